@@ -1,0 +1,17 @@
+# Compiler options of our own targets; never exported.
+add_library(rooftune_build_options INTERFACE)
+target_compile_options(rooftune_build_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+  # Bits must not depend on whether the compiler contracted a*b+c.
+  -ffp-contract=off -fno-math-errno)
+if(ROOFTUNE_WARNINGS_AS_ERRORS)
+  target_compile_options(rooftune_build_options INTERFACE -Werror)
+endif()
+if(ROOFTUNE_SANITIZE)
+  add_compile_options(-fsanitize=${ROOFTUNE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${ROOFTUNE_SANITIZE})
+endif()
+if(ROOFTUNE_COVERAGE)
+  add_compile_options(--coverage)
+  add_link_options(--coverage)
+endif()
+install(TARGETS rooftune_build_options EXPORT rooftuneTargets)

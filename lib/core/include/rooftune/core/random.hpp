@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <string_view>
+
+namespace rooftune::core {
+
+/// What a random stream is for. Streams of different purposes never share numbers.
+enum class StreamPurpose : std::uint32_t {
+  arrivals = 1,
+  prompt_lengths = 2,
+  output_lengths = 3,
+  prompt_order = 4,
+  optimiser_start = 5,
+  bootstrap = 6,
+  noise = 7,
+  splits = 8,
+};
+
+/// Names one random stream. The same key gives the same numbers whatever else is drawn, selected or folded.
+struct StreamKey {
+  std::uint64_t seed = 0;
+  std::string_view experiment_id;
+  int stage = 0;
+  StreamPurpose purpose = StreamPurpose::arrivals;
+  int replicate = 0;
+};
+
+using RandomEngine = std::mt19937_64;
+
+[[nodiscard]] RandomEngine make_stream(const StreamKey& key);
+
+/// Uniform in [0, 1) from the top 53 bits; spelled out because std::uniform_real_distribution differs between libraries.
+[[nodiscard]] inline double uniform01(RandomEngine& engine) { return static_cast<double>(engine() >> 11) * 0x1.0p-53; }
+
+}  // namespace rooftune::core

@@ -1,0 +1,64 @@
+#include "rooftune/core/parallel_for.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#if defined(ROOFTUNE_PARALLEL_JTHREAD)
+#include <exception>
+#include <mutex>
+#include <vector>
+#else
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/task_arena.h>
+#endif
+
+namespace rooftune::core {
+
+int resolve(ThreadCount threads) {
+  if (threads.value > 0) return threads.value;
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+#if defined(ROOFTUNE_PARALLEL_JTHREAD)
+
+void parallel_for(std::size_t count, ThreadCount threads, const std::function<void(std::size_t)>& body) {
+  const std::size_t workers = std::min(count, static_cast<std::size_t>(resolve(threads)));
+  std::exception_ptr failure;
+  std::mutex failure_mutex;
+  const auto stride = [&](std::size_t first) {
+    try {
+      for (std::size_t i = first; i < count; i += workers) body(i);
+    } catch (...) {
+      const std::scoped_lock lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> pool;
+    for (std::size_t worker = 1; worker < workers; ++worker) pool.emplace_back(stride, worker);
+    if (workers > 0) stride(0);
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+#else
+
+void parallel_for(std::size_t count, ThreadCount threads, const std::function<void(std::size_t)>& body) {
+  const int workers = resolve(threads);
+  if (workers == 1 || count <= 1) {
+    for (std::size_t i = 0; i < count; ++i) body(i);
+    return;
+  }
+  oneapi::tbb::task_arena arena(workers);
+  arena.execute([&] {
+    // Grain 1: one index is a whole simulated experiment, so balance matters more than dispatch cost.
+    oneapi::tbb::parallel_for(oneapi::tbb::blocked_range<std::size_t>(0, count, 1), [&](const auto& range) {
+      for (std::size_t i = range.begin(); i != range.end(); ++i) body(i);
+    });
+  });
+}
+
+#endif
+
+}  // namespace rooftune::core

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "rooftune/latency/step_time.hpp"
+
+namespace rooftune::latency {
+
+/// A step-time model as users see it. Adding one: a file with the class, an entry in catalogue.cpp, a test.
+struct ModelEntry {
+  std::string_view name;  ///< "roofline_v1"; also the group of its parameters and switches
+  std::string_view summary;
+};
+
+[[nodiscard]] std::span<const ModelEntry> step_time_models();
+[[nodiscard]] bool is_step_time_model(std::string_view name);
+
+/// Why this model cannot say anything about the target ("multi-head latent attention is not covered"), or nothing.
+[[nodiscard]] std::optional<std::string> unsupported_reason(std::string_view name, const Target& target);
+
+/// The model made ready. `name` must be in the catalogue and the target supported.
+/// Instantiated for double and the core::Dual widths.
+template <class Scalar>
+[[nodiscard]] std::unique_ptr<StepTime<Scalar>> make_step_time(std::string_view name, const Target& target,
+                                                               const params::Resolved<Scalar>& parameters);
+
+}  // namespace rooftune::latency

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/params/config.hpp"
+#include "rooftune/params/registry.hpp"
+
+namespace rooftune::params {
+
+/// A normal prior in the transformed space (e.g. on log values for log parameters).
+struct Prior {
+  double centre = 0.0;              ///< in the parameter's own unit
+  double standard_deviation = 1.0;  ///< in the transformed space
+  friend bool operator==(const Prior&, const Prior&) = default;
+};
+
+/// A parameter that a fit may move, for the deployments that match `where`.
+struct FreeParameter {
+  ParameterId id;
+  DeploymentFilter where;
+  double lower = 0.0;
+  double initial = 0.0;
+  double upper = 0.0;
+  Transform transform = Transform::linear;
+  std::optional<Prior> prior;
+  friend bool operator==(const FreeParameter&, const FreeParameter&) = default;
+
+  /// The id, with the scope in brackets where there is one: "roofline_v1.mfuPrefill[gpu=H100]".
+  [[nodiscard]] std::string label() const;
+};
+
+/// A free parameter with the registry's bounds, start and transform.
+[[nodiscard]] FreeParameter make_free(ParameterId id);
+
+/// x -> transformed space, its inverse and the derivative d(value)/d(transformed).
+[[nodiscard]] double to_transformed(const FreeParameter& parameter, double value);
+[[nodiscard]] double from_transformed(const FreeParameter& parameter, double transformed);
+[[nodiscard]] double derivative_of_inverse(const FreeParameter& parameter, double transformed);
+
+/// The config with the free parameters set to `values` (same order), marked with `source`.
+[[nodiscard]] Config with_values(const Config& base, std::span<const FreeParameter> free, std::span<const double> values,
+                                 ValueSource source);
+
+/// The current value that `config` gives to a free parameter (for its scope).
+[[nodiscard]] double current_value(const Config& config, const FreeParameter& parameter);
+
+/// Checks lower < upper, the start inside, positive bounds for log, no duplicates; one diagnostic each.
+[[nodiscard]] core::Diagnostics check(std::span<const FreeParameter> free);
+
+}  // namespace rooftune::params

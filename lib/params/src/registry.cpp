@@ -1,0 +1,176 @@
+#include "rooftune/params/registry.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "rooftune/core/contract.hpp"
+
+namespace rooftune::params {
+namespace {
+
+using enum Transform;
+using enum Scope;
+
+constexpr std::string_view kGoFamily = "hardware_config.json of the Go simulator family (inference-sim), defaults of 2026-01";
+constexpr std::string_view kHandTuned = "off in the Go family's defaults; hand tuning turned it on";
+constexpr std::string_view kDatasheet = "NVIDIA H100 SXM data sheet; every GPU's own sheet overrides it";
+constexpr std::string_view kPhysics = "order of magnitude of vLLM on H100; fitted on the shipped runs";
+constexpr std::string_view kKernels = "share of peak measured by kernel benchmarks on H100 (bench_data/efficiency.json)";
+
+// clang-format off
+constexpr std::array kParameters{
+  // id, unit, lower, initial, upper, transform, scope, meaning, source
+  ParameterSpec{"hardware.TFlopsPeak", "TFLOP/s", 1, 989.5, 1e5, log, gpu, "dense bf16 peak", kDatasheet},
+  ParameterSpec{"hardware.TFlopsFP8", "TFLOP/s", 0, 1979, 2e5, linear, gpu, "dense FP8 peak; 0: no FP8 units", kDatasheet},
+  ParameterSpec{"hardware.BwPeakTBs", "TB/s", 0.01, 3.35, 100, log, gpu, "peak memory bandwidth", kDatasheet},
+  ParameterSpec{"hardware.link_GBs", "GB/s", 0.1, 450, 1e4, log, gpu, "GPU-to-GPU link, one direction", kDatasheet},
+  ParameterSpec{"hardware.MemoryGiB", "GiB", 1, 80, 1e4, log, gpu, "memory of one GPU", kDatasheet},
+
+  ParameterSpec{"frontend.constant_us", "us", 1, 5000, 100000, log, shared, "HTTP, tokenisation and scheduling before the queue, per request", kPhysics},
+  ParameterSpec{"frontend.per_prompt_token_us", "us/token", 0.001, 1.0, 100, log, shared, "front-end time per prompt token, before the queue", kPhysics},
+  ParameterSpec{"frontend.per_output_token_us", "us/token", 0.001, 1.0, 5000, log, shared, "detokenisation and streaming per output token", kPhysics},
+
+  ParameterSpec{"roofline_v1.mfuPrefill", "fraction", 0.02, 0.65, 4, log, gpu, "model FLOP utilisation of prefill GEMMs", kGoFamily},
+  ParameterSpec{"roofline_v1.mfuDecode", "fraction", 0.005, 0.12, 4, log, gpu, "model FLOP utilisation of decode GEMMs", kGoFamily},
+  ParameterSpec{"roofline_v1.mfuPrefillMultiplier", "1", 0.05, 1, 20, log, gpu, "correction of mfuPrefill", kHandTuned},
+  ParameterSpec{"roofline_v1.mfuDecodeMultiplier", "1", 0.05, 1, 20, log, gpu, "correction of mfuDecode", kHandTuned},
+  ParameterSpec{"roofline_v1.BwEffConstant", "fraction", 0.1, 0.72, 1.5, log, gpu, "reachable share of memory bandwidth", kGoFamily},
+  ParameterSpec{"roofline_v1.prefillBwFactor", "1", 0.05, 1, 5, log, gpu, "bandwidth correction in prefill", kHandTuned},
+  ParameterSpec{"roofline_v1.decodeBwFactor", "1", 0.05, 1, 5, log, gpu, "bandwidth correction in decode", kHandTuned},
+  ParameterSpec{"roofline_v1.vectorPeakFraction", "fraction", 0.005, 0.10, 2, log, gpu, "share of the matrix peak that attention's vector work reaches", kGoFamily},
+  ParameterSpec{"roofline_v1.tpScalingExponent", "1", 0, 1, 2, linear, gpu, "prefill compute shrinks with TP to this power", kHandTuned},
+  ParameterSpec{"roofline_v1.decodeTpScalingExponent", "1", 0, 1, 2, linear, gpu, "decode work shrinks with TP to this power", kHandTuned},
+  ParameterSpec{"roofline_v1.TOverheadMicros", "us", 1, 500, 50000, log, gpu, "fixed overhead of a step", kGoFamily},
+  ParameterSpec{"roofline_v1.perLayerOverhead", "us", 0, 20, 1000, linear, gpu, "in the files of the Go family; has no effect", kGoFamily},
+  ParameterSpec{"roofline_v1.allReduceLatency", "us", 0.1, 20, 1000, log, gpu, "one all-reduce when TP > 1; two per layer", kGoFamily},
+  ParameterSpec{"roofline_v1.prefillOverheadMicros", "us", 0, 0, 20000, linear, gpu, "per prefill request in a step without decodes", kHandTuned},
+  ParameterSpec{"roofline_v1.mixedPrefillOverheadMicros", "us", 0, 0, 20000, linear, gpu, "per prefill request in a step with decodes", kHandTuned},
+
+  ParameterSpec{"blackbox.step_us", "us", 1, 5000, 200000, log, deployment, "b0: time of an empty step", "order of magnitude on H100"},
+  ParameterSpec{"blackbox.per_prefill_token_us", "us/token", 0.001, 10, 1000, log, deployment, "b1: per prefill token in the step", "order of magnitude on H100"},
+  ParameterSpec{"blackbox.per_decode_us", "us", 0.001, 50, 5000, log, deployment, "b2: per decoding request in the step", "order of magnitude on H100"},
+
+  ParameterSpec{"physics.t_step_us", "us", 1, 1000, 50000, log, shared, "scheduler and launch overhead per step", kPhysics},
+  ParameterSpec{"physics.t_layer_us", "us", 0.01, 20, 500, log, shared, "kernel launch and small kernels per layer", kPhysics},
+  ParameterSpec{"physics.t_seq_us", "us", 0.01, 20, 500, log, shared, "host work per sequence in the step", kPhysics},
+  ParameterSpec{"physics.prefill_layer_us", "us", 0.01, 10, 1000, log, shared, "launch overhead per layer of steps with more than 64 prefill tokens (no CUDA graph)", kPhysics},
+  ParameterSpec{"physics.sampler_us_per_kilotoken", "us", 0.01, 20, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
+  ParameterSpec{"physics.gemm_fraction", "fraction", 0.1, 0.75, 1, log, gpu, "share of peak FLOP/s that linear layers reach", kKernels},
+  ParameterSpec{"physics.weight_bandwidth_fraction", "fraction", 0.2, 0.84, 1, log, gpu, "share of peak bandwidth at which weights stream", kKernels},
+  ParameterSpec{"physics.kv_bandwidth_fraction", "fraction", 0.1, 0.80, 1, log, gpu, "share of peak bandwidth at which the KV cache is read", kKernels},
+  ParameterSpec{"physics.prefill_attention_fraction", "fraction", 0.02, 0.50, 1, log, gpu, "share of peak FLOP/s that prefill attention reaches (causal FLOPs)", kKernels},
+  ParameterSpec{"physics.pnorm", "1", 1, 5, 50, log, shared, "exponent that joins compute and weight streaming: 1 adds, infinity takes the larger", kPhysics},
+  ParameterSpec{"physics.allreduce_us", "us", 0.1, 8, 200, log, gpu, "latency of one all-reduce; two per layer when TP > 1", kKernels},
+  ParameterSpec{"physics.allreduce_fraction", "fraction", 0.02, 0.6, 1, log, gpu, "share of the link's bandwidth that all-reduce reaches", kKernels},
+  ParameterSpec{"physics.moe_weight_bandwidth_fraction", "fraction", 0.02, 0.5, 1, log, gpu, "share of peak bandwidth at which expert weights stream", kPhysics},
+  ParameterSpec{"physics.moe_layer_us", "us", 0.1, 50, 2000, log, shared, "routing and permutation per MoE layer", kPhysics},
+  ParameterSpec{"physics.moe_routing_correlation", "1", 0.1, 1, 3, log, shared, "rho: effective number of independently routed tokens per token", kPhysics},
+};
+
+constexpr std::array<std::string_view, 2> kOffOn{"off", "on"};
+constexpr std::array<std::string_view, 3> kPadding{"off", "vllm", "power_of_two"};
+
+constexpr std::array kSwitches{
+  SwitchSpec{"engine.async_scheduling", kOffOn, 1, "a request admitted while step k runs joins step k+2 (on) or k+1 (off)", "vLLM v1 asynchronous scheduling"},
+  SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
+  SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", "vLLM cudagraph_capture_sizes"},
+  SwitchSpec{"roofline_v1.extension", kOffOn, 1, "MoE, FP8 and head_dim beyond the original formula; off reproduces it exactly", "rooftune"},
+  SwitchSpec{"roofline_v1.round_to_us", kOffOn, 0, "step time rounded to whole microseconds as the Go program does", "golden tests"},
+};
+// clang-format on
+
+template <std::size_t N>
+constexpr bool parameters_are_sound(const std::array<ParameterSpec, N>& specs) {
+  for (std::size_t i = 0; i < N; ++i) {
+    const ParameterSpec& spec = specs[i];
+    if (!(spec.lower < spec.upper) || spec.initial < spec.lower || spec.initial > spec.upper) return false;
+    if (spec.transform == Transform::log && !(spec.lower > 0)) return false;
+    if (spec.id.find('.') == std::string_view::npos || spec.unit.empty() || spec.meaning.empty() || spec.source.empty()) return false;
+    for (std::size_t j = 0; j < i; ++j) {
+      if (specs[j].id == spec.id) return false;
+    }
+  }
+  return true;
+}
+
+template <std::size_t N>
+constexpr bool switches_are_sound(const std::array<SwitchSpec, N>& specs) {
+  for (std::size_t i = 0; i < N; ++i) {
+    if (specs[i].initial >= specs[i].choices.size() || specs[i].meaning.empty()) return false;
+    for (std::size_t j = 0; j < i; ++j) {
+      if (specs[j].id == specs[i].id) return false;
+    }
+  }
+  return true;
+}
+
+static_assert(parameters_are_sound(kParameters), "ids unique, lower <= initial <= upper, log bounds positive, texts present");
+static_assert(switches_are_sound(kSwitches), "ids unique, default among the choices, texts present");
+
+}  // namespace
+
+std::span<const ParameterSpec> parameter_registry() { return kParameters; }
+std::span<const SwitchSpec> switch_registry() { return kSwitches; }
+
+std::optional<ParameterId> find_parameter(std::string_view id) {
+  const auto* found = std::ranges::find(kParameters, id, &ParameterSpec::id);
+  if (found == kParameters.end()) return std::nullopt;
+  return ParameterId{static_cast<std::size_t>(found - kParameters.begin())};
+}
+
+std::optional<SwitchId> find_switch(std::string_view id) {
+  const auto* found = std::ranges::find(kSwitches, id, &SwitchSpec::id);
+  if (found == kSwitches.end()) return std::nullopt;
+  return SwitchId{static_cast<std::size_t>(found - kSwitches.begin())};
+}
+
+std::optional<std::size_t> find_choice(SwitchId id, std::string_view choice) {
+  const auto choices = id.spec().choices;
+  const auto found = std::ranges::find(choices, choice);
+  if (found == choices.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - choices.begin());
+}
+
+std::vector<std::string_view> parameter_ids() {
+  std::vector<std::string_view> ids;
+  for (const ParameterSpec& spec : kParameters) ids.push_back(spec.id);
+  return ids;
+}
+
+std::vector<std::string_view> switch_ids() {
+  std::vector<std::string_view> ids;
+  for (const SwitchSpec& spec : kSwitches) ids.push_back(spec.id);
+  return ids;
+}
+
+ParameterId parameter(std::string_view id) {
+  const auto found = find_parameter(id);
+  ROOFTUNE_EXPECTS(found.has_value());
+  return *found;
+}
+
+SwitchId switch_id(std::string_view id) {
+  const auto found = find_switch(id);
+  ROOFTUNE_EXPECTS(found.has_value());
+  return *found;
+}
+
+std::string_view transform_name(Transform transform) {
+  switch (transform) {
+    case Transform::linear: return "linear";
+    case Transform::log: return "log";
+    case Transform::logit: return "logit";
+  }
+  return "";
+}
+
+std::string_view scope_name(Scope scope) {
+  switch (scope) {
+    case Scope::shared: return "shared";
+    case Scope::gpu: return "gpu";
+    case Scope::deployment: return "deployment";
+  }
+  return "";
+}
+
+}  // namespace rooftune::params
