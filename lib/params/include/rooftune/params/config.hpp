@@ -48,6 +48,7 @@ struct ScopedAssignments {
 struct HardwareEntry {
   domain::GpuSpec gpu;
   Assignments parameters;
+  std::string name_in_file{};  ///< the name a file gave it, kept when writing ("H100"); empty: the canonical one
   friend bool operator==(const HardwareEntry&, const HardwareEntry&) = default;
 };
 

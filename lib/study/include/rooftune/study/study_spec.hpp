@@ -1,9 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rooftune/domain/experiment.hpp"
@@ -11,6 +13,16 @@
 #include "rooftune/params/space.hpp"
 
 namespace rooftune::study {
+
+/// An enumerator and the word for it in study files.
+template <class Enum>
+struct Word {
+  Enum value;
+  std::string_view word;
+};
+
+/// The fields that a Selector may name.
+inline constexpr std::array<std::string_view, 6> kSelectorFields{"id", "model", "hardware", "tp", "workload", "role"};
 
 /// `field=value` on experiments: id, model, hardware, tp, workload, role. Values of one field are alternatives, fields must
 /// all match.
@@ -32,11 +44,37 @@ struct DataSpec {
 };
 
 enum class ResidualKind { log_ratio, relative };
+inline constexpr std::array<Word<ResidualKind>, 2> kResidualKinds{{
+    {ResidualKind::log_ratio, "log_ratio"},
+    {ResidualKind::relative, "relative"},
+}};
+
 enum class StageRows { summary, stages, both };
+inline constexpr std::array<Word<StageRows>, 3> kStageRows{{
+    {StageRows::summary, "summary"},
+    {StageRows::stages, "stages"},
+    {StageRows::both, "both"},
+}};
+
 enum class Balance { rows, experiments };  ///< every row weighs the same, or every experiment does
+inline constexpr std::array<Word<Balance>, 2> kBalances{{{Balance::rows, "rows"}, {Balance::experiments, "experiments"}}};
+
 enum class LossKind { squared, huber, cauchy, tukey };
+inline constexpr std::array<Word<LossKind>, 4> kLossKinds{{
+    {LossKind::squared, "squared"},
+    {LossKind::huber, "huber"},
+    {LossKind::cauchy, "cauchy"},
+    {LossKind::tukey, "tukey"},
+}};
+
 /// The scalar that scalar solvers minimise.
 enum class ScalarObjective { sum_of_squares, mean_ape, rmse_ape_sum, worst_group };
+inline constexpr std::array<Word<ScalarObjective>, 4> kScalarObjectives{{
+    {ScalarObjective::sum_of_squares, "sum_of_squares"},
+    {ScalarObjective::mean_ape, "mean_ape"},
+    {ScalarObjective::rmse_ape_sum, "rmse_ape_sum"},
+    {ScalarObjective::worst_group, "worst_group"},
+}};
 
 struct ObjectiveSpec {
   ResidualKind residual = ResidualKind::log_ratio;
@@ -59,10 +97,14 @@ struct SolverStage {
   friend bool operator==(const SolverStage&, const SolverStage&) = default;
 };
 
+inline constexpr std::array<std::string_view, 6> kSplitKinds{"KFold",           "GroupKFold",        "LeaveOneGroupOut",
+                                                             "LeavePGroupsOut", "GroupShuffleSplit", "PredefinedSplit"};
+inline constexpr std::array<std::string_view, 7> kSplitGroups{"experiment", "model", "family", "tp", "workload", "gpu", "load"};
+
 /// How crossval splits; names and meaning as in scikit-learn.
 struct SplitSpec {
-  std::string kind = "LeaveOneGroupOut";  ///< KFold, GroupKFold, LeaveOneGroupOut, LeavePGroupsOut, GroupShuffleSplit, PredefinedSplit
-  std::string group = "model";            ///< experiment, model, family, tp, workload, gpu, load
+  std::string kind = "LeaveOneGroupOut";  ///< one of kSplitKinds
+  std::string group = "model";            ///< one of kSplitGroups
   int folds = 5;                          ///< KFold, GroupKFold, GroupShuffleSplit
   int groups_out = 1;                     ///< LeavePGroupsOut
   double test_fraction = 0.25;            ///< GroupShuffleSplit
