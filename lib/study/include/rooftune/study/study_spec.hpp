@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "rooftune/domain/experiment.hpp"
@@ -14,12 +15,9 @@
 
 namespace rooftune::study {
 
-/// An enumerator and the word for it in study files.
+/// The word for an enumerator in study files.
 template <class Enum>
-struct Word {
-  Enum value;
-  std::string_view word;
-};
+using Word = std::pair<std::string_view, Enum>;
 
 /// The fields that a Selector may name.
 inline constexpr std::array<std::string_view, 6> kSelectorFields{"id", "model", "hardware", "tp", "workload", "role"};
@@ -45,35 +43,35 @@ struct DataSpec {
 
 enum class ResidualKind { log_ratio, relative };
 inline constexpr std::array<Word<ResidualKind>, 2> kResidualKinds{{
-    {ResidualKind::log_ratio, "log_ratio"},
-    {ResidualKind::relative, "relative"},
+    {"log_ratio", ResidualKind::log_ratio},
+    {"relative", ResidualKind::relative},
 }};
 
 enum class StageRows { summary, stages, both };
 inline constexpr std::array<Word<StageRows>, 3> kStageRows{{
-    {StageRows::summary, "summary"},
-    {StageRows::stages, "stages"},
-    {StageRows::both, "both"},
+    {"summary", StageRows::summary},
+    {"stages", StageRows::stages},
+    {"both", StageRows::both},
 }};
 
 enum class Balance { rows, experiments };  ///< every row weighs the same, or every experiment does
-inline constexpr std::array<Word<Balance>, 2> kBalances{{{Balance::rows, "rows"}, {Balance::experiments, "experiments"}}};
+inline constexpr std::array<Word<Balance>, 2> kBalances{{{"rows", Balance::rows}, {"experiments", Balance::experiments}}};
 
 enum class LossKind { squared, huber, cauchy, tukey };
 inline constexpr std::array<Word<LossKind>, 4> kLossKinds{{
-    {LossKind::squared, "squared"},
-    {LossKind::huber, "huber"},
-    {LossKind::cauchy, "cauchy"},
-    {LossKind::tukey, "tukey"},
+    {"squared", LossKind::squared},
+    {"huber", LossKind::huber},
+    {"cauchy", LossKind::cauchy},
+    {"tukey", LossKind::tukey},
 }};
 
 /// The scalar that scalar solvers minimise.
 enum class ScalarObjective { sum_of_squares, mean_ape, rmse_ape_sum, worst_group };
 inline constexpr std::array<Word<ScalarObjective>, 4> kScalarObjectives{{
-    {ScalarObjective::sum_of_squares, "sum_of_squares"},
-    {ScalarObjective::mean_ape, "mean_ape"},
-    {ScalarObjective::rmse_ape_sum, "rmse_ape_sum"},
-    {ScalarObjective::worst_group, "worst_group"},
+    {"sum_of_squares", ScalarObjective::sum_of_squares},
+    {"mean_ape", ScalarObjective::mean_ape},
+    {"rmse_ape_sum", ScalarObjective::rmse_ape_sum},
+    {"worst_group", ScalarObjective::worst_group},
 }};
 
 struct ObjectiveSpec {
