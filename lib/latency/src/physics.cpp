@@ -1,0 +1,194 @@
+#include "physics.hpp"
+
+#include <algorithm>
+
+#include "rooftune/core/units.hpp"
+
+namespace rooftune::latency {
+
+template <class Scalar>
+PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Resolved<Scalar>& parameters)
+    : token_work_(kRemembered, Scalar(0.0)), known_(kRemembered, 0) {
+  const domain::ModelSpec& model = target.model;
+  const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
+  const double layers = model.layers;
+  const double tp = target.deployment.tp;
+
+  const Scalar bf16_flops_per_us = p("hardware.TFlopsPeak") * 1e6;
+  const bool has_fp8 = core::value_of(p("hardware.TFlopsFP8")) > 0.0;
+  const Scalar ffn_flops_per_us = model.widths.ffn_computes_fp8 && has_fp8 ? p("hardware.TFlopsFP8") * 1e6 : bf16_flops_per_us;
+  const Scalar attention_flops_per_us =
+      model.widths.attention_computes_fp8 && has_fp8 ? p("hardware.TFlopsFP8") * 1e6 : bf16_flops_per_us;
+  const Scalar bytes_per_us = p("hardware.BwPeakTBs") * 1e6;
+  const Scalar weight_bytes_per_us = bytes_per_us * p("physics.weight_bandwidth_fraction") * tp;
+  const Scalar& gemm_fraction = p("physics.gemm_fraction");
+  pnorm_ = p("physics.pnorm");
+
+  const double attention_elements = layers * domain::attention_weight_elements(model);
+  attention_linear_.compute_us_per_token = 2.0 * attention_elements / (attention_flops_per_us * gemm_fraction * tp);
+  attention_linear_.weights_us = attention_elements * model.widths.attention_weight_bytes / weight_bytes_per_us;
+
+  double ffn_elements = model.dense_layers() * domain::ffn_weight_elements(model, model.ffn_width);
+  if (model.moe) {
+    const domain::MoeSpec& moe = *model.moe;
+    ffn_elements += moe.moe_layers * moe.shared_experts * domain::ffn_weight_elements(model, moe.shared_ffn_width);
+    mixture_ = true;
+    experts_ = moe.experts;
+    experts_per_token_ = moe.experts_per_token;
+    const double expert_elements = moe.moe_layers * domain::ffn_weight_elements(model, moe.expert_ffn_width);
+    expert_weights_us_ = expert_elements * model.widths.ffn_weight_bytes /
+                         (bytes_per_us * p("physics.moe_weight_bandwidth_fraction") * tp);
+    expert_compute_us_per_token_ = 2.0 * experts_per_token_ * expert_elements / (ffn_flops_per_us * gemm_fraction * tp);
+    moe_overhead_us_ = p("physics.moe_layer_us") * static_cast<double>(moe.moe_layers);
+    routing_correlation_ = p("physics.moe_routing_correlation");
+  }
+  ffn_linear_.compute_us_per_token = 2.0 * ffn_elements / (ffn_flops_per_us * gemm_fraction * tp);
+  ffn_linear_.weights_us = ffn_elements * model.widths.ffn_weight_bytes / weight_bytes_per_us;
+
+  // The LM head runs on one row per sequence: at serving batch sizes its weights' stream is what counts.
+  const double lm_head_bytes = static_cast<double>(model.vocabulary) * model.hidden * model.widths.embedding_bytes;
+  step_overhead_us_ = p("physics.t_step_us") + p("physics.t_layer_us") * layers + lm_head_bytes / weight_bytes_per_us;
+  if (model.sampling && model.sampling->truncates()) {
+    step_overhead_us_ += p("physics.sampler_us_per_kilotoken") * (model.vocabulary * 1e-3);
+  }
+  per_sequence_us_ = p("physics.t_seq_us");
+  prefill_launch_us_ = p("physics.prefill_layer_us") * layers;
+
+  // A GPU holds at least one KV head: with tp above the number of KV heads they are replicated.
+  const double kv_heads_per_gpu = std::max(1.0, model.kv_heads / tp);
+  const double kv_bytes_per_gpu = 2.0 * layers * kv_heads_per_gpu * model.head_dim * model.widths.kv_cache_bytes;
+  kv_us_per_token_ = kv_bytes_per_gpu / (bytes_per_us * p("physics.kv_bandwidth_fraction"));
+  const double flops_per_pair = 4.0 * layers * model.heads * model.head_dim / tp;
+  prefill_attention_us_per_pair_ = flops_per_pair / (bf16_flops_per_us * p("physics.prefill_attention_fraction"));
+
+  if (target.deployment.tp > 1) {
+    tensor_parallel_ = true;
+    allreduce_latency_us_ = 2.0 * layers * p("physics.allreduce_us");
+    const double ring_bytes_per_token = 2.0 * (tp - 1.0) / tp * model.hidden * model.widths.activation_bytes;
+    allreduce_us_per_token_ = 2.0 * layers * ring_bytes_per_token / (p("hardware.link_GBs") * 1e3 * p("physics.allreduce_fraction"));
+  }
+  pads_ = parameters.choice("engine.graph_padding") != "off";
+}
+
+template <class Scalar>
+typename PhysicsStepTime<Scalar>::PrefillSums PhysicsStepTime<Scalar>::sum(std::span<const PrefillChunk> prefills) {
+  PrefillSums sums;
+  for (const PrefillChunk& chunk : prefills) {
+    sums.tokens += chunk.new_tokens;
+    sums.context_tokens += chunk.context_tokens;
+    const auto tokens = static_cast<double>(chunk.new_tokens);
+    sums.attention_pairs += tokens * (static_cast<double>(chunk.context_tokens) + 0.5 * tokens);
+  }
+  return sums;
+}
+
+/// vLLM's default cudagraph_capture_sizes: 1, 2, 4, then multiples of 8 up to 256, then of 16 up to 512.
+template <class Scalar>
+std::int64_t PhysicsStepTime<Scalar>::padded(std::int64_t decode_requests) const {
+  if (!pads_ || decode_requests <= 2) return decode_requests;
+  if (decode_requests <= 4) return 4;
+  if (decode_requests <= 256) return (decode_requests + 7) / 8 * 8;
+  if (decode_requests <= 512) return (decode_requests + 15) / 16 * 16;
+  return decode_requests;
+}
+
+template <class Scalar>
+Scalar PhysicsStepTime<Scalar>::linear_us(std::int64_t tokens) const {
+  const auto n = static_cast<double>(tokens);
+  return p_norm<Scalar>(n * attention_linear_.compute_us_per_token, attention_linear_.weights_us, pnorm_) +
+         p_norm<Scalar>(n * ffn_linear_.compute_us_per_token, ffn_linear_.weights_us, pnorm_);
+}
+
+/// Experts that n tokens reach: E (1 - (1 - k/E)^(rho n)), independent uniform routing corrected by rho.
+template <class Scalar>
+Scalar PhysicsStepTime<Scalar>::moe_us(std::int64_t tokens) const {
+  using std::exp;
+  const auto n = static_cast<double>(tokens);
+  const double log_missed = std::log1p(-experts_per_token_ / experts_);
+  const Scalar distinct = experts_ * (1.0 - exp(routing_correlation_ * (n * log_missed)));
+  return moe_overhead_us_ + p_norm<Scalar>(n * expert_compute_us_per_token_, distinct * expert_weights_us_, pnorm_);
+}
+
+template <class Scalar>
+Scalar PhysicsStepTime<Scalar>::allreduce_us(std::int64_t tokens) const {
+  return allreduce_latency_us_ + static_cast<double>(tokens) * allreduce_us_per_token_;
+}
+
+/// What depends on the number of tokens in the step alone.
+template <class Scalar>
+const Scalar& PhysicsStepTime<Scalar>::token_work_us(std::int64_t tokens) {
+  const auto index = static_cast<std::size_t>(tokens);
+  const bool remembered = index < kRemembered;
+  if (remembered && known_[index] != 0) return token_work_[index];
+  Scalar& work = remembered ? token_work_[index] : large_step_work_;
+  work = linear_us(tokens);
+  if (mixture_) work += moe_us(tokens);
+  if (tensor_parallel_) work += allreduce_us(tokens);
+  if (remembered) known_[index] = 1;
+  return work;
+}
+
+template <class Scalar>
+StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
+  StepPiece<Scalar> piece;
+  piece.slope_us_per_token = kv_us_per_token_;
+  if (batch.prefills.empty()) {
+    piece.valid_steps = kEveryStep;
+    piece.duration_us = token_work_us(padded(batch.decode_requests));
+    piece.duration_us += step_overhead_us_ + per_sequence_us_ * static_cast<double>(batch.decode_requests) +
+                         kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens);
+    return piece;
+  }
+  const PrefillSums prefill = sum(batch.prefills);
+  const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
+  piece.duration_us = token_work_us(padded(batch.decode_requests + prefill.tokens));
+  piece.duration_us += step_overhead_us_ + per_sequence_us_ * sequences +
+                       kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens) +
+                       prefill_attention_us_per_pair_ * prefill.attention_pairs;
+  if (prefill.tokens > kGraphPrefillTokens) piece.duration_us += prefill_launch_us_;
+  return piece;
+}
+
+template <class Scalar>
+double PhysicsStepTime<Scalar>::decode_marginal_us(const Batch& batch) {
+  // Central difference over the batch size: steps in the padding average out.
+  const std::int64_t tokens = batch.decode_requests + sum(batch.prefills).tokens;
+  const std::int64_t reach = pads_ ? 8 : 1;
+  const std::int64_t lower = std::max<std::int64_t>(1, tokens - reach);
+  const double above_us = core::value_of(token_work_us(padded(tokens + reach)));
+  const double below_us = core::value_of(token_work_us(padded(lower)));
+  return core::value_of(per_sequence_us_) + (above_us - below_us) / static_cast<double>(tokens + reach - lower);
+}
+
+template <class Scalar>
+StepBreakdown PhysicsStepTime<Scalar>::breakdown(const Batch& batch) {
+  using core::value_of;
+  const PrefillSums prefill = sum(batch.prefills);
+  const std::int64_t tokens = padded(batch.decode_requests + prefill.tokens);
+  const auto n = static_cast<double>(tokens);
+  const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
+  const double compute_us = n * value_of(attention_linear_.compute_us_per_token + ffn_linear_.compute_us_per_token);
+  const double weights_us = value_of(attention_linear_.weights_us + ffn_linear_.weights_us);
+  const double kv_us = value_of(kv_us_per_token_) * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens);
+  StepBreakdown result;
+  result.total_us = value_of(piece(batch).duration_us);
+  result.terms = {{"overhead", value_of(step_overhead_us_)},
+                  {"sequences", value_of(per_sequence_us_) * sequences},
+                  {"linear", value_of(linear_us(tokens))},
+                  {"kv_reads", kv_us},
+                  {"prefill_attention", value_of(prefill_attention_us_per_pair_) * prefill.attention_pairs},
+                  {"allreduce", tensor_parallel_ ? value_of(allreduce_us(tokens)) : 0.0},
+                  {"moe", mixture_ ? value_of(moe_us(tokens)) : 0.0},
+                  {"prefill_launch", prefill.tokens > kGraphPrefillTokens ? value_of(prefill_launch_us_) : 0.0}};
+  const double memory_us = weights_us + kv_us;
+  const double busy_us = std::max(compute_us, memory_us);
+  result.bound = busy_us < 0.5 * result.total_us ? "overhead" : (compute_us > memory_us ? "compute" : "memory");
+  return result;
+}
+
+template class PhysicsStepTime<double>;
+template class PhysicsStepTime<core::Dual<core::kNarrowWidth>>;
+template class PhysicsStepTime<core::Dual<core::kMediumWidth>>;
+template class PhysicsStepTime<core::Dual<core::kWideWidth>>;
+
+}  // namespace rooftune::latency

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "rooftune/latency/step_time.hpp"
+
+namespace rooftune::latency {
+
+/// (a^p + b^p)^(1/p): 1 adds the two, large p takes the larger. Scaled by the larger so that powers stay small.
+template <class Scalar>
+[[nodiscard]] Scalar p_norm(const Scalar& a, const Scalar& b, const Scalar& p) {
+  using std::exp;
+  using std::log;
+  const bool a_rules = core::value_of(a) >= core::value_of(b);
+  const Scalar& larger = a_rules ? a : b;
+  const Scalar& smaller = a_rules ? b : a;
+  if (core::value_of(smaller) <= 0.0) return larger;
+  const Scalar ratio_to_p = exp(p * log(smaller / larger));
+  return larger * exp(log(1.0 + ratio_to_p) / p);
+}
+
+/// Step time from first principles with fitted efficiencies:
+///
+///   step = t_step + L t_layer + sampler + t_seq (D + R)                    overheads
+///        + linear(n) + lm_head                                             weights and GEMMs
+///        + kv C                                                            KV reads
+///        + attention                                                       prefill attention
+///        + 2 L (latency + 2 (tp-1)/tp n d b / (link e_ar))     if tp > 1   all-reduce, ring volume
+///        + moe(n)                                                          experts
+///        + L prefill_layer                           if P > 64             no CUDA graph
+///
+/// with n = D + P tokens in the step, D decodes, R prefill requests, P prefill tokens, C tokens of context read, and
+///   linear(n) = pnorm(2 n params / (tp F e_gemm), weight bytes / (tp W e_weights)).
+template <class Scalar>
+class PhysicsStepTime final : public StepTime<Scalar> {
+ public:
+  PhysicsStepTime(const Target& target, const params::Resolved<Scalar>& parameters);
+
+  [[nodiscard]] StepPiece<Scalar> piece(const Batch& batch) override;
+  [[nodiscard]] StepBreakdown breakdown(const Batch& batch) override;
+  [[nodiscard]] double decode_marginal_us(const Batch& batch) override;
+
+ private:
+  /// Step sizes up to this many tokens are remembered; larger ones are prefills, computed as they come.
+  static constexpr std::size_t kRemembered = 640;
+  /// vLLM runs larger prefill steps without a CUDA graph.
+  static constexpr std::int64_t kGraphPrefillTokens = 64;
+
+  struct Linear {
+    Scalar compute_us_per_token{0.0};
+    Scalar weights_us{0.0};
+  };
+
+  struct PrefillSums {
+    std::int64_t tokens = 0;
+    std::int64_t context_tokens = 0;
+    double attention_pairs = 0.0;  ///< query-key pairs, causal: sum of c (ctx + c/2)
+  };
+
+  [[nodiscard]] static PrefillSums sum(std::span<const PrefillChunk> prefills);
+  [[nodiscard]] std::int64_t padded(std::int64_t decode_requests) const;
+  [[nodiscard]] const Scalar& token_work_us(std::int64_t tokens);
+  [[nodiscard]] Scalar linear_us(std::int64_t tokens) const;
+  [[nodiscard]] Scalar moe_us(std::int64_t tokens) const;
+  [[nodiscard]] Scalar allreduce_us(std::int64_t tokens) const;
+
+  Scalar step_overhead_us_{0.0};  ///< everything that no batch changes
+  Scalar per_sequence_us_{0.0};
+  Scalar prefill_launch_us_{0.0};
+  Scalar pnorm_{1.0};
+  Linear attention_linear_;
+  Linear ffn_linear_;
+  Scalar kv_us_per_token_{0.0};
+  Scalar prefill_attention_us_per_pair_{0.0};
+  Scalar allreduce_latency_us_{0.0};
+  Scalar allreduce_us_per_token_{0.0};
+  Scalar expert_weights_us_{0.0};  ///< one expert's weights in all MoE layers
+  Scalar expert_compute_us_per_token_{0.0};
+  Scalar moe_overhead_us_{0.0};
+  Scalar routing_correlation_{1.0};
+  double experts_ = 0.0;
+  double experts_per_token_ = 0.0;
+  bool tensor_parallel_ = false;
+  bool mixture_ = false;
+  bool pads_ = false;
+
+  std::vector<Scalar> token_work_;
+  std::vector<unsigned char> known_;
+  Scalar large_step_work_{0.0};
+};
+
+}  // namespace rooftune::latency

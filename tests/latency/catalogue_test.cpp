@@ -1,0 +1,66 @@
+#include "rooftune/latency/catalogue.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "batches.hpp"
+#include "support/example_targets.hpp"
+
+namespace rooftune::latency {
+namespace {
+
+using testing::HasSubstr;
+
+std::optional<std::string> reason_for(const domain::ModelSpec& model, const domain::Deployment& deployment) {
+  const domain::GpuSpec gpu = examples::h100();
+  return unsupported_reason("roofline_v1", {.model = model, .gpu = gpu, .deployment = deployment});
+}
+
+TEST(Catalogue, ListsModelsThatItCanMake) {
+  const domain::ModelSpec model = examples::llama_2_7b();
+  const domain::GpuSpec gpu = examples::h100();
+  const domain::Deployment deployment = examples::deployment(model, gpu, 1);
+  for (const ModelEntry& entry : step_time_models()) {
+    EXPECT_TRUE(is_step_time_model(entry.name));
+    EXPECT_FALSE(entry.summary.empty());
+    const auto step_time =
+        make_step_time<double>(entry.name, {.model = model, .gpu = gpu, .deployment = deployment}, params::Resolved<double>());
+    EXPECT_GT(step_time->piece(decodes(8, 600).view()).duration_us, 0.0) << entry.name;
+  }
+  EXPECT_FALSE(is_step_time_model("roofline_v0"));
+}
+
+TEST(Catalogue, OwnsTheParametersOfEveryModel) {
+  for (const ModelEntry& entry : step_time_models()) {
+    const auto has_group = [&](const params::ParameterSpec& spec) { return spec.group() == entry.name; };
+    EXPECT_TRUE(std::ranges::any_of(params::parameter_registry(), has_group)) << entry.name;
+  }
+}
+
+TEST(Catalogue, RefusesMultiHeadLatentAttention) {
+  domain::ModelSpec model = examples::llama_2_7b();
+  model.attention = domain::AttentionKind::multi_head_latent;
+  EXPECT_THAT(reason_for(model, examples::deployment(model, examples::h100(), 1)).value(), HasSubstr("multi-head latent attention"));
+}
+
+TEST(Catalogue, RefusesATensorParallelDegreeThatSplitsAHeadAndNamesThoseThatDoNot) {
+  const domain::ModelSpec model = examples::llama_2_7b();
+  EXPECT_EQ(reason_for(model, examples::deployment(model, examples::h100(), 4)), std::nullopt);
+  EXPECT_THAT(reason_for(model, examples::deployment(model, examples::h100(), 3)).value(),
+              HasSubstr("tp 3 does not divide its 32 heads and 32 KV heads (use tp 1, 2, 4, 8, 16, 32)"));
+}
+
+TEST(Catalogue, AllowsMoreGpusThanKvHeadsBecauseTheEngineReplicatesThem) {
+  const domain::ModelSpec model = examples::llama_3_1_70b();
+  EXPECT_EQ(reason_for(model, examples::deployment(model, examples::h100(), 16)), std::nullopt);
+}
+
+TEST(Catalogue, RefusesPipelineStages) {
+  const domain::ModelSpec model = examples::llama_2_7b();
+  domain::Deployment deployment = examples::deployment(model, examples::h100(), 1);
+  deployment.pp = 2;
+  EXPECT_THAT(reason_for(model, deployment).value(), HasSubstr("pp: 1"));
+}
+
+}  // namespace
+}  // namespace rooftune::latency
