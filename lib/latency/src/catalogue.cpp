@@ -6,6 +6,7 @@
 #include <array>
 
 #include "blackbox.hpp"
+#include "physics.hpp"
 #include "rooftune/core/contract.hpp"
 #include "roofline_v1.hpp"
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::array kModels{
     ModelEntry{"blackbox", "step = b0 + b1 * prefill tokens + b2 * decodes; coefficients per model, GPU and TP"},
+    ModelEntry{"physics", "overheads, linear layers, KV reads, attention, all-reduce and experts with fitted efficiencies"},
     ModelEntry{"roofline_v1", "the calibrated roofline of the Go simulator family, prefill and decode apart, with extensions"},
 };
 
@@ -29,6 +31,7 @@ std::unique_ptr<StepTime<Scalar>> make(const Target& target, const params::Resol
 template <class Scalar>
 constexpr std::array<Make<Scalar>, kModels.size()> kMakers{
     &make<BlackboxStepTime<Scalar>, Scalar>,
+    &make<PhysicsStepTime<Scalar>, Scalar>,
     &make<RooflineV1StepTime<Scalar>, Scalar>,
 };
 
