@@ -1,0 +1,240 @@
+#include <ceres/ceres.h>
+#include <fmt/format.h>
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include "backends.hpp"
+
+namespace rooftune::opt {
+namespace {
+
+/// All residuals at once, with one parameter block of size 1 per variable so that variables can be held one by one.
+class ResidualVector final : public ceres::CostFunction {
+ public:
+  ResidualVector(Evaluator& evaluator, std::size_t residuals) : evaluator_(evaluator), point_(evaluator.problem().size()) {
+    set_num_residuals(static_cast<int>(residuals));
+    mutable_parameter_block_sizes()->assign(point_.size(), 1);
+  }
+
+  bool Evaluate(const double* const* parameters, double* residuals, double** jacobians) const override {
+    for (std::size_t i = 0; i < point_.size(); ++i) point_[i] = *parameters[i];
+    const Sample* sample = evaluator_.sample(point_, jacobians ? Derivatives::needed : Derivatives::not_needed);
+    // A refused point; Ceres shrinks its region.
+    if (!sample) return false;
+    std::copy(sample->residuals.begin(), sample->residuals.end(), residuals);
+    if (!jacobians) return true;
+    for (std::size_t column = 0; column < point_.size(); ++column) {
+      if (!jacobians[column]) continue;
+      for (std::size_t row = 0; row < sample->residuals.size(); ++row) {
+        jacobians[column][row] = sample->jacobian[row * point_.size() + column];
+      }
+    }
+    return true;
+  }
+
+ private:
+  Evaluator& evaluator_;
+  mutable std::vector<double> point_;
+};
+
+/// Variables that a round must not move: fixed ones, and those at a bound that descent would leave.
+std::vector<bool> working_set(const Problem& problem, const Sample& sample) {
+  const std::vector<BoundState> states = bound_states(problem, sample.point);
+  std::vector<bool> held(problem.size());
+  for (std::size_t i = 0; i < problem.size(); ++i) {
+    held[i] = states[i] == BoundState::held || (states[i] == BoundState::at_lower && sample.gradient[i] > 0.0) ||
+              (states[i] == BoundState::at_upper && sample.gradient[i] < 0.0);
+  }
+  return held;
+}
+
+bool contains(const std::vector<bool>& larger, const std::vector<bool>& smaller) {
+  for (std::size_t i = 0; i < larger.size(); ++i) {
+    if (smaller[i] && !larger[i]) return false;
+  }
+  return true;
+}
+
+double largest_free_gradient(const Sample& sample, const std::vector<bool>& held) {
+  double largest = 0.0;
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    if (!held[i]) largest = std::max(largest, std::abs(sample.gradient[i]));
+  }
+  return largest;
+}
+
+/// The share of the sum of squares that a linear model says could still be gained over the free variables: the square of the
+/// cosine between the residuals and the tangent plane (Bates & Watts 1981, "A relative offset orthogonality convergence
+/// criterion").
+double gainable_share(const Sample& sample, const std::vector<bool>& held) {
+  const auto rows = static_cast<Eigen::Index>(sample.residuals.size());
+  const Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> jacobian(
+      sample.jacobian.data(), rows, static_cast<Eigen::Index>(held.size()));
+  const Eigen::Map<const Eigen::VectorXd> residuals(sample.residuals.data(), rows);
+  Eigen::MatrixXd free(rows, static_cast<Eigen::Index>(std::count(held.begin(), held.end(), false)));
+  for (Eigen::Index column = 0, to = 0; column < jacobian.cols(); ++column) {
+    if (!held[static_cast<std::size_t>(column)]) free.col(to++) = jacobian.col(column);
+  }
+  const double total = residuals.squaredNorm();
+  if (free.cols() == 0 || !(total > 0.0)) return 0.0;
+  const Eigen::ColPivHouseholderQR<Eigen::MatrixXd> factors(free);
+  const Eigen::VectorXd rotated = factors.householderQ().adjoint() * residuals;
+  return rotated.head(factors.rank()).squaredNorm() / total;
+}
+
+/// Watches a round: records iterations, and ends it on a limit or when a variable has run into its bound.
+class RoundWatcher final : public ceres::IterationCallback {
+ public:
+  RoundWatcher(Evaluator& evaluator, const std::vector<double>& point, const std::vector<bool>& held, int first_iteration,
+               bool may_grow)
+      : evaluator_(evaluator), point_(point), held_(held), iteration_(first_iteration), may_grow_(may_grow) {}
+
+  ceres::CallbackReturnType operator()(const ceres::IterationSummary& summary) override {
+    radius_ = summary.trust_region_radius;
+    // Iteration 0 only reports where the round begins.
+    if (summary.iteration > 0) {
+      ++iteration_;
+      if (summary.step_is_successful) evaluator_.record_iteration(iteration_, 2.0 * summary.cost, point_);
+    }
+    if (evaluator_.stopped()) return ceres::SOLVER_ABORT;
+    if (const auto limit = evaluator_.options().limits.iterations; limit && iteration_ >= *limit) {
+      out_of_iterations_ = true;
+      return ceres::SOLVER_TERMINATE_SUCCESSFULLY;
+    }
+    if (may_grow_ && summary.iteration > 0 && summary.step_is_successful) {
+      const Sample* sample = evaluator_.sample(point_, Derivatives::needed);
+      if (sample && !contains(held_, working_set(evaluator_.problem(), *sample))) {
+        bound_reached_ = true;
+        return ceres::SOLVER_TERMINATE_SUCCESSFULLY;
+      }
+    }
+    return ceres::SOLVER_CONTINUE;
+  }
+
+  int iteration() const { return iteration_; }
+  double radius() const { return radius_; }
+  bool bound_reached() const { return bound_reached_; }
+  bool out_of_iterations() const { return out_of_iterations_; }
+
+ private:
+  Evaluator& evaluator_;
+  const std::vector<double>& point_;
+  const std::vector<bool>& held_;
+  int iteration_;
+  bool may_grow_;
+  double radius_ = 0.0;
+  bool bound_reached_ = false;
+  bool out_of_iterations_ = false;
+};
+
+ceres::Solver::Options solver_options(Algorithm algorithm, const SolveOptions& options, double radius) {
+  ceres::Solver::Options solver;
+  solver.minimizer_type = ceres::TRUST_REGION;
+  solver.trust_region_strategy_type = algorithm == Algorithm::ceres_dogleg ? ceres::DOGLEG : ceres::LEVENBERG_MARQUARDT;
+  solver.linear_solver_type = ceres::DENSE_QR;
+  solver.logging_type = ceres::SILENT;
+  solver.num_threads = 1;
+  solver.update_state_every_iteration = true;
+  // The evaluator owns all limits.
+  solver.max_num_iterations = 1'000'000;
+  // With bounds Ceres would search along every projected step, a derivative evaluation each; the working set of the rounds
+  // does the same for nothing.
+  solver.max_num_line_search_step_size_iterations = 0;
+  solver.max_num_consecutive_invalid_steps = std::max(1, options.trust_region.refused_steps);
+  solver.use_nonmonotonic_steps = options.trust_region.nonmonotonic_steps > 0;
+  solver.max_consecutive_nonmonotonic_steps = std::max(1, options.trust_region.nonmonotonic_steps);
+  solver.initial_trust_region_radius = radius;
+  solver.max_trust_region_radius = 1e16;
+  solver.function_tolerance = options.tolerances.value;
+  solver.parameter_tolerance = options.tolerances.step;
+  // Ceres minimises half the sum of squares.
+  solver.gradient_tolerance = 0.5 * options.tolerances.gradient;
+  return solver;
+}
+
+}  // namespace
+
+/// Rounds of Ceres, each from the best point so far with a working set of held variables. A round ends when Ceres is content,
+/// when its trust region has collapsed, or when a variable runs into a bound (the next round holds it, so that the others take
+/// the step that is right without it).
+BackendOutcome run_ceres(Algorithm algorithm, Evaluator& evaluator) {
+  const SolveOptions& options = evaluator.options();
+  const Problem& problem = evaluator.problem();
+  // Working sets change at most a few times per variable; beyond that it is zigzagging.
+  int changes_left = 10 + 3 * static_cast<int>(problem.size());
+  double radius = options.trust_region.initial_radius;
+  BackendOutcome outcome;
+
+  for (bool restarted = false;;) {
+    std::vector<double> point = evaluator.best()->point;
+    const Sample* start = evaluator.sample(point, Derivatives::needed);
+    if (!start) {
+      outcome.termination = {Reason::failed, "", fmt::format("no derivatives at the best point: {}", evaluator.last_refusal())};
+      return outcome;
+    }
+    const double value_before = start->value;
+    const std::vector<bool> held = working_set(problem, *start);
+    if (largest_free_gradient(*start, held) <= options.tolerances.gradient) {
+      outcome.termination = {Reason::gradient_converged, "", "the projected gradient is within its tolerance"};
+      return outcome;
+    }
+
+    ceres::Problem round;
+    std::vector<double*> blocks;
+    for (double& x : point) blocks.push_back(&x);
+    round.AddResidualBlock(new ResidualVector(evaluator, start->residuals.size()), nullptr, blocks);
+    for (std::size_t i = 0; i < point.size(); ++i) {
+      const Variable& variable = problem.variables[i];
+      if (held[i]) {
+        round.SetParameterBlockConstant(blocks[i]);
+        continue;
+      }
+      if (std::isfinite(variable.lower)) round.SetParameterLowerBound(blocks[i], 0, variable.lower);
+      if (std::isfinite(variable.upper)) round.SetParameterUpperBound(blocks[i], 0, variable.upper);
+    }
+    RoundWatcher watcher(evaluator, point, held, outcome.iterations, changes_left > 0);
+    ceres::Solver::Options solver = solver_options(algorithm, options, radius);
+    solver.callbacks.push_back(&watcher);
+    ceres::Solver::Summary summary;
+    ceres::Solve(solver, &round, &summary);
+    outcome.iterations = watcher.iteration();
+
+    outcome.termination = {Reason::stalled, "", fmt::format("Ceres: {}", summary.message)};
+    if (evaluator.stopped()) return outcome;
+    if (watcher.out_of_iterations()) {
+      outcome.termination = {Reason::evaluation_limit, "iterations", fmt::format("{} iterations", outcome.iterations)};
+      return outcome;
+    }
+    const Sample* end = evaluator.sample(evaluator.best()->point, Derivatives::needed);
+    if (!end) continue;  // the top of the loop says why
+    const std::vector<bool> held_now = working_set(problem, *end);
+    const bool released = !contains(held_now, held);
+    if (changes_left > 0 && (watcher.bound_reached() || released)) {
+      --changes_left;
+      if (watcher.bound_reached()) radius = watcher.radius();
+      continue;
+    }
+    if (largest_free_gradient(*end, held_now) <= options.tolerances.gradient) {
+      outcome.termination.reason = Reason::gradient_converged;
+      return outcome;
+    }
+    const bool gained = end->value < value_before * (1.0 - options.trust_region.restart_gain);
+    if (outcome.restarts < options.trust_region.restarts && (!restarted || gained)) {
+      ++outcome.restarts;
+      restarted = true;
+      radius = options.trust_region.initial_radius;
+      continue;
+    }
+    // A collapsed trust region passes for convergence in Ceres; the geometry of the residuals tells them apart. A thousandth
+    // of the standard deviation of the estimates is the offset that Bates & Watts call converged; noise makes it larger.
+    const double share = gainable_share(*end, held_now);
+    if (share <= 1e-6) outcome.termination.reason = Reason::converged;
+    outcome.termination.detail += fmt::format(" (a linear model could gain another {:.2g} of the value)", share);
+    return outcome;
+  }
+}
+
+}  // namespace rooftune::opt

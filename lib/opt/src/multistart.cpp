@@ -1,0 +1,262 @@
+#include "rooftune/opt/multistart.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <mutex>
+#include <numeric>
+
+#include "rooftune/core/contract.hpp"
+#include "rooftune/core/random.hpp"
+#include "sobol.hpp"
+
+namespace rooftune::opt {
+namespace {
+
+core::RandomEngine start_stream(std::uint64_t seed) {
+  return core::make_stream({.seed = seed, .experiment_id = "multistart", .purpose = core::StreamPurpose::optimiser_start});
+}
+
+/// An index in [0, count), without the modulo bias that matters only beyond 2^53.
+std::size_t random_index(core::RandomEngine& random, std::size_t count) {
+  return std::min(count - 1, static_cast<std::size_t>(core::uniform01(random) * static_cast<double>(count)));
+}
+
+/// Points in the unit cube.
+std::vector<std::vector<double>> latin_hypercube(std::size_t dimensions, std::size_t count, core::RandomEngine& random) {
+  std::vector<std::vector<double>> points(count, std::vector<double>(dimensions));
+  std::vector<std::size_t> layers(count);
+  for (std::size_t d = 0; d < dimensions; ++d) {
+    std::iota(layers.begin(), layers.end(), std::size_t{0});
+    for (std::size_t i = count; i > 1; --i) std::swap(layers[i - 1], layers[random_index(random, i)]);
+    for (std::size_t i = 0; i < count; ++i) {
+      points[i][d] = (static_cast<double>(layers[i]) + core::uniform01(random)) / static_cast<double>(count);
+    }
+  }
+  return points;
+}
+
+std::vector<std::vector<double>> shifted_sobol(std::size_t dimensions, std::size_t count, core::RandomEngine& random) {
+  std::vector<std::uint32_t> shift;
+  for (std::size_t d = 0; d < dimensions; ++d) shift.push_back(static_cast<std::uint32_t>(random() >> 32));
+  SobolSequence sequence(dimensions);
+  std::vector<std::vector<double>> points;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::vector<std::uint32_t> fractions = sequence.next();
+    std::vector<double>& point = points.emplace_back();
+    for (std::size_t d = 0; d < dimensions; ++d) point.push_back((static_cast<double>(fractions[d] ^ shift[d]) + 0.5) * 0x1.0p-32);
+  }
+  return points;
+}
+
+/// Lower value first, then lower index; points that were never accepted have the value infinity and come last.
+bool better(const StartOutcome& a, const StartOutcome& b) {
+  if (a.fate != b.fate) return a.fate == StartFate::finished;
+  if (a.solution.has_point() != b.solution.has_point()) return a.solution.has_point();
+  if (a.solution.value != b.solution.value) return a.solution.value < b.solution.value;
+  return a.index < b.index;
+}
+
+/// One start with the objective that belongs to it.
+struct Runner {
+  Problem problem;
+  std::unique_ptr<Objective> objective;
+  StartOutcome outcome;
+  /// The first stage has ended by itself; further pruning rounds would change nothing.
+  bool settled = false;
+};
+
+/// The whole search: draws starts, prunes, runs the stages.
+class MultiStart {
+ public:
+  MultiStart(const Problem& problem, const ObjectiveFactory& make_objective, std::span<const Stage> stages,
+             const MultiStartOptions& options, const Hooks& hooks)
+      : problem_(problem), make_objective_(make_objective), stages_(stages), options_(options), runners_(options.starts) {
+    hooks_.cancel = hooks.cancel;
+    if (hooks.observe) {
+      hooks_.observe = [this, observe = hooks.observe](const IterationRecord& record) {
+        const std::scoped_lock lock(observer_mutex_);
+        observe(record);
+      };
+    }
+  }
+
+  MultiStartSolution run() {
+    make_runners();
+    if (draw_starts()) {
+      if (options_.pruning.first_evaluations > 0) prune();
+      run_stages();
+    }
+    for (Runner& runner : runners_) {
+      if (runner.outcome.solution.reproducibility == Reproducibility::machine_dependent) {
+        result_.reproducibility = Reproducibility::machine_dependent;
+      }
+      result_.starts.push_back(std::move(runner.outcome));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void make_runners() {
+    core::parallel_for(runners_.size(), options_.threads, [&](std::size_t i) {
+      Runner& runner = runners_[i];
+      runner.problem = problem_;
+      runner.objective = make_objective_(i);
+      runner.outcome.index = i;
+      runner.outcome.start = initial_point(problem_);
+    });
+  }
+
+  /// False when the problem has no box to draw from; every start then says so.
+  bool draw_starts() {
+    if (runners_.size() <= 1) return true;
+    std::vector<Interval> box = options_.box;
+    for (std::size_t i = box.size(); i < problem_.size(); ++i) {
+      box.emplace_back(problem_.variables[i].lower, problem_.variables[i].upper);
+    }
+    for (std::size_t i = 0; i < problem_.size(); ++i) {
+      if (std::isfinite(box[i].first) && std::isfinite(box[i].second)) continue;
+      for (Runner& runner : runners_) {
+        runner.outcome.solution.termination = {
+            Reason::failed, "", fmt::format("starts are drawn from a box, but '{}' has no finite bounds", problem_.variables[i].name)};
+      }
+      return false;
+    }
+    const std::size_t per_start = std::max<std::size_t>(1, options_.candidates_per_start);
+    std::vector<std::vector<double>> points =
+        sample_starts(box, (runners_.size() - 1) * per_start, options_.sampling, options_.seed);
+    if (per_start > 1) points = best_candidates(std::move(points), per_start);
+    for (std::size_t i = 1; i < runners_.size(); ++i) {
+      runners_[i].problem = starting_from(problem_, points[i - 1]);
+      runners_[i].outcome.start = initial_point(runners_[i].problem);
+    }
+    return true;
+  }
+
+  std::vector<std::vector<double>> best_candidates(std::vector<std::vector<double>> points, std::size_t per_start) {
+    std::vector<double> values(points.size());
+    core::parallel_for(runners_.size() - 1, options_.threads, [&](std::size_t i) {
+      for (std::size_t k = i * per_start; k < (i + 1) * per_start; ++k) {
+        // A search of one evaluation: the value at its start, infinite when refused.
+        Stage look = stages_.empty() ? Stage{} : stages_.front();
+        look.options.limits.evaluations = 1;
+        values[k] = solve(starting_from(problem_, points[k]), *runners_[i + 1].objective, look.algorithm, look.options,
+                          {.cancel = hooks_.cancel})
+                        .initial_value;
+      }
+    });
+    result_.screening_evaluations = static_cast<long>(points.size());
+    std::vector<std::size_t> order(points.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+    std::vector<std::vector<double>> chosen;
+    for (std::size_t i = 0; i + 1 < runners_.size(); ++i) chosen.push_back(std::move(points[order[i]]));
+    return chosen;
+  }
+
+  void prune() {
+    if (stages_.empty()) return;
+    std::vector<std::size_t> alive(runners_.size());
+    std::iota(alive.begin(), alive.end(), std::size_t{0});
+    const std::size_t finalists = std::max<std::size_t>(1, options_.pruning.finalists);
+    for (long budget = options_.pruning.first_evaluations; alive.size() > finalists; budget *= 2) {
+      core::parallel_for(alive.size(), options_.threads, [&](std::size_t k) { run_round(runners_[alive[k]], budget); });
+      std::stable_sort(alive.begin(), alive.end(),
+                       [&](std::size_t a, std::size_t b) { return better(runners_[a].outcome, runners_[b].outcome); });
+      const auto kept = static_cast<std::size_t>(std::ceil(options_.pruning.kept_fraction * static_cast<double>(alive.size())));
+      const std::size_t survivors = std::max(finalists, std::min(kept, alive.size() - 1));
+      for (std::size_t k = survivors; k < alive.size(); ++k) runners_[alive[k]].outcome.fate = StartFate::pruned;
+      alive.resize(std::min(survivors, alive.size()));
+    }
+  }
+
+  void run_round(Runner& runner, long budget) {
+    if (runner.settled) return;
+    Stage stage = stages_.front();
+    stage.options.limits.evaluations = std::min(budget, stage.options.limits.evaluations.value_or(budget));
+    Solution solution = solve(runner.problem, *runner.objective, stage.algorithm, stage.options, hooks_);
+    runner.settled = solution.termination.reason != Reason::evaluation_limit;
+    if (solution.has_point()) runner.problem = starting_from(std::move(runner.problem), solution.point);
+    keep(runner, std::move(solution), EvaluationCounts{});
+  }
+
+  void run_stages() {
+    core::parallel_for(runners_.size(), options_.threads, [&](std::size_t i) {
+      Runner& runner = runners_[i];
+      if (runner.outcome.fate == StartFate::pruned) return;
+      const PipelineSolution pipeline = solve_pipeline(runner.problem, *runner.objective, stages_, hooks_);
+      Solution solution = pipeline.final();
+      if (!pipeline.stages.empty()) solution.initial_value = pipeline.stages.front().initial_value;
+      solution.reproducibility = pipeline.reproducibility();
+      EvaluationCounts counts = pipeline.counts();
+      keep(runner, std::move(solution), counts);
+    });
+  }
+
+  /// Takes over a solution; `counts` are those of all its stages, or empty for its own.
+  static void keep(Runner& runner, Solution solution, const EvaluationCounts& counts) {
+    StartOutcome& outcome = runner.outcome;
+    outcome.counts += counts.total() > 0 ? counts : solution.counts;
+    const bool first = outcome.solution.termination.reason == Reason::not_run;
+    if (!first) solution.initial_value = outcome.solution.initial_value;
+    if (outcome.solution.reproducibility == Reproducibility::machine_dependent) {
+      solution.reproducibility = Reproducibility::machine_dependent;
+    }
+    outcome.solution = std::move(solution);
+  }
+
+  const Problem& problem_;
+  const ObjectiveFactory& make_objective_;
+  std::span<const Stage> stages_;
+  const MultiStartOptions& options_;
+  Hooks hooks_;
+  std::mutex observer_mutex_;
+  std::vector<Runner> runners_;
+  MultiStartSolution result_;
+};
+
+}  // namespace
+
+std::string_view name(StartSampling sampling) {
+  return sampling == StartSampling::sobol ? "sobol" : "latin_hypercube";
+}
+
+const StartOutcome* MultiStartSolution::best() const {
+  const auto found = std::min_element(starts.begin(), starts.end(), better);
+  return found == starts.end() || !found->solution.has_point() ? nullptr : &*found;
+}
+
+std::vector<std::size_t> MultiStartSolution::waterfall() const {
+  std::vector<std::size_t> order(starts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return better(starts[a], starts[b]); });
+  return order;
+}
+
+EvaluationCounts MultiStartSolution::counts() const {
+  EvaluationCounts total;
+  for (const StartOutcome& start : starts) total += start.counts;
+  total.values += screening_evaluations;
+  return total;
+}
+
+std::vector<std::vector<double>> sample_starts(std::span<const Interval> box, std::size_t count, StartSampling sampling,
+                                               std::uint64_t seed) {
+  core::RandomEngine random = start_stream(seed);
+  const bool sobol = sampling == StartSampling::sobol && box.size() <= SobolSequence::kMostDimensions;
+  std::vector<std::vector<double>> points = sobol ? shifted_sobol(box.size(), count, random) : latin_hypercube(box.size(), count, random);
+  for (std::vector<double>& point : points) {
+    for (std::size_t d = 0; d < box.size(); ++d) point[d] = box[d].first + point[d] * (box[d].second - box[d].first);
+  }
+  return points;
+}
+
+MultiStartSolution solve_multistart(const Problem& problem, const ObjectiveFactory& make_objective, std::span<const Stage> stages,
+                                    const MultiStartOptions& options, const Hooks& hooks) {
+  ROOFTUNE_EXPECTS(options.box.empty() || options.box.size() == problem.size());
+  return MultiStart(problem, make_objective, stages, options, hooks).run();
+}
+
+}  // namespace rooftune::opt

@@ -1,0 +1,30 @@
+#include "rooftune/opt/termination.hpp"
+
+#include <fmt/format.h>
+
+namespace rooftune::opt {
+
+std::string_view name(Reason reason) {
+  switch (reason) {
+    case Reason::not_run: return "not_run";
+    case Reason::converged: return "converged";
+    case Reason::gradient_converged: return "gradient_converged";
+    case Reason::evaluation_limit: return "evaluation_limit";
+    case Reason::time_limit: return "time_limit";
+    case Reason::target_reached: return "target_reached";
+    case Reason::stalled: return "stalled";
+    case Reason::refused_start: return "refused_start";
+    case Reason::cancelled: return "cancelled";
+    case Reason::failed: return "failed";
+  }
+  return "unknown";
+}
+
+std::string format(const Termination& termination) {
+  std::string text{name(termination.reason)};
+  if (!termination.limit.empty()) text += fmt::format(" ({})", termination.limit);
+  if (!termination.detail.empty()) text += fmt::format(": {}", termination.detail);
+  return text;
+}
+
+}  // namespace rooftune::opt
