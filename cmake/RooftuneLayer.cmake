@@ -1,9 +1,20 @@
 # One layer of the library: a static library, its public header folder, and only downward links.
 #   rooftune_add_layer(sim SOURCES ... HEADERS ... USES core domain PRIVATE_LIBRARIES TBB::tbb PUBLIC_LIBRARIES ...)
-# The header file set is compiled header by header against the linked layers alone (target
-# rooftune_<layer>_verify_interface_header_sets), so a header of a layer that is not linked cannot be included.
+# What keeps the layers apart:
+#   - a layer uses only layers that were added before it; GLOBAL_DEPENDS_NO_CYCLES catches links made elsewhere
+#   - each layer has its own include folder, so a header of a layer that is not linked does not exist for the compiler; the
+#     header file set is also compiled header by header against the linked layers alone (all_verify_interface_header_sets)
+# tests/cmake/ proves that each of these fails the build.
 function(rooftune_add_layer name)
   cmake_parse_arguments(layer "" "" "SOURCES;HEADERS;USES;PUBLIC_LIBRARIES;PRIVATE_LIBRARIES" ${ARGN})
+  if(layer_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "layer '${name}': unknown arguments ${layer_UNPARSED_ARGUMENTS}")
+  endif()
+  foreach(used IN LISTS layer_USES)
+    if(NOT TARGET rooftune_${used})
+      message(FATAL_ERROR "layer '${name}' uses '${used}', which is not below it (layers are added lowest first)")
+    endif()
+  endforeach()
   set(target rooftune_${name})
   add_library(${target} STATIC)
   add_library(rooftune::${name} ALIAS ${target})
@@ -12,10 +23,12 @@ function(rooftune_add_layer name)
   target_sources(${target} PRIVATE ${layer_SOURCES}
     PUBLIC FILE_SET HEADERS BASE_DIRS include FILES ${layer_HEADERS})
   list(TRANSFORM layer_USES PREPEND rooftune::)
+  # Our warnings and floating-point flags are ours alone: BUILD_INTERFACE keeps them out of the export.
   target_link_libraries(${target} PUBLIC ${layer_USES} ${layer_PUBLIC_LIBRARIES}
-    PRIVATE rooftune_build_options ${layer_PRIVATE_LIBRARIES})
+    PRIVATE $<BUILD_INTERFACE:rooftune_build_options> ${layer_PRIVATE_LIBRARIES})
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
+  set_property(GLOBAL APPEND PROPERTY ROOFTUNE_LAYERS ${name})
   install(TARGETS ${target} EXPORT rooftuneTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endfunction()

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs what building and testing need, from Debian bookworm's packages. Does nothing when everything is there.
+#   install_dependencies.sh [--with-checkers] [--list]
+# --with-checkers adds what scripts/check.sh needs; --list prints the package names and stops.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+packages=(
+  # tools
+  cmake ninja-build g++ python3 git ca-certificates ccache
+  # optimisers, parallel loops, derivative-carrying scalars
+  libnlopt-dev libnlopt-cxx-dev libceres-dev libtbb-dev
+  # files
+  libyaml-cpp-dev nlohmann-json3-dev libfccp-dev libsqlitecpp-dev libsqlite3-dev libssl-dev
+  # program and messages
+  libcli11-dev libfmt-dev libspdlog-dev libexpected-dev
+  # tests and benchmarks
+  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
+)
+checkers=(clang-format clang-tidy cppcheck)
+
+is_installed() { [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+missing_packages() {
+  local package
+  for package in "${packages[@]}"; do
+    is_installed "$package" || printf '%s\n' "$package"
+  done
+}
+
+apt() { quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 "$@"; }
+
+install_missing() {
+  as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "packages are missing and this is neither root nor a machine with sudo; have somebody install: ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "installing ${#missing[@]} packages: ${missing[*]}"
+  apt update
+  apt install --yes --no-install-recommends "${missing[@]}"
+}
+
+list=no
+for argument in "$@"; do
+  case $argument in
+    --with-checkers) packages+=("${checkers[@]}") ;;
+    --list) list=yes ;;
+    *) die "unknown argument '$argument' (known: --with-checkers, --list)" ;;
+  esac
+done
+if [ "$list" = yes ]; then
+  printf '%s\n' "${packages[@]}"
+  exit
+fi
+command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+  die "this is not a Debian system; install the equivalents of: ${packages[*]}"
+mapfile -t missing < <(missing_packages)
+if [ "${#missing[@]}" -gt 0 ]; then install_missing; fi
