@@ -9,6 +9,7 @@
 #include <vector>
 #else
 #include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/info.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 #endif
@@ -45,7 +46,8 @@ void parallel_for(std::size_t count, ThreadCount threads, const std::function<vo
 #else
 
 void parallel_for(std::size_t count, ThreadCount threads, const std::function<void(std::size_t)>& body) {
-  const int workers = resolve(threads);
+  // More workers than cores gain nothing, and oneTBB warns about them on the terminal.
+  const int workers = std::min(resolve(threads), oneapi::tbb::info::default_concurrency());
   if (workers == 1 || count <= 1) {
     for (std::size_t i = 0; i < count; ++i) body(i);
     return;

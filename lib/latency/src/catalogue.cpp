@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::array kModels{
     ModelEntry{"blackbox", "step = b0 + b1 * prefill tokens + b2 * decodes; coefficients per model, GPU and TP"},
-    ModelEntry{"physics", "overheads, linear layers, KV reads, attention, all-reduce and experts with fitted efficiencies"},
     ModelEntry{"roofline_v1", "the calibrated roofline of the Go simulator family, prefill and decode apart, with extensions"},
+    ModelEntry{"physics", "compute, weight and KV streams, all-reduce, experts and overheads, each with a fitted efficiency"},
 };
 
 template <class Scalar>
@@ -31,8 +31,8 @@ std::unique_ptr<StepTime<Scalar>> make(const Target& target, const params::Resol
 template <class Scalar>
 constexpr std::array<Make<Scalar>, kModels.size()> kMakers{
     &make<BlackboxStepTime<Scalar>, Scalar>,
-    &make<PhysicsStepTime<Scalar>, Scalar>,
     &make<RooflineV1StepTime<Scalar>, Scalar>,
+    &make<PhysicsStepTime<Scalar>, Scalar>,
 };
 
 std::optional<std::size_t> index_of(std::string_view name) {

@@ -57,6 +57,8 @@ Config with_values(const Config& base, std::span<const FreeParameter> free, std:
     const ParameterValue assigned{.value = values[i], .standard_error = {}, .source = source};
     if (free[i].where.matches_everything()) {
       config.parameters[free[i].id] = assigned;
+      // A GPU's own value would win over the shared one, and the parameter would move nothing.
+      for (HardwareEntry& entry : config.hardware) entry.parameters.erase(free[i].id);
       continue;
     }
     auto scoped = config.scoped.begin();
@@ -71,6 +73,11 @@ double current_value(const Config& config, const FreeParameter& parameter) {
   for (auto scoped = config.scoped.rbegin(); scoped != config.scoped.rend(); ++scoped) {
     const auto found = scoped->parameters.find(parameter.id);
     if (scoped->where == parameter.where && found != scoped->parameters.end()) return found->second.value;
+  }
+  for (const HardwareEntry& entry : config.hardware) {
+    const bool reached = parameter.where.matches_everything() || (parameter.where.gpu && domain::find_gpu({entry.gpu}, *parameter.where.gpu));
+    const auto own = entry.parameters.find(parameter.id);
+    if (reached && own != entry.parameters.end()) return own->second.value;
   }
   const auto shared = config.parameters.find(parameter.id);
   return shared != config.parameters.end() ? shared->second.value : parameter.initial;

@@ -41,11 +41,13 @@ struct FreeParameter {
 [[nodiscard]] double from_transformed(const FreeParameter& parameter, double transformed);
 [[nodiscard]] double derivative_of_inverse(const FreeParameter& parameter, double transformed);
 
-/// The config with the free parameters set to `values` (same order), marked with `source`.
+/// The config with the free parameters set to `values` (same order), marked with `source`. A parameter that is free for
+/// every deployment replaces what hardware entries say about it; scopes of the config stay more specific.
 [[nodiscard]] Config with_values(const Config& base, std::span<const FreeParameter> free, std::span<const double> values,
                                  ValueSource source);
 
-/// The current value that `config` gives to a free parameter (for its scope).
+/// The current value that `config` gives to a free parameter: its own scope's, the GPU's (the first that has one), the shared
+/// one, or its start.
 [[nodiscard]] double current_value(const Config& config, const FreeParameter& parameter);
 
 /// Checks lower < upper, the start inside, positive bounds for log, no duplicates; one diagnostic each.
