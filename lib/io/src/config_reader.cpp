@@ -1,0 +1,258 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "config_pieces.hpp"
+#include "rooftune/io/config_file.hpp"
+#include "rooftune/io/document.hpp"
+#include "rooftune/io/object_reader.hpp"
+
+namespace rooftune::io {
+namespace {
+
+constexpr std::string_view kSchema = "rooftune/config/1";
+
+/// Keys of our own form that a hardware-config file never has at its top.
+constexpr std::array<std::string_view, 6> kOwnKeys{"step_time_model", "parameters", "hardware", "engine", "scoped", "provenance"};
+
+/// Found in old files of the family, where they scaled something that no formula uses any more.
+constexpr std::array<std::string_view, 3> kKeysWithoutEffect{"bwEfficiencyFactor", "mixedBatchPenalty", "overlapPenalty"};
+
+constexpr std::array<Choice<domain::Interconnect>, 2> kInterconnects{{
+    {"nvlink", domain::Interconnect::nvlink},
+    {"pcie", domain::Interconnect::pcie},
+}};
+
+/// Reads a fact of the data sheet under its name or its former one; returns whether the file gives it.
+template <class Unit>
+bool read_fact(ObjectReader& reader, std::string_view key, std::string_view former_key, core::Quantity<Unit>& target) {
+  const bool has_former = !former_key.empty() && reader.find(former_key) != nullptr;
+  const bool has_key = reader.find(key) != nullptr;
+  if (has_key && has_former) {
+    reader.problems().error(reader.place_of(former_key), fmt::format("'{}' is the former name of '{}', which is given too", former_key, key),
+                            fmt::format("keep '{}'", key));
+  }
+  if (!has_key && !has_former) return false;
+  reader.optional(has_key ? key : former_key, target, above(0));
+  return true;
+}
+
+/// One GPU of either form. Facts that the file leaves out come from the shipped GPU of that name.
+class HardwareReader {
+ public:
+  HardwareReader(const std::vector<domain::GpuSpec>& shipped, ConfigForm form, Problems& problems)
+      : shipped_(shipped), form_(form), problems_(problems) {}
+
+  void read(const Member& member) {
+    ObjectReader reader(member.value, problems_, fmt::format("the GPU '{}'", member.key));
+    if (member.value.kind != Node::Kind::object) return;
+    const domain::GpuSpec* known = domain::find_gpu(shipped_, member.key);
+    params::HardwareEntry entry;
+    entry.gpu = known != nullptr ? *known : domain::GpuSpec{};
+    if (known == nullptr) entry.gpu.name = member.key;
+    if (entry.gpu.name != member.key) entry.name_in_file = member.key;
+    read_facts(reader, member, known != nullptr, entry.gpu);
+    read_parameters(reader, entry);
+    reader.ignore({"_comment"});
+    add(member, std::move(entry));
+  }
+
+  [[nodiscard]] std::vector<params::HardwareEntry> take() { return std::exchange(entries_, {}); }
+
+ private:
+  void read_facts(ObjectReader& reader, const Member& member, bool is_known, domain::GpuSpec& gpu) const {
+    std::vector<std::string_view> missing;
+    const auto need = [&](bool given, std::string_view key) {
+      if (!given && !is_known) missing.push_back(key);
+    };
+    need(read_fact(reader, "TFlopsPeak", "TFlopsEff", gpu.peak_bf16), "TFlopsPeak");
+    need(read_fact(reader, "BwPeakTBs", "BwEffTBs", gpu.hbm_bandwidth), "BwPeakTBs");
+    need(read_fact(reader, "MemoryGiB", "", gpu.memory), "MemoryGiB");
+    need(read_fact(reader, "link_GBs", "", gpu.link_bandwidth), "link_GBs");
+    core::TeraflopsPerSecond fp8;
+    if (reader.optional("TFlopsFP8", fp8, at_least(0))) {
+      gpu.peak_fp8 = fp8.value > 0.0 ? std::optional(fp8) : std::nullopt;
+    }
+    reader.optional_choice("interconnect", gpu.interconnect, std::span<const Choice<domain::Interconnect>>(kInterconnects));
+    reader.optional("aliases", gpu.aliases);
+    reader.optional("source", gpu.source);
+    if (!missing.empty()) report_unknown(member, missing);
+  }
+
+  void report_unknown(const Member& member, const std::vector<std::string_view>& missing) const {
+    std::vector<std::string_view> names;
+    for (const domain::GpuSpec& gpu : shipped_) {
+      names.push_back(gpu.name);
+      names.insert(names.end(), gpu.aliases.begin(), gpu.aliases.end());
+    }
+    const std::string_view match = core::closest_match(member.key, names);
+    problems_.error(member.place, fmt::format("unknown GPU '{}', and its {} {} not given", member.key, fmt::join(missing, ", "), missing.size() == 1 ? "is" : "are"),
+                    fmt::format("{}give all facts of a new GPU", match.empty() ? "" : fmt::format("did you mean '{}'? or ", match)));
+  }
+
+  void read_parameters(ObjectReader& reader, params::HardwareEntry& entry) const {
+    for (const params::ParameterSpec& spec : params::parameter_registry()) {
+      if (spec.group() != "roofline_v1") continue;
+      double value = 0.0;
+      if (!reader.optional(spec.name(), value)) continue;
+      const params::ParameterId id = params::parameter(spec.id);
+      check_value(id, fmt::format("'{}'", spec.name()), value, reader.find(spec.name())->place, problems_);
+      entry.parameters[id] = {.value = value, .standard_error = {}, .source = params::ValueSource::given};
+    }
+    for (const std::string_view key : kKeysWithoutEffect) {
+      if (reader.find(key) == nullptr) continue;
+      problems_.warning(reader.place_of(key), fmt::format("'{}' has no effect", key), "remove it");
+    }
+    if (form_ == ConfigForm::hardware_config) return;
+    const Node* parameters = reader.optional_object("parameters");
+    if (parameters == nullptr) return;
+    for (const auto& [id, value] : read_assignments(*parameters, problems_)) {
+      if (entry.parameters.contains(id)) {
+        problems_.error(reader.place_of(id.spec().name()), fmt::format("'{}' is given again as '{}'", id.spec().name(), id.spec().id),
+                        "keep one of the two");
+      }
+      entry.parameters[id] = value;
+    }
+  }
+
+  /// Files of the family repeat a GPU under an alias, because their reader matches names literally. That is fine as long as
+  /// both say the same.
+  void add(const Member& member, params::HardwareEntry entry) {
+    const auto same = std::ranges::find(entries_, entry.gpu.name, [](const params::HardwareEntry& other) { return other.gpu.name; });
+    if (same == entries_.end()) {
+      entries_.push_back(std::move(entry));
+      return;
+    }
+    if (same->gpu == entry.gpu && same->parameters == entry.parameters) return;
+    const std::string_view first = same->name_in_file.empty() ? same->gpu.name : same->name_in_file;
+    problems_.error(member.place, fmt::format("'{}' and '{}' are the same GPU with different values", member.key, first),
+                    "keep one of them, or make them equal");
+  }
+
+  const std::vector<domain::GpuSpec>& shipped_;
+  ConfigForm form_;
+  Problems& problems_;
+  std::vector<params::HardwareEntry> entries_;
+};
+
+std::map<std::string, std::string> read_provenance(const Node& object, Problems& problems) {
+  std::map<std::string, std::string> provenance;
+  for (const Member& member : object.members) {
+    if (member.value.kind == Node::Kind::scalar) {
+      provenance[member.key] = member.value.text;
+    } else {
+      problems.error(member.value.place, fmt::format("'{}' must be a text, not {}", member.key, describe(member.value)), "give a text");
+    }
+  }
+  return provenance;
+}
+
+params::CalibratedDomain read_domain(const Node& object, Problems& problems) {
+  params::CalibratedDomain result;
+  ObjectReader reader(object, problems, "'domain'");
+  if (const Node* ranges = reader.optional_object("ranges")) {
+    for (const Member& member : ranges->members) {
+      params::CalibratedDomain::Range range;
+      ObjectReader range_reader(member.value, problems, fmt::format("the range '{}'", member.key));
+      range_reader.required("lowest", range.lowest);
+      range_reader.required("highest", range.highest);
+      if (range.lowest > range.highest) {
+        problems.error(member.place, fmt::format("the range '{}' goes from {} down to {}", member.key, range.lowest, range.highest),
+                       "swap 'lowest' and 'highest'");
+      }
+      result.ranges[member.key] = range;
+    }
+  }
+  if (const Node* sets = reader.optional_object("sets")) {
+    for (const Member& member : sets->members) {
+      convert(member.value, fmt::format("'{}'", member.key), result.sets[member.key], problems);
+    }
+  }
+  return result;
+}
+
+void check_gpu_of_scope(const Node& where, const params::Config& config, const std::vector<domain::GpuSpec>& shipped, Problems& problems) {
+  const Node* gpu = where.find("gpu");
+  if (gpu == nullptr || gpu->kind != Node::Kind::scalar || params::find_gpu(config, shipped, gpu->text) != nullptr) return;
+  std::vector<std::string_view> names;
+  for (const domain::GpuSpec& spec : shipped) names.push_back(spec.name);
+  for (const params::HardwareEntry& entry : config.hardware) names.push_back(entry.gpu.name);
+  problems.error(gpu->place, fmt::format("unknown GPU '{}'", gpu->text), core::suggest(gpu->text, names));
+}
+
+params::Config read_own_form(const Node& root, const std::vector<domain::GpuSpec>& shipped, Problems& problems) {
+  params::Config config;
+  ObjectReader reader(root, problems, "the config");
+  std::string schema;
+  if (reader.required("schema", schema) && schema != kSchema) {
+    problems.error(reader.find("schema")->place, fmt::format("the schema is '{}'", schema), fmt::format("this version reads '{}'", kSchema));
+  }
+  if (const Node* node = reader.optional_object("provenance")) config.provenance = read_provenance(*node, problems);
+  if (const Node* node = reader.required_node("step_time_model")) read_step_time_model(*node, config.step_time_model, problems);
+  if (const Node* node = reader.optional_object("engine")) read_switches(*node, "engine.", config.switches, problems);
+  if (const Node* node = reader.optional_object("switches")) read_switches(*node, "", config.switches, problems);
+  if (const Node* node = reader.optional_object("parameters")) config.parameters = read_assignments(*node, problems);
+  HardwareReader hardware(shipped, ConfigForm::config, problems);
+  if (const Node* node = reader.optional_object("hardware")) {
+    for (const Member& member : node->members) hardware.read(member);
+  }
+  config.hardware = hardware.take();
+  for (const Node& item : reader.optional_list("scoped")) {
+    params::ScopedAssignments scoped;
+    ObjectReader scoped_reader(item, problems, "an item of 'scoped'");
+    if (const Node* where = scoped_reader.required_object("where")) {
+      scoped.where = read_where(*where, problems);
+      check_gpu_of_scope(*where, config, shipped, problems);
+    }
+    if (const Node* node = scoped_reader.required_object("parameters")) scoped.parameters = read_assignments(*node, problems);
+    config.scoped.push_back(std::move(scoped));
+  }
+  if (const Node* node = reader.optional_object("domain")) config.domain = read_domain(*node, problems);
+  return config;
+}
+
+params::Config read_family_form(const Node& root, const std::vector<domain::GpuSpec>& shipped, Problems& problems) {
+  HardwareReader hardware(shipped, ConfigForm::hardware_config, problems);
+  for (const Member& member : root.members) {
+    if (member.key != "_comment") hardware.read(member);
+  }
+  params::Config config;
+  config.step_time_model = "roofline_v1";
+  config.hardware = hardware.take();
+  if (config.hardware.empty() && !problems.has_errors()) problems.error(root.place, "the config names no GPU", R"(add one, e.g. "H100": {...})");
+  return config;
+}
+
+core::Result<ConfigFile> read(const Document& document, const std::vector<domain::GpuSpec>& shipped) {
+  Problems problems(document.file);
+  ConfigFile result;
+  const Node& root = document.root;
+  if (root.kind != Node::Kind::object) {
+    problems.error(root.place, fmt::format("a config must be an object, not {}", describe(root)), "see docs/file_formats.md");
+  } else if (root.find("schema") != nullptr || std::ranges::any_of(kOwnKeys, [&](auto key) { return root.find(key) != nullptr; })) {
+    result.form = ConfigForm::config;
+    result.config = read_own_form(root, shipped, problems);
+  } else {
+    result.form = ConfigForm::hardware_config;
+    result.config = read_family_form(root, shipped, problems);
+  }
+  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+  result.warnings = problems.take_warnings();
+  return result;
+}
+
+}  // namespace
+
+core::Result<ConfigFile> read_config(const std::filesystem::path& path, const std::vector<domain::GpuSpec>& shipped) {
+  return read_document(path).and_then([&](const Document& document) { return read(document, shipped); });
+}
+
+core::Result<ConfigFile> parse_config(std::string_view text, const std::string& file, const std::vector<domain::GpuSpec>& shipped) {
+  return parse_document(text, file, Syntax::json).and_then([&](const Document& document) { return read(document, shipped); });
+}
+
+}  // namespace rooftune::io
