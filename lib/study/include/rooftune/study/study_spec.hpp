@@ -6,18 +6,18 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "rooftune/core/word.hpp"
 #include "rooftune/domain/experiment.hpp"
+#include "rooftune/eval/objective.hpp"
+#include "rooftune/eval/splits.hpp"
 #include "rooftune/params/config.hpp"
 #include "rooftune/params/space.hpp"
 
 namespace rooftune::study {
 
-/// The word for an enumerator in study files.
-template <class Enum>
-using Word = std::pair<std::string_view, Enum>;
+using core::Word;
 
 /// The fields that a Selector may name.
 inline constexpr std::array<std::string_view, 6> kSelectorFields{"id", "model", "hardware", "tp", "workload", "role"};
@@ -41,49 +41,20 @@ struct DataSpec {
   friend bool operator==(const DataSpec&, const DataSpec&) = default;
 };
 
-enum class ResidualKind { log_ratio, relative };
-inline constexpr std::array<Word<ResidualKind>, 2> kResidualKinds{{
-    {"log_ratio", ResidualKind::log_ratio},
-    {"relative", ResidualKind::relative},
-}};
-
-enum class StageRows { summary, stages, both };
-inline constexpr std::array<Word<StageRows>, 3> kStageRows{{
-    {"summary", StageRows::summary},
-    {"stages", StageRows::stages},
-    {"both", StageRows::both},
-}};
-
-enum class Balance { rows, experiments };  ///< every row weighs the same, or every experiment does
-inline constexpr std::array<Word<Balance>, 2> kBalances{{{"rows", Balance::rows}, {"experiments", Balance::experiments}}};
-
-enum class LossKind { squared, huber, cauchy, tukey };
-inline constexpr std::array<Word<LossKind>, 4> kLossKinds{{
-    {"squared", LossKind::squared},
-    {"huber", LossKind::huber},
-    {"cauchy", LossKind::cauchy},
-    {"tukey", LossKind::tukey},
-}};
-
-/// The scalar that scalar solvers minimise.
-enum class ScalarObjective { sum_of_squares, mean_ape, rmse_ape_sum, worst_group };
-inline constexpr std::array<Word<ScalarObjective>, 4> kScalarObjectives{{
-    {"sum_of_squares", ScalarObjective::sum_of_squares},
-    {"mean_ape", ScalarObjective::mean_ape},
-    {"rmse_ape_sum", ScalarObjective::rmse_ape_sum},
-    {"worst_group", ScalarObjective::worst_group},
-}};
-
-struct ObjectiveSpec {
-  ResidualKind residual = ResidualKind::log_ratio;
-  std::map<domain::Metric, double> metrics{{domain::Metric::ttft_mean, 1.0}, {domain::Metric::e2e_mean, 1.0}};  ///< weights
-  StageRows rows = StageRows::stages;
-  Balance balance = Balance::experiments;
-  LossKind loss = LossKind::squared;
-  double loss_scale = 0.1;  ///< residual size where a robust loss bends
-  ScalarObjective scalar = ScalarObjective::sum_of_squares;
-  friend bool operator==(const ObjectiveSpec&, const ObjectiveSpec&) = default;
-};
+using eval::Balance;
+using eval::kBalances;
+using eval::kLossKinds;
+using eval::kResidualKinds;
+using eval::kScalarObjectives;
+using eval::kSplitGroups;
+using eval::kSplitKinds;
+using eval::kStageRows;
+using eval::LossKind;
+using eval::ObjectiveSpec;
+using eval::ResidualKind;
+using eval::ScalarObjective;
+using eval::SplitSpec;
+using eval::StageRows;
 
 /// One step of the solver pipeline; stages hand their best point on.
 struct SolverStage {
@@ -93,21 +64,6 @@ struct SolverStage {
   std::optional<double> max_seconds;   ///< makes the result depend on the machine; marked in every output
   double tolerance = 1e-6;             ///< relative change of the objective at which a start stops
   friend bool operator==(const SolverStage&, const SolverStage&) = default;
-};
-
-inline constexpr std::array<std::string_view, 6> kSplitKinds{"KFold",           "GroupKFold",        "LeaveOneGroupOut",
-                                                             "LeavePGroupsOut", "GroupShuffleSplit", "PredefinedSplit"};
-inline constexpr std::array<std::string_view, 7> kSplitGroups{"experiment", "model", "family", "tp", "workload", "gpu", "load"};
-
-/// How crossval splits; names and meaning as in scikit-learn.
-struct SplitSpec {
-  std::string kind = "LeaveOneGroupOut";  ///< one of kSplitKinds
-  std::string group = "model";            ///< one of kSplitGroups
-  int folds = 5;                          ///< KFold, GroupKFold, GroupShuffleSplit
-  int groups_out = 1;                     ///< LeavePGroupsOut
-  double test_fraction = 0.25;            ///< GroupShuffleSplit
-  std::map<std::string, int> predefined;  ///< experiment id -> fold; -1: always in training
-  friend bool operator==(const SplitSpec&, const SplitSpec&) = default;
 };
 
 /// A study: what to fit or test, on which data, how. Everything a run needs besides the files it names.

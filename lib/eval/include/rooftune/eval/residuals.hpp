@@ -1,0 +1,70 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/eval/dataset.hpp"
+#include "rooftune/eval/objective.hpp"
+#include "rooftune/params/config.hpp"
+#include "rooftune/params/space.hpp"
+
+namespace rooftune::eval {
+
+enum class Derivatives { no, yes };
+
+/// What one residual compares.
+struct ResidualRow {
+  std::size_t case_index = 0;
+  int stage = domain::kSummaryStage;
+  domain::Metric metric = domain::Metric::ttft_mean;
+  double weight = 1.0;  ///< factor on the residual, not on its square
+};
+
+struct Residuals {
+  std::vector<double> values;    ///< one per row, then one per prior
+  std::vector<double> jacobian;  ///< row-major, values.size() x free parameters, by transformed parameter; empty if not asked for
+  std::vector<double> predicted_ms;  ///< by row
+  std::optional<std::string> refusal;  ///< the point cannot be evaluated; everything else is then empty
+};
+
+/// Residuals of a dataset as a function of the free parameters, in the space in which optimisers work. Pure and
+/// thread-safe; parallel over experiments inside.
+class ResidualFunction {
+ public:
+  /// `config` holds everything that is not free.
+  ResidualFunction(const Dataset& dataset, params::Config config, std::vector<params::FreeParameter> free, const ObjectiveSpec& objective,
+                   core::ThreadCount threads);
+
+  [[nodiscard]] const std::vector<ResidualRow>& rows() const { return rows_; }
+  [[nodiscard]] const std::vector<params::FreeParameter>& free() const { return free_; }
+  [[nodiscard]] const Dataset& dataset() const { return dataset_; }
+  [[nodiscard]] std::size_t size() const;
+  /// True when every metric has derivatives (means have, percentiles have not).
+  [[nodiscard]] bool differentiable() const { return differentiable_; }
+
+  [[nodiscard]] Residuals operator()(std::span<const double> transformed, Derivatives derivatives) const;
+  /// The objective's named scalar at this point (summary rows); infinity when the point is refused.
+  [[nodiscard]] double scalar(std::span<const double> transformed) const;
+  /// The config with the free parameters at this point.
+  [[nodiscard]] params::Config config_at(std::span<const double> transformed) const;
+
+ private:
+  template <class Scalar>
+  void evaluate_case(std::size_t case_index, const params::Config& config, std::span<const double> slopes, std::size_t first_column,
+                     Residuals& result) const;
+
+  const Dataset& dataset_;
+  params::Config config_;
+  std::vector<params::FreeParameter> free_;
+  ObjectiveSpec objective_;
+  core::ThreadCount threads_;
+  std::vector<ResidualRow> rows_;
+  std::vector<std::size_t> first_row_;  ///< by case
+  std::vector<std::size_t> priors_;     ///< free parameters that have one
+  bool differentiable_ = true;
+};
+
+}  // namespace rooftune::eval

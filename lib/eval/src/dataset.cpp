@@ -1,0 +1,87 @@
+#include "rooftune/eval/dataset.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <string_view>
+
+namespace rooftune::eval {
+namespace {
+
+std::vector<std::string_view> names(const std::vector<domain::ModelSpec>& models) {
+  std::vector<std::string_view> result;
+  for (const auto& model : models) result.push_back(model.name);
+  return result;
+}
+
+std::vector<std::string_view> names(const std::vector<domain::GpuSpec>& gpus) {
+  std::vector<std::string_view> result;
+  for (const auto& gpu : gpus) result.push_back(gpu.name);
+  return result;
+}
+
+core::Diagnostic about(const domain::Experiment& experiment, std::string problem, std::string remedy, core::Severity severity) {
+  return {.position = {},
+          .problem = fmt::format("experiment '{}': {}", experiment.id, problem),
+          .remedy = std::move(remedy),
+          .severity = severity};
+}
+
+}  // namespace
+
+Dataset Dataset::subset(const std::vector<std::size_t>& indices) const {
+  Dataset part;
+  part.replicates = replicates;
+  part.seed = seed;
+  for (const std::size_t index : indices) part.cases.push_back(cases[index]);
+  return part;
+}
+
+core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
+  Dataset dataset;
+  dataset.replicates = inputs.replicates;
+  dataset.seed = inputs.seed;
+  core::Diagnostics problems;
+  std::set<std::string_view> ids;
+  std::set<std::string_view> unknown_sampling;
+  for (const domain::Experiment& experiment : inputs.experiments) {
+    const domain::Deployment& deployment = experiment.deployment;
+    if (!ids.insert(experiment.id).second) {
+      problems.push_back(about(experiment, "is given twice", "give every experiment an id of its own", core::Severity::error));
+      continue;
+    }
+    const domain::ModelSpec* model = domain::find_model(inputs.models, deployment.model);
+    const domain::GpuSpec* gpu = params::find_gpu(inputs.config, inputs.gpus, deployment.hardware);
+    if (model == nullptr) {
+      problems.push_back(about(experiment, fmt::format("unknown model '{}'", deployment.model),
+                               core::suggest(domain::short_model_name(deployment.model), names(inputs.models)) +
+                                   ", or add a folder of models with --models",
+                               core::Severity::error));
+    }
+    if (gpu == nullptr) {
+      problems.push_back(about(experiment, fmt::format("unknown GPU '{}'", deployment.hardware),
+                               core::suggest(deployment.hardware, names(inputs.gpus)), core::Severity::error));
+    }
+    if (model == nullptr || gpu == nullptr) continue;
+    const sim::RequestPlan no_requests;
+    if (const auto reason = sim::refusal(inputs.config.step_time_model, {experiment, *model, *gpu, no_requests})) {
+      problems.push_back(about(experiment, fmt::format("cannot be simulated: {}", *reason), "", core::Severity::error));
+      continue;
+    }
+    if (!model->sampling && unknown_sampling.insert(model->name).second) {
+      dataset.warnings.push_back(about(experiment, fmt::format("the default sampling of {} is unknown, treated as none", model->name),
+                                       "put its generation_config.json beside its config.json", core::Severity::warning));
+    }
+    Case& added = dataset.cases.emplace_back(Case{.experiment = experiment, .model = *model, .gpu = *gpu, .plans = {}});
+    for (int replicate = 0; replicate < inputs.replicates; ++replicate) {
+      added.plans.push_back(sim::make_request_plan(experiment, inputs.seed, replicate));
+    }
+  }
+  if (problems.empty() && dataset.cases.empty()) {
+    return core::fail({}, "no experiment is selected", "loosen the selection or name other ground truth");
+  }
+  if (!problems.empty()) return tl::unexpected(problems);
+  return dataset;
+}
+
+}  // namespace rooftune::eval

@@ -1,0 +1,166 @@
+#include "rooftune/eval/evaluate.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "rooftune/core/statistics.hpp"
+
+namespace rooftune::eval {
+namespace {
+
+using domain::Metric;
+
+/// Predictions of one case, averaged over its replicates; index 0 is the summary, then the stages.
+struct CasePrediction {
+  std::vector<domain::Latencies> latencies;
+  CaseReport report;
+  std::vector<std::string> warnings;
+};
+
+void accumulate(domain::Latencies& sum, const domain::Latencies& part) {
+  for (const Metric metric : domain::kMetrics) {
+    if (const auto value = part[metric]) sum[metric] = sum[metric].value_or(0.0) + *value;
+  }
+}
+
+void scale(domain::Latencies& latencies, double factor) {
+  for (const Metric metric : domain::kMetrics) {
+    if (auto& value = latencies[metric]) *value *= factor;
+  }
+}
+
+/// What a reader must know before believing the numbers of this case.
+std::vector<std::string> quality_warnings(const Case& item, const sim::Prediction<double>& prediction) {
+  std::vector<std::string> warnings;
+  const auto& id = item.experiment.id;
+  const auto warn = [&](std::string text) { warnings.push_back(fmt::format("experiment '{}': {}", id, text)); };
+  if (prediction.counters.rejected > 0) {
+    warn(fmt::format("{} simulated requests do not fit max_model_len or the KV pool and were rejected", prediction.counters.rejected));
+  }
+  const double preempted = static_cast<double>(prediction.counters.preemptions) /
+                           std::max(1.0, static_cast<double>(prediction.summary.finished));
+  if (preempted > 0.01) warn(fmt::format("{:.1f} % of the simulated requests are preempted: the KV pool is at its limit", 100 * preempted));
+  for (std::size_t stage = 0; stage < prediction.stages.size(); ++stage) {
+    const auto seqs = item.experiment.deployment.settings.max_num_seqs;
+    if (prediction.stages[stage].longest_queue > seqs) {
+      warn(fmt::format("the simulated queue grows to {:.0f} requests in stage {}: saturated", prediction.stages[stage].longest_queue, stage));
+    }
+  }
+  if (item.experiment.measured.summary.failed.value_or(0) > 0) {
+    warn(fmt::format("{} measured requests failed; its means are over survivors", *item.experiment.measured.summary.failed));
+  }
+  return warnings;
+}
+
+CasePrediction predict(const Case& item, const params::Config& config, const EvaluationOptions& options) {
+  const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
+  CasePrediction result;
+  result.latencies.resize(item.experiment.workload.stages.size() + 1);
+  for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
+    const sim::Prediction<double> prediction =
+        sim::simulate<double>(config.step_time_model, item.scenario(replicate), parameters,
+                              {.stepping = options.stepping, .percentiles = sim::Percentiles::compute, .observer = nullptr});
+    accumulate(result.latencies[0], prediction.summary.latencies);
+    for (std::size_t stage = 0; stage < prediction.stages.size(); ++stage) {
+      accumulate(result.latencies[stage + 1], prediction.stages[stage].latencies);
+      if (replicate == 0) result.report.output_tokens_per_s.push_back(prediction.stages[stage].output_tokens_per_s);
+    }
+    if (replicate == 0) {
+      result.report.counters = prediction.counters;
+      result.warnings = quality_warnings(item, prediction);
+    }
+  }
+  for (auto& latencies : result.latencies) scale(latencies, 1.0 / static_cast<double>(item.plans.size()));
+  const domain::Experiment& experiment = item.experiment;
+  result.report.experiment = experiment.id;
+  result.report.model = std::string(domain::short_model_name(experiment.deployment.model));
+  result.report.hardware = item.gpu.name;
+  result.report.tp = experiment.deployment.tp;
+  result.report.workload = experiment.workload.name;
+  result.report.role = experiment.role;
+  result.report.aggregated = experiment.role != domain::Role::overload;
+  return result;
+}
+
+void append_rows(std::vector<Row>& rows, const domain::Experiment& experiment, int stage, const domain::Latencies& predicted,
+                 const domain::Latencies& measured) {
+  for (const Metric metric : domain::kMetrics) {
+    if (!predicted[metric] || !measured[metric]) continue;
+    rows.push_back({.experiment = experiment.id,
+                    .stage = stage,
+                    .metric = metric,
+                    .predicted_ms = *predicted[metric],
+                    .measured_ms = *measured[metric]});
+  }
+}
+
+MetricErrors statistics(const std::map<Metric, std::vector<double>>& apes) {
+  MetricErrors errors;
+  for (const auto& [metric, values] : apes) {
+    errors[metric] = {.mean_ape_percent = core::mean(values),
+                      .median_ape_percent = core::median(values),
+                      .rmse_ape_percent = core::root_mean_square(values),
+                      .experiments = static_cast<int>(values.size())};
+  }
+  return errors;
+}
+
+}  // namespace
+
+const Row* Evaluation::find(const std::string& experiment, int stage, Metric metric) const {
+  for (const Row& row : rows) {
+    if (row.stage == stage && row.metric == metric && row.experiment == experiment) return &row;
+  }
+  return nullptr;
+}
+
+void summarise(Evaluation& evaluation) {
+  std::map<std::string, const CaseReport*> reports;
+  for (const CaseReport& report : evaluation.cases) reports[report.experiment] = &report;
+  std::map<Metric, std::vector<double>> overall;
+  std::map<std::string, std::map<std::string, std::map<Metric, std::vector<double>>>> by;
+  for (const Row& row : evaluation.rows) {
+    const CaseReport& report = *reports.at(row.experiment);
+    if (row.stage != domain::kSummaryStage || !report.aggregated) continue;
+    const double ape = row.ape_percent();
+    overall[row.metric].push_back(ape);
+    by["model"][report.model][row.metric].push_back(ape);
+    by["hardware"][report.hardware][row.metric].push_back(ape);
+    by["tp"][std::to_string(report.tp)][row.metric].push_back(ape);
+    by["workload"][report.workload][row.metric].push_back(ape);
+  }
+  evaluation.overall = statistics(overall);
+  evaluation.by.clear();
+  for (const auto& [field, groups] : by) {
+    for (const auto& [value, apes] : groups) evaluation.by[field][value] = statistics(apes);
+  }
+  evaluation.loss_percent = 0.0;
+  for (const Metric metric : {Metric::ttft_mean, Metric::e2e_mean}) {
+    const auto found = evaluation.overall.find(metric);
+    if (found != evaluation.overall.end()) evaluation.loss_percent += found->second.rmse_ape_percent;
+  }
+}
+
+Evaluation evaluate(const Dataset& dataset, const params::Config& config, const EvaluationOptions& options) {
+  std::vector<CasePrediction> predictions(dataset.cases.size());
+  core::parallel_for(dataset.cases.size(), options.threads,
+                     [&](std::size_t i) { predictions[i] = predict(dataset.cases[i], config, options); });
+  Evaluation evaluation;
+  evaluation.replicates = dataset.replicates;
+  for (const core::Diagnostic& warning : dataset.warnings) evaluation.warnings.push_back(core::format(warning));
+  for (std::size_t i = 0; i < dataset.cases.size(); ++i) {
+    const domain::Experiment& experiment = dataset.cases[i].experiment;
+    append_rows(evaluation.rows, experiment, domain::kSummaryStage, predictions[i].latencies[0], experiment.measured.summary);
+    for (std::size_t stage = 0; stage < experiment.measured.stages.size() && stage + 1 < predictions[i].latencies.size(); ++stage) {
+      append_rows(evaluation.rows, experiment, static_cast<int>(stage), predictions[i].latencies[stage + 1],
+                  experiment.measured.stages[stage]);
+    }
+    evaluation.cases.push_back(std::move(predictions[i].report));
+    for (std::string& warning : predictions[i].warnings) evaluation.warnings.push_back(std::move(warning));
+  }
+  summarise(evaluation);
+  return evaluation;
+}
+
+}  // namespace rooftune::eval

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "rooftune/core/derivative.hpp"
+#include "rooftune/latency/step_time.hpp"
+#include "rooftune/sim/kv_cache.hpp"
+#include "rooftune/sim/request_plan.hpp"
+
+namespace rooftune::sim {
+
+/// Settings of one engine replica, resolved from the deployment and the engine switches.
+struct EngineSetup {
+  std::int64_t kv_blocks = 0;
+  std::int32_t block_tokens = 16;
+  std::int32_t max_num_seqs = 128;
+  std::int32_t max_num_batched_tokens = 2048;
+  std::int32_t max_model_len = 4096;
+  std::int32_t long_prefill_token_threshold = 0;  ///< 0: off
+  bool chunked_prefill = true;
+  bool prefix_caching = true;
+  /// A request admitted while step k runs joins step k+2; without it, step k+1.
+  bool async_scheduling = true;
+};
+
+/// How decode-only stretches are advanced. Both give the same result up to rounding.
+enum class Stepping { closed_form, plain };
+
+/// One engine step as an observer sees it.
+struct StepEvent {
+  double start_us = 0.0;
+  double duration_us = 0.0;
+  const latency::Batch& batch;
+  std::int64_t waiting = 0;
+  std::int64_t kv_blocks_in_use = 0;
+};
+
+/// One finished request, all times in microseconds since the engine's start.
+struct RequestEvent {
+  int stage = 0;
+  std::int64_t index = 0;  ///< within its stage
+  double arrival_us = 0.0;
+  double first_token_us = 0.0;
+  double finished_us = 0.0;
+  std::int32_t prompt_tokens = 0;
+  std::int32_t cached_tokens = 0;
+  std::int32_t output_tokens = 0;
+  std::int32_t preemptions = 0;
+};
+
+/// Watches a simulation. Watching steps turns closed-form advancing off.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  [[nodiscard]] virtual bool wants_steps() const { return false; }
+  virtual void on_step(const StepEvent& /*event*/) {}
+  virtual void on_finished(const RequestEvent& /*event*/) {}
+};
+
+/// Client-side additions to the engine's latencies: before the queue, and per streamed token.
+template <class Scalar>
+struct FrontEnd {
+  Scalar constant_us{0.0};
+  Scalar per_prompt_token_us{0.0};
+  Scalar per_output_token_us{0.0};
+};
+
+/// Latencies of one stage: sums over its finished requests (microseconds).
+template <class Scalar>
+struct StageRecord {
+  std::int64_t finished = 0;
+  std::int64_t rejected = 0;
+  std::int64_t single_token = 0;  ///< finished with one output token: they have no time per token
+  Scalar ttft_sum_us{0.0};
+  Scalar e2e_sum_us{0.0};
+  Scalar tpot_sum_us{0.0};  ///< over requests with more than one output token
+  double prompt_tokens_sum = 0.0;
+  double output_tokens_sum = 0.0;
+  double first_arrival_us = 0.0;
+  double last_finish_us = 0.0;
+  std::int64_t longest_queue = 0;
+  /// Per finished request, kept only where percentiles or spreads are wanted; in order of completion.
+  std::vector<double> ttft_us;
+  std::vector<double> e2e_us;
+};
+
+/// What happened inside, over all stages.
+struct EngineCounters {
+  std::int64_t steps = 0;
+  std::int64_t advances = 0;  ///< stretches of steps that were advanced at once
+  std::int64_t preemptions = 0;
+  std::int64_t rejected = 0;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t cached_tokens = 0;
+  std::int64_t generated_tokens = 0;
+  std::int64_t largest_batch = 0;
+  std::int64_t longest_queue = 0;
+  double busy_us = 0.0;
+  double kv_blocks_peak = 0.0;
+  double batch_time_us = 0.0;  ///< integral of the number of running requests over time
+};
+
+/// Discrete-event simulation of one vLLM-like engine: continuous batching with chunked prefill, a paged KV cache with
+/// prefix reuse, preemption by recompute and one step of admission lag. Cost is per event (arrival, first token,
+/// completion), not per step: between events the batch only decodes, its step time is a linear piece, and many steps
+/// advance in closed form.
+///
+/// With a derivative-carrying scalar every latency carries its derivative (infinitesimal perturbation analysis); the order
+/// of events is decided by values. Three corrections make that unbiased enough to fit with (docs/adr/0007):
+///   - an arrival is anchored inside the running step at its phase, so that only what happens after it counts;
+///   - every request carries a mass: by how much the expected number of arrivals in its gap grows when steps take longer;
+///   - a request that had to queue is anchored where the queue began.
+template <class Scalar>
+class Engine {
+ public:
+  Engine(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
+
+  void observe(Observer* observer);
+  void set_stepping(Stepping stepping);
+  /// Keep each request's latencies in the records (16 bytes each).
+  void keep_latencies(bool keep);
+
+  /// Times outside the engine that the client sees; added to every recorded latency.
+  void set_front_end(const FrontEnd<Scalar>& front_end);
+
+  /// Runs one stage that starts at `start_us` (not before the engine has drained) to its last completion. The KV cache and
+  /// its contents live on from stage to stage.
+  [[nodiscard]] StageRecord<Scalar> run_stage(const StagePlan& plan, int concurrency, double start_us);
+
+  [[nodiscard]] const EngineCounters& counters() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rooftune::sim

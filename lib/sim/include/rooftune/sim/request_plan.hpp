@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "rooftune/domain/experiment.hpp"
+
+namespace rooftune::sim {
+
+/// Prompts that start alike form a tree: a chain is a run of tokens, continuing its parent after `parent_tokens`.
+struct PrefixChain {
+  std::int32_t parent = -1;  ///< index of the parent chain, -1: none
+  std::int32_t parent_tokens = 0;
+};
+
+/// One request as the load generator sends it.
+struct PlannedRequest {
+  double arrival_us = 0.0;  ///< after the start of its stage; closed loop: the think time before it
+  std::int32_t prompt_tokens = 0;
+  std::int32_t output_tokens = 0;
+  std::int32_t chain = -1;         ///< what its leading tokens share with other requests; -1: nothing
+  std::int32_t chain_tokens = 0;   ///< how many leading tokens lie on the chain
+  bool extends_chain = false;      ///< generated tokens become part of the chain (conversations)
+};
+
+struct StagePlan {
+  std::vector<PlannedRequest> requests;  ///< by arrival
+  double requests_per_us = 0.0;          ///< mean arrival rate, 0 for closed loops
+};
+
+/// Everything random about a workload, drawn once: the same plan serves every parameter point (common random numbers).
+struct RequestPlan {
+  std::vector<StagePlan> stages;
+  std::vector<PrefixChain> chains;
+  int concurrency = 0;  ///< closed loop: clients; 0: open loop
+};
+
+/// Draws the requests of an experiment. Streams depend on (seed, experiment id, stage, purpose, replicate) alone.
+[[nodiscard]] RequestPlan make_request_plan(const domain::Experiment& experiment, std::uint64_t seed, int replicate);
+
+}  // namespace rooftune::sim
