@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <regex>
+#include <tuple>
 
 namespace rooftune::io {
 namespace {
@@ -48,10 +50,36 @@ bool contains(const Range& range, double value) {
   return (range.excludes_min ? value > range.min : value >= range.min) && value <= range.max;
 }
 
+/// A whole number; digits alone keep all 64 bits, other spellings (2.0, 1e6) are exact as long as a double is.
+template <class Whole>
+bool convert_whole(const Node& node, std::string_view name, Whole& target, Problems& problems, Range range) {
+  double value = 0.0;
+  if (!convert(node, name, value, problems, range)) return false;
+  if (value != std::trunc(value)) {
+    problems.error(node.place, fmt::format("{} is {}", name, node.text), "it must be a whole number");
+    return false;
+  }
+  Whole exact{};
+  const char* const end = node.text.data() + node.text.size();
+  if (const auto digits = std::from_chars(node.text.data(), end, exact); digits.ec == std::errc{} && digits.ptr == end) {
+    target = exact;
+    return true;
+  }
+  constexpr double exact_limit = 9007199254740992.0;  // 2^53: every whole number up to here is a double
+  const double limit = std::min(exact_limit, static_cast<double>(std::numeric_limits<Whole>::max()));
+  if (std::abs(value) > limit) {
+    problems.error(node.place, fmt::format("{} is {}", name, node.text), fmt::format("it must be at most {:.0f}", limit));
+    return false;
+  }
+  target = static_cast<Whole>(value);
+  return true;
+}
+
 void sort_by_place(core::Diagnostics& diagnostics) {
-  std::ranges::stable_sort(diagnostics, [](const core::SourcePosition& a, const core::SourcePosition& b) {
-    return std::pair(a.line, a.column) < std::pair(b.line, b.column);
-  }, &core::Diagnostic::position);
+  const auto earlier = [](const core::SourcePosition& a, const core::SourcePosition& b) {
+    return std::tie(a.file, a.line, a.column) < std::tie(b.file, b.line, b.column);
+  };
+  std::ranges::stable_sort(diagnostics, earlier, &core::Diagnostic::position);
 }
 
 }  // namespace
@@ -63,6 +91,8 @@ void Problems::error(Place place, std::string problem, std::string remedy) {
 void Problems::warning(Place place, std::string problem, std::string remedy) {
   warnings_.push_back({{file_, place.line, place.column}, std::move(problem), std::move(remedy), core::Severity::warning});
 }
+
+void Problems::add(const core::Diagnostics& errors) { std::ranges::copy(errors, std::back_inserter(errors_)); }
 
 core::Diagnostics Problems::take_errors() {
   sort_by_place(errors_);
@@ -116,19 +146,15 @@ bool convert(const Node& node, std::string_view name, double& target, Problems& 
 }
 
 bool convert(const Node& node, std::string_view name, int& target, Problems& problems, Range range) {
-  double value = 0.0;
-  if (!convert(node, name, value, problems, range)) return false;
-  if (value != std::trunc(value)) {
-    problems.error(node.place, fmt::format("{} is {}", name, node.text), "it must be a whole number");
-    return false;
-  }
-  if (std::abs(value) > std::numeric_limits<int>::max()) {
-    problems.error(node.place, fmt::format("{} is {}, which is too large", name, node.text),
-                   fmt::format("it must be at most {}", std::numeric_limits<int>::max()));
-    return false;
-  }
-  target = static_cast<int>(value);
-  return true;
+  return convert_whole(node, name, target, problems, range);
+}
+
+bool convert(const Node& node, std::string_view name, std::int64_t& target, Problems& problems, Range range) {
+  return convert_whole(node, name, target, problems, range);
+}
+
+bool convert(const Node& node, std::string_view name, std::uint64_t& target, Problems& problems, Range range) {
+  return convert_whole(node, name, target, problems, range);
 }
 
 bool convert(const Node& node, std::string_view name, bool& target, Problems& problems) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <span>
@@ -21,9 +23,11 @@ class Problems {
 
   void error(Place place, std::string problem, std::string remedy);
   void warning(Place place, std::string problem, std::string remedy);
+  /// Errors of another file that this one names.
+  void add(const core::Diagnostics& errors);
 
   [[nodiscard]] bool has_errors() const { return !errors_.empty(); }
-  /// In the order of the file.
+  /// File by file, each in its own order.
   [[nodiscard]] core::Diagnostics take_errors();
   [[nodiscard]] core::Diagnostics take_warnings();
 
@@ -49,6 +53,8 @@ struct Range {
 /// it was. Numbers are plain decimal: no quotes, no leading zeros, no .nan or .inf. A whole number may be spelled 2.0.
 bool convert(const Node& node, std::string_view name, double& target, Problems& problems, Range range = any_number());
 bool convert(const Node& node, std::string_view name, int& target, Problems& problems, Range range = any_number());
+bool convert(const Node& node, std::string_view name, std::int64_t& target, Problems& problems, Range range = any_number());
+bool convert(const Node& node, std::string_view name, std::uint64_t& target, Problems& problems, Range range = at_least(0));
 bool convert(const Node& node, std::string_view name, bool& target, Problems& problems);
 bool convert(const Node& node, std::string_view name, std::string& target, Problems& problems);
 template <class Unit>
