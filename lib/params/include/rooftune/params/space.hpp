@@ -27,6 +27,7 @@ struct FreeParameter {
   double upper = 0.0;
   Transform transform = Transform::linear;
   std::optional<Prior> prior;
+  bool initial_is_given = false;  ///< false: a fit starts from the start config's value where that has one
   friend bool operator==(const FreeParameter&, const FreeParameter&) = default;
 
   /// The id, with the scope in brackets where there is one: "roofline_v1.mfuPrefill[gpu=H100]".
