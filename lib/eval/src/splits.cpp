@@ -136,7 +136,7 @@ std::vector<std::vector<std::size_t>> combinations(std::size_t count, std::size_
     for (std::size_t i = 0; i < count; ++i) {
       if (mask[i]) one.push_back(i);
     }
-  } while (std::ranges::prev_permutation(mask).found);
+  } while (std::prev_permutation(mask.begin(), mask.end()));
   return all;
 }
 

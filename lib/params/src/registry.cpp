@@ -27,8 +27,8 @@ constexpr std::array kParameters{
   ParameterSpec{"hardware.MemoryGiB", "GiB", 1, 80, 1e4, log, gpu, "memory of one GPU", kDatasheet},
 
   ParameterSpec{"frontend.constant_us", "us", 1, 5000, 100000, log, shared, "HTTP, tokenisation and scheduling before the queue, per request", kPhysics},
-  ParameterSpec{"frontend.per_prompt_token_us", "us/token", 0.001, 1.0, 100, log, shared, "front-end time per prompt token, before the queue", kPhysics},
-  ParameterSpec{"frontend.per_output_token_us", "us/token", 0.001, 1.0, 5000, log, shared, "detokenisation and streaming per output token", kPhysics},
+  ParameterSpec{"frontend.per_prompt_token_us", "us/token", 0.001, 5, 100, log, shared, "front-end time per prompt token, before the queue", kPhysics},
+  ParameterSpec{"frontend.per_output_token_us", "us/token", 0.001, 10, 5000, log, shared, "detokenisation and streaming per output token", kPhysics},
 
   ParameterSpec{"roofline_v1.mfuPrefill", "fraction", 0.02, 0.65, 4, log, gpu, "model FLOP utilisation of prefill GEMMs", kGoFamily},
   ParameterSpec{"roofline_v1.mfuDecode", "fraction", 0.005, 0.12, 4, log, gpu, "model FLOP utilisation of decode GEMMs", kGoFamily},
@@ -50,11 +50,11 @@ constexpr std::array kParameters{
   ParameterSpec{"blackbox.per_prefill_token_us", "us/token", 0.001, 10, 1000, log, deployment, "b1: per prefill token in the step", "order of magnitude on H100"},
   ParameterSpec{"blackbox.per_decode_us", "us", 0.001, 50, 5000, log, deployment, "b2: per decoding request in the step", "order of magnitude on H100"},
 
-  ParameterSpec{"physics.t_step_us", "us", 1, 1000, 50000, log, shared, "scheduler and launch overhead per step", kPhysics},
-  ParameterSpec{"physics.t_layer_us", "us", 0.01, 20, 500, log, shared, "kernel launch and small kernels per layer", kPhysics},
-  ParameterSpec{"physics.t_seq_us", "us", 0.01, 20, 500, log, shared, "host work per sequence in the step", kPhysics},
+  ParameterSpec{"physics.t_step_us", "us", 1, 200, 50000, log, shared, "scheduler and launch overhead per step", kPhysics},
+  ParameterSpec{"physics.t_layer_us", "us", 0.01, 5, 500, log, shared, "kernel launch and small kernels per layer", kPhysics},
+  ParameterSpec{"physics.t_seq_us", "us", 0.01, 5, 500, log, shared, "host work per sequence in the step", kPhysics},
   ParameterSpec{"physics.prefill_layer_us", "us", 0.01, 10, 1000, log, shared, "launch overhead per layer of steps with more than 64 prefill tokens (no CUDA graph)", kPhysics},
-  ParameterSpec{"physics.sampler_us_per_kilotoken", "us", 0.01, 20, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
+  ParameterSpec{"physics.sampler_us_per_kilotoken", "us", 0.01, 5, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
   ParameterSpec{"physics.gemm_fraction", "fraction", 0.1, 0.75, 1, log, gpu, "share of peak FLOP/s that linear layers reach", kKernels},
   ParameterSpec{"physics.weight_bandwidth_fraction", "fraction", 0.2, 0.84, 1, log, gpu, "share of peak bandwidth at which weights stream", kKernels},
   ParameterSpec{"physics.kv_bandwidth_fraction", "fraction", 0.1, 0.80, 1, log, gpu, "share of peak bandwidth at which the KV cache is read", kKernels},
@@ -63,7 +63,7 @@ constexpr std::array kParameters{
   ParameterSpec{"physics.allreduce_us", "us", 0.1, 8, 200, log, gpu, "latency of one all-reduce; two per layer when TP > 1", kKernels},
   ParameterSpec{"physics.allreduce_fraction", "fraction", 0.02, 0.6, 1, log, gpu, "share of the link's bandwidth that all-reduce reaches", kKernels},
   ParameterSpec{"physics.moe_weight_bandwidth_fraction", "fraction", 0.02, 0.5, 1, log, gpu, "share of peak bandwidth at which expert weights stream", kPhysics},
-  ParameterSpec{"physics.moe_layer_us", "us", 0.1, 50, 2000, log, shared, "routing and permutation per MoE layer", kPhysics},
+  ParameterSpec{"physics.moe_layer_us", "us", 0.1, 20, 2000, log, shared, "routing and permutation per MoE layer", kPhysics},
   ParameterSpec{"physics.moe_routing_correlation", "1", 0.1, 1, 3, log, shared, "rho: effective number of independently routed tokens per token", kPhysics},
 };
 

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "rooftune/eval/residuals.hpp"
+#include "rooftune/opt/multistart.hpp"
+#include "rooftune/study/study_spec.hpp"
+
+namespace rooftune::study {
+
+/// The residual function as the solvers see it.
+class CalibrationObjective final : public opt::Objective {
+ public:
+  explicit CalibrationObjective(const eval::ResidualFunction& residuals) : residuals_(residuals) {}
+
+  [[nodiscard]] opt::Capabilities capabilities() const override;
+  [[nodiscard]] tl::expected<opt::Evaluation, opt::Refusal> evaluate(std::span<const double> point, opt::Request request) override;
+
+ private:
+  const eval::ResidualFunction& residuals_;
+};
+
+/// The free parameters as variables in their transformed space.
+[[nodiscard]] opt::Problem make_problem(std::span<const params::FreeParameter> free);
+
+/// The study's pipeline for the solvers.
+[[nodiscard]] std::vector<opt::Stage> make_stages(const StudySpec& spec);
+[[nodiscard]] opt::MultiStartOptions make_multistart(const StudySpec& spec, core::ThreadCount threads);
+
+}  // namespace rooftune::study
