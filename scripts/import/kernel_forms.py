@@ -26,7 +26,7 @@ def nelder_mead(objective, start, step=0.25, iterations=2000, tolerance=1e-7):
     for _ in range(iterations):
         simplex.sort(key=lambda entry: entry[0])
         best, worst = simplex[0], simplex[-1]
-        if worst[0] - best[0] <= tolerance * abs(best[0]):
+        if worst[0] - best[0] <= tolerance * abs(best[0]) + 1e-9:
             break
         centre = [sum(entry[1][i] for entry in simplex[:-1]) / size for i in range(size)]
         reflected = [2.0 * c - w for c, w in zip(centre, worst[1])]
