@@ -7,6 +7,14 @@ namespace rooftune::domain {
 
 double attention_weight_elements(const ModelSpec& model) {
   const double d = model.hidden;
+  if (const auto& latent = model.latent_attention) {
+    const double query_width = static_cast<double>(model.heads) * (latent->nope_head_dim + latent->rope_head_dim);
+    const double query = latent->query_rank == 0 ? d * query_width : latent->query_rank * (d + query_width);
+    const double key_value_width = static_cast<double>(model.heads) * (latent->nope_head_dim + latent->value_head_dim);
+    const double key_value = d * (latent->kv_rank + latent->rope_head_dim) + latent->kv_rank * key_value_width;
+    const double output = d * model.heads * latent->value_head_dim;
+    return query + key_value + output;
+  }
   const double q_and_o = 2.0 * d * model.heads * model.head_dim;
   const double k_and_v = 2.0 * d * model.kv_heads * model.head_dim;
   return q_and_o + k_and_v;
@@ -28,6 +36,9 @@ double resident_weight_bytes(const ModelSpec& model) {
 }
 
 double kv_bytes_per_token(const ModelSpec& model) {
+  if (const auto& latent = model.latent_attention) {
+    return static_cast<double>(model.layers) * (latent->kv_rank + latent->rope_head_dim) * model.widths.kv_cache_bytes;
+  }
   return 2.0 * model.layers * model.kv_heads * model.head_dim * model.widths.kv_cache_bytes;
 }
 

@@ -22,6 +22,18 @@ struct MoeSpec {
   friend bool operator==(const MoeSpec&, const MoeSpec&) = default;
 };
 
+/// Multi-head latent attention (DeepSeek): queries and keys in two parts (with and without position), one compressed latent
+/// per token in the KV cache instead of keys and values per head.
+struct LatentAttentionSpec {
+  int query_rank = 0;  ///< rank of the compressed query; 0: the query is not compressed
+  int kv_rank = 0;     ///< rank of the compressed latent
+  int nope_head_dim = 0;
+  int rope_head_dim = 0;  ///< of the part with rotary position, which all heads share in the key
+  int value_head_dim = 0;
+
+  friend bool operator==(const LatentAttentionSpec&, const LatentAttentionSpec&) = default;
+};
+
 /// Bytes that one element takes in GPU memory, by place.
 struct ElementWidths {
   double attention_weight_bytes = 2.0;
@@ -63,6 +75,7 @@ struct ModelSpec {
   bool tied_embeddings = false;
   int max_positions = 0;
   std::optional<MoeSpec> moe;
+  std::optional<LatentAttentionSpec> latent_attention{};  ///< multi_head_latent only
   ElementWidths widths;
   std::optional<DefaultSampling> sampling;  ///< empty: unknown (warned about, treated as no truncation)
   std::string source;

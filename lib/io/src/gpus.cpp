@@ -1,0 +1,69 @@
+#include "rooftune/io/gpus.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string>
+
+#include "rooftune/io/data_directory.hpp"
+#include "rooftune/io/object_reader.hpp"
+
+namespace rooftune::io {
+namespace {
+
+constexpr std::array<Choice<int>, 1> kSchemas{{{"rooftune/gpus/1", 1}}};
+constexpr std::array<Choice<domain::Interconnect>, 2> kInterconnects{{{"nvlink", domain::Interconnect::nvlink},
+                                                                     {"pcie", domain::Interconnect::pcie}}};
+
+domain::GpuSpec read_gpu(const Node& node, Problems& problems) {
+  domain::GpuSpec gpu;
+  ObjectReader reader(node, problems, "a GPU");
+  reader.required("name", gpu.name);
+  reader.optional("aliases", gpu.aliases);
+  reader.required("peak_bf16_tflops", gpu.peak_bf16, above(0));
+  reader.optional("peak_fp8_tflops", gpu.peak_fp8, above(0));
+  reader.required("hbm_bandwidth_tbs", gpu.hbm_bandwidth, above(0));
+  reader.required_choice<domain::Interconnect>("interconnect", gpu.interconnect, kInterconnects);
+  reader.required("link_bandwidth_gbs", gpu.link_bandwidth, above(0));
+  reader.required("memory_gib", gpu.memory, above(0));
+  reader.required("source", gpu.source);
+  return gpu;
+}
+
+/// The first name or alias of `gpu` that one of `others` answers to, or an empty text.
+std::string shared_name(const domain::GpuSpec& gpu, const std::vector<domain::GpuSpec>& others) {
+  if (domain::find_gpu(others, gpu.name) != nullptr) return gpu.name;
+  for (const std::string& alias : gpu.aliases) {
+    if (domain::find_gpu(others, alias) != nullptr) return alias;
+  }
+  return "";
+}
+
+}  // namespace
+
+core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path& file) {
+  const auto document = read_document(file);
+  if (!document) return tl::unexpected(document.error());
+  Problems problems(document->file);
+  std::vector<domain::GpuSpec> gpus;
+  {
+    int schema = 1;
+    ObjectReader reader(document->root, problems, "a file of GPUs");
+    reader.required_choice<int>("schema", schema, kSchemas);
+    for (const Node& node : reader.required_list("gpus")) {
+      domain::GpuSpec gpu = read_gpu(node, problems);
+      if (const std::string name = shared_name(gpu, gpus); !name.empty()) {
+        problems.error(node.place, fmt::format("'{}' is the name or alias of another GPU already", name), "make names and aliases unique");
+      }
+      gpus.push_back(std::move(gpu));
+    }
+  }
+  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+  return gpus;
+}
+
+core::Result<std::vector<domain::GpuSpec>> default_gpus() {
+  return data_directory().and_then([](const std::filesystem::path& folder) { return read_gpus(folder / "configs" / "gpus.yaml"); });
+}
+
+}  // namespace rooftune::io

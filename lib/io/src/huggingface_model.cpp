@@ -1,0 +1,118 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model_form.hpp"
+#include "quantization.hpp"
+
+namespace rooftune::io {
+namespace {
+
+using domain::AttentionKind;
+using domain::ModelSpec;
+
+/// How many layers have experts. The families say it in three ways; each leaves its keys out when all layers have them.
+int count_moe_layers(ObjectReader& reader, int layers) {
+  std::vector<int> listed;
+  if (reader.optional("moe_layers", listed)) return static_cast<int>(listed.size());  // Llama 4
+  int first_dense = 0;      // DeepSeek, GLM: the first layers are dense
+  int frequency = 1;        // DeepSeek: layer i has experts when i is a multiple
+  int step = 1;             // Llama 4, Qwen: layer i has experts when i + 1 is a multiple
+  std::vector<int> dense_layers;  // Qwen
+  reader.optional("first_k_dense_replace", first_dense, at_least(0));
+  reader.optional("moe_layer_freq", frequency, at_least(1));
+  if (!reader.optional("interleave_moe_layer_step", step, at_least(1))) reader.optional("decoder_sparse_step", step, at_least(1));
+  reader.optional("mlp_only_layers", dense_layers);
+  int count = 0;
+  for (int layer = 0; layer < layers; ++layer) {
+    const bool is_listed_dense = std::ranges::find(dense_layers, layer) != dense_layers.end();
+    if (layer >= first_dense && layer % frequency == 0 && (layer + 1) % step == 0 && !is_listed_dense) ++count;
+  }
+  return count;
+}
+
+void read_moe(ObjectReader& reader, std::string_view model_type, ModelSpec& model) {
+  domain::MoeSpec moe;
+  for (const std::string_view key : {"num_local_experts", "num_experts", "n_routed_experts"}) {
+    if (reader.optional(key, moe.experts, at_least(0))) break;
+  }
+  if (moe.experts < 2) return;
+  reader.required("num_experts_per_tok", moe.experts_per_token, at_least(1));
+  moe.moe_layers = count_moe_layers(reader, model.layers);
+  if (!reader.optional("moe_intermediate_size", moe.expert_ffn_width, at_least(1))) moe.expert_ffn_width = model.ffn_width;
+  if (model_type.starts_with("llama4")) {
+    // Every MoE layer has one shared expert as wide as a routed one; the dense layers have a width of their own.
+    moe.shared_experts = 1;
+    moe.shared_ffn_width = moe.expert_ffn_width;
+    reader.optional("intermediate_size_mlp", model.ffn_width, at_least(1));
+  } else if (reader.optional("n_shared_experts", moe.shared_experts, at_least(0))) {
+    if (moe.shared_experts > 0) moe.shared_ffn_width = moe.expert_ffn_width;
+  } else if (reader.optional("shared_expert_intermediate_size", moe.shared_ffn_width, at_least(0)) && moe.shared_ffn_width > 0) {
+    moe.shared_experts = 1;  // Qwen2-MoE
+  }
+  if (moe.moe_layers == 0) return;
+  model.moe = moe;
+}
+
+/// Returns whether the model has latent attention.
+bool read_latent_attention(ObjectReader& reader, ModelSpec& model) {
+  domain::LatentAttentionSpec latent;
+  if (!reader.optional("kv_lora_rank", latent.kv_rank, at_least(1))) return false;
+  reader.optional("q_lora_rank", latent.query_rank, at_least(1));
+  reader.required("qk_nope_head_dim", latent.nope_head_dim, at_least(1));
+  reader.required("qk_rope_head_dim", latent.rope_head_dim, at_least(1));
+  reader.required("v_head_dim", latent.value_head_dim, at_least(1));
+  model.latent_attention = latent;
+  model.attention = AttentionKind::multi_head_latent;
+  model.head_dim = latent.nope_head_dim + latent.rope_head_dim;
+  return true;
+}
+
+void read_attention(ObjectReader& reader, ModelSpec& model, Problems& problems) {
+  reader.required("num_attention_heads", model.heads, at_least(1));
+  model.kv_heads = model.heads;
+  reader.optional("num_key_value_heads", model.kv_heads, at_least(1));
+  model.attention = model.kv_heads == model.heads ? AttentionKind::multi_head : AttentionKind::grouped_query;
+  if (read_latent_attention(reader, model) || reader.optional("head_dim", model.head_dim, at_least(1))) return;
+  if (model.heads == 0 || model.hidden == 0) return;  // reported as missing
+  if (model.hidden % model.heads != 0) {
+    problems.error(reader.place_of("num_attention_heads"),
+                   fmt::format("'num_attention_heads' {} does not divide 'hidden_size' {}", model.heads, model.hidden),
+                   "correct either, or give 'head_dim'");
+    return;
+  }
+  model.head_dim = model.hidden / model.heads;
+}
+
+}  // namespace
+
+ModelSpec read_huggingface_model(const Node& root, Problems& problems) {
+  ModelSpec model;
+  ObjectReader outer(root, problems, "a model's config", OtherKeys::tolerate);
+  std::vector<std::string> architectures;
+  if (outer.optional("architectures", architectures) && !architectures.empty()) model.architecture = architectures.front();
+  // Models that also see or hear keep the decoder's facts one level down.
+  const Node* text_config = outer.optional_object("text_config");
+  ObjectReader reader(text_config != nullptr ? *text_config : root, problems, "a model's config", OtherKeys::tolerate);
+  std::string model_type;
+  reader.optional("model_type", model_type);
+  reader.required("num_hidden_layers", model.layers, at_least(1));
+  reader.required("hidden_size", model.hidden, at_least(1));
+  reader.required("intermediate_size", model.ffn_width, at_least(1));
+  reader.required("vocab_size", model.vocabulary, at_least(1));
+  reader.optional("max_position_embeddings", model.max_positions, at_least(1));
+  if (!reader.optional("tie_word_embeddings", model.tied_embeddings)) outer.optional("tie_word_embeddings", model.tied_embeddings);
+  read_attention(reader, model, problems);
+  read_moe(reader, model_type, model);
+  check_model_shape(model, {.heads = "num_attention_heads", .kv_heads = "num_key_value_heads"}, reader, problems);
+  const Node* quantization = outer.optional_object("quantization_config");
+  if (quantization == nullptr && text_config != nullptr) quantization = reader.optional_object("quantization_config");
+  if (quantization != nullptr) read_quantization(*quantization, model, problems);
+  return model;
+}
+
+}  // namespace rooftune::io

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+#include "rooftune/domain/model.hpp"
+#include "rooftune/io/object_reader.hpp"
+
+namespace rooftune::io {
+
+/// A Hugging Face config.json as model facts (huggingface_model.cpp). Name, source and sampling are left to the caller.
+[[nodiscard]] domain::ModelSpec read_huggingface_model(const Node& root, Problems& problems);
+
+/// Our own facts (model_facts.cpp).
+[[nodiscard]] domain::ModelSpec read_model_facts(const Node& root, Problems& problems);
+
+/// What both forms must satisfy; `place` is the object with these facts, the key names are those of the form.
+struct ShapeKeys {
+  std::string heads;
+  std::string kv_heads;
+};
+void check_model_shape(const domain::ModelSpec& model, const ShapeKeys& keys, const ObjectReader& reader, Problems& problems);
+
+}  // namespace rooftune::io
