@@ -34,4 +34,22 @@ std::optional<NumberFormat> find_format(std::string_view name) {
   return std::nullopt;
 }
 
+double flops(const GemmRow& row) { return 2.0 * static_cast<double>(row.m) * static_cast<double>(row.n) * static_cast<double>(row.k); }
+
+double weight_bytes(const GemmRow& row) {
+  return static_cast<double>(row.n) * static_cast<double>(row.k) * bytes_per_element(row.format.value_or(NumberFormat::bf16));
+}
+
+double flops(const AttentionRow& row) {
+  const auto fresh = static_cast<double>(row.new_tokens);
+  const auto context = static_cast<double>(row.kv_tokens);
+  const double pairs = row.new_tokens == 1 ? context : fresh * (context - fresh) + fresh * fresh / 2.0;
+  return 4.0 * static_cast<double>(row.shape.heads * row.shape.head_dim * row.batch) * pairs;
+}
+
+double kv_bytes(const AttentionRow& row) {
+  return 2.0 * static_cast<double>(row.batch * row.kv_tokens) * static_cast<double>(row.shape.kv_heads * row.shape.head_dim) *
+         bytes_per_element(row.kv_format);
+}
+
 }  // namespace rooftune::kernels

@@ -23,6 +23,7 @@ struct GemmRow {
   std::int64_t n = 0;
   std::int64_t k = 0;
   double latency_us = 0.0;
+  std::optional<double> reported_mfu;  ///< as the file has it: for the audit only
   friend bool operator==(const GemmRow&, const GemmRow&) = default;
 };
 
@@ -44,6 +45,7 @@ struct AttentionRow {
   std::int64_t new_tokens = 0;
   std::int64_t kv_tokens = 0;
   double latency_us = 0.0;
+  std::optional<double> reported_mfu;  ///< as the file has it: for the audit only
   friend bool operator==(const AttentionRow&, const AttentionRow&) = default;
 };
 
@@ -69,6 +71,15 @@ struct MoeRow {
   double latency_us = 0.0;
   friend bool operator==(const MoeRow&, const MoeRow&) = default;
 };
+
+/// 2 m n k.
+[[nodiscard]] double flops(const GemmRow& row);
+/// Bytes of the weight matrix; 16 bits where the format is not known.
+[[nodiscard]] double weight_bytes(const GemmRow& row);
+/// 4 heads dim per pair of a new token and a context token; half the square among new tokens (causal mask).
+[[nodiscard]] double flops(const AttentionRow& row);
+/// Keys and values that the call reads.
+[[nodiscard]] double kv_bytes(const AttentionRow& row);
 
 /// What kernel benchmarks measured on one GPU type.
 struct MeasuredKernels {
