@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kLongestLine = 110;
+constexpr std::size_t kLongestLine = 200;
 
 std::string plain_text(const Json& value) {
   if (value.is_number_float()) {

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/study/study_spec.hpp"
+
+namespace rooftune::io {
+
+/// A study as its file says it, and what its reader noticed.
+struct StudyFile {
+  study::StudySpec spec;
+  core::Diagnostics warnings;  ///< bounds or values outside their usual range
+};
+
+/// Reads a study (docs/file_formats.md). Everything wrong with the file is reported at once; files that it names are not
+/// opened. Paths stay as written: relative to the study's folder.
+[[nodiscard]] core::Result<StudyFile> read_study(const std::filesystem::path& path);
+
+/// The same from YAML text; `file` is the name that messages use.
+[[nodiscard]] core::Result<StudyFile> parse_study(std::string_view text, const std::string& file);
+
+/// The study as YAML, groups and defaults written out. Reads back equal.
+[[nodiscard]] std::string study_text(const study::StudySpec& spec);
+
+/// A complete study with every key, its default and what it means: what `rooftune fit --dump-default` prints.
+[[nodiscard]] std::string default_study_text();
+
+/// The study with its relative paths, which count from `from`, counting from `to`: so that the copy in a run folder loads too.
+[[nodiscard]] study::StudySpec with_paths_from(study::StudySpec spec, const std::filesystem::path& from, const std::filesystem::path& to);
+
+}  // namespace rooftune::io

@@ -1,0 +1,333 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <initializer_list>
+#include <set>
+#include <span>
+#include <utility>
+
+#include "config_pieces.hpp"
+#include "rooftune/core/word.hpp"
+#include "rooftune/io/document.hpp"
+#include "rooftune/io/object_reader.hpp"
+#include "rooftune/io/study_file.hpp"
+#include "rooftune/opt/algorithm.hpp"
+
+namespace rooftune::io {
+namespace {
+
+constexpr std::array<Choice<params::Transform>, 3> kTransforms{{
+    {"linear", params::Transform::linear},
+    {"log", params::Transform::log},
+    {"logit", params::Transform::logit},
+}};
+
+template <class Enum, std::size_t N>
+void read_word(ObjectReader& reader, std::string_view key, Enum& target, const std::array<core::Word<Enum>, N>& words) {
+  reader.optional_choice(key, target, std::span<const Choice<Enum>>(words));
+}
+
+/// A text that must be one of `names`.
+void read_name(ObjectReader& reader, std::string_view key, std::string& target, const std::vector<std::string_view>& names) {
+  std::string name;
+  if (!reader.optional(key, name)) return;
+  if (std::ranges::find(names, name) != names.end()) {
+    target = std::move(name);
+  } else {
+    reader.problems().error(reader.find(key)->place, fmt::format("unknown {} '{}'", key, name), core::suggest(name, names));
+  }
+}
+
+/// One text, or a list of them.
+void read_texts(ObjectReader& reader, std::string_view key, std::vector<std::string>& target) {
+  const Node* node = reader.find(key);
+  if (node == nullptr) return;
+  if (node->kind == Node::Kind::list) {
+    reader.optional(key, target);
+  } else if (std::string text; reader.optional(key, text)) {
+    target = {std::move(text)};
+  }
+}
+
+bool is_acceptable(std::string_view field, const Node& value, Problems& problems) {
+  if (value.kind != Node::Kind::scalar) {
+    problems.error(value.place, fmt::format("'{}' is {}", field, describe(value)), "give a value or a list of values");
+    return false;
+  }
+  if (field == "tp") {
+    int tp = 0;
+    return convert(value, "'tp'", tp, problems, at_least(1));
+  }
+  if (field == "role") {
+    std::vector<std::string_view> roles;
+    for (const auto role : {domain::Role::calibration, domain::Role::new_gpu, domain::Role::overload}) roles.push_back(domain::role_name(role));
+    if (std::ranges::find(roles, value.text) == roles.end()) {
+      problems.error(value.place, fmt::format("unknown role '{}'", value.text), core::suggest(value.text, roles));
+      return false;
+    }
+  }
+  return true;
+}
+
+/// `{hardware: [H100, A100-80GB], tp: 1}`
+std::vector<study::Selector> read_selectors(const Node* object, Problems& problems) {
+  std::vector<study::Selector> selectors;
+  if (object == nullptr) return selectors;
+  for (const Member& member : object->members) {
+    if (std::ranges::find(study::kSelectorFields, member.key) == study::kSelectorFields.end()) {
+      problems.error(member.place, fmt::format("experiments cannot be selected by '{}'", member.key),
+                     core::suggest(member.key, {study::kSelectorFields.begin(), study::kSelectorFields.end()}));
+      continue;
+    }
+    const bool is_list = member.value.kind == Node::Kind::list;
+    const std::span<const Node> values = is_list ? std::span<const Node>(member.value.items) : std::span<const Node>(&member.value, 1);
+    if (values.empty()) problems.error(member.value.place, fmt::format("'{}' is an empty list", member.key), "name a value, or remove it");
+    for (const Node& value : values) {
+      if (is_acceptable(member.key, value, problems)) selectors.push_back({.field = member.key, .value = value.text});
+    }
+  }
+  return selectors;
+}
+
+study::DataSpec read_data(const Node& object, Problems& problems) {
+  study::DataSpec data;
+  ObjectReader reader(object, problems, "'data'");
+  read_texts(reader, "ground_truth", data.ground_truth);
+  read_texts(reader, "models", data.models);
+  read_texts(reader, "hardware", data.hardware);
+  read_texts(reader, "kernels", data.kernels);
+  data.select = read_selectors(reader.optional_object("select"), problems);
+  data.exclude = read_selectors(reader.optional_object("exclude"), problems);
+  return data;
+}
+
+/// The list of free parameters: single ids, whole groups ("physics.*") and objects that say more.
+class FreeReader {
+ public:
+  FreeReader(const params::Assignments& fixed, Problems& problems) : fixed_(fixed), problems_(problems) {}
+
+  std::vector<params::FreeParameter> read(std::span<const Node> items) {
+    for (const Node& item : items) {
+      if (!is_group(item)) note_explicit(item);
+    }
+    for (const Node& item : items) {
+      if (item.kind == Node::Kind::object) {
+        read_object(item);
+      } else if (is_group(item)) {
+        read_group(item);
+      } else if (std::string id; convert(item, "a free parameter", id, problems_)) {
+        if (const auto found = read_parameter_id(id, item.place, problems_)) add(params::make_free(*found), item.place);
+      }
+    }
+    return std::exchange(free_, {});
+  }
+
+ private:
+  static bool is_group(const Node& item) { return item.kind == Node::Kind::scalar && item.text.ends_with(".*"); }
+
+  void note_explicit(const Node& item) {
+    const Node* id = item.kind == Node::Kind::object ? item.find("id") : &item;
+    if (id == nullptr || id->kind != Node::Kind::scalar) return;
+    if (const auto found = params::find_parameter(id->text)) explicit_.insert(*found);
+  }
+
+  /// Every parameter of the group, but for those that the study fixes or describes itself.
+  void read_group(const Node& item) {
+    const std::string_view group = std::string_view(item.text).substr(0, item.text.size() - 2);
+    std::vector<std::string_view> groups;
+    bool is_known = false;
+    for (const params::ParameterSpec& spec : params::parameter_registry()) {
+      if (groups.empty() || groups.back() != spec.group()) groups.push_back(spec.group());
+      if (spec.group() != group) continue;
+      is_known = true;
+      const params::ParameterId id = params::parameter(spec.id);
+      if (!fixed_.contains(id) && !explicit_.contains(id)) add(params::make_free(id), item.place);
+    }
+    if (!is_known) problems_.error(item.place, fmt::format("unknown group of parameters '{}'", item.text), core::suggest(group, groups));
+  }
+
+  void read_object(const Node& item) {
+    ObjectReader reader(item, problems_, "a free parameter");
+    std::string id;
+    std::optional<params::ParameterId> found;
+    if (reader.required("id", id)) found = read_parameter_id(id, reader.find("id")->place, problems_);
+    params::FreeParameter parameter = params::make_free(found.value_or(params::ParameterId{}));
+    const auto read_number = [&](std::string_view key, double& target) {
+      const bool is_given = reader.optional(key, target);
+      if (is_given && found) check_value(*found, fmt::format("'{}' of '{}'", key, id), target, reader.find(key)->place, problems_);
+      return is_given;
+    };
+    read_number("lower", parameter.lower);
+    read_number("upper", parameter.upper);
+    parameter.initial_is_given = read_number("initial", parameter.initial);
+    reader.optional_choice("transform", parameter.transform, std::span<const Choice<params::Transform>>(kTransforms));
+    if (const Node* where = reader.optional_object("where")) parameter.where = read_where(*where, problems_);
+    if (const Node* node = reader.optional_object("prior")) {
+      params::Prior prior;
+      ObjectReader prior_reader(*node, problems_, "'prior'");
+      const bool has_centre = prior_reader.required("centre", prior.centre);
+      prior_reader.required("standard_deviation", prior.standard_deviation, above(0));
+      if (has_centre && found) check_value(*found, fmt::format("'centre' of '{}'", id), prior.centre, prior_reader.find("centre")->place, problems_);
+      parameter.prior = prior;
+    }
+    if (!found) return;
+    if (!parameter.initial_is_given) move_inside(parameter);
+    add(parameter, reader.find("lower") != nullptr ? reader.place_of("lower") : item.place);
+  }
+
+  /// The registry's start may lie outside bounds that the study narrows; the middle of those is the natural start then.
+  static void move_inside(params::FreeParameter& parameter) {
+    if (parameter.initial >= parameter.lower && parameter.initial <= parameter.upper) return;
+    const bool is_log = parameter.transform == params::Transform::log && parameter.lower > 0.0;
+    parameter.initial = is_log ? std::sqrt(parameter.lower * parameter.upper) : 0.5 * (parameter.lower + parameter.upper);
+  }
+
+  void add(params::FreeParameter parameter, Place place) {
+    for (const core::Diagnostic& problem : params::check(std::span(&parameter, 1))) problems_.error(place, problem.problem, problem.remedy);
+    const bool is_duplicate = std::ranges::any_of(free_, [&](const params::FreeParameter& other) {
+      return other.id == parameter.id && other.where == parameter.where;
+    });
+    if (is_duplicate) problems_.error(place, fmt::format("'{}' is listed twice", parameter.label()), "remove one of the two");
+    if (fixed_.contains(parameter.id)) {
+      problems_.error(place, fmt::format("'{}' is both free and fixed", parameter.id.spec().id), "remove it from 'free' or from 'fixed'");
+    }
+    free_.push_back(std::move(parameter));
+  }
+
+  const params::Assignments& fixed_;
+  Problems& problems_;
+  std::set<params::ParameterId> explicit_;
+  std::vector<params::FreeParameter> free_;
+};
+
+std::optional<domain::Metric> read_metric(std::string_view name, Place place, Problems& problems) {
+  const auto metric = domain::find_metric(name);
+  if (!metric) {
+    std::vector<std::string_view> names;
+    for (const domain::Metric known : domain::kMetrics) names.push_back(domain::metric_name(known));
+    problems.error(place, fmt::format("unknown metric '{}'", name), core::suggest(name, names));
+  }
+  return metric;
+}
+
+/// `[ttft_mean_ms, e2e_mean_ms]` weighs 1 each; `{ttft_mean_ms: 1, e2e_mean_ms: 2}` says how much.
+std::map<domain::Metric, double> read_metrics(const Node& node, Problems& problems) {
+  std::map<domain::Metric, double> metrics;
+  if (node.kind == Node::Kind::list) {
+    for (const Node& item : node.items) {
+      if (const auto metric = read_metric(item.text, item.place, problems)) metrics[*metric] = 1.0;
+    }
+  } else if (node.kind == Node::Kind::object) {
+    for (const Member& member : node.members) {
+      double weight = 0.0;
+      const bool is_weight = convert(member.value, fmt::format("'{}'", member.key), weight, problems, above(0));
+      const auto metric = read_metric(member.key, member.place, problems);
+      if (metric && is_weight) metrics[*metric] = weight;
+    }
+  } else {
+    problems.error(node.place, fmt::format("'metrics' must be an object or a list, not {}", describe(node)), "e.g. {ttft_mean_ms: 1, e2e_mean_ms: 1}");
+  }
+  if (node.items.empty() && node.members.empty() && node.kind != Node::Kind::scalar) {
+    problems.error(node.place, "'metrics' is empty", "name at least one, e.g. {e2e_mean_ms: 1}");
+  }
+  return metrics;
+}
+
+study::ObjectiveSpec read_objective(const Node& object, Problems& problems) {
+  study::ObjectiveSpec objective;
+  ObjectReader reader(object, problems, "'objective'");
+  read_word(reader, "residual", objective.residual, study::kResidualKinds);
+  if (const Node* metrics = reader.find("metrics")) objective.metrics = read_metrics(*metrics, problems);
+  read_word(reader, "rows", objective.rows, study::kStageRows);
+  read_word(reader, "balance", objective.balance, study::kBalances);
+  read_word(reader, "loss", objective.loss, study::kLossKinds);
+  reader.optional("loss_scale", objective.loss_scale, above(0));
+  read_word(reader, "scalar", objective.scalar, study::kScalarObjectives);
+  return objective;
+}
+
+study::SolverStage read_solver_stage(const Node& item, Problems& problems) {
+  study::SolverStage stage;
+  ObjectReader reader(item, problems, "a solver stage");
+  read_name(reader, "algorithm", stage.algorithm, opt::algorithm_names());
+  reader.optional("starts", stage.starts, at_least(1));
+  reader.optional("max_evaluations", stage.max_evaluations, at_least(1));
+  reader.optional("max_seconds", stage.max_seconds, above(0));
+  reader.optional("tolerance", stage.tolerance, at_least(0));
+  return stage;
+}
+
+std::map<std::string, int> read_folds(const Node& object, Problems& problems) {
+  std::map<std::string, int> folds;
+  for (const Member& member : object.members) {
+    int fold = 0;
+    if (convert(member.value, fmt::format("the fold of '{}'", member.key), fold, problems, at_least(-1))) folds[member.key] = fold;
+  }
+  return folds;
+}
+
+/// Reads only the keys that the kind of split uses, so that a key without effect is an error like any unknown one.
+study::SplitSpec read_split(const Node& object, Problems& problems) {
+  study::SplitSpec split;
+  const Node* kind = object.find("split");
+  ObjectReader reader(object, problems, kind != nullptr && kind->kind == Node::Kind::scalar ? fmt::format("'crossval' with {}", kind->text) : "'crossval'");
+  if (reader.required_node("split") != nullptr) read_name(reader, "split", split.kind, {study::kSplitKinds.begin(), study::kSplitKinds.end()});
+  const auto is = [&](std::initializer_list<std::string_view> kinds) { return std::ranges::find(kinds, split.kind) != kinds.end(); };
+  if (!is({"KFold", "PredefinedSplit"})) read_name(reader, "group", split.group, {study::kSplitGroups.begin(), study::kSplitGroups.end()});
+  if (is({"KFold", "GroupKFold"})) reader.optional("folds", split.folds, at_least(2));
+  if (is({"GroupShuffleSplit"})) reader.optional("folds", split.folds, at_least(1));
+  if (is({"LeavePGroupsOut"})) reader.optional("groups_out", split.groups_out, at_least(1));
+  if (is({"GroupShuffleSplit"})) reader.optional("test_fraction", split.test_fraction, within(0.01, 0.99));
+  if (is({"PredefinedSplit"})) {
+    if (const Node* node = reader.required_object("predefined")) split.predefined = read_folds(*node, problems);
+  }
+  return split;
+}
+
+study::StudySpec read_root(const Node& root, Problems& problems) {
+  study::StudySpec spec;
+  ObjectReader reader(root, problems, "the study");
+  reader.required("name", spec.name);
+  reader.optional("description", spec.description);
+  if (const Node* node = reader.optional_object("data")) spec.data = read_data(*node, problems);
+  if (const Node* node = reader.optional_object("start")) {
+    ObjectReader start(*node, problems, "'start'");
+    start.optional("config", spec.start_config);
+    if (const Node* model = start.find("step_time_model")) read_step_time_model(*model, spec.step_time_model.emplace(), problems);
+  }
+  if (const Node* node = reader.optional_object("switches")) read_switches(*node, "", spec.switches, problems);
+  if (const Node* node = reader.optional_object("fixed")) spec.fixed = read_assignments(*node, problems);
+  spec.free = FreeReader(spec.fixed, problems).read(reader.optional_list("free"));
+  if (const Node* node = reader.optional_object("objective")) spec.objective = read_objective(*node, problems);
+  if (reader.find("solver") == nullptr) {
+    spec.solver = {study::SolverStage{}};
+  } else {
+    for (const Node& item : reader.required_list("solver")) spec.solver.push_back(read_solver_stage(item, problems));
+  }
+  if (const Node* node = reader.optional_object("crossval")) spec.split = read_split(*node, problems);
+  reader.optional("seed", spec.seed);
+  reader.optional("replicates", spec.replicates, at_least(1));
+  reader.optional("threads", spec.threads, at_least(0));
+  return spec;
+}
+
+core::Result<StudyFile> read(const Document& document) {
+  Problems problems(document.file);
+  StudyFile result{.spec = read_root(document.root, problems), .warnings = {}};
+  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+  result.warnings = problems.take_warnings();
+  return result;
+}
+
+}  // namespace
+
+core::Result<StudyFile> read_study(const std::filesystem::path& path) { return read_document(path).and_then(read); }
+
+core::Result<StudyFile> parse_study(std::string_view text, const std::string& file) {
+  return parse_document(text, file, Syntax::yaml).and_then(read);
+}
+
+}  // namespace rooftune::io

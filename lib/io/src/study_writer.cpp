@@ -1,0 +1,254 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <vector>
+
+#include "rooftune/core/word.hpp"
+#include "rooftune/io/study_file.hpp"
+#include "rooftune/opt/algorithm.hpp"
+
+namespace rooftune::io {
+namespace {
+
+/// The text as a YAML scalar: plain where nothing can misread it, else in double quotes (JSON's are YAML's).
+std::string scalar(const std::string& text) {
+  static const std::regex plain("[A-Za-z./_][A-Za-z0-9./_-]*");
+  static const std::regex word_with_a_meaning(R"(true|false|yes|no|on|off|null|y|n|\.*|\.(nan|inf))", std::regex::icase);
+  if (std::regex_match(text, plain) && !std::regex_match(text, word_with_a_meaning)) return text;
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string list(const std::vector<std::string>& texts) {
+  std::vector<std::string> scalars;
+  for (const std::string& text : texts) scalars.push_back(scalar(text));
+  return fmt::format("[{}]", fmt::join(scalars, ", "));
+}
+
+template <class Enum, std::size_t N>
+std::string words_of(const std::array<core::Word<Enum>, N>& words) {
+  std::vector<std::string_view> names;
+  for (const auto& [name, value] : words) names.push_back(name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+/// `  select: {hardware: [H100], tp: ["1", "2"]}`; fields in the order in which they first occur.
+std::string selector_line(std::string_view key, const std::vector<study::Selector>& selectors) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> fields;
+  for (const study::Selector& selector : selectors) {
+    auto field = std::ranges::find(fields, selector.field, [](const auto& entry) { return entry.first; });
+    if (field == fields.end()) field = fields.insert(field, {selector.field, {}});
+    field->second.push_back(selector.value);
+  }
+  std::vector<std::string> texts;
+  for (const auto& [field, values] : fields) {
+    texts.push_back(fmt::format("{}: {}", field, field == "tp" ? fmt::format("[{}]", fmt::join(values, ", ")) : list(values)));
+  }
+  return texts.empty() ? "" : fmt::format("  {}: {{{}}}\n", key, fmt::join(texts, ", "));
+}
+
+std::string data_text(const study::DataSpec& data) {
+  std::string text;
+  const auto add = [&](std::string_view key, const std::vector<std::string>& texts) {
+    if (!texts.empty()) text += fmt::format("  {}: {}\n", key, list(texts));
+  };
+  add("ground_truth", data.ground_truth);
+  add("models", data.models);
+  add("hardware", data.hardware);
+  add("kernels", data.kernels);
+  text += selector_line("select", data.select) + selector_line("exclude", data.exclude);
+  return text.empty() ? "" : "data:\n" + text;
+}
+
+std::string start_text(const study::StudySpec& spec) {
+  std::string text;
+  if (spec.start_config) text += fmt::format("  config: {}\n", scalar(*spec.start_config));
+  if (spec.step_time_model) text += fmt::format("  step_time_model: {}\n", *spec.step_time_model);
+  return text.empty() ? "" : "start:\n" + text;
+}
+
+std::string switches_text(const study::StudySpec& spec) {
+  std::string text = spec.switches.empty() ? "" : "switches:\n";
+  for (const auto& [id, choice] : spec.switches) text += fmt::format("  {}: {}\n", id.spec().id, id.spec().choices[choice]);
+  return text;
+}
+
+std::string fixed_text(const study::StudySpec& spec) {
+  std::string text = spec.fixed.empty() ? "" : "fixed:\n";
+  for (const auto& [id, assigned] : spec.fixed) {
+    const bool is_plain = assigned.source == params::ValueSource::given && !assigned.standard_error;
+    const std::string error = assigned.standard_error ? fmt::format(", stderr: {}", *assigned.standard_error) : "";
+    text += is_plain ? fmt::format("  {}: {}\n", id.spec().id, assigned.value)
+                     : fmt::format("  {}: {{value: {}{}, source: {}}}\n", id.spec().id, assigned.value, error, params::source_name(assigned.source));
+  }
+  return text;
+}
+
+std::string free_line(const params::FreeParameter& parameter) {
+  std::string text = fmt::format("  - {{id: {}, lower: {}, upper: {}", parameter.id.spec().id, parameter.lower, parameter.upper);
+  if (parameter.initial_is_given) text += fmt::format(", initial: {}", parameter.initial);
+  text += fmt::format(", transform: {}", params::transform_name(parameter.transform));
+  if (!parameter.where.matches_everything()) {
+    std::vector<std::string> where;
+    if (parameter.where.model) where.push_back(fmt::format("model: {}", scalar(*parameter.where.model)));
+    if (parameter.where.gpu) where.push_back(fmt::format("gpu: {}", scalar(*parameter.where.gpu)));
+    if (parameter.where.tp) where.push_back(fmt::format("tp: {}", *parameter.where.tp));
+    text += fmt::format(", where: {{{}}}", fmt::join(where, ", "));
+  }
+  if (parameter.prior) {
+    text += fmt::format(", prior: {{centre: {}, standard_deviation: {}}}", parameter.prior->centre, parameter.prior->standard_deviation);
+  }
+  return text + "}\n";
+}
+
+std::string free_text(const study::StudySpec& spec) {
+  std::string text = spec.free.empty() ? "" : "free:\n";
+  for (const params::FreeParameter& parameter : spec.free) text += free_line(parameter);
+  return text;
+}
+
+std::string objective_text(const study::ObjectiveSpec& objective) {
+  std::vector<std::string> metrics;
+  for (const auto& [metric, weight] : objective.metrics) metrics.push_back(fmt::format("{}: {}", domain::metric_name(metric), weight));
+  return fmt::format(
+      "objective:\n  residual: {}\n  metrics: {{{}}}\n  rows: {}\n  balance: {}\n  loss: {}\n  loss_scale: {}\n  scalar: {}\n",
+      core::word_of(study::kResidualKinds, objective.residual), fmt::join(metrics, ", "), core::word_of(study::kStageRows, objective.rows),
+      core::word_of(study::kBalances, objective.balance), core::word_of(study::kLossKinds, objective.loss), objective.loss_scale,
+      core::word_of(study::kScalarObjectives, objective.scalar));
+}
+
+std::string solver_text(const std::vector<study::SolverStage>& stages) {
+  std::string text = stages.empty() ? "" : "solver:\n";
+  for (const study::SolverStage& stage : stages) {
+    const std::string seconds = stage.max_seconds ? fmt::format(", max_seconds: {}", *stage.max_seconds) : "";
+    text += fmt::format("  - {{algorithm: {}, starts: {}, max_evaluations: {}{}, tolerance: {}}}\n", stage.algorithm, stage.starts,
+                        stage.max_evaluations, seconds, stage.tolerance);
+  }
+  return text;
+}
+
+std::string split_text(const study::SplitSpec& split) {
+  std::string text = fmt::format("crossval:\n  split: {}\n", split.kind);
+  const bool is_shuffled = split.kind == "GroupShuffleSplit";
+  if (split.kind == "PredefinedSplit") {
+    text += "  predefined:\n";
+    for (const auto& [id, fold] : split.predefined) text += fmt::format("    {}: {}\n", scalar(id), fold);
+    return text;
+  }
+  if (split.kind != "KFold") text += fmt::format("  group: {}\n", split.group);
+  if (is_shuffled || split.kind == "KFold" || split.kind == "GroupKFold") text += fmt::format("  folds: {}\n", split.folds);
+  if (split.kind == "LeavePGroupsOut") text += fmt::format("  groups_out: {}\n", split.groups_out);
+  if (is_shuffled) text += fmt::format("  test_fraction: {}\n", split.test_fraction);
+  return text;
+}
+
+/// `  - roofline_v1.mfuPrefill  # fraction, 0.02 to 4, from 0.65: model FLOP ...` for the parameters of a first fit.
+std::string default_free_text() {
+  std::string text = "free:\n";
+  for (const params::ParameterSpec& spec : params::parameter_registry()) {
+    const bool has_no_effect = spec.name() == "perLayerOverhead";
+    if ((spec.group() != "roofline_v1" && spec.group() != "frontend") || has_no_effect) continue;
+    text += fmt::format("  - {:<40} # {} to {} {}, starts at {}: {}\n", spec.id, spec.lower, spec.upper, spec.unit, spec.initial, spec.meaning);
+  }
+  return text;
+}
+
+std::string default_switches_text() {
+  std::string text = "switches:\n";
+  for (const params::SwitchSpec& spec : params::switch_registry()) {
+    text += fmt::format("  {:<42} # {}: {}\n", fmt::format("{}: {}", spec.id, spec.choices[spec.initial]), fmt::join(spec.choices, ", "), spec.meaning);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string study_text(const study::StudySpec& spec) {
+  std::string text = fmt::format("name: {}\n", scalar(spec.name));
+  if (!spec.description.empty()) text += fmt::format("description: {}\n", scalar(spec.description));
+  text += data_text(spec.data) + start_text(spec) + switches_text(spec) + fixed_text(spec) + free_text(spec) + objective_text(spec.objective) +
+          solver_text(spec.solver);
+  if (spec.split) text += split_text(*spec.split);
+  return text + fmt::format("seed: {}\nreplicates: {}\nthreads: {}\n", spec.seed, spec.replicates, spec.threads);
+}
+
+std::string default_study_text() {
+  const study::ObjectiveSpec objective;
+  const study::SolverStage stage;
+  const study::SplitSpec split;
+  std::vector<std::string_view> metrics;
+  for (const domain::Metric metric : domain::kMetrics) metrics.push_back(domain::metric_name(metric));
+
+  std::string text = R"(# A complete study: every key, with its default. All keys but `name` may be left out.
+name: my_study
+description: What this study is for
+
+# Files count from the folder of this one. Any command also takes --ground-truth FILE and --select field=value.
+data:
+  ground_truth: [../ground_truth/h100.json]  # measured experiments
+  models: []                                 # files or folders of models beside the shipped ones
+  hardware: []                               # files of GPUs beside the shipped ones
+  kernels: []                                # folders of kernel tables
+  # Values of one field are alternatives, fields must all match. Without `select`: every experiment whose role is calibration.
+)";
+  text += fmt::format("  # Fields: {}.\n", fmt::join(study::kSelectorFields, ", "));
+  text += R"(  # select: {hardware: [H100], tp: [1, 2]}
+  # exclude: {id: ["48"]}
+
+# Where the fit starts. Without `config`: the registry's defaults.
+start:
+  # config: ../configs/tuned/h100.json       # a config to start from
+  step_time_model: roofline_v1               # overrides the one of the config
+
+# Structural choices, by default as here. They override the config's.
+)";
+  text += default_switches_text();
+  text += R"(
+# Values that the fit may not move. They override the config's.
+fixed: {}
+#  roofline_v1.BwEffConstant: 0.72
+
+# What the fit moves. An item is an id, a whole group (physics.*: all of it but what `fixed` or another item names), or an
+# object that says more; `where` limits it to a model, GPU or TP degree, `prior` pulls it to a value (standard deviation in the
+# transformed space: 0.1 of a log parameter is 10 %):
+#  - {id: roofline_v1.mfuPrefill, lower: 0.3, upper: 1, initial: 0.6, transform: log, where: {gpu: H100}, prior: {centre: 0.65, standard_deviation: 0.2}}
+)";
+  text += default_free_text();
+  text += fmt::format("\n# What is minimised.\nobjective:\n  residual: {:<30} # {}\n", core::word_of(study::kResidualKinds, objective.residual),
+                      words_of(study::kResidualKinds));
+  text += fmt::format("  # Weights. Metrics: {}.\n  metrics: {{ttft_mean_ms: 1, e2e_mean_ms: 1}}\n", fmt::join(metrics, ", "));
+  text += fmt::format("  rows: {:<34} # {}\n", core::word_of(study::kStageRows, objective.rows), words_of(study::kStageRows));
+  text += fmt::format("  balance: {:<31} # what weighs the same: {}\n", core::word_of(study::kBalances, objective.balance), words_of(study::kBalances));
+  text += fmt::format("  loss: {:<34} # {}\n", core::word_of(study::kLossKinds, objective.loss), words_of(study::kLossKinds));
+  text += fmt::format("  loss_scale: {:<28} # residual at which a robust loss bends\n", objective.loss_scale);
+  text += fmt::format("  scalar: {:<32} # what scalar solvers see: {}\n", core::word_of(study::kScalarObjectives, objective.scalar),
+                      words_of(study::kScalarObjectives));
+  text += "\n# Stages in turn, each from the best point so far. `starts`: the first is the given one, the others fill the box.\n";
+  text += "# `max_seconds` may be set too; results then depend on the machine.\n";
+  text += fmt::format("# Algorithms: {}.\n", fmt::join(opt::algorithm_names(), ", "));
+  text += fmt::format("solver:\n  - {{algorithm: {}, starts: {}, max_evaluations: {}, tolerance: {}}}\n", stage.algorithm, stage.starts,
+                      stage.max_evaluations, stage.tolerance);
+  text += "\n# How `rooftune crossval` splits, with the names of scikit-learn.\n";
+  text += fmt::format("# split: {}\n# group: {}\n", fmt::join(study::kSplitKinds, ", "), fmt::join(study::kSplitGroups, ", "));
+  text += "# folds: KFold, GroupKFold, GroupShuffleSplit. groups_out: LeavePGroupsOut. test_fraction: GroupShuffleSplit.\n";
+  text += "# predefined: PredefinedSplit; experiment id to fold, -1: always in training, e.g. {\"17\": 0, \"48\": -1}.\n";
+  text += fmt::format("crossval:\n  split: {}\n  group: {}\n", split.kind, split.group);
+  text += "\nseed: 1          # of every random stream\nreplicates: 1    # simulations that a prediction is the mean of\n";
+  text += "threads: 0       # 0: all cores; results do not depend on it\n";
+  return text;
+}
+
+study::StudySpec with_paths_from(study::StudySpec spec, const std::filesystem::path& from, const std::filesystem::path& to) {
+  namespace fs = std::filesystem;
+  const auto rebase = [&](std::string& path) {
+    if (fs::path(path).is_absolute()) return;
+    path = fs::absolute(from / path).lexically_normal().lexically_relative(fs::absolute(to).lexically_normal()).string();
+  };
+  for (auto* paths : {&spec.data.ground_truth, &spec.data.models, &spec.data.hardware, &spec.data.kernels}) std::ranges::for_each(*paths, rebase);
+  if (spec.start_config) rebase(*spec.start_config);
+  return spec;
+}
+
+}  // namespace rooftune::io
