@@ -22,8 +22,17 @@ class ResidualVector final : public ceres::CostFunction {
   bool Evaluate(const double* const* parameters, double* residuals, double** jacobians) const override {
     for (std::size_t i = 0; i < point_.size(); ++i) point_[i] = *parameters[i];
     const Sample* sample = evaluator_.sample(point_, jacobians ? Derivatives::needed : Derivatives::not_needed);
-    // A refused point; Ceres shrinks its region.
-    if (!sample) return false;
+    if (!sample) {
+      // A refused candidate: Ceres shrinks its region.
+      if (!jacobians) return false;
+      // Derivatives are asked for at accepted points only; without them Ceres would complain on stderr. A flat function makes
+      // it end the round, and the loop over the rounds finds the reason.
+      std::fill_n(residuals, num_residuals(), 0.0);
+      for (std::size_t column = 0; column < point_.size(); ++column) {
+        if (jacobians[column]) std::fill_n(jacobians[column], num_residuals(), 0.0);
+      }
+      return true;
+    }
     std::copy(sample->residuals.begin(), sample->residuals.end(), residuals);
     if (!jacobians) return true;
     for (std::size_t column = 0; column < point_.size(); ++column) {
@@ -66,23 +75,70 @@ double largest_free_gradient(const Sample& sample, const std::vector<bool>& held
   return largest;
 }
 
-/// The share of the sum of squares that a linear model says could still be gained over the free variables: the square of the
-/// cosine between the residuals and the tangent plane (Bates & Watts 1981, "A relative offset orthogonality convergence
-/// criterion").
-double gainable_share(const Sample& sample, const std::vector<bool>& held) {
+/// The step that solves the linearised problem over the free variables.
+struct GaussNewtonStep {
+  /// Over all variables; 0 for held ones.
+  std::vector<double> step;
+  /// The share of the sum of squares that the linear model says could still be gained: the square of the cosine between the
+  /// residuals and the tangent plane (Bates & Watts 1981, "A relative offset orthogonality convergence criterion").
+  double gainable_share = 0.0;
+};
+
+GaussNewtonStep gauss_newton_step(const Sample& sample, const std::vector<bool>& held) {
+  using RowMajorMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const auto rows = static_cast<Eigen::Index>(sample.residuals.size());
-  const Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> jacobian(
-      sample.jacobian.data(), rows, static_cast<Eigen::Index>(held.size()));
+  const Eigen::Map<const RowMajorMatrix> jacobian(sample.jacobian.data(), rows, static_cast<Eigen::Index>(held.size()));
   const Eigen::Map<const Eigen::VectorXd> residuals(sample.residuals.data(), rows);
-  Eigen::MatrixXd free(rows, static_cast<Eigen::Index>(std::count(held.begin(), held.end(), false)));
-  for (Eigen::Index column = 0, to = 0; column < jacobian.cols(); ++column) {
-    if (!held[static_cast<std::size_t>(column)]) free.col(to++) = jacobian.col(column);
+  GaussNewtonStep result{std::vector<double>(held.size(), 0.0)};
+  std::vector<std::size_t> free;
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    // A column of zeros has no direction.
+    if (!held[i] && jacobian.col(static_cast<Eigen::Index>(i)).squaredNorm() > 0.0) free.push_back(i);
   }
   const double total = residuals.squaredNorm();
-  if (free.cols() == 0 || !(total > 0.0)) return 0.0;
-  const Eigen::ColPivHouseholderQR<Eigen::MatrixXd> factors(free);
+  if (free.empty() || !(total > 0.0)) return result;
+  Eigen::MatrixXd columns(rows, static_cast<Eigen::Index>(free.size()));
+  for (std::size_t k = 0; k < free.size(); ++k) {
+    const auto column = jacobian.col(static_cast<Eigen::Index>(free[k]));
+    columns.col(static_cast<Eigen::Index>(k)) = column / column.norm();
+  }
+  const Eigen::ColPivHouseholderQR<Eigen::MatrixXd> factors(columns);
+  const Eigen::VectorXd solved = factors.solve(-residuals);
+  for (std::size_t k = 0; k < free.size(); ++k) {
+    result.step[free[k]] = solved(static_cast<Eigen::Index>(k)) / jacobian.col(static_cast<Eigen::Index>(free[k])).norm();
+  }
   const Eigen::VectorXd rotated = factors.householderQ().adjoint() * residuals;
-  return rotated.head(factors.rank()).squaredNorm() / total;
+  result.gainable_share = rotated.head(factors.rank()).squaredNorm() / total;
+  return result;
+}
+
+/// The offset, squared, below which Bates & Watts call a fit converged: a thousandth of the standard deviation of the
+/// estimates. Noise in the derivatives keeps it larger.
+constexpr double kConvergedShare = 1e-6;
+
+/// Gauss-Newton converges linearly where residuals are large; slower than this is not worth its evaluations.
+constexpr double kContraction = 0.7;
+constexpr int kMostPolishSteps = 30;
+
+/// Takes pure Gauss-Newton steps for as long as they contract. Close to a minimum the value no longer tells which of two points
+/// is better (it changes with the square of the distance), but the steps still do: this finds the last half of the digits.
+void polish(Evaluator& evaluator, Sample sample, const std::vector<bool>& held) {
+  const Problem& problem = evaluator.problem();
+  GaussNewtonStep current = gauss_newton_step(sample, held);
+  for (int steps = 0; steps < kMostPolishSteps && current.gainable_share <= kConvergedShare && current.gainable_share > 0.0; ++steps) {
+    std::vector<double> point = sample.point;
+    for (std::size_t i = 0; i < point.size(); ++i) {
+      point[i] = std::clamp(point[i] + current.step[i], problem.variables[i].lower, problem.variables[i].upper);
+    }
+    if (point == sample.point) return;
+    const Sample* next = evaluator.sample(point, Derivatives::needed);
+    if (!next) return;
+    GaussNewtonStep following = gauss_newton_step(*next, held);
+    if (!(following.gainable_share < kContraction * current.gainable_share)) return;
+    if (!evaluator.prefer(*next)) return;
+    sample = *next;
+    current = std::move(following);
+  }
 }
 
 /// Watches a round: records iterations, and ends it on a limit or when a variable has run into its bound.
@@ -228,10 +284,12 @@ BackendOutcome run_ceres(Algorithm algorithm, Evaluator& evaluator) {
       radius = options.trust_region.initial_radius;
       continue;
     }
-    // A collapsed trust region passes for convergence in Ceres; the geometry of the residuals tells them apart. A thousandth
-    // of the standard deviation of the estimates is the offset that Bates & Watts call converged; noise makes it larger.
-    const double share = gainable_share(*end, held_now);
-    if (share <= 1e-6) outcome.termination.reason = Reason::converged;
+    // A collapsed trust region passes for convergence in Ceres; the geometry of the residuals tells them apart.
+    const double share = gauss_newton_step(*end, held_now).gainable_share;
+    if (share <= kConvergedShare) {
+      outcome.termination.reason = Reason::converged;
+      polish(evaluator, *end, held_now);
+    }
     outcome.termination.detail += fmt::format(" (a linear model could gain another {:.2g} of the value)", share);
     return outcome;
   }

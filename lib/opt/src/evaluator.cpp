@@ -212,12 +212,22 @@ bool Evaluator::differentiate(Sample& sample) {
   return true;
 }
 
+bool Evaluator::prefer(const Sample& sample) {
+  // The rounding error of a sum of squares whose residuals are differences of larger numbers.
+  constexpr double kRounding = 1e-12;
+  if (best_ && sample.value > best_->value * (1.0 + kRounding)) return false;
+  set_best(sample);
+  return true;
+}
+
+void Evaluator::set_best(const Sample& sample) {
+  best_ = sample;
+  best_->jacobian.clear();
+  best_->gradient.clear();
+}
+
 void Evaluator::accept(const Sample& sample) {
-  if (!best_ || sample.value < best_->value) {
-    best_ = sample;
-    best_->jacobian.clear();
-    best_->gradient.clear();
-  }
+  if (!best_ || sample.value < best_->value) set_best(sample);
   if (options_.limits.target_value && best_->value <= *options_.limits.target_value) {
     stop_ = {Reason::target_reached, "target_value", fmt::format("value {} at or below {}", best_->value, *options_.limits.target_value)};
   }

@@ -34,6 +34,9 @@ class Evaluator {
   /// Adds an entry to the trace and tells the observer.
   void record_iteration(int iteration, double value, std::span<const double> point);
 
+  /// Makes a sample the best point although its value may be higher by rounding errors; false when it is higher by more.
+  [[nodiscard]] bool prefer(const Sample& sample);
+
   /// Set once a limit, the target or a cancellation has ended the search.
   [[nodiscard]] const std::optional<Termination>& stopped() const { return stop_; }
   [[nodiscard]] const std::optional<Sample>& best() const { return best_; }
@@ -52,6 +55,7 @@ class Evaluator {
   [[nodiscard]] std::optional<Evaluation> call(std::span<const double> point, Derivatives derivatives);
   [[nodiscard]] bool differentiate(Sample& sample);
   void accept(const Sample& sample);
+  void set_best(const Sample& sample);
 
   const Problem& problem_;
   Objective& objective_;

@@ -84,6 +84,7 @@ class MultiStart {
   }
 
   MultiStartSolution run() {
+    result_.tie_tolerance = options_.tie_tolerance;
     make_runners();
     if (draw_starts()) {
       if (options_.pruning.first_evaluations > 0) prune();
@@ -225,7 +226,11 @@ std::string_view name(StartSampling sampling) {
 
 const StartOutcome* MultiStartSolution::best() const {
   const auto found = std::min_element(starts.begin(), starts.end(), better);
-  return found == starts.end() || !found->solution.has_point() ? nullptr : &*found;
+  if (found == starts.end() || !found->solution.has_point()) return nullptr;
+  const double equal = found->solution.value + tie_tolerance * std::abs(found->solution.value);
+  return &*std::find_if(starts.begin(), starts.end(), [&](const StartOutcome& start) {
+    return start.fate == found->fate && start.solution.has_point() && start.solution.value <= equal;
+  });
 }
 
 std::vector<std::size_t> MultiStartSolution::waterfall() const {

@@ -44,6 +44,9 @@ struct MultiStartOptions {
   /// Points that are drawn and evaluated once for every start; the best ones become the starts. 1 takes all as drawn.
   std::size_t candidates_per_start = 1;
   Pruning pruning = {};
+  /// Values that differ by less than this fraction count as equal, and the lower index is best: equivalent minima (two terms
+  /// that may swap their roles) are then decided by the given start and not by rounding errors. >= 0.
+  double tie_tolerance = 1e-9;
 };
 
 enum class StartFate { finished, pruned };
@@ -64,9 +67,10 @@ struct MultiStartSolution {
   /// Evaluations spent on candidates that only ranked starts.
   long screening_evaluations = 0;
   Reproducibility reproducibility = Reproducibility::deterministic;
+  double tie_tolerance = 0.0;
 
-  /// The start with the lowest value of the last stage, the lowest index among equals; null when none has a point.
-  /// Finished starts come before pruned ones.
+  /// The start with the lowest value of the last stage, the lowest index among equals (within the tie tolerance); null when
+  /// none has a point. Finished starts come before pruned ones.
   [[nodiscard]] const StartOutcome* best() const;
   /// Indices from best to worst; starts without a point last.
   [[nodiscard]] std::vector<std::size_t> waterfall() const;
