@@ -57,8 +57,9 @@ constexpr double kRequestCountTolerance = 1.0;
 /// Which columns violate E2E = TTFT + (N - 1) x TPOT; reported once per column, not once per row.
 class IdentityCheck {
  public:
-  /// One row of measured means, with N the mean number of generated tokens.
-  void add(const Node& row, double generated_tokens, Place experiment) {
+  /// One row of measured means, with N the workload's mean number of generated tokens unless the row has its own.
+  void add(const Node& row, double workload_tokens, Place experiment) {
+    const double generated_tokens = mean(row, "output_tokens_mean").value_or(workload_tokens);
     const auto ttft = mean(row, "ttft_mean");
     const auto e2e = mean(row, "e2e_mean");
     if (!ttft || !e2e || generated_tokens <= 1.0) return;
