@@ -1,5 +1,6 @@
+# shellcheck shell=bash
 # Shared by the scripts of this folder; sourced, never run. Leaves the shell in the repository's root.
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 say() { printf '%s\n' "$*"; }
 heading() { printf '\n== %s\n' "$*"; }

@@ -53,7 +53,8 @@ if [ "$list" = yes ]; then
   printf '%s\n' "${packages[@]}"
   exit
 fi
-command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   die "this is not a Debian system; install the equivalents of: ${packages[*]}"
+fi
 mapfile -t missing < <(missing_packages)
 if [ "${#missing[@]}" -gt 0 ]; then install_missing; fi

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""House rules that no compiler checks. Prints one line per violation; exit code 1 when there is any.
+
+- a layer (lib/<layer>) includes headers only of itself and of layers that it links, directly or through them
+- a layer's CMakeLists.txt lists every header and source that lies in its folder, and nothing else
+- public headers do not show the third-party libraries that are one layer's private matter
+- tracked files name no path of somebody's machine and hold no unfinished work
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.MULTILINE)
+LAYER = re.compile(r"rooftune_add_layer\s*\(([^)]*)\)")
+KEYWORDS = ("SOURCES", "HEADERS", "USES", "PUBLIC_LIBRARIES", "PRIVATE_LIBRARIES")
+# First path component of the headers of libraries that only sources may include.
+PRIVATE_LIBRARIES = ("nlopt.hpp", "nlohmann", "yaml-cpp", "SQLiteCpp", "sqlite3.h", "CLI", "spdlog", "openssl", "oneapi", "tbb", "libfccp")
+# Spelled in pieces, so that this file does not match itself.
+MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:wor" r"k|roo" r"t|far" r"m|tm" r"p(?=/[a-z])|hom" r"e)/")
+UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X|DISAB" r"LED_\w+)\b|not imple" r"mented", re.IGNORECASE)
+TEXT_SUFFIXES = {".cpp", ".hpp", ".cmake", ".txt", ".py", ".sh", ".md", ".yaml", ".yml", ".in", ".cfg", ""}
+
+
+def read(path):
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def parse_layer(text):
+    """The keyword lists of the rooftune_add_layer call in a CMakeLists.txt, or None."""
+    match = LAYER.search(re.sub(r"#.*", "", text))
+    if not match:
+        return None
+    lists = {keyword: [] for keyword in KEYWORDS}
+    name, *words = match.group(1).split()
+    keyword = None
+    for word in words:
+        if word in KEYWORDS:
+            keyword = word
+        elif keyword:
+            lists[keyword].append(word)
+    return name, lists
+
+
+def load_layers(root):
+    layers = {}
+    for cmake_file in sorted(root.glob("lib/*/CMakeLists.txt")):
+        parsed = parse_layer(read(cmake_file))
+        if parsed:
+            layers[parsed[0]] = parsed[1]
+    return layers
+
+
+def reachable(layers, name):
+    """The layers that `name` links, directly or through others."""
+    found, queue = set(), list(layers[name]["USES"])
+    while queue:
+        used = queue.pop()
+        if used not in found:
+            found.add(used)
+            queue += layers.get(used, {"USES": []})["USES"]
+    return found
+
+
+def check_includes(root, layers):
+    for name in layers:
+        allowed = reachable(layers, name) | {name}
+        for path in sorted((root / "lib" / name).rglob("*.[ch]pp")):
+            public = "include" in path.relative_to(root).parts
+            text = read(path)
+            for match in INCLUDE.finditer(text):
+                header = match.group(1)
+                where = f"{path.relative_to(root)}:{text.count(chr(10), 0, match.start(1)) + 1}"
+                parts = header.split("/")
+                if parts[0] == "rooftune" and parts[1] not in allowed:
+                    yield f"{where}: layer '{name}' includes '{header}' but does not link '{parts[1]}' (add it to USES if it lies below)"
+                if public and parts[0] in PRIVATE_LIBRARIES:
+                    yield f"{where}: public header shows the private library '{parts[0]}' (move it to src/)"
+
+
+def check_listing(root, layers):
+    for name, lists in layers.items():
+        folder = root / "lib" / name
+        for keyword, base, pattern in (("HEADERS", folder / "include" / "rooftune" / name, "*.hpp"), ("SOURCES", folder / "src", "*.cpp")):
+            present = {str(path.relative_to(base)) for path in base.rglob(pattern)}
+            listed = set(lists[keyword])
+            for file in sorted(present - listed):
+                yield f"lib/{name}/CMakeLists.txt: {file} lies in the folder but is not listed under {keyword}"
+            for file in sorted(listed - present):
+                yield f"lib/{name}/CMakeLists.txt: {file} is listed under {keyword} but does not exist"
+
+
+def tracked_files(root):
+    output = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True).stdout
+    return [root / name for name in output.split("\0") if name]
+
+
+def check_text(path, text):
+    """Lines with a machine's path or unfinished work."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if MACHINE_PATH.search(line):
+            yield f"{path}:{number}: names a path of a machine: {line.strip()[:100]}"
+        if UNFINISHED.search(line):
+            yield f"{path}:{number}: unfinished work: {line.strip()[:100]}"
+
+
+def check_tracked(root):
+    for path in tracked_files(root):
+        if path.suffix in TEXT_SUFFIXES and path.is_file() and path.name not in ("LICENSE", ".gitignore"):
+            yield from check_text(path.relative_to(root), read(path))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent)
+    root = parser.parse_args(arguments).root
+    layers = load_layers(root)
+    if not layers:
+        sys.exit(f"error: no layers under {root}/lib")
+    problems = [*check_includes(root, layers), *check_listing(root, layers), *check_tracked(root)]
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds and runs the tests; ends with "N passed, N failed".
+#   test.sh [--full]
+# --full adds the long checks, the sanitizers (address + undefined behaviour; threads) and scripts/check.sh.
+# ROOFTUNE_TEST_PRESET names another preset for the plain run. Release is the default: it is what quickstart has built
+# already, and the tests that fit and simulate take a fraction of their time in dev.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+passed=0
+failed=0
+
+count() {  # JUNIT_FILE: adds the outcome of one ctest run
+  local counts
+  counts=$(python3 - "$1" <<'PYTHON'
+import sys, xml.etree.ElementTree as xml
+suite = xml.parse(sys.argv[1]).getroot()
+failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+print(int(suite.get("tests")) - failed - int(suite.get("skipped", 0)) - int(suite.get("disabled", 0)), failed)
+PYTHON
+  )
+  passed=$((passed + ${counts% *}))
+  failed=$((failed + ${counts#* }))
+}
+
+fail() {
+  say "FAILED: $*"
+  failed=$((failed + 1))
+}
+
+suite() {  # PRESET [ctest arguments]: builds everything, each public header on its own included, and runs the tests
+  local preset=$1 folder=build/$1
+  shift
+  heading "$preset: build"
+  if ! configure "$preset" || ! build "$preset" all all_verify_interface_header_sets; then
+    fail "$preset does not build"
+    return
+  fi
+  heading "$preset: tests"
+  rm -f "$folder/tests.xml"
+  # A failing test must not end the script before the count.
+  ctest --test-dir "$folder" --parallel "$(jobs)" --output-on-failure --no-tests=error --output-junit tests.xml "$@" || true
+  if [ -f "$folder/tests.xml" ]; then count "$folder/tests.xml"; else fail "$preset: ctest did not run"; fi
+}
+
+# Thread sanitizer needs a predictable memory layout, which some kernels' address randomisation denies it.
+without_address_randomisation() {
+  if setarch "$(uname -m)" --addr-no-randomize true 2>/dev/null; then
+    setarch "$(uname -m)" --addr-no-randomize "$@"
+  else
+    "$@"
+  fi
+}
+
+full() {
+  suite "$plain_preset"
+  # What a sanitizer cannot add to: other people's builds, scripts, and the long statistical checks.
+  local not_instrumented='^(build_rules|consumer|scripts|long)$'
+  suite asan --label-exclude "$not_instrumented"
+  suite tsan --label-exclude "$not_instrumented"
+  heading "check.sh"
+  if bash scripts/check.sh; then passed=$((passed + 1)); else fail "scripts/check.sh"; fi
+}
+
+plain_preset=${ROOFTUNE_TEST_PRESET:-release}
+mode=${1:-default}
+case $mode in
+  default) bash scripts/install_dependencies.sh ;;
+  --full)
+    bash scripts/install_dependencies.sh --with-checkers
+    # Once for everything below: ctest starts every test from here.
+    if [ -z "${ROOFTUNE_LAYOUT_FIXED:-}" ]; then
+      export ROOFTUNE_LAYOUT_FIXED=yes
+      without_address_randomisation bash scripts/test.sh --full
+      exit
+    fi
+    ;;
+  *) die "unknown argument '$mode' (known: --full)" ;;
+esac
+
+if [ "$mode" = --full ]; then full; else suite "$plain_preset" --label-exclude '^long$'; fi
+say ""
+say "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

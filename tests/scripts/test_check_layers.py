@@ -1,0 +1,58 @@
+import tempfile
+import unittest
+from pathlib import Path
+
+import script_path  # noqa: F401
+import check_layers
+
+
+class CheckLayers(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        self.add_layer("core")
+        self.add_layer("domain", uses="core")
+        self.add_layer("sim", uses="domain")
+
+    def add_layer(self, name, uses="", include=""):
+        folder = self.root / "lib" / name
+        header = folder / "include" / "rooftune" / name / f"{name}.hpp"
+        header.parent.mkdir(parents=True, exist_ok=True)
+        (folder / "src").mkdir(exist_ok=True)
+        header.write_text("#pragma once\n" + include)
+        (folder / "src" / f"{name}.cpp").write_text("")
+        uses = f"USES {uses}" if uses else ""
+        (folder / "CMakeLists.txt").write_text(f"rooftune_add_layer({name}\n  HEADERS {name}.hpp\n  SOURCES {name}.cpp\n  {uses})\n")
+
+    def include_problems(self):
+        return list(check_layers.check_includes(self.root, check_layers.load_layers(self.root)))
+
+    def test_accepts_headers_of_layers_that_are_linked_through_others(self):
+        self.add_layer("sim", uses="domain", include='#include "rooftune/core/core.hpp"\n')
+        self.assertEqual(self.include_problems(), [])
+
+    def test_names_the_include_of_a_layer_that_is_not_linked(self):
+        self.add_layer("domain", uses="core", include='#include "rooftune/sim/sim.hpp"\n')
+        (problem,) = self.include_problems()
+        self.assertIn("domain.hpp:2: layer 'domain' includes 'rooftune/sim/sim.hpp' but does not link 'sim'", problem)
+
+    def test_keeps_private_libraries_out_of_public_headers(self):
+        self.add_layer("sim", uses="domain", include="#include <nlohmann/json.hpp>\n")
+        (problem,) = self.include_problems()
+        self.assertIn("public header shows the private library 'nlohmann'", problem)
+
+    def test_finds_files_that_no_list_names(self):
+        (self.root / "lib" / "core" / "src" / "orphan.cpp").write_text("")
+        (problem,) = check_layers.check_listing(self.root, check_layers.load_layers(self.root))
+        self.assertIn("orphan.cpp lies in the folder but is not listed under SOURCES", problem)
+
+    def test_finds_machine_paths_and_unfinished_work(self):
+        for line in ("cd /wor" "k/main", "see /tm" "p/x/y", "// TO" "DO later", "throw not imple" "mented", "TEST(A, DISAB" "LED_b)"):
+            self.assertEqual(len(list(check_layers.check_text("a.cpp", line))), 1, line)
+        for line in ("homework/tasks", "build/root/x", "a prefix/work/b", "https://example.org/work", "mkdtemp(/tmp)"):
+            self.assertEqual(list(check_layers.check_text("a.cpp", line)), [], line)
+
+
+if __name__ == "__main__":
+    unittest.main()
