@@ -92,11 +92,4 @@ double roofline_v1_overhead_factor(std::int64_t prefill_requests, std::int64_t d
   return 1.0 + 0.15 * std::log2(requests / 2.0) * (0.3 + 2.0 * static_cast<double>(decode_requests) / requests);
 }
 
-MixedWeights roofline_v1_mixed_weights(std::int64_t prefill_tokens, std::int64_t decode_requests) {
-  if (prefill_tokens > 4 * decode_requests && prefill_tokens > 100) return {.prefill = 0.75, .decode = 0.25};
-  if (decode_requests > 2 * prefill_tokens && decode_requests > 50) return {.prefill = 0.35, .decode = 0.65};
-  const auto total = static_cast<double>(prefill_tokens + decode_requests);
-  return {.prefill = static_cast<double>(prefill_tokens) / total, .decode = static_cast<double>(decode_requests) / total};
-}
-
 }  // namespace rooftune::latency

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mixed_rule.hpp"
 #include "ruling_side.hpp"
 #include "rooftune/core/units.hpp"
 #include "rooftune/latency/step_time.hpp"
@@ -62,17 +63,10 @@ class RooflineV1Work {
 /// Multiplier of TOverheadMicros: 1 up to two requests, then growing with their number and the share that decodes.
 [[nodiscard]] double roofline_v1_overhead_factor(std::int64_t prefill_requests, std::int64_t decode_requests);
 
-/// Weights of the prefill and the decode time in a step that has both: prefill-heavy, decode-heavy, else by tokens.
-struct MixedWeights {
-  double prefill = 0.0;
-  double decode = 0.0;
-};
-[[nodiscard]] MixedWeights roofline_v1_mixed_weights(std::int64_t prefill_tokens, std::int64_t decode_requests);
-
 /// Roofline V1, the first calibrated formula of the Go simulator family. Times in us, rates per us:
 ///   T_phase = max(gemm / (tp^a F mfu) + attention / (tp^a F vectorPeakFraction),  bytes / (tp^e W bandwidth factors))
 ///     prefill: a = tpScalingExponent, e = 1;  decode: a = e = decodeTpScalingExponent
-///   step    = mixed(T_prefill, T_decode) + 2 L allReduceLatency [tp > 1] + TOverheadMicros * overhead factor
+///   step    = mixed(T_prefill, T_decode) [weighted mean; switch mixed_rule] + 2 L allReduceLatency [tp > 1] + TOverheadMicros * overhead factor
 ///             + prefill requests * (prefillOverheadMicros or mixedPrefillOverheadMicros)
 /// Source: field notes, section 4, which lists worked values.
 template <class Scalar>
@@ -83,6 +77,8 @@ class RooflineV1StepTime final : public StepTime<Scalar> {
         step_overhead_us_(parameters["roofline_v1.TOverheadMicros"]),
         prefill_overhead_us_(parameters["roofline_v1.prefillOverheadMicros"]),
         mixed_prefill_overhead_us_(parameters["roofline_v1.mixedPrefillOverheadMicros"]),
+        mixed_rule_(mixed_rule(parameters.choice("roofline_v1.mixed_rule"))),
+        mixed_exponent_(parameters["roofline_v1.mixed_exponent"]),
         rounds_to_us_(parameters.is_on("roofline_v1.round_to_us")) {
     const double tp = target.deployment.tp;
     if (target.deployment.tp > 1) all_reduce_us_ = 2.0 * target.model.layers * parameters["roofline_v1.allReduceLatency"];
@@ -178,8 +174,8 @@ class RooflineV1StepTime final : public StepTime<Scalar> {
     if (batch.decode_requests == 0) return prefill_time(batch).ruling_us();
     std::int64_t prefill_tokens = 0;
     for (const PrefillChunk& chunk : batch.prefills) prefill_tokens += chunk.new_tokens;
-    const MixedWeights weights = roofline_v1_mixed_weights(prefill_tokens, batch.decode_requests);
-    return weights.prefill * prefill_time(batch).ruling_us() + weights.decode * decode_time(batch).ruling_us();
+    return combine<Scalar>(mixed_rule_, mixed_weights(prefill_tokens, batch.decode_requests), prefill_time(batch).ruling_us(),
+                           decode_time(batch).ruling_us(), mixed_exponent_);
   }
 
   [[nodiscard]] Scalar overheads_us(const Batch& batch) const {
@@ -220,6 +216,8 @@ class RooflineV1StepTime final : public StepTime<Scalar> {
   Scalar step_overhead_us_;
   Scalar prefill_overhead_us_;
   Scalar mixed_prefill_overhead_us_;
+  MixedRule mixed_rule_;
+  Scalar mixed_exponent_;
   bool rounds_to_us_;
   std::vector<PureDecode> pure_decodes_;  ///< by number of requests, up to the engine's max_num_seqs
 };

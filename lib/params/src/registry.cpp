@@ -45,24 +45,38 @@ constexpr std::array kParameters{
   ParameterSpec{"roofline_v1.allReduceLatency", "us", 0.1, 20, 1000, log, gpu, "one all-reduce when TP > 1; two per layer", kGoFamily},
   ParameterSpec{"roofline_v1.prefillOverheadMicros", "us", 0, 0, 20000, linear, gpu, "per prefill request in a step without decodes", kHandTuned},
   ParameterSpec{"roofline_v1.mixedPrefillOverheadMicros", "us", 0, 0, 20000, linear, gpu, "per prefill request in a step with decodes", kHandTuned},
+  ParameterSpec{"roofline_v1.mixed_exponent", "1", 1, 5, 50, log, shared, "exponent of mixed_rule p_norm; 1 adds the phases", kPhysics},
+
+  ParameterSpec{"roofline_mfu.t_step_us", "us", 1, 1000, 50000, log, shared, "scheduler and launch overhead per step", kPhysics},
+  ParameterSpec{"roofline_mfu.t_layer_us", "us", 0.01, 20, 500, log, shared, "small kernels and launch gaps per layer", kPhysics},
+  ParameterSpec{"roofline_mfu.t_seq_us", "us", 0.01, 20, 500, log, shared, "host work per sequence in the step", kPhysics},
+  ParameterSpec{"roofline_mfu.gemm_time_factor", "1", 0.2, 1, 5, log, gpu, "linear layers in the engine over the benchmark's", "the benchmark is right"},
+  ParameterSpec{"roofline_mfu.decode_attention_time_factor", "1", 0.2, 1, 5, log, gpu, "decode attention in the engine over the benchmark's", "the benchmark is right"},
+  ParameterSpec{"roofline_mfu.prefill_attention_divisor", "1", 0.2, 1, 5, log, gpu, "prefill attention is faster than the table by this; 1.8 as first written, where the full square was counted", "the benchmark is right"},
+  ParameterSpec{"roofline_mfu.moe_time_factor", "1", 0.2, 1, 5, log, gpu, "expert layers in the engine over the benchmark's", "the benchmark is right"},
+  ParameterSpec{"roofline_mfu.all_reduce_time_factor", "1", 0.2, 1, 20, log, gpu, "all-reduce in the engine over the benchmark's", "the benchmark is right"},
+  ParameterSpec{"roofline_mfu.memory_bandwidth_fraction", "fraction", 0.2, 0.84, 1, log, gpu, "share of peak bandwidth in the memory term", kKernels},
+  ParameterSpec{"roofline_mfu.tp_exponent", "1", 0, 1, 2, linear, gpu, "work shrinks with TP to this power where tp_split is power", kHandTuned},
+  ParameterSpec{"roofline_mfu.mixed_exponent", "1", 1, 5, 50, log, shared, "exponent of mixed_rule p_norm; 1 adds the phases", kPhysics},
 
   ParameterSpec{"blackbox.step_us", "us", 1, 5000, 200000, log, deployment, "b0: time of an empty step", "order of magnitude on H100"},
   ParameterSpec{"blackbox.per_prefill_token_us", "us/token", 0.001, 10, 1000, log, deployment, "b1: per prefill token in the step", "order of magnitude on H100"},
   ParameterSpec{"blackbox.per_decode_us", "us", 0.001, 50, 5000, log, deployment, "b2: per decoding request in the step", "order of magnitude on H100"},
 
   ParameterSpec{"physics.t_step_us", "us", 1, 200, 50000, log, shared, "scheduler and launch overhead per step", kPhysics},
-  ParameterSpec{"physics.t_layer_us", "us", 0.01, 5, 500, log, shared, "kernel launch and small kernels per layer", kPhysics},
+  ParameterSpec{"physics.t_layer_us", "us", 0.1, 24.7, 500, log, gpu, "fixed kernel time per layer: four GEMM calls and one attention call", kKernels},
   ParameterSpec{"physics.t_seq_us", "us", 0.01, 5, 500, log, shared, "host work per sequence in the step", kPhysics},
   ParameterSpec{"physics.prefill_layer_us", "us", 0.01, 10, 1000, log, shared, "launch overhead per layer of steps with more than 64 prefill tokens (no CUDA graph)", kPhysics},
   ParameterSpec{"physics.sampler_us_per_kilotoken", "us", 0.01, 5, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
-  ParameterSpec{"physics.gemm_fraction", "fraction", 0.1, 0.75, 1, log, gpu, "share of peak FLOP/s that linear layers reach", kKernels},
-  ParameterSpec{"physics.weight_bandwidth_fraction", "fraction", 0.2, 0.84, 1, log, gpu, "share of peak bandwidth at which weights stream", kKernels},
-  ParameterSpec{"physics.kv_bandwidth_fraction", "fraction", 0.1, 0.80, 1, log, gpu, "share of peak bandwidth at which the KV cache is read", kKernels},
-  ParameterSpec{"physics.prefill_attention_fraction", "fraction", 0.02, 0.50, 1, log, gpu, "share of peak FLOP/s that prefill attention reaches (causal FLOPs)", kKernels},
-  ParameterSpec{"physics.pnorm", "1", 1, 5, 50, log, shared, "exponent that joins compute and weight streaming: 1 adds, infinity takes the larger", kPhysics},
-  ParameterSpec{"physics.allreduce_us", "us", 0.1, 8, 200, log, gpu, "latency of one all-reduce; two per layer when TP > 1", kKernels},
-  ParameterSpec{"physics.allreduce_fraction", "fraction", 0.02, 0.6, 1, log, gpu, "share of the link's bandwidth that all-reduce reaches", kKernels},
-  ParameterSpec{"physics.moe_weight_bandwidth_fraction", "fraction", 0.02, 0.5, 1, log, gpu, "share of peak bandwidth at which expert weights stream", kPhysics},
+  ParameterSpec{"physics.sampler_seq_us_per_kilotoken", "us", 0.001, 0.1, 20, log, shared, "the same per sequence in the step", kPhysics},
+  ParameterSpec{"physics.gemm_fraction", "fraction", 0.1, 0.834, 1, log, gpu, "share of peak FLOP/s that linear layers reach", kKernels},
+  ParameterSpec{"physics.weight_bandwidth_fraction", "fraction", 0.2, 0.873, 1, log, gpu, "share of peak bandwidth at which weights stream", kKernels},
+  ParameterSpec{"physics.kv_bandwidth_fraction", "fraction", 0.1, 0.897, 1, log, gpu, "share of peak bandwidth at which the KV cache is read", kKernels},
+  ParameterSpec{"physics.prefill_attention_fraction", "fraction", 0.02, 0.287, 1, log, gpu, "share of peak FLOP/s that prefill attention reaches (causal FLOPs)", kKernels},
+  ParameterSpec{"physics.pnorm", "1", 1, 2.5, 50, log, shared, "exponent that joins compute and weight streaming: 1 adds, infinity takes the larger", kPhysics},
+  ParameterSpec{"physics.allreduce_us", "us", 0.1, 4.5, 200, log, gpu, "latency of one all-reduce; two per layer when TP > 1", kKernels},
+  ParameterSpec{"physics.allreduce_fraction", "fraction", 0.02, 0.53, 1, log, gpu, "share of the link's bandwidth that all-reduce reaches", kKernels},
+  ParameterSpec{"physics.moe_weight_bandwidth_fraction", "fraction", 0.02, 0.8, 1, log, gpu, "share of peak bandwidth at which expert weights stream", kPhysics},
   ParameterSpec{"physics.moe_layer_us", "us", 0.1, 20, 2000, log, shared, "routing and permutation per MoE layer", kPhysics},
   ParameterSpec{"physics.moe_routing_correlation", "1", 0.1, 1, 3, log, shared, "rho: effective number of independently routed tokens per token", kPhysics},
 };
@@ -70,12 +84,35 @@ constexpr std::array kParameters{
 constexpr std::array<std::string_view, 2> kOffOn{"off", "on"};
 constexpr std::array<std::string_view, 3> kPadding{"off", "vllm", "power_of_two"};
 
+constexpr std::array<std::string_view, 4> kMixedRules{"weighted", "additive", "max", "p_norm"};
+constexpr std::array<std::string_view, 5> kMixedRulesOrJoint{"joint", "weighted", "additive", "max", "p_norm"};
+constexpr std::array<std::string_view, 2> kGemmRows{"tokens", "requests"};
+constexpr std::array<std::string_view, 2> kGemmShapes{"fused", "seven"};
+constexpr std::array<std::string_view, 2> kCausalMask{"half", "full"};
+constexpr std::array<std::string_view, 4> kLookups{"interpolate", "floor", "ceiling", "nearest"};
+constexpr std::array<std::string_view, 2> kPrefillBuckets{"off", "power_of_two"};
+constexpr std::array<std::string_view, 3> kDecodeContext{"sum", "max", "bucketed"};
+constexpr std::array<std::string_view, 2> kTpSplit{"shards", "power"};
+constexpr std::array<std::string_view, 2> kFp8Source{"fp8_table", "bf16_table"};
+
 constexpr std::array kSwitches{
   SwitchSpec{"engine.async_scheduling", kOffOn, 1, "a request admitted while step k runs joins step k+2 (on) or k+1 (off)", "vLLM v1 asynchronous scheduling"},
   SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
   SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", "vLLM cudagraph_capture_sizes"},
   SwitchSpec{"roofline_v1.extension", kOffOn, 1, "MoE, FP8 and head_dim beyond the original formula; off reproduces it exactly", "rooftune"},
   SwitchSpec{"roofline_v1.round_to_us", kOffOn, 0, "step time rounded to whole microseconds as the Go program does", "golden tests"},
+  SwitchSpec{"roofline_v1.mixed_rule", kMixedRules, 0, "how prefill and decode time make a mixed step; weighted is the original", kGoFamily},
+  SwitchSpec{"roofline_mfu.mixed_rule", kMixedRulesOrJoint, 0, "mixed steps: one pass over all tokens (joint), or both phases apart and combined", "engines run one pass"},
+  SwitchSpec{"roofline_mfu.gemm_rows", kGemmRows, 0, "m of prefill GEMMs: tokens, or requests as first written", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.gemm_shapes", kGemmShapes, 0, "QKV and gate-up fused as engines run them, or seven GEMMs per layer", "vLLM's layers"},
+  SwitchSpec{"roofline_mfu.causal_mask", kCausalMask, 0, "share of the square that prefill attention computes", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.lookup", kLookups, 0, "between measured rows: log-space interpolation, or the rate of one row", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.prefill_bucket", kPrefillBuckets, 0, "prefill attention at its own size, or at the rate of the next power of two from 512 to 65536", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.decode_context", kDecodeContext, 0, "decode attention by the sum of contexts, as if all were the longest, or in power-of-two buckets", "paged attention costs the sum"},
+  SwitchSpec{"roofline_mfu.memory_term", kOffOn, 1, "a step takes no less than reading its weights and KV cache", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.lm_head", kOffOn, 1, "the LM head runs once per sequence", "every decoder has one"},
+  SwitchSpec{"roofline_mfu.tp_split", kTpSplit, 0, "times of the shards that one GPU holds, or of the whole layer over tp^tp_exponent", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.fp8_source", kFp8Source, 0, "FP8 layers from FP8 tables (bf16 time by the ratio of peaks where there are none), or at bf16 speed", "bf16 rows and FP8 rows never mix"},
 };
 // clang-format on
 

@@ -11,6 +11,7 @@
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/domain/model.hpp"
+#include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/params/resolved.hpp"
 
 namespace rooftune::latency {
@@ -74,6 +75,8 @@ class StepTime {
   }
   /// True when the model needs each request's context, not only the sum.
   [[nodiscard]] virtual bool wants_decode_contexts() const { return false; }
+  /// How well measured kernels covered what was asked, for models that look them up; else null. Remembered times count once.
+  [[nodiscard]] virtual const kernels::LookupReport* lookup_report() const { return nullptr; }
 };
 
 /// The deployment that a step-time model is made ready for.
@@ -81,6 +84,7 @@ struct Target {
   const domain::ModelSpec& model;
   const domain::GpuSpec& gpu;
   const domain::Deployment& deployment;
+  const kernels::KernelTables* tables = nullptr;  ///< measured on this GPU; only models that look kernels up need them
 };
 
 }  // namespace rooftune::latency
