@@ -1,12 +1,32 @@
-// Prints how many digits of the NIST certified values each least-squares algorithm reaches, problem by problem.
+// Prints what every algorithm reaches on problems with known minima: the value above the minimum on those of Moré, Garbow and
+// Hillstrom, and the correct digits of NIST's certified values for the least-squares algorithms.
 #include <fmt/format.h>
 
 #include <chrono>
 
+#include "certified_problems.hpp"
 #include "nist_conformance.hpp"
 
-int main() {
-  using namespace rooftune::opt;
+namespace {
+
+using namespace rooftune::opt;
+
+void print_small_problems() {
+  fmt::print("value above the known minimum (relative where it is not zero) / calls\n{:22}", "problem");
+  for (const AlgorithmInfo& info : algorithms()) fmt::print(" {:>15}", info.name);
+  fmt::print("\n");
+  for (const CertifiedProblem& certified : certified_problems()) {
+    fmt::print("{:22}", certified.name);
+    for (const AlgorithmInfo& info : algorithms()) {
+      const auto objective = make_residual_objective(certified.residuals);
+      const Solution solution = solve(certified.problem, *objective, info.algorithm, smooth_options());
+      fmt::print(" {:>8.1e} {:>6}", excess(certified, solution), solution.counts.total());
+    }
+    fmt::print("\n");
+  }
+}
+
+void print_nist() {
   for (const Algorithm algorithm : {Algorithm::ceres_lm, Algorithm::ceres_dogleg}) {
     for (const Support support : {Support::values_and_derivatives, Support::values}) {
       fmt::print("\n{} {} derivatives: correct digits of parameters and standard errors from start 1 and 2\n", name(algorithm),
@@ -29,4 +49,11 @@ int main() {
                  std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
   }
+}
+
+}  // namespace
+
+int main() {
+  print_small_problems();
+  print_nist();
 }

@@ -151,22 +151,19 @@ class RoundWatcher final : public ceres::IterationCallback {
   ceres::CallbackReturnType operator()(const ceres::IterationSummary& summary) override {
     radius_ = summary.trust_region_radius;
     // Iteration 0 only reports where the round begins.
-    if (summary.iteration > 0) {
-      ++iteration_;
-      if (summary.step_is_successful) evaluator_.record_iteration(iteration_, 2.0 * summary.cost, point_);
+    if (summary.iteration == 0) return ceres::SOLVER_CONTINUE;
+    ++iteration_;
+    if (summary.step_is_successful) {
+      // Known already, unless the derivatives were refused or the search has been stopped.
+      const Sample* sample = evaluator_.sample(point_, Derivatives::needed);
+      if (!sample) return ceres::SOLVER_ABORT;
+      evaluator_.record_iteration(iteration_, sample->value, point_);
+      bound_reached_ = may_grow_ && !contains(held_, working_set(evaluator_.problem(), *sample));
     }
     if (evaluator_.stopped()) return ceres::SOLVER_ABORT;
-    if (const auto limit = evaluator_.options().limits.iterations; limit && iteration_ >= *limit) {
-      out_of_iterations_ = true;
-      return ceres::SOLVER_TERMINATE_SUCCESSFULLY;
-    }
-    if (may_grow_ && summary.iteration > 0 && summary.step_is_successful) {
-      const Sample* sample = evaluator_.sample(point_, Derivatives::needed);
-      if (sample && !contains(held_, working_set(evaluator_.problem(), *sample))) {
-        bound_reached_ = true;
-        return ceres::SOLVER_TERMINATE_SUCCESSFULLY;
-      }
-    }
+    const std::optional<int> limit = evaluator_.options().limits.iterations;
+    out_of_iterations_ = limit && iteration_ >= *limit;
+    if (out_of_iterations_ || bound_reached_) return ceres::SOLVER_TERMINATE_SUCCESSFULLY;
     return ceres::SOLVER_CONTINUE;
   }
 

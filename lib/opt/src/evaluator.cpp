@@ -63,9 +63,10 @@ Evaluator::Evaluator(const Problem& problem, Objective& objective, Algorithm alg
       quantity_(quantity_of(objective.capabilities(), options.merit)),
       support_(quantity_ == Quantity::residuals ? objective.capabilities().residuals : objective.capabilities().scalar),
       evaluation_limit_(options.limits.evaluations.value_or(default_evaluation_limit(algorithm, problem.size()))) {
-  const bool differences_for_every_jacobian =
-      support_ != Support::values_and_derivatives && describe(algorithm).derivatives != DerivativeUse::none;
-  if (!options.limits.evaluations && differences_for_every_jacobian) {
+  // MLSL falls back to a local search without derivatives.
+  const bool takes_differences = !has_derivatives() && describe(algorithm).derivatives != DerivativeUse::none &&
+                                 algorithm != Algorithm::mlsl;
+  if (!options.limits.evaluations && takes_differences) {
     evaluation_limit_ *= 1 + 2 * static_cast<long>(problem.size());
   }
 }
