@@ -8,9 +8,11 @@
 namespace rooftune::io {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 StudyFile parsed(const std::string& text) {
@@ -180,7 +182,8 @@ TEST(DefaultStudy, IsCompleteAndHasTheDefaults) {
   EXPECT_EQ(spec.seed, study::StudySpec{}.seed);
   EXPECT_THAT(spec.switches, SizeIs(params::switch_registry().size()));
   for (const auto& [id, choice] : spec.switches) EXPECT_EQ(choice, id.spec().initial) << id.spec().id;
-  EXPECT_THAT(spec.free, SizeIs(17));
+  EXPECT_THAT(spec.free, Contains(free_of("roofline_v1.mfuPrefill")));
+  EXPECT_THAT(spec.free, Not(Contains(free_of("roofline_v1.perLayerOverhead")))) << "it has no effect";
 }
 
 TEST(DefaultStudy, NamesEveryKey) {

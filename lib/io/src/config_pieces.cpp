@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <span>
 #include <vector>
 
 #include "rooftune/latency/catalogue.hpp"
@@ -13,6 +14,11 @@ namespace {
 /// Times may be 0 whatever their search box says: that switches the term off. Other values divide or scale something.
 bool may_be_zero(const params::ParameterSpec& spec) { return spec.lower == 0.0 || spec.unit == "us" || spec.unit == "us/token"; }
 
+/// The registry is too long to be listed in a message.
+std::string suggest_from_registry(std::string_view id, const std::vector<std::string_view>& ids) {
+  return core::closest_match(id, ids).empty() ? "`rooftune params` lists them all" : core::suggest(id, ids);
+}
+
 std::optional<params::ParameterValue> read_value(params::ParameterId id, const Member& member, Problems& problems) {
   params::ParameterValue result;
   const std::string name = fmt::format("'{}'", member.key);
@@ -22,8 +28,8 @@ std::optional<params::ParameterValue> read_value(params::ParameterId id, const M
     return result;
   }
   ObjectReader reader(member.value, problems, name);
-  if (!reader.required("value", result.value)) return std::nullopt;
-  check_value(id, name, result.value, reader.find("value")->place, problems);
+  const bool has_value = reader.required("value", result.value);
+  if (has_value) check_value(id, name, result.value, reader.find("value")->place, problems);
   reader.optional("stderr", result.standard_error, at_least(0));
   std::vector<Choice<params::ValueSource>> sources;
   for (const auto source : {params::ValueSource::default_value, params::ValueSource::datasheet, params::ValueSource::kernel_table,
@@ -31,7 +37,7 @@ std::optional<params::ParameterValue> read_value(params::ParameterId id, const M
     sources.emplace_back(params::source_name(source), source);
   }
   reader.optional_choice("source", result.source, std::span<const Choice<params::ValueSource>>(sources));
-  return result;
+  return has_value ? std::optional(result) : std::nullopt;
 }
 
 }  // namespace
@@ -39,10 +45,7 @@ std::optional<params::ParameterValue> read_value(params::ParameterId id, const M
 std::optional<params::ParameterId> read_parameter_id(std::string_view id, Place place, Problems& problems) {
   const auto found = params::find_parameter(id);
   if (!found) {
-    const std::vector<std::string_view> ids = params::parameter_ids();
-    const bool is_close = !core::closest_match(id, ids).empty();
-    problems.error(place, fmt::format("unknown parameter '{}'", id),
-                   is_close ? core::suggest(id, ids) : std::string("`rooftune params` lists them all"));
+    problems.error(place, fmt::format("unknown parameter '{}'", id), suggest_from_registry(id, params::parameter_ids()));
   }
   return found;
 }
@@ -75,7 +78,7 @@ void read_switches(const Node& object, std::string_view group, std::map<params::
   for (const Member& member : object.members) {
     const auto id = params::find_switch(fmt::format("{}{}", group, member.key));
     if (!id) {
-      problems.error(member.place, fmt::format("unknown switch '{}'", member.key), core::suggest(member.key, known));
+      problems.error(member.place, fmt::format("unknown switch '{}'", member.key), suggest_from_registry(member.key, known));
       continue;
     }
     const auto choice = member.value.kind == Node::Kind::scalar ? params::find_choice(*id, member.value.text) : std::nullopt;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "config_pieces.hpp"
@@ -26,6 +28,16 @@ constexpr std::array<Choice<domain::Interconnect>, 2> kInterconnects{{
     {"nvlink", domain::Interconnect::nvlink},
     {"pcie", domain::Interconnect::pcie},
 }};
+
+/// Every spelling that names one of the GPUs.
+std::vector<std::string_view> names_of(const std::vector<domain::GpuSpec>& gpus) {
+  std::vector<std::string_view> names;
+  for (const domain::GpuSpec& gpu : gpus) {
+    names.push_back(gpu.name);
+    names.insert(names.end(), gpu.aliases.begin(), gpu.aliases.end());
+  }
+  return names;
+}
 
 /// Reads a fact of the data sheet under its name or its former one; returns whether the file gives it.
 template <class Unit>
@@ -84,13 +96,9 @@ class HardwareReader {
   }
 
   void report_unknown(const Member& member, const std::vector<std::string_view>& missing) const {
-    std::vector<std::string_view> names;
-    for (const domain::GpuSpec& gpu : shipped_) {
-      names.push_back(gpu.name);
-      names.insert(names.end(), gpu.aliases.begin(), gpu.aliases.end());
-    }
-    const std::string_view match = core::closest_match(member.key, names);
-    problems_.error(member.place, fmt::format("unknown GPU '{}', and its {} {} not given", member.key, fmt::join(missing, ", "), missing.size() == 1 ? "is" : "are"),
+    const std::string_view match = core::closest_match(member.key, names_of(shipped_));
+    problems_.error(member.place,
+                    fmt::format("unknown GPU '{}', and its {} {} not given", member.key, fmt::join(missing, ", "), missing.size() == 1 ? "is" : "are"),
                     fmt::format("{}give all facts of a new GPU", match.empty() ? "" : fmt::format("did you mean '{}'? or ", match)));
   }
 
@@ -178,8 +186,7 @@ params::CalibratedDomain read_domain(const Node& object, Problems& problems) {
 void check_gpu_of_scope(const Node& where, const params::Config& config, const std::vector<domain::GpuSpec>& shipped, Problems& problems) {
   const Node* gpu = where.find("gpu");
   if (gpu == nullptr || gpu->kind != Node::Kind::scalar || params::find_gpu(config, shipped, gpu->text) != nullptr) return;
-  std::vector<std::string_view> names;
-  for (const domain::GpuSpec& spec : shipped) names.push_back(spec.name);
+  std::vector<std::string_view> names = names_of(shipped);
   for (const params::HardwareEntry& entry : config.hardware) names.push_back(entry.gpu.name);
   problems.error(gpu->place, fmt::format("unknown GPU '{}'", gpu->text), core::suggest(gpu->text, names));
 }
@@ -188,7 +195,9 @@ params::Config read_own_form(const Node& root, const std::vector<domain::GpuSpec
   params::Config config;
   ObjectReader reader(root, problems, "the config");
   std::string schema;
-  if (reader.required("schema", schema) && schema != kSchema) {
+  if (reader.find("schema") == nullptr) {
+    problems.error(root.place, "the config lacks 'schema'", fmt::format(R"(add "schema": "{}")", kSchema));
+  } else if (reader.optional("schema", schema) && schema != kSchema) {
     problems.error(reader.find("schema")->place, fmt::format("the schema is '{}'", schema), fmt::format("this version reads '{}'", kSchema));
   }
   if (const Node* node = reader.optional_object("provenance")) config.provenance = read_provenance(*node, problems);

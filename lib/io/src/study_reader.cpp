@@ -79,7 +79,7 @@ std::vector<study::Selector> read_selectors(const Node* object, Problems& proble
   for (const Member& member : object->members) {
     if (std::ranges::find(study::kSelectorFields, member.key) == study::kSelectorFields.end()) {
       problems.error(member.place, fmt::format("experiments cannot be selected by '{}'", member.key),
-                     core::suggest(member.key, {study::kSelectorFields.begin(), study::kSelectorFields.end()}));
+                     fmt::format("use one of: {}", fmt::join(study::kSelectorFields, ", ")));
       continue;
     }
     const bool is_list = member.value.kind == Node::Kind::list;
@@ -136,17 +136,16 @@ class FreeReader {
 
   /// Every parameter of the group, but for those that the study fixes or describes itself.
   void read_group(const Node& item) {
-    const std::string_view group = std::string_view(item.text).substr(0, item.text.size() - 2);
-    std::vector<std::string_view> groups;
-    bool is_known = false;
+    std::set<std::string> groups;
     for (const params::ParameterSpec& spec : params::parameter_registry()) {
-      if (groups.empty() || groups.back() != spec.group()) groups.push_back(spec.group());
-      if (spec.group() != group) continue;
-      is_known = true;
+      const std::string group = fmt::format("{}.*", spec.group());
+      groups.insert(group);
+      if (group != item.text) continue;
       const params::ParameterId id = params::parameter(spec.id);
       if (!fixed_.contains(id) && !explicit_.contains(id)) add(params::make_free(id), item.place);
     }
-    if (!is_known) problems_.error(item.place, fmt::format("unknown group of parameters '{}'", item.text), core::suggest(group, groups));
+    if (groups.contains(item.text)) return;
+    problems_.error(item.place, fmt::format("unknown group of parameters '{}'", item.text), core::suggest(item.text, {groups.begin(), groups.end()}));
   }
 
   void read_object(const Node& item) {
