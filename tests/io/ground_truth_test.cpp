@@ -134,8 +134,10 @@ TEST(ShippedGroundTruth, HoldsThePeersPredictions) {
 /// One experiment; the arguments replace its workload and its measurement.
 std::string experiment_text(const std::string& workload, const std::string& measured, const std::string& settings = "") {
   return R"([{"id": "x", "model": "m", "hardware": "H100", "tp": 1, "dp": 2, "pp": 2,
-    "vllm": {"version": "1", "max_model_len": 4096, "max_num_batched_tokens": 2048, "max_num_seqs": 8)" + settings + R"(},
-    "workload": )" + workload + ", \"measured\": " + measured + "}]";
+    "vllm": {"version": "1", "max_model_len": 4096, "max_num_batched_tokens": 2048, "max_num_seqs": 8)" +
+         settings + R"(},
+    "workload": )" +
+         workload + ", \"measured\": " + measured + "}]";
 }
 
 const std::string kMeans = R"({"summary": {"ttft_mean": 10, "e2e_mean": 109}})";
@@ -163,7 +165,8 @@ TEST_F(GroundTruthForms, ReadClosedLoopsAndLengthDistributions) {
 
 TEST_F(GroundTruthForms, FillInRequestCountsPromptLengthAndTheOnlyStage) {
   const GroundTruth ground_truth = read(experiment_text(
-      R"({"name": "w", "system_prompt_len": 20, "question_len": 80, "output_len": 100, "stages": [{"rate": 2, "duration": 30}]})", kMeans));
+      R"({"name": "w", "system_prompt_len": 20, "question_len": 80, "output_len": 100, "stages": [{"rate": 2, "duration": 30}]})",
+      kMeans));
   const domain::Experiment& experiment = ground_truth.experiments.front();
   EXPECT_EQ(experiment.workload.prompt.mean_tokens, 100.0);
   EXPECT_EQ(experiment.workload.stages.front().num_requests, 60);
@@ -177,7 +180,8 @@ TEST_F(GroundTruthForms, WarnAboutStagesThatWereNotMeasuredAndOddRequestCounts) 
   const std::string warnings = core::format(ground_truth.warnings);
   EXPECT_THAT(warnings, HasSubstr("a stage of 90 requests, but rate x duration is 120"));
   EXPECT_THAT(warnings, HasSubstr("1 of 2 stages were measured"));
-  EXPECT_THAT(warnings, HasSubstr("'tpot_true_mean' is not (E2E - TTFT) / (output tokens - 1) in 1 of 1 experiments: off by up to +10.0 %"));
+  EXPECT_THAT(warnings,
+              HasSubstr("'tpot_true_mean' is not (E2E - TTFT) / (output tokens - 1) in 1 of 1 experiments: off by up to +10.0 %"));
   const auto& stages = ground_truth.experiments.front().measured.stages;
   ASSERT_EQ(stages.size(), 2U);
   EXPECT_FALSE(stages[0][Metric::ttft_mean]);
@@ -185,7 +189,8 @@ TEST_F(GroundTruthForms, WarnAboutStagesThatWereNotMeasuredAndOddRequestCounts) 
 }
 
 TEST_F(GroundTruthForms, RefuseTheSameIdInTwoFiles) {
-  const std::string text = experiment_text(R"({"name": "w", "question_len": 80, "output_len": 100, "stages": [{"rate": 2, "duration": 30}]})", kMeans);
+  const std::string text =
+      experiment_text(R"({"name": "w", "question_len": 80, "output_len": 100, "stages": [{"rate": 2, "duration": 30}]})", kMeans);
   const std::array files{folder_.write("a.json", text), folder_.write("b.json", text)};
   const auto both = read_ground_truth(files);
   ASSERT_FALSE(both);

@@ -31,7 +31,8 @@ T value_or_fail(core::Result<T> result) {
 /// The smallest dense config; `more` are further members.
 std::string dense_config(const std::string& more = "") {
   return R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": 4, "hidden_size": 64,
-             "num_attention_heads": 8, "intermediate_size": 128, "vocab_size": 100, "tie_word_embeddings": true)" + more + "}";
+             "num_attention_heads": 8, "intermediate_size": 128, "vocab_size": 100, "tie_word_embeddings": true)" +
+         more + "}";
 }
 
 ModelSpec read_text_config(const std::string& text) {
@@ -77,9 +78,9 @@ TEST(HuggingFaceModel, ReadsFp8WithAndWithoutIgnoredModules) {
 TEST(HuggingFaceModel, ReadsCompressedTensorsAndTheirIgnorePatterns) {
   const std::string groups = R"("config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "float"},
       "input_activations": {"num_bits": 8, "type": "float"}}})";
-  const ModelSpec model = read_text_config(
-      dense_config(R"(, "quantization_config": {"quant_method": "compressed-tensors", )" + groups +
-                   R"(, "ignore": ["re:.*self_attn.*", "vision_model.model.layers.0.mlp.gate_proj", "lm_head"]})"));
+  const ModelSpec model =
+      read_text_config(dense_config(R"(, "quantization_config": {"quant_method": "compressed-tensors", )" + groups +
+                                    R"(, "ignore": ["re:.*self_attn.*", "vision_model.model.layers.0.mlp.gate_proj", "lm_head"]})"));
   EXPECT_EQ(model.widths.attention_weight_bytes, 2.0);
   EXPECT_FALSE(model.widths.attention_computes_fp8);
   EXPECT_EQ(model.widths.ffn_weight_bytes, 1.0) << "a vision tower's modules do not count";
@@ -104,22 +105,21 @@ TEST(HuggingFaceModel, CountsTheMoeLayersOfEveryFamily) {
 }
 
 TEST(HuggingFaceModel, ReadsSharedExperts) {
-  const ModelSpec qwen2 = read_text_config(
-      dense_config(R"(, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 96)"));
+  const ModelSpec qwen2 = read_text_config(dense_config(
+      R"(, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 96)"));
   EXPECT_EQ(qwen2.moe->shared_experts, 1);
   EXPECT_EQ(qwen2.moe->shared_ffn_width, 96);
   EXPECT_EQ(qwen2.moe->expert_ffn_width, 32);
 }
 
-TEST(ShippedModels, AreAllThere) {
-  EXPECT_EQ(value_or_fail(read_models(std::array{kShippedModels})).size(), 21U);
-}
+TEST(ShippedModels, AreAllThere) { EXPECT_EQ(value_or_fail(read_models(std::array{kShippedModels})).size(), 21U); }
 
 TEST(ShippedModels, AreFoundByTheIdsOfTheGroundTruth) {
   const auto models = value_or_fail(read_models(std::array{kShippedModels}));
-  for (const char* id : {"RedHatAI/Llama-4-Scout-17B-16E-Instruct-FP8-dynamic", "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-3.1-70B-Instruct",
-                         "mistralai/Mistral-Nemo-Instruct-2407", "Qwen/Qwen2.5-7B-Instruct", "01-ai/Yi-34B", "Qwen/Qwen3-14B",
-                         "meta-llama/Llama-3.1-8B-Instruct", "codellama/CodeLlama-34b-Instruct-hf"}) {
+  for (const char* id :
+       {"RedHatAI/Llama-4-Scout-17B-16E-Instruct-FP8-dynamic", "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-3.1-70B-Instruct",
+        "mistralai/Mistral-Nemo-Instruct-2407", "Qwen/Qwen2.5-7B-Instruct", "01-ai/Yi-34B", "Qwen/Qwen3-14B",
+        "meta-llama/Llama-3.1-8B-Instruct", "codellama/CodeLlama-34b-Instruct-hf"}) {
     EXPECT_NE(domain::find_model(models, id), nullptr) << id;
   }
 }
@@ -190,9 +190,15 @@ TEST(ReadModels, RefusesAFolderWithoutModels) {
 TEST(ShippedGpus, AnswerToTheNamesOfTheContracts) {
   const auto gpus = value_or_fail(read_gpus(fs::path(ROOFTUNE_SOURCE_DIR) / "configs" / "gpus.yaml"));
   ASSERT_EQ(gpus.size(), 5U);
-  const std::array<std::array<const char*, 2>, 10> names{{{"H100", "H100-SXM"}, {"h100_sxm", "H100-SXM"}, {"A100-80GB", "A100-SXM"},
-                                                          {"A100-80", "A100-SXM"}, {"a100", "A100-SXM"}, {"l40s", "L40S"},
-                                                          {"H200", "H200-SXM"}, {"h200_sxm", "H200-SXM"}, {"B200", "B200-SXM"},
+  const std::array<std::array<const char*, 2>, 10> names{{{"H100", "H100-SXM"},
+                                                          {"h100_sxm", "H100-SXM"},
+                                                          {"A100-80GB", "A100-SXM"},
+                                                          {"A100-80", "A100-SXM"},
+                                                          {"a100", "A100-SXM"},
+                                                          {"l40s", "L40S"},
+                                                          {"H200", "H200-SXM"},
+                                                          {"h200_sxm", "H200-SXM"},
+                                                          {"B200", "B200-SXM"},
                                                           {"b200_sxm", "B200-SXM"}}};
   for (const auto& [alias, name] : names) {
     const domain::GpuSpec* gpu = domain::find_gpu(gpus, alias);

@@ -10,7 +10,8 @@ namespace rooftune::io {
 namespace {
 
 /// The errors that reading `yaml` with `read` reports.
-std::string errors_of(std::string_view yaml, const std::function<void(ObjectReader&)>& read, OtherKeys other_keys = OtherKeys::refuse) {
+std::string errors_of(std::string_view yaml, const std::function<void(ObjectReader&)>& read,
+                      OtherKeys other_keys = OtherKeys::refuse) {
   const auto document = parse_document(yaml, "file", Syntax::yaml);
   if (!document) return core::format(document.error());
   Problems problems("file");

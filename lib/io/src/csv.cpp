@@ -89,7 +89,8 @@ core::Result<CsvTable> parse_csv(std::string_view text, std::string file) {
   table.header = splitter.record();
   std::set<std::string> names;
   for (const Node& name : table.header) {
-    if (!names.insert(name.text).second) problems.error(name.place, fmt::format("duplicate column '{}'", name.text), "keep one of them");
+    if (!names.insert(name.text).second)
+      problems.error(name.place, fmt::format("duplicate column '{}'", name.text), "keep one of them");
   }
   while (!splitter.at_end()) {
     std::vector<Node> row = splitter.record();

@@ -12,8 +12,8 @@ namespace rooftune::io {
 namespace {
 
 constexpr std::array<Choice<int>, 1> kSchemas{{{"rooftune/gpus/1", 1}}};
-constexpr std::array<Choice<domain::Interconnect>, 2> kInterconnects{{{"nvlink", domain::Interconnect::nvlink},
-                                                                     {"pcie", domain::Interconnect::pcie}}};
+constexpr std::array<Choice<domain::Interconnect>, 2> kInterconnects{
+    {{"nvlink", domain::Interconnect::nvlink}, {"pcie", domain::Interconnect::pcie}}};
 
 domain::GpuSpec read_gpu(const Node& node, Problems& problems) {
   domain::GpuSpec gpu;
@@ -53,7 +53,8 @@ core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path
     for (const Node& node : reader.required_list("gpus")) {
       domain::GpuSpec gpu = read_gpu(node, problems);
       if (const std::string name = shared_name(gpu, gpus); !name.empty()) {
-        problems.error(node.place, fmt::format("'{}' is the name or alias of another GPU already", name), "make names and aliases unique");
+        problems.error(node.place, fmt::format("'{}' is the name or alias of another GPU already", name),
+                       "make names and aliases unique");
       }
       gpus.push_back(std::move(gpu));
     }

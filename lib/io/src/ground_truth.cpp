@@ -24,11 +24,10 @@ using domain::Metric;
 using domain::PromptPattern;
 using domain::Workload;
 
-constexpr std::array<Choice<domain::Role>, 3> kRoles{{{"calibration", domain::Role::calibration},
-                                                      {"new_gpu", domain::Role::new_gpu},
-                                                      {"overload", domain::Role::overload}}};
-constexpr std::array<Choice<domain::MeasuredAt>, 2> kMeasuredAt{{{"client", domain::MeasuredAt::client},
-                                                                {"server", domain::MeasuredAt::server}}};
+constexpr std::array<Choice<domain::Role>, 3> kRoles{
+    {{"calibration", domain::Role::calibration}, {"new_gpu", domain::Role::new_gpu}, {"overload", domain::Role::overload}}};
+constexpr std::array<Choice<domain::MeasuredAt>, 2> kMeasuredAt{
+    {{"client", domain::MeasuredAt::client}, {"server", domain::MeasuredAt::server}}};
 constexpr std::array<Choice<ArrivalProcess>, 6> kProcesses{{{"conditioned_poisson", ArrivalProcess::conditioned_poisson},
                                                             {"poisson", ArrivalProcess::poisson},
                                                             {"gamma", ArrivalProcess::gamma},
@@ -36,8 +35,8 @@ constexpr std::array<Choice<ArrivalProcess>, 6> kProcesses{{{"conditioned_poisso
                                                             {"closed_loop", ArrivalProcess::closed_loop},
                                                             {"trace", ArrivalProcess::trace}}};
 /// inference-perf's names: its "constant" is no constant (see the header).
-constexpr std::array<Choice<ArrivalProcess>, 2> kInferencePerfLoadTypes{{{"constant", ArrivalProcess::conditioned_poisson},
-                                                                        {"poisson", ArrivalProcess::poisson}}};
+constexpr std::array<Choice<ArrivalProcess>, 2> kInferencePerfLoadTypes{
+    {{"constant", ArrivalProcess::conditioned_poisson}, {"poisson", ArrivalProcess::poisson}}};
 
 constexpr std::array<Choice<Metric>, domain::kMetricCount> kMetricFields{{{"ttft_mean", Metric::ttft_mean},
                                                                           {"ttft_p90", Metric::ttft_p90},
@@ -53,6 +52,9 @@ constexpr std::array<std::string_view, 3> kTokenTimeColumns{"tpot_true_mean", "i
 constexpr double kIdentityTolerance = 0.005;
 /// Requests that a stage may have more or fewer than rate x duration before it is worth a warning.
 constexpr double kRequestCountTolerance = 1.0;
+/// Far above any benchmark of one endpoint; beyond them a unit is wrong, and the number of requests would not fit an int.
+constexpr double kMaxRatePerSecond = 1e4;
+constexpr double kMaxDurationSeconds = 1e5;
 
 /// Which columns violate E2E = TTFT + (N - 1) x TPOT; reported once per column, not once per row.
 class IdentityCheck {
@@ -99,7 +101,9 @@ class IdentityCheck {
     const Node* node = row.find(name);
     double value = 0.0;
     Problems reported_elsewhere("");
-    if (node == nullptr || node->kind != Node::Kind::scalar || !convert(*node, name, value, reported_elsewhere, above(0))) return std::nullopt;
+    if (node == nullptr || node->kind != Node::Kind::scalar || !convert(*node, name, value, reported_elsewhere, above(0))) {
+      return std::nullopt;
+    }
     return value;
   }
 
@@ -120,7 +124,8 @@ class GroundTruthReader {
       experiments.push_back(experiment(node));
       const auto [first, is_new] = line_of_id.emplace(experiments.back().id, node.place.line);
       if (!is_new && !first->first.empty()) {
-        problems_.error(node.place, fmt::format("the id '{}' was given in line {} already", first->first, first->second), "make ids unique");
+        problems_.error(node.place, fmt::format("the id '{}' was given in line {} already", first->first, first->second),
+                        "make ids unique");
       }
     }
     identity_.report(problems_);
@@ -210,7 +215,8 @@ class GroundTruthReader {
     reader.optional("min", length.min_tokens, at_least(1));
     reader.optional("max", length.max_tokens, at_least(1));
     if (length.min_tokens > length.max_tokens) {
-      problems_.error(reader.place_of("min"), fmt::format("'min' {} is above 'max' {}", length.min_tokens, length.max_tokens), "exchange them");
+      problems_.error(reader.place_of("min"), fmt::format("'min' {} is above 'max' {}", length.min_tokens, length.max_tokens),
+                      "exchange them");
     }
     return length;
   }
@@ -266,7 +272,8 @@ class GroundTruthReader {
     workload.prompt_spread_fraction = range_percent / 100.0;
     const bool is_cycled = order.find("cycled") != std::string::npos;
     if (is_cycled && workload.distinct_prompts == 0) {
-      problems_.error(reader.place_of("order"), "the prompts are cycled, but how many there are is not said", "add 'distinct_prompts'");
+      problems_.error(reader.place_of("order"), "the prompts are cycled, but how many there are is not said",
+                      "add 'distinct_prompts'");
     }
     if (multi_turn) {
       workload.pattern = PromptPattern::conversations;
@@ -287,10 +294,15 @@ class GroundTruthReader {
       reader.required("num_requests", stage.num_requests, at_least(1));
       return stage;
     }
-    const bool has_rate = reader.required("rate", stage.rate, above(0));
-    const bool has_duration = reader.required("duration", stage.duration, above(0));
+    const bool has_rate = reader.required("rate", stage.rate, above_up_to(0, kMaxRatePerSecond));
+    const bool has_duration = reader.required("duration", stage.duration, above_up_to(0, kMaxDurationSeconds));
     const double expected = stage.rate.value * stage.duration.value;
-    if (!reader.optional("num_requests", stage.num_requests, at_least(1))) stage.num_requests = static_cast<int>(std::lround(expected));
+    if (!reader.optional("num_requests", stage.num_requests, at_least(1))) {
+      stage.num_requests = static_cast<int>(std::lround(expected));
+      if (has_rate && has_duration && stage.num_requests == 0) {
+        problems_.error(node.place, "rate x duration is less than one request", "make the stage longer");
+      }
+    }
     if (has_rate && has_duration && std::abs(stage.num_requests - expected) > kRequestCountTolerance) {
       problems_.warning(reader.place_of("num_requests"),
                         fmt::format("a stage of {} requests, but rate x duration is {:g}", stage.num_requests, expected),
@@ -303,7 +315,8 @@ class GroundTruthReader {
     std::vector<int> counts(workload.stages.size());
     for (const domain::TracedRequest& request : workload.trace) {
       if (request.stage >= static_cast<int>(counts.size())) {
-        problems_.error(place, fmt::format("the table has requests of stage {}, but there are {} stages", request.stage, counts.size()),
+        problems_.error(place,
+                        fmt::format("the table has requests of stage {}, but there are {} stages", request.stage, counts.size()),
                         "stages count from 0; -1 marks rows that do not belong to the experiment");
         return;
       }
@@ -311,7 +324,8 @@ class GroundTruthReader {
     }
     for (std::size_t i = 0; i < counts.size() && !workload.trace.empty(); ++i) {
       if (counts[i] == workload.stages[i].num_requests) continue;
-      problems_.error(place, fmt::format("stage {} has {} requests, but the table has {}", i, workload.stages[i].num_requests, counts[i]),
+      problems_.error(place,
+                      fmt::format("stage {} has {} requests, but the table has {}", i, workload.stages[i].num_requests, counts[i]),
                       "make 'num_requests' what the table holds");
     }
   }
@@ -345,7 +359,8 @@ class GroundTruthReader {
       measurement.stages.front() = measurement.summary;
     } else if (rows.size() < measurement.stages.size()) {
       problems_.warning(reader.place_of("stages"),
-                        fmt::format("{} of {} stages were measured", rows.size(), measurement.stages.size()), "only the summary is compared for the others");
+                        fmt::format("{} of {} stages were measured", rows.size(), measurement.stages.size()),
+                        "only the summary is compared for the others");
     }
     return measurement;
   }
@@ -361,7 +376,8 @@ class GroundTruthReader {
       problems_.error(node.place, "the row has neither 'ttft_mean' nor 'e2e_mean'", "give the measured means in ms");
     }
     if (latencies[Metric::ttft_mean] > latencies[Metric::e2e_mean] && latencies[Metric::e2e_mean]) {
-      problems_.error(reader.place_of("ttft_mean"), "the mean TTFT is longer than the mean E2E", "check the columns and their units (ms)");
+      problems_.error(reader.place_of("ttft_mean"), "the mean TTFT is longer than the mean E2E",
+                      "check the columns and their units (ms)");
     }
     return latencies;
   }
@@ -377,8 +393,9 @@ class GroundTruthReader {
   void check_context(const Experiment& experiment, Place place) {
     const double longest = experiment.workload.prompt.mean_tokens + experiment.workload.output.mean_tokens;
     if (longest <= experiment.deployment.settings.max_model_len) return;
-    problems_.error(place, fmt::format("prompt and output are {:g} tokens, more than max_model_len {}", longest,
-                                       experiment.deployment.settings.max_model_len),
+    problems_.error(place,
+                    fmt::format("prompt and output are {:g} tokens, more than max_model_len {}", longest,
+                                experiment.deployment.settings.max_model_len),
                     "the engine would refuse the requests: correct either");
   }
 

@@ -19,9 +19,9 @@ using domain::ModelSpec;
 int count_moe_layers(ObjectReader& reader, int layers) {
   std::vector<int> listed;
   if (reader.optional("moe_layers", listed)) return static_cast<int>(listed.size());  // Llama 4
-  int first_dense = 0;      // DeepSeek, GLM: the first layers are dense
-  int frequency = 1;        // DeepSeek: layer i has experts when i is a multiple
-  int step = 1;             // Llama 4, Qwen: layer i has experts when i + 1 is a multiple
+  int first_dense = 0;                                                                // DeepSeek, GLM: the first layers are dense
+  int frequency = 1;              // DeepSeek: layer i has experts when i is a multiple
+  int step = 1;                   // Llama 4, Qwen: layer i has experts when i + 1 is a multiple
   std::vector<int> dense_layers;  // Qwen
   reader.optional("first_k_dense_replace", first_dense, at_least(0));
   reader.optional("moe_layer_freq", frequency, at_least(1));

@@ -73,10 +73,12 @@ void check_model_shape(const ModelSpec& model, const ShapeKeys& keys, const Obje
   if (!model.moe) return;
   if (model.moe->experts_per_token > model.moe->experts) {
     problems.error(reader.node().place,
-                   fmt::format("{} experts per token, but there are {}", model.moe->experts_per_token, model.moe->experts), "correct either");
+                   fmt::format("{} experts per token, but there are {}", model.moe->experts_per_token, model.moe->experts),
+                   "correct either");
   }
   if (model.moe->moe_layers > model.layers) {
-    problems.error(reader.node().place, fmt::format("{} MoE layers of {} layers", model.moe->moe_layers, model.layers), "correct either");
+    problems.error(reader.node().place, fmt::format("{} MoE layers of {} layers", model.moe->moe_layers, model.layers),
+                   "correct either");
   }
 }
 

@@ -134,7 +134,8 @@ bool convert(const Node& node, std::string_view name, double& target, Problems& 
   double value = 0.0;
   const auto [end, failure] = std::from_chars(node.text.data() + sign, node.text.data() + node.text.size(), value);
   if (failure != std::errc{} || !std::isfinite(value)) {
-    problems.error(node.place, fmt::format("{} is '{}', which does not fit a double", name, shortened(node.text)), "give a finite number");
+    problems.error(node.place, fmt::format("{} is '{}', which does not fit a double", name, shortened(node.text)),
+                   "give a finite number");
     return false;
   }
   if (!contains(range, value)) {

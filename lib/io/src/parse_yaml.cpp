@@ -1,9 +1,8 @@
+#include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
-
-#include <fmt/format.h>
 
 #include <sstream>
 #include <utility>
@@ -14,9 +13,7 @@ namespace rooftune::io {
 namespace {
 
 /// yaml-cpp counts from 0, and has null marks where it does not know.
-Place to_place(const YAML::Mark& mark) {
-  return mark.is_null() ? Place{} : Place{mark.line + 1, mark.column + 1};
-}
+Place to_place(const YAML::Mark& mark) { return mark.is_null() ? Place{} : Place{mark.line + 1, mark.column + 1}; }
 
 /// Builds the tree from yaml-cpp's events: unlike its Node, they show every key, duplicates included, with its place.
 class TreeBuilder final : public YAML::EventHandler {

@@ -43,7 +43,8 @@ class IgnoreList {
   /// Whether the decoder's module `name` ("layers.0.self_attn.q_proj") is ignored. Checkpoints differ in what stands before;
   /// modules of a vision tower carry other prefixes and do not count.
   [[nodiscard]] bool covers(const std::string& name) const {
-    constexpr std::array<std::string_view, 5> prefixes{"model.", "language_model.model.", "model.language_model.", "language_model.", ""};
+    constexpr std::array<std::string_view, 5> prefixes{"model.", "language_model.model.", "model.language_model.", "language_model.",
+                                                       ""};
     return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return covers_full(std::string(prefix) + name); });
   }
 
@@ -67,7 +68,8 @@ double quantised_attention_share(const domain::ModelSpec& model, const IgnoreLis
   };
   const double of_queries = static_cast<double>(model.heads) * model.head_dim;
   const double of_keys = static_cast<double>(model.kv_heads) * model.head_dim;
-  const std::array<Projection, 4> projections{{{"q_proj", of_queries}, {"k_proj", of_keys}, {"v_proj", of_keys}, {"o_proj", of_queries}}};
+  const std::array<Projection, 4> projections{
+      {{"q_proj", of_queries}, {"k_proj", of_keys}, {"v_proj", of_keys}, {"o_proj", of_queries}}};
   double all = 0.0;
   double quantised = 0.0;
   for (int layer = 0; layer < model.layers; ++layer) {
@@ -81,15 +83,13 @@ double quantised_attention_share(const domain::ModelSpec& model, const IgnoreLis
 
 /// Share of the layers whose FFN (dense or experts) is quantised.
 double quantised_ffn_share(const domain::ModelSpec& model, const IgnoreList& ignored) {
-  constexpr std::array<std::string_view, 6> modules{"mlp.gate_proj",
-                                                    "mlp.experts.0.gate_proj",
-                                                    "block_sparse_moe.experts.0.w1",
-                                                    "feed_forward.gate_proj",
-                                                    "feed_forward.experts.0.gate_proj",
-                                                    "feed_forward.experts.gate_up_proj"};
+  constexpr std::array<std::string_view, 6> modules{
+      "mlp.gate_proj",          "mlp.experts.0.gate_proj",          "block_sparse_moe.experts.0.w1",
+      "feed_forward.gate_proj", "feed_forward.experts.0.gate_proj", "feed_forward.experts.gate_up_proj"};
   int quantised = 0;
   for (int layer = 0; layer < model.layers; ++layer) {
-    const bool is_ignored = std::ranges::any_of(modules, [&](std::string_view module) { return ignored.covers(fmt::format("layers.{}.{}", layer, module)); });
+    const bool is_ignored = std::ranges::any_of(
+        modules, [&](std::string_view module) { return ignored.covers(fmt::format("layers.{}.{}", layer, module)); });
     if (!is_ignored) ++quantised;
   }
   return model.layers > 0 ? static_cast<double>(quantised) / model.layers : 1.0;
@@ -134,10 +134,8 @@ void read_kv_cache_scheme(ObjectReader& reader, domain::ModelSpec& model, Proble
 }
 
 enum class Method { fp8, compressed_tensors, awq, gptq };
-constexpr std::array<Choice<Method>, 4> kMethods{{{"fp8", Method::fp8},
-                                                  {"compressed-tensors", Method::compressed_tensors},
-                                                  {"awq", Method::awq},
-                                                  {"gptq", Method::gptq}}};
+constexpr std::array<Choice<Method>, 4> kMethods{
+    {{"fp8", Method::fp8}, {"compressed-tensors", Method::compressed_tensors}, {"awq", Method::awq}, {"gptq", Method::gptq}}};
 
 }  // namespace
 

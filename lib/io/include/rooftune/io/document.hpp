@@ -26,9 +26,9 @@ struct Node {
 
   Kind kind = Kind::null;
   Place place;
-  std::string text{};           ///< scalar: unescaped
-  bool quoted = false;          ///< scalar: quotes make it text whatever it spells
-  std::vector<Node> items{};    ///< list
+  std::string text{};             ///< scalar: unescaped
+  bool quoted = false;            ///< scalar: quotes make it text whatever it spells
+  std::vector<Node> items{};      ///< list
   std::vector<Member> members{};  ///< object: in the order of the file
 
   /// The value under `key` of an object, or null.

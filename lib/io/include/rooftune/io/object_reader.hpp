@@ -172,7 +172,8 @@ bool convert(const Node& node, std::string_view name, std::vector<T>& target, Pr
   std::vector<T> values(node.items.size());
   bool all_good = true;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    all_good = convert(node.items[i], "item " + std::to_string(i + 1) + " of " + std::string(name), values[i], problems, more...) && all_good;
+    all_good =
+        convert(node.items[i], "item " + std::to_string(i + 1) + " of " + std::string(name), values[i], problems, more...) && all_good;
   }
   if (all_good) target = std::move(values);
   return all_good;
