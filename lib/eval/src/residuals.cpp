@@ -159,9 +159,10 @@ Residuals ResidualFunction::operator()(std::span<const double> transformed, Deri
   for (std::size_t k = 0; k < priors_.size(); ++k) {
     const std::size_t i = priors_[k];
     const params::Prior& prior = *free_[i].prior;
-    result.values[rows_.size() + k] =
-        (transformed[i] - params::to_transformed(free_[i], prior.centre)) / prior.standard_deviation;
-    if (differentiate) result.jacobian[(rows_.size() + k) * columns + i] = 1.0 / prior.standard_deviation;
+    // A prior one standard deviation off costs as much as a residual of the size of the noise.
+    const double weight = objective_.noise / prior.standard_deviation;
+    result.values[rows_.size() + k] = weight * (transformed[i] - params::to_transformed(free_[i], prior.centre));
+    if (differentiate) result.jacobian[(rows_.size() + k) * columns + i] = weight;
   }
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::ranges::all_of(result.values, finite) || !std::ranges::all_of(result.jacobian, finite)) {

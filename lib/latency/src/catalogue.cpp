@@ -7,8 +7,9 @@
 
 #include "blackbox.hpp"
 #include "physics.hpp"
-#include "rooftune/core/contract.hpp"
+#include "roofline_mfu.hpp"
 #include "roofline_v1.hpp"
+#include "rooftune/core/contract.hpp"
 
 namespace rooftune::latency {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 constexpr std::array kModels{
     ModelEntry{"blackbox", "step = b0 + b1 * prefill tokens + b2 * decodes; coefficients per model, GPU and TP"},
     ModelEntry{"roofline_v1", "the calibrated roofline of the Go simulator family, prefill and decode apart, with extensions"},
+    ModelEntry{"roofline_mfu", "times of measured kernels for every operation, looked up by shape, with correction factors"},
     ModelEntry{"physics", "compute, weight and KV streams, all-reduce, experts and overheads, each with a fitted efficiency"},
 };
 
@@ -32,6 +34,7 @@ template <class Scalar>
 constexpr std::array<Make<Scalar>, kModels.size()> kMakers{
     &make<BlackboxStepTime<Scalar>, Scalar>,
     &make<RooflineV1StepTime<Scalar>, Scalar>,
+    &make<RooflineMfuStepTime<Scalar>, Scalar>,
     &make<PhysicsStepTime<Scalar>, Scalar>,
 };
 
@@ -74,11 +77,18 @@ std::optional<std::string> unsupported_reason(std::string_view name, const Targe
   if (deployment.pp != 1) {
     return fmt::format("{}: {} has no formula for pipeline stages, pp is {} (use pp: 1)", model.name, name, deployment.pp);
   }
+  if (name == "roofline_mfu") {
+    if (const auto missing = MfuKernelTimes::missing_table(target)) {
+      return fmt::format("{} on {}: roofline_mfu needs measured kernels: {} (give kernel tables of this GPU)", model.name,
+                         target.gpu.name, *missing);
+    }
+  }
   return std::nullopt;
 }
 
 template <class Scalar>
-std::unique_ptr<StepTime<Scalar>> make_step_time(std::string_view name, const Target& target, const params::Resolved<Scalar>& parameters) {
+std::unique_ptr<StepTime<Scalar>> make_step_time(std::string_view name, const Target& target,
+                                                 const params::Resolved<Scalar>& parameters) {
   const auto index = index_of(name);
   ROOFTUNE_EXPECTS(index.has_value());
   return kMakers<Scalar>[*index](target, parameters);
@@ -89,7 +99,7 @@ template std::unique_ptr<StepTime<core::Dual<core::kNarrowWidth>>> make_step_tim
     std::string_view, const Target&, const params::Resolved<core::Dual<core::kNarrowWidth>>&);
 template std::unique_ptr<StepTime<core::Dual<core::kMediumWidth>>> make_step_time(
     std::string_view, const Target&, const params::Resolved<core::Dual<core::kMediumWidth>>&);
-template std::unique_ptr<StepTime<core::Dual<core::kWideWidth>>> make_step_time(
-    std::string_view, const Target&, const params::Resolved<core::Dual<core::kWideWidth>>&);
+template std::unique_ptr<StepTime<core::Dual<core::kWideWidth>>> make_step_time(std::string_view, const Target&,
+                                                                                const params::Resolved<core::Dual<core::kWideWidth>>&);
 
 }  // namespace rooftune::latency

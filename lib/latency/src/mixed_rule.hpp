@@ -40,7 +40,8 @@ struct MixedWeights {
 
 /// The time of a step that has prefills and decodes; `p` is the exponent of MixedRule::p_norm.
 template <class Scalar>
-[[nodiscard]] Scalar combine(MixedRule rule, const MixedWeights& weights, const Scalar& prefill_us, const Scalar& decode_us, const Scalar& p) {
+[[nodiscard]] Scalar combine(MixedRule rule, const MixedWeights& weights, const Scalar& prefill_us, const Scalar& decode_us,
+                             const Scalar& p) {
   switch (rule) {
     case MixedRule::weighted: break;
     case MixedRule::additive: return prefill_us + decode_us;

@@ -16,16 +16,16 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
 
   const Scalar bf16_flops_per_us = p("hardware.TFlopsPeak") * 1e6;
   const bool has_fp8 = core::value_of(p("hardware.TFlopsFP8")) > 0.0;
-  const Scalar ffn_flops_per_us = model.widths.ffn_computes_fp8 && has_fp8 ? p("hardware.TFlopsFP8") * 1e6 : bf16_flops_per_us;
-  const Scalar attention_flops_per_us =
-      model.widths.attention_computes_fp8 && has_fp8 ? p("hardware.TFlopsFP8") * 1e6 : bf16_flops_per_us;
+  const auto peak_flops_per_us = [&](bool computes_fp8) { return computes_fp8 && has_fp8 ? p("hardware.TFlopsFP8") * 1e6 : bf16_flops_per_us; };
+  const auto gemm_flops_per_us = [&](bool computes_fp8) -> Scalar {
+    return peak_flops_per_us(computes_fp8) * p(computes_fp8 && has_fp8 ? "physics.fp8_gemm_fraction" : "physics.gemm_fraction") * tp;
+  };
   const Scalar bytes_per_us = p("hardware.BwPeakTBs") * 1e6;
   const Scalar weight_bytes_per_us = bytes_per_us * p("physics.weight_bandwidth_fraction") * tp;
-  const Scalar& gemm_fraction = p("physics.gemm_fraction");
   pnorm_ = p("physics.pnorm");
 
   const double attention_elements = layers * domain::attention_weight_elements(model);
-  attention_linear_.compute_us_per_token = 2.0 * attention_elements / (attention_flops_per_us * gemm_fraction * tp);
+  attention_linear_.compute_us_per_token = 2.0 * attention_elements / gemm_flops_per_us(model.widths.attention_computes_fp8);
   attention_linear_.weights_us = attention_elements * model.widths.attention_weight_bytes / weight_bytes_per_us;
 
   double ffn_elements = model.dense_layers() * domain::ffn_weight_elements(model, model.ffn_width);
@@ -38,20 +38,23 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
     const double expert_elements = moe.moe_layers * domain::ffn_weight_elements(model, moe.expert_ffn_width);
     expert_weights_us_ = expert_elements * model.widths.ffn_weight_bytes /
                          (bytes_per_us * p("physics.moe_weight_bandwidth_fraction") * tp);
-    expert_compute_us_per_token_ = 2.0 * experts_per_token_ * expert_elements / (ffn_flops_per_us * gemm_fraction * tp);
+    expert_compute_us_per_token_ = 2.0 * experts_per_token_ * expert_elements /
+                                   (peak_flops_per_us(model.widths.ffn_computes_fp8) * p("physics.moe_gemm_fraction") * tp);
     moe_overhead_us_ = p("physics.moe_layer_us") * static_cast<double>(moe.moe_layers);
     routing_correlation_ = p("physics.moe_routing_correlation");
   }
-  ffn_linear_.compute_us_per_token = 2.0 * ffn_elements / (ffn_flops_per_us * gemm_fraction * tp);
+  ffn_linear_.compute_us_per_token = 2.0 * ffn_elements / gemm_flops_per_us(model.widths.ffn_computes_fp8);
   ffn_linear_.weights_us = ffn_elements * model.widths.ffn_weight_bytes / weight_bytes_per_us;
 
   // The LM head runs on one row per sequence: at serving batch sizes its weights' stream is what counts.
   const double lm_head_bytes = static_cast<double>(model.vocabulary) * model.hidden * model.widths.embedding_bytes;
   step_overhead_us_ = p("physics.t_step_us") + p("physics.t_layer_us") * layers + lm_head_bytes / weight_bytes_per_us;
-  if (model.sampling && model.sampling->truncates()) {
-    step_overhead_us_ += p("physics.sampler_us_per_kilotoken") * (model.vocabulary * 1e-3);
-  }
   per_sequence_us_ = p("physics.t_seq_us");
+  if (model.sampling && model.sampling->truncates()) {
+    const double kilotokens = model.vocabulary * 1e-3;
+    step_overhead_us_ += p("physics.sampler_us_per_kilotoken") * kilotokens;
+    per_sequence_us_ += p("physics.sampler_seq_us_per_kilotoken") * kilotokens;
+  }
   prefill_launch_us_ = p("physics.prefill_layer_us") * layers;
 
   // A GPU holds at least one KV head: with tp above the number of KV heads they are replicated.
@@ -141,11 +144,11 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
   }
   const PrefillSums prefill = sum(batch.prefills);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
-  piece.duration_us = token_work_us(padded(batch.decode_requests + prefill.tokens));
-  piece.duration_us += step_overhead_us_ + per_sequence_us_ * sequences +
-                       kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens) +
-                       prefill_attention_us_per_pair_ * prefill.attention_pairs;
-  if (prefill.tokens > kGraphPrefillTokens) piece.duration_us += prefill_launch_us_;
+  Scalar gpu_us = token_work_us(padded(batch.decode_requests + prefill.tokens));
+  gpu_us += kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens) +
+            prefill_attention_us_per_pair_ * prefill.attention_pairs;
+  if (prefill.tokens > kGraphPrefillTokens) gpu_us = p_norm<Scalar>(gpu_us, prefill_launch_us_, Scalar(kLaunchNorm));
+  piece.duration_us = gpu_us + step_overhead_us_ + per_sequence_us_ * sequences;
   return piece;
 }
 

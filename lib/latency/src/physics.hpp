@@ -18,7 +18,9 @@ namespace rooftune::latency {
 ///        + attention                                                       prefill attention
 ///        + 2 L (latency + 2 (tp-1)/tp n d b / (link e_ar))     if tp > 1   all-reduce, ring volume
 ///        + moe(n)                                                          experts
-///        + L prefill_layer                           if P > 64             no CUDA graph
+///
+/// Without a CUDA graph (P > 64) the host launches layer by layer beside the GPU, and the slower of the two counts:
+/// the GPU terms become pnorm(GPU terms, L prefill_layer).
 ///
 /// with n = D + P tokens in the step, D decodes, R prefill requests, P prefill tokens, C tokens of context read, and
 ///   linear(n) = pnorm(2 n params / (tp F e_gemm), weight bytes / (tp W e_weights)).
@@ -36,6 +38,8 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   static constexpr std::size_t kRemembered = 640;
   /// vLLM runs larger prefill steps without a CUDA graph.
   static constexpr std::int64_t kGraphPrefillTokens = 64;
+  /// Joins host and GPU time of steps without a graph: close to the larger of the two, yet differentiable.
+  static constexpr double kLaunchNorm = 8.0;
 
   struct Linear {
     Scalar compute_us_per_token{0.0};

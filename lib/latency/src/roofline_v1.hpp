@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "mixed_rule.hpp"
-#include "ruling_side.hpp"
 #include "rooftune/core/units.hpp"
 #include "rooftune/latency/step_time.hpp"
+#include "ruling_side.hpp"
 
 namespace rooftune::latency {
 
@@ -73,7 +73,8 @@ template <class Scalar>
 class RooflineV1StepTime final : public StepTime<Scalar> {
  public:
   RooflineV1StepTime(const Target& target, const params::Resolved<Scalar>& parameters)
-      : work_(target.model, parameters.is_on("roofline_v1.extension") ? RooflineV1Work::Extension::on : RooflineV1Work::Extension::off),
+      : work_(target.model,
+              parameters.is_on("roofline_v1.extension") ? RooflineV1Work::Extension::on : RooflineV1Work::Extension::off),
         step_overhead_us_(parameters["roofline_v1.TOverheadMicros"]),
         prefill_overhead_us_(parameters["roofline_v1.prefillOverheadMicros"]),
         mixed_prefill_overhead_us_(parameters["roofline_v1.mixedPrefillOverheadMicros"]),
@@ -110,8 +111,8 @@ class RooflineV1StepTime final : public StepTime<Scalar> {
     decode_memory_slope_us_per_token_ = work_.decode_bytes_per_context_token() * decode_.us_per_byte;
 
     for (std::int64_t requests = 0; requests <= target.deployment.settings.max_num_seqs; ++requests) {
-      pure_decodes_.push_back({.work_without_context = work_.of_decodes(requests, 0),
-                               .overhead_factor = roofline_v1_overhead_factor(0, requests)});
+      pure_decodes_.push_back(
+          {.work_without_context = work_.of_decodes(requests, 0), .overhead_factor = roofline_v1_overhead_factor(0, requests)});
     }
   }
 

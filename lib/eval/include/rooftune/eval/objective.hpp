@@ -59,6 +59,7 @@ struct ObjectiveSpec {
   LossKind loss = LossKind::squared;
   double loss_scale = 0.1;  ///< residual size where a robust loss bends
   ScalarObjective scalar = ScalarObjective::sum_of_squares;
+  double noise = 0.03;  ///< typical size of a residual at the best fit: what priors are weighed against
   friend bool operator==(const ObjectiveSpec&, const ObjectiveSpec&) = default;
 };
 
