@@ -63,6 +63,7 @@ Evaluator::Evaluator(const Problem& problem, Objective& objective, Algorithm alg
       quantity_(quantity_of(objective.capabilities(), options.merit)),
       support_(quantity_ == Quantity::residuals ? objective.capabilities().residuals : objective.capabilities().scalar),
       evaluation_limit_(options.limits.evaluations.value_or(default_evaluation_limit(algorithm, problem.size()))) {
+  if (options.finite_differences.use == FiniteDifferences::Use::always) support_ = std::min(support_, Support::values);
   // MLSL falls back to a local search without derivatives.
   const bool takes_differences = !has_derivatives() && describe(algorithm).derivatives != DerivativeUse::none &&
                                  algorithm != Algorithm::mlsl;

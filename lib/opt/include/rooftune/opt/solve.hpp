@@ -40,8 +40,12 @@ struct Tolerances {
   double gradient = 1e-10;
 };
 
-/// How derivatives are taken when the objective has none.
+/// How derivatives are taken when the objective has none, or none that are good enough.
 struct FiniteDifferences {
+  enum class Use {
+    when_needed,  ///< only where the objective has no derivatives of its own
+    always,       ///< everywhere: to check derivatives, or to see the function at the scale of the step alone
+  };
   enum class Scheme {
     forward,  ///< n extra evaluations, error of the order of the step
     central,  ///< 2n, error of the order of its square
@@ -50,6 +54,7 @@ struct FiniteDifferences {
     scale,      ///< step * Variable::scale: right for log-transformed variables
     magnitude,  ///< step * |x|, at least step^2 * scale: right for smooth functions of linear variables
   };
+  Use use = Use::when_needed;
   Scheme scheme = Scheme::central;
   Basis basis = Basis::scale;
   /// > 0. A simulation is noisy at small steps: 0.02 works, 1e-4 is pure noise (field notes, section 8). For a smooth
@@ -62,11 +67,13 @@ struct TrustRegionOptions {
   /// First radius, in units of the Jacobi-scaled variables (Ceres' default 1e4: nearly a full Gauss-Newton step).
   double initial_radius = 1e4;
   /// A noisy objective shrinks the region until nothing moves. The search then begins anew at the best point with a fresh
-  /// region, at most so often; 0 for Ceres as it is. A restart costs a few evaluations.
+  /// region, at most so often; 0 for Ceres as it is. Restarts cost about a fifth more evaluations; on noisy test functions
+  /// they lowered the median value by 4 % where derivatives were off by 30 %, and changed nothing where they were good.
   int restarts = 4;
   /// A restart is followed by another only when it improved the value by at least this fraction.
   double restart_gain = 1e-3;
-  /// Accepts steps uphill for so many iterations (Toint 1996); 0 demands descent.
+  /// Accepts steps uphill for so many iterations (Toint 1996); 0 demands descent. On noisy functions with derivatives that
+  /// are off, 5 found slightly lower values in most runs and lost its way in one of ten, at up to 15 times the evaluations.
   int nonmonotonic_steps = 0;
   /// Refused points in a row that end the search; each shrinks the region.
   int refused_steps = 30;
