@@ -30,7 +30,8 @@ TEST(Quantile, OfNothingIsNotANumber) { EXPECT_TRUE(std::isnan(quantile({}, 0.5)
 
 TEST(Quantile, NeverFallsWithItsFraction) {
   const std::vector<double> values{9, -3, 2.5, 2.5, 14, 0};
-  for (int percent = 1; percent <= 100; ++percent) EXPECT_GE(quantile(values, percent / 100.0), quantile(values, (percent - 1) / 100.0));
+  for (int percent = 1; percent <= 100; ++percent)
+    EXPECT_GE(quantile(values, percent / 100.0), quantile(values, (percent - 1) / 100.0));
 }
 
 TEST(Averages, MatchHandValues) {

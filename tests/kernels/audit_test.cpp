@@ -92,18 +92,16 @@ TEST(MfuAudit, DoesNotBelieveADtypeThatItsRatesContradict) {
 
 // Latencies of the shipped 32-32-128 table (right: divided by 989.5, causal), its MFU doubled as a full square would.
 TEST(MfuAudit, SeesTheFullSquareCountedForACausalKernel) {
-  const MfuAudit result =
-      audit<AttentionRow>({prefill_row(4096, 217.109, 1.279), prefill_row(8192, 761.923, 1.458), prefill_row(16384, 2972.661, 1.495)},
-                          Mask::causal);
+  const MfuAudit result = audit<AttentionRow>(
+      {prefill_row(4096, 217.109, 1.279), prefill_row(8192, 761.923, 1.458), prefill_row(16384, 2972.661, 1.495)}, Mask::causal);
   EXPECT_THAT(message(result, FindingKind::full_square_counted), HasSubstr("full square counted for a causal kernel"));
   EXPECT_EQ(result.denominator->peak.name(), "989.5 TFLOP/s, H100-SXM bf16");
   EXPECT_NEAR(result.highest_mfu, 0.748, 1e-3);
 }
 
 TEST(MfuAudit, FindsNothingInASoundTable) {
-  const MfuAudit result =
-      audit<AttentionRow>({prefill_row(4096, 217.109, 0.640), prefill_row(8192, 761.923, 0.729), prefill_row(16384, 2972.661, 0.748)},
-                          Mask::causal);
+  const MfuAudit result = audit<AttentionRow>(
+      {prefill_row(4096, 217.109, 0.640), prefill_row(8192, 761.923, 0.729), prefill_row(16384, 2972.661, 0.748)}, Mask::causal);
   EXPECT_TRUE(result.findings.empty()) << result.findings.front().message;
   EXPECT_NEAR(*result.implied_peak_tflops, 989.5, 1.0);
 }

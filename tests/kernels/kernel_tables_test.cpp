@@ -30,13 +30,14 @@ constexpr HeadShape kLlama7b{.heads = 32, .kv_heads = 32, .head_dim = 128};
 
 MeasuredKernels measured() {
   MeasuredKernels kernels;
-  kernels.gemms = {gemm_row(NumberFormat::bf16, 1, 4096, 4096, 14.0),   gemm_row(NumberFormat::bf16, 1024, 4096, 4096, 50.0),
-                   gemm_row(NumberFormat::bf16, 1, 16384, 4096, 50.0),  gemm_row(NumberFormat::fp8, 1, 11008, 4096, 20.0),
+  kernels.gemms = {gemm_row(NumberFormat::bf16, 1, 4096, 4096, 14.0), gemm_row(NumberFormat::bf16, 1024, 4096, 4096, 50.0),
+                   gemm_row(NumberFormat::bf16, 1, 16384, 4096, 50.0), gemm_row(NumberFormat::fp8, 1, 11008, 4096, 20.0),
                    gemm_row(std::nullopt, 1, 11008, 4096, 1.0)};
   kernels.context_attention = {attention_row(kLlama7b, 1, 1024, 1024, 40.0), attention_row(kLlama7b, 1, 2048, 2048, 100.0)};
   kernels.generation_attention = {attention_row(kLlama70bTp4, 1, 1, 1024, 10.0), attention_row(kLlama70bTp4, 64, 1, 1024, 40.0),
                                   attention_row(kLlama7b, 1, 1, 1024, 20.0)};
-  kernels.all_reduces = {{.ranks = 2, .message_bytes = 8192, .latency_us = 4.0}, {.ranks = 8, .message_bytes = 8192, .latency_us = 7.0}};
+  kernels.all_reduces = {{.ranks = 2, .message_bytes = 8192, .latency_us = 4.0},
+                         {.ranks = 8, .message_bytes = 8192, .latency_us = 7.0}};
   MoeRow moe;
   moe.tokens = 1;
   moe.hidden = 4096;

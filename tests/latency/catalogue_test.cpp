@@ -5,6 +5,7 @@
 
 #include "batches.hpp"
 #include "support/example_targets.hpp"
+#include "synthetic_tables.hpp"
 
 namespace rooftune::latency {
 namespace {
@@ -20,11 +21,12 @@ TEST(Catalogue, ListsModelsThatItCanMake) {
   const domain::ModelSpec model = examples::llama_2_7b();
   const domain::GpuSpec gpu = examples::h100();
   const domain::Deployment deployment = examples::deployment(model, gpu, 1);
+  const kernels::KernelTables tables(examples::synthetic_kernels(model));
   for (const ModelEntry& entry : step_time_models()) {
     EXPECT_TRUE(is_step_time_model(entry.name));
     EXPECT_FALSE(entry.summary.empty());
-    const auto step_time =
-        make_step_time<double>(entry.name, {.model = model, .gpu = gpu, .deployment = deployment}, params::Resolved<double>());
+    const auto step_time = make_step_time<double>(
+        entry.name, {.model = model, .gpu = gpu, .deployment = deployment, .tables = &tables}, params::Resolved<double>());
     EXPECT_GT(step_time->piece(decodes(8, 600).view()).duration_us, 0.0) << entry.name;
   }
   EXPECT_FALSE(is_step_time_model("roofline_v0"));

@@ -16,10 +16,14 @@ namespace {
 
 /// The hand-tuned column of field notes 4 on H100-SXM (defaults for what it does not touch).
 constexpr std::array<std::pair<std::string_view, double>, 8> kHandTuned{{
-    {"roofline_v1.tpScalingExponent", 0.30},     {"roofline_v1.decodeTpScalingExponent", 1.15},
-    {"roofline_v1.mfuPrefillMultiplier", 2.32},  {"roofline_v1.mfuDecodeMultiplier", 2.00},
-    {"roofline_v1.prefillBwFactor", 0.75},       {"roofline_v1.decodeBwFactor", 0.96},
-    {"roofline_v1.prefillOverheadMicros", 500},  {"roofline_v1.mixedPrefillOverheadMicros", 150},
+    {"roofline_v1.tpScalingExponent", 0.30},
+    {"roofline_v1.decodeTpScalingExponent", 1.15},
+    {"roofline_v1.mfuPrefillMultiplier", 2.32},
+    {"roofline_v1.mfuDecodeMultiplier", 2.00},
+    {"roofline_v1.prefillBwFactor", 0.75},
+    {"roofline_v1.decodeBwFactor", 0.96},
+    {"roofline_v1.prefillOverheadMicros", 500},
+    {"roofline_v1.mixedPrefillOverheadMicros", 150},
 }};
 
 params::Resolved<double> hand_tuned(std::string_view extension = "on") {
@@ -89,19 +93,18 @@ TEST_P(RooflineV1Golden, GivesTheWorkedValues) {
 }
 
 // Llama-2-7B: field notes, section 4. The others: an independent transcription of the same equations, 2026-11.
-INSTANTIATE_TEST_SUITE_P(
-    Models, RooflineV1Golden,
-    testing::Values(Golden{"dense", examples::llama_2_7b(), 1, "off", 7310.52, 8397.24, 8152.45},
-                    Golden{"dense", examples::llama_2_7b(), 4, "off", 3437.91, 6154.22, 5502.04},
-                    Golden{"dense", examples::llama_2_7b(), 1, "on", 7310.52, 8397.24, 8152.45},
-                    Golden{"grouped-query", examples::llama_3_1_70b(), 1, "on", 60516.63, 77136.60, 73008.51},
-                    Golden{"grouped-query", examples::llama_3_1_70b(), 4, "on", 16162.11, 41912.03, 35501.44},
-                    Golden{"narrow heads", examples::mistral_nemo_12b(), 1, "on", 10537.55, 13219.34, 12575.79},
-                    Golden{"narrow heads", examples::mistral_nemo_12b(), 4, "on", 4413.20, 8871.66, 7783.94},
-                    Golden{"experts", examples::mixtral_8x7b(), 1, "on", 37275.26, 52455.03, 48686.99},
-                    Golden{"experts", examples::mixtral_8x7b(), 4, "on", 9522.64, 15143.76, 13765.38},
-                    Golden{"FP8 experts", examples::llama_4_scout_fp8(), 1, "on", 23220.46, 61292.78, 51801.60},
-                    Golden{"FP8 experts", examples::llama_4_scout_fp8(), 4, "on", 7308.63, 17993.20, 15348.95}));
+INSTANTIATE_TEST_SUITE_P(Models, RooflineV1Golden,
+                         testing::Values(Golden{"dense", examples::llama_2_7b(), 1, "off", 7310.52, 8397.24, 8152.45},
+                                         Golden{"dense", examples::llama_2_7b(), 4, "off", 3437.91, 6154.22, 5502.04},
+                                         Golden{"dense", examples::llama_2_7b(), 1, "on", 7310.52, 8397.24, 8152.45},
+                                         Golden{"grouped-query", examples::llama_3_1_70b(), 1, "on", 60516.63, 77136.60, 73008.51},
+                                         Golden{"grouped-query", examples::llama_3_1_70b(), 4, "on", 16162.11, 41912.03, 35501.44},
+                                         Golden{"narrow heads", examples::mistral_nemo_12b(), 1, "on", 10537.55, 13219.34, 12575.79},
+                                         Golden{"narrow heads", examples::mistral_nemo_12b(), 4, "on", 4413.20, 8871.66, 7783.94},
+                                         Golden{"experts", examples::mixtral_8x7b(), 1, "on", 37275.26, 52455.03, 48686.99},
+                                         Golden{"experts", examples::mixtral_8x7b(), 4, "on", 9522.64, 15143.76, 13765.38},
+                                         Golden{"FP8 experts", examples::llama_4_scout_fp8(), 1, "on", 23220.46, 61292.78, 51801.60},
+                                         Golden{"FP8 experts", examples::llama_4_scout_fp8(), 4, "on", 7308.63, 17993.20, 15348.95}));
 
 TEST(RooflineV1, WeighsPhasesOfAMixedStepByWhichOneDominates) {
   const params::Resolved<double> parameters = hand_tuned("off");
@@ -113,6 +116,26 @@ TEST(RooflineV1, WeighsPhasesOfAMixedStepByWhichOneDominates) {
   EXPECT_NEAR(step_us(4, both(prefill(64, 512), decodes(30, 600))), 4413.798557, 1e-5);
   EXPECT_NEAR(step_us(1, both(prefill(1, 574), decodes(4, 600))), 7120.658612, 1e-5);
   EXPECT_NEAR(step_us(4, both(prefill(1, 574), decodes(4, 600))), 3462.539270, 1e-5);
+}
+
+TEST(RooflineV1, CombinesPhasesOfAMixedStepByTheRuleChosen) {
+  const auto step_us = [](std::string_view rule, const OwnedBatch& batch) {
+    params::Resolved<double> parameters = hand_tuned("off");
+    for (const std::string_view overhead : {"roofline_v1.prefillOverheadMicros", "roofline_v1.mixedPrefillOverheadMicros"}) {
+      parameters[params::parameter(overhead)] = 0.0;
+    }
+    const params::SwitchId id = params::switch_id("roofline_v1.mixed_rule");
+    parameters.choose(id, params::find_choice(id, rule).value());
+    return duration_us(examples::llama_2_7b(), 1, parameters, batch);
+  };
+  // One prefill and one decode: the overhead of every step is TOverheadMicros.
+  const double prefill_us = step_us("weighted", prefill(575)) - 500.0;
+  const double decode_us = step_us("weighted", decodes(1, 600)) - 500.0;
+  const OwnedBatch mixed = both(prefill(575), decodes(1, 600));
+  EXPECT_NEAR(step_us("weighted", mixed) - 500.0, 0.75 * prefill_us + 0.25 * decode_us, 1e-6);
+  EXPECT_NEAR(step_us("additive", mixed) - 500.0, prefill_us + decode_us, 1e-6);
+  EXPECT_NEAR(step_us("max", mixed) - 500.0, std::max(prefill_us, decode_us), 1e-6);
+  EXPECT_NEAR(step_us("p_norm", mixed) - 500.0, std::pow(std::pow(prefill_us, 5) + std::pow(decode_us, 5), 0.2), 1e-6);
 }
 
 TEST(RooflineV1, ExtensionChangesNoBitOfADenseBf16Model) {
@@ -166,10 +189,16 @@ TEST(RooflineV1, PerLayerOverheadHasNoEffect) {
 }
 
 // Parameters for which more of the resource can only help, whatever the batch.
-constexpr std::array kFasterWhenLarger{
-    "hardware.BwPeakTBs",          "hardware.TFlopsPeak",         "roofline_v1.BwEffConstant",  "roofline_v1.prefillBwFactor",
-    "roofline_v1.decodeBwFactor",  "roofline_v1.mfuPrefill",      "roofline_v1.mfuDecode",      "roofline_v1.vectorPeakFraction",
-    "roofline_v1.mfuPrefillMultiplier", "roofline_v1.mfuDecodeMultiplier"};
+constexpr std::array kFasterWhenLarger{"hardware.BwPeakTBs",
+                                       "hardware.TFlopsPeak",
+                                       "roofline_v1.BwEffConstant",
+                                       "roofline_v1.prefillBwFactor",
+                                       "roofline_v1.decodeBwFactor",
+                                       "roofline_v1.mfuPrefill",
+                                       "roofline_v1.mfuDecode",
+                                       "roofline_v1.vectorPeakFraction",
+                                       "roofline_v1.mfuPrefillMultiplier",
+                                       "roofline_v1.mfuDecodeMultiplier"};
 
 TEST(RooflineV1, IsNeverSlowerWithMoreBandwidthOrMoreCompute) {
   RandomBatches random(2);

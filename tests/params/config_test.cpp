@@ -14,9 +14,7 @@ namespace {
 
 const ParameterId kMfu = parameter("roofline_v1.mfuPrefill");
 
-Assignments set(ParameterId id, double value) {
-  return {{id, {.value = value, .standard_error = {}, .source = ValueSource::given}}};
-}
+Assignments set(ParameterId id, double value) { return {{id, {.value = value, .standard_error = {}, .source = ValueSource::given}}}; }
 HardwareEntry entry(domain::GpuSpec gpu, Assignments parameters) {
   HardwareEntry result;
   result.gpu = std::move(gpu);

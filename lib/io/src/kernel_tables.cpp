@@ -121,8 +121,9 @@ std::vector<AttentionRow> attention_rows(const CsvTable& table, Problems& proble
   const std::optional<HeadShape> named = shape_in_name(path.stem().string());
   if (has_column(table, "heads") || !named) {
     if (!has_column(table, "heads")) {
-      problems.error({1, 1}, fmt::format("neither columns nor the file's name '{}' give the heads", path.filename().string()),
-                     "add columns heads, kv_heads, head_dim or name the file <heads>-<kv_heads>-<head_dim>.csv, with -tp<N> for decode");
+      problems.error(
+          {1, 1}, fmt::format("neither columns nor the file's name '{}' give the heads", path.filename().string()),
+          "add columns heads, kv_heads, head_dim or name the file <heads>-<kv_heads>-<head_dim>.csv, with -tp<N> for decode");
     } else {
       columns.required("heads", records, &AttentionRecord::heads, at_least(1));
       columns.required("kv_heads", records, &AttentionRecord::kv_heads, at_least(1));
@@ -230,28 +231,30 @@ core::Result<std::vector<AllReduceRow>> read_all_reduce_table(const fs::path& pa
     columns.optional("mode", records, &Record::mode);
     std::vector<AllReduceRow> rows;
     for (const Record& record : records) {
-      if (record.mode != "eager") rows.push_back({.ranks = record.ranks, .message_bytes = record.bytes, .latency_us = record.latency_us});
+      if (record.mode != "eager")
+        rows.push_back({.ranks = record.ranks, .message_bytes = record.bytes, .latency_us = record.latency_us});
     }
     return rows;
   });
 }
 
 core::Result<std::vector<MoeRow>> read_moe_table(const fs::path& path) {
-  return read_table<MoeRow>(path, "dtype,num_tokens,hidden,inter,topk,experts,latency_us", [](const CsvTable& table, Problems& problems) {
-    std::vector<MoeRow> rows(table.rows.size());
-    CsvColumns columns(table, problems);
-    columns.required("dtype", rows, &MoeRow::format);
-    columns.required("num_tokens", rows, &MoeRow::tokens, at_least(1));
-    columns.required("hidden", rows, &MoeRow::hidden, at_least(1));
-    columns.required("inter", rows, &MoeRow::ffn_width, at_least(1));
-    columns.required("topk", rows, &MoeRow::experts_per_token, at_least(1));
-    columns.required("experts", rows, &MoeRow::experts, at_least(1));
-    columns.optional("tp", rows, &MoeRow::tp, at_least(1));
-    columns.optional("ep", rows, &MoeRow::ep, at_least(1));
-    columns.optional("distribution", rows, &MoeRow::routing);
-    columns.required("latency_us", rows, &MoeRow::latency_us);
-    return rows;
-  });
+  return read_table<MoeRow>(path, "dtype,num_tokens,hidden,inter,topk,experts,latency_us",
+                            [](const CsvTable& table, Problems& problems) {
+                              std::vector<MoeRow> rows(table.rows.size());
+                              CsvColumns columns(table, problems);
+                              columns.required("dtype", rows, &MoeRow::format);
+                              columns.required("num_tokens", rows, &MoeRow::tokens, at_least(1));
+                              columns.required("hidden", rows, &MoeRow::hidden, at_least(1));
+                              columns.required("inter", rows, &MoeRow::ffn_width, at_least(1));
+                              columns.required("topk", rows, &MoeRow::experts_per_token, at_least(1));
+                              columns.required("experts", rows, &MoeRow::experts, at_least(1));
+                              columns.optional("tp", rows, &MoeRow::tp, at_least(1));
+                              columns.optional("ep", rows, &MoeRow::ep, at_least(1));
+                              columns.optional("distribution", rows, &MoeRow::routing);
+                              columns.required("latency_us", rows, &MoeRow::latency_us);
+                              return rows;
+                            });
 }
 
 core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::string_view gpu) {

@@ -36,9 +36,8 @@ bool has_latency(const ReportedRow& row) { return std::isfinite(row.latency_us) 
 double half_last_digit(std::span<const ReportedRow> rows) {
   double unit = 1.0;
   for (int decimals = 0; decimals < 9; ++decimals, unit /= 10.0) {
-    const bool enough = std::ranges::all_of(rows, [unit](const ReportedRow& row) {
-      return !row.mfu || std::abs(*row.mfu / unit - std::round(*row.mfu / unit)) < 1e-6;
-    });
+    const bool enough = std::ranges::all_of(
+        rows, [unit](const ReportedRow& row) { return !row.mfu || std::abs(*row.mfu / unit - std::round(*row.mfu / unit)) < 1e-6; });
     if (enough) break;
   }
   return unit / 2.0;
@@ -181,8 +180,8 @@ MfuAudit audit_mfu(std::span<const ReportedRow> rows, const domain::GpuSpec& gpu
   const double highest_possible_tflops = gpu.peak_fp8 ? std::max(bf16_tflops, gpu.peak_fp8->value) : bf16_tflops;
   audit.rows_above_bf16_peak =
       count_rows([&](const ReportedRow& row) { return has_latency(row) && rate_tflops(row) > kPeakTolerance * bf16_tflops; });
-  const std::size_t impossible =
-      count_rows([&](const ReportedRow& row) { return has_latency(row) && rate_tflops(row) > kPeakTolerance * highest_possible_tflops; });
+  const std::size_t impossible = count_rows(
+      [&](const ReportedRow& row) { return has_latency(row) && rate_tflops(row) > kPeakTolerance * highest_possible_tflops; });
   report(FindingKind::impossible_rate, impossible,
          fmt::format("{} rows run above {:g} TFLOP/s, the highest peak of {}", impossible, highest_possible_tflops, gpu.name));
 

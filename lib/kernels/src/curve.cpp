@@ -53,7 +53,8 @@ LatencyCurve::LatencyCurve(std::vector<CurvePoint> points, double work_power) : 
   });
   const auto repeated = std::ranges::unique(points_, {}, &CurvePoint::quantity);
   points_.erase(repeated.begin(), repeated.end());
-  ROOFTUNE_EXPECTS(points_.front().quantity > 0.0 && std::ranges::all_of(points_, [](const CurvePoint& p) { return p.latency_us > 0.0; }));
+  ROOFTUNE_EXPECTS(points_.front().quantity > 0.0 &&
+                   std::ranges::all_of(points_, [](const CurvePoint& p) { return p.latency_us > 0.0; }));
 }
 
 double LatencyCurve::latency_us(double quantity, LookupMode mode, LookupReport& report) const {

@@ -64,6 +64,29 @@ void normalise_attention(std::vector<AttentionRow>& rows, const domain::GpuSpec&
   merge_repeats(rows, key, Repeats::median, left_out, table + ": repeated, median kept");
 }
 
+/// Expert layers in FP8 that take longer than the same ones in bf16, with twice the bytes, ran an unsuitable kernel: no engine
+/// would (H100 and H200, vLLM 0.24). Judged per layer, by the median over tokens.
+void drop_fp8_experts_slower_than_bf16(std::vector<MoeRow>& rows, std::vector<LeftOut>& left_out) {
+  const auto layer = [](const MoeRow& row) {
+    return std::tuple(row.routing, row.hidden, row.ffn_width, row.experts_per_token, row.experts, row.tp, row.ep);
+  };
+  using Layer = decltype(layer(rows.front()));
+  std::map<std::pair<Layer, std::int64_t>, double> bf16_us;
+  for (const MoeRow& row : rows) {
+    if (row.format == NumberFormat::bf16) bf16_us[{layer(row), row.tokens}] = row.latency_us;
+  }
+  std::map<Layer, std::vector<double>> slowdowns;
+  for (const MoeRow& row : rows) {
+    const auto same = bf16_us.find({layer(row), row.tokens});
+    if (row.format == NumberFormat::fp8 && same != bf16_us.end()) slowdowns[layer(row)].push_back(row.latency_us / same->second);
+  }
+  const auto sound = [&](const MoeRow& row) {
+    const auto found = slowdowns.find(layer(row));
+    return row.format != NumberFormat::fp8 || found == slowdowns.end() || core::median(found->second) <= 1.0;
+  };
+  keep_if(rows, sound, "moe: FP8 slower than bf16", left_out);
+}
+
 /// Medians of `fraction` among the rows that have the same number of tokens.
 class Shares {
  public:
@@ -105,10 +128,14 @@ NormalisedKernels normalise(const MeasuredKernels& kernels, const domain::GpuSpe
     row.reported_mfu.reset();
   }
   keep_if(
-      clean.gemms, [](const GemmRow& row) { return positive({row.m, row.n, row.k}) && positive_latency(row.latency_us); },
+      clean.gemms,
+      [](const GemmRow& row) {
+        return positive({row.m, row.n, row.k}) && positive_latency(row.latency_us);
+      },
       "gemm: size or latency not positive", result.left_out);
   keep_if(
-      clean.gemms, [](const GemmRow& row) { return row.format.has_value(); }, "gemm: format neither given nor implied", result.left_out);
+      clean.gemms, [](const GemmRow& row) { return row.format.has_value(); }, "gemm: format neither given nor implied",
+      result.left_out);
   keep_if(
       clean.gemms,
       [&](const GemmRow& row) { return achieved_fraction(flops(row), row.latency_us, *row.format, gpu) <= kPeakTolerance; },
@@ -142,6 +169,7 @@ NormalisedKernels normalise(const MeasuredKernels& kernels, const domain::GpuSpe
                           row.tokens);
       },
       Repeats::median, result.left_out, "moe: repeated, median kept");
+  drop_fp8_experts_slower_than_bf16(clean.moes, result.left_out);
   return result;
 }
 
@@ -176,7 +204,8 @@ KernelEfficiency summarise(const MeasuredKernels& kernels, const domain::GpuSpec
   for (const AllReduceRow& row : kernels.all_reduces) {
     const auto fresh = AllReduceEfficiency{.ranks = row.ranks, .floor_us = row.latency_us, .bus_gigabytes_per_s = 0.0};
     AllReduceEfficiency& best = all_reduce.try_emplace(row.ranks, fresh).first->second;
-    const double ring_bytes = 2.0 * static_cast<double>(row.ranks - 1) / static_cast<double>(row.ranks) * static_cast<double>(row.message_bytes);
+    const double ring_bytes =
+        2.0 * static_cast<double>(row.ranks - 1) / static_cast<double>(row.ranks) * static_cast<double>(row.message_bytes);
     best.floor_us = std::min(best.floor_us, row.latency_us);
     best.bus_gigabytes_per_s = std::max(best.bus_gigabytes_per_s, ring_bytes / row.latency_us * 1e-3);
   }

@@ -55,7 +55,7 @@ double head_distance(const HeadShape& a, const HeadShape& b) {
 }  // namespace
 
 KernelTables::Index<KernelTables::AttentionShape, LatencyGrid> KernelTables::index_attention(const std::vector<AttentionRow>& rows,
-                                                                                            double work_power) {
+                                                                                             double work_power) {
   std::map<AttentionShape, PointsByShape<std::int64_t>> by_shape;
   for (const AttentionRow& row : rows) {
     by_shape[{row.kv_format, row.shape}][row.batch].push_back(
@@ -100,7 +100,8 @@ std::optional<CurveLookup> KernelTables::gemm(NumberFormat format, std::int64_t 
   const auto distance = [&](const GemmShape& shape) {
     return shape.format == format ? squared_log_ratio(shape.n, n) + squared_log_ratio(shape.k, k) : kUnrelated;
   };
-  return find(gemms_, GemmShape{format, n, k}, distance, [&](const GemmShape& shape) { return ratio(n, shape.n) * ratio(k, shape.k); });
+  return find(gemms_, GemmShape{format, n, k}, distance,
+              [&](const GemmShape& shape) { return ratio(n, shape.n) * ratio(k, shape.k); });
 }
 
 std::optional<GridLookup> KernelTables::context_attention(NumberFormat kv_format, const HeadShape& shape) const {

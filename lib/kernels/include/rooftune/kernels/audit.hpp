@@ -32,16 +32,16 @@ struct Denominator {
 };
 
 enum class FindingKind {
-  foreign_peak,              ///< divided by another GPU's peak
-  sparse_peak,               ///< divided by a peak that counts sparsity
-  fp8_kernel_over_bf16_peak, ///< an FP8 kernel divided by the bf16 peak; no time for a bf16 model
-  full_square_counted,       ///< a causal kernel counted with all pairs
-  unknown_denominator,       ///< no peak that we know explains the column
-  missing_format,            ///< the table does not say in which format its kernels compute
-  zero_mfu,                  ///< rounded to nothing
-  rounding_loss,             ///< too few digits to carry the value within 5 %
-  impossible_rate,           ///< faster than the GPU can
-  bad_latency,               ///< zero, negative or not a number
+  foreign_peak,               ///< divided by another GPU's peak
+  sparse_peak,                ///< divided by a peak that counts sparsity
+  fp8_kernel_over_bf16_peak,  ///< an FP8 kernel divided by the bf16 peak; no time for a bf16 model
+  full_square_counted,        ///< a causal kernel counted with all pairs
+  unknown_denominator,        ///< no peak that we know explains the column
+  missing_format,             ///< the table does not say in which format its kernels compute
+  zero_mfu,                   ///< rounded to nothing
+  rounding_loss,              ///< too few digits to carry the value within 5 %
+  impossible_rate,            ///< faster than the GPU can
+  bad_latency,                ///< zero, negative or not a number
 };
 [[nodiscard]] std::string_view finding_name(FindingKind kind);
 
@@ -71,7 +71,7 @@ struct MfuAudit {
   std::optional<Denominator> denominator;     ///< the known peak that explains at least nine rows of ten
   std::optional<NumberFormat> format;         ///< declared, or inferred from rates and denominator
   std::size_t rows_above_bf16_peak = 0;
-  double highest_mfu = 0.0;                   ///< recomputed over the dense peak of `format`
+  double highest_mfu = 0.0;  ///< recomputed over the dense peak of `format`
   std::vector<Finding> findings;
 
   [[nodiscard]] bool found(FindingKind kind) const;
