@@ -245,6 +245,7 @@ study::ObjectiveSpec read_objective(const Node& object, Problems& problems) {
   read_word(reader, "loss", objective.loss, study::kLossKinds);
   reader.optional("loss_scale", objective.loss_scale, above(0));
   read_word(reader, "scalar", objective.scalar, study::kScalarObjectives);
+  reader.optional("noise", objective.noise, above(0));
   return objective;
 }
 

@@ -113,10 +113,10 @@ std::string objective_text(const study::ObjectiveSpec& objective) {
   std::vector<std::string> metrics;
   for (const auto& [metric, weight] : objective.metrics) metrics.push_back(fmt::format("{}: {}", domain::metric_name(metric), weight));
   return fmt::format(
-      "objective:\n  residual: {}\n  metrics: {{{}}}\n  rows: {}\n  balance: {}\n  loss: {}\n  loss_scale: {}\n  scalar: {}\n",
+      "objective:\n  residual: {}\n  metrics: {{{}}}\n  rows: {}\n  balance: {}\n  loss: {}\n  loss_scale: {}\n  scalar: {}\n  noise: {}\n",
       core::word_of(study::kResidualKinds, objective.residual), fmt::join(metrics, ", "), core::word_of(study::kStageRows, objective.rows),
       core::word_of(study::kBalances, objective.balance), core::word_of(study::kLossKinds, objective.loss), objective.loss_scale,
-      core::word_of(study::kScalarObjectives, objective.scalar));
+      core::word_of(study::kScalarObjectives, objective.scalar), objective.noise);
 }
 
 std::string solver_text(const std::vector<study::SolverStage>& stages) {
@@ -225,6 +225,7 @@ fixed: {}
   text += fmt::format("  loss_scale: {:<28} # residual at which a robust loss bends\n", objective.loss_scale);
   text += fmt::format("  scalar: {:<32} # what scalar solvers see: {}\n", core::word_of(study::kScalarObjectives, objective.scalar),
                       words_of(study::kScalarObjectives));
+  text += fmt::format("  noise: {:<33} # residual expected at the best fit, which priors are weighed against\n", objective.noise);
   text += "\n# Stages in turn, each from the best point so far. `starts`: the first is the given one, the others fill the box.\n";
   text += "# `max_seconds` may be set too; results then depend on the machine.\n";
   text += fmt::format("# Algorithms: {}.\n", fmt::join(opt::algorithm_names(), ", "));
