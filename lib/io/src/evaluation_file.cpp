@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "json_text.hpp"
+#include "metric_errors_json.hpp"
 
 namespace rooftune::io {
 namespace {
@@ -27,7 +28,17 @@ Json row_json(const eval::Row& row) {
   };
 }
 
-Json errors_json(const eval::MetricErrors& errors) {
+/// A CSV field, quoted where it has to be.
+std::string field(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + '"';
+}
+
+}  // namespace
+
+nlohmann::ordered_json metric_errors_json(const eval::MetricErrors& errors) {
   Json json = Json::object();
   for (const auto& [metric, statistics] : errors) {
     json[std::string(domain::metric_name(metric))] = {
@@ -40,25 +51,15 @@ Json errors_json(const eval::MetricErrors& errors) {
   return json;
 }
 
-/// A CSV field, quoted where it has to be.
-std::string field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + '"';
-}
-
-}  // namespace
-
 std::string evaluation_json(const eval::Evaluation& evaluation) {
   Json rows = Json::array();
   for (const eval::Row& row : evaluation.rows) rows.push_back(row_json(row));
-  Json overall = errors_json(evaluation.overall);
+  Json overall = metric_errors_json(evaluation.overall);
   overall["loss_percent"] = evaluation.loss_percent;
   Json by = Json::object();
   for (const auto& [field_name, groups] : evaluation.by) {
     by[field_name] = Json::object();
-    for (const auto& [group, errors] : groups) by[field_name][group] = errors_json(errors);
+    for (const auto& [group, errors] : groups) by[field_name][group] = metric_errors_json(errors);
   }
   return json_text({
       {"schema", "rooftune/evaluation/1"},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
@@ -20,14 +21,17 @@ struct StudyInputs {
 
 /// A study ready to run: the selected experiments with their requests drawn, and the config it starts from.
 struct PreparedStudy {
-  StudySpec spec;
+  StudySpec spec;        ///< its free parameters start where `start` has them
   params::Config start;  ///< with the free parameters at their initial values
   eval::Dataset dataset;
 };
 
-/// True when the experiment passes the study's selection. Without a role among the selectors only calibration runs pass,
-/// unless the experiment is named by its id.
-[[nodiscard]] bool is_selected(const domain::Experiment& experiment, const DataSpec& data);
+/// True when the experiment passes the study's selection; a GPU is known by all its names. Without a role among the selectors
+/// only calibration runs pass, those of other GPUs where `hardware` asks for them, and any that is named by its id.
+[[nodiscard]] bool is_selected(const domain::Experiment& experiment, const DataSpec& data, const std::vector<domain::GpuSpec>& gpus);
+
+/// `field=value` as a selector; an error that names the fields when it is none.
+[[nodiscard]] core::Result<Selector> parse_selector(std::string_view text);
 
 /// Applies selection, switches and fixed values, and checks everything that needs more than one file. All problems at once.
 [[nodiscard]] core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& inputs);

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "exit_code.hpp"
+
+namespace rooftune::app {
+
+// Each function adds one command to the program. When the command is given, it runs while the command line is parsed and
+// leaves its outcome in `exit_code`.
+
+void add_fit_command(CLI::App& program, ExitCode& exit_code);
+void add_evaluate_command(CLI::App& program, ExitCode& exit_code);
+void add_crossval_command(CLI::App& program, ExitCode& exit_code);
+void add_simulate_command(CLI::App& program, ExitCode& exit_code);
+void add_validate_command(CLI::App& program, ExitCode& exit_code);
+void add_params_command(CLI::App& program, ExitCode& exit_code);
+void add_show_command(CLI::App& program, ExitCode& exit_code);
+void add_diff_command(CLI::App& program, ExitCode& exit_code);
+
+}  // namespace rooftune::app

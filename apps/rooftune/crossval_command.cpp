@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+#include "commands.hpp"
+#include "load_inputs.hpp"
+#include "options.hpp"
+#include "rooftune/io/evaluation_file.hpp"
+#include "rooftune/io/result_file.hpp"
+#include "rooftune/io/run_folder.hpp"
+#include "rooftune/report/tables.hpp"
+#include "rooftune/study/crossval.hpp"
+#include "run_record.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CrossvalOptions {
+  DataOptions data;
+  OutputOptions output;
+  std::optional<std::string> run_folder;
+  std::optional<std::string> group;
+  int repeats = 1;
+};
+
+core::Result<LoadedStudy> load(const CrossvalOptions& options) {
+  auto study = load_study(options.data);
+  if (!study) return study;
+  study::StudySpec& spec = study->prepared.spec;
+  if (options.group) {
+    const std::vector<std::string_view> known(eval::kSplitGroups.begin(), eval::kSplitGroups.end());
+    if (std::ranges::find(known, *options.group) == known.end()) {
+      return core::fail({}, fmt::format("unknown group '{}'", *options.group), core::suggest(*options.group, known));
+    }
+    spec.split = eval::SplitSpec{};
+    spec.split->group = *options.group;
+  }
+  if (!spec.split) {
+    return core::fail({.file = *options.data.study}, "the study does not say how to split", "add 'crossval', or give --group model");
+  }
+  if (spec.free.empty()) return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
+  return study;
+}
+
+io::RunFiles run_files(const LoadedStudy& study, const study::CrossValidation& result, const fs::path& target) {
+  io::RunFiles files;
+  files.manifest = make_manifest("crossval", study);
+  files.manifest.state = io::RunState::finished;
+  files.study_yaml = resolved_study(study, target);
+  files.result_json = io::crossval_json(result);
+  files.evaluation_json = io::evaluation_json(result.pooled);
+  files.evaluation_csv = io::evaluation_csv(result.pooled);
+  for (const study::SolverStage& stage : study.prepared.spec.solver) files.manifest.limited_by_time |= stage.max_seconds.has_value();
+  return files;
+}
+
+ExitCode run(const CrossvalOptions& options) {
+  const auto study = load(options);
+  if (!study) {
+    print_errors(study.error());
+    return ExitCode::bad_input;
+  }
+  const fs::path target = options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name + "-crossval");
+  if (const auto free = io::check_target_folder(target, io::ExistingFolder::refuse); !free) {
+    print_errors(free.error());
+    return ExitCode::bad_input;
+  }
+
+  ProgressLine progress;
+  const auto show = [&](std::size_t finished, std::size_t total) { progress.show(fmt::format("fitting folds: {} of {}", finished, total)); };
+  const auto result = study::crossval(study->prepared, *study->prepared.spec.split, {.repeats = options.repeats, .progress = show});
+  progress.clear();
+  if (!result) {
+    print_errors(result.error());
+    return ExitCode::bad_input;
+  }
+  if (!result->usable()) {
+    core::Diagnostics problems;
+    for (const std::string& failure : result->failures) {
+      problems.push_back({.position = {.file = *options.data.study}, .problem = failure, .remedy = "nothing was written"});
+    }
+    print_errors(problems);
+    return ExitCode::no_usable_solution;
+  }
+  if (const auto written = io::write_run_folder(target, io::ExistingFolder::refuse, run_files(*study, *result, target)); !written) {
+    print_errors(written.error());
+    return ExitCode::bad_input;
+  }
+  if (options.output.json) {
+    print(io::crossval_json(*result));
+  } else {
+    print(report::crossval_tables(*result, output_colour()));
+    print(fmt::format("\nrun folder    {}\n", target.string()));
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_crossval_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("crossval", "refit without each part of the data, and score on that part");
+  command->footer("Example: rooftune crossval experiments/physics_h100.yaml --group model");
+  const auto options = std::make_shared<CrossvalOptions>();
+  add_study_argument(*command, options->data, StudyArgument::required);
+  command->add_option("--group", options->group,
+                      "leave one group out instead of the study's split: experiment, model, family, tp, workload, gpu, load");
+  command->add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")->check(CLI::PositiveNumber);
+  command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-crossval-<UTC time>");
+  add_data_options(*command, options->data);
+  add_json_option(*command, options->output);
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace rooftune::app

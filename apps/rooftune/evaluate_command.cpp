@@ -1,0 +1,65 @@
+#include <memory>
+
+#include "commands.hpp"
+#include "load_inputs.hpp"
+#include "options.hpp"
+#include "rooftune/eval/evaluate.hpp"
+#include "rooftune/io/atomic_file.hpp"
+#include "rooftune/io/evaluation_file.hpp"
+#include "rooftune/report/tables.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+struct EvaluateOptions {
+  DataOptions data;
+  OutputOptions output;
+};
+
+void print_tables(const eval::Evaluation& evaluation) {
+  const report::Colour colour = output_colour();
+  print(report::row_table(evaluation, colour));
+  print(report::group_table(evaluation, colour));
+  print(report::overall_table(evaluation, colour));
+  print(report::warning_list(evaluation, colour));
+}
+
+ExitCode run(const EvaluateOptions& options) {
+  const auto study = load_study(options.data);
+  if (!study) {
+    print_errors(study.error());
+    return ExitCode::bad_input;
+  }
+  const eval::Evaluation evaluation =
+      eval::evaluate(study->prepared.dataset, study->prepared.start,
+                     {.threads = {study->prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
+  if (options.output.csv) {
+    if (const auto written = io::write_file_atomically(*options.output.csv, io::evaluation_csv(evaluation)); !written) {
+      print_errors(written.error());
+      return ExitCode::bad_input;
+    }
+  }
+  if (options.output.json) {
+    print(io::evaluation_json(evaluation));
+  } else {
+    print_tables(evaluation);
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_evaluate_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("evaluate", "predict measured experiments with a config and say how wrong it is");
+  command->footer("Example: rooftune evaluate --ground-truth ground_truth/h100.json --config configs/tuned/h100.json");
+  const auto options = std::make_shared<EvaluateOptions>();
+  add_study_argument(*command, options->data, StudyArgument::optional);
+  add_config_options(*command, options->data);
+  add_data_options(*command, options->data);
+  add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace rooftune::app

@@ -1,0 +1,12 @@
+#pragma once
+
+namespace rooftune::app {
+
+/// How the program ends; scripts rely on it.
+enum class ExitCode {
+  done = 0,
+  bad_input = 1,           ///< bad usage or input: nothing was written
+  no_usable_solution = 2,  ///< it ran, but its result cannot be used
+};
+
+}  // namespace rooftune::app

@@ -1,0 +1,79 @@
+#include "file_kind.hpp"
+
+
+#include <algorithm>
+#include <array>
+
+#include "rooftune/core/word.hpp"
+#include "rooftune/io/document.hpp"
+
+namespace rooftune::app {
+namespace {
+
+using io::Node;
+
+constexpr std::array<core::Word<FileKind>, 6> kTitles{{{"a study", FileKind::study},
+                                                       {"a config", FileKind::config},
+                                                       {"ground truth", FileKind::ground_truth},
+                                                       {"a model", FileKind::model},
+                                                       {"GPUs", FileKind::gpus},
+                                                       {"the manifest of a run", FileKind::manifest}}};
+
+constexpr std::array<core::Word<FileKind>, 4> kSchemas{{{"rooftune/config/", FileKind::config},
+                                                        {"rooftune/model/", FileKind::model},
+                                                        {"rooftune/gpus/", FileKind::gpus},
+                                                        {"rooftune/manifest/", FileKind::manifest}}};
+
+/// Keys that only one kind of file has, for those that name no schema and for those whose schema is missing by mistake.
+constexpr std::array<core::Word<FileKind>, 16> kTellingKeys{{
+    {"gpus", FileKind::gpus},
+    {"step_time_model", FileKind::config},
+    {"parameters", FileKind::config},
+    {"hidden_size", FileKind::model},
+    {"text_config", FileKind::model},
+    {"architectures", FileKind::model},
+    {"num_hidden_layers", FileKind::model},
+    {"kv_heads", FileKind::model},
+    {"layers", FileKind::model},
+    {"free", FileKind::study},
+    {"data", FileKind::study},
+    {"objective", FileKind::study},
+    {"solver", FileKind::study},
+    {"start", FileKind::study},
+    {"crossval", FileKind::study},
+    {"simulator_identity", FileKind::manifest},
+}};
+
+/// The family's `{ "H100": {"TFlopsPeak": ...}, ... }`: nothing but objects, one of which has a key of the family.
+bool is_hardware_config(const Node& root) {
+  constexpr std::array<std::string_view, 4> kFamilyKeys{"TFlopsPeak", "TFlopsEff", "BwPeakTBs", "BwEffTBs"};
+  return std::ranges::any_of(root.members, [&](const io::Member& member) {
+    return std::ranges::any_of(kFamilyKeys, [&](std::string_view key) { return member.value.find(key) != nullptr; });
+  });
+}
+
+}  // namespace
+
+std::string_view title(FileKind kind) { return core::word_of(kTitles, kind); }
+
+core::Result<FileKind> recognise(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return FileKind::model;
+  const auto document = io::read_document(path);
+  if (!document) return tl::unexpected(document.error());
+  const Node& root = document->root;
+  if (root.kind == Node::Kind::list) return FileKind::ground_truth;
+  if (const Node* schema = root.find("schema"); schema != nullptr) {
+    for (const auto& [prefix, kind] : kSchemas) {
+      if (schema->text.starts_with(prefix)) return kind;
+    }
+  }
+  for (const auto& [key, kind] : kTellingKeys) {
+    if (root.find(key) != nullptr) return kind;
+  }
+  if (is_hardware_config(root)) return FileKind::config;
+  return core::fail(document->at(root.place), "not recognised as an input of rooftune",
+                    "expected a study, a config, a hardware config, ground truth, a model or a file of GPUs");
+}
+
+}  // namespace rooftune::app

@@ -1,0 +1,219 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "commands.hpp"
+#include "load_inputs.hpp"
+#include "options.hpp"
+#include "rooftune/eval/evaluate.hpp"
+#include "rooftune/io/config_file.hpp"
+#include "rooftune/io/evaluation_file.hpp"
+#include "rooftune/io/result_file.hpp"
+#include "rooftune/io/study_file.hpp"
+#include "rooftune/report/tables.hpp"
+#include "rooftune/study/fit.hpp"
+#include "run_record.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kHardwareConfigName = "hardware_config.json";
+
+enum class TunedForm { config, hardware_config };
+
+struct FitOptions {
+  DataOptions data;
+  OutputOptions output;
+  std::optional<std::string> run_folder;
+  bool resume = false;
+  bool dump_default = false;
+  TunedForm form = TunedForm::config;
+};
+
+io::ExistingFolder policy_of(const FitOptions& options) {
+  return options.resume ? io::ExistingFolder::resume : io::ExistingFolder::refuse;
+}
+
+study::FitHooks with_progress(ProgressLine& line) {
+  study::FitHooks hooks;
+  hooks.progress = [&line](const study::FitProgress& progress) {
+    if (!line.wants_update()) return;
+    line.show(fmt::format("fitting: {} evaluations, {:.0f}/s, objective {:.4g}, {:.0f} s", progress.evaluations,
+                          static_cast<double>(progress.evaluations) / std::max(progress.seconds, 1e-3), progress.best_objective,
+                          progress.seconds));
+  };
+  return hooks;
+}
+
+/// Where tuned values came from, beside the values.
+void add_provenance(params::Config& tuned, const LoadedStudy& study, const io::RunManifest& manifest) {
+  tuned.provenance["study"] = study.prepared.spec.name;
+  tuned.provenance["rooftune"] = manifest.versions.at("rooftune");
+  tuned.provenance["simulator"] = manifest.simulator_identity;
+  tuned.provenance["seed"] = fmt::format("{}", manifest.seed);
+  for (const io::InputFile& input : manifest.inputs) {
+    if (!input.path.starts_with("shipped:")) tuned.provenance["input " + input.path] = "sha256 " + input.sha256;
+  }
+}
+
+bool same_predictions(const eval::Evaluation& a, const eval::Evaluation& b) {
+  return std::ranges::equal(a.rows, b.rows, [](const eval::Row& x, const eval::Row& y) {
+    return x.experiment == y.experiment && x.stage == y.stage && x.metric == y.metric && x.predicted_ms == y.predicted_ms;
+  });
+}
+
+/// Whether the config that was written predicts, to the last bit, what the fit reported.
+core::Result<void> check_written_config(const fs::path& file, const LoadedStudy& study, const eval::Evaluation& reported) {
+  const auto read_back = io::read_config(file, study.inputs.gpus);
+  if (!read_back) return tl::unexpected(read_back.error());
+  const eval::Evaluation again =
+      eval::evaluate(study.prepared.dataset, read_back->config,
+                     {.threads = {study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
+  if (same_predictions(again, reported)) return {};
+  return core::fail({.file = file.string()}, "the written config does not predict what the fit reported",
+                    "nothing was kept; please report this with the study");
+}
+
+/// What came of writing the run folder.
+struct Written {
+  ExitCode exit_code = ExitCode::done;
+  core::Diagnostics problems;
+};
+
+Written refused(ExitCode exit_code, const core::Diagnostics& problems) { return {.exit_code = exit_code, .problems = problems}; }
+
+/// Stages the folder, proves the config in it, and only then puts the folder in place.
+Written write_run(const FitOptions& options, const LoadedStudy& study, const study::FitResult& result, const fs::path& target) {
+  io::RunFiles files;
+  files.manifest = make_manifest("fit", study);
+  files.manifest.limited_by_time = result.machine_dependent;
+  files.manifest.state = io::RunState::finished;
+  params::Config tuned = result.tuned;
+  add_provenance(tuned, study, files.manifest);
+  files.study_yaml = resolved_study(study, target);
+  files.result_json = io::fit_json(result);
+  files.tuned_json = io::config_text(tuned);
+  files.evaluation_json = io::evaluation_json(result.after);
+  files.evaluation_csv = io::evaluation_csv(result.after);
+
+  auto folder = io::StagedFolder::open(target, policy_of(options));
+  if (!folder) return refused(ExitCode::bad_input, folder.error());
+  if (const auto done = io::write_run_files(*folder, files); !done) return refused(ExitCode::bad_input, done.error());
+  if (const auto proven = check_written_config(folder->staging_path() / io::kTunedConfigName, study, result.after); !proven) {
+    return refused(ExitCode::no_usable_solution, proven.error());
+  }
+  Written written;
+  if (options.form == TunedForm::hardware_config) {
+    const auto family = io::hardware_config_text(tuned, study.inputs.gpus);
+    if (!family) return refused(ExitCode::bad_input, family.error());
+    written.problems = family->warnings;
+    if (const auto done = folder->write(kHardwareConfigName, family->text); !done) return refused(ExitCode::bad_input, done.error());
+  }
+  if (const auto done = folder->commit(); !done) return refused(ExitCode::bad_input, done.error());
+  return written;
+}
+
+void print_result(const FitOptions& options, const study::FitResult& result, const fs::path& target) {
+  if (options.output.json) {
+    print(io::fit_json(result));
+    return;
+  }
+  const report::Colour colour = output_colour();
+  print(report::before_after_table(result.before, result.after, colour));
+  print(report::improvement_table(result.before, result.after, colour));
+  print(report::parameter_table(result, colour));
+  print(report::warning_list(result.after, colour));
+  print(report::search_summary(result, colour));
+  print(fmt::format("\ntuned config  {}\n", (target / io::kTunedConfigName).string()));
+  if (options.form == TunedForm::hardware_config) print(fmt::format("family's form {}\n", (target / kHardwareConfigName).string()));
+  print(fmt::format("run folder    {}\n", target.string()));
+}
+
+/// What forbids the run before it starts: a folder in use, or another run's folder to resume.
+core::Result<bool> is_finished_already(const FitOptions& options, const LoadedStudy& study, const fs::path& target) {
+  if (!options.resume) {
+    if (const auto free = io::check_target_folder(target, io::ExistingFolder::refuse); !free) return tl::unexpected(free.error());
+    return false;
+  }
+  if (!fs::exists(target / io::kManifestName)) return false;
+  const auto begun = io::read_manifest(target);
+  if (!begun) return tl::unexpected(begun.error());
+  core::Diagnostics differences = io::check_continues(*begun, make_manifest("fit", study), target);
+  if (!differences.empty()) return tl::unexpected(std::move(differences));
+  return begun->state == io::RunState::finished;
+}
+
+core::Result<LoadedStudy> load(const FitOptions& options) {
+  if (!options.data.study) return core::fail({}, "no study is given", "name one, e.g. rooftune fit experiments/quickstart.yaml");
+  auto study = load_study(options.data);
+  if (!study) return study;
+  const study::StudySpec& spec = study->prepared.spec;
+  if (spec.free.empty()) return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
+  if (spec.solver.empty()) return core::fail({.file = *options.data.study}, "the study has no solver", "list a stage under 'solver'");
+  return study;
+}
+
+ExitCode run(const FitOptions& options) {
+  if (options.dump_default) {
+    print(io::default_study_text());
+    return ExitCode::done;
+  }
+  const auto study = load(options);
+  if (!study) {
+    print_errors(study.error());
+    return ExitCode::bad_input;
+  }
+  const fs::path target = options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name);
+  const auto finished = is_finished_already(options, *study, target);
+  if (!finished) {
+    print_errors(finished.error());
+    return ExitCode::bad_input;
+  }
+  if (*finished) {
+    print(fmt::format("{} holds this run, finished: nothing to resume\n", target.string()));
+    return ExitCode::done;
+  }
+
+  ProgressLine progress;
+  const study::FitResult result = study::fit(study->prepared, with_progress(progress));
+  progress.clear();
+  if (!result.usable) {
+    const core::Diagnostic problem{.position = {.file = *options.data.study},
+                                   .problem = fmt::format("the fit found no usable point: {}", opt::format(result.termination)),
+                                   .remedy = "change the start, the bounds or the solver; nothing was written"};
+    print_errors({problem});
+    return ExitCode::no_usable_solution;
+  }
+  const Written written = write_run(options, *study, result, target);
+  print_errors(written.problems);
+  if (written.exit_code == ExitCode::done) print_result(options, result, target);
+  return written.exit_code;
+}
+
+}  // namespace
+
+void add_fit_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("fit", "calibrate parameters on measured experiments, and write a tuned config");
+  command->footer("Example: rooftune fit experiments/quickstart.yaml --out runs/first");
+  const auto options = std::make_shared<FitOptions>();
+  add_study_argument(*command, options->data, StudyArgument::optional);
+  command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-<UTC time>");
+  command->add_flag("--resume", options->resume, "go on with what the run folder says was begun; harmless where nothing was");
+  command->add_flag("--dump-default", options->dump_default, "print a complete study with every key explained, and stop");
+  command
+      ->add_option("--format", options->form, "also write the tuned values in this form")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, TunedForm>{{"config", TunedForm::config},
+                                                                           {"hardware-config", TunedForm::hardware_config}})
+                      .description("{config,hardware-config}"));
+  add_data_options(*command, options->data);
+  add_json_option(*command, options->output);
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace rooftune::app

@@ -1,0 +1,195 @@
+#include "load_inputs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "rooftune/io/config_file.hpp"
+#include "rooftune/io/data_directory.hpp"
+#include "rooftune/io/gpus.hpp"
+#include "rooftune/io/ground_truth.hpp"
+#include "rooftune/io/models.hpp"
+#include "rooftune/io/study_file.hpp"
+
+namespace rooftune::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Reads one input after another, goes on after problems, and remembers what was read.
+class Loader {
+ public:
+  explicit Loader(const DataOptions& options) : options_(options) {
+    take(io::data_directory(), data_folder_);
+  }
+
+  study::StudySpec spec() {
+    study::StudySpec spec;
+    if (options_.study) {
+      io::StudyFile file;
+      if (take(io::read_study(*options_.study), file)) {
+        note(*options_.study);
+        warn(file.warnings);
+        // From here on every path counts from the working directory, as those of the command line do.
+        spec = io::with_paths_from(file.spec, fs::path(*options_.study).parent_path(), fs::path("."));
+      }
+    } else {
+      spec.name = "unnamed";
+      for (const auto role : {domain::Role::calibration, domain::Role::new_gpu, domain::Role::overload}) {
+        spec.data.select.push_back({.field = "role", .value = std::string(domain::role_name(role))});
+      }
+    }
+    apply_options(spec);
+    return spec;
+  }
+
+  std::vector<domain::Experiment> experiments(const study::StudySpec& spec) {
+    if (spec.data.ground_truth.empty()) {
+      problems_.push_back({.position = {.file = options_.study.value_or("")},
+                           .problem = "no ground truth is named",
+                           .remedy = "add data.ground_truth to the study, or give --ground-truth FILE"});
+      return {};
+    }
+    const std::vector<fs::path> files(spec.data.ground_truth.begin(), spec.data.ground_truth.end());
+    io::GroundTruth ground_truth;
+    take(io::read_ground_truth(files), ground_truth);
+    warn(ground_truth.warnings);
+    note_all(spec.data.ground_truth);
+    return std::move(ground_truth.experiments);
+  }
+
+  std::vector<domain::ModelSpec> models(const study::StudySpec& spec) {
+    std::vector<fs::path> paths{data_folder_ / "configs" / "models"};
+    paths.insert(paths.end(), spec.data.models.begin(), spec.data.models.end());
+    std::vector<domain::ModelSpec> models;
+    take(io::read_models(paths), models);
+    note(paths.front());
+    note_all(spec.data.models);
+    return models;
+  }
+
+  /// A GPU of the user's replaces the shipped one of its name.
+  std::vector<domain::GpuSpec> gpus(const study::StudySpec& spec) {
+    std::vector<domain::GpuSpec> gpus;
+    take(io::default_gpus(), gpus);
+    note(data_folder_ / "configs" / "gpus.yaml");
+    for (const std::string& file : spec.data.hardware) {
+      std::vector<domain::GpuSpec> own;
+      take(io::read_gpus(file), own);
+      std::erase_if(gpus, [&](const domain::GpuSpec& shipped) { return domain::find_gpu(own, shipped.name) != nullptr; });
+      std::ranges::move(own, std::back_inserter(gpus));
+    }
+    note_all(spec.data.hardware);
+    return gpus;
+  }
+
+  std::optional<params::Config> start(const study::StudySpec& spec, const std::vector<domain::GpuSpec>& gpus) {
+    if (!spec.start_config) return std::nullopt;
+    io::ConfigFile file;
+    if (!take(io::read_config(*spec.start_config, gpus), file)) return std::nullopt;
+    warn(file.warnings);
+    note(*spec.start_config);
+    return std::move(file.config);
+  }
+
+  core::Result<LoadedStudy> prepare(const study::StudySpec& spec, study::StudyInputs inputs) {
+    LoadedStudy loaded;
+    // What a broken file fails to define would only be reported as missing once more.
+    if (problems_.empty()) take(study::prepare(spec, inputs), loaded.prepared);
+    if (!problems_.empty()) return tl::unexpected(std::move(problems_));
+    std::ranges::move(loaded.prepared.dataset.warnings, std::back_inserter(warnings_));
+    loaded.prepared.dataset.warnings = std::move(warnings_);
+    loaded.inputs = std::move(inputs);
+    loaded.files = std::move(files_);
+    return loaded;
+  }
+
+ private:
+  template <class T>
+  bool take(core::Result<T> result, T& target) {
+    if (result) {
+      target = *std::move(result);
+      return true;
+    }
+    std::ranges::move(result.error(), std::back_inserter(problems_));
+    return false;
+  }
+
+  void warn(const core::Diagnostics& warnings) { warnings_.insert(warnings_.end(), warnings.begin(), warnings.end()); }
+
+  /// Adds a file to the manifest's list. Shipped ones are named by their place in the data folder, wherever that is.
+  void note(const fs::path& path) {
+    const auto inputs = io::hash_input(path);
+    if (!inputs) return;  // its reader has reported it
+    for (io::InputFile input : *inputs) {
+      const fs::path shipped = fs::path(input.path).lexically_relative(data_folder_);
+      if (!shipped.empty() && *shipped.begin() != "..") input.path = "shipped:" + shipped.string();
+      files_.push_back(std::move(input));
+    }
+  }
+
+  void note_all(const std::vector<std::string>& paths) { std::ranges::for_each(paths, [&](const std::string& path) { note(path); }); }
+
+  void apply_options(study::StudySpec& spec) {
+    if (!options_.ground_truth.empty()) spec.data.ground_truth = options_.ground_truth;
+    apply_selection(spec.data.select);
+    spec.data.models.insert(spec.data.models.end(), options_.models.begin(), options_.models.end());
+    spec.data.hardware.insert(spec.data.hardware.end(), options_.hardware.begin(), options_.hardware.end());
+    if (options_.config) {
+      spec.start_config = options_.config;
+      spec.step_time_model.reset();
+      spec.switches.clear();
+      spec.fixed.clear();
+      spec.free.clear();
+    }
+    if (options_.step_time_model) spec.step_time_model = options_.step_time_model;
+    if (options_.threads) spec.threads = *options_.threads;
+    if (options_.seed) spec.seed = *options_.seed;
+    if (options_.replicates) spec.replicates = *options_.replicates;
+  }
+
+  void apply_selection(std::vector<study::Selector>& select) {
+    std::vector<study::Selector> given;
+    for (const std::string& text : options_.select) {
+      study::Selector selector;
+      if (take(study::parse_selector(text), selector)) given.push_back(std::move(selector));
+    }
+    std::erase_if(select, [&](const study::Selector& own) {
+      return std::ranges::any_of(given, [&](const study::Selector& selector) { return selector.field == own.field; });
+    });
+    std::ranges::move(given, std::back_inserter(select));
+  }
+
+  const DataOptions& options_;
+  fs::path data_folder_;
+  core::Diagnostics problems_;
+  core::Diagnostics warnings_;
+  std::vector<io::InputFile> files_;
+};
+
+}  // namespace
+
+core::Result<LoadedStudy> load_study(const DataOptions& options) {
+  Loader loader(options);
+  const study::StudySpec spec = loader.spec();
+  study::StudyInputs inputs;
+  inputs.experiments = loader.experiments(spec);
+  inputs.models = loader.models(spec);
+  inputs.gpus = loader.gpus(spec);
+  inputs.start = loader.start(spec, inputs.gpus);
+  return loader.prepare(spec, std::move(inputs));
+}
+
+core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vector<domain::Experiment> experiments) {
+  Loader loader(options);
+  const study::StudySpec spec = loader.spec();
+  study::StudyInputs inputs;
+  inputs.experiments = std::move(experiments);
+  inputs.models = loader.models(spec);
+  inputs.gpus = loader.gpus(spec);
+  inputs.start = loader.start(spec, inputs.gpus);
+  return loader.prepare(spec, std::move(inputs));
+}
+
+}  // namespace rooftune::app

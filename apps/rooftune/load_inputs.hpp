@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "options.hpp"
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/io/run_folder.hpp"
+#include "rooftune/study/prepare.hpp"
+
+namespace rooftune::app {
+
+/// A study with everything it names read, and what was read.
+struct LoadedStudy {
+  study::PreparedStudy prepared;  ///< paths of its spec count from the working directory; warnings of readers are in its dataset
+  study::StudyInputs inputs;
+  std::vector<io::InputFile> files;  ///< for the manifest; shipped ones count from the data folder
+};
+
+/// Reads and checks everything before anything runs, and reports all problems at once.
+/// With --config the study's own start (config, switches, fixed and free values) is left aside. Without a study every role of
+/// experiment is taken.
+[[nodiscard]] core::Result<LoadedStudy> load_study(const DataOptions& options);
+
+/// The same for experiments that no file holds.
+[[nodiscard]] core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vector<domain::Experiment> experiments);
+
+}  // namespace rooftune::app

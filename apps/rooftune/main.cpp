@@ -1,0 +1,79 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "commands.hpp"
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/sim/simulate.hpp"
+#include "run_record.hpp"
+#include "terminal.hpp"
+#include "versions.hpp"
+
+namespace rooftune::app {
+namespace {
+
+std::vector<std::string> command_names(const CLI::App& program) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : program.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
+/// The complaint about the word that stands where a command should, when it is none.
+core::Diagnostics check_command(const CLI::App& program, int argument_count, char** arguments) {
+  if (argument_count < 2 || arguments[1][0] == '-') return {};
+  const std::vector<std::string> names = command_names(program);
+  if (std::ranges::find(names, arguments[1]) != names.end()) return {};
+  return {{.position = {}, .problem = fmt::format("unknown command '{}'", arguments[1]), .remedy = core::suggest(arguments[1], {names.begin(), names.end()})}};
+}
+
+std::string given_command(const CLI::App& program) {
+  const auto given = program.get_subcommands();
+  return given.empty() ? "" : " " + given.front()->get_name();
+}
+
+int run(int argument_count, char** arguments) {
+  remember_command_line(argument_count, arguments);
+  CLI::App program("Calibrates roofline models of LLM serving against measured benchmarks.", "rooftune");
+  program.set_version_flag("--version", fmt::format("rooftune {}\nsimulator {}", kVersion, sim::simulator_identity()));
+  program.require_subcommand(1);
+  program.footer("Exit codes: 0 done, 1 bad usage or input, 2 ran but no usable solution.\n"
+                 "A first run: rooftune fit experiments/quickstart.yaml");
+  ExitCode exit_code = ExitCode::done;
+  add_fit_command(program, exit_code);
+  add_evaluate_command(program, exit_code);
+  add_crossval_command(program, exit_code);
+  add_simulate_command(program, exit_code);
+  add_validate_command(program, exit_code);
+  add_params_command(program, exit_code);
+  add_show_command(program, exit_code);
+  add_diff_command(program, exit_code);
+
+  if (const core::Diagnostics problems = check_command(program, argument_count, arguments); !problems.empty()) {
+    print_errors(problems);
+    return static_cast<int>(ExitCode::bad_input);
+  }
+  try {
+    program.parse(argument_count, arguments);
+  } catch (const CLI::ParseError& error) {
+    // Help and version arrive as "errors" of exit code 0.
+    if (error.get_exit_code() == 0) return program.exit(error);
+    print_errors({{.position = {}, .problem = error.what(), .remedy = fmt::format("see rooftune{} --help", given_command(program))}});
+    return static_cast<int>(ExitCode::bad_input);
+  }
+  return static_cast<int>(exit_code);
+}
+
+}  // namespace
+}  // namespace rooftune::app
+
+int main(int argument_count, char** arguments) {
+  try {
+    return rooftune::app::run(argument_count, arguments);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "error: {} (this is a bug of rooftune; please report it with the command line)\n", error.what());
+    return 1;
+  }
+}

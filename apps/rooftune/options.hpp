@@ -1,0 +1,44 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rooftune::app {
+
+/// What commands that simulate take: a study, data in its place or beside it, and how to run.
+struct DataOptions {
+  std::optional<std::string> study;
+  std::vector<std::string> ground_truth;  ///< replaces the study's list
+  std::vector<std::string> select;        ///< "field=value"; replaces what the study says about that field
+  std::vector<std::string> models;
+  std::vector<std::string> hardware;
+  std::optional<std::string> config;
+  std::optional<std::string> step_time_model;
+  std::optional<int> threads;
+  std::optional<std::uint64_t> seed;
+  std::optional<int> replicates;
+};
+
+/// Where results go besides the terminal.
+struct OutputOptions {
+  bool json = false;
+  std::optional<std::string> csv;
+};
+
+enum class StudyArgument { required, optional };
+
+void add_study_argument(CLI::App& command, DataOptions& options, StudyArgument argument);
+/// --ground-truth, --select, --models, --hardware, --threads, --seed, --replicates.
+void add_data_options(CLI::App& command, DataOptions& options);
+/// --config, --step-time-model.
+void add_config_options(CLI::App& command, DataOptions& options);
+void add_json_option(CLI::App& command, OutputOptions& options);
+void add_csv_option(CLI::App& command, OutputOptions& options);
+
+/// An option that may be given several times, with one value each time.
+CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help);
+
+}  // namespace rooftune::app

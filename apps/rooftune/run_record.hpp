@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "load_inputs.hpp"
+#include "rooftune/io/run_folder.hpp"
+
+namespace rooftune::app {
+
+/// The command line after the program's name.
+[[nodiscard]] std::vector<std::string> command_line();
+void remember_command_line(int argument_count, char** arguments);
+
+/// The manifest of a run of `command` on the study.
+[[nodiscard]] io::RunManifest make_manifest(std::string_view command, const LoadedStudy& study);
+
+/// The study as its run folder keeps it: everything written out, paths counting from the folder.
+[[nodiscard]] std::string resolved_study(const LoadedStudy& study, const std::filesystem::path& run_folder);
+
+/// runs/<study name>-<UTC time>, for runs without --out.
+[[nodiscard]] std::filesystem::path default_run_folder(const std::string& study_name);
+
+}  // namespace rooftune::app

@@ -1,0 +1,113 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.hpp"
+#include "file_kind.hpp"
+#include "rooftune/io/config_file.hpp"
+#include "rooftune/io/gpus.hpp"
+#include "rooftune/io/ground_truth.hpp"
+#include "rooftune/io/models.hpp"
+#include "rooftune/io/run_folder.hpp"
+#include "rooftune/io/study_file.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What is in a sound file, and what its reader noticed.
+struct Finding {
+  std::string content;
+  core::Diagnostics warnings;
+};
+
+core::Result<Finding> check_study(const fs::path& path) {
+  const auto file = io::read_study(path);
+  if (!file) return tl::unexpected(file.error());
+  return Finding{fmt::format("study '{}', {} free parameters, {} solver stages", file->spec.name, file->spec.free.size(), file->spec.solver.size()),
+                 file->warnings};
+}
+
+core::Result<Finding> check_config(const fs::path& path) {
+  const auto gpus = io::default_gpus();
+  if (!gpus) return tl::unexpected(gpus.error());
+  const auto file = io::read_config(path, *gpus);
+  if (!file) return tl::unexpected(file.error());
+  const std::string form = file->form == io::ConfigForm::config ? "config" : "hardware config";
+  return Finding{fmt::format("{} for {}, {} GPUs", form, file->config.step_time_model, file->config.hardware.size()), file->warnings};
+}
+
+core::Result<Finding> check_ground_truth(const fs::path& path) {
+  const auto file = io::read_ground_truth(path);
+  if (!file) return tl::unexpected(file.error());
+  return Finding{fmt::format("ground truth, {} experiments", file->experiments.size()), file->warnings};
+}
+
+core::Result<Finding> check_model(const fs::path& path) {
+  const auto models = io::read_models(std::vector{path});
+  if (!models) return tl::unexpected(models.error());
+  if (models->size() > 1) return Finding{fmt::format("{} models", models->size()), {}};
+  const domain::ModelSpec& model = models->front();
+  return Finding{fmt::format("model {}, {} layers, {} heads, {} KV heads, {:.1f} GB of weights", model.name, model.layers, model.heads, model.kv_heads,
+                             domain::resident_weight_bytes(model) * 1e-9),
+                 {}};
+}
+
+core::Result<Finding> check_gpus(const fs::path& path) {
+  const auto gpus = io::read_gpus(path);
+  if (!gpus) return tl::unexpected(gpus.error());
+  return Finding{fmt::format("{} GPUs", gpus->size()), {}};
+}
+
+core::Result<Finding> check_manifest(const fs::path& path) {
+  const auto manifest = io::read_manifest(path.parent_path());
+  if (!manifest) return tl::unexpected(manifest.error());
+  return Finding{fmt::format("manifest of '{}'", manifest->command), {}};
+}
+
+core::Result<Finding> check(const fs::path& path) {
+  const auto kind = recognise(path);
+  if (!kind) return tl::unexpected(kind.error());
+  switch (*kind) {
+    case FileKind::study: return check_study(path);
+    case FileKind::config: return check_config(path);
+    case FileKind::ground_truth: return check_ground_truth(path);
+    case FileKind::model: return check_model(path);
+    case FileKind::gpus: return check_gpus(path);
+    case FileKind::manifest: return check_manifest(path);
+  }
+  return core::fail({.file = path.string()}, "not recognised", "");
+}
+
+ExitCode run(const std::vector<std::string>& files) {
+  ExitCode exit_code = ExitCode::done;
+  for (const std::string& file : files) {
+    const auto finding = check(file);
+    if (!finding) {
+      print_errors(finding.error());
+      exit_code = ExitCode::bad_input;
+      continue;
+    }
+    print_errors(finding->warnings);
+    print(fmt::format("{}: {}\n", file, finding->content));
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+void add_validate_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("validate", "check input files: studies, configs, ground truth, models, GPUs");
+  command->footer("Example: rooftune validate experiments/quickstart.yaml ground_truth/*.json");
+  const auto files = std::make_shared<std::vector<std::string>>();
+  command->add_option("FILE", *files, "files to check; what they are is seen from their content")->required();
+  command->callback([files, &exit_code] { exit_code = run(*files); });
+}
+
+}  // namespace rooftune::app

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "rooftune/study/crossval.hpp"
+#include "rooftune/study/fit.hpp"
+#include "rooftune/study/inspect.hpp"
+
+namespace rooftune::io {
+
+/// The outcome of a fit as "rooftune/fit/1" (docs/file_formats.md): parameters with errors and flags, correlations, how the
+/// search went, aggregates before and after. The tuned config and the rows have files of their own.
+[[nodiscard]] std::string fit_json(const study::FitResult& result);
+
+/// A cross-validation as "rooftune/crossval/1": every fold with its parameters and errors, and the pooled held-out errors.
+[[nodiscard]] std::string crossval_json(const study::CrossValidation& result);
+
+/// One simulation seen from inside as "rooftune/simulation/1": latencies in milliseconds by stage, counters, histograms over
+/// busy time, and where that time goes.
+[[nodiscard]] std::string inspection_json(const study::Inspection& inspection);
+
+}  // namespace rooftune::io

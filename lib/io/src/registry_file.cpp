@@ -1,0 +1,35 @@
+#include "rooftune/io/registry_file.hpp"
+
+#include "json_text.hpp"
+#include "rooftune/params/registry.hpp"
+
+namespace rooftune::io {
+
+std::string registry_json() {
+  using Json = nlohmann::ordered_json;
+  Json parameters = Json::array();
+  for (const params::ParameterSpec& spec : params::parameter_registry()) {
+    parameters.push_back({{"id", spec.id},
+                          {"unit", spec.unit},
+                          {"lower", spec.lower},
+                          {"initial", spec.initial},
+                          {"upper", spec.upper},
+                          {"transform", params::transform_name(spec.transform)},
+                          {"scope", params::scope_name(spec.scope)},
+                          {"meaning", spec.meaning},
+                          {"source", spec.source}});
+  }
+  Json switches = Json::array();
+  for (const params::SwitchSpec& spec : params::switch_registry()) {
+    Json choices = Json::array();
+    for (const std::string_view choice : spec.choices) choices.push_back(choice);
+    switches.push_back({{"id", spec.id},
+                        {"initial", spec.choices[spec.initial]},
+                        {"choices", std::move(choices)},
+                        {"meaning", spec.meaning},
+                        {"source", spec.source}});
+  }
+  return json_text({{"schema", "rooftune/parameters/1"}, {"parameters", std::move(parameters)}, {"switches", std::move(switches)}});
+}
+
+}  // namespace rooftune::io

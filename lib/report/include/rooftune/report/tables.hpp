@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+
+#include "rooftune/eval/evaluate.hpp"
+#include "rooftune/report/text_table.hpp"
+#include "rooftune/study/crossval.hpp"
+#include "rooftune/study/fit.hpp"
+#include "rooftune/study/inspect.hpp"
+
+/// Results as text for people. Every function is pure: it returns whole lines, ready to be printed.
+namespace rooftune::report {
+
+/// Predicted and measured means with their signed error, for every experiment: its summary, then its stages where it has more
+/// than one.
+[[nodiscard]] std::string row_table(const eval::Evaluation& evaluation, Colour colour);
+
+/// Mean, median and RMSE of the absolute percentage errors, one line for each metric, and the loss.
+[[nodiscard]] std::string overall_table(const eval::Evaluation& evaluation, Colour colour);
+
+/// The same by model, GPU, TP and workload, of the metrics that are means.
+[[nodiscard]] std::string group_table(const eval::Evaluation& evaluation, Colour colour);
+
+/// The warnings as a list; empty when there is none.
+[[nodiscard]] std::string warning_list(const eval::Evaluation& evaluation, Colour colour);
+
+/// Signed errors of the summary rows by experiment and metric, before and after a fit, with the mean absolute ones below.
+[[nodiscard]] std::string before_after_table(const eval::Evaluation& before, const eval::Evaluation& after, Colour colour);
+
+/// Aggregates before and after a fit, one line for each metric, and the loss.
+[[nodiscard]] std::string improvement_table(const eval::Evaluation& before, const eval::Evaluation& after, Colour colour);
+
+/// Fitted parameters: start, value, standard error, bounds and what is wrong with them; then strong correlations and the
+/// directions that the data do not determine.
+[[nodiscard]] std::string parameter_table(const study::FitResult& result, Colour colour);
+
+/// How the search went: objective, evaluations, time, how it ended.
+[[nodiscard]] std::string search_summary(const study::FitResult& result, Colour colour);
+
+/// Training and held-out errors side by side for every fold, pooled errors, parameters of every fold, what the folds lack.
+[[nodiscard]] std::string crossval_tables(const study::CrossValidation& result, Colour colour);
+
+/// Latencies, throughput, queue, cache and where the time goes of one simulation.
+[[nodiscard]] std::string inspection_tables(const study::Inspection& inspection, Colour colour);
+
+}  // namespace rooftune::report

@@ -1,0 +1,184 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "numbers.hpp"
+#include "rooftune/report/tables.hpp"
+
+namespace rooftune::report {
+namespace {
+
+using domain::Metric;
+
+constexpr std::string_view kNotAggregated = "* overloaded: shown, but in no average";
+
+std::string experiment_title(const eval::CaseReport& report) { return report.experiment + (report.aggregated ? "" : " *"); }
+
+bool has_footnote(const eval::Evaluation& evaluation) {
+  return std::ranges::any_of(evaluation.cases, [](const eval::CaseReport& report) { return !report.aggregated; });
+}
+
+std::string footnote(const eval::Evaluation& evaluation) {
+  return has_footnote(evaluation) ? std::string(kNotAggregated) + "\n" : std::string();
+}
+
+/// Stages of an experiment that have rows, the summary first. A single stage equals the summary and is left out.
+std::vector<int> stages_of(const eval::Evaluation& evaluation, const std::string& experiment) {
+  std::vector<int> stages;
+  for (const eval::Row& row : evaluation.rows) {
+    if (row.experiment == experiment && std::ranges::find(stages, row.stage) == stages.end()) stages.push_back(row.stage);
+  }
+  if (stages.size() == 2 && stages.front() == domain::kSummaryStage) stages.pop_back();
+  return stages;
+}
+
+std::vector<Cell> deployment_cells(const eval::CaseReport& report) {
+  return {experiment_title(report), report.model, report.hardware, fmt::format("{}", report.tp), report.workload};
+}
+
+std::vector<Column> deployment_columns() {
+  return {{"experiment", Align::left}, {"model", Align::left}, {"GPU", Align::left}, {"TP"}, {"workload", Align::left}};
+}
+
+Cell error_cell(const eval::Row* row) { return row == nullptr ? Cell("-", Tone::faint) : signed_percent(row->error_percent()); }
+
+std::vector<Metric> metrics_of(const eval::MetricErrors& errors) {
+  std::vector<Metric> metrics;
+  for (const auto& [metric, statistics] : errors) metrics.push_back(metric);
+  return metrics;
+}
+
+/// The change of an error: better, worse, or about the same.
+Tone change_tone(double before, double after) {
+  if (after < 0.95 * before) return Tone::good;
+  return after > 1.05 * before ? Tone::bad : Tone::plain;
+}
+
+}  // namespace
+
+std::string row_table(const eval::Evaluation& evaluation, Colour colour) {
+  std::vector<Column> columns = deployment_columns();
+  columns.push_back({"stage"});
+  for (const Metric metric : kShownMetrics) {
+    columns.push_back({short_title(metric) + " ms\npredicted"});
+    columns.push_back({"\nmeasured"});
+    columns.push_back({"error\n%"});
+  }
+  TextTable table(std::move(columns));
+  for (const eval::CaseReport& report : evaluation.cases) {
+    for (const int stage : stages_of(evaluation, report.experiment)) {
+      const bool is_first = stage == domain::kSummaryStage;
+      std::vector<Cell> cells = is_first ? deployment_cells(report) : std::vector<Cell>(5, "");
+      cells.emplace_back(stage_title(stage));
+      for (const Metric metric : kShownMetrics) {
+        const eval::Row* row = evaluation.find(report.experiment, stage, metric);
+        cells.emplace_back(row == nullptr ? "-" : milliseconds(row->predicted_ms));
+        cells.emplace_back(row == nullptr ? "-" : milliseconds(row->measured_ms));
+        cells.push_back(error_cell(row));
+      }
+      table.add(std::move(cells));
+    }
+  }
+  return titled(fmt::format("Mean latencies, predicted (mean of {} replicate{}) and measured", evaluation.replicates,
+                            evaluation.replicates == 1 ? "" : "s"),
+                table.text(colour)) +
+         footnote(evaluation);
+}
+
+std::string overall_table(const eval::Evaluation& evaluation, Colour colour) {
+  TextTable table({{"metric", Align::left}, {"mean\n%"}, {"median\n%"}, {"RMSE\n%"}, {"experiments"}});
+  for (const auto& [metric, errors] : evaluation.overall) {
+    table.add({metric_title(metric), percent(errors.mean_ape_percent), percent(errors.median_ape_percent), percent(errors.rmse_ape_percent),
+               fmt::format("{}", errors.experiments)});
+  }
+  return titled("Absolute errors over experiments (summaries)", table.text(colour)) +
+         fmt::format("loss {:.2f} % (RMSE of TTFT mean + RMSE of E2E mean)\n", evaluation.loss_percent);
+}
+
+std::string group_table(const eval::Evaluation& evaluation, Colour colour) {
+  std::vector<Column> columns{{"by", Align::left}, {"value", Align::left}, {"runs"}};
+  for (const Metric metric : kShownMetrics) {
+    columns.push_back({short_title(metric) + " %\nmean"});
+    columns.push_back({"\nmedian"});
+    columns.push_back({"\nRMSE"});
+  }
+  TextTable table(std::move(columns));
+  for (const auto& [field, groups] : evaluation.by) {
+    if (!table.empty()) table.add_rule();
+    for (const auto& [value, errors] : groups) {
+      int experiments = 0;
+      for (const auto& [metric, statistics] : errors) experiments = std::max(experiments, statistics.experiments);
+      std::vector<Cell> cells{field, value, fmt::format("{}", experiments)};
+      for (const Metric metric : kShownMetrics) {
+        const auto found = errors.find(metric);
+        const bool is_known = found != errors.end();
+        cells.emplace_back(is_known ? percent(found->second.mean_ape_percent) : "-");
+        cells.emplace_back(is_known ? percent(found->second.median_ape_percent) : "-");
+        cells.emplace_back(is_known ? percent(found->second.rmse_ape_percent) : "-");
+      }
+      table.add(std::move(cells));
+    }
+  }
+  return titled("Absolute errors by group (summaries)", table.text(colour));
+}
+
+std::string warning_list(const eval::Evaluation& evaluation, Colour colour) {
+  if (evaluation.warnings.empty()) return "";
+  std::string text = "\nWarnings\n";
+  for (const std::string& warning : evaluation.warnings) text += "- " + toned(warning, Tone::faint, colour) + "\n";
+  return text;
+}
+
+std::string before_after_table(const eval::Evaluation& before, const eval::Evaluation& after, Colour colour) {
+  std::vector<Column> columns = deployment_columns();
+  for (const Metric metric : kShownMetrics) {
+    columns.push_back({short_title(metric) + " %\nbefore"});
+    columns.push_back({"\nafter"});
+  }
+  TextTable table(std::move(columns));
+  for (const eval::CaseReport& report : after.cases) {
+    std::vector<Cell> cells = deployment_cells(report);
+    for (const Metric metric : kShownMetrics) {
+      cells.push_back(error_cell(before.find(report.experiment, domain::kSummaryStage, metric)));
+      cells.push_back(error_cell(after.find(report.experiment, domain::kSummaryStage, metric)));
+    }
+    table.add(std::move(cells));
+  }
+  table.add_rule();
+  std::vector<Cell> means{"mean |error|", "", "", "", ""};
+  for (const Metric metric : kShownMetrics) {
+    for (const eval::Evaluation* evaluation : {&before, &after}) {
+      const auto found = evaluation->overall.find(metric);
+      means.emplace_back(found == evaluation->overall.end() ? "-" : percent(found->second.mean_ape_percent));
+    }
+  }
+  table.add(std::move(means));
+  return titled("Error of the predicted means (predicted - measured, summaries)", table.text(colour)) + footnote(after);
+}
+
+std::string improvement_table(const eval::Evaluation& before, const eval::Evaluation& after, Colour colour) {
+  TextTable table({{"metric", Align::left},
+                   {"mean %\nbefore"},
+                   {"\nafter"},
+                   {"median %\nbefore"},
+                   {"\nafter"},
+                   {"RMSE %\nbefore"},
+                   {"\nafter"},
+                   {"experiments"}});
+  for (const Metric metric : metrics_of(after.overall)) {
+    const eval::ErrorStatistics& now = after.overall.at(metric);
+    const auto found = before.overall.find(metric);
+    const eval::ErrorStatistics then = found == before.overall.end() ? eval::ErrorStatistics{} : found->second;
+    const auto changed = [](double old_percent, double new_percent) {
+      return Cell(percent(new_percent), change_tone(old_percent, new_percent));
+    };
+    table.add({metric_title(metric), percent(then.mean_ape_percent), changed(then.mean_ape_percent, now.mean_ape_percent),
+               percent(then.median_ape_percent), changed(then.median_ape_percent, now.median_ape_percent),
+               percent(then.rmse_ape_percent), changed(then.rmse_ape_percent, now.rmse_ape_percent), fmt::format("{}", now.experiments)});
+  }
+  return titled("Absolute errors over experiments (summaries)", table.text(colour)) +
+         fmt::format("loss {:.2f} % -> {:.2f} % (RMSE of TTFT mean + RMSE of E2E mean)\n", before.loss_percent, after.loss_percent);
+}
+
+}  // namespace rooftune::report

@@ -1,0 +1,93 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "numbers.hpp"
+#include "rooftune/report/tables.hpp"
+
+namespace rooftune::report {
+namespace {
+
+using domain::Metric;
+
+constexpr std::size_t kBarWidth = 40;
+
+std::string bar(double share) { return std::string(static_cast<std::size_t>(std::lround(share * static_cast<double>(kBarWidth))), '#'); }
+
+std::string value_of(const domain::Latencies& latencies, Metric metric) {
+  const auto value = latencies[metric];
+  return value ? milliseconds(*value) : "-";
+}
+
+std::string latency_table(const sim::Prediction<double>& prediction, Colour colour) {
+  std::vector<Column> columns{{"stage", Align::left}, {"requests"}, {"rejected"}};
+  for (const Metric metric : domain::kMetrics) columns.push_back({metric_title(metric) + "\nms"});
+  columns.push_back({"output\ntokens/s"});
+  columns.push_back({"longest\nqueue"});
+  TextTable table(std::move(columns));
+  const auto add = [&](std::string name, const sim::StagePrediction<double>& stage) {
+    std::vector<Cell> cells{std::move(name), fmt::format("{}", stage.finished), fmt::format("{}", stage.rejected)};
+    for (const Metric metric : domain::kMetrics) cells.emplace_back(value_of(stage.latencies, metric));
+    cells.emplace_back(fmt::format("{:.0f}", stage.output_tokens_per_s));
+    cells.emplace_back(fmt::format("{:.0f}", stage.longest_queue));
+    table.add(std::move(cells));
+  };
+  add("summary", prediction.summary);
+  for (std::size_t stage = 0; stage < prediction.stages.size() && prediction.stages.size() > 1; ++stage) {
+    add(fmt::format("{}", stage), prediction.stages[stage]);
+  }
+  return titled("Latencies", table.text(colour));
+}
+
+std::string counter_lines(const study::Inspection& inspection) {
+  const sim::EngineCounters& counters = inspection.prediction.counters;
+  const auto share = [](auto part, auto whole) { return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0; };
+  const double mean_batch = inspection.busy_us > 0.0 ? counters.batch_time_us / inspection.busy_us : 0.0;
+  return fmt::format(
+      "\nEngine\n"
+      "steps           {:>12}   mean {:.0f} us\n"
+      "busy            {:>12.1f} s\n"
+      "preemptions     {:>12}\n"
+      "cache hits      {:>12.1f} %  of {} prompt tokens\n"
+      "generated       {:>12} tokens\n"
+      "batch           {:>12.1f}    requests on average, {} at most\n"
+      "KV blocks       {:>12}\n",
+      counters.steps, counters.steps > 0 ? inspection.busy_us / static_cast<double>(counters.steps) : 0.0, inspection.busy_us * 1e-6,
+      counters.preemptions, share(counters.cached_tokens, counters.prompt_tokens), counters.prompt_tokens, counters.generated_tokens, mean_batch,
+      counters.largest_batch, inspection.setup.kv_blocks);
+}
+
+std::string time_table(const study::Inspection& inspection, Colour colour) {
+  TextTable table({{"term", Align::left}, {"s"}, {"% of busy"}, {"", Align::left}});
+  const double busy_us = std::max(inspection.busy_us, 1e-9);
+  for (const study::TermTime& term : inspection.terms) {
+    const double share = term.total_us / busy_us;
+    table.add({term.name, fmt::format("{:.2f}", term.total_us * 1e-6), percent(100.0 * share), bar(std::clamp(share, 0.0, 1.0))});
+  }
+  if (!inspection.bound_us.empty()) table.add_rule();
+  for (const auto& [bound, time_us] : inspection.bound_us) {
+    table.add({fmt::format("bound by {}", bound), fmt::format("{:.2f}", time_us * 1e-6), percent(100.0 * time_us / busy_us), bar(time_us / busy_us)});
+  }
+  return titled("Where the time goes (terms overlap where a model takes maxima, and then exceed the whole)", table.text(colour));
+}
+
+std::string histogram(std::string_view title, std::string_view heading, const std::vector<study::HistogramBin>& bins, double busy_us,
+                      double factor, Colour colour) {
+  TextTable table({{std::string(heading)}, {"% of busy"}, {"", Align::left}});
+  for (const study::HistogramBin& bin : bins) {
+    const double share = bin.time_us / std::max(busy_us, 1e-9);
+    table.add({fmt::format("<= {:.0f}", bin.upper * factor), percent(100.0 * share), bar(share)});
+  }
+  return titled(title, table.text(colour));
+}
+
+}  // namespace
+
+std::string inspection_tables(const study::Inspection& inspection, Colour colour) {
+  return latency_table(inspection.prediction, colour) + counter_lines(inspection) + time_table(inspection, colour) +
+         histogram("Batch size", "requests", inspection.batch_requests, inspection.busy_us, 1.0, colour) +
+         histogram("KV cache in use", "% of blocks", inspection.kv_use_fraction, inspection.busy_us, 100.0, colour);
+}
+
+}  // namespace rooftune::report

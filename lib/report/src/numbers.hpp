@@ -1,0 +1,35 @@
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "rooftune/domain/experiment.hpp"
+#include "rooftune/report/text_table.hpp"
+
+namespace rooftune::report {
+
+/// The metrics that tables show; percentiles are in the files.
+inline constexpr std::array kShownMetrics{domain::Metric::ttft_mean, domain::Metric::e2e_mean, domain::Metric::tpot_mean};
+
+/// "TTFT mean", "E2E p90" ...
+[[nodiscard]] std::string metric_title(domain::Metric metric);
+/// "TTFT", "E2E", "TPOT"
+[[nodiscard]] std::string short_title(domain::Metric metric);
+
+/// Milliseconds with three or four significant digits.
+[[nodiscard]] std::string milliseconds(double value_ms);
+/// "+3.2", toned by its size.
+[[nodiscard]] Cell signed_percent(double percent);
+/// "3.2"
+[[nodiscard]] std::string percent(double percent);
+/// Four significant digits, for parameters of any size.
+[[nodiscard]] std::string significant(double value);
+/// "summary" or the stage's index.
+[[nodiscard]] std::string stage_title(int stage);
+
+/// "title\n" over the table, with an empty line before it.
+[[nodiscard]] std::string titled(std::string_view title, std::string table);
+
+}  // namespace rooftune::report
