@@ -38,8 +38,10 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
     const double expert_elements = moe.moe_layers * domain::ffn_weight_elements(model, moe.expert_ffn_width);
     expert_weights_us_ = expert_elements * model.widths.ffn_weight_bytes /
                          (bytes_per_us * p("physics.moe_weight_bandwidth_fraction") * tp);
-    expert_compute_us_per_token_ = 2.0 * experts_per_token_ * expert_elements /
-                                   (peak_flops_per_us(model.widths.ffn_computes_fp8) * p("physics.moe_gemm_fraction") * tp);
+    const bool fp8_experts = model.widths.ffn_computes_fp8 && has_fp8;
+    const Scalar& grouped_fraction = p(fp8_experts ? "physics.moe_fp8_gemm_fraction" : "physics.moe_gemm_fraction");
+    expert_compute_us_per_token_ =
+        2.0 * experts_per_token_ * expert_elements / (peak_flops_per_us(model.widths.ffn_computes_fp8) * grouped_fraction * tp);
     moe_overhead_us_ = p("physics.moe_layer_us") * static_cast<double>(moe.moe_layers);
     routing_correlation_ = p("physics.moe_routing_correlation");
   }

@@ -78,7 +78,8 @@ constexpr std::array kParameters{
   ParameterSpec{"physics.allreduce_us", "us", 0.1, 4.5, 200, log, gpu, "latency of one all-reduce; two per layer when TP > 1", kKernels},
   ParameterSpec{"physics.allreduce_fraction", "fraction", 0.02, 0.53, 1, log, gpu, "share of the link's bandwidth that all-reduce reaches", kKernels},
   ParameterSpec{"physics.moe_weight_bandwidth_fraction", "fraction", 0.02, 0.8, 1, log, gpu, "share of peak bandwidth at which expert weights stream", kPhysics},
-  ParameterSpec{"physics.moe_gemm_fraction", "fraction", 0.02, 0.4, 1, log, gpu, "share of peak FLOP/s that grouped expert GEMMs reach", kPhysics},
+  ParameterSpec{"physics.moe_gemm_fraction", "fraction", 0.02, 0.45, 1, log, gpu, "share of peak FLOP/s that grouped bf16 expert GEMMs reach", kKernels},
+  ParameterSpec{"physics.moe_fp8_gemm_fraction", "fraction", 0.01, 0.15, 1, log, gpu, "share of peak FP8 FLOP/s that grouped FP8 expert GEMMs reach, quantisation of activations included", kKernels},
   ParameterSpec{"physics.moe_layer_us", "us", 0.1, 20, 2000, log, shared, "routing and permutation per MoE layer", kPhysics},
   ParameterSpec{"physics.moe_routing_correlation", "1", 0.1, 1, 3, log, shared, "rho: effective number of independently routed tokens per token", kPhysics},
 };
