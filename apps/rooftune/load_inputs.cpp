@@ -9,8 +9,11 @@
 #include "rooftune/io/data_directory.hpp"
 #include "rooftune/io/gpus.hpp"
 #include "rooftune/io/ground_truth.hpp"
+#include "rooftune/io/kernel_tables.hpp"
 #include "rooftune/io/models.hpp"
 #include "rooftune/io/study_file.hpp"
+#include "rooftune/kernels/efficiency.hpp"
+#include "rooftune/latency/catalogue.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -93,6 +96,38 @@ class Loader {
     return std::move(file.config);
   }
 
+  /// Normalised tables of every GPU that the experiments name, from the study's folders or the shipped ones. Read only for
+  /// step-time models that look kernels up: the tables are large.
+  eval::KernelTablesByGpu kernels(const study::StudySpec& spec, const study::StudyInputs& inputs) {
+    eval::KernelTablesByGpu tables;
+    if (!needs_kernels(spec, inputs)) return tables;
+    std::vector<fs::path> folders(spec.data.kernels.begin(), spec.data.kernels.end());
+    folders.push_back(data_folder_ / "bench_data");
+    std::vector<bool> used(folders.size(), false);
+    for (const domain::Experiment& experiment : inputs.experiments) {
+      const domain::GpuSpec* gpu = domain::find_gpu(inputs.gpus, experiment.deployment.hardware);
+      if (gpu == nullptr || tables.contains(gpu->name)) continue;  // an unknown GPU is reported with the experiment
+      tables[gpu->name] = nullptr;
+      for (std::size_t i = 0; i < folders.size() && tables[gpu->name] == nullptr; ++i) {
+        const auto found = io::find_kernel_tables(folders[i], *gpu);
+        if (!found) continue;
+        used[i] = true;
+        kernels::MeasuredKernels measured;
+        if (!take(io::read_kernel_tables(found->folder, found->gpu), measured)) break;
+        tables[gpu->name] = std::make_shared<const kernels::KernelTables>(kernels::normalise(measured, *gpu).kernels);
+        note(found->folder);
+      }
+    }
+    for (std::size_t i = 0; i < spec.data.kernels.size(); ++i) {
+      if (used[i]) continue;
+      warnings_.push_back({.position = {.file = spec.data.kernels[i]},
+                           .problem = "this folder holds no kernel tables of a GPU in the data",
+                           .remedy = "name a folder whose folders, or that itself, bear the name of the GPU",
+                           .severity = core::Severity::warning});
+    }
+    return tables;
+  }
+
   core::Result<LoadedStudy> prepare(const study::StudySpec& spec, study::StudyInputs inputs) {
     LoadedStudy loaded;
     // What a broken file fails to define would only be reported as missing once more.
@@ -106,6 +141,11 @@ class Loader {
   }
 
  private:
+  static bool needs_kernels(const study::StudySpec& spec, const study::StudyInputs& inputs) {
+    const std::string of_start = inputs.start.value_or(params::Config{}).step_time_model;
+    return latency::looks_up_kernels(spec.step_time_model.value_or(of_start));
+  }
+
   template <class T>
   bool take(core::Result<T> result, T& target) {
     if (result) {
@@ -178,6 +218,7 @@ core::Result<LoadedStudy> load_study(const DataOptions& options) {
   inputs.models = loader.models(spec);
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
+  inputs.kernels = loader.kernels(spec, inputs);
   return loader.prepare(spec, std::move(inputs));
 }
 
@@ -189,6 +230,7 @@ core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vect
   inputs.models = loader.models(spec);
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
+  inputs.kernels = loader.kernels(spec, inputs);
   return loader.prepare(spec, std::move(inputs));
 }
 

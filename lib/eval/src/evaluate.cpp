@@ -47,6 +47,21 @@ std::vector<std::string> quality_warnings(const Case& item, const sim::Predictio
       warn(fmt::format("the simulated queue grows to {:.0f} requests in stage {}: saturated", prediction.stages[stage].longest_queue, stage));
     }
   }
+  if (prediction.lookups) {
+    const std::uint64_t nearest = prediction.lookups->count(kernels::LookupEvent::nearest_shape);
+    const std::uint64_t below = prediction.lookups->count(kernels::LookupEvent::below_table);
+    const std::uint64_t above = prediction.lookups->count(kernels::LookupEvent::above_table);
+    if (nearest + below + above > 0) {
+      std::uint64_t all = 0;
+      for (std::size_t event = 0; event < kernels::kLookupEventCount; ++event) {
+        if (event != static_cast<std::size_t>(kernels::LookupEvent::nearest_shape)) {
+          all += prediction.lookups->count(static_cast<kernels::LookupEvent>(event));
+        }
+      }
+      warn(fmt::format("of {} kernel lookups {} were scaled from the nearest measured shape, {} lie below their table and {} above it", all,
+                       nearest, below, above));
+    }
+  }
   if (item.experiment.measured.summary.failed.value_or(0) > 0) {
     warn(fmt::format("{} measured requests failed; its means are over survivors", *item.experiment.measured.summary.failed));
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "rooftune/io/csv.hpp"
+#include "rooftune/io/document.hpp"
 
 namespace rooftune::io {
 
@@ -285,6 +287,56 @@ core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::st
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   if (!gemms.empty()) measured.engine = engine_of(gemms.front());
   return measured;
+}
+
+namespace {
+
+constexpr std::array<std::string_view, 5> kOurTables{"gemm.csv", "context_attention.csv", "generation_attention.csv", "allreduce.csv",
+                                                     "moe.csv"};
+
+bool holds_our_tables(const fs::path& folder) {
+  std::error_code unreadable;
+  return std::ranges::any_of(kOurTables, [&](std::string_view name) { return fs::exists(folder / name, unreadable); });
+}
+
+bool is_name_of(const domain::GpuSpec& gpu, std::string_view name) { return domain::find_gpu({gpu}, name) != nullptr; }
+
+/// The GPU that scripts/collect_kernels.py says it measured.
+std::string gpu_in_manifest(const fs::path& folder) {
+  std::error_code missing;
+  if (!fs::exists(folder / "manifest.json", missing)) return {};
+  const auto manifest = read_document(folder / "manifest.json");
+  const Node* files = manifest ? manifest->root.find("files") : nullptr;
+  const Node* gpu = files != nullptr && !files->items.empty() ? files->items.front().find("gpu") : nullptr;
+  return gpu != nullptr && gpu->kind == Node::Kind::scalar ? gpu->text : "";
+}
+
+/// The sorted names of the folders inside that name the GPU.
+std::vector<std::string> folders_of(const fs::path& folder, const domain::GpuSpec& gpu) {
+  std::vector<std::string> names;
+  std::error_code missing;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, missing)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_directory() && is_name_of(gpu, name)) names.push_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace
+
+std::optional<KernelFolder> find_kernel_tables(const fs::path& folder, const domain::GpuSpec& gpu) {
+  const fs::path named = folder.lexically_normal().has_filename() ? folder.lexically_normal() : folder.lexically_normal().parent_path();
+  if (holds_our_tables(folder) && (is_name_of(gpu, named.filename().string()) || is_name_of(gpu, gpu_in_manifest(folder)))) {
+    return KernelFolder{.folder = folder, .gpu = gpu.name};
+  }
+  for (const std::string& name : folders_of(folder, gpu)) {
+    if (holds_our_tables(folder / name)) return KernelFolder{.folder = folder / name, .gpu = gpu.name};
+  }
+  for (const fs::path& part : {fs::path("gemm"), fs::path("mha") / "prefill", fs::path("mha") / "decode"}) {
+    if (const auto names = folders_of(folder / part, gpu); !names.empty()) return KernelFolder{.folder = folder, .gpu = names.front()};
+  }
+  return std::nullopt;
 }
 
 }  // namespace rooftune::io

@@ -17,7 +17,7 @@ namespace {
 constexpr std::array kModels{
     ModelEntry{"blackbox", "step = b0 + b1 * prefill tokens + b2 * decodes; coefficients per model, GPU and TP"},
     ModelEntry{"roofline_v1", "the calibrated roofline of the Go simulator family, prefill and decode apart, with extensions"},
-    ModelEntry{"roofline_mfu", "times of measured kernels for every operation, looked up by shape, with correction factors"},
+    ModelEntry{"roofline_mfu", "times of measured kernels for every operation, looked up by shape, with correction factors", true},
     ModelEntry{"physics", "compute, weight and KV streams, all-reduce, experts and overheads, each with a fitted efficiency"},
 };
 
@@ -63,6 +63,11 @@ std::string possible_tps(const domain::ModelSpec& model) {
 std::span<const ModelEntry> step_time_models() { return kModels; }
 
 bool is_step_time_model(std::string_view name) { return index_of(name).has_value(); }
+
+bool looks_up_kernels(std::string_view name) {
+  const auto index = index_of(name);
+  return index && kModels[*index].looks_up_kernels;
+}
 
 std::optional<std::string> unsupported_reason(std::string_view name, const Target& target) {
   const domain::ModelSpec& model = target.model;

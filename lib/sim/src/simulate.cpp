@@ -95,7 +95,10 @@ StagePrediction<Scalar> predict(StageRecord<Scalar>& record) {
 }  // namespace
 
 std::optional<std::string> refusal(std::string_view step_time_model, const Scenario& scenario) {
-  const latency::Target target{.model = scenario.model, .gpu = scenario.gpu, .deployment = scenario.experiment.deployment};
+  const latency::Target target{.model = scenario.model,
+                               .gpu = scenario.gpu,
+                               .deployment = scenario.experiment.deployment,
+                               .tables = scenario.tables};
   if (auto reason = latency::unsupported_reason(step_time_model, target)) return reason;
   const auto& settings = scenario.experiment.deployment.settings;
   if (!settings.total_kv_blocks && estimate_kv_blocks(scenario.model, scenario.gpu, scenario.experiment.deployment) <= 0) {
@@ -126,7 +129,7 @@ template <class Scalar>
 Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& scenario, const params::Resolved<Scalar>& parameters,
                             const SimulationOptions& options) {
   const domain::Deployment& deployment = scenario.experiment.deployment;
-  const latency::Target target{.model = scenario.model, .gpu = scenario.gpu, .deployment = deployment};
+  const latency::Target target{.model = scenario.model, .gpu = scenario.gpu, .deployment = deployment, .tables = scenario.tables};
   params::Resolved<double> switches;
   for (std::size_t i = 0; i < params::switch_registry().size(); ++i) switches.choose({i}, parameters.choice(params::SwitchId{i}));
   const EngineSetup setup = make_engine_setup(scenario, switches);
@@ -173,6 +176,12 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   }
   prediction.summary = predict(pooled);
   for (const auto& engine : engines) merge(prediction.counters, engine->counters());
+  for (const auto& step_time : step_times) {
+    if (const kernels::LookupReport* report = step_time->lookup_report()) {
+      if (!prediction.lookups) prediction.lookups.emplace();
+      *prediction.lookups += *report;
+    }
+  }
   return prediction;
 }
 

@@ -60,7 +60,8 @@ class Inspector final : public sim::Observer {
 Inspection inspect(const eval::Case& item, std::size_t replicate, const params::Config& config, const std::vector<InspectionSink*>& sinks) {
   const sim::Scenario scenario = item.scenario(replicate);
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
-  const auto step_time = latency::make_step_time<double>(config.step_time_model, {item.model, item.gpu, item.experiment.deployment}, parameters);
+  const latency::Target target{.model = item.model, .gpu = item.gpu, .deployment = item.experiment.deployment, .tables = item.tables.get()};
+  const auto step_time = latency::make_step_time<double>(config.step_time_model, target, parameters);
   Inspection inspection;
   inspection.setup = sim::make_engine_setup(scenario, parameters);
   Inspector inspector(inspection, *step_time, sinks);

@@ -153,7 +153,8 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
                                      .gpus = inputs.gpus,
                                      .config = prepared.start,
                                      .seed = spec.seed,
-                                     .replicates = spec.replicates});
+                                     .replicates = spec.replicates,
+                                     .kernels = inputs.kernels});
   // A selector that matches nothing explains an empty selection already.
   const bool is_explained = !unmatched.empty() && none_selected;
   if (!dataset && !is_explained) problems.insert(problems.end(), dataset.error().begin(), dataset.error().end());

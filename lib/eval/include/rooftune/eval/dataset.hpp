@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -8,11 +10,15 @@
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/domain/model.hpp"
+#include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/params/config.hpp"
 #include "rooftune/sim/request_plan.hpp"
 #include "rooftune/sim/simulate.hpp"
 
 namespace rooftune::eval {
+
+/// Measured kernels by the canonical name of their GPU. Shared, because every case, fold and variant looks up the same ones.
+using KernelTablesByGpu = std::map<std::string, std::shared_ptr<const kernels::KernelTables>>;
 
 /// One experiment with everything it needs to be simulated. Requests are drawn once, so that every parameter point sees the
 /// same arrivals (common random numbers).
@@ -21,8 +27,11 @@ struct Case {
   domain::ModelSpec model;
   domain::GpuSpec gpu;
   std::vector<sim::RequestPlan> plans;  ///< one per replicate
+  std::shared_ptr<const kernels::KernelTables> tables{};  ///< of the GPU; null where none were given
 
-  [[nodiscard]] sim::Scenario scenario(std::size_t replicate) const { return {experiment, model, gpu, plans[replicate]}; }
+  [[nodiscard]] sim::Scenario scenario(std::size_t replicate) const {
+    return {.experiment = experiment, .model = model, .gpu = gpu, .plan = plans[replicate], .tables = tables.get()};
+  }
 };
 
 /// The experiments of an evaluation or a fit, in the order given.
@@ -43,6 +52,7 @@ struct DatasetInputs {
   const params::Config& config;
   std::uint64_t seed = 1;
   int replicates = 1;
+  KernelTablesByGpu kernels{};
 };
 
 /// Looks up models and GPUs, refuses what the step-time model cannot simulate, and draws the requests. All problems at once.

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/domain/gpu.hpp"
 #include "rooftune/kernels/tables.hpp"
 
 namespace rooftune::io {
@@ -33,5 +36,14 @@ namespace rooftune::io {
 /// Every table of one GPU. `folder` holds gemm.csv, context_attention.csv ... (any of them), or the field layout's gemm/<gpu>/ and
 /// mha/{prefill,decode}/<gpu>/. A folder with neither is an error. Not normalised.
 [[nodiscard]] core::Result<kernels::MeasuredKernels> read_kernel_tables(const std::filesystem::path& folder, std::string_view gpu);
+
+/// What read_kernel_tables takes to read one GPU's tables.
+struct KernelFolder {
+  std::filesystem::path folder;
+  std::string gpu;  ///< as the folder names it
+};
+/// Where the tables of the GPU lie in `folder`: in itself, when it bears one of the GPU's names or its manifest.json does; in a
+/// folder of such a name inside; or in the field layout's gemm/<gpu>/ and mha/. Nothing when they do not.
+[[nodiscard]] std::optional<KernelFolder> find_kernel_tables(const std::filesystem::path& folder, const domain::GpuSpec& gpu);
 
 }  // namespace rooftune::io

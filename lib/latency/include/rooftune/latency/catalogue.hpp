@@ -14,10 +14,13 @@ namespace rooftune::latency {
 struct ModelEntry {
   std::string_view name;  ///< "roofline_v1"; also the group of its parameters and switches
   std::string_view summary;
+  bool looks_up_kernels = false;  ///< cannot be made ready without kernel tables of the GPU
 };
 
 [[nodiscard]] std::span<const ModelEntry> step_time_models();
 [[nodiscard]] bool is_step_time_model(std::string_view name);
+/// Whether the model cannot do without measured kernels; false for unknown names.
+[[nodiscard]] bool looks_up_kernels(std::string_view name);
 
 /// Why this model cannot say anything about the target ("multi-head latent attention is not covered"), or nothing.
 [[nodiscard]] std::optional<std::string> unsupported_reason(std::string_view name, const Target& target);

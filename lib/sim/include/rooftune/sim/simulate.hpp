@@ -9,6 +9,7 @@
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/domain/model.hpp"
+#include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/params/resolved.hpp"
 #include "rooftune/sim/engine.hpp"
 #include "rooftune/sim/request_plan.hpp"
@@ -21,6 +22,7 @@ struct Scenario {
   const domain::ModelSpec& model;
   const domain::GpuSpec& gpu;
   const RequestPlan& plan;
+  const kernels::KernelTables* tables = nullptr;  ///< measured on this GPU; only models that look kernels up need them
 };
 
 enum class Percentiles { skip, compute };
@@ -50,6 +52,7 @@ struct Prediction {
   std::vector<StagePrediction<Scalar>> stages;
   StagePrediction<Scalar> summary;
   EngineCounters counters;
+  std::optional<kernels::LookupReport> lookups{};  ///< how measured kernels covered the steps, where the model looks them up
 };
 
 /// Why the scenario cannot be simulated with this step-time model, or nothing.

@@ -17,6 +17,7 @@ struct StudyInputs {
   std::vector<domain::ModelSpec> models;
   std::vector<domain::GpuSpec> gpus;
   std::optional<params::Config> start;
+  eval::KernelTablesByGpu kernels{};  ///< only models that look kernels up need them
 };
 
 /// A study ready to run: the selected experiments with their requests drawn, and the config it starts from.
