@@ -63,6 +63,7 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
   const double kv_heads_per_gpu = std::max(1.0, model.kv_heads / tp);
   const double kv_bytes_per_gpu = 2.0 * layers * kv_heads_per_gpu * model.head_dim * model.widths.kv_cache_bytes;
   kv_us_per_token_ = kv_bytes_per_gpu / (bytes_per_us * p("physics.kv_bandwidth_fraction"));
+  mixed_kv_us_per_token_ = kv_us_per_token_ * p("physics.mixed_kv_factor");
   const double flops_per_pair = 4.0 * layers * model.heads * model.head_dim / tp;
   prefill_attention_us_per_pair_ = flops_per_pair / (bf16_flops_per_us * p("physics.prefill_attention_fraction"));
 
@@ -136,18 +137,19 @@ const Scalar& PhysicsStepTime<Scalar>::token_work_us(std::int64_t tokens) {
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
   StepPiece<Scalar> piece;
-  piece.slope_us_per_token = kv_us_per_token_;
   if (batch.prefills.empty()) {
+    piece.slope_us_per_token = kv_us_per_token_;
     piece.valid_steps = kEveryStep;
     piece.duration_us = token_work_us(padded(batch.decode_requests));
     piece.duration_us += step_overhead_us_ + per_sequence_us_ * static_cast<double>(batch.decode_requests) +
                          kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens);
     return piece;
   }
+  piece.slope_us_per_token = mixed_kv_us_per_token_;
   const PrefillSums prefill = sum(batch.prefills);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
   Scalar gpu_us = token_work_us(padded(batch.decode_requests + prefill.tokens));
-  gpu_us += kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens) +
+  gpu_us += mixed_kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens) +
             prefill_attention_us_per_pair_ * prefill.attention_pairs;
   if (prefill.tokens > kGraphPrefillTokens) gpu_us = p_norm<Scalar>(gpu_us, prefill_launch_us_, Scalar(kLaunchNorm));
   piece.duration_us = gpu_us + step_overhead_us_ + per_sequence_us_ * sequences;
@@ -174,7 +176,8 @@ StepBreakdown PhysicsStepTime<Scalar>::breakdown(const Batch& batch) {
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
   const double compute_us = n * value_of(attention_linear_.compute_us_per_token + ffn_linear_.compute_us_per_token);
   const double weights_us = value_of(attention_linear_.weights_us + ffn_linear_.weights_us);
-  const double kv_us = value_of(kv_us_per_token_) * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens);
+  const Scalar& kv_us_per_token = batch.prefills.empty() ? kv_us_per_token_ : mixed_kv_us_per_token_;
+  const double kv_us = value_of(kv_us_per_token) * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens);
   StepBreakdown result;
   result.total_us = value_of(piece(batch).duration_us);
   result.terms = {{"overhead", value_of(step_overhead_us_)},

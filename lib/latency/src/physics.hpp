@@ -14,7 +14,7 @@ namespace rooftune::latency {
 ///
 ///   step = t_step + L t_layer + sampler + t_seq (D + R)                    overheads
 ///        + linear(n) + lm_head                                             weights and GEMMs
-///        + kv C                                                            KV reads
+///        + kv C, times mixed_kv_factor in steps that prefill               KV reads
 ///        + attention                                                       prefill attention
 ///        + 2 L (latency + 2 (tp-1)/tp n d b / (link e_ar))     if tp > 1   all-reduce, ring volume
 ///        + moe(n)                                                          experts
@@ -66,6 +66,7 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   Linear attention_linear_;
   Linear ffn_linear_;
   Scalar kv_us_per_token_{0.0};
+  Scalar mixed_kv_us_per_token_{0.0};  ///< the same in steps that also prefill
   Scalar prefill_attention_us_per_pair_{0.0};
   Scalar allreduce_latency_us_{0.0};
   Scalar allreduce_us_per_token_{0.0};
