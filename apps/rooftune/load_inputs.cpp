@@ -36,18 +36,19 @@ class Loader {
         warn(file.warnings);
         // From here on every path counts from the working directory, as those of the command line do.
         spec = io::with_paths_from(file.spec, fs::path(*options_.study).parent_path(), fs::path("."));
+      } else {
+        has_study_ = false;
       }
     } else {
       spec.name = "unnamed";
-      for (const auto role : {domain::Role::calibration, domain::Role::new_gpu, domain::Role::overload}) {
-        spec.data.select.push_back({.field = "role", .value = std::string(domain::role_name(role))});
-      }
+      spec.data.select.push_back({.field = "role", .value = std::string(study::kAnyRole)});
     }
     apply_options(spec);
     return spec;
   }
 
   std::vector<domain::Experiment> experiments(const study::StudySpec& spec) {
+    if (!has_study_) return {};
     if (spec.data.ground_truth.empty()) {
       problems_.push_back({.position = {.file = options_.study.value_or("")},
                            .problem = "no ground truth is named",
@@ -143,7 +144,10 @@ class Loader {
  private:
   static bool needs_kernels(const study::StudySpec& spec, const study::StudyInputs& inputs) {
     const std::string of_start = inputs.start.value_or(params::Config{}).step_time_model;
-    return latency::looks_up_kernels(spec.step_time_model.value_or(of_start));
+    if (latency::looks_up_kernels(spec.step_time_model.value_or(of_start))) return true;
+    return spec.compare && std::ranges::any_of(spec.compare->variants, [](const study::VariantSpec& variant) {
+      return variant.step_time_model && latency::looks_up_kernels(*variant.step_time_model);
+    });
   }
 
   template <class T>
@@ -203,6 +207,7 @@ class Loader {
 
   const DataOptions& options_;
   fs::path data_folder_;
+  bool has_study_ = true;  ///< false when its file is broken: what it would have named is not missing
   core::Diagnostics problems_;
   core::Diagnostics warnings_;
   std::vector<io::InputFile> files_;

@@ -34,7 +34,7 @@ class Matcher {
     if (selector.field == "hardware") return same_gpu(deployment.hardware, selector.value, gpus_);
     if (selector.field == "tp") return std::to_string(deployment.tp) == selector.value;
     if (selector.field == "workload") return same_word(experiment.workload.name, selector.value);
-    if (selector.field == "role") return domain::role_name(experiment.role) == selector.value;
+    if (selector.field == "role") return selector.value == kAnyRole || domain::role_name(experiment.role) == selector.value;
     return false;
   }
 
