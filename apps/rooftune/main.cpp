@@ -45,7 +45,9 @@ int run(int argument_count, char** arguments) {
   add_fit_command(program, exit_code);
   add_evaluate_command(program, exit_code);
   add_crossval_command(program, exit_code);
+  add_compare_command(program, exit_code);
   add_simulate_command(program, exit_code);
+  add_kernels_command(program, exit_code);
   add_validate_command(program, exit_code);
   add_params_command(program, exit_code);
   add_show_command(program, exit_code);

@@ -120,6 +120,30 @@ TEST(StudyFile, WritesEveryKindOfSplit) {
   }
 }
 
+TEST(StudyFile, WritesVariantsThatReadBackEqual) {
+  const study::StudySpec spec = parsed(R"(
+name: x
+free: [frontend.*]
+compare:
+  variants:
+    - {name: linear, step_time_model: blackbox, free_per_deployment: [blackbox.*]}
+    - name: as first written
+      step_time_model: roofline_mfu
+      switches: {roofline_mfu.lm_head: off}
+      fixed: {roofline_mfu.prefill_attention_divisor: 1.8}
+      free: [roofline_mfu.*]
+  one_by_one: {from: linear, to: as first written}
+)").spec;
+  ASSERT_TRUE(spec.compare);
+  ASSERT_EQ(spec.compare->variants.size(), 2U);
+  EXPECT_EQ(spec.compare->variants[0].free_per_deployment.size(), 3U);
+  EXPECT_EQ(spec.compare->one_by_one->to, "as first written");
+  for (const params::FreeParameter& parameter : spec.compare->variants[1].free) {
+    EXPECT_NE(parameter.id.spec().id, "roofline_mfu.prefill_attention_divisor");
+  }
+  EXPECT_EQ(parsed(study_text(spec)).spec, spec);
+}
+
 TEST(StudyFile, QuotesTextsThatYamlWouldMisread) {
   study::StudySpec spec = parsed("name: x").spec;
   spec.description = "on two\nlines: \"#\"";

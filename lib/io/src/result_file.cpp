@@ -77,6 +77,21 @@ Json fold_json(const study::FoldResult& fold, const std::vector<params::FreePara
   };
 }
 
+Json variant_json(const study::VariantResult& variant) {
+  return {
+      {"name", variant.name},
+      {"step_time_model", variant.step_time_model},
+      {"failure", variant.failure ? Json(*variant.failure) : Json(nullptr)},
+      {"free_parameters", variant.free_parameters},
+      {"without_effect", variant.without_effect},
+      {"evaluations", variant.counts.total()},
+      {"termination", termination_json(variant.termination)},
+      {"training", variant.failure ? Json(nullptr) : aggregates_json(variant.training)},
+      {"held_out", variant.held_out ? aggregates_json(*variant.held_out) : Json(nullptr)},
+      {"no_held_out", variant.no_held_out.empty() ? Json(nullptr) : Json(variant.no_held_out)},
+  };
+}
+
 Json latencies_json(const sim::StagePrediction<double>& stage) {
   Json json{{"finished", stage.finished},
             {"rejected", stage.rejected},
@@ -143,6 +158,18 @@ std::string crossval_json(const study::CrossValidation& result) {
       {"folds", std::move(folds)},
       {"seed_noise", std::move(noise)},
   });
+}
+
+std::string comparison_json(const study::Comparison& comparison) {
+  Json variants = Json::array();
+  for (const study::VariantResult& variant : comparison.variants) variants.push_back(variant_json(variant));
+  Json json{{"schema", "rooftune/comparison/1"}, {"variants", std::move(variants)}};
+  if (comparison.one_by_one) {
+    Json reverted = Json::array();
+    for (const study::VariantResult& variant : comparison.reverted) reverted.push_back(variant_json(variant));
+    json["one_by_one"] = {{"from", comparison.one_by_one->from}, {"to", comparison.one_by_one->to}, {"reverted", std::move(reverted)}};
+  }
+  return json_text(json);
 }
 
 std::string inspection_json(const study::Inspection& inspection) {

@@ -287,6 +287,55 @@ study::SplitSpec read_split(const Node& object, Problems& problems) {
   return split;
 }
 
+/// A variant; `spec` is the study read so far.
+study::VariantSpec read_variant(const Node& item, const study::StudySpec& spec, Problems& problems) {
+  study::VariantSpec variant;
+  ObjectReader reader(item, problems, "a variant");
+  reader.required("name", variant.name);
+  if (const Node* model = reader.find("step_time_model")) read_step_time_model(*model, variant.step_time_model.emplace(), problems);
+  if (const Node* node = reader.optional_object("switches")) read_switches(*node, "", variant.switches, problems);
+  if (const Node* node = reader.optional_object("fixed")) variant.fixed = read_assignments(*node, problems);
+  params::Assignments fixed = spec.fixed;
+  for (const auto& [id, value] : variant.fixed) fixed[id] = value;
+  variant.free = FreeReader(fixed, problems).read(reader.optional_list("free"));
+  variant.free_per_deployment = FreeReader(fixed, problems).read(reader.optional_list("free_per_deployment"));
+  for (const params::FreeParameter& parameter : variant.free) {
+    const auto is_same = [&](const params::FreeParameter& other) { return other.id == parameter.id && other.where == parameter.where; };
+    if (std::ranges::none_of(spec.free, is_same)) continue;
+    problems.error(reader.place_of("free"), fmt::format("'{}' is free in the whole study", parameter.label()), "remove it from the variant");
+  }
+  for (const params::FreeParameter& parameter : variant.free_per_deployment) {
+    if (parameter.where.matches_everything()) continue;
+    problems.error(reader.place_of("free_per_deployment"), fmt::format("'{}' is limited to a deployment", parameter.label()),
+                   "remove its 'where': every deployment gets one");
+  }
+  return variant;
+}
+
+study::CompareSpec read_compare(const Node& object, const study::StudySpec& spec, Problems& problems) {
+  study::CompareSpec compare;
+  ObjectReader reader(object, problems, "'compare'");
+  std::vector<std::string_view> names;
+  for (const Node& item : reader.required_list("variants")) {
+    compare.variants.push_back(read_variant(item, spec, problems));
+    const std::string& name = compare.variants.back().name;
+    const auto is_same = [&](const study::VariantSpec& other) { return other.name == name; };
+    if (std::ranges::count_if(compare.variants, is_same) > 1) {
+      problems.error(item.place, fmt::format("a second variant is named '{}'", name), "give every variant a name of its own");
+    }
+  }
+  for (const study::VariantSpec& variant : compare.variants) names.push_back(variant.name);
+  if (const Node* node = reader.optional_object("one_by_one")) {
+    ObjectReader one_by_one(*node, problems, "'one_by_one'");
+    compare.one_by_one.emplace();
+    for (const auto& [key, target] : {std::pair{"from", &compare.one_by_one->from}, std::pair{"to", &compare.one_by_one->to}}) {
+      if (!one_by_one.required(key, *target) || std::ranges::find(names, *target) != names.end()) continue;
+      problems.error(one_by_one.place_of(key), fmt::format("no variant is named '{}'", *target), core::suggest(*target, names));
+    }
+  }
+  return compare;
+}
+
 study::StudySpec read_root(const Node& root, Problems& problems) {
   study::StudySpec spec;
   ObjectReader reader(root, problems, "the study");
@@ -308,6 +357,7 @@ study::StudySpec read_root(const Node& root, Problems& problems) {
     for (const Node& item : reader.required_list("solver")) spec.solver.push_back(read_solver_stage(item, problems));
   }
   if (const Node* node = reader.optional_object("crossval")) spec.split = read_split(*node, problems);
+  if (const Node* node = reader.optional_object("compare")) spec.compare = read_compare(*node, spec, problems);
   reader.optional("seed", spec.seed);
   reader.optional("replicates", spec.replicates, at_least(1));
   reader.optional("threads", spec.threads, at_least(0));

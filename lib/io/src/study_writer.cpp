@@ -69,15 +69,15 @@ std::string start_text(const study::StudySpec& spec) {
   return text.empty() ? "" : "start:\n" + text;
 }
 
-std::string switches_text(const study::StudySpec& spec) {
-  std::string text = spec.switches.empty() ? "" : "switches:\n";
-  for (const auto& [id, choice] : spec.switches) text += fmt::format("  {}: {}\n", id.spec().id, id.spec().choices[choice]);
+std::string switches_text(const std::map<params::SwitchId, std::size_t>& switches) {
+  std::string text = switches.empty() ? "" : "switches:\n";
+  for (const auto& [id, choice] : switches) text += fmt::format("  {}: {}\n", id.spec().id, id.spec().choices[choice]);
   return text;
 }
 
-std::string fixed_text(const study::StudySpec& spec) {
-  std::string text = spec.fixed.empty() ? "" : "fixed:\n";
-  for (const auto& [id, assigned] : spec.fixed) {
+std::string fixed_text(const params::Assignments& fixed) {
+  std::string text = fixed.empty() ? "" : "fixed:\n";
+  for (const auto& [id, assigned] : fixed) {
     const bool is_plain = assigned.source == params::ValueSource::given && !assigned.standard_error;
     const std::string error = assigned.standard_error ? fmt::format(", stderr: {}", *assigned.standard_error) : "";
     text += is_plain ? fmt::format("  {}: {}\n", id.spec().id, assigned.value)
@@ -103,9 +103,9 @@ std::string free_line(const params::FreeParameter& parameter) {
   return text + "}\n";
 }
 
-std::string free_text(const study::StudySpec& spec) {
-  std::string text = spec.free.empty() ? "" : "free:\n";
-  for (const params::FreeParameter& parameter : spec.free) text += free_line(parameter);
+std::string free_text(std::string_view key, const std::vector<params::FreeParameter>& free) {
+  std::string text = free.empty() ? "" : fmt::format("{}:\n", key);
+  for (const params::FreeParameter& parameter : free) text += free_line(parameter);
   return text;
 }
 
@@ -144,6 +144,32 @@ std::string split_text(const study::SplitSpec& split) {
   return text;
 }
 
+/// Every line moved to the right.
+std::string indented(const std::string& text, std::size_t spaces) {
+  std::string result;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = text.find('\n', begin);
+    result += std::string(spaces, ' ') + text.substr(begin, end - begin) + "\n";
+    begin = end + 1;
+  }
+  return result;
+}
+
+std::string compare_text(const study::CompareSpec& compare) {
+  std::string text = "compare:\n  variants:\n";
+  for (const study::VariantSpec& variant : compare.variants) {
+    text += fmt::format("    - name: {}\n", scalar(variant.name));
+    if (variant.step_time_model) text += fmt::format("      step_time_model: {}\n", *variant.step_time_model);
+    text += indented(switches_text(variant.switches) + fixed_text(variant.fixed) + free_text("free", variant.free) +
+                         free_text("free_per_deployment", variant.free_per_deployment),
+                     6);
+  }
+  if (compare.one_by_one) {
+    text += fmt::format("  one_by_one: {{from: {}, to: {}}}\n", scalar(compare.one_by_one->from), scalar(compare.one_by_one->to));
+  }
+  return text;
+}
+
 /// `  - roofline_v1.mfuPrefill  # fraction, 0.02 to 4, from 0.65: model FLOP ...` for the parameters of a first fit.
 std::string default_free_text() {
   std::string text = "free:\n";
@@ -168,9 +194,10 @@ std::string default_switches_text() {
 std::string study_text(const study::StudySpec& spec) {
   std::string text = fmt::format("name: {}\n", scalar(spec.name));
   if (!spec.description.empty()) text += fmt::format("description: {}\n", scalar(spec.description));
-  text += data_text(spec.data) + start_text(spec) + switches_text(spec) + fixed_text(spec) + free_text(spec) + objective_text(spec.objective) +
+  text += data_text(spec.data) + start_text(spec) + switches_text(spec.switches) + fixed_text(spec.fixed) + free_text("free", spec.free) + objective_text(spec.objective) +
           solver_text(spec.solver);
   if (spec.split) text += split_text(*spec.split);
+  if (spec.compare) text += compare_text(*spec.compare);
   return text + fmt::format("seed: {}\nreplicates: {}\nthreads: {}\n", spec.seed, spec.replicates, spec.threads);
 }
 
@@ -236,6 +263,16 @@ fixed: {}
   text += "# folds: KFold, GroupKFold, GroupShuffleSplit. groups_out: LeavePGroupsOut. test_fraction: GroupShuffleSplit.\n";
   text += "# predefined: PredefinedSplit; experiment id to fold, -1: always in training, e.g. {\"17\": 0, \"48\": -1}.\n";
   text += fmt::format("crossval:\n  split: {}\n  group: {}\n", split.kind, split.group);
+  text += R"(
+# What `rooftune compare` fits side by side with this solver and split. A variant sets step_time_model, switches and fixed over
+# the study's and frees parameters beside the study's; `free_per_deployment` frees one of each for every (model, GPU, TP).
+# `one_by_one` fits `from` again with each switch and fixed value in which `to` differs.
+# compare:
+#   variants:
+#     - {name: physics, step_time_model: physics, free: [physics.*]}
+#     - {name: blackbox, step_time_model: blackbox, free_per_deployment: [blackbox.*]}
+#   one_by_one: {from: corrected, to: as first written}
+)";
   text += "\nseed: 1          # of every random stream\nreplicates: 1    # simulations that a prediction is the mean of\n";
   text += "threads: 0       # 0: all cores; results do not depend on it\n";
   return text;

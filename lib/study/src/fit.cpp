@@ -131,7 +131,7 @@ QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const e
   const ThreadSplit split = split_threads(spec, threads);
   const eval::ResidualFunction residuals(training, start, spec.free, spec.objective, split.cases);
   const opt::MultiStartSolution found = search(spec, residuals, split.starts, {});
-  QuickFit result{.tuned = start, .objective = 0.0, .termination = {}, .usable = false};
+  QuickFit result{.tuned = start, .objective = 0.0, .termination = {}, .counts = found.counts(), .usable = false};
   const opt::StartOutcome* best = found.best();
   if (best == nullptr || !best->solution.has_point()) return result;
   result.tuned = residuals.config_at(best->solution.point);

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "rooftune/study/compare.hpp"
 #include "rooftune/study/crossval.hpp"
 #include "rooftune/study/fit.hpp"
 #include "rooftune/study/inspect.hpp"
@@ -14,6 +15,10 @@ namespace rooftune::io {
 
 /// A cross-validation as "rooftune/crossval/1": every fold with its parameters and errors, and the pooled held-out errors.
 [[nodiscard]] std::string crossval_json(const study::CrossValidation& result);
+
+/// A comparison as "rooftune/comparison/1": every variant with its errors on all data and held out, its parameters and
+/// evaluations; and each correction taken back. Wall time is left out: the same run gives the same bytes.
+[[nodiscard]] std::string comparison_json(const study::Comparison& comparison);
 
 /// One simulation seen from inside as "rooftune/simulation/1": latencies in milliseconds by stage, counters, histograms over
 /// busy time, and where that time goes.

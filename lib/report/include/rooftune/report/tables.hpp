@@ -4,6 +4,7 @@
 
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/report/text_table.hpp"
+#include "rooftune/study/compare.hpp"
 #include "rooftune/study/crossval.hpp"
 #include "rooftune/study/fit.hpp"
 #include "rooftune/study/inspect.hpp"
@@ -39,6 +40,9 @@ namespace rooftune::report {
 
 /// Training and held-out errors side by side for every fold, pooled errors, parameters of every fold, what the folds lack.
 [[nodiscard]] std::string crossval_tables(const study::CrossValidation& result, Colour colour);
+
+/// Training and held-out errors of every variant with its parameters and cost, then what each correction is worth.
+[[nodiscard]] std::string comparison_tables(const study::Comparison& comparison, Colour colour);
 
 /// Latencies, throughput, queue, cache and where the time goes of one simulation.
 [[nodiscard]] std::string inspection_tables(const study::Inspection& inspection, Colour colour);

@@ -72,6 +72,7 @@ struct QuickFit {
   params::Config tuned;
   double objective = 0.0;
   opt::Termination termination;
+  opt::EvaluationCounts counts{};
   bool usable = false;
 };
 [[nodiscard]] QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training,

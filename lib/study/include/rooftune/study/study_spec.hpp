@@ -22,6 +22,9 @@ using core::Word;
 /// The fields that a Selector may name.
 inline constexpr std::array<std::string_view, 6> kSelectorFields{"id", "model", "hardware", "tp", "workload", "role"};
 
+/// The value of the field `role` that matches every role.
+inline constexpr std::string_view kAnyRole = "any";
+
 /// `field=value` on experiments: id, model, hardware, tp, workload, role. Values of one field are alternatives, fields must
 /// all match.
 struct Selector {
@@ -66,6 +69,32 @@ struct SolverStage {
   friend bool operator==(const SolverStage&, const SolverStage&) = default;
 };
 
+/// One way to model step times, which `rooftune compare` fits beside others. What it leaves out is the study's.
+struct VariantSpec {
+  std::string name;
+  std::optional<std::string> step_time_model;
+  std::map<params::SwitchId, std::size_t> switches;  ///< over the study's
+  params::Assignments fixed;                         ///< over the study's; what is fixed here is not free
+  std::vector<params::FreeParameter> free;           ///< beside the study's
+  std::vector<params::FreeParameter> free_per_deployment;  ///< one of each for every (model, GPU, TP) of the data
+  friend bool operator==(const VariantSpec&, const VariantSpec&) = default;
+};
+
+/// What the corrections between two variants are worth one by one: `from` is fitted again with each of its switches and fixed
+/// values that differ set as in `to`.
+struct OneByOneSpec {
+  std::string from;  ///< names of variants
+  std::string to;
+  friend bool operator==(const OneByOneSpec&, const OneByOneSpec&) = default;
+};
+
+/// What `rooftune compare` fits under the study's budget.
+struct CompareSpec {
+  std::vector<VariantSpec> variants;
+  std::optional<OneByOneSpec> one_by_one;
+  friend bool operator==(const CompareSpec&, const CompareSpec&) = default;
+};
+
 /// A study: what to fit or test, on which data, how. Everything a run needs besides the files it names.
 struct StudySpec {
   std::string name;
@@ -79,6 +108,7 @@ struct StudySpec {
   ObjectiveSpec objective;
   std::vector<SolverStage> solver;
   std::optional<SplitSpec> split;
+  std::optional<CompareSpec> compare;
   std::uint64_t seed = 1;
   int replicates = 1;
   int threads = 0;  ///< 0: all cores

@@ -1,0 +1,264 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "commands.hpp"
+#include "options.hpp"
+#include "rooftune/io/atomic_file.hpp"
+#include "rooftune/io/csv.hpp"
+#include "rooftune/io/gpus.hpp"
+#include "rooftune/io/kernel_tables.hpp"
+#include "rooftune/io/kernel_writer.hpp"
+#include "rooftune/io/models.hpp"
+#include "rooftune/kernels/audit.hpp"
+#include "rooftune/kernels/efficiency.hpp"
+#include "rooftune/kernels/plan.hpp"
+#include "rooftune/report/text_table.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct KernelOptions {
+  std::vector<std::string> paths;
+  std::optional<std::string> gpu;
+  std::optional<std::string> target;
+  std::vector<std::string> models;
+  std::vector<std::int64_t> tp{1};
+  bool json = false;
+};
+
+/// --gpu, or the nearest folder of the path that bears a GPU's name.
+core::Result<domain::GpuSpec> gpu_of(const fs::path& path, const KernelOptions& options, const std::vector<domain::GpuSpec>& gpus) {
+  if (options.gpu) {
+    if (const domain::GpuSpec* gpu = domain::find_gpu(gpus, *options.gpu)) return *gpu;
+    std::vector<std::string_view> names;
+    for (const domain::GpuSpec& gpu : gpus) names.push_back(gpu.name);
+    return core::fail({}, fmt::format("unknown GPU '{}'", *options.gpu), core::suggest(*options.gpu, names));
+  }
+  std::error_code failed;
+  for (fs::path part = fs::absolute(path, failed).lexically_normal(); part.has_relative_path(); part = part.parent_path()) {
+    if (const domain::GpuSpec* gpu = domain::find_gpu(gpus, part.filename().string())) return *gpu;
+  }
+  return core::fail({.file = path.string()}, "no folder of this path says on which GPU the kernels ran", "name it with --gpu");
+}
+
+using Verdict = io::KernelVerdict;
+
+/// Tables without work to count: only their latencies are judged.
+template <class Row>
+std::vector<kernels::ReportedRow> latencies_of(const std::vector<Row>& rows) {
+  std::vector<kernels::ReportedRow> reported;
+  for (const Row& row : rows) {
+    reported.push_back({.format = kernels::NumberFormat::bf16, .flops = 0.0, .latency_us = row.latency_us, .mfu = std::nullopt});
+  }
+  return reported;
+}
+
+/// Which table a file holds, by the columns that only one of them has.
+core::Result<Verdict> audit_file(const fs::path& file, const domain::GpuSpec& gpu) {
+  const auto table = io::read_csv(file);
+  if (!table) return tl::unexpected(table.error());
+  const auto has = [&](std::string_view column) {
+    return std::ranges::any_of(table->header, [&](const io::Node& cell) { return cell.text == column; });
+  };
+  Verdict verdict{.file = file.string(), .table = "", .gpu = gpu.name, .audit = {}};
+  const auto judge = [&](std::string_view name, const auto& rows, kernels::Mask mask, const auto& reported) -> core::Result<Verdict> {
+    if (!rows) return tl::unexpected(rows.error());
+    verdict.table = name;
+    verdict.audit = kernels::audit_mfu(reported(*rows), gpu, mask);
+    return verdict;
+  };
+  const auto with_work = [](const auto& rows) { return kernels::reported(rows); };
+  const auto latencies = [](const auto& rows) { return latencies_of(rows); };
+  if (has("ranks")) return judge("allreduce", io::read_all_reduce_table(file), kernels::Mask::none, latencies);
+  if (has("experts")) return judge("moe", io::read_moe_table(file), kernels::Mask::none, latencies);
+  if (has("seq_len")) return judge("context_attention", io::read_context_attention_table(file), kernels::Mask::causal, with_work);
+  if (has("kv_len")) return judge("generation_attention", io::read_generation_attention_table(file), kernels::Mask::none, with_work);
+  // What has no header at all is reported by the reader of the simplest table.
+  return judge("gemm", io::read_gemm_table(file), kernels::Mask::none, with_work);
+}
+
+/// The path itself, or every CSV file below it, sorted.
+core::Result<std::vector<fs::path>> tables_below(const fs::path& path) {
+  std::error_code failed;
+  if (!fs::is_directory(path, failed)) return std::vector<fs::path>{path};
+  std::vector<fs::path> files;
+  for (auto entry = fs::recursive_directory_iterator(path, failed); !failed && entry != fs::recursive_directory_iterator(); entry.increment(failed)) {
+    if (entry->path().extension() == ".csv") files.push_back(entry->path());
+  }
+  if (files.empty()) return core::fail({.file = path.string()}, "no kernel tables (CSV files) here", "name a folder that holds some, or a file");
+  std::ranges::sort(files);
+  return files;
+}
+
+std::string audit_tables(const std::vector<Verdict>& verdicts, report::Colour colour) {
+  using report::Align;
+  report::TextTable table({{"file", Align::left}, {"table", Align::left}, {"GPU", Align::left}, {"rows"}, {"format", Align::left},
+                           {"mfu divided by", Align::left}, {"highest MFU\nrecomputed"}, {"verdict", Align::left}});
+  std::string details;
+  for (const Verdict& verdict : verdicts) {
+    const kernels::MfuAudit& audit = verdict.audit;
+    std::vector<std::string_view> names;
+    for (const kernels::Finding& finding : audit.findings) {
+      names.push_back(kernels::finding_name(finding.kind));
+      details += fmt::format("{}: {}: {}\n", verdict.file, kernels::finding_name(finding.kind), finding.message);
+    }
+    const bool is_clean = names.empty();
+    table.add({verdict.file, verdict.table, verdict.gpu, fmt::format("{}", audit.rows),
+               audit.format ? std::string(kernels::format_name(*audit.format)) : "-",
+               audit.denominator ? audit.denominator->peak.name() : "-", audit.highest_mfu > 0.0 ? fmt::format("{:.3f}", audit.highest_mfu) : "-",
+               report::Cell(is_clean ? "clean" : fmt::format("{}", fmt::join(names, ", ")), is_clean ? report::Tone::good : report::Tone::bad)});
+  }
+  return table.text(colour) + (details.empty() ? "" : "\n" + details);
+}
+
+ExitCode audit(const KernelOptions& options) {
+  core::Diagnostics problems;
+  const auto note = [&](const core::Diagnostics& more) { problems.insert(problems.end(), more.begin(), more.end()); };
+  const auto gpus = io::default_gpus();
+  if (!gpus) note(gpus.error());
+  std::vector<Verdict> verdicts;
+  for (const std::string& path : gpus ? options.paths : std::vector<std::string>{}) {
+    const auto files = tables_below(path);
+    if (!files) note(files.error());
+    for (const fs::path& file : files.value_or(std::vector<fs::path>{})) {
+      const auto gpu = gpu_of(file, options, *gpus);
+      if (!gpu) {
+        note(gpu.error());
+        continue;
+      }
+      auto verdict = audit_file(file, *gpu);
+      if (!verdict) {
+        note(verdict.error());
+        continue;
+      }
+      verdicts.push_back(*std::move(verdict));
+    }
+  }
+  if (!verdicts.empty()) print(options.json ? io::kernel_audit_json(verdicts) : audit_tables(verdicts, output_colour()));
+  print_errors(problems);
+  if (!problems.empty()) return ExitCode::bad_input;
+  const bool all_clean = std::ranges::all_of(verdicts, [](const Verdict& verdict) { return verdict.audit.findings.empty(); });
+  return all_clean ? ExitCode::done : ExitCode::no_usable_solution;
+}
+
+/// The GPU's tables in the folder, whichever layout it has.
+core::Result<kernels::MeasuredKernels> read_folder(const fs::path& folder, const domain::GpuSpec& gpu) {
+  const auto found = io::find_kernel_tables(folder, gpu);
+  auto measured = found ? io::read_kernel_tables(found->folder, found->gpu) : io::read_kernel_tables(folder, gpu.name);
+  if (measured) measured->gpu = gpu.name;
+  return measured;
+}
+
+core::Result<void> write_normalised(const KernelOptions& options, const kernels::NormalisedKernels& clean, const domain::GpuSpec& gpu) {
+  auto folder = io::StagedFolder::open(*options.target, io::ExistingFolder::refuse);
+  if (!folder) return tl::unexpected(folder.error());
+  const auto files = io::kernel_files(clean.kernels, gpu);
+  for (const io::KernelFile& file : files) {
+    if (auto written = folder->write(file.name, file.text); !written) return written;
+  }
+  if (auto written = folder->write("manifest.json", io::kernel_manifest(files, clean.kernels, "rooftune kernels normalise")); !written) return written;
+  return folder->commit();
+}
+
+ExitCode normalise(const KernelOptions& options) {
+  const fs::path folder = options.paths.front();
+  const auto fail = [](const core::Diagnostics& problems) {
+    print_errors(problems);
+    return ExitCode::bad_input;
+  };
+  const auto gpus = io::default_gpus();
+  if (!gpus) return fail(gpus.error());
+  const auto gpu = gpu_of(folder, options, *gpus);
+  if (!gpu) return fail(gpu.error());
+  const auto measured = read_folder(folder, *gpu);
+  if (!measured) return fail(measured.error());
+  const kernels::NormalisedKernels clean = kernels::normalise(*measured, *gpu);
+  if (const auto written = write_normalised(options, clean, *gpu); !written) return fail(written.error());
+  report::TextTable table({{"file", report::Align::left}, {"rows"}});
+  for (const io::KernelFile& file : io::kernel_files(clean.kernels, *gpu)) table.add({file.name, fmt::format("{}", file.rows)});
+  print(table.text(output_colour()));
+  for (const kernels::LeftOut& left_out : clean.left_out) print(fmt::format("left out: {} rows, {}\n", left_out.rows, left_out.reason));
+  print(fmt::format("\nkernel tables {}\n", *options.target));
+  return ExitCode::done;
+}
+
+std::string plan_table(const kernels::KernelPlan& plan, report::Colour colour) {
+  report::TextTable table({{"table", report::Align::left}, {"shapes"}, {"what varies", report::Align::left}});
+  table.add({"gemm", fmt::format("{}", plan.gemms.size()), "tokens m over every fused linear layer (n, k), by format"});
+  table.add({"context_attention", fmt::format("{}", plan.context_attention.size()), "sequences and tokens, from scratch and over a cached context"});
+  table.add({"generation_attention", fmt::format("{}", plan.generation_attention.size()), "sequences and context"});
+  table.add({"allreduce", fmt::format("{}", plan.all_reduces.size()), "message size by number of ranks"});
+  return fmt::format("Kernels worth measuring for {} at TP {}\n{}", fmt::join(plan.models, ", "), fmt::join(plan.tp, ", "), table.text(colour)) +
+         "\n--json prints the plan that scripts/collect_kernels.py --plan reads\n";
+}
+
+ExitCode plan(const KernelOptions& options) {
+  const auto fail = [](const core::Diagnostics& problems) {
+    print_errors(problems);
+    return ExitCode::bad_input;
+  };
+  const auto known = io::default_models();
+  if (!known) return fail(known.error());
+  std::vector<std::string_view> names;
+  for (const domain::ModelSpec& model : *known) names.push_back(model.name);
+  std::vector<domain::ModelSpec> models;
+  core::Diagnostics problems;
+  for (const std::string& id : options.models) {
+    std::error_code missing;
+    const domain::ModelSpec* model = domain::find_model(*known, id);
+    if (model != nullptr) {
+      models.push_back(*model);
+    } else if (fs::exists(id, missing)) {
+      if (auto own = io::read_model(id)) models.push_back(*std::move(own));
+      else problems.insert(problems.end(), own.error().begin(), own.error().end());
+    } else {
+      problems.push_back({.position = {}, .problem = fmt::format("unknown model '{}'", id), .remedy = core::suggest(id, names) + ", or give its file"});
+    }
+  }
+  if (!problems.empty()) return fail(problems);
+  const auto made = kernels::plan_measurements(models, options.tp);
+  if (!made) return fail(made.error());
+  print(options.json ? io::kernel_plan_json(*made) : plan_table(*made, output_colour()));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_kernels_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("kernels", "measured kernel tables: check them, clean them, say what is worth measuring");
+  command->require_subcommand(1);
+  const auto options = std::make_shared<KernelOptions>();
+  constexpr auto kGpuHelp = "GPU that the kernels ran on; default: the folder's name";
+  constexpr auto kJsonHelp = "print one JSON object instead of tables";
+
+  CLI::App* audit_command = command->add_subcommand("audit", "say what MFU columns were divided by, and what cannot be right");
+  audit_command->footer("Exit code 2 when there are findings. Example: rooftune kernels audit bench_data/h100");
+  audit_command->add_option("PATH", options->paths, "tables, or folders of them")->required();
+  audit_command->add_option("--gpu", options->gpu, kGpuHelp);
+  audit_command->add_flag("--json", options->json, kJsonHelp);
+  audit_command->callback([options, &exit_code] { exit_code = audit(*options); });
+
+  CLI::App* normalise_command = command->add_subcommand("normalise", "write a clean folder of tables in our schema");
+  normalise_command->footer("Example: rooftune kernels normalise measured/h100 --out clean/h100");
+  normalise_command->add_option("PATH", options->paths, "folder of one GPU's tables")->required()->expected(1);
+  normalise_command->add_option("--out", options->target, "folder to write")->required();
+  normalise_command->add_option("--gpu", options->gpu, kGpuHelp);
+  normalise_command->callback([options, &exit_code] { exit_code = normalise(*options); });
+
+  CLI::App* plan_command = command->add_subcommand("plan", "list the kernel shapes worth measuring for models at TP degrees");
+  plan_command->footer("Example: rooftune kernels plan --model Llama-2-7b-hf --tp 1 2 4 --json > plan.json");
+  plan_command->add_option("--model", options->models, "models, by name or file")->required();
+  plan_command->add_option("--tp", options->tp, "tensor-parallel degrees")->check(CLI::PositiveNumber)->delimiter(',');
+  plan_command->add_flag("--json", options->json, kJsonHelp);
+  plan_command->callback([options, &exit_code] { exit_code = plan(*options); });
+}
+
+}  // namespace rooftune::app
