@@ -54,6 +54,9 @@ def _scalar(text):
     text = text.split(" #")[0].strip()
     if text[:1] in "\"'":
         return text[1:-1]
+    if text[:1] == "{":
+        pairs = (pair.split(":", 1) for pair in text[1:-1].split(",") if ":" in pair)
+        return {key.strip(): _scalar(value) for key, value in pairs}
     try:
         return int(text)
     except ValueError:

@@ -23,7 +23,7 @@ import kernel_tables as kt  # noqa: E402
 
 FLAGS = ("", "over_bw_l2", "over_link")
 MOST_SHOWN = 20  # problems of one file
-KNOWN_WORDS = {"kind": ("custom", "nccl"), "mode": ("graph", "eager", "nccl-tests"), "dtype": ("bf16", "fp16", "fp8"), "kv_dtype": ("bf16", "fp8")}
+KNOWN_WORDS = {"kind": ("custom", "nccl", "fastest"), "mode": ("graph", "eager", "nccl-tests"), "dtype": ("bf16", "fp16", "fp8"), "kv_dtype": ("bf16", "fp8")}
 # The best row of a healthy table reaches at least this share of a peak; less means wrong units or a GPU that was not free.
 LOWEST_BEST = {"gemm": 0.3, "context_attention": 0.15, "generation_attention": 0.3, "allreduce": 0.01}
 # A larger problem may be a little faster (another kernel is chosen), never much.

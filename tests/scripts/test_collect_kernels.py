@@ -89,6 +89,8 @@ class Plan(unittest.TestCase):
     def test_takes_experts_out_and_shared_experts_in(self):
         facts = DENSE.replace("ffn_width: 14336", "moe:\n  layers: 48\n  shared_experts: 1\n  shared_ffn_width: 8192")
         self.assertEqual(kernel_plan.read_model(self.write("moe.yaml", facts)).ffn_widths, (8192,))
+        on_one_line = DENSE.replace("ffn_width: 14336", "moe: {layers: 48, shared_experts: 1, shared_ffn_width: 8192}")
+        self.assertEqual(kernel_plan.read_model(self.write("moe.yaml", on_one_line)).ffn_widths, (8192,))
 
     def test_says_that_latent_attention_is_not_covered(self):
         path = self.write("MLA/config.json", json.dumps({"kv_lora_rank": 512}))
