@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "finish_queue.hpp"
@@ -17,6 +18,16 @@ template <class T>
 constexpr std::size_t at(T index) {
   return static_cast<std::size_t>(index);
 }
+
+/// The derivatives of a scalar without its value; empty for plain numbers.
+template <class Scalar>
+struct GradientOf {
+  struct Type {};
+};
+template <int N>
+struct GradientOf<core::Dual<N>> {
+  using Type = decltype(core::Dual<N>::v);
+};
 
 /// Smallest k >= 1 with k * first + increment * k (k - 1) / 2 >= gap: in which of the coming steps an arrival falls.
 std::int64_t steps_until(double gap_us, double first_us, double increment_us, std::int64_t limit) {
@@ -34,30 +45,50 @@ std::int64_t steps_until(double gap_us, double first_us, double increment_us, st
   return k;
 }
 
-/// A stretch of steps with linearly growing duration.
+/// Coming steps with linearly growing duration.
 template <class Scalar>
 struct Stretch {
-  Scalar first_us{0.0};
-  Scalar increment_us{0.0};  ///< per step
+  using Gradient = typename GradientOf<Scalar>::Type;
+
+  double first_us = 0.0;
+  double increment_us = 0.0;  ///< per step
   std::int64_t valid_steps = 1;
+  Gradient first_gradient;
+  Gradient increment_gradient;
 };
 
-enum class Blocked { no, by_tokens, by_capacity };
+/// What keeps the first waiting request waiting: nothing, something that may pass with any step, a lack of blocks, which ends
+/// with a request's last step at the earliest, or a lack of seats, which ends when one has left.
+enum class Blocked { no, for_a_step, by_blocks, by_seats };
 
 }  // namespace
 
+/// Values decide what happens and when; with a derivative-carrying scalar the gradients of the clock, of the latency sums and
+/// of the requests' masses ride along.
 template <class Scalar>
 class Engine<Scalar>::Impl {
  public:
   Impl(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time)
       : setup_(setup),
+        block_(setup.block_tokens),
         step_time_(step_time),
-        cache_(setup.kv_blocks, setup.block_tokens, chains, setup.prefix_caching),
-        phase_(at(setup.block_tokens), 0) {}
+        cache_(setup.kv_blocks, block_, chains, setup.prefix_caching),
+        wants_contexts_(step_time.wants_decode_contexts()),
+        block_takers_(at(setup.block_tokens), 0) {
+    counters.kv_blocks = counters.least_free_blocks = setup.kv_blocks;
+    const std::size_t batch = at(std::min(setup.max_num_seqs, 4096));
+    slots_.reserve(2 * batch);
+    gradients_.reserve(kDerivatives ? 2 * batch : 0);
+    spare_slots_.reserve(2 * batch);
+    pending_.reserve(batch);
+    prefilling_.reserve(batch);
+    chunks_.reserve(batch);
+    finishing_.reserve(2 * batch);
+  }
 
   StageRecord<Scalar> run_stage(const StagePlan& plan, int concurrency, double start_us);
+  void observe(Observer* observer);
 
-  Observer* observer = nullptr;
   Stepping stepping = Stepping::closed_form;
   bool keep_latencies = false;
   FrontEnd<Scalar> front_end;
@@ -65,30 +96,36 @@ class Engine<Scalar>::Impl {
 
  private:
   static constexpr bool kDerivatives = core::carries_derivatives<Scalar>;
+  static constexpr double kNever = std::numeric_limits<double>::infinity();
+  using Gradient = typename GradientOf<Scalar>::Type;
 
   /// A request that has arrived and not yet finished.
   struct Slot {
     const PlannedRequest* request = nullptr;
     std::int64_t index = 0;
-    Scalar anchor{0.0};       ///< arrival; its derivative is the clock's at that moment
-    Scalar first_token{0.0};
-    Scalar mass{0.0};         ///< derivative of the expected number of requests that this one stands for
-    KvLease lease;
+    double arrival_us = 0.0;
+    double first_token_us = -1.0;     ///< negative: none yet
+    std::int64_t context_offset = 0;  ///< decoding: context = step + context_offset
+    KvLease lease{};
     std::int32_t chain = -1;
     std::int32_t chain_tokens = 0;
     std::int32_t output_tokens = 0;
     std::int32_t generated = 0;
-    std::int32_t to_compute = 0;   ///< prompt tokens, and after a preemption the generated ones again
-    std::int32_t computed = 0;     ///< tokens in the KV cache while prefilling
-    std::int32_t chunk = 0;        ///< tokens of the next step; 0: not assigned yet
-    std::int64_t context_offset = 0;  ///< decoding: context = step + context_offset
+    std::int32_t to_compute = 0;  ///< prompt tokens, and after a preemption the generated ones again
+    std::int32_t computed = 0;    ///< tokens in the KV cache while prefilling
+    std::int32_t chunk = 0;       ///< tokens of the next step; 0: not assigned yet
     std::int32_t cached = 0;
     std::int32_t preemptions = 0;
-    std::int32_t version = 0;
+    std::uint32_t ticket = 0;     ///< of its admission; a new one when it is preempted
     std::int32_t previous = -1;
     std::int32_t next = -1;
     bool decoding = false;
-    bool has_first_token = false;
+  };
+
+  /// The derivatives that belong to a slot.
+  struct SlotGradients {
+    Gradient arrival;  ///< the clock's at that moment
+    Gradient mass;     ///< of the expected number of requests that this one stands for
   };
 
   struct List {
@@ -97,47 +134,68 @@ class Engine<Scalar>::Impl {
     std::int64_t size = 0;
   };
 
+  /// Tokens of a step and blocks that are spoken for.
+  struct Claim {
+    std::int64_t tokens = 0;
+    std::int64_t blocks = 0;
+  };
+
   // --- the story of one stage, in order of appearance ---
   void start_stage(double start_us);
-  void idle_until(double time_us);
-  void take_arrivals(const Scalar& step_start, const Scalar& step_us);
+  void wake_up();
   void join_pending();
   bool secure_blocks();
   void admit();
-  Stretch<Scalar> stretch();
-  std::int64_t steps_to_next_event(const Stretch<Scalar>& stretch);
+  Stretch<Scalar> next_stretch();
+  std::int64_t steps_to_next_event(const Stretch<Scalar>& stretch) const;
   void advance(const Stretch<Scalar>& stretch, std::int64_t steps);
-  void finish_prefills();
+  void take_arrivals(const Stretch<Scalar>& stretch, std::int64_t steps);
   void complete_finished();
-  void add_front_end();
+  void finish_prefills();
+  StageRecord<Scalar> close_stage();
 
   // --- verbs ---
-  std::int32_t arrive(const Scalar& anchor, const Scalar& mass);
+  void send_from_idle_clients();
+  void arrive_in_step(double last_start_us, double last_us, const Gradient& last_gradient);
+  std::int32_t arrive(double arrival_us);
   void start_decoding(std::int32_t id);
-  void stop_decoding(Slot& slot);
+  void stop_decoding(std::int32_t id);
   void complete(std::int32_t id);
-  void preempt_last();
-  void release_blocks(Slot& slot, std::int64_t tokens_in_cache, std::int64_t published_tokens);
-  bool try_admit(std::int32_t id, std::int64_t budget, std::int64_t reserved_blocks, Blocked& blocked);
-  [[nodiscard]] std::int64_t tokens_of_next_step();
-  [[nodiscard]] std::int64_t growth(std::int64_t steps) const;
-  [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps) const;
+  void preempt_last(std::int64_t decode_tokens);
+  void see_queue(Blocked blocked);
+  void extend(Slot& slot, std::int64_t blocks);
+  Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
+  void add_gradients(Stretch<Scalar>& stretch, const latency::StepPiece<Scalar>& piece, const latency::Batch& batch);
+  void see_next_arrival();
+  void see_next_finish() { next_finish_step_ = finishing_.top(stale()).finish_step; }
+  void observe_step(const Stretch<Scalar>& stretch);
   [[nodiscard]] latency::Batch batch();
-  [[nodiscard]] std::int64_t blocks_for(std::int64_t tokens) const { return (tokens + setup_.block_tokens - 1) / setup_.block_tokens; }
+  [[nodiscard]] std::int64_t chunk_of(std::int64_t tokens, std::int64_t budget) const;
+  [[nodiscard]] std::int64_t growth_of_step() const { return block_takers_[at(block_.rest(step_))]; }
+  [[nodiscard]] std::int64_t growth(std::int64_t steps) const;
+  [[nodiscard]] Claim claim_of_running(bool ahead) const;
+  [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
+  [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps) const;
+  [[nodiscard]] std::int64_t planned() const { return std::ssize(plan_->requests); }
+  [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + std::ssize(pending_); }
   [[nodiscard]] bool closed_loop() const { return concurrency_ > 0; }
-  [[nodiscard]] FinishQueue::Entry next_to_finish() {
-    return finishing_.top([this](const FinishQueue::Entry& entry) { return slots_[at(entry.slot)].version != entry.version; });
+  [[nodiscard]] auto stale() const {
+    return [this](const FinishQueue::Entry& entry) { return slots_[at(entry.slot)].ticket != entry.ticket; };
   }
   void append(List& list, std::int32_t id);
   void prepend(List& list, std::int32_t id);
   void remove(List& list, std::int32_t id);
 
   EngineSetup setup_;
+  BlockSize block_;
   latency::StepTime<Scalar>& step_time_;
   KvCache cache_;
+  Observer* observer_ = nullptr;
+  bool observes_steps_ = false;
+  bool wants_contexts_;
 
-  Scalar now_{0.0};
-  std::int64_t step_ = 0;  ///< index of the step that starts at now_
+  double now_us_ = 0.0;
+  std::int64_t step_ = 0;  ///< index of the step that starts now
 
   std::vector<Slot> slots_;
   std::vector<std::int32_t> spare_slots_;
@@ -148,27 +206,36 @@ class Engine<Scalar>::Impl {
   std::vector<PrefillChunk> chunks_;
   std::vector<std::int64_t> contexts_;
   FinishQueue finishing_;
+  std::int64_t next_finish_step_ = FinishQueue::kNever;
+  std::uint32_t tickets_ = 0;
 
   // Sums over the decoding requests.
   std::int64_t decoding_ = 0;
   std::int64_t offset_sum_ = 0;
-  std::vector<std::int64_t> phase_;  ///< decoding requests by context_offset modulo the block size
-  Scalar mass_sum_{0.0};
-  Scalar mass_offset_sum_{0.0};
+  /// How many take a block in the steps whose index leaves this rest when divided by the block size.
+  std::vector<std::int32_t> block_takers_;
 
   // The stage that runs.
   const StagePlan* plan_ = nullptr;
   StageRecord<Scalar> record_;
   std::int64_t next_arrival_ = 0;
+  double next_arrival_us_ = kNever;
   double stage_start_us_ = 0.0;
   int concurrency_ = 0;
   int stage_index_ = -1;
-
-  // Derivative bookkeeping.
   Blocked blocked_ = Blocked::no;
-  Scalar queue_anchor_{0.0};      ///< where the present queue began
-  Scalar mass_reference_{0.0};    ///< clock at the last arrival
-  Scalar mass_carry_{0.0};        ///< clock derivative gathered since then, before an idle period reset the clock
+
+  // Derivatives. Unused for plain numbers.
+  Gradient now_gradient_;
+  Gradient ttft_gradient_;  ///< of the stage's sums
+  Gradient e2e_gradient_;
+  Gradient tpot_gradient_;
+  Gradient mass_sum_;         ///< over the decoding requests
+  Gradient mass_offset_sum_;  ///< times context_offset
+  Gradient queue_gradient_;   ///< the clock's where the present queue began
+  Gradient mass_reference_;   ///< the clock's at the last arrival
+  Gradient mass_carry_;       ///< gathered since then, before an idle period reset the clock
+  std::vector<SlotGradients> gradients_;
 };
 
 template <class Scalar>
@@ -177,21 +244,26 @@ StageRecord<Scalar> Engine<Scalar>::Impl::run_stage(const StagePlan& plan, int c
   concurrency_ = concurrency;
   start_stage(start_us);
   while (true) {
-    if (running_.size == 0 && pending_.empty() && waiting_.size == 0) {
-      if (next_arrival_ == static_cast<std::int64_t>(plan.requests.size())) break;
-      idle_until(stage_start_us_ + plan.requests[at(next_arrival_)].arrival_us);
+    if (in_flight() == 0) {
+      if (next_arrival_ == planned()) return close_stage();
+      wake_up();
+      if (in_flight() == 0) continue;  // all of them were refused
     }
     join_pending();
-    if (!secure_blocks()) admit();
-    if (running_.size == 0) continue;
-    const Stretch<Scalar> stretch = this->stretch();
-    advance(stretch, steps_to_next_event(stretch));
-    finish_prefills();
+    const bool preempted = secure_blocks();
+    if (preempted && running_.size > 0) {
+      see_queue(Blocked::for_a_step);
+    } else {
+      admit();
+    }
+    ROOFTUNE_EXPECTS(running_.size > 0);  // what arrived fits into an empty engine
+    const Stretch<Scalar> stretch = next_stretch();
+    const std::int64_t steps = steps_to_next_event(stretch);
+    advance(stretch, steps);
+    take_arrivals(stretch, steps);
     complete_finished();
+    finish_prefills();
   }
-  add_front_end();
-  record_.last_finish_us = value_of(now_);
-  return std::move(record_);
 }
 
 template <class Scalar>
@@ -202,66 +274,106 @@ void Engine<Scalar>::Impl::start_stage(double start_us) {
     record_.ttft_us.reserve(plan_->requests.size());
     record_.e2e_us.reserve(plan_->requests.size());
   }
+  stage_start_us_ = now_us_ = std::max(start_us, now_us_);
   next_arrival_ = 0;
-  stage_start_us_ = std::max(start_us, value_of(now_));
-  now_ = Scalar(stage_start_us_);
-  mass_reference_ = now_;
-  mass_carry_ = Scalar(0.0);
+  see_next_arrival();
   blocked_ = Blocked::no;
   record_.first_arrival_us = stage_start_us_ + (plan_->requests.empty() ? 0.0 : plan_->requests.front().arrival_us);
-}
-
-/// Nothing to do until `time_us`: the clock starts anew there, without a derivative.
-template <class Scalar>
-void Engine<Scalar>::Impl::idle_until(double time_us) {
   if constexpr (kDerivatives) {
-    mass_carry_.v += now_.v - mass_reference_.v;
-    mass_reference_.v.setZero();
-  }
-  now_ = Scalar(std::max(time_us, value_of(now_)));
-  blocked_ = Blocked::no;
-  const auto count = closed_loop() ? std::min<std::int64_t>(concurrency_, std::ssize(plan_->requests)) : std::int64_t{0};
-  if (closed_loop()) {
-    while (next_arrival_ < count) arrive(now_, Scalar(0.0));
-  } else {
-    take_arrivals(now_, Scalar(0.0));
-  }
-}
-
-/// Lets everything arrive that was sent up to now_, during the step that began at `step_start` and took `step_us`.
-template <class Scalar>
-void Engine<Scalar>::Impl::take_arrivals(const Scalar& step_start, const Scalar& step_us) {
-  if (closed_loop()) return;
-  const double now_us = value_of(now_);
-  const std::int64_t planned = std::ssize(plan_->requests);
-  while (next_arrival_ < planned) {
-    const double arrival_us = stage_start_us_ + plan_->requests[at(next_arrival_)].arrival_us;
-    if (arrival_us > now_us) return;
-    Scalar anchor(arrival_us);
-    Scalar mass(0.0);
-    if constexpr (kDerivatives) {
-      if (blocked_ != Blocked::no) {
-        anchor.v = queue_anchor_.v;
-      } else {
-        const double duration_us = value_of(step_us);
-        const double share = duration_us > 0.0 ? (arrival_us - value_of(step_start)) / duration_us : 0.0;
-        anchor.v = step_start.v + share * step_us.v;
-        mass.v = plan_->requests_per_us * (mass_carry_.v + anchor.v - mass_reference_.v);
-      }
-      mass_reference_ = anchor;
-      mass_carry_ = Scalar(0.0);
+    for (Gradient* gradient : {&now_gradient_, &ttft_gradient_, &e2e_gradient_, &tpot_gradient_, &mass_sum_, &mass_offset_sum_,
+                               &queue_gradient_, &mass_reference_, &mass_carry_}) {
+      gradient->setZero();
     }
-    arrive(anchor, mass);
+  }
+}
+
+/// The engine is idle until the next request comes: the clock starts anew there, without a derivative.
+template <class Scalar>
+void Engine<Scalar>::Impl::wake_up() {
+  blocked_ = Blocked::no;
+  if (closed_loop()) {
+    send_from_idle_clients();
+    return;
+  }
+  Gradient none;
+  if constexpr (kDerivatives) {
+    mass_carry_ += now_gradient_ - mass_reference_;
+    mass_reference_.setZero();
+    now_gradient_.setZero();
+    none.setZero();
+  }
+  now_us_ = std::max(next_arrival_us_, now_us_);
+  arrive_in_step(now_us_, 0.0, none);
+}
+
+template <class Scalar>
+void Engine<Scalar>::Impl::send_from_idle_clients() {
+  while (in_flight() < concurrency_ && next_arrival_ < planned()) {
+    const std::int32_t id = arrive(now_us_);
+    if constexpr (kDerivatives) {
+      if (id >= 0) {
+        gradients_[at(id)] = {.arrival = now_gradient_, .mass = Gradient::Zero()};
+        ttft_gradient_ -= now_gradient_;
+        e2e_gradient_ -= now_gradient_;
+      }
+    }
+  }
+}
+
+/// Lets everything arrive that was sent during the steps just done.
+template <class Scalar>
+void Engine<Scalar>::Impl::take_arrivals(const Stretch<Scalar>& stretch, std::int64_t steps) {
+  if (next_arrival_us_ > now_us_) return;
+  const auto before_last = static_cast<double>(steps - 1);
+  const double last_us = stretch.first_us + before_last * stretch.increment_us;
+  Gradient last_gradient;
+  if constexpr (kDerivatives) last_gradient = stretch.first_gradient + before_last * stretch.increment_gradient;
+  arrive_in_step(now_us_ - last_us, last_us, last_gradient);
+}
+
+/// Lets everything arrive that was sent up to now, during the step that began at `start_us` and took `duration_us`.
+template <class Scalar>
+void Engine<Scalar>::Impl::arrive_in_step(double start_us, double duration_us, const Gradient& duration_gradient) {
+  while (next_arrival_us_ <= now_us_) {
+    const double arrival_us = next_arrival_us_;
+    const std::int32_t id = arrive(arrival_us);
+    if constexpr (kDerivatives) {
+      SlotGradients derived;
+      if (blocked_ != Blocked::no) {
+        derived.arrival = queue_gradient_;
+        derived.mass.setZero();
+      } else {
+        // Anchored at its phase in the step: of the step, only what comes after the arrival counts.
+        const double phase = duration_us > 0.0 ? (arrival_us - start_us) / duration_us : 0.0;
+        derived.arrival = now_gradient_ - (1.0 - phase) * duration_gradient;
+        derived.mass = plan_->requests_per_us * (mass_carry_ + derived.arrival - mass_reference_);
+      }
+      mass_reference_ = derived.arrival;
+      mass_carry_.setZero();
+      if (id >= 0) {
+        gradients_[at(id)] = derived;
+        ttft_gradient_ -= derived.arrival;
+        e2e_gradient_ -= derived.arrival;
+      }
+    }
   }
 }
 
 template <class Scalar>
-std::int32_t Engine<Scalar>::Impl::arrive(const Scalar& anchor, const Scalar& mass) {
+void Engine<Scalar>::Impl::see_next_arrival() {
+  const bool more = !closed_loop() && next_arrival_ < planned();
+  next_arrival_us_ = more ? stage_start_us_ + plan_->requests[at(next_arrival_)].arrival_us : kNever;
+}
+
+/// The next planned request joins the waiting queue. Returns its slot, or -1 when the engine refuses it.
+template <class Scalar>
+std::int32_t Engine<Scalar>::Impl::arrive(double arrival_us) {
   const PlannedRequest& request = plan_->requests[at(next_arrival_)];
   const std::int64_t index = next_arrival_++;
+  see_next_arrival();
   const std::int64_t output = std::min<std::int64_t>(request.output_tokens, setup_.max_model_len - request.prompt_tokens);
   // The engine refuses what can never run: a prompt without room for one token, or more blocks than there are.
-  if (output < 1 || blocks_for(request.prompt_tokens + output - 1) > cache_.total_blocks()) {
+  if (output < 1 || block_.holding(request.prompt_tokens + output - 1) > cache_.total_blocks()) {
     ++record_.rejected;
     ++counters.rejected;
     return -1;
@@ -270,22 +382,19 @@ std::int32_t Engine<Scalar>::Impl::arrive(const Scalar& anchor, const Scalar& ma
   if (spare_slots_.empty()) {
     id = static_cast<std::int32_t>(slots_.size());
     slots_.emplace_back();
+    if constexpr (kDerivatives) gradients_.emplace_back();
   } else {
     id = spare_slots_.back();
     spare_slots_.pop_back();
   }
   Slot& slot = slots_[at(id)];
-  const std::int32_t version = slot.version;
-  slot = {};
-  slot.version = version;
-  slot.request = &request;
-  slot.index = index;
-  slot.anchor = anchor;
-  slot.mass = mass;
-  slot.chain = request.chain;
-  slot.chain_tokens = request.chain_tokens;
-  slot.output_tokens = static_cast<std::int32_t>(output);
-  slot.to_compute = request.prompt_tokens;
+  slot = {.request = &request,
+          .index = index,
+          .arrival_us = arrival_us,
+          .chain = request.chain,
+          .chain_tokens = request.chain_tokens,
+          .output_tokens = static_cast<std::int32_t>(output),
+          .to_compute = request.prompt_tokens};
   append(waiting_, id);
   record_.longest_queue = std::max(record_.longest_queue, waiting_.size);
   return id;
@@ -304,45 +413,78 @@ void Engine<Scalar>::Impl::join_pending() {
 template <class Scalar>
 bool Engine<Scalar>::Impl::secure_blocks() {
   bool preempted = false;
+  while (growth_of_step() > cache_.free_blocks()) {
+    preempt_last(0);
+    preempted = true;
+  }
+  cache_.grow(growth_of_step());
   std::int64_t budget = setup_.max_num_batched_tokens - decoding_;
-  for (const std::int32_t id : prefilling_) budget -= slots_[at(id)].chunk;
+  for (const std::int32_t id : prefilling_) budget -= slots_[at(id)].chunk;  // assigned when it was admitted
   for (std::size_t i = 0; i < prefilling_.size();) {
     const std::int32_t id = prefilling_[i];
     Slot& slot = slots_[at(id)];
     if (slot.chunk == 0) {
-      std::int64_t chunk = std::min<std::int64_t>(slot.to_compute - slot.computed, budget);
-      if (setup_.long_prefill_token_threshold > 0) chunk = std::min<std::int64_t>(chunk, setup_.long_prefill_token_threshold);
-      const std::int64_t blocks = blocks_for(slot.computed + chunk) - blocks_for(slot.computed);
-      if (chunk > 0 && blocks > cache_.free_blocks()) {
-        preempt_last();
+      const std::int64_t chunk = chunk_of(slot.to_compute - slot.computed, budget);
+      const std::int64_t blocks = block_.holding(slot.computed + chunk) - block_.holding(slot.computed);
+      if (blocks > cache_.free_blocks()) {
+        preempt_last(1);
         preempted = true;
         continue;  // the same index: either the request itself is gone, or there is room now
       }
-      if (chunk > 0) {
-        cache_.extend(slot.lease, static_cast<std::int32_t>(blocks), slot.chain_tokens / setup_.block_tokens);
-        slot.chunk = static_cast<std::int32_t>(chunk);
-        budget -= chunk;
-      }
+      slot.chunk = static_cast<std::int32_t>(chunk);
+      extend(slot, blocks);
+      budget -= chunk;
     }
     ++i;
-  }
-  while (growth(1) > cache_.free_blocks()) {
-    preempt_last();
-    preempted = true;
   }
   return preempted;
 }
 
-/// Tokens that the step after the coming one is already bound to process.
+/// How many of a request's `tokens` one step computes. Without chunking a prompt runs whole or not at all; one that is
+/// longer than the whole budget could never start, and runs alone.
 template <class Scalar>
-std::int64_t Engine<Scalar>::Impl::tokens_of_next_step() {
-  std::int64_t tokens = decoding_ - (next_to_finish().finish_step == step_ ? 1 : 0);
+std::int64_t Engine<Scalar>::Impl::chunk_of(std::int64_t tokens, std::int64_t budget) const {
+  if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
+  if (tokens <= budget) return tokens;
+  if (!setup_.chunked_prefill) return budget < setup_.max_num_batched_tokens ? 0 : tokens;
+  return std::max<std::int64_t>(0, budget);
+}
+
+/// Allocates what the chunk of the coming step writes.
+template <class Scalar>
+void Engine<Scalar>::Impl::extend(Slot& slot, std::int64_t blocks) {
+  const std::int64_t full_chain_blocks = block_.full(std::min(slot.chain_tokens, slot.computed + slot.chunk));
+  cache_.extend(slot.lease, static_cast<std::int32_t>(blocks), static_cast<std::int32_t>(full_chain_blocks));
+}
+
+/// What running requests take before newcomers do: of the coming step, or of the one after when the scheduler works ahead.
+/// The blocks of the coming step are allocated already.
+template <class Scalar>
+auto Engine<Scalar>::Impl::claim_of_running(bool ahead) const -> Claim {
+  Claim claim{.tokens = decoding_, .blocks = ahead ? growth(2) : 0};
+  if (ahead && next_finish_step_ == step_) {
+    finishing_.for_each_at(step_, stale(), [&](const FinishQueue::Entry& entry) {
+      --claim.tokens;
+      if (block_.rest(step_ + 1 + slots_[at(entry.slot)].context_offset) == 0) --claim.blocks;
+    });
+  }
   for (const std::int32_t id : prefilling_) {
     const Slot& slot = slots_[at(id)];
-    const std::int64_t left = slot.to_compute - slot.computed - slot.chunk;
-    tokens += left > 0 ? left : (slot.generated + 1 < slot.output_tokens ? 1 : 0);
+    if (!ahead) {
+      claim.tokens += slot.chunk;
+      continue;
+    }
+    const std::int64_t done = slot.computed + slot.chunk;
+    std::int64_t next = 0;
+    if (done < slot.to_compute) {
+      next = chunk_of(slot.to_compute - done, std::max<std::int64_t>(0, setup_.max_num_batched_tokens - claim.tokens));
+    } else if (slot.generated + 1 < slot.output_tokens) {
+      next = 1;
+    }
+    claim.tokens += next;
+    claim.blocks += block_.holding(done + next) - block_.holding(done);
   }
-  return tokens;
+  return claim;
 }
 
 /// Admits waiting requests: into the coming step when the engine is idle or schedules synchronously, else into the one
@@ -352,28 +494,17 @@ void Engine<Scalar>::Impl::admit() {
   blocked_ = Blocked::no;
   if (waiting_.size == 0) return;
   const bool ahead = setup_.async_scheduling && running_.size > 0;
-  std::int64_t used = 0;
-  if (ahead) {
-    used = tokens_of_next_step();
-  } else {
-    used = decoding_;
-    for (const std::int32_t id : prefilling_) used += slots_[at(id)].chunk;
-  }
-  std::int64_t budget = setup_.max_num_batched_tokens - used;
-  // Running requests come first: what they take until the newcomers join is not to be had.
-  const std::int64_t reserved_blocks = growth(ahead ? 2 : 1);
+  const Claim claim = claim_of_running(ahead);
+  std::int64_t budget = setup_.max_num_batched_tokens - claim.tokens;
   while (waiting_.size > 0) {
     const std::int32_t id = waiting_.head;
-    if (running_.size + std::ssize(pending_) >= setup_.max_num_seqs) {
-      blocked_ = Blocked::by_capacity;
-    } else if (budget <= 0) {
-      blocked_ = Blocked::by_tokens;
-    } else {
-      try_admit(id, budget, reserved_blocks, blocked_);
-    }
+    Slot& slot = slots_[at(id)];
+    const bool full = running_.size + std::ssize(pending_) >= setup_.max_num_seqs;
+    blocked_ = full ? Blocked::by_seats : try_admit(slot, budget, claim.blocks);
     if (blocked_ != Blocked::no) break;
     remove(waiting_, id);
-    budget -= slots_[at(id)].chunk;
+    budget -= slot.chunk;
+    slot.ticket = ++tickets_;
     if (ahead) {
       pending_.push_back(id);
     } else {
@@ -381,57 +512,55 @@ void Engine<Scalar>::Impl::admit() {
       prefilling_.push_back(id);
     }
   }
+  see_queue(blocked_);
+}
+
+/// Later arrivals are anchored where the present queue began: at the arrival of its first request.
+template <class Scalar>
+void Engine<Scalar>::Impl::see_queue(Blocked blocked) {
+  blocked_ = blocked;
   if constexpr (kDerivatives) {
-    // queue_anchor_ stays where the queue began for as long as it lasts; it is renewed by the first request of the next one.
-    if (blocked_ != Blocked::no) queue_anchor_ = slots_[at(waiting_.head)].anchor;
+    if (blocked_ != Blocked::no) queue_gradient_ = gradients_[at(waiting_.head)].arrival;
   }
 }
 
 template <class Scalar>
-bool Engine<Scalar>::Impl::try_admit(std::int32_t id, std::int64_t budget, std::int64_t reserved_blocks, Blocked& blocked) {
-  Slot& slot = slots_[at(id)];
+Blocked Engine<Scalar>::Impl::try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks) {
   // At least the last token is computed, whatever is cached.
-  const std::int32_t hit_limit = std::min(slot.chain_tokens, slot.to_compute - 1);
-  const std::int32_t hit_blocks = cache_.resident_blocks(slot.chain, hit_limit);
-  const std::int64_t hit_tokens = std::int64_t{hit_blocks} * setup_.block_tokens;
-  std::int64_t chunk = slot.to_compute - hit_tokens;
-  if (setup_.long_prefill_token_threshold > 0) chunk = std::min<std::int64_t>(chunk, setup_.long_prefill_token_threshold);
-  if (!setup_.chunked_prefill && chunk > budget) {
-    // Without chunking a prompt longer than the whole budget could never start; the engine then takes it alone.
-    if (budget < setup_.max_num_batched_tokens) {
-      blocked = Blocked::by_tokens;
-      return false;
-    }
-  } else {
-    chunk = std::min(chunk, budget);
-  }
-  const std::int64_t blocks = blocks_for(hit_tokens + chunk) - hit_blocks;
-  if (blocks > cache_.free_blocks() - cache_.idle_blocks(slot.chain) - reserved_blocks) {
-    blocked = Blocked::by_capacity;
-    return false;
+  const std::int32_t hit_blocks = cache_.resident_blocks(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+  const std::int32_t hit_tokens = hit_blocks * block_.tokens();
+  const std::int64_t chunk = chunk_of(slot.to_compute - hit_tokens, budget);
+  if (chunk <= 0) return Blocked::for_a_step;
+  const std::int64_t blocks = block_.holding(hit_tokens + chunk) - hit_blocks;
+  if (blocks + cache_.idle_blocks(slot.chain, hit_blocks) > cache_.free_blocks() - reserved_blocks) {
+    // When what it hits is evicted meanwhile, its first chunk, and with it what it needs to start, may become smaller.
+    const bool may_shrink = hit_blocks > 0 && chunk_of(slot.to_compute, budget) < slot.to_compute;
+    return may_shrink ? Blocked::for_a_step : Blocked::by_blocks;
   }
   slot.lease = cache_.acquire(slot.chain, hit_blocks);
-  cache_.extend(slot.lease, static_cast<std::int32_t>(blocks), slot.chain_tokens / setup_.block_tokens);
-  slot.computed = static_cast<std::int32_t>(hit_tokens);
+  slot.computed = hit_tokens;
   slot.chunk = static_cast<std::int32_t>(chunk);
+  extend(slot, blocks);
   if (slot.preemptions == 0) slot.cached = slot.computed;
   counters.cached_tokens += hit_tokens;
   counters.prompt_tokens += slot.to_compute;
-  return true;
+  return Blocked::no;
 }
 
 template <class Scalar>
 latency::Batch Engine<Scalar>::Impl::batch() {
-  chunks_.clear();
-  for (const std::int32_t id : prefilling_) {
-    const Slot& slot = slots_[at(id)];
-    if (slot.chunk > 0) chunks_.push_back({.context_tokens = slot.computed, .new_tokens = slot.chunk});
-  }
   latency::Batch batch;
-  batch.prefills = chunks_;
   batch.decode_requests = decoding_;
   batch.decode_context_tokens = decoding_ * step_ + offset_sum_;
-  if (step_time_.wants_decode_contexts()) {
+  if (!prefilling_.empty()) {
+    chunks_.clear();
+    for (const std::int32_t id : prefilling_) {
+      const Slot& slot = slots_[at(id)];
+      if (slot.chunk > 0) chunks_.push_back({.context_tokens = slot.computed, .new_tokens = slot.chunk});
+    }
+    batch.prefills = chunks_;
+  }
+  if (wants_contexts_) {
     contexts_.clear();
     for (std::int32_t id = running_.head; id >= 0; id = slots_[at(id)].next) {
       if (slots_[at(id)].decoding) contexts_.push_back(step_ + slots_[at(id)].context_offset);
@@ -442,48 +571,58 @@ latency::Batch Engine<Scalar>::Impl::batch() {
   return batch;
 }
 
-/// The coming steps as the model sees them, with the masses' share of the derivative.
+/// The coming steps as the model sees them.
 template <class Scalar>
-Stretch<Scalar> Engine<Scalar>::Impl::stretch() {
-  latency::Batch batch = this->batch();
+Stretch<Scalar> Engine<Scalar>::Impl::next_stretch() {
+  const latency::Batch batch = this->batch();
   const latency::StepPiece<Scalar> piece = step_time_.piece(batch);
-  Stretch<Scalar> stretch{.first_us = piece.duration_us,
-                          .increment_us = piece.slope_us_per_token * static_cast<double>(decoding_),
-                          .valid_steps = piece.valid_steps};
-  if constexpr (kDerivatives) {
-    if (decoding_ > 0) {
-      const double slope = value_of(piece.slope_us_per_token);
-      const double per_request = step_time_.decode_marginal_us(batch);
-      stretch.first_us.v += per_request * mass_sum_.v + slope * (mass_offset_sum_.v + static_cast<double>(step_) * mass_sum_.v);
-      stretch.increment_us.v += slope * mass_sum_.v;
-    }
-    if (!batch.prefills.empty()) {
-      // More requests than one may stand behind a prefill: what it adds to the step weighs with its mass.
-      Scalar prefill_mass(0.0);
-      for (const std::int32_t id : prefilling_) prefill_mass.v += slots_[at(id)].mass.v;
-      const double chunks = static_cast<double>(batch.prefills.size());
-      double without_us = 0.0;
-      if (decoding_ > 0) {
-        latency::Batch decodes = batch;
-        decodes.prefills = {};
-        without_us = value_of(step_time_.piece(decodes).duration_us);
-      }
-      stretch.first_us.v += (value_of(piece.duration_us) - without_us) / chunks * prefill_mass.v;
-    }
-  }
+  Stretch<Scalar> stretch;
+  stretch.first_us = value_of(piece.duration_us);
+  stretch.increment_us = value_of(piece.slope_us_per_token) * static_cast<double>(decoding_);
+  stretch.valid_steps = piece.valid_steps;
+  if constexpr (kDerivatives) add_gradients(stretch, piece, batch);
   return stretch;
 }
 
-/// Blocks that the decoding requests take in the coming steps.
+/// The model's derivatives, and the masses' share: more requests than one may stand behind a decode or a prefill, and what
+/// it adds to the step weighs with that.
+template <class Scalar>
+void Engine<Scalar>::Impl::add_gradients(Stretch<Scalar>& stretch, const latency::StepPiece<Scalar>& piece,
+                                         const latency::Batch& batch) {
+  if constexpr (kDerivatives) {
+    if (decoding_ > 0) {
+      const double slope = value_of(piece.slope_us_per_token);
+      const double per_request = step_time_.decode_marginal_us(batch) + slope * static_cast<double>(step_);
+      stretch.first_gradient = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
+      stretch.increment_gradient = static_cast<double>(decoding_) * piece.slope_us_per_token.v + slope * mass_sum_;
+    } else {
+      stretch.first_gradient = piece.duration_us.v;
+      stretch.increment_gradient.setZero();
+    }
+    if (batch.prefills.empty()) return;
+    Gradient prefill_mass = Gradient::Zero();
+    for (const std::int32_t id : prefilling_) prefill_mass += gradients_[at(id)].mass;
+    double without_us = 0.0;
+    if (decoding_ > 0) {
+      latency::Batch decodes = batch;
+      decodes.prefills = {};
+      without_us = value_of(step_time_.piece(decodes).duration_us);
+    }
+    const double per_prefill_us = (stretch.first_us - without_us) / static_cast<double>(batch.prefills.size());
+    stretch.first_gradient += per_prefill_us * prefill_mass;
+  }
+}
+
+/// Blocks that the decoding requests take in the coming `steps` steps, beside those of the first one, which it has already:
+/// each takes one in the steps in which its context fills whole blocks.
 template <class Scalar>
 std::int64_t Engine<Scalar>::Impl::growth(std::int64_t steps) const {
-  const std::int64_t size = setup_.block_tokens;
-  std::int64_t blocks = (steps / size) * decoding_;
-  const std::int64_t first = step_ % size;
-  for (std::int64_t i = 0; i < steps % size; ++i) {
-    // A request takes a block in a step whose context is a multiple of the block size.
-    const std::int64_t phase = (2 * size - first - i) % size;
-    blocks += phase_[at(phase)];
+  const std::int64_t later = steps - 1;
+  std::int64_t blocks = block_.full(later) * decoding_;
+  std::int32_t phase = block_.rest(step_ + 1);
+  for (std::int32_t left = block_.rest(later); left > 0; --left) {
+    blocks += block_takers_[at(phase)];
+    if (++phase == block_.tokens()) phase = 0;
   }
   return blocks;
 }
@@ -492,7 +631,7 @@ std::int64_t Engine<Scalar>::Impl::growth(std::int64_t steps) const {
 template <class Scalar>
 std::int64_t Engine<Scalar>::Impl::steps_within_pool(std::int64_t steps) const {
   const std::int64_t free = cache_.free_blocks();
-  if ((steps / setup_.block_tokens + 1) * decoding_ <= free || growth(steps) <= free) return steps;
+  if (block_.holding(steps) * decoding_ <= free || growth(steps) <= free) return steps;
   std::int64_t fits = 1;
   std::int64_t too_many = steps;
   while (too_many - fits > 1) {
@@ -503,46 +642,57 @@ std::int64_t Engine<Scalar>::Impl::steps_within_pool(std::int64_t steps) const {
 }
 
 template <class Scalar>
-std::int64_t Engine<Scalar>::Impl::steps_to_next_event(const Stretch<Scalar>& stretch) {
-  const bool only_decoding = prefilling_.empty() && pending_.empty() && (waiting_.size == 0 || blocked_ == Blocked::by_capacity);
-  if (!only_decoding || stepping == Stepping::plain) return 1;
-  std::int64_t steps = std::min(stretch.valid_steps, next_to_finish().finish_step - step_ + 1);
-  if (waiting_.size == 0 && !closed_loop() && next_arrival_ < std::ssize(plan_->requests)) {
-    const double gap_us = stage_start_us_ + plan_->requests[at(next_arrival_)].arrival_us - value_of(now_);
-    steps = steps_until(gap_us, value_of(stretch.first_us), value_of(stretch.increment_us), steps);
-  }
-  return steps_within_pool(std::max<std::int64_t>(1, steps));
+std::int64_t Engine<Scalar>::Impl::steps_to_next_event(const Stretch<Scalar>& stretch) const {
+  if (!prefilling_.empty() || !pending_.empty() || blocked_ == Blocked::for_a_step || stepping == Stepping::plain) return 1;
+  std::int64_t steps_to_finish = next_finish_step_ - step_ + 1;
+  // Before a request's last step, the one after it is planned without that request.
+  if (blocked_ == Blocked::by_blocks && steps_to_finish > 1) --steps_to_finish;
+  std::int64_t steps = std::min(stretch.valid_steps, steps_to_finish);
+  // Whoever comes while others wait for room waits behind them: no event.
+  if (waiting_.size == 0) steps = steps_until(next_arrival_us_ - now_us_, stretch.first_us, stretch.increment_us, steps);
+  return steps_within_pool(steps);
 }
 
 template <class Scalar>
 void Engine<Scalar>::Impl::advance(const Stretch<Scalar>& stretch, std::int64_t steps) {
-  const std::int64_t grown = growth(steps);
-  if (grown > 0) cache_.grow(grown);
-  if (observer != nullptr && observer->wants_steps()) {
-    const latency::Batch batch = this->batch();
-    observer->on_step({.start_us = value_of(now_),
-                       .duration_us = value_of(stretch.first_us),
-                       .batch = batch,
-                       .waiting = waiting_.size,
-                       .kv_blocks_in_use = cache_.total_blocks() - cache_.free_blocks()});
-  }
-  const auto before_last = static_cast<double>(steps - 1);
-  const double start_us = value_of(now_);
-  Scalar last_step = stretch.first_us;
-  if (steps > 1) {
-    now_ += before_last * stretch.first_us + (0.5 * before_last * (before_last - 1.0)) * stretch.increment_us;
-    last_step += before_last * stretch.increment_us;
-  }
-  const Scalar last_start = now_;
-  now_ += last_step;
+  if (steps > 1) cache_.grow(growth(steps));
+  if (observes_steps_) observe_step(stretch);
+  const auto count = static_cast<double>(steps);
+  const double pairs = 0.5 * count * (count - 1.0);
+  const double elapsed_us = count * stretch.first_us + pairs * stretch.increment_us;
+  now_us_ += elapsed_us;
+  if constexpr (kDerivatives) now_gradient_ += count * stretch.first_gradient + pairs * stretch.increment_gradient;
   step_ += steps;
-  const double elapsed_us = value_of(now_) - start_us;
   counters.steps += steps;
   ++counters.advances;
   counters.busy_us += elapsed_us;
   counters.batch_time_us += elapsed_us * static_cast<double>(running_.size);
   counters.largest_batch = std::max(counters.largest_batch, running_.size);
-  take_arrivals(last_start, last_step);
+  counters.least_free_blocks = std::min(counters.least_free_blocks, cache_.free_blocks());
+}
+
+template <class Scalar>
+void Engine<Scalar>::Impl::observe_step(const Stretch<Scalar>& stretch) {
+  const latency::Batch batch = this->batch();
+  observer_->on_step({.start_us = now_us_,
+                      .duration_us = stretch.first_us,
+                      .batch = batch,
+                      .waiting = waiting_.size,
+                      .kv_blocks_in_use = cache_.total_blocks() - cache_.free_blocks()});
+}
+
+template <class Scalar>
+void Engine<Scalar>::Impl::complete_finished() {
+  while (next_finish_step_ < step_) {
+    const FinishQueue::Entry entry = finishing_.top(stale());
+    finishing_.pop(entry);
+    Slot& slot = slots_[at(entry.slot)];
+    slot.computed = static_cast<std::int32_t>(step_ + slot.context_offset);
+    slot.generated = slot.output_tokens;
+    stop_decoding(entry.slot);
+    complete(entry.slot);
+    see_next_finish();
+  }
 }
 
 /// Prompts that are complete yield their first token at the step's end.
@@ -558,9 +708,12 @@ void Engine<Scalar>::Impl::finish_prefills() {
       prefilling_[kept++] = id;
       continue;
     }
-    if (!slot.has_first_token) {
-      slot.has_first_token = true;
-      slot.first_token = now_;
+    if (slot.first_token_us < 0.0) {
+      slot.first_token_us = now_us_;
+      if constexpr (kDerivatives) {
+        ttft_gradient_ += now_gradient_;
+        if (slot.output_tokens > 1) tpot_gradient_ -= now_gradient_ * (1.0 / (slot.output_tokens - 1));
+      }
     }
     if (++slot.generated == slot.output_tokens) {
       complete(id);
@@ -576,62 +729,44 @@ void Engine<Scalar>::Impl::start_decoding(std::int32_t id) {
   Slot& slot = slots_[at(id)];
   slot.decoding = true;
   slot.context_offset = slot.computed - step_;
-  const std::int64_t size = setup_.block_tokens;
-  ++phase_[at((slot.context_offset % size + size) % size)];
   ++decoding_;
   offset_sum_ += slot.context_offset;
+  ++block_takers_[at(block_.rest(-slot.context_offset))];
   if constexpr (kDerivatives) {
-    mass_sum_.v += slot.mass.v;
-    mass_offset_sum_.v += static_cast<double>(slot.context_offset) * slot.mass.v;
+    mass_sum_ += gradients_[at(id)].mass;
+    mass_offset_sum_ += static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
   }
-  finishing_.push({.finish_step = step_ + slot.output_tokens - slot.generated - 1, .slot = id, .version = slot.version});
+  const std::int64_t finish_step = step_ + slot.output_tokens - slot.generated - 1;
+  finishing_.push({.finish_step = finish_step, .slot = id, .ticket = slot.ticket});
+  next_finish_step_ = std::min(next_finish_step_, finish_step);
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::stop_decoding(Slot& slot) {
+void Engine<Scalar>::Impl::stop_decoding(std::int32_t id) {
+  Slot& slot = slots_[at(id)];
   slot.decoding = false;
-  const std::int64_t size = setup_.block_tokens;
-  --phase_[at((slot.context_offset % size + size) % size)];
   --decoding_;
   offset_sum_ -= slot.context_offset;
+  --block_takers_[at(block_.rest(-slot.context_offset))];
   if constexpr (kDerivatives) {
-    mass_sum_.v -= slot.mass.v;
-    mass_offset_sum_.v -= static_cast<double>(slot.context_offset) * slot.mass.v;
-  }
-}
-
-/// The front end is linear in a request's lengths, so the sums take it at once.
-template <class Scalar>
-void Engine<Scalar>::Impl::add_front_end() {
-  const auto finished = static_cast<double>(record_.finished);
-  const Scalar before_us = finished * front_end.constant_us + record_.prompt_tokens_sum * front_end.per_prompt_token_us;
-  record_.ttft_sum_us += before_us + finished * front_end.per_output_token_us;
-  record_.e2e_sum_us += before_us + record_.output_tokens_sum * front_end.per_output_token_us;
-  record_.tpot_sum_us += static_cast<double>(record_.finished - record_.single_token) * front_end.per_output_token_us;
-}
-
-template <class Scalar>
-void Engine<Scalar>::Impl::complete_finished() {
-  for (FinishQueue::Entry entry = next_to_finish(); entry.finish_step < step_; entry = next_to_finish()) {
-    finishing_.pop(entry);
-    Slot& slot = slots_[at(entry.slot)];
-    slot.computed = static_cast<std::int32_t>(step_ + slot.context_offset);
-    slot.generated = slot.output_tokens;
-    stop_decoding(slot);
-    complete(entry.slot);
+    mass_sum_ -= gradients_[at(id)].mass;
+    mass_offset_sum_ -= static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
   }
 }
 
 template <class Scalar>
 void Engine<Scalar>::Impl::complete(std::int32_t id) {
   Slot& slot = slots_[at(id)];
-  const Scalar ttft = slot.first_token - slot.anchor;
-  const Scalar e2e = now_ - slot.anchor;
+  const double ttft_us = slot.first_token_us - slot.arrival_us;
+  const double e2e_us = now_us_ - slot.arrival_us;
   ++record_.finished;
-  record_.ttft_sum_us += ttft;
-  record_.e2e_sum_us += e2e;
+  record_.ttft_sum_us += ttft_us;
+  record_.e2e_sum_us += e2e_us;
+  if constexpr (kDerivatives) e2e_gradient_ += now_gradient_;
   if (slot.output_tokens > 1) {
-    record_.tpot_sum_us += (now_ - slot.first_token) * (1.0 / (slot.output_tokens - 1));
+    const double share = 1.0 / (slot.output_tokens - 1);
+    record_.tpot_sum_us += (now_us_ - slot.first_token_us) * share;
+    if constexpr (kDerivatives) tpot_gradient_ += share * now_gradient_;
   } else {
     ++record_.single_token;
   }
@@ -642,74 +777,91 @@ void Engine<Scalar>::Impl::complete(std::int32_t id) {
     const double before_us =
         value_of(front_end.constant_us) + value_of(front_end.per_prompt_token_us) * slot.request->prompt_tokens;
     const double token_us = value_of(front_end.per_output_token_us);
-    record_.ttft_us.push_back(value_of(ttft) + before_us + token_us);
-    record_.e2e_us.push_back(value_of(e2e) + before_us + token_us * slot.output_tokens);
+    record_.ttft_us.push_back(ttft_us + before_us + token_us);
+    record_.e2e_us.push_back(e2e_us + before_us + token_us * slot.output_tokens);
   }
-  if (observer != nullptr) {
-    observer->on_finished({.stage = stage_index_,
-                           .index = slot.index,
-                           .arrival_us = value_of(slot.anchor),
-                           .first_token_us = value_of(slot.first_token),
-                           .finished_us = value_of(now_),
-                           .prompt_tokens = slot.request->prompt_tokens,
-                           .cached_tokens = slot.cached,
-                           .output_tokens = slot.output_tokens,
-                           .preemptions = slot.preemptions});
+  if (observer_ != nullptr) {
+    observer_->on_finished({.stage = stage_index_,
+                            .index = slot.index,
+                            .arrival_us = slot.arrival_us,
+                            .first_token_us = slot.first_token_us,
+                            .finished_us = now_us_,
+                            .prompt_tokens = slot.request->prompt_tokens,
+                            .cached_tokens = slot.cached,
+                            .output_tokens = slot.output_tokens,
+                            .preemptions = slot.preemptions});
   }
-  release_blocks(slot, slot.computed, slot.request->extends_chain && slot.preemptions == 0 ? slot.computed : 0);
+  // A conversation goes on from here.
+  const std::int64_t published = slot.request->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
+  cache_.release(slot.lease, grown_blocks(slot, slot.computed), static_cast<std::int32_t>(published));
   remove(running_, id);
-  ++slot.version;
   spare_slots_.push_back(id);
-  if (closed_loop() && next_arrival_ < std::ssize(plan_->requests)) arrive(now_, Scalar(0.0));
+  if (closed_loop()) send_from_idle_clients();
 }
 
-/// Gives back everything a request holds. Its first `published_tokens` tokens continue its chain for later requests.
+/// Blocks that decoding took for a request beyond its lease.
 template <class Scalar>
-void Engine<Scalar>::Impl::release_blocks(Slot& slot, std::int64_t tokens_in_cache, std::int64_t published_tokens) {
-  const std::int64_t known = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
-  const std::int64_t grown = std::max<std::int64_t>(0, blocks_for(tokens_in_cache) - known);
-  const std::int64_t published = published_tokens / setup_.block_tokens - slot.lease.chain_blocks;
-  cache_.release(slot.lease, grown, std::max<std::int64_t>(0, published));
-  slot.lease = {};
+std::int64_t Engine<Scalar>::Impl::grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const {
+  const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
+  return std::max<std::int64_t>(0, block_.holding(tokens_in_cache) - leased);
 }
 
 /// vLLM's recompute preemption: the last admitted request gives its blocks back and waits in front. Its full blocks stay
-/// cached until they are needed, so it may find some of them again.
+/// cached until they are needed, so it may find some of them again. A decoding request has room for `decode_tokens` more
+/// tokens than it has written.
 template <class Scalar>
-void Engine<Scalar>::Impl::preempt_last() {
+void Engine<Scalar>::Impl::preempt_last(std::int64_t decode_tokens) {
   ROOFTUNE_EXPECTS(running_.size > 0);
   const std::int32_t id = running_.tail;
   Slot& slot = slots_[at(id)];
   std::int64_t tokens_in_cache = slot.computed + slot.chunk;
+  std::int64_t room = tokens_in_cache;
   if (slot.decoding) {
     tokens_in_cache = step_ + slot.context_offset;
-    slot.generated = static_cast<std::int32_t>(tokens_in_cache) - slot.to_compute + slot.generated;
-    stop_decoding(slot);
+    room = tokens_in_cache + decode_tokens;
+    slot.generated += static_cast<std::int32_t>(tokens_in_cache) - slot.to_compute;
+    stop_decoding(id);
   } else {
     std::erase(prefilling_, id);
   }
-  if (setup_.prefix_caching) {
-    // Its own continuation becomes a chain of its own that only the request itself looks up again.
-    const std::int32_t shared_tokens = slot.lease.chain_blocks * setup_.block_tokens;
-    const KvLease held = slot.lease;
-    const std::int64_t known = std::int64_t{held.chain_blocks} + held.private_blocks;
-    const std::int64_t grown = std::max<std::int64_t>(0, blocks_for(tokens_in_cache) - known);
-    const std::int32_t own = cache_.add_chain(slot.chain, shared_tokens);
-    cache_.release_as(held, grown, own, tokens_in_cache / setup_.block_tokens - held.chain_blocks);
-    slot.chain = own;
-  } else {
-    release_blocks(slot, tokens_in_cache, 0);
-  }
+  const auto full_blocks = static_cast<std::int32_t>(block_.full(tokens_in_cache));
+  slot.chain = cache_.release_preempted(slot.lease, grown_blocks(slot, room), full_blocks);
   slot.lease = {};
   slot.to_compute = slot.request->prompt_tokens + slot.generated;
-  slot.chain_tokens = slot.to_compute;
+  if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
   slot.computed = 0;
   slot.chunk = 0;
   ++slot.preemptions;
-  ++slot.version;
+  slot.ticket = ++tickets_;
+  see_next_finish();
   ++counters.preemptions;
   remove(running_, id);
   prepend(waiting_, id);
+}
+
+/// The front end is linear in a request's lengths, so the sums take it at once.
+template <class Scalar>
+StageRecord<Scalar> Engine<Scalar>::Impl::close_stage() {
+  if constexpr (kDerivatives) {
+    record_.ttft_sum_us.v = ttft_gradient_;
+    record_.e2e_sum_us.v = e2e_gradient_;
+    record_.tpot_sum_us.v = tpot_gradient_;
+  }
+  const auto finished = static_cast<double>(record_.finished);
+  const Scalar before_us = finished * front_end.constant_us + record_.prompt_tokens_sum * front_end.per_prompt_token_us;
+  record_.ttft_sum_us += before_us + finished * front_end.per_output_token_us;
+  record_.e2e_sum_us += before_us + record_.output_tokens_sum * front_end.per_output_token_us;
+  record_.tpot_sum_us += static_cast<double>(record_.finished - record_.single_token) * front_end.per_output_token_us;
+  record_.last_finish_us = now_us_;
+  counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);
+  return std::move(record_);
+}
+
+template <class Scalar>
+void Engine<Scalar>::Impl::observe(Observer* observer) {
+  observer_ = observer;
+  observes_steps_ = observer != nullptr && observer->wants_steps();
+  if (observes_steps_) stepping = Stepping::plain;
 }
 
 template <class Scalar>
@@ -753,8 +905,7 @@ Engine<Scalar>::~Engine() = default;
 
 template <class Scalar>
 void Engine<Scalar>::observe(Observer* observer) {
-  impl_->observer = observer;
-  if (observer != nullptr && observer->wants_steps()) impl_->stepping = Stepping::plain;
+  impl_->observe(observer);
 }
 
 template <class Scalar>

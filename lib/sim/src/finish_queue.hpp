@@ -9,22 +9,27 @@ namespace rooftune::sim {
 
 /// Decoding requests by the step at whose end they finish. Outputs of equal length finish in the order they began, so
 /// most entries arrive sorted: those go to a plain queue, the rest to a heap. Entries of requests that were preempted stay
-/// behind and are recognised by their version.
+/// behind and are recognised by their ticket.
 class FinishQueue {
  public:
   struct Entry {
     std::int64_t finish_step = 0;
     std::int32_t slot = -1;
-    std::int32_t version = 0;
+    std::uint32_t ticket = 0;  ///< counts admissions: of requests that finish together the first admitted leaves first
   };
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+
+  void reserve(std::size_t entries) {
+    sorted_.reserve(entries);
+    heap_.reserve(entries);
+  }
 
   void push(const Entry& entry) {
     if (head_ == sorted_.size()) {
       sorted_.clear();
       head_ = 0;
     }
-    if (head_ == sorted_.size() || sorted_.back().finish_step <= entry.finish_step) {
+    if (head_ == sorted_.size() || !later(sorted_.back(), entry)) {
       if (sorted_.size() == sorted_.capacity() && head_ > sorted_.size() / 2) compact();
       sorted_.push_back(entry);
     } else {
@@ -41,12 +46,23 @@ class FinishQueue {
     const Entry none{.finish_step = kNever};
     const Entry& sorted = head_ < sorted_.size() ? sorted_[head_] : none;
     const Entry& heaped = heap_.empty() ? none : heap_.front();
-    return heaped.finish_step < sorted.finish_step ? heaped : sorted;
+    return later(sorted, heaped) ? heaped : sorted;
+  }
+
+  /// Calls visit(entry) for every entry that finishes at `step`, which is the earliest.
+  template <class IsStale, class Visit>
+  void for_each_at(std::int64_t step, const IsStale& is_stale, const Visit& visit) const {
+    for (std::size_t i = head_; i < sorted_.size() && sorted_[i].finish_step == step; ++i) {
+      if (!is_stale(sorted_[i])) visit(sorted_[i]);
+    }
+    for (const Entry& entry : heap_) {
+      if (entry.finish_step == step && !is_stale(entry)) visit(entry);
+    }
   }
 
   /// Removes the entry that `top` returned.
   void pop(const Entry& entry) {
-    if (head_ < sorted_.size() && sorted_[head_].slot == entry.slot && sorted_[head_].version == entry.version) {
+    if (head_ < sorted_.size() && sorted_[head_].slot == entry.slot && sorted_[head_].ticket == entry.ticket) {
       ++head_;
     } else {
       pop_heap();
@@ -55,7 +71,7 @@ class FinishQueue {
 
  private:
   static bool later(const Entry& a, const Entry& b) {
-    return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.slot > b.slot;
+    return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.ticket > b.ticket;
   }
   void pop_heap() {
     std::ranges::pop_heap(heap_, later);

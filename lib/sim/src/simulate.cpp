@@ -57,6 +57,9 @@ void merge(EngineCounters& into, const EngineCounters& from) {
   into.generated_tokens += from.generated_tokens;
   into.largest_batch = std::max(into.largest_batch, from.largest_batch);
   into.longest_queue = std::max(into.longest_queue, from.longest_queue);
+  into.longest_queue = std::max(into.longest_queue, from.longest_queue);
+  into.kv_blocks += from.kv_blocks;
+  into.least_free_blocks += from.least_free_blocks;
   into.busy_us += from.busy_us;
   into.batch_time_us += from.batch_time_us;
 }

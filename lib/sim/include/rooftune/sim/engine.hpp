@@ -100,7 +100,8 @@ struct EngineCounters {
   std::int64_t largest_batch = 0;
   std::int64_t longest_queue = 0;
   double busy_us = 0.0;
-  double kv_blocks_peak = 0.0;
+  std::int64_t kv_blocks = 0;          ///< in the pool
+  std::int64_t least_free_blocks = 0;  ///< the fullest the pool ever was
   double batch_time_us = 0.0;  ///< integral of the number of running requests over time
 };
 

@@ -1,0 +1,264 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "workloads.hpp"
+
+/// Small runs that can be followed by hand. Every step takes 1000 us.
+namespace rooftune::sim {
+namespace {
+
+using cases::EngineRun;
+using testing::DoubleEq;
+using testing::ElementsAre;
+
+EngineSetup synchronous() {
+  EngineSetup setup;
+  setup.kv_blocks = 1000;
+  setup.async_scheduling = false;
+  return setup;
+}
+
+EngineSetup asynchronous() {
+  EngineSetup setup = synchronous();
+  setup.async_scheduling = true;
+  return setup;
+}
+
+PlannedRequest request(double arrival_us, std::int32_t prompt_tokens, std::int32_t output_tokens) {
+  return {.arrival_us = arrival_us, .prompt_tokens = prompt_tokens, .output_tokens = output_tokens};
+}
+
+/// The same prompt whenever the chain is the same.
+PlannedRequest request_on(std::int32_t chain, double arrival_us, std::int32_t prompt_tokens, std::int32_t output_tokens) {
+  return {.arrival_us = arrival_us,
+          .prompt_tokens = prompt_tokens,
+          .output_tokens = output_tokens,
+          .chain = chain,
+          .chain_tokens = prompt_tokens};
+}
+
+RequestPlan one_stage(std::vector<PlannedRequest> requests, std::size_t chains = 0) {
+  RequestPlan plan;
+  plan.stages.push_back({.requests = std::move(requests)});
+  plan.chains.resize(chains);
+  return plan;
+}
+
+EngineRun run(const EngineSetup& setup, const RequestPlan& plan, double gap_us = 0.0) {
+  auto times = cases::constant_steps(1000.0);
+  return cases::run_engine(setup, plan, times, Stepping::closed_form, gap_us);
+}
+
+std::vector<double> first_tokens(const EngineRun& run) {
+  std::vector<double> times;
+  for (const RequestEvent& event : run.requests) times.push_back(event.first_token_us);
+  return times;
+}
+std::vector<double> finishes(const EngineRun& run) {
+  std::vector<double> times;
+  for (const RequestEvent& event : run.requests) times.push_back(event.finished_us);
+  return times;
+}
+std::vector<int> cached(const EngineRun& run) {
+  std::vector<int> tokens;
+  for (const RequestEvent& event : run.requests) tokens.push_back(event.cached_tokens);
+  return tokens;
+}
+
+TEST(Engine, TakesARequestAtOnceWhenIdle) {
+  for (const EngineSetup& setup : {synchronous(), asynchronous()}) {
+    const EngineRun result = run(setup, one_stage({request(500.0, 10, 3)}));
+    EXPECT_THAT(first_tokens(result), ElementsAre(DoubleEq(1500.0)));
+    EXPECT_THAT(finishes(result), ElementsAre(DoubleEq(3500.0)));
+    EXPECT_EQ(result.counters.steps, 3);
+  }
+}
+
+TEST(Engine, LetsARequestThatArrivesInAStepJoinTheNextOneWhenSynchronous) {
+  const EngineRun result = run(synchronous(), one_stage({request(0.0, 10, 5), request(500.0, 10, 2)}));
+  EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 2000.0));
+  EXPECT_THAT(finishes(result), ElementsAre(5000.0, 3000.0));
+}
+
+TEST(Engine, LetsItJoinTheStepAfterNextWhenTheSchedulerWorksAhead) {
+  const EngineRun result = run(asynchronous(), one_stage({request(0.0, 10, 5), request(500.0, 10, 2)}));
+  EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 3000.0));
+  EXPECT_THAT(finishes(result), ElementsAre(5000.0, 4000.0));
+}
+
+TEST(Engine, CountsAnArrivalAtTheEndOfAStepToThatStep) {
+  const EngineRun result = run(synchronous(), one_stage({request(0.0, 10, 5), request(1000.0, 10, 2)}));
+  EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 2000.0));
+}
+
+TEST(Engine, SplitsAPromptThatExceedsTheTokenBudget) {
+  EngineSetup setup = synchronous();
+  setup.max_num_batched_tokens = 64;
+  EXPECT_THAT(first_tokens(run(setup, one_stage({request(0.0, 150, 1)}))), ElementsAre(3000.0));
+  setup.long_prefill_token_threshold = 32;
+  EXPECT_THAT(first_tokens(run(setup, one_stage({request(0.0, 150, 1)}))), ElementsAre(5000.0));
+}
+
+TEST(Engine, GivesDecodesTheirTokensBeforePrefills) {
+  EngineSetup setup = synchronous();
+  setup.max_num_batched_tokens = 64;
+  // The second prompt takes 63, 63 and 4 tokens beside the decode of the first.
+  const EngineRun result = run(setup, one_stage({request(0.0, 10, 9), request(500.0, 130, 1)}));
+  EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 4000.0));
+}
+
+TEST(Engine, RunsAPromptWholeOrNotAtAllWithoutChunking) {
+  EngineSetup setup = synchronous();
+  setup.max_num_batched_tokens = 64;
+  setup.chunked_prefill = false;
+  // 60 and 30 tokens do not fit one step; 90 alone exceed the budget and still run.
+  EXPECT_THAT(first_tokens(run(setup, one_stage({request(0.0, 60, 1), request(0.0, 30, 1)}))), ElementsAre(1000.0, 2000.0));
+  EXPECT_THAT(first_tokens(run(setup, one_stage({request(0.0, 90, 1)}))), ElementsAre(1000.0));
+}
+
+TEST(Engine, SeatsNoMoreThanMaxNumSeqs) {
+  for (EngineSetup setup : {synchronous(), asynchronous()}) {
+    setup.max_num_seqs = 1;
+    const EngineRun result = run(setup, one_stage({request(0.0, 10, 5), request(500.0, 10, 2)}));
+    EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 6000.0));
+    EXPECT_EQ(result.counters.largest_batch, 1);
+  }
+}
+
+TEST(Engine, SkipsTheResidentBlocksOfAPromptButComputesItsLastToken) {
+  // 40 tokens are two full blocks; of 48 the third is full too, but its last token has to be computed.
+  EXPECT_THAT(cached(run(synchronous(), one_stage({request_on(0, 0.0, 40, 2), request_on(0, 9000.0, 40, 2)}, 1))), ElementsAre(0, 32));
+  EXPECT_THAT(cached(run(synchronous(), one_stage({request_on(0, 0.0, 48, 2), request_on(0, 9000.0, 48, 2)}, 1))), ElementsAre(0, 32));
+  EngineSetup without = synchronous();
+  without.prefix_caching = false;
+  EXPECT_THAT(cached(run(without, one_stage({request_on(0, 0.0, 40, 2), request_on(0, 9000.0, 40, 2)}, 1))), ElementsAre(0, 0));
+}
+
+TEST(Engine, FindsASystemPromptThatOtherPromptsShare) {
+  RequestPlan plan = one_stage({request_on(1, 0.0, 100, 2), request_on(2, 9000.0, 100, 2)}, 1);
+  plan.chains.push_back({.parent = 0, .parent_tokens = 70});
+  plan.chains.push_back({.parent = 0, .parent_tokens = 70});
+  EXPECT_THAT(cached(run(synchronous(), plan)), ElementsAre(0, 64));
+}
+
+TEST(Engine, EvictsTheLeastRecentlyUsedPromptFromItsEnd) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 10;
+  // Three prompts of four blocks each: the third takes the two unused blocks and the last two of the first prompt.
+  const EngineRun result = run(setup, one_stage({request_on(0, 0.0, 64, 1), request_on(1, 9000.0, 64, 1), request_on(2, 19000.0, 64, 1),
+                                                 request_on(0, 29000.0, 65, 1)}, 3));
+  EXPECT_THAT(cached(result), ElementsAre(0, 0, 0, 32));
+}
+
+TEST(Engine, PreemptsTheLastAdmittedRequestAndRecomputesIt) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 4;
+  setup.prefix_caching = false;
+  // Both hold two blocks until their contexts fill 32 tokens, after six steps; then the first one needs a third block.
+  const EngineRun result = run(setup, one_stage({request(0.0, 26, 20), request(0.0, 26, 12)}));
+  EXPECT_EQ(result.counters.preemptions, 1);
+  EXPECT_EQ(result.requests[0].preemptions, 0);
+  EXPECT_EQ(result.requests[1].preemptions, 1);
+  EXPECT_DOUBLE_EQ(result.requests[0].finished_us, 20000.0);
+  // It had seven tokens; the eighth comes with the recomputation of 26 + 7 tokens (three blocks) after the first has left.
+  EXPECT_DOUBLE_EQ(result.requests[1].first_token_us, 1000.0);
+  EXPECT_DOUBLE_EQ(result.requests[1].finished_us, 25000.0);
+}
+
+TEST(Engine, BeginsAStageWhenTheOneBeforeHasDrainedAndKeepsTheCache) {
+  RequestPlan plan = one_stage({request_on(0, 0.0, 40, 5)}, 1);
+  plan.stages.push_back({.requests = {request_on(0, 100.0, 40, 2)}});
+  const EngineRun result = run(synchronous(), plan, 2000.0);
+  EXPECT_THAT(finishes(result), ElementsAre(5000.0, 9100.0));
+  EXPECT_THAT(cached(result), ElementsAre(0, 32));
+  EXPECT_EQ(result.requests[1].stage, 1);
+  EXPECT_EQ(result.requests[1].index, 0);
+}
+
+TEST(Engine, LetsAClosedLoopClientSendItsNextRequestWhenTheLastOneEnds) {
+  RequestPlan plan = one_stage({request(0.0, 10, 3), request(0.0, 10, 5), request(0.0, 10, 2), request(0.0, 10, 2)});
+  plan.concurrency = 2;
+  const EngineRun result = run(synchronous(), plan);
+  EXPECT_THAT(finishes(result), ElementsAre(3000.0, 5000.0, 5000.0, 7000.0));
+  EXPECT_EQ(result.counters.largest_batch, 2);
+}
+
+TEST(Engine, LosesNoClientToARefusedRequest) {
+  RequestPlan plan = one_stage({request(0.0, 9999, 3), request(0.0, 9999, 3), request(0.0, 9999, 3), request(0.0, 10, 2), request(0.0, 10, 2),
+                                request(0.0, 9999, 2), request(0.0, 10, 2)});
+  plan.concurrency = 2;
+  const EngineRun result = run(synchronous(), plan);
+  EXPECT_EQ(result.rejected(), 4);
+  EXPECT_THAT(finishes(result), ElementsAre(2000.0, 2000.0, 4000.0));
+}
+
+TEST(Engine, RefusesWhatCanNeverRun) {
+  EngineSetup setup = synchronous();
+  setup.max_model_len = 100;
+  setup.kv_blocks = 6;
+  // No room for a token; seven blocks; six blocks.
+  const EngineRun result = run(setup, one_stage({request(0.0, 100, 5), request(0.0, 90, 10), request(0.0, 90, 7)}));
+  EXPECT_EQ(result.rejected(), 2);
+  ASSERT_EQ(result.finished(), 1);
+  EXPECT_EQ(result.requests[0].index, 2);
+}
+
+TEST(Engine, CutsAnOutputOffAtTheModelLength) {
+  EngineSetup setup = synchronous();
+  setup.max_model_len = 100;
+  const EngineRun result = run(setup, one_stage({request(0.0, 60, 60)}));
+  EXPECT_EQ(result.requests[0].output_tokens, 40);
+}
+
+TEST(Engine, ReusesAConversationUpToItsLastFullBlock) {
+  PlannedRequest first = request_on(0, 0.0, 20, 30);
+  first.extends_chain = true;
+  // 20 + 30 tokens were exchanged, 49 of them are in the cache: three full blocks.
+  const EngineRun result = run(synchronous(), one_stage({first, request_on(0, 50000.0, 60, 2)}, 1));
+  EXPECT_THAT(cached(result), ElementsAre(0, 48));
+}
+
+/// A short prompt on a long chain needs room that only the chain's own end can give.
+TEST(Engine, EvictsTheUnusedEndOfTheChainThatAPromptStartsOn) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 10;
+  PlannedRequest brief = request(9000.0, 80, 1);
+  brief.chain = 0;
+  brief.chain_tokens = 16;
+  const EngineRun result = run(setup, one_stage({request_on(0, 0.0, 150, 1), brief}, 1));
+  EXPECT_THAT(cached(result), ElementsAre(0, 16));
+}
+
+TEST(Engine, CountsTimeQueueAndPool) {
+  EngineSetup setup = synchronous();
+  setup.max_num_seqs = 1;
+  setup.kv_blocks = 50;
+  const EngineRun result = run(setup, one_stage({request(0.0, 33, 2), request(0.0, 10, 1), request(0.0, 10, 1)}));
+  EXPECT_DOUBLE_EQ(result.counters.busy_us, 4000.0);
+  EXPECT_DOUBLE_EQ(result.counters.batch_time_us, 4000.0);
+  EXPECT_EQ(result.counters.longest_queue, 3);
+  EXPECT_EQ(result.counters.kv_blocks, 50);
+  EXPECT_EQ(result.counters.least_free_blocks, 47);
+  EXPECT_EQ(result.counters.generated_tokens, 4);
+  EXPECT_EQ(result.counters.prompt_tokens, 53);
+}
+
+TEST(Engine, AddsTheFrontEndToWhatTheClientSees) {
+  auto times = cases::constant_steps(1000.0);
+  Engine<double> engine(synchronous(), {}, times);
+  engine.set_front_end({.constant_us = 100.0, .per_prompt_token_us = 2.0, .per_output_token_us = 10.0});
+  engine.keep_latencies(true);
+  const RequestPlan plan = one_stage({request(0.0, 50, 4), request(20000.0, 10, 1)});
+  const StageRecord<double> record = engine.run_stage(plan.stages[0], 0, 0.0);
+  EXPECT_THAT(record.ttft_us, ElementsAre(1210.0, 1130.0));
+  EXPECT_THAT(record.e2e_us, ElementsAre(4240.0, 1130.0));
+  EXPECT_DOUBLE_EQ(record.ttft_sum_us, 2340.0);
+  EXPECT_DOUBLE_EQ(record.e2e_sum_us, 5370.0);
+  EXPECT_DOUBLE_EQ(record.tpot_sum_us, 1010.0);
+  EXPECT_EQ(record.single_token, 1);
+}
+
+}  // namespace
+}  // namespace rooftune::sim

@@ -1,0 +1,118 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "oracle.hpp"
+#include "workloads.hpp"
+
+namespace rooftune::sim {
+namespace {
+
+using cases::LinearStepTime;
+using cases::Pool;
+using cases::RandomCase;
+using cases::RandomCases;
+using cases::EngineRun;
+
+constexpr double kGapUs = 12345.0;
+
+oracle::Result run_oracle(const RandomCase& drawn) {
+  LinearStepTime<> times(drawn.times);
+  return oracle::Oracle(drawn.setup, drawn.plan.chains, times).run(drawn.plan, kGapUs);
+}
+
+EngineRun run_engine(const RandomCase& drawn, Stepping stepping) {
+  LinearStepTime<> times(drawn.times);
+  return cases::run_engine(drawn.setup, drawn.plan, times, stepping, kGapUs);
+}
+
+std::vector<RequestEvent> in_order(const oracle::Result& result) {
+  cases::Recorder recorder;
+  recorder.finished = result.finished;
+  return recorder.in_order();
+}
+
+/// The first difference between two runs, or an empty text.
+std::string first_difference(const std::vector<RequestEvent>& engine, const std::vector<RequestEvent>& oracle) {
+  if (engine.size() != oracle.size()) return "finished " + std::to_string(engine.size()) + ", expected " + std::to_string(oracle.size());
+  const auto differs = [](double a, double b) { return std::abs(a - b) > 1e-9 * std::max(std::abs(a), std::abs(b)); };
+  for (std::size_t i = 0; i < engine.size(); ++i) {
+    const RequestEvent& a = engine[i];
+    const RequestEvent& b = oracle[i];
+    const std::string name = "request " + std::to_string(a.stage) + "/" + std::to_string(a.index);
+    if (a.stage != b.stage || a.index != b.index) return name + " instead of " + std::to_string(b.stage) + "/" + std::to_string(b.index);
+    if (differs(a.first_token_us, b.first_token_us)) return name + " first token " + std::to_string(a.first_token_us) + ", expected " + std::to_string(b.first_token_us);
+    if (differs(a.finished_us, b.finished_us)) return name + " finished " + std::to_string(a.finished_us) + ", expected " + std::to_string(b.finished_us);
+    if (a.preemptions != b.preemptions || a.output_tokens != b.output_tokens) return name + " preemptions or tokens";
+  }
+  return "";
+}
+
+TEST(EngineAgainstOracle, IsExactWhileThePoolNeverFills) {
+  RandomCases random(1);
+  for (int i = 0; i < 1000; ++i) {
+    const RandomCase drawn = random.draw(Pool::ample);
+    const oracle::Result expected = run_oracle(drawn);
+    for (const Stepping stepping : {Stepping::closed_form, Stepping::plain}) {
+      const EngineRun run = run_engine(drawn, stepping);
+      ASSERT_EQ(first_difference(run.requests, in_order(expected)), "") << "case " << i << (stepping == Stepping::plain ? " plain" : "");
+      ASSERT_EQ(run.counters.steps, expected.steps) << "case " << i;
+      ASSERT_EQ(run.rejected(), expected.rejected) << "case " << i;
+      ASSERT_EQ(run.counters.cached_tokens, expected.cached_tokens) << "case " << i;
+    }
+  }
+}
+
+/// Under pressure the engine is exact as long as none of KvCache's known differences occurs.
+TEST(EngineAgainstOracle, IsExactUnderPressureUnlessBlocksAreDuplicatedOrHeldUnevenly) {
+  RandomCases random(2);
+  int exact = 0;
+  std::int64_t preemptions = 0;
+  std::int64_t evictions = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const RandomCase drawn = random.draw(Pool::tight);
+    const oracle::Result expected = run_oracle(drawn);
+    const EngineRun run = run_engine(drawn, Stepping::closed_form);
+    ASSERT_EQ(run.finished(), static_cast<std::int64_t>(expected.finished.size())) << "case " << i;
+    if (expected.duplicates > 0 || expected.uneven_holds > 0) continue;
+    ++exact;
+    preemptions += expected.preemptions;
+    evictions += expected.evictions;
+    ASSERT_EQ(first_difference(run.requests, in_order(expected)), "") << "case " << i;
+    ASSERT_EQ(run.counters.cached_tokens, expected.cached_tokens) << "case " << i;
+    ASSERT_EQ(run.counters.least_free_blocks, expected.least_free) << "case " << i;
+  }
+  EXPECT_GT(exact, 700);
+  EXPECT_GT(preemptions, 5000);
+  EXPECT_GT(evictions, 50000);
+}
+
+/// With them, the two differ request by request, not on the whole.
+TEST(EngineAgainstOracle, AgreesOnTheWholeWhereItIsNotExact) {
+  RandomCases random(3);
+  double engine_us = 0.0;
+  double oracle_us = 0.0;
+  std::int64_t engine_preemptions = 0;
+  std::int64_t oracle_preemptions = 0;
+  std::int64_t engine_hits = 0;
+  std::int64_t oracle_hits = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const RandomCase drawn = random.draw(Pool::tight);
+    const oracle::Result expected = run_oracle(drawn);
+    if (expected.duplicates == 0 && expected.uneven_holds == 0) continue;
+    const EngineRun run = run_engine(drawn, Stepping::closed_form);
+    for (const RequestEvent& event : run.requests) engine_us += event.finished_us - event.arrival_us;
+    for (const RequestEvent& event : expected.finished) oracle_us += event.finished_us - event.arrival_us;
+    engine_preemptions += run.counters.preemptions;
+    oracle_preemptions += expected.preemptions;
+    engine_hits += run.counters.cached_tokens;
+    oracle_hits += expected.cached_tokens;
+  }
+  EXPECT_NEAR(engine_us / oracle_us, 1.0, 0.01);
+  EXPECT_NEAR(static_cast<double>(engine_preemptions) / static_cast<double>(oracle_preemptions), 1.0, 0.1);
+  EXPECT_NEAR(static_cast<double>(engine_hits) / static_cast<double>(oracle_hits), 1.0, 0.03);
+}
+
+}  // namespace
+}  // namespace rooftune::sim
