@@ -61,28 +61,46 @@ std::vector<kernels::ReportedRow> latencies_of(const std::vector<Row>& rows) {
   return reported;
 }
 
-/// Which table a file holds, by the columns that only one of them has.
-core::Result<Verdict> audit_file(const fs::path& file, const domain::GpuSpec& gpu) {
+/// The formats that rows declare, once each; rows that declare none belong together.
+template <class Row>
+std::vector<std::vector<Row>> by_format(const std::vector<Row>& rows) {
+  std::vector<std::vector<Row>> groups;
+  for (const Row& row : rows) {
+    auto group = std::ranges::find_if(groups, [&](const std::vector<Row>& other) { return other.front().format == row.format; });
+    if (group == groups.end()) group = groups.insert(group, std::vector<Row>{});
+    group->push_back(row);
+  }
+  return groups;
+}
+
+/// One verdict for each format of the file's table, whose kind shows in the columns that only it has: every format has a peak of
+/// its own that the column may have been divided by.
+core::Result<std::vector<Verdict>> audit_file(const fs::path& file, const domain::GpuSpec& gpu) {
   const auto table = io::read_csv(file);
   if (!table) return tl::unexpected(table.error());
   const auto has = [&](std::string_view column) {
     return std::ranges::any_of(table->header, [&](const io::Node& cell) { return cell.text == column; });
   };
-  Verdict verdict{.file = file.string(), .table = "", .gpu = gpu.name, .audit = {}};
-  const auto judge = [&](std::string_view name, const auto& rows, kernels::Mask mask, const auto& reported) -> core::Result<Verdict> {
-    if (!rows) return tl::unexpected(rows.error());
-    verdict.table = name;
-    verdict.audit = kernels::audit_mfu(reported(*rows), gpu, mask);
-    return verdict;
+  using Verdicts = core::Result<std::vector<Verdict>>;
+  const auto verdict = [&](std::string_view name, const std::vector<kernels::ReportedRow>& rows, kernels::Mask mask) {
+    return Verdict{.file = file.string(), .table = std::string(name), .gpu = gpu.name, .audit = kernels::audit_mfu(rows, gpu, mask)};
   };
-  const auto with_work = [](const auto& rows) { return kernels::reported(rows); };
-  const auto latencies = [](const auto& rows) { return latencies_of(rows); };
-  if (has("ranks")) return judge("allreduce", io::read_all_reduce_table(file), kernels::Mask::none, latencies);
-  if (has("experts")) return judge("moe", io::read_moe_table(file), kernels::Mask::none, latencies);
-  if (has("seq_len")) return judge("context_attention", io::read_context_attention_table(file), kernels::Mask::causal, with_work);
-  if (has("kv_len")) return judge("generation_attention", io::read_generation_attention_table(file), kernels::Mask::none, with_work);
+  const auto latencies_only = [&](std::string_view name, const auto& rows) -> Verdicts {
+    if (!rows) return tl::unexpected(rows.error());
+    return std::vector{verdict(name, latencies_of(*rows), kernels::Mask::none)};
+  };
+  const auto with_work = [&](std::string_view name, const auto& rows, kernels::Mask mask) -> Verdicts {
+    if (!rows) return tl::unexpected(rows.error());
+    std::vector<Verdict> verdicts;
+    for (const auto& group : by_format(*rows)) verdicts.push_back(verdict(name, kernels::reported(group), mask));
+    return verdicts;
+  };
+  if (has("ranks")) return latencies_only("allreduce", io::read_all_reduce_table(file));
+  if (has("experts")) return latencies_only("moe", io::read_moe_table(file));
+  if (has("seq_len")) return with_work("context_attention", io::read_context_attention_table(file), kernels::Mask::causal);
+  if (has("kv_len")) return with_work("generation_attention", io::read_generation_attention_table(file), kernels::Mask::none);
   // What has no header at all is reported by the reader of the simplest table.
-  return judge("gemm", io::read_gemm_table(file), kernels::Mask::none, with_work);
+  return with_work("gemm", io::read_gemm_table(file), kernels::Mask::none);
 }
 
 /// The path itself, or every CSV file below it, sorted.
@@ -112,7 +130,7 @@ std::string audit_tables(const std::vector<Verdict>& verdicts, report::Colour co
     }
     const bool is_clean = names.empty();
     table.add({verdict.file, verdict.table, verdict.gpu, fmt::format("{}", audit.rows),
-               audit.format ? std::string(kernels::format_name(*audit.format)) : "-",
+               audit.format && audit.highest_mfu > 0.0 ? std::string(kernels::format_name(*audit.format)) : "-",
                audit.denominator ? audit.denominator->peak.name() : "-", audit.highest_mfu > 0.0 ? fmt::format("{:.3f}", audit.highest_mfu) : "-",
                report::Cell(is_clean ? "clean" : fmt::format("{}", fmt::join(names, ", ")), is_clean ? report::Tone::good : report::Tone::bad)});
   }
@@ -134,12 +152,9 @@ ExitCode audit(const KernelOptions& options) {
         note(gpu.error());
         continue;
       }
-      auto verdict = audit_file(file, *gpu);
-      if (!verdict) {
-        note(verdict.error());
-        continue;
-      }
-      verdicts.push_back(*std::move(verdict));
+      const auto found = audit_file(file, *gpu);
+      if (found) verdicts.insert(verdicts.end(), found->begin(), found->end());
+      else note(found.error());
     }
   }
   if (!verdicts.empty()) print(options.json ? io::kernel_audit_json(verdicts) : audit_tables(verdicts, output_colour()));

@@ -44,6 +44,13 @@ class Shares {
   const domain::GpuSpec& gpu_;
 };
 
+/// Causal for one new token as well: each meets the context before the chunk and on average half of the chunk.
+double context_flops(const AttentionRow& row) {
+  const auto fresh = static_cast<double>(row.new_tokens);
+  const auto pairs = fresh * (static_cast<double>(row.kv_tokens) - fresh / 2.0);
+  return 4.0 * static_cast<double>(row.batch * row.shape.heads * row.shape.head_dim) * pairs;
+}
+
 /// Queries in and output out at 16 bits, beside the keys and values.
 double context_bytes(const AttentionRow& row) {
   return 4.0 * static_cast<double>(row.batch * row.new_tokens * row.shape.heads * row.shape.head_dim) + kernels::kv_bytes(row);
@@ -64,7 +71,7 @@ std::string gemm_csv(const kernels::MeasuredKernels& kernels, const Shares& shar
 std::string context_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
   std::string text = "dtype,kv_dtype,batch,seq_len,kv_len,heads,kv_heads,head_dim,latency_us,mfu,achieved_fraction,flag,engine\n";
   for (const AttentionRow& row : kernels.context_attention) {
-    const double mfu = shares.compute(kernels::flops(row), row.latency_us, row.format);
+    const double mfu = shares.compute(context_flops(row), row.latency_us, row.format);
     const double streaming = shares.streaming(context_bytes(row), row.latency_us);
     text += fmt::format("{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{},{}\n", kernels::format_name(row.format), kernels::format_name(row.kv_format),
                         row.batch, row.new_tokens, row.kv_tokens, row.shape.heads, row.shape.kv_heads, row.shape.head_dim, row.latency_us, mfu,
