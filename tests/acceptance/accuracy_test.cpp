@@ -53,18 +53,20 @@ eval::Evaluation evaluate(const std::string& config_name, const std::string& gro
   const std::vector<domain::GpuSpec> gpus = value_of(io::default_gpus());
   const std::vector<domain::ModelSpec> models = value_of(io::default_models());
   const params::Config config = value_of(io::read_config(kSource / "configs/tuned" / config_name, gpus)).config;
-  const eval::Dataset dataset = value_of(eval::make_dataset(
-      {.experiments = value_of(io::read_ground_truth(kSource / "ground_truth" / ground_truth)).experiments,
-       .models = models,
-       .gpus = gpus,
-       .config = config}));
+  const eval::Dataset dataset =
+      value_of(eval::make_dataset({.experiments = value_of(io::read_ground_truth(kSource / "ground_truth" / ground_truth)).experiments,
+                                   .models = models,
+                                   .gpus = gpus,
+                                   .config = config}));
   return eval::evaluate(dataset, config, {});
 }
 
 std::vector<Reference> current() {
   std::vector<Reference> rows;
-  for (const auto& [config, ground_truth] : std::vector<std::pair<std::string, std::string>>{
-           {"h100.physics.json", "h100.json"}, {"h100.roofline_v1.json", "h100.json"}, {"a100.physics.json", "a100.json"}, {"l40s.physics.json", "l40s.json"}}) {
+  for (const auto& [config, ground_truth] : std::vector<std::pair<std::string, std::string>>{{"h100.physics.json", "h100.json"},
+                                                                                             {"h100.roofline_v1.json", "h100.json"},
+                                                                                             {"a100.physics.json", "a100.json"},
+                                                                                             {"l40s.physics.json", "l40s.json"}}) {
     for (const eval::Row& row : evaluate(config, ground_truth).rows) {
       rows.push_back({.config = config,
                       .experiment = row.experiment,
@@ -94,7 +96,8 @@ void write(const std::vector<Reference>& rows) {
   std::ofstream file(kReference);
   file << "config,experiment,stage,metric,predicted_ms,error_percent\n";
   for (const Reference& row : rows) {
-    file << fmt::format("{},\"{}\",{},{},{:.6g},{:.3f}\n", row.config, row.experiment, row.stage, row.metric, row.predicted_ms, row.error_percent);
+    file << fmt::format("{},\"{}\",{},{},{:.6g},{:.3f}\n", row.config, row.experiment, row.stage, row.metric, row.predicted_ms,
+                        row.error_percent);
   }
 }
 

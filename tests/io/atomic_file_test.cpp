@@ -19,7 +19,8 @@ using testing::IsEmpty;
 class AtomicFile : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("rooftune_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    folder_ =
+        fs::path(testing::TempDir()) / ("rooftune_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     fs::remove_all(folder_);
     fs::create_directories(folder_);
   }
@@ -50,13 +51,15 @@ TEST_F(AtomicFile, ReplacesTheFileAndLeavesNothingElse) {
 
 TEST_F(AtomicFile, NamesTheFileAndTheReasonWhenItCannotWrite) {
   const fs::path path = folder_ / "missing" / "a.txt";
-  EXPECT_EQ(error_of(write_file_atomically(path, "")),
-            path.string() + ": error: cannot be written: No such file or directory (check the path, its permissions and the free space)\n");
+  EXPECT_EQ(
+      error_of(write_file_atomically(path, "")),
+      path.string() + ": error: cannot be written: No such file or directory (check the path, its permissions and the free space)\n");
   EXPECT_THAT(names_in(folder_), IsEmpty());
 }
 
 TEST_F(AtomicFile, RefusesToReplaceAFolder) {
-  EXPECT_EQ(error_of(write_file_atomically(folder_, "")), folder_.string() + ": error: is a folder, not a file (name a file to write)\n");
+  EXPECT_EQ(error_of(write_file_atomically(folder_, "")),
+            folder_.string() + ": error: is a folder, not a file (name a file to write)\n");
 }
 
 using StagedFolderTest = AtomicFile;
@@ -93,8 +96,9 @@ TEST_F(StagedFolderTest, AcceptsAnEmptyTargetAndATrailingSlash) {
 TEST_F(StagedFolderTest, RefusesATargetThatHoldsSomething) {
   ASSERT_TRUE(write_file_atomically(folder_ / "a.txt", "a"));
   EXPECT_EQ(error_of(check_target_folder(folder_, ExistingFolder::refuse)),
-            folder_.string() + ": error: the folder exists and is not empty (choose another --out, or continue what was begun there with "
-                               "--resume)\n");
+            folder_.string() +
+                ": error: the folder exists and is not empty (choose another --out, or continue what was begun there with "
+                "--resume)\n");
   EXPECT_FALSE(StagedFolder::open(folder_, ExistingFolder::refuse));
 }
 

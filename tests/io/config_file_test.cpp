@@ -17,8 +17,8 @@ using testing::SizeIs;
 
 /// The GPUs of docs/file_formats.md that these tests need.
 std::vector<domain::GpuSpec> gpus() {
-  const auto gpu = [](std::string name, std::vector<std::string> aliases, double bf16, std::optional<core::TeraflopsPerSecond> fp8, double tb_s,
-                      domain::Interconnect interconnect, double link, double gib) {
+  const auto gpu = [](std::string name, std::vector<std::string> aliases, double bf16, std::optional<core::TeraflopsPerSecond> fp8,
+                      double tb_s, domain::Interconnect interconnect, double link, double gib) {
     return domain::GpuSpec{.name = std::move(name),
                            .aliases = std::move(aliases),
                            .peak_bf16 = {bf16},
@@ -102,7 +102,8 @@ TEST(ConfigFile, PutsEngineSwitchesIntoTheirOwnGroupAndKeepsGpuNames) {
   const std::string text = config_text(rich_config());
   EXPECT_THAT(text, HasSubstr(R"("engine": {"async_scheduling": "off", "graph_padding": "vllm"},)"));
   EXPECT_THAT(text, HasSubstr(R"("switches": {"roofline_v1.extension": "off"},)"));
-  EXPECT_THAT(text, HasSubstr(R"("frontend.constant_us": {"value": 0.30000000000000004, "stderr": 0.3333333333333333, "source": "fitted"})"));
+  EXPECT_THAT(
+      text, HasSubstr(R"("frontend.constant_us": {"value": 0.30000000000000004, "stderr": 0.3333333333333333, "source": "fitted"})"));
   EXPECT_THAT(text, HasSubstr(R"("H100": {)"));
 }
 
@@ -114,7 +115,8 @@ TEST(ConfigFile, TakesPlainNumbersAsGivenValues) {
 }
 
 TEST(ConfigFile, FillsInWhatTheFileLeavesOutOfAShippedGpu) {
-  const ConfigFile file = parsed(R"({"schema": "rooftune/config/1", "step_time_model": "roofline_v1", "hardware": {"a100_80gb": {}}})");
+  const ConfigFile file =
+      parsed(R"({"schema": "rooftune/config/1", "step_time_model": "roofline_v1", "hardware": {"a100_80gb": {}}})");
   ASSERT_THAT(file.config.hardware, SizeIs(1));
   EXPECT_EQ(file.config.hardware[0].gpu, gpus()[1]);
   EXPECT_EQ(file.config.hardware[0].name_in_file, "a100_80gb");
@@ -164,7 +166,8 @@ TEST(HardwareConfig, TakesAnFp8PeakOfZeroAsNone) {
 }
 
 TEST(HardwareConfig, AcceptsAnAliasThatRepeatsItsGpu) {
-  const params::Config config = parsed(R"({"A100-SXM": {"mfuPrefill": 0.5}, "A100-80": {"_comment": "alias", "mfuPrefill": 0.5}})").config;
+  const params::Config config =
+      parsed(R"({"A100-SXM": {"mfuPrefill": 0.5}, "A100-80": {"_comment": "alias", "mfuPrefill": 0.5}})").config;
   ASSERT_THAT(config.hardware, SizeIs(1));
   EXPECT_EQ(config.hardware[0].name_in_file, "");
 }
@@ -172,7 +175,8 @@ TEST(HardwareConfig, AcceptsAnAliasThatRepeatsItsGpu) {
 TEST(HardwareConfig, RefusesTwoAliasesThatDisagree) {
   EXPECT_EQ(errors_of(R"({"A100-SXM": {"mfuPrefill": 0.5},
  "A100-80": {"mfuPrefill": 0.6}})"),
-            "config.json:2:2: error: 'A100-80' and 'A100-SXM' are the same GPU with different values (keep one of them, or make them equal)\n");
+            "config.json:2:2: error: 'A100-80' and 'A100-SXM' are the same GPU with different values (keep one of them, or make them "
+            "equal)\n");
 }
 
 TEST(HardwareConfig, AcceptsANewGpuThatGivesAllItsFacts) {
@@ -183,9 +187,11 @@ TEST(HardwareConfig, AcceptsANewGpuThatGivesAllItsFacts) {
 
 TEST(HardwareConfig, WritesEveryValueSoThatNothingDependsOnTheReadersDefaults) {
   params::Config config = parsed(kFamily).config;
-  config.parameters[params::parameter("roofline_v1.BwEffConstant")] = {.value = 0.7, .standard_error = {}, .source = params::ValueSource::fitted};
+  config.parameters[params::parameter("roofline_v1.BwEffConstant")] = {
+      .value = 0.7, .standard_error = {}, .source = params::ValueSource::fitted};
   config.scoped.push_back({.where = {.model = {}, .gpu = "A100", .tp = {}}, .parameters = {}});
-  config.scoped[0].parameters[params::parameter("roofline_v1.mfuDecode")] = {.value = 0.2, .standard_error = {}, .source = params::ValueSource::fitted};
+  config.scoped[0].parameters[params::parameter("roofline_v1.mfuDecode")] = {
+      .value = 0.2, .standard_error = {}, .source = params::ValueSource::fitted};
   const auto written = hardware_config_text(config, gpus());
   ASSERT_TRUE(written) << core::format(written.error());
   EXPECT_THAT(written->warnings, IsEmpty());
@@ -215,20 +221,31 @@ TEST(HardwareConfig, WritesTheShippedGpusUnderTheFamilysNamesWhenTheConfigListsN
 
 TEST(HardwareConfig, SaysWhatItCannotCarryOver) {
   params::Config config;
-  config.parameters[params::parameter("frontend.constant_us")] = {.value = 4000, .standard_error = {}, .source = params::ValueSource::fitted};
+  config.parameters[params::parameter("frontend.constant_us")] = {
+      .value = 4000, .standard_error = {}, .source = params::ValueSource::fitted};
   config.switches[params::switch_id("engine.async_scheduling")] = 0;
-  EXPECT_EQ(core::format(hardware_config_text(config, gpus())->warnings),
-            "warning: the hardware-config form leaves out 'frontend.constant_us' (predictions from it differ; use --format config to keep them)\n"
-            "warning: the hardware-config form leaves out the switches (predictions from it differ; use --format config to keep them)\n");
+  EXPECT_EQ(
+      core::format(hardware_config_text(config, gpus())->warnings),
+      "warning: the hardware-config form leaves out 'frontend.constant_us' (predictions from it differ; use --format config to keep "
+      "them)\n"
+      "warning: the hardware-config form leaves out the switches (predictions from it differ; use --format config to keep them)\n");
 }
 
 TEST(HardwareConfig, RefusesWhatTheFormHasNoPlaceFor) {
-  const auto written = hardware_config_text(
-      {.step_time_model = "physics", .switches = {}, .parameters = {}, .hardware = {}, .scoped = rich_config().scoped, .domain = {}, .provenance = {}}, gpus());
+  const auto written = hardware_config_text({.step_time_model = "physics",
+                                             .switches = {},
+                                             .parameters = {},
+                                             .hardware = {},
+                                             .scoped = rich_config().scoped,
+                                             .domain = {},
+                                             .provenance = {}},
+                                            gpus());
   ASSERT_FALSE(written);
-  EXPECT_EQ(core::format(written.error()),
-            "error: the hardware-config form holds roofline_v1 only, and this config is for 'physics' (write it with --format config)\n"
-            "error: the hardware-config form has no place for 'blackbox.step_us' of one model or TP degree (write it with --format config)\n");
+  EXPECT_EQ(
+      core::format(written.error()),
+      "error: the hardware-config form holds roofline_v1 only, and this config is for 'physics' (write it with --format config)\n"
+      "error: the hardware-config form has no place for 'blackbox.step_us' of one model or TP degree (write it with --format "
+      "config)\n");
 }
 
 TEST(HardwareConfig, ReadsEveryVersionThatTheFamilyEverHad) {

@@ -12,7 +12,8 @@ using testing::HasSubstr;
 
 eval::Evaluation small_evaluation() {
   eval::Evaluation evaluation;
-  evaluation.rows = {{"17", domain::kSummaryStage, domain::Metric::ttft_mean, 30.0, 40.0}, {"17", 0, domain::Metric::e2e_p90, 1.5, 1.0}};
+  evaluation.rows = {{"17", domain::kSummaryStage, domain::Metric::ttft_mean, 30.0, 40.0},
+                     {"17", 0, domain::Metric::e2e_p90, 1.5, 1.0}};
   eval::CaseReport report;
   report.experiment = "17";
   report.model = "Llama-2-7b-hf";
@@ -31,7 +32,8 @@ eval::Evaluation small_evaluation() {
 TEST(EvaluationFile, HoldsRowsAggregatesAndWarnings) {
   const auto json = nlohmann::json::parse(evaluation_json(small_evaluation()));
   EXPECT_EQ(json["schema"], "rooftune/evaluation/1");
-  EXPECT_EQ(json["rows"][0], nlohmann::json::parse(R"({"experiment": "17", "stage": "summary", "metric": "ttft_mean_ms", "predicted": 30,
+  EXPECT_EQ(json["rows"][0],
+            nlohmann::json::parse(R"({"experiment": "17", "stage": "summary", "metric": "ttft_mean_ms", "predicted": 30,
     "measured": 40, "error_percent": -25, "ape_percent": 25})"));
   EXPECT_EQ(json["rows"][1]["stage"], 0);
   EXPECT_EQ(json["rows"][1]["metric"], "e2e_p90_ms");
@@ -42,9 +44,10 @@ TEST(EvaluationFile, HoldsRowsAggregatesAndWarnings) {
 }
 
 TEST(EvaluationFile, PutsOneRowOnALine) {
-  EXPECT_THAT(evaluation_json(small_evaluation()),
-              HasSubstr("\n    {\"experiment\": \"17\", \"stage\": 0, \"metric\": \"e2e_p90_ms\", \"predicted\": 1.5, \"measured\": 1, "
-                        "\"error_percent\": 50, \"ape_percent\": 50}\n"));
+  EXPECT_THAT(
+      evaluation_json(small_evaluation()),
+      HasSubstr("\n    {\"experiment\": \"17\", \"stage\": 0, \"metric\": \"e2e_p90_ms\", \"predicted\": 1.5, \"measured\": 1, "
+                "\"error_percent\": 50, \"ape_percent\": 50}\n"));
 }
 
 TEST(EvaluationFile, QuotesCsvFieldsThatNeedIt) {

@@ -36,7 +36,8 @@ RunManifest manifest() {
 class RunFolder : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("rooftune_run_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    folder_ =
+        fs::path(testing::TempDir()) / ("rooftune_run_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     fs::remove_all(folder_);
     fs::create_directories(folder_);
   }
@@ -107,15 +108,19 @@ TEST(RunManifest, NamesEverythingThatKeepsARunFromContinuing) {
   now.seed = 1;
   now.simulator_identity = "other";
   now.inputs = {{"a study.yaml", std::string(64, 'c')}, {"new.json", std::string(64, 'd')}};
-  EXPECT_EQ(core::format(check_continues(manifest(), now, "run")),
-            "run/manifest.json: error: the run was begun with seed 12345678901234567890, not 1 (undo that, or start afresh with another --out)\n"
-            "run/manifest.json: error: the run was begun with a simulator that predicts differently (undo that, or start afresh with another "
-            "--out)\n"
-            "run/manifest.json: error: the input 'a study.yaml' has changed since the run was begun (undo that, or start afresh with another "
-            "--out)\n"
-            "run/manifest.json: error: the run was begun with the input 'ground_truth.json', which is no longer used (undo that, or start "
-            "afresh with another --out)\n"
-            "run/manifest.json: error: the run was begun without the input 'new.json' (undo that, or start afresh with another --out)\n");
+  EXPECT_EQ(
+      core::format(check_continues(manifest(), now, "run")),
+      "run/manifest.json: error: the run was begun with seed 12345678901234567890, not 1 (undo that, or start afresh with another "
+      "--out)\n"
+      "run/manifest.json: error: the run was begun with a simulator that predicts differently (undo that, or start afresh with "
+      "another "
+      "--out)\n"
+      "run/manifest.json: error: the input 'a study.yaml' has changed since the run was begun (undo that, or start afresh with "
+      "another "
+      "--out)\n"
+      "run/manifest.json: error: the run was begun with the input 'ground_truth.json', which is no longer used (undo that, or start "
+      "afresh with another --out)\n"
+      "run/manifest.json: error: the run was begun without the input 'new.json' (undo that, or start afresh with another --out)\n");
 }
 
 }  // namespace

@@ -113,8 +113,9 @@ TEST(StudyFile, ReadsBackEqualToWhatWasWritten) {
 }
 
 TEST(StudyFile, WritesEveryKindOfSplit) {
-  for (const std::string split : {"{split: KFold, folds: 3}", "{split: GroupKFold, group: model, folds: 3}", "{split: LeaveOneGroupOut, group: gpu}",
-                                  "{split: LeavePGroupsOut, group: family, groups_out: 2}", "{split: PredefinedSplit, predefined: {\"17\": 0, x: -1}}"}) {
+  for (const std::string split :
+       {"{split: KFold, folds: 3}", "{split: GroupKFold, group: model, folds: 3}", "{split: LeaveOneGroupOut, group: gpu}",
+        "{split: LeavePGroupsOut, group: family, groups_out: 2}", "{split: PredefinedSplit, predefined: {\"17\": 0, x: -1}}"}) {
     const study::StudySpec spec = parsed("name: x\ncrossval: " + split).spec;
     EXPECT_EQ(parsed(study_text(spec)).spec, spec) << split;
   }
@@ -133,7 +134,8 @@ compare:
       fixed: {roofline_mfu.prefill_attention_divisor: 1.8}
       free: [roofline_mfu.*]
   one_by_one: {from: linear, to: as first written}
-)").spec;
+)")
+                                    .spec;
   ASSERT_TRUE(spec.compare);
   ASSERT_EQ(spec.compare->variants.size(), 2U);
   EXPECT_EQ(spec.compare->variants[0].free_per_deployment.size(), 3U);
@@ -156,7 +158,8 @@ TEST(StudyFile, QuotesTextsThatYamlWouldMisread) {
 TEST(StudyFile, LeavesOutOfAGroupWhatTheStudyFixesOrDescribes) {
   const auto free = parsed(R"(name: x
 fixed: {frontend.constant_us: 4000}
-free: [{id: frontend.per_prompt_token_us, upper: 50}, frontend.*])").spec.free;
+free: [{id: frontend.per_prompt_token_us, upper: 50}, frontend.*])")
+                        .spec.free;
   ASSERT_THAT(free, SizeIs(2));
   EXPECT_EQ(free[0].upper, 50);
   EXPECT_EQ(free[1], free_of("frontend.per_output_token_us"));
@@ -170,30 +173,33 @@ TEST(StudyFile, StartsInTheMiddleOfBoundsThatLeaveOutTheDefault) {
 TEST(StudyFile, HasOneSolverStageByDefault) { EXPECT_THAT(parsed("name: x").spec.solver, ElementsAre(study::SolverStage{})); }
 
 TEST(StudyFile, TakesMetricsAsAListOfEqualWeights) {
-  EXPECT_THAT(parsed("name: x\nobjective: {metrics: [tpot_mean_ms]}").spec.objective.metrics, ElementsAre(std::pair(domain::Metric::tpot_mean, 1.0)));
+  EXPECT_THAT(parsed("name: x\nobjective: {metrics: [tpot_mean_ms]}").spec.objective.metrics,
+              ElementsAre(std::pair(domain::Metric::tpot_mean, 1.0)));
 }
 
 TEST(StudyFile, WarnsOfBoundsOutsideTheUsualRange) {
   EXPECT_EQ(core::format(parsed("name: x\nfree: [{id: roofline_v1.mfuPrefill, upper: 40}]").warnings),
-            "study.yaml:2:44: warning: 'upper' of 'roofline_v1.mfuPrefill' is 40 fraction, outside its usual range (expected 0.02 to 4; check "
+            "study.yaml:2:44: warning: 'upper' of 'roofline_v1.mfuPrefill' is 40 fraction, outside its usual range (expected 0.02 to "
+            "4; check "
             "the unit)\n");
 }
 
 TEST(StudyFile, ReportsEverythingAtOnce) {
-  EXPECT_EQ(errors_of(R"(fixed: {roofline_v1.mfuPrefil: 0.5, frontend.constant_us: -1}
+  EXPECT_EQ(
+      errors_of(R"(fixed: {roofline_v1.mfuPrefil: 0.5, frontend.constant_us: -1}
 free:
   - {id: roofline_v1.mfuDecode, lower: 0.5, upper: 0.1}
   - frontend.constant_us
 switches: {engine.graph_padding: maybe}
 replicas: 3
 )"),
-            "study.yaml:2:9: error: unknown parameter 'roofline_v1.mfuPrefil' (did you mean 'roofline_v1.mfuPrefill'?)\n"
-            "study.yaml:2:59: error: 'frontend.constant_us' is -1 (it must be at least 0)\n"
-            "study.yaml:4:33: error: 'roofline_v1.mfuDecode': lower bound 0.5 is not below upper bound 0.1 (swap or widen the bounds)\n"
-            "study.yaml:5:5: error: 'frontend.constant_us' is both free and fixed (remove it from 'free' or from 'fixed')\n"
-            "study.yaml:6:34: error: 'engine.graph_padding' is the text 'maybe', which is not one of its choices (choose one of: off, vllm, "
-            "power_of_two)\n"
-            "study.yaml:7:1: error: unknown key 'replicas' in the study (did you mean 'replicates'?)\n");
+      "study.yaml:2:9: error: unknown parameter 'roofline_v1.mfuPrefil' (did you mean 'roofline_v1.mfuPrefill'?)\n"
+      "study.yaml:2:59: error: 'frontend.constant_us' is -1 (it must be at least 0)\n"
+      "study.yaml:4:33: error: 'roofline_v1.mfuDecode': lower bound 0.5 is not below upper bound 0.1 (swap or widen the bounds)\n"
+      "study.yaml:5:5: error: 'frontend.constant_us' is both free and fixed (remove it from 'free' or from 'fixed')\n"
+      "study.yaml:6:34: error: 'engine.graph_padding' is the text 'maybe', which is not one of its choices (choose one of: off, vllm, "
+      "power_of_two)\n"
+      "study.yaml:7:1: error: unknown key 'replicas' in the study (did you mean 'replicates'?)\n");
 }
 
 TEST(DefaultStudy, IsCompleteAndHasTheDefaults) {
@@ -212,11 +218,13 @@ TEST(DefaultStudy, IsCompleteAndHasTheDefaults) {
 
 TEST(DefaultStudy, NamesEveryKey) {
   const std::string text = default_study_text();
-  for (const char* key : {"name", "description", "data", "ground_truth", "models", "hardware", "kernels", "select", "exclude", "start", "config",
-                          "step_time_model", "switches", "fixed", "free", "lower", "upper", "initial", "transform", "where", "prior", "objective",
-                          "residual", "metrics", "rows", "balance", "loss", "loss_scale", "scalar", "solver", "algorithm", "starts",
-                          "max_evaluations", "max_seconds", "tolerance", "crossval", "split", "group", "folds", "groups_out", "test_fraction",
-                          "predefined", "seed", "replicates", "threads"}) {
+  for (const char* key : {"name",      "description", "data",      "ground_truth", "models",          "hardware",      "kernels",
+                          "select",    "exclude",     "start",     "config",       "step_time_model", "switches",      "fixed",
+                          "free",      "lower",       "upper",     "initial",      "transform",       "where",         "prior",
+                          "objective", "residual",    "metrics",   "rows",         "balance",         "loss",          "loss_scale",
+                          "scalar",    "solver",      "algorithm", "starts",       "max_evaluations", "max_seconds",   "tolerance",
+                          "crossval",  "split",       "group",     "folds",        "groups_out",      "test_fraction", "predefined",
+                          "seed",      "replicates",  "threads"}) {
     EXPECT_THAT(text, HasSubstr(key));
   }
 }

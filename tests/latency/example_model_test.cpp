@@ -17,9 +17,7 @@ class ConstantStepTime final : public StepTime<Scalar> {
   ConstantStepTime(const Target& /*target*/, const params::Resolved<Scalar>& parameters) : step_us_(parameters["physics.t_step_us"]) {}
 
   [[nodiscard]] StepPiece<Scalar> piece(const Batch& batch) override {
-    return {.duration_us = step_us_,
-            .slope_us_per_token = Scalar(0.0),
-            .valid_steps = batch.prefills.empty() ? kEveryStep : 1};
+    return {.duration_us = step_us_, .slope_us_per_token = Scalar(0.0), .valid_steps = batch.prefills.empty() ? kEveryStep : 1};
   }
 
   [[nodiscard]] StepBreakdown breakdown(const Batch& /*batch*/) override {

@@ -54,9 +54,12 @@ std::vector<double> powell_singular(Point x) {
 }
 
 std::vector<double> wood(Point x) {
-  return {10.0 * (x[1] - x[0] * x[0]),          1.0 - x[0],
-          std::sqrt(90.0) * (x[3] - x[2] * x[2]), 1.0 - x[2],
-          std::sqrt(10.0) * (x[1] + x[3] - 2.0),  (x[1] - x[3]) / std::sqrt(10.0)};
+  return {10.0 * (x[1] - x[0] * x[0]),
+          1.0 - x[0],
+          std::sqrt(90.0) * (x[3] - x[2] * x[2]),
+          1.0 - x[2],
+          std::sqrt(10.0) * (x[1] + x[3] - 2.0),
+          (x[1] - x[3]) / std::sqrt(10.0)};
 }
 
 std::vector<double> kowalik_osborne(Point x) {

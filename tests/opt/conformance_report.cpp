@@ -31,8 +31,8 @@ void print_nist() {
     for (const Support support : {Support::values_and_derivatives, Support::values}) {
       fmt::print("\n{} {} derivatives: correct digits of parameters and standard errors from start 1 and 2\n", name(algorithm),
                  support == Support::values ? "without" : "with");
-      fmt::print("{:10} {:>6} {:>6} {:>6} {:>6} {:>7} {:>7}  {}\n", "problem", "par 1", "par 2", "se 1", "se 2", "calls 1",
-                 "calls 2", "ended");
+      fmt::print("{:10} {:>6} {:>6} {:>6} {:>6} {:>7} {:>7}  {}\n", "problem", "par 1", "par 2", "se 1", "se 2", "calls 1", "calls 2",
+                 "ended");
       const auto begin = std::chrono::steady_clock::now();
       NistSummary summary;
       for (const NistProblem& problem : nist_problems()) {

@@ -34,7 +34,9 @@ TEST(Loss, ItsSlopeEqualsTheSymmetricDifference) {
   }
 }
 
-TEST(Loss, TukeyIsConstantBeyondItsScale) { EXPECT_EQ(loss_value({LossKind::tukey, 2.0}, 5.0), loss_value({LossKind::tukey, 2.0}, 500.0)); }
+TEST(Loss, TukeyIsConstantBeyondItsScale) {
+  EXPECT_EQ(loss_value({LossKind::tukey, 2.0}, 5.0), loss_value({LossKind::tukey, 2.0}, 500.0));
+}
 
 }  // namespace
 }  // namespace rooftune::opt

@@ -73,7 +73,9 @@ TEST(MultiStart, PruningLeavesTheFinalistsAndSpendsLess) {
   const MultiStartSolution all = solve_multistart(wide_box(), make_rastrigin, least_squares(), options);
   options.pruning = {.first_evaluations = 12, .kept_fraction = 0.5, .finalists = 4};
   const MultiStartSolution pruned = solve_multistart(wide_box(), make_rastrigin, least_squares(), options);
-  EXPECT_EQ(std::count_if(pruned.starts.begin(), pruned.starts.end(), [](const StartOutcome& s) { return s.fate == StartFate::finished; }), 4);
+  EXPECT_EQ(
+      std::count_if(pruned.starts.begin(), pruned.starts.end(), [](const StartOutcome& s) { return s.fate == StartFate::finished; }),
+      4);
   EXPECT_LT(pruned.counts().total(), all.counts().total());
   EXPECT_LE(pruned.best()->solution.value, 2.0);
 }

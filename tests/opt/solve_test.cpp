@@ -31,12 +31,13 @@ Evaluation rosenbrock_with_derivatives(std::span<const double> x) {
 }
 
 Problem two_variables(double lower = -5.0, double upper = 5.0) {
-  return {{{.name = "a", .lower = lower, .initial = -1.2, .upper = upper}, {.name = "b", .lower = -5.0, .initial = 1.0, .upper = 5.0}}};
+  return {
+      {{.name = "a", .lower = lower, .initial = -1.2, .upper = upper}, {.name = "b", .lower = -5.0, .initial = 1.0, .upper = 5.0}}};
 }
 
 TEST(Solve, UsesTheDerivativesThatAnObjectiveOffers) {
-  const auto objective = make_objective({.residuals = Support::values_and_derivatives},
-                                        [](auto x, Request) { return rosenbrock_with_derivatives(x); });
+  const auto objective =
+      make_objective({.residuals = Support::values_and_derivatives}, [](auto x, Request) { return rosenbrock_with_derivatives(x); });
   const Solution solution = solve(two_variables(), *objective, Algorithm::ceres_lm, smooth_options());
   EXPECT_THAT(solution.point, Each(DoubleNear(1.0, 1e-9)));
   EXPECT_GT(solution.counts.derivatives, 0);
@@ -143,11 +144,10 @@ TEST(Solve, ReportsARefusedStartWithItsReason) {
 
 TEST(Solve, FindsItsWayAroundRefusedPoints) {
   // Everything right of a line that passes close to the minimum is refused.
-  const auto objective =
-      make_objective({.residuals = Support::values}, [](auto x, Request) -> tl::expected<Evaluation, Refusal> {
-        if (x[0] + x[1] > 2.2) return tl::make_unexpected(Refusal{"overloaded"});
-        return Evaluation{.residuals = rosenbrock(x)};
-      });
+  const auto objective = make_objective({.residuals = Support::values}, [](auto x, Request) -> tl::expected<Evaluation, Refusal> {
+    if (x[0] + x[1] > 2.2) return tl::make_unexpected(Refusal{"overloaded"});
+    return Evaluation{.residuals = rosenbrock(x)};
+  });
   for (const AlgorithmInfo& info : algorithms()) {
     const Solution solution = solve(two_variables(), *objective, info.algorithm, smooth_options());
     EXPECT_LT(solution.value, info.scope == Scope::global ? 0.1 : 1.0) << info.name << " " << format(solution.termination);
@@ -156,9 +156,7 @@ TEST(Solve, FindsItsWayAroundRefusedPoints) {
 }
 
 TEST(Solve, TakesANumberThatIsNotFiniteForARefusal) {
-  const auto objective = make_residual_objective([](auto x) {
-    return std::vector<double>{std::sqrt(x[0] + 2.0) - 1.5, x[1]};
-  });
+  const auto objective = make_residual_objective([](auto x) { return std::vector<double>{std::sqrt(x[0] + 2.0) - 1.5, x[1]}; });
   const Solution solution = solve(two_variables(), *objective, Algorithm::ceres_lm, smooth_options());
   EXPECT_THAT(solution.point, ElementsAre(DoubleNear(0.25, 1e-6), DoubleNear(0.0, 1e-6)));
   Problem bad_start = two_variables();
@@ -297,8 +295,7 @@ class SteppedObjective final : public Objective {
       const double measured = std::exp(-t) + 2.0 * t / (1.0 + 3.0 * t);
       result.residuals.push_back(a + b - measured + 1e-3 * step);
       const double off = 1.0 + 0.05 * std::sin(5.0 * row + 40.0 * x[0]);
-      result.jacobian.insert(result.jacobian.end(),
-                             {off * a, off * b, -off * b * t * std::exp(x[2]) / (1.0 + t * std::exp(x[2]))});
+      result.jacobian.insert(result.jacobian.end(), {off * a, off * b, -off * b * t * std::exp(x[2]) / (1.0 + t * std::exp(x[2]))});
     }
     return result;
   }
@@ -321,8 +318,8 @@ TEST(Solve, LevenbergMarquardtReachesTheNoiseFloorOfASteppedObjectiveFromRandomS
 }
 
 TEST(Solve, TakesFiniteDifferencesInPlaceOfDerivativesWhenTold) {
-  const auto objective = make_objective({.residuals = Support::values_and_derivatives},
-                                        [](auto x, Request) { return rosenbrock_with_derivatives(x); });
+  const auto objective =
+      make_objective({.residuals = Support::values_and_derivatives}, [](auto x, Request) { return rosenbrock_with_derivatives(x); });
   SolveOptions options = smooth_options();
   options.finite_differences.use = FiniteDifferences::Use::always;
   const Solution solution = solve(two_variables(), *objective, Algorithm::ceres_lm, options);

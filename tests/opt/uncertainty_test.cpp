@@ -18,7 +18,8 @@ using testing::UnorderedElementsAre;
 
 Problem variables(std::vector<std::string> names) {
   Problem problem;
-  for (std::string& name : names) problem.variables.push_back({.name = std::move(name), .lower = -10.0, .initial = 1.0, .upper = 10.0});
+  for (std::string& name : names)
+    problem.variables.push_back({.name = std::move(name), .lower = -10.0, .initial = 1.0, .upper = 10.0});
   return problem;
 }
 

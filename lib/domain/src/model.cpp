@@ -52,9 +52,8 @@ const ModelSpec* find_model(const std::vector<ModelSpec>& models, std::string_vi
     return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
   };
   const std::string_view wanted = short_model_name(id);
-  const auto found = std::ranges::find_if(models, [&](const ModelSpec& model) {
-    return std::ranges::equal(short_model_name(model.name), wanted, same_letters);
-  });
+  const auto found = std::ranges::find_if(
+      models, [&](const ModelSpec& model) { return std::ranges::equal(short_model_name(model.name), wanted, same_letters); });
   return found == models.end() ? nullptr : &*found;
 }
 

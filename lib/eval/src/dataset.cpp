@@ -66,8 +66,9 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     const auto measured = inputs.kernels.find(gpu->name);
     const std::shared_ptr<const kernels::KernelTables> tables = measured == inputs.kernels.end() ? nullptr : measured->second;
     const sim::RequestPlan no_requests;
-    if (const auto reason = sim::refusal(inputs.config.step_time_model,
-                                         {.experiment = experiment, .model = *model, .gpu = *gpu, .plan = no_requests, .tables = tables.get()})) {
+    if (const auto reason =
+            sim::refusal(inputs.config.step_time_model,
+                         {.experiment = experiment, .model = *model, .gpu = *gpu, .plan = no_requests, .tables = tables.get()})) {
       problems.push_back(about(experiment, fmt::format("cannot be simulated: {}", *reason), "", core::Severity::error));
       continue;
     }
@@ -75,7 +76,8 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
       dataset.warnings.push_back(about(experiment, fmt::format("the default sampling of {} is unknown, treated as none", model->name),
                                        "put its generation_config.json beside its config.json", core::Severity::warning));
     }
-    Case& added = dataset.cases.emplace_back(Case{.experiment = experiment, .model = *model, .gpu = *gpu, .plans = {}, .tables = tables});
+    Case& added =
+        dataset.cases.emplace_back(Case{.experiment = experiment, .model = *model, .gpu = *gpu, .plans = {}, .tables = tables});
     for (int replicate = 0; replicate < inputs.replicates; ++replicate) {
       added.plans.push_back(sim::make_request_plan(experiment, inputs.seed, replicate));
     }

@@ -38,13 +38,15 @@ std::vector<std::string> quality_warnings(const Case& item, const sim::Predictio
   if (prediction.counters.rejected > 0) {
     warn(fmt::format("{} simulated requests do not fit max_model_len or the KV pool and were rejected", prediction.counters.rejected));
   }
-  const double preempted = static_cast<double>(prediction.counters.preemptions) /
-                           std::max(1.0, static_cast<double>(prediction.summary.finished));
-  if (preempted > 0.01) warn(fmt::format("{:.1f} % of the simulated requests are preempted: the KV pool is at its limit", 100 * preempted));
+  const double preempted =
+      static_cast<double>(prediction.counters.preemptions) / std::max(1.0, static_cast<double>(prediction.summary.finished));
+  if (preempted > 0.01)
+    warn(fmt::format("{:.1f} % of the simulated requests are preempted: the KV pool is at its limit", 100 * preempted));
   for (std::size_t stage = 0; stage < prediction.stages.size(); ++stage) {
     const auto seqs = item.experiment.deployment.settings.max_num_seqs;
     if (prediction.stages[stage].longest_queue > seqs) {
-      warn(fmt::format("the simulated queue grows to {:.0f} requests in stage {}: saturated", prediction.stages[stage].longest_queue, stage));
+      warn(fmt::format("the simulated queue grows to {:.0f} requests in stage {}: saturated", prediction.stages[stage].longest_queue,
+                       stage));
     }
   }
   if (prediction.lookups) {
@@ -58,8 +60,8 @@ std::vector<std::string> quality_warnings(const Case& item, const sim::Predictio
           all += prediction.lookups->count(static_cast<kernels::LookupEvent>(event));
         }
       }
-      warn(fmt::format("of {} kernel lookups {} were scaled from the nearest measured shape, {} lie below their table and {} above it", all,
-                       nearest, below, above));
+      warn(fmt::format("of {} kernel lookups {} were scaled from the nearest measured shape, {} lie below their table and {} above it",
+                       all, nearest, below, above));
     }
   }
   if (item.experiment.measured.summary.failed.value_or(0) > 0) {

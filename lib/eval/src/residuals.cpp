@@ -16,9 +16,7 @@ using core::Dual;
 using core::value_of;
 using domain::Metric;
 
-bool has_derivative(Metric metric) {
-  return metric == Metric::ttft_mean || metric == Metric::e2e_mean || metric == Metric::tpot_mean;
-}
+bool has_derivative(Metric metric) { return metric == Metric::ttft_mean || metric == Metric::e2e_mean || metric == Metric::tpot_mean; }
 
 const domain::Latencies& measured_row(const domain::Experiment& experiment, int stage) {
   return stage == domain::kSummaryStage ? experiment.measured.summary : experiment.measured.stages[static_cast<std::size_t>(stage)];
@@ -101,11 +99,10 @@ void ResidualFunction::evaluate_case(std::size_t case_index, const params::Confi
   std::vector<Scalar> mean_ms(last - first, Scalar(0.0));
   const double share = 1.0 / static_cast<double>(item.plans.size());
   for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
-    const auto prediction = sim::simulate<Scalar>(
-        config.step_time_model, item.scenario(replicate), parameters,
-        {.stepping = sim::Stepping::closed_form,
-         .percentiles = differentiable_ ? sim::Percentiles::skip : sim::Percentiles::compute,
-         .observer = nullptr});
+    const auto prediction = sim::simulate<Scalar>(config.step_time_model, item.scenario(replicate), parameters,
+                                                  {.stepping = sim::Stepping::closed_form,
+                                                   .percentiles = differentiable_ ? sim::Percentiles::skip : sim::Percentiles::compute,
+                                                   .observer = nullptr});
     for (std::size_t row = first; row < last; ++row) {
       mean_ms[row - first] += metric_ms(predicted_row(prediction, rows_[row].stage), rows_[row].metric) * share;
     }
@@ -181,7 +178,8 @@ double ResidualFunction::scalar(std::span<const double> transformed) const {
     for (const double value : residuals.values) sum += value * value;
     return sum;
   }
-  const Evaluation evaluation = evaluate(dataset_, config_at(transformed), {.threads = threads_, .stepping = sim::Stepping::closed_form});
+  const Evaluation evaluation =
+      evaluate(dataset_, config_at(transformed), {.threads = threads_, .stepping = sim::Stepping::closed_form});
   double sum = 0.0;
   double worst = 0.0;
   for (const auto& [metric, weight] : objective_.metrics) {

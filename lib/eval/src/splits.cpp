@@ -99,7 +99,8 @@ void note_lost_coverage(const Dataset& dataset, Fold& fold) {
   note("the only GQA models", [](const Case& item) { return item.model.attention == domain::AttentionKind::grouped_query; });
   note("the only tensor-parallel runs", [](const Case& item) { return item.experiment.deployment.tp > 1; });
   note("the only single-GPU runs", [](const Case& item) { return item.experiment.deployment.tp == 1; });
-  note("the only models that sample with top-p or top-k", [](const Case& item) { return item.model.sampling && item.model.sampling->truncates(); });
+  note("the only models that sample with top-p or top-k",
+       [](const Case& item) { return item.model.sampling && item.model.sampling->truncates(); });
   std::set<std::string> gpus;
   for (const std::size_t i : fold.training) gpus.insert(dataset.cases[i].gpu.name);
   for (const std::size_t i : fold.test) {

@@ -53,7 +53,8 @@ std::optional<params::ParameterId> read_parameter_id(std::string_view id, Place 
 void check_value(params::ParameterId id, std::string_view name, double value, Place place, Problems& problems) {
   const params::ParameterSpec& spec = id.spec();
   if (value < 0.0 || (value == 0.0 && !may_be_zero(spec))) {
-    problems.error(place, fmt::format("{} is {}", name, value), fmt::format("it must be {} 0", may_be_zero(spec) ? "at least" : "above"));
+    problems.error(place, fmt::format("{} is {}", name, value),
+                   fmt::format("it must be {} 0", may_be_zero(spec) ? "at least" : "above"));
   } else if ((value < spec.lower && value != 0.0) || value > spec.upper) {
     problems.warning(place, fmt::format("{} is {} {}, outside its usual range", name, value, spec.unit),
                      fmt::format("expected {} to {}; check the unit", spec.lower, spec.upper));
@@ -85,7 +86,8 @@ void read_switches(const Node& object, std::string_view group, std::map<params::
     if (choice) {
       switches[*id] = *choice;
     } else {
-      problems.error(member.value.place, fmt::format("'{}' is {}, which is not one of its choices", member.key, describe(member.value)),
+      problems.error(member.value.place,
+                     fmt::format("'{}' is {}, which is not one of its choices", member.key, describe(member.value)),
                      fmt::format("choose one of: {}", fmt::join(id->spec().choices, ", ")));
     }
   }

@@ -45,7 +45,8 @@ bool read_fact(ObjectReader& reader, std::string_view key, std::string_view form
   const bool has_former = !former_key.empty() && reader.find(former_key) != nullptr;
   const bool has_key = reader.find(key) != nullptr;
   if (has_key && has_former) {
-    reader.problems().error(reader.place_of(former_key), fmt::format("'{}' is the former name of '{}', which is given too", former_key, key),
+    reader.problems().error(reader.place_of(former_key),
+                            fmt::format("'{}' is the former name of '{}', which is given too", former_key, key),
                             fmt::format("keep '{}'", key));
   }
   if (!has_key && !has_former) return false;
@@ -98,7 +99,8 @@ class HardwareReader {
   void report_unknown(const Member& member, const std::vector<std::string_view>& missing) const {
     const std::string_view match = core::closest_match(member.key, names_of(shipped_));
     problems_.error(member.place,
-                    fmt::format("unknown GPU '{}', and its {} {} not given", member.key, fmt::join(missing, ", "), missing.size() == 1 ? "is" : "are"),
+                    fmt::format("unknown GPU '{}', and its {} {} not given", member.key, fmt::join(missing, ", "),
+                                missing.size() == 1 ? "is" : "are"),
                     fmt::format("{}give all facts of a new GPU", match.empty() ? "" : fmt::format("did you mean '{}'? or ", match)));
   }
 
@@ -153,7 +155,8 @@ std::map<std::string, std::string> read_provenance(const Node& object, Problems&
     if (member.value.kind == Node::Kind::scalar) {
       provenance[member.key] = member.value.text;
     } else {
-      problems.error(member.value.place, fmt::format("'{}' must be a text, not {}", member.key, describe(member.value)), "give a text");
+      problems.error(member.value.place, fmt::format("'{}' must be a text, not {}", member.key, describe(member.value)),
+                     "give a text");
     }
   }
   return provenance;
@@ -183,7 +186,8 @@ params::CalibratedDomain read_domain(const Node& object, Problems& problems) {
   return result;
 }
 
-void check_gpu_of_scope(const Node& where, const params::Config& config, const std::vector<domain::GpuSpec>& shipped, Problems& problems) {
+void check_gpu_of_scope(const Node& where, const params::Config& config, const std::vector<domain::GpuSpec>& shipped,
+                        Problems& problems) {
   const Node* gpu = where.find("gpu");
   if (gpu == nullptr || gpu->kind != Node::Kind::scalar || params::find_gpu(config, shipped, gpu->text) != nullptr) return;
   std::vector<std::string_view> names = names_of(shipped);
@@ -198,7 +202,8 @@ params::Config read_own_form(const Node& root, const std::vector<domain::GpuSpec
   if (reader.find("schema") == nullptr) {
     problems.error(root.place, "the config lacks 'schema'", fmt::format(R"(add "schema": "{}")", kSchema));
   } else if (reader.optional("schema", schema) && schema != kSchema) {
-    problems.error(reader.find("schema")->place, fmt::format("the schema is '{}'", schema), fmt::format("this version reads '{}'", kSchema));
+    problems.error(reader.find("schema")->place, fmt::format("the schema is '{}'", schema),
+                   fmt::format("this version reads '{}'", kSchema));
   }
   if (const Node* node = reader.optional_object("provenance")) config.provenance = read_provenance(*node, problems);
   if (const Node* node = reader.required_node("step_time_model")) read_step_time_model(*node, config.step_time_model, problems);
@@ -232,7 +237,8 @@ params::Config read_family_form(const Node& root, const std::vector<domain::GpuS
   params::Config config;
   config.step_time_model = "roofline_v1";
   config.hardware = hardware.take();
-  if (config.hardware.empty() && !problems.has_errors()) problems.error(root.place, "the config names no GPU", R"(add one, e.g. "H100": {...})");
+  if (config.hardware.empty() && !problems.has_errors())
+    problems.error(root.place, "the config names no GPU", R"(add one, e.g. "H100": {...})");
   return config;
 }
 

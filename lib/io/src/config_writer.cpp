@@ -64,7 +64,8 @@ constexpr std::string_view kUseOurForm = "write it with --format config";
 core::Diagnostics what_the_family_cannot_say(const params::Config& config) {
   core::Diagnostics problems;
   const auto report = [&](std::string problem) {
-    problems.push_back({.position = {}, .problem = std::move(problem), .remedy = std::string(kUseOurForm), .severity = core::Severity::error});
+    problems.push_back(
+        {.position = {}, .problem = std::move(problem), .remedy = std::string(kUseOurForm), .severity = core::Severity::error});
   };
   if (config.step_time_model != "roofline_v1") {
     report(fmt::format("the hardware-config form holds roofline_v1 only, and this config is for '{}'", config.step_time_model));

@@ -326,7 +326,8 @@ std::vector<std::string> folders_of(const fs::path& folder, const domain::GpuSpe
 }  // namespace
 
 std::optional<KernelFolder> find_kernel_tables(const fs::path& folder, const domain::GpuSpec& gpu) {
-  const fs::path named = folder.lexically_normal().has_filename() ? folder.lexically_normal() : folder.lexically_normal().parent_path();
+  const fs::path named =
+      folder.lexically_normal().has_filename() ? folder.lexically_normal() : folder.lexically_normal().parent_path();
   if (holds_our_tables(folder) && (is_name_of(gpu, named.filename().string()) || is_name_of(gpu, gpu_in_manifest(folder)))) {
     return KernelFolder{.folder = folder, .gpu = gpu.name};
   }

@@ -32,7 +32,9 @@ class Shares {
   [[nodiscard]] double compute(double flops, double latency_us, NumberFormat format) const {
     return kernels::achieved_fraction(flops, latency_us, format, gpu_);
   }
-  [[nodiscard]] double streaming(double bytes, double latency_us) const { return bytes / core::bytes_per_us(gpu_.hbm_bandwidth) / latency_us; }
+  [[nodiscard]] double streaming(double bytes, double latency_us) const {
+    return bytes / core::bytes_per_us(gpu_.hbm_bandwidth) / latency_us;
+  }
   [[nodiscard]] double link(const AllReduceRow& row) const {
     const auto ranks = static_cast<double>(row.ranks);
     // What every rank must send in a ring.
@@ -62,8 +64,8 @@ std::string gemm_csv(const kernels::MeasuredKernels& kernels, const Shares& shar
     const NumberFormat format = row.format.value_or(NumberFormat::bf16);
     const double mfu = shares.compute(kernels::flops(row), row.latency_us, format);
     const double streaming = shares.streaming(kernels::weight_bytes(row), row.latency_us);
-    text += fmt::format("{},{},{},{},{},{:.4g},{:.4g},{},{}\n", row.format ? kernels::format_name(format) : "", row.m, row.n, row.k, row.latency_us, mfu,
-                        std::max(mfu, streaming), flag(streaming, "over_bw_l2"), engine_text(kernels));
+    text += fmt::format("{},{},{},{},{},{:.4g},{:.4g},{},{}\n", row.format ? kernels::format_name(format) : "", row.m, row.n, row.k,
+                        row.latency_us, mfu, std::max(mfu, streaming), flag(streaming, "over_bw_l2"), engine_text(kernels));
   }
   return text;
 }
@@ -73,9 +75,10 @@ std::string context_csv(const kernels::MeasuredKernels& kernels, const Shares& s
   for (const AttentionRow& row : kernels.context_attention) {
     const double mfu = shares.compute(context_flops(row), row.latency_us, row.format);
     const double streaming = shares.streaming(context_bytes(row), row.latency_us);
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{},{}\n", kernels::format_name(row.format), kernels::format_name(row.kv_format),
-                        row.batch, row.new_tokens, row.kv_tokens, row.shape.heads, row.shape.kv_heads, row.shape.head_dim, row.latency_us, mfu,
-                        std::max(mfu, streaming), flag(streaming, "over_bw_l2"), engine_text(kernels));
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{},{}\n", kernels::format_name(row.format),
+                        kernels::format_name(row.kv_format), row.batch, row.new_tokens, row.kv_tokens, row.shape.heads,
+                        row.shape.kv_heads, row.shape.head_dim, row.latency_us, mfu, std::max(mfu, streaming),
+                        flag(streaming, "over_bw_l2"), engine_text(kernels));
   }
   return text;
 }
@@ -84,9 +87,9 @@ std::string generation_csv(const kernels::MeasuredKernels& kernels, const Shares
   std::string text = "dtype,kv_dtype,batch,kv_len,heads,kv_heads,head_dim,latency_us,achieved_fraction,flag,engine\n";
   for (const AttentionRow& row : kernels.generation_attention) {
     const double streaming = shares.streaming(kernels::kv_bytes(row), row.latency_us);
-    text += fmt::format("{},{},{},{},{},{},{},{},{:.4g},{},{}\n", kernels::format_name(row.format), kernels::format_name(row.kv_format), row.batch,
-                        row.kv_tokens, row.shape.heads, row.shape.kv_heads, row.shape.head_dim, row.latency_us, streaming,
-                        flag(streaming, "over_bw_l2"), engine_text(kernels));
+    text += fmt::format("{},{},{},{},{},{},{},{},{:.4g},{},{}\n", kernels::format_name(row.format),
+                        kernels::format_name(row.kv_format), row.batch, row.kv_tokens, row.shape.heads, row.shape.kv_heads,
+                        row.shape.head_dim, row.latency_us, streaming, flag(streaming, "over_bw_l2"), engine_text(kernels));
   }
   return text;
 }
@@ -95,8 +98,8 @@ std::string all_reduce_csv(const kernels::MeasuredKernels& kernels, const Shares
   std::string text = "kind,mode,dtype,ranks,bytes,latency_us,repeats,achieved_fraction,flag,engine\n";
   for (const AllReduceRow& row : kernels.all_reduces) {
     const double link = shares.link(row);
-    text += fmt::format("fastest,graph,bf16,{},{},{},1,{:.4g},{},{}\n", row.ranks, row.message_bytes, row.latency_us, link, flag(link, "over_link"),
-                        engine_text(kernels));
+    text += fmt::format("fastest,graph,bf16,{},{},{},1,{:.4g},{},{}\n", row.ranks, row.message_bytes, row.latency_us, link,
+                        flag(link, "over_link"), engine_text(kernels));
   }
   return text;
 }
@@ -114,8 +117,8 @@ std::string moe_csv(const kernels::MeasuredKernels& kernels, const Shares& share
       const double distinct = std::min(static_cast<double>(row.experts), chosen) / expert_ranks;
       streaming = shares.streaming(distinct * expert_elements * kernels::bytes_per_element(row.format), row.latency_us);
     }
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{},{},{}\n", kernels::format_name(row.format), row.tokens, row.hidden, row.ffn_width,
-                        row.experts_per_token, row.experts, row.tp, row.ep, row.routing, row.latency_us, mfu,
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{},{},{}\n", kernels::format_name(row.format), row.tokens, row.hidden,
+                        row.ffn_width, row.experts_per_token, row.experts, row.tp, row.ep, row.routing, row.latency_us, mfu,
                         streaming ? fmt::format("{:.4g}", std::max(mfu, *streaming)) : "", flag(streaming.value_or(0.0), "over_bw_l2"),
                         engine_text(kernels));
   }
@@ -185,7 +188,8 @@ std::string kernel_plan_json(const kernels::KernelPlan& plan) {
     return fmt::format("\"heads\": {}, \"kv_heads\": {}, \"head_dim\": {}", row.shape.heads, row.shape.kv_heads, row.shape.head_dim);
   };
   const auto formats = [](const AttentionRow& row) {
-    return fmt::format("\"dtype\": \"{}\", \"kv_dtype\": \"{}\"", kernels::format_name(row.format), kernels::format_name(row.kv_format));
+    return fmt::format("\"dtype\": \"{}\", \"kv_dtype\": \"{}\"", kernels::format_name(row.format),
+                       kernels::format_name(row.kv_format));
   };
   const std::vector<std::string> parts{
       " \"schema\": \"rooftune/kernel-plan/1\"",
@@ -198,8 +202,8 @@ std::string kernel_plan_json(const kernels::KernelPlan& plan) {
                  }),
       plan_table("context_attention", plan.context_attention,
                  [&](const AttentionRow& row) {
-                   return fmt::format("{}, \"batch\": {}, \"seq_len\": {}, \"kv_len\": {}, {}", formats(row), row.batch, row.new_tokens,
-                                      row.kv_tokens, heads(row));
+                   return fmt::format("{}, \"batch\": {}, \"seq_len\": {}, \"kv_len\": {}, {}", formats(row), row.batch,
+                                      row.new_tokens, row.kv_tokens, heads(row));
                  }),
       plan_table("generation_attention", plan.generation_attention,
                  [&](const AttentionRow& row) {

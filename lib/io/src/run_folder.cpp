@@ -49,7 +49,8 @@ core::Result<RunManifest> manifest_of(const Document& document) {
     ObjectReader reader(document.root, problems, "the manifest");
     std::string schema;
     if (reader.required("schema", schema) && schema != kManifestSchema) {
-      problems.error(reader.find("schema")->place, fmt::format("the schema is '{}'", schema), fmt::format("this version reads '{}'", kManifestSchema));
+      problems.error(reader.find("schema")->place, fmt::format("the schema is '{}'", schema),
+                     fmt::format("this version reads '{}'", kManifestSchema));
     }
     reader.required_choice("state", manifest.state, std::span<const Choice<RunState>>(kStates));
     reader.required("command", manifest.command);
@@ -88,7 +89,8 @@ core::Result<std::vector<InputFile>> hash_input(const fs::path& path) {
       if (entry->is_regular_file(failed)) files.push_back(entry->path());
     }
     if (failed) {
-      return core::fail({.file = path.string()}, fmt::format("cannot be read: {}", failed.message()), "check the path and its permissions");
+      return core::fail({.file = path.string()}, fmt::format("cannot be read: {}", failed.message()),
+                        "check the path and its permissions");
     }
     // The order in which a file system lists its files is its own.
     std::ranges::sort(files);
@@ -163,9 +165,12 @@ core::Diagnostics check_continues(const RunManifest& begun, const RunManifest& n
 core::Result<void> write_run_files(const StagedFolder& folder, const RunFiles& files) {
   const std::string manifest = manifest_text(files.manifest);
   const std::pair<std::string_view, const std::optional<std::string>*> texts[] = {
-      {kStudyName, &files.study_yaml},           {kResultName, &files.result_json},
-      {kTunedConfigName, &files.tuned_json},     {kEvaluationName, &files.evaluation_json},
-      {kEvaluationTableName, &files.evaluation_csv}, {kReportName, &files.report_html},
+      {kStudyName, &files.study_yaml},
+      {kResultName, &files.result_json},
+      {kTunedConfigName, &files.tuned_json},
+      {kEvaluationName, &files.evaluation_json},
+      {kEvaluationTableName, &files.evaluation_csv},
+      {kReportName, &files.report_html},
   };
   for (const auto& [name, text] : texts) {
     if (!*text) continue;

@@ -63,7 +63,8 @@ bool is_acceptable(std::string_view field, const Node& value, Problems& problems
   }
   if (field == "role") {
     std::vector<std::string_view> roles;
-    for (const auto role : {domain::Role::calibration, domain::Role::new_gpu, domain::Role::overload}) roles.push_back(domain::role_name(role));
+    for (const auto role : {domain::Role::calibration, domain::Role::new_gpu, domain::Role::overload})
+      roles.push_back(domain::role_name(role));
     if (std::ranges::find(roles, value.text) == roles.end()) {
       problems.error(value.place, fmt::format("unknown role '{}'", value.text), core::suggest(value.text, roles));
       return false;
@@ -84,7 +85,8 @@ std::vector<study::Selector> read_selectors(const Node* object, Problems& proble
     }
     const bool is_list = member.value.kind == Node::Kind::list;
     const std::span<const Node> values = is_list ? std::span<const Node>(member.value.items) : std::span<const Node>(&member.value, 1);
-    if (values.empty()) problems.error(member.value.place, fmt::format("'{}' is an empty list", member.key), "name a value, or remove it");
+    if (values.empty())
+      problems.error(member.value.place, fmt::format("'{}' is an empty list", member.key), "name a value, or remove it");
     for (const Node& value : values) {
       if (is_acceptable(member.key, value, problems)) selectors.push_back({.field = member.key, .value = value.text});
     }
@@ -145,7 +147,8 @@ class FreeReader {
       if (!fixed_.contains(id) && !explicit_.contains(id)) add(params::make_free(id), item.place);
     }
     if (groups.contains(item.text)) return;
-    problems_.error(item.place, fmt::format("unknown group of parameters '{}'", item.text), core::suggest(item.text, {groups.begin(), groups.end()}));
+    problems_.error(item.place, fmt::format("unknown group of parameters '{}'", item.text),
+                    core::suggest(item.text, {groups.begin(), groups.end()}));
   }
 
   void read_object(const Node& item) {
@@ -169,7 +172,8 @@ class FreeReader {
       ObjectReader prior_reader(*node, problems_, "'prior'");
       const bool has_centre = prior_reader.required("centre", prior.centre);
       prior_reader.required("standard_deviation", prior.standard_deviation, above(0));
-      if (has_centre && found) check_value(*found, fmt::format("'centre' of '{}'", id), prior.centre, prior_reader.find("centre")->place, problems_);
+      if (has_centre && found)
+        check_value(*found, fmt::format("'centre' of '{}'", id), prior.centre, prior_reader.find("centre")->place, problems_);
       parameter.prior = prior;
     }
     if (!found) return;
@@ -185,13 +189,14 @@ class FreeReader {
   }
 
   void add(params::FreeParameter parameter, Place place) {
-    for (const core::Diagnostic& problem : params::check(std::span(&parameter, 1))) problems_.error(place, problem.problem, problem.remedy);
-    const bool is_duplicate = std::ranges::any_of(free_, [&](const params::FreeParameter& other) {
-      return other.id == parameter.id && other.where == parameter.where;
-    });
+    for (const core::Diagnostic& problem : params::check(std::span(&parameter, 1)))
+      problems_.error(place, problem.problem, problem.remedy);
+    const bool is_duplicate = std::ranges::any_of(
+        free_, [&](const params::FreeParameter& other) { return other.id == parameter.id && other.where == parameter.where; });
     if (is_duplicate) problems_.error(place, fmt::format("'{}' is listed twice", parameter.label()), "remove one of the two");
     if (fixed_.contains(parameter.id)) {
-      problems_.error(place, fmt::format("'{}' is both free and fixed", parameter.id.spec().id), "remove it from 'free' or from 'fixed'");
+      problems_.error(place, fmt::format("'{}' is both free and fixed", parameter.id.spec().id),
+                      "remove it from 'free' or from 'fixed'");
     }
     free_.push_back(std::move(parameter));
   }
@@ -227,7 +232,8 @@ std::map<domain::Metric, double> read_metrics(const Node& node, Problems& proble
       if (metric && is_weight) metrics[*metric] = weight;
     }
   } else {
-    problems.error(node.place, fmt::format("'metrics' must be an object or a list, not {}", describe(node)), "e.g. {ttft_mean_ms: 1, e2e_mean_ms: 1}");
+    problems.error(node.place, fmt::format("'metrics' must be an object or a list, not {}", describe(node)),
+                   "e.g. {ttft_mean_ms: 1, e2e_mean_ms: 1}");
   }
   if (node.items.empty() && node.members.empty() && node.kind != Node::Kind::scalar) {
     problems.error(node.place, "'metrics' is empty", "name at least one, e.g. {e2e_mean_ms: 1}");
@@ -273,10 +279,14 @@ std::map<std::string, int> read_folds(const Node& object, Problems& problems) {
 study::SplitSpec read_split(const Node& object, Problems& problems) {
   study::SplitSpec split;
   const Node* kind = object.find("split");
-  ObjectReader reader(object, problems, kind != nullptr && kind->kind == Node::Kind::scalar ? fmt::format("'crossval' with {}", kind->text) : "'crossval'");
-  if (reader.required_node("split") != nullptr) read_name(reader, "split", split.kind, {study::kSplitKinds.begin(), study::kSplitKinds.end()});
+  ObjectReader reader(
+      object, problems,
+      kind != nullptr && kind->kind == Node::Kind::scalar ? fmt::format("'crossval' with {}", kind->text) : "'crossval'");
+  if (reader.required_node("split") != nullptr)
+    read_name(reader, "split", split.kind, {study::kSplitKinds.begin(), study::kSplitKinds.end()});
   const auto is = [&](std::initializer_list<std::string_view> kinds) { return std::ranges::find(kinds, split.kind) != kinds.end(); };
-  if (!is({"KFold", "PredefinedSplit"})) read_name(reader, "group", split.group, {study::kSplitGroups.begin(), study::kSplitGroups.end()});
+  if (!is({"KFold", "PredefinedSplit"}))
+    read_name(reader, "group", split.group, {study::kSplitGroups.begin(), study::kSplitGroups.end()});
   if (is({"KFold", "GroupKFold"})) reader.optional("folds", split.folds, at_least(2));
   if (is({"GroupShuffleSplit"})) reader.optional("folds", split.folds, at_least(1));
   if (is({"LeavePGroupsOut"})) reader.optional("groups_out", split.groups_out, at_least(1));
@@ -300,9 +310,12 @@ study::VariantSpec read_variant(const Node& item, const study::StudySpec& spec, 
   variant.free = FreeReader(fixed, problems).read(reader.optional_list("free"));
   variant.free_per_deployment = FreeReader(fixed, problems).read(reader.optional_list("free_per_deployment"));
   for (const params::FreeParameter& parameter : variant.free) {
-    const auto is_same = [&](const params::FreeParameter& other) { return other.id == parameter.id && other.where == parameter.where; };
+    const auto is_same = [&](const params::FreeParameter& other) {
+      return other.id == parameter.id && other.where == parameter.where;
+    };
     if (std::ranges::none_of(spec.free, is_same)) continue;
-    problems.error(reader.place_of("free"), fmt::format("'{}' is free in the whole study", parameter.label()), "remove it from the variant");
+    problems.error(reader.place_of("free"), fmt::format("'{}' is free in the whole study", parameter.label()),
+                   "remove it from the variant");
   }
   for (const params::FreeParameter& parameter : variant.free_per_deployment) {
     if (parameter.where.matches_everything()) continue;

@@ -81,7 +81,8 @@ std::string fixed_text(const params::Assignments& fixed) {
     const bool is_plain = assigned.source == params::ValueSource::given && !assigned.standard_error;
     const std::string error = assigned.standard_error ? fmt::format(", stderr: {}", *assigned.standard_error) : "";
     text += is_plain ? fmt::format("  {}: {}\n", id.spec().id, assigned.value)
-                     : fmt::format("  {}: {{value: {}{}, source: {}}}\n", id.spec().id, assigned.value, error, params::source_name(assigned.source));
+                     : fmt::format("  {}: {{value: {}{}, source: {}}}\n", id.spec().id, assigned.value, error,
+                                   params::source_name(assigned.source));
   }
   return text;
 }
@@ -98,7 +99,8 @@ std::string free_line(const params::FreeParameter& parameter) {
     text += fmt::format(", where: {{{}}}", fmt::join(where, ", "));
   }
   if (parameter.prior) {
-    text += fmt::format(", prior: {{centre: {}, standard_deviation: {}}}", parameter.prior->centre, parameter.prior->standard_deviation);
+    text +=
+        fmt::format(", prior: {{centre: {}, standard_deviation: {}}}", parameter.prior->centre, parameter.prior->standard_deviation);
   }
   return text + "}\n";
 }
@@ -113,9 +115,11 @@ std::string objective_text(const study::ObjectiveSpec& objective) {
   std::vector<std::string> metrics;
   for (const auto& [metric, weight] : objective.metrics) metrics.push_back(fmt::format("{}: {}", domain::metric_name(metric), weight));
   return fmt::format(
-      "objective:\n  residual: {}\n  metrics: {{{}}}\n  rows: {}\n  balance: {}\n  loss: {}\n  loss_scale: {}\n  scalar: {}\n  noise: {}\n",
-      core::word_of(study::kResidualKinds, objective.residual), fmt::join(metrics, ", "), core::word_of(study::kStageRows, objective.rows),
-      core::word_of(study::kBalances, objective.balance), core::word_of(study::kLossKinds, objective.loss), objective.loss_scale,
+      "objective:\n  residual: {}\n  metrics: {{{}}}\n  rows: {}\n  balance: {}\n  loss: {}\n  loss_scale: {}\n  scalar: {}\n  noise: "
+      "{}\n",
+      core::word_of(study::kResidualKinds, objective.residual), fmt::join(metrics, ", "),
+      core::word_of(study::kStageRows, objective.rows), core::word_of(study::kBalances, objective.balance),
+      core::word_of(study::kLossKinds, objective.loss), objective.loss_scale,
       core::word_of(study::kScalarObjectives, objective.scalar), objective.noise);
 }
 
@@ -176,7 +180,8 @@ std::string default_free_text() {
   for (const params::ParameterSpec& spec : params::parameter_registry()) {
     const bool has_no_effect = spec.name() == "perLayerOverhead";
     if ((spec.group() != "roofline_v1" && spec.group() != "frontend") || has_no_effect) continue;
-    text += fmt::format("  - {:<40} # {} to {} {}, starts at {}: {}\n", spec.id, spec.lower, spec.upper, spec.unit, spec.initial, spec.meaning);
+    text += fmt::format("  - {:<40} # {} to {} {}, starts at {}: {}\n", spec.id, spec.lower, spec.upper, spec.unit, spec.initial,
+                        spec.meaning);
   }
   return text;
 }
@@ -184,7 +189,8 @@ std::string default_free_text() {
 std::string default_switches_text() {
   std::string text = "switches:\n";
   for (const params::SwitchSpec& spec : params::switch_registry()) {
-    text += fmt::format("  {:<42} # {}: {}\n", fmt::format("{}: {}", spec.id, spec.choices[spec.initial]), fmt::join(spec.choices, ", "), spec.meaning);
+    text += fmt::format("  {:<42} # {}: {}\n", fmt::format("{}: {}", spec.id, spec.choices[spec.initial]),
+                        fmt::join(spec.choices, ", "), spec.meaning);
   }
   return text;
 }
@@ -194,8 +200,8 @@ std::string default_switches_text() {
 std::string study_text(const study::StudySpec& spec) {
   std::string text = fmt::format("name: {}\n", scalar(spec.name));
   if (!spec.description.empty()) text += fmt::format("description: {}\n", scalar(spec.description));
-  text += data_text(spec.data) + start_text(spec) + switches_text(spec.switches) + fixed_text(spec.fixed) + free_text("free", spec.free) + objective_text(spec.objective) +
-          solver_text(spec.solver);
+  text += data_text(spec.data) + start_text(spec) + switches_text(spec.switches) + fixed_text(spec.fixed) +
+          free_text("free", spec.free) + objective_text(spec.objective) + solver_text(spec.solver);
   if (spec.split) text += split_text(*spec.split);
   if (spec.compare) text += compare_text(*spec.compare);
   return text + fmt::format("seed: {}\nreplicates: {}\nthreads: {}\n", spec.seed, spec.replicates, spec.threads);
@@ -243,11 +249,12 @@ fixed: {}
 #  - {id: roofline_v1.mfuPrefill, lower: 0.3, upper: 1, initial: 0.6, transform: log, where: {gpu: H100}, prior: {centre: 0.65, standard_deviation: 0.2}}
 )";
   text += default_free_text();
-  text += fmt::format("\n# What is minimised.\nobjective:\n  residual: {:<30} # {}\n", core::word_of(study::kResidualKinds, objective.residual),
-                      words_of(study::kResidualKinds));
+  text += fmt::format("\n# What is minimised.\nobjective:\n  residual: {:<30} # {}\n",
+                      core::word_of(study::kResidualKinds, objective.residual), words_of(study::kResidualKinds));
   text += fmt::format("  # Weights. Metrics: {}.\n  metrics: {{ttft_mean_ms: 1, e2e_mean_ms: 1}}\n", fmt::join(metrics, ", "));
   text += fmt::format("  rows: {:<34} # {}\n", core::word_of(study::kStageRows, objective.rows), words_of(study::kStageRows));
-  text += fmt::format("  balance: {:<31} # what weighs the same: {}\n", core::word_of(study::kBalances, objective.balance), words_of(study::kBalances));
+  text += fmt::format("  balance: {:<31} # what weighs the same: {}\n", core::word_of(study::kBalances, objective.balance),
+                      words_of(study::kBalances));
   text += fmt::format("  loss: {:<34} # {}\n", core::word_of(study::kLossKinds, objective.loss), words_of(study::kLossKinds));
   text += fmt::format("  loss_scale: {:<28} # residual at which a robust loss bends\n", objective.loss_scale);
   text += fmt::format("  scalar: {:<32} # what scalar solvers see: {}\n", core::word_of(study::kScalarObjectives, objective.scalar),
@@ -256,8 +263,8 @@ fixed: {}
   text += "\n# Stages in turn, each from the best point so far. `starts`: the first is the given one, the others fill the box.\n";
   text += "# `max_seconds` may be set too; results then depend on the machine.\n";
   text += fmt::format("# Algorithms: {}.\n", fmt::join(opt::algorithm_names(), ", "));
-  text += fmt::format("solver:\n  - {{algorithm: {}, starts: {}, max_evaluations: {}, tolerance: {}}}\n", stage.algorithm, stage.starts,
-                      stage.max_evaluations, stage.tolerance);
+  text += fmt::format("solver:\n  - {{algorithm: {}, starts: {}, max_evaluations: {}, tolerance: {}}}\n", stage.algorithm,
+                      stage.starts, stage.max_evaluations, stage.tolerance);
   text += "\n# How `rooftune crossval` splits, with the names of scikit-learn.\n";
   text += fmt::format("# split: {}\n# group: {}\n", fmt::join(study::kSplitKinds, ", "), fmt::join(study::kSplitGroups, ", "));
   text += "# folds: KFold, GroupKFold, GroupShuffleSplit. groups_out: LeavePGroupsOut. test_fraction: GroupShuffleSplit.\n";
@@ -284,7 +291,8 @@ study::StudySpec with_paths_from(study::StudySpec spec, const std::filesystem::p
     if (fs::path(path).is_absolute()) return;
     path = fs::absolute(from / path).lexically_normal().lexically_relative(fs::absolute(to).lexically_normal()).string();
   };
-  for (auto* paths : {&spec.data.ground_truth, &spec.data.models, &spec.data.hardware, &spec.data.kernels}) std::ranges::for_each(*paths, rebase);
+  for (auto* paths : {&spec.data.ground_truth, &spec.data.models, &spec.data.hardware, &spec.data.kernels})
+    std::ranges::for_each(*paths, rebase);
   if (spec.start_config) rebase(*spec.start_config);
   return spec;
 }

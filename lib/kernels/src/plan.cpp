@@ -12,13 +12,14 @@ namespace rooftune::kernels {
 namespace {
 
 // The sizes of scripts/kernel_plan.py, so that both print the same plan.
-constexpr std::array<std::int64_t, 21> kGemmTokens{1,   2,   4,   8,   16,  32,  48,  64,   96,   128, 160,
+constexpr std::array<std::int64_t, 21> kGemmTokens{1,   2,   4,   8,   16,  32,  48,   64,   96,   128, 160,
                                                    192, 256, 320, 384, 512, 768, 1024, 2048, 4096, 8192};
 constexpr std::array<std::int64_t, 10> kContextTokens{16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
 constexpr std::array<std::int64_t, 4> kContextBatches{1, 2, 4, 8};
 constexpr std::int64_t kMostContextTokens = 32768;  // of all sequences together
 /// New tokens, tokens attended to: chunks of long prompts.
-constexpr std::array<std::pair<std::int64_t, std::int64_t>, 5> kChunks{{{512, 2048}, {512, 8192}, {2048, 4096}, {2048, 8192}, {2048, 16384}}};
+constexpr std::array<std::pair<std::int64_t, std::int64_t>, 5> kChunks{
+    {{512, 2048}, {512, 8192}, {2048, 4096}, {2048, 8192}, {2048, 16384}}};
 constexpr std::array<std::int64_t, 9> kGenerationBatches{1, 2, 4, 8, 16, 32, 64, 128, 256};
 constexpr std::array<std::int64_t, 8> kGenerationTokens{128, 512, 1024, 2048, 4096, 8192, 16384, 32768};
 constexpr std::int64_t kMostKvBytes = std::int64_t{16} << 30;  // of one measurement
@@ -101,7 +102,8 @@ class Planner {
     for (const auto& [tokens, attended] : kChunks) context_.add({shape, 1, tokens, attended}, row(1, tokens, attended));
     for (const std::int64_t batch : kGenerationBatches) {
       for (const std::int64_t tokens : kGenerationTokens) {
-        if (4 * batch * tokens * shape.kv_heads * shape.head_dim <= kMostKvBytes) generation_.add({shape, batch, 1, tokens}, row(batch, 1, tokens));
+        if (4 * batch * tokens * shape.kv_heads * shape.head_dim <= kMostKvBytes)
+          generation_.add({shape, batch, 1, tokens}, row(batch, 1, tokens));
       }
     }
   }
@@ -126,7 +128,8 @@ core::Result<KernelPlan> plan_measurements(std::span<const domain::ModelSpec> mo
       refuse(fmt::format("{}: multi-head latent attention is not covered", model.name), "leave this model out");
     }
     for (const std::int64_t degree : tp) {
-      if (model.heads % degree != 0) refuse(fmt::format("{}: {} heads cannot be split over TP {}", model.name, model.heads, degree), "leave that TP out");
+      if (model.heads % degree != 0)
+        refuse(fmt::format("{}: {} heads cannot be split over TP {}", model.name, model.heads, degree), "leave that TP out");
     }
   }
   if (!problems.empty()) return tl::unexpected(std::move(problems));

@@ -16,7 +16,9 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
 
   const Scalar bf16_flops_per_us = p("hardware.TFlopsPeak") * 1e6;
   const bool has_fp8 = core::value_of(p("hardware.TFlopsFP8")) > 0.0;
-  const auto peak_flops_per_us = [&](bool computes_fp8) { return computes_fp8 && has_fp8 ? p("hardware.TFlopsFP8") * 1e6 : bf16_flops_per_us; };
+  const auto peak_flops_per_us = [&](bool computes_fp8) {
+    return computes_fp8 && has_fp8 ? p("hardware.TFlopsFP8") * 1e6 : bf16_flops_per_us;
+  };
   const auto gemm_flops_per_us = [&](bool computes_fp8) -> Scalar {
     return peak_flops_per_us(computes_fp8) * p(computes_fp8 && has_fp8 ? "physics.fp8_gemm_fraction" : "physics.gemm_fraction") * tp;
   };
@@ -36,8 +38,8 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
     experts_ = moe.experts;
     experts_per_token_ = moe.experts_per_token;
     const double expert_elements = moe.moe_layers * domain::ffn_weight_elements(model, moe.expert_ffn_width);
-    expert_weights_us_ = expert_elements * model.widths.ffn_weight_bytes /
-                         (bytes_per_us * p("physics.moe_weight_bandwidth_fraction") * tp);
+    expert_weights_us_ =
+        expert_elements * model.widths.ffn_weight_bytes / (bytes_per_us * p("physics.moe_weight_bandwidth_fraction") * tp);
     const bool fp8_experts = model.widths.ffn_computes_fp8 && has_fp8;
     const Scalar& grouped_fraction = p(fp8_experts ? "physics.moe_fp8_gemm_fraction" : "physics.moe_gemm_fraction");
     expert_compute_us_per_token_ =

@@ -37,8 +37,7 @@ constexpr std::array kAlgorithms{
                   "simplex searches in subspaces; survives kinks and noise such as a mean of absolute errors",
                   "NLopt LN_SBPLX; Rowan 1990"},
     AlgorithmInfo{Algorithm::lbfgs, "lbfgs", Scope::local, DerivativeUse::gradient, Randomness::none,
-                  "quasi-Newton on the gradient; for smooth scalars with derivatives",
-                  "NLopt LD_LBFGS; Nocedal 1980, Luksan"},
+                  "quasi-Newton on the gradient; for smooth scalars with derivatives", "NLopt LD_LBFGS; Nocedal 1980, Luksan"},
 };
 
 constexpr bool in_order_of_the_enumeration() {

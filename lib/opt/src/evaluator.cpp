@@ -65,16 +65,14 @@ Evaluator::Evaluator(const Problem& problem, Objective& objective, Algorithm alg
       evaluation_limit_(options.limits.evaluations.value_or(default_evaluation_limit(algorithm, problem.size()))) {
   if (options.finite_differences.use == FiniteDifferences::Use::always) support_ = std::min(support_, Support::values);
   // MLSL falls back to a local search without derivatives.
-  const bool takes_differences = !has_derivatives() && describe(algorithm).derivatives != DerivativeUse::none &&
-                                 algorithm != Algorithm::mlsl;
+  const bool takes_differences =
+      !has_derivatives() && describe(algorithm).derivatives != DerivativeUse::none && algorithm != Algorithm::mlsl;
   if (!options.limits.evaluations && takes_differences) {
     evaluation_limit_ *= 1 + 2 * static_cast<long>(problem.size());
   }
 }
 
-double Evaluator::seconds() const {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-}
+double Evaluator::seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(); }
 
 const Sample* Evaluator::sample(std::span<const double> point, Derivatives derivatives) {
   ROOFTUNE_EXPECTS(point.size() == problem_.size());
@@ -231,7 +229,8 @@ void Evaluator::set_best(const Sample& sample) {
 void Evaluator::accept(const Sample& sample) {
   if (!best_ || sample.value < best_->value) set_best(sample);
   if (options_.limits.target_value && best_->value <= *options_.limits.target_value) {
-    stop_ = {Reason::target_reached, "target_value", fmt::format("value {} at or below {}", best_->value, *options_.limits.target_value)};
+    stop_ = {Reason::target_reached, "target_value",
+             fmt::format("value {} at or below {}", best_->value, *options_.limits.target_value)};
   }
 }
 

@@ -126,8 +126,7 @@ class MultiStart {
       return false;
     }
     const std::size_t per_start = std::max<std::size_t>(1, options_.candidates_per_start);
-    std::vector<std::vector<double>> points =
-        sample_starts(box, (runners_.size() - 1) * per_start, options_.sampling, options_.seed);
+    std::vector<std::vector<double>> points = sample_starts(box, (runners_.size() - 1) * per_start, options_.sampling, options_.seed);
     if (per_start > 1) points = best_candidates(std::move(points), per_start);
     for (std::size_t i = 1; i < runners_.size(); ++i) {
       runners_[i].problem = starting_from(problem_, points[i - 1]);
@@ -220,9 +219,7 @@ class MultiStart {
 
 }  // namespace
 
-std::string_view name(StartSampling sampling) {
-  return sampling == StartSampling::sobol ? "sobol" : "latin_hypercube";
-}
+std::string_view name(StartSampling sampling) { return sampling == StartSampling::sobol ? "sobol" : "latin_hypercube"; }
 
 const StartOutcome* MultiStartSolution::best() const {
   const auto found = std::min_element(starts.begin(), starts.end(), better);
@@ -251,7 +248,8 @@ std::vector<std::vector<double>> sample_starts(std::span<const Interval> box, st
                                                std::uint64_t seed) {
   core::RandomEngine random = start_stream(seed);
   const bool sobol = sampling == StartSampling::sobol && box.size() <= SobolSequence::kMostDimensions;
-  std::vector<std::vector<double>> points = sobol ? shifted_sobol(box.size(), count, random) : latin_hypercube(box.size(), count, random);
+  std::vector<std::vector<double>> points =
+      sobol ? shifted_sobol(box.size(), count, random) : latin_hypercube(box.size(), count, random);
   for (std::vector<double>& point : points) {
     for (std::size_t d = 0; d < box.size(); ++d) point[d] = box[d].first + point[d] * (box[d].second - box[d].first);
   }

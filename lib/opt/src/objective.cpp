@@ -26,17 +26,14 @@ std::unique_ptr<Objective> make_objective(Capabilities capabilities, ObjectiveFu
   return std::make_unique<CallableObjective>(capabilities, std::move(function));
 }
 
-std::unique_ptr<Objective> make_residual_objective(
-    std::function<std::vector<double>(std::span<const double> point)> residuals) {
-  return make_objective({.residuals = Support::values}, [residuals = std::move(residuals)](auto point, Request) {
-    return Evaluation{.residuals = residuals(point)};
-  });
+std::unique_ptr<Objective> make_residual_objective(std::function<std::vector<double>(std::span<const double> point)> residuals) {
+  return make_objective({.residuals = Support::values},
+                        [residuals = std::move(residuals)](auto point, Request) { return Evaluation{.residuals = residuals(point)}; });
 }
 
 std::unique_ptr<Objective> make_scalar_objective(std::function<double(std::span<const double> point)> scalar) {
-  return make_objective({.scalar = Support::values}, [scalar = std::move(scalar)](auto point, Request) {
-    return Evaluation{.scalar = scalar(point)};
-  });
+  return make_objective({.scalar = Support::values},
+                        [scalar = std::move(scalar)](auto point, Request) { return Evaluation{.scalar = scalar(point)}; });
 }
 
 }  // namespace rooftune::opt

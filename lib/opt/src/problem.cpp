@@ -24,8 +24,8 @@ std::vector<std::string> defects(const Problem& problem) {
     } else if (!(variable.lower <= variable.upper)) {
       found.push_back(fmt::format("'{}' has lower bound {} above upper bound {}", variable.name, variable.lower, variable.upper));
     } else if (variable.initial < variable.lower || variable.initial > variable.upper) {
-      found.push_back(fmt::format("'{}' starts at {}, outside its bounds [{}, {}]", variable.name, variable.initial,
-                                  variable.lower, variable.upper));
+      found.push_back(fmt::format("'{}' starts at {}, outside its bounds [{}, {}]", variable.name, variable.initial, variable.lower,
+                                  variable.upper));
     }
     if (!(variable.scale > 0.0) || !std::isfinite(variable.scale)) {
       found.push_back(fmt::format("'{}' has scale {}; it must be positive", variable.name, variable.scale));

@@ -67,9 +67,9 @@ Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double>
   }
   for (const double residual : residuals) result.residual_sum_of_squares += residual * residual;
   result.degrees_of_freedom = static_cast<long>(m) - static_cast<long>(free.size());
-  result.residual_standard_deviation =
-      result.degrees_of_freedom > 0 ? std::sqrt(result.residual_sum_of_squares / static_cast<double>(result.degrees_of_freedom))
-                                    : kInfinity;
+  result.residual_standard_deviation = result.degrees_of_freedom > 0
+                                           ? std::sqrt(result.residual_sum_of_squares / static_cast<double>(result.degrees_of_freedom))
+                                           : kInfinity;
   const double s = result.residual_standard_deviation;
 
   // Columns in units of the variables' scales, so that singular values compare like with like; then to unit length, so that
@@ -143,8 +143,8 @@ Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double>
   return result;
 }
 
-Uncertainty estimate_uncertainty(const Problem& problem, Objective& objective, const Solution& solution,
-                                 const SolveOptions& options, const UncertaintyOptions& uncertainty) {
+Uncertainty estimate_uncertainty(const Problem& problem, Objective& objective, const Solution& solution, const SolveOptions& options,
+                                 const UncertaintyOptions& uncertainty) {
   if (!solution.has_point()) return unknown(problem);
   SolveOptions at_solution = options;
   at_solution.merit = Merit::least_squares;
@@ -178,8 +178,7 @@ std::vector<std::string> explain_unidentified(const Problem& problem, const Unce
       moves.push_back(signed_name(problem, direction, index));
     }
     sentences.push_back(fmt::format("{} {} be told apart: {} together change {}", fmt::join(names, ", "),
-                                    direction.state == Direction::State::weak ? "can hardly" : "cannot",
-                                    fmt::join(moves, ", "),
+                                    direction.state == Direction::State::weak ? "can hardly" : "cannot", fmt::join(moves, ", "),
                                     direction.state == Direction::State::weak ? "little" : "nothing"));
   }
   return sentences;

@@ -20,7 +20,13 @@ std::string FreeParameter::label() const {
 
 FreeParameter make_free(ParameterId id) {
   const ParameterSpec& spec = id.spec();
-  return {.id = id, .where = {}, .lower = spec.lower, .initial = spec.initial, .upper = spec.upper, .transform = spec.transform, .prior = {}};
+  return {.id = id,
+          .where = {},
+          .lower = spec.lower,
+          .initial = spec.initial,
+          .upper = spec.upper,
+          .transform = spec.transform,
+          .prior = {}};
 }
 
 double to_transformed(const FreeParameter& parameter, double value) {
@@ -75,7 +81,8 @@ double current_value(const Config& config, const FreeParameter& parameter) {
     if (scoped->where == parameter.where && found != scoped->parameters.end()) return found->second.value;
   }
   for (const HardwareEntry& entry : config.hardware) {
-    const bool reached = parameter.where.matches_everything() || (parameter.where.gpu && domain::find_gpu({entry.gpu}, *parameter.where.gpu));
+    const bool reached =
+        parameter.where.matches_everything() || (parameter.where.gpu && domain::find_gpu({entry.gpu}, *parameter.where.gpu));
     const auto own = entry.parameters.find(parameter.id);
     if (reached && own != entry.parameters.end()) return own->second.value;
   }
@@ -86,7 +93,8 @@ double current_value(const Config& config, const FreeParameter& parameter) {
 core::Diagnostics check(std::span<const FreeParameter> free) {
   core::Diagnostics problems;
   const auto report = [&](std::string problem, std::string remedy) {
-    problems.push_back({.position = {}, .problem = std::move(problem), .remedy = std::move(remedy), .severity = core::Severity::error});
+    problems.push_back(
+        {.position = {}, .problem = std::move(problem), .remedy = std::move(remedy), .severity = core::Severity::error});
   };
   for (std::size_t i = 0; i < free.size(); ++i) {
     const FreeParameter& parameter = free[i];

@@ -29,7 +29,8 @@ std::string variant_table(const study::Comparison& comparison, Colour colour) {
     columns.push_back({short_title(metric) + " %\ntraining"});
     columns.push_back({"\nheld out"});
   }
-  for (const char* heading : {"loss %\ntraining", "\nheld out", "parameters\nfree", "\nunused", "fit\nevaluations", "\ns", "with folds\ns"}) {
+  for (const char* heading :
+       {"loss %\ntraining", "\nheld out", "parameters\nfree", "\nunused", "fit\nevaluations", "\ns", "with folds\ns"}) {
     columns.push_back({heading});
   }
   TextTable table(std::move(columns));
@@ -48,8 +49,9 @@ std::string variant_table(const study::Comparison& comparison, Colour colour) {
     cells.emplace_back(fmt::format("{:.1f}", variant.total_seconds));
     table.add(std::move(cells));
   }
-  std::string text = titled("Step-time models under one budget: mean absolute errors (summaries), fitted to all data and to all but what is held out",
-                            table.text(colour));
+  std::string text =
+      titled("Step-time models under one budget: mean absolute errors (summaries), fitted to all data and to all but what is held out",
+             table.text(colour));
   for (const study::VariantResult& variant : comparison.variants) {
     if (variant.failure) text += toned(fmt::format("{}: {}\n", variant.name, *variant.failure), Tone::bad, colour);
     if (!variant.no_held_out.empty()) text += fmt::format("n/a {}: {}\n", variant.name, variant.no_held_out);
@@ -72,7 +74,8 @@ std::string revert_table(const study::Comparison& comparison, Colour colour) {
     std::vector<Cell> cells{variant.name};
     const auto add = [&](const auto& value_of) {
       cells.push_back(variant.failure ? Cell("failed") : change(value_of(variant.training), value_of(from->training)));
-      cells.push_back(variant.held_out && from->held_out ? change(value_of(*variant.held_out), value_of(*from->held_out)) : Cell("n/a"));
+      cells.push_back(variant.held_out && from->held_out ? change(value_of(*variant.held_out), value_of(*from->held_out))
+                                                         : Cell("n/a"));
     };
     for (const Metric metric : kShownMetrics) {
       add([metric](const eval::Evaluation& evaluation) { return mean_ape(evaluation, metric); });
@@ -80,8 +83,9 @@ std::string revert_table(const study::Comparison& comparison, Colour colour) {
     add([](const eval::Evaluation& evaluation) { return std::optional(evaluation.loss_percent); });
     table.add(std::move(cells));
   }
-  return titled(fmt::format("What each correction is worth: errors of '{}', fitted again without it, less those with it (points)", from->name),
-                table.text(colour));
+  return titled(
+      fmt::format("What each correction is worth: errors of '{}', fitted again without it, less those with it (points)", from->name),
+      table.text(colour));
 }
 
 }  // namespace

@@ -36,8 +36,7 @@ tl::expected<opt::Evaluation, opt::Refusal> CalibrationObjective::evaluate(std::
     if (!std::isfinite(evaluation.scalar)) return tl::unexpected(opt::Refusal{"the simulation refused the point"});
     return evaluation;
   }
-  const auto derivatives =
-      request.derivatives == opt::Derivatives::needed ? eval::Derivatives::yes : eval::Derivatives::no;
+  const auto derivatives = request.derivatives == opt::Derivatives::needed ? eval::Derivatives::yes : eval::Derivatives::no;
   eval::Residuals residuals = residuals_(point, derivatives);
   if (residuals.refusal) return tl::unexpected(opt::Refusal{*residuals.refusal});
   evaluation.residuals = std::move(residuals.values);

@@ -35,9 +35,8 @@ std::vector<DeploymentGroup> deployments(const StudySpec& spec, const StudyInput
   for (const domain::Experiment& experiment : inputs.experiments) {
     if (!is_selected(experiment, spec.data, inputs.gpus)) continue;
     const domain::Deployment& deployment = experiment.deployment;
-    const params::DeploymentFilter where{.model = std::string(domain::short_model_name(deployment.model)),
-                                         .gpu = deployment.hardware,
-                                         .tp = deployment.tp};
+    const params::DeploymentFilter where{
+        .model = std::string(domain::short_model_name(deployment.model)), .gpu = deployment.hardware, .tp = deployment.tp};
     auto group = std::ranges::find(groups, where, &DeploymentGroup::where);
     if (group == groups.end()) group = groups.insert(group, {.where = where, .experiments = {}});
     group->experiments.push_back(&experiment);
@@ -96,13 +95,15 @@ std::size_t count_without_effect(const PreparedStudy& study, const params::Confi
   const eval::ResidualFunction function(study.dataset, tuned, free, study.spec.objective, {study.spec.threads});
   if (!function.differentiable()) return 0;
   std::vector<double> point;
-  for (const params::FreeParameter& parameter : free) point.push_back(params::to_transformed(parameter, params::current_value(tuned, parameter)));
+  for (const params::FreeParameter& parameter : free)
+    point.push_back(params::to_transformed(parameter, params::current_value(tuned, parameter)));
   const eval::Residuals residuals = function(point, eval::Derivatives::yes);
   if (residuals.refusal) return 0;
   std::size_t without = 0;
   for (std::size_t column = 0; column < free.size(); ++column) {
     bool is_constant = true;
-    for (std::size_t row = 0; row < function.rows().size(); ++row) is_constant &= residuals.jacobian[row * free.size() + column] == 0.0;
+    for (std::size_t row = 0; row < function.rows().size(); ++row)
+      is_constant &= residuals.jacobian[row * free.size() + column] == 0.0;
     without += is_constant ? 1U : 0U;
   }
   return without;
@@ -207,7 +208,8 @@ StudySpec variant_study(const StudySpec& spec, const VariantSpec& variant, const
   return own;
 }
 
-std::vector<VariantSpec> reverted_one_by_one(const StudySpec& spec, const VariantSpec& from, const VariantSpec& to, const StudyInputs& inputs) {
+std::vector<VariantSpec> reverted_one_by_one(const StudySpec& spec, const VariantSpec& from, const VariantSpec& to,
+                                             const StudyInputs& inputs) {
   std::vector<VariantSpec> reverted;
   for (std::size_t index = 0; index < params::switch_registry().size(); ++index) {
     const params::SwitchId id{index};
@@ -241,7 +243,8 @@ core::Result<Comparison> compare(const StudySpec& spec, const StudyInputs& input
     auto prepared = prepare(variant_study(spec, variant, inputs), inputs);
     if (prepared) {
       if (prepared->spec.free.empty()) {
-        problems.push_back({.position = {}, .problem = fmt::format("variant '{}' leaves no parameter free", variant.name), .remedy = "list some"});
+        problems.push_back(
+            {.position = {}, .problem = fmt::format("variant '{}' leaves no parameter free", variant.name), .remedy = "list some"});
       }
       studies.push_back(*std::move(prepared));
       continue;

@@ -45,7 +45,8 @@ void describe_estimates(FitResult& result, const StudySpec& spec, const opt::Sol
     Estimate estimate{.parameter = parameter, .start = parameter.initial, .value = params::from_transformed(parameter, best.point[i])};
     estimate.bound = best.bounds[i];
     estimate.without_effect = std::ranges::find(uncertainty.without_effect, i) != uncertainty.without_effect.end();
-    const double error = uncertainty.standard_errors.empty() ? std::numeric_limits<double>::infinity() : uncertainty.standard_errors[i];
+    const double error =
+        uncertainty.standard_errors.empty() ? std::numeric_limits<double>::infinity() : uncertainty.standard_errors[i];
     if (std::isfinite(error) && estimate.bound == opt::BoundState::free) {
       estimate.standard_error = unit_error(parameter, best.point[i], error);
       if (estimate.value != 0.0) estimate.relative_standard_error = *estimate.standard_error / std::abs(estimate.value);

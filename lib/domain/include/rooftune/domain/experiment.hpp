@@ -54,7 +54,7 @@ enum class ArrivalProcess {
 
 struct Arrival {
   ArrivalProcess process = ArrivalProcess::conditioned_poisson;
-  int concurrency = 0;                     ///< closed_loop
+  int concurrency = 0;                          ///< closed_loop
   double gamma_coefficient_of_variation = 1.0;  ///< gamma
   friend bool operator==(const Arrival&, const Arrival&) = default;
 };
@@ -98,11 +98,11 @@ struct Workload {
   std::string name;
   std::string type;
   PromptPattern pattern = PromptPattern::unique;
-  int distinct_prompts = 0;       ///< cycled
-  int prompt_groups = 0;          ///< groups that share a system prompt; 0: all prompts share one when system_prompt_tokens > 0
-  int turns_per_conversation = 1; ///< conversations
-  int system_prompt_tokens = 0;   ///< leading tokens shared within a group
-  LengthDistribution prompt;      ///< whole prompt, system prompt included
+  int distinct_prompts = 0;             ///< cycled
+  int prompt_groups = 0;                ///< groups that share a system prompt; 0: all prompts share one when system_prompt_tokens > 0
+  int turns_per_conversation = 1;       ///< conversations
+  int system_prompt_tokens = 0;         ///< leading tokens shared within a group
+  LengthDistribution prompt;            ///< whole prompt, system prompt included
   double prompt_spread_fraction = 0.0;  ///< cycled: lengths uniform in mean x (1 +- this/2), fixed per prompt
   LengthDistribution output;
   Arrival arrival;

@@ -13,11 +13,11 @@ enum class AttentionKind { multi_head, grouped_query, multi_head_latent };
 /// Mixture of experts. A layer either has experts or is dense; the counts of both add up to ModelSpec::layers.
 struct MoeSpec {
   int moe_layers = 0;
-  int experts = 0;          ///< routed experts per MoE layer
+  int experts = 0;  ///< routed experts per MoE layer
   int experts_per_token = 0;
   int expert_ffn_width = 0;
-  int shared_experts = 0;   ///< always active, beside the routed ones
-  int shared_ffn_width = 0; ///< width of one shared expert
+  int shared_experts = 0;    ///< always active, beside the routed ones
+  int shared_ffn_width = 0;  ///< width of one shared expert
 
   friend bool operator==(const MoeSpec&, const MoeSpec&) = default;
 };
@@ -37,8 +37,8 @@ struct LatentAttentionSpec {
 /// Bytes that one element takes in GPU memory, by place.
 struct ElementWidths {
   double attention_weight_bytes = 2.0;
-  double ffn_weight_bytes = 2.0;    ///< dense FFN and experts
-  double embedding_bytes = 2.0;     ///< embedding table and LM head
+  double ffn_weight_bytes = 2.0;  ///< dense FFN and experts
+  double embedding_bytes = 2.0;   ///< embedding table and LM head
   double kv_cache_bytes = 2.0;
   double activation_bytes = 2.0;
   bool attention_computes_fp8 = false;

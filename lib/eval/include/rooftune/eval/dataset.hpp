@@ -26,7 +26,7 @@ struct Case {
   domain::Experiment experiment;
   domain::ModelSpec model;
   domain::GpuSpec gpu;
-  std::vector<sim::RequestPlan> plans;  ///< one per replicate
+  std::vector<sim::RequestPlan> plans;                    ///< one per replicate
   std::shared_ptr<const kernels::KernelTables> tables{};  ///< of the GPU; null where none were given
 
   [[nodiscard]] sim::Scenario scenario(std::size_t replicate) const {

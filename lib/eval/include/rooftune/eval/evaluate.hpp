@@ -51,7 +51,7 @@ struct Evaluation {
   std::vector<Row> rows;  ///< by experiment, summary first, then stages; metrics in domain order
   std::vector<CaseReport> cases;
   MetricErrors overall;
-  double loss_percent = 0.0;  ///< RMSE over experiments of APE(ttft_mean) + RMSE of APE(e2e_mean)
+  double loss_percent = 0.0;                                      ///< RMSE over experiments of APE(ttft_mean) + RMSE of APE(e2e_mean)
   std::map<std::string, std::map<std::string, MetricErrors>> by;  ///< "model" | "hardware" | "tp" | "workload" -> value -> errors
   std::vector<std::string> warnings;
   int replicates = 1;

@@ -24,8 +24,8 @@ struct ResidualRow {
 };
 
 struct Residuals {
-  std::vector<double> values;    ///< one per row, then one per prior
-  std::vector<double> jacobian;  ///< row-major, values.size() x free parameters, by transformed parameter; empty if not asked for
+  std::vector<double> values;        ///< one per row, then one per prior
+  std::vector<double> jacobian;      ///< row-major, values.size() x free parameters, by transformed parameter; empty if not asked for
   std::vector<double> predicted_ms;  ///< by row
   std::optional<std::string> refusal;  ///< the point cannot be evaluated; everything else is then empty
 };
@@ -35,8 +35,8 @@ struct Residuals {
 class ResidualFunction {
  public:
   /// `config` holds everything that is not free.
-  ResidualFunction(const Dataset& dataset, params::Config config, std::vector<params::FreeParameter> free, const ObjectiveSpec& objective,
-                   core::ThreadCount threads);
+  ResidualFunction(const Dataset& dataset, params::Config config, std::vector<params::FreeParameter> free,
+                   const ObjectiveSpec& objective, core::ThreadCount threads);
 
   [[nodiscard]] const std::vector<ResidualRow>& rows() const { return rows_; }
   [[nodiscard]] const std::vector<params::FreeParameter>& free() const { return free_; }

@@ -24,15 +24,15 @@ struct InputFile {
 [[nodiscard]] core::Result<std::vector<InputFile>> hash_input(const std::filesystem::path& path);
 
 enum class RunState {
-  begun,     ///< --resume has something to continue
+  begun,  ///< --resume has something to continue
   finished,
 };
 
 /// What one invocation was, so that it can be repeated, continued and told from another. It holds neither host nor date:
 /// the same run twice gives the same bytes.
 struct RunManifest {
-  std::string command;                          ///< "fit", "crossval" ...
-  std::vector<std::string> arguments;           ///< the command line after the program's name
+  std::string command;                 ///< "fit", "crossval" ...
+  std::vector<std::string> arguments;  ///< the command line after the program's name
   std::vector<InputFile> inputs;
   std::map<std::string, std::string> versions;  ///< "rooftune", "ceres", "nlopt", "compiler" ...
   std::string simulator_identity;               ///< hash of everything that can change a prediction besides the inputs
@@ -57,9 +57,9 @@ struct RunManifest {
 /// The texts of a run folder; what a command does not produce stays empty and is not written.
 struct RunFiles {
   RunManifest manifest;
-  std::optional<std::string> study_yaml{};       ///< the study with everything it left out filled in
+  std::optional<std::string> study_yaml{};  ///< the study with everything it left out filled in
   std::optional<std::string> result_json{};
-  std::optional<std::string> tuned_json{};       ///< config_text()
+  std::optional<std::string> tuned_json{};  ///< config_text()
   std::optional<std::string> evaluation_json{};
   std::optional<std::string> evaluation_csv{};
   std::optional<std::string> report_html{};

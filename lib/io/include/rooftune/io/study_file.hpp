@@ -29,6 +29,7 @@ struct StudyFile {
 [[nodiscard]] std::string default_study_text();
 
 /// The study with its relative paths, which count from `from`, counting from `to`: so that the copy in a run folder loads too.
-[[nodiscard]] study::StudySpec with_paths_from(study::StudySpec spec, const std::filesystem::path& from, const std::filesystem::path& to);
+[[nodiscard]] study::StudySpec with_paths_from(study::StudySpec spec, const std::filesystem::path& from,
+                                               const std::filesystem::path& to);
 
 }  // namespace rooftune::io

@@ -26,8 +26,8 @@ struct PrefillChunk {
 struct Batch {
   std::span<const PrefillChunk> prefills;
   std::int64_t decode_requests = 0;
-  std::int64_t decode_context_tokens = 0;      ///< sum over the decoding requests of tokens already in the KV cache
-  std::int64_t decode_max_context_tokens = 0;  ///< the longest of them; filled only where the model asks (wants_decode_contexts)
+  std::int64_t decode_context_tokens = 0;         ///< sum over the decoding requests of tokens already in the KV cache
+  std::int64_t decode_max_context_tokens = 0;     ///< the longest of them; filled only where the model asks (wants_decode_contexts)
   std::span<const std::int64_t> decode_contexts;  ///< each of them; filled only where the model asks
 };
 

@@ -78,8 +78,8 @@ struct MultiStartSolution {
 };
 
 /// `count` points in the box, from the seed alone.
-[[nodiscard]] std::vector<std::vector<double>> sample_starts(std::span<const Interval> box, std::size_t count,
-                                                             StartSampling sampling, std::uint64_t seed);
+[[nodiscard]] std::vector<std::vector<double>> sample_starts(std::span<const Interval> box, std::size_t count, StartSampling sampling,
+                                                             std::uint64_t seed);
 
 /// Runs the stages from several starts in parallel. The result is the same for any number of threads unless a limit in
 /// seconds or a cancellation intervened. `hooks.observe` is called under a lock, in no particular order of starts.

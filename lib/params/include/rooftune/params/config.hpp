@@ -59,8 +59,8 @@ struct CalibratedDomain {
     double highest = 0.0;
     friend bool operator==(const Range&, const Range&) = default;
   };
-  std::map<std::string, Range> ranges;                     ///< "tp", "batch", "context_tokens", "prompt_tokens", "rate_per_s" ...
-  std::map<std::string, std::vector<std::string>> sets;    ///< "precision", "model", "gpu", "engine_version", "moe"
+  std::map<std::string, Range> ranges;                   ///< "tp", "batch", "context_tokens", "prompt_tokens", "rate_per_s" ...
+  std::map<std::string, std::vector<std::string>> sets;  ///< "precision", "model", "gpu", "engine_version", "moe"
   friend bool operator==(const CalibratedDomain&, const CalibratedDomain&) = default;
 };
 
@@ -81,7 +81,6 @@ struct Config {
 [[nodiscard]] Resolved<double> resolve(const Config& config, const domain::Deployment& deployment, const domain::GpuSpec& gpu);
 
 /// The GPU that the deployment names: the config's own entry first, then `known`. Null when neither has it.
-[[nodiscard]] const domain::GpuSpec* find_gpu(const Config& config, const std::vector<domain::GpuSpec>& known,
-                                              std::string_view name);
+[[nodiscard]] const domain::GpuSpec* find_gpu(const Config& config, const std::vector<domain::GpuSpec>& known, std::string_view name);
 
 }  // namespace rooftune::params

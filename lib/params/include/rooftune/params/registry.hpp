@@ -17,15 +17,15 @@ enum class Scope { shared, gpu, deployment };
 /// Everything there is to know about one parameter. The registry is the only place that says it: YAML keys, command-line
 /// help, validation, search box, reports and docs/parameters.md all come from here.
 struct ParameterSpec {
-  std::string_view id;       ///< "<group>.<name>", e.g. "physics.t_step_us"
-  std::string_view unit;     ///< "us", "fraction", "1" ...
-  double lower;              ///< search box and validation
-  double initial;            ///< value when nothing else gives one
+  std::string_view id;    ///< "<group>.<name>", e.g. "physics.t_step_us"
+  std::string_view unit;  ///< "us", "fraction", "1" ...
+  double lower;           ///< search box and validation
+  double initial;         ///< value when nothing else gives one
   double upper;
   Transform transform;
   Scope scope;
   std::string_view meaning;
-  std::string_view source;   ///< of the initial value: document, equation or reasoning
+  std::string_view source;  ///< of the initial value: document, equation or reasoning
 
   [[nodiscard]] constexpr std::string_view group() const { return id.substr(0, id.find('.')); }
   [[nodiscard]] constexpr std::string_view name() const { return id.substr(id.find('.') + 1); }

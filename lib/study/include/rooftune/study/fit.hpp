@@ -21,7 +21,7 @@ struct Estimate {
   params::FreeParameter parameter;
   double start = 0.0;
   double value = 0.0;
-  std::optional<double> standard_error{};         ///< in the parameter's unit, to first order; empty: not identified
+  std::optional<double> standard_error{};           ///< in the parameter's unit, to first order; empty: not identified
   std::optional<double> relative_standard_error{};  ///< of the value
   opt::BoundState bound = opt::BoundState::free;
   bool without_effect = false;  ///< nothing in the data depends on it

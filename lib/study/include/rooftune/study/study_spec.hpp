@@ -73,9 +73,9 @@ struct SolverStage {
 struct VariantSpec {
   std::string name;
   std::optional<std::string> step_time_model;
-  std::map<params::SwitchId, std::size_t> switches;  ///< over the study's
-  params::Assignments fixed;                         ///< over the study's; what is fixed here is not free
-  std::vector<params::FreeParameter> free;           ///< beside the study's
+  std::map<params::SwitchId, std::size_t> switches;        ///< over the study's
+  params::Assignments fixed;                               ///< over the study's; what is fixed here is not free
+  std::vector<params::FreeParameter> free;                 ///< beside the study's
   std::vector<params::FreeParameter> free_per_deployment;  ///< one of each for every (model, GPU, TP) of the data
   friend bool operator==(const VariantSpec&, const VariantSpec&) = default;
 };
@@ -100,7 +100,7 @@ struct StudySpec {
   std::string name;
   std::string description;
   DataSpec data;
-  std::optional<std::string> start_config;  ///< path of a config to start from; empty: registry defaults
+  std::optional<std::string> start_config;     ///< path of a config to start from; empty: registry defaults
   std::optional<std::string> step_time_model;  ///< overrides the start config's
   std::map<params::SwitchId, std::size_t> switches;
   params::Assignments fixed;
