@@ -43,7 +43,8 @@ core::Result<LoadedStudy> load(const CrossvalOptions& options) {
   if (!spec.split) {
     return core::fail({.file = *options.data.study}, "the study does not say how to split", "add 'crossval', or give --group model");
   }
-  if (spec.free.empty()) return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
+  if (spec.free.empty())
+    return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
   return study;
 }
 
@@ -65,14 +66,17 @@ ExitCode run(const CrossvalOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
-  const fs::path target = options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name + "-crossval");
+  const fs::path target =
+      options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name + "-crossval");
   if (const auto free = io::check_target_folder(target, io::ExistingFolder::refuse); !free) {
     print_errors(free.error());
     return ExitCode::bad_input;
   }
 
   ProgressLine progress;
-  const auto show = [&](std::size_t finished, std::size_t total) { progress.show(fmt::format("fitting folds: {} of {}", finished, total)); };
+  const auto show = [&](std::size_t finished, std::size_t total) {
+    progress.show(fmt::format("fitting folds: {} of {}", finished, total));
+  };
   const auto result = study::crossval(study->prepared, *study->prepared.spec.split, {.repeats = options.repeats, .progress = show});
   progress.clear();
   if (!result) {

@@ -6,10 +6,11 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 
 #include "commands.hpp"
 #include "rooftune/io/config_file.hpp"
-#include "rooftune/io/csv.hpp"
+#include "rooftune/io/evaluation_file.hpp"
 #include "rooftune/io/gpus.hpp"
 #include "rooftune/io/run_folder.hpp"
 #include "rooftune/report/text_table.hpp"
@@ -22,20 +23,14 @@ namespace fs = std::filesystem;
 using report::Align;
 using report::TextTable;
 
-/// One predicted number of evaluation.csv.
-struct Prediction {
-  std::string experiment;
-  std::string stage;
-  std::string metric;
-  double predicted_ms = 0.0;
-  double error_percent = 0.0;
-};
+/// What identifies a row within an evaluation.
+using RowKey = std::tuple<std::string, int, domain::Metric>;
 
 /// What two runs are compared by.
 struct Run {
   io::RunManifest manifest;
   std::map<std::string, double> parameters;  ///< by id, with the GPU in brackets where it is one's own; empty: no tuned config
-  std::map<std::string, Prediction> predictions;
+  std::map<RowKey, eval::Row> rows;
 };
 
 std::map<std::string, double> parameters_of(const params::Config& config) {
@@ -47,27 +42,10 @@ std::map<std::string, double> parameters_of(const params::Config& config) {
   for (const params::HardwareEntry& entry : config.hardware) add(entry.parameters, fmt::format("[gpu={}]", entry.gpu.name));
   for (const params::ScopedAssignments& scoped : config.scoped) {
     const auto& where = scoped.where;
-    add(scoped.parameters, fmt::format("[{}{}{}]", where.model ? "model=" + *where.model + " " : "", where.gpu ? "gpu=" + *where.gpu + " " : "",
-                                       where.tp ? fmt::format("tp={}", *where.tp) : ""));
+    add(scoped.parameters, fmt::format("[{}{}{}]", where.model ? "model=" + *where.model + " " : "",
+                                       where.gpu ? "gpu=" + *where.gpu + " " : "", where.tp ? fmt::format("tp={}", *where.tp) : ""));
   }
   return values;
-}
-
-core::Result<std::map<std::string, Prediction>> read_predictions(const fs::path& file) {
-  const auto table = io::read_csv(file);
-  if (!table) return tl::unexpected(table.error());
-  io::Problems problems(table->file);
-  std::vector<Prediction> rows(table->rows.size());
-  io::CsvColumns columns(*table, problems);
-  columns.required("experiment", rows, &Prediction::experiment);
-  columns.required("stage", rows, &Prediction::stage);
-  columns.required("metric", rows, &Prediction::metric);
-  columns.required("predicted_ms", rows, &Prediction::predicted_ms);
-  columns.required("error_percent", rows, &Prediction::error_percent);
-  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
-  std::map<std::string, Prediction> predictions;
-  for (Prediction& row : rows) predictions[fmt::format("{} {} {}", row.experiment, row.stage, row.metric)] = row;
-  return predictions;
 }
 
 core::Result<Run> read_run(const fs::path& folder) {
@@ -82,9 +60,9 @@ core::Result<Run> read_run(const fs::path& folder) {
     if (!config) return tl::unexpected(config.error());
     run.parameters = parameters_of(config->config);
   }
-  auto predictions = read_predictions(folder / io::kEvaluationTableName);
-  if (!predictions) return tl::unexpected(predictions.error());
-  run.predictions = *std::move(predictions);
+  const auto rows = io::read_evaluation_rows(folder / io::kEvaluationName);
+  if (!rows) return tl::unexpected(rows.error());
+  for (const eval::Row& row : *rows) run.rows[{row.experiment, row.stage, row.metric}] = row;
   return run;
 }
 
@@ -126,29 +104,37 @@ std::string parameter_differences(const Run& first, const Run& second, report::C
     const auto b = second.parameters.find(id);
     if (a != first.parameters.end() && b != second.parameters.end()) {
       if (a->second == b->second) continue;
-      table.add({id, fmt::format("{:.5g}", a->second), fmt::format("{:.5g}", b->second), fmt::format("{:+.2f}", 100.0 * (b->second / a->second - 1.0))});
+      table.add({id, fmt::format("{:.5g}", a->second), fmt::format("{:.5g}", b->second),
+                 fmt::format("{:+.2f}", 100.0 * (b->second / a->second - 1.0))});
     } else {
-      table.add({id, a == first.parameters.end() ? "-" : fmt::format("{:.5g}", a->second), b == second.parameters.end() ? "-" : fmt::format("{:.5g}", b->second), "-"});
+      table.add({id, a == first.parameters.end() ? "-" : fmt::format("{:.5g}", a->second),
+                 b == second.parameters.end() ? "-" : fmt::format("{:.5g}", b->second), "-"});
     }
   }
   return table.empty() ? "" : "\nParameters\n" + table.text(colour);
 }
 
 std::string prediction_differences(const Run& first, const Run& second, report::Colour colour) {
-  TextTable table({{"experiment", Align::left}, {"stage", Align::left}, {"metric", Align::left}, {"first\nms"}, {"second\nms"}, {"error %\nfirst"}, {"\nsecond"}});
-  std::size_t unmatched = 0;
-  for (const auto& [key, a] : first.predictions) {
-    const auto found = second.predictions.find(key);
-    if (found == second.predictions.end()) {
-      ++unmatched;
-      continue;
-    }
-    const Prediction& b = found->second;
-    if (a.predicted_ms == b.predicted_ms && a.error_percent == b.error_percent) continue;
-    table.add({a.experiment, a.stage, a.metric, fmt::format("{:.4g}", a.predicted_ms), fmt::format("{:.4g}", b.predicted_ms),
-               fmt::format("{:+.2f}", a.error_percent), fmt::format("{:+.2f}", b.error_percent)});
+  TextTable table({{"experiment", Align::left},
+                   {"stage", Align::left},
+                   {"metric", Align::left},
+                   {"first\nms"},
+                   {"second\nms"},
+                   {"error %\nfirst"},
+                   {"\nsecond"}});
+  std::size_t common = 0;
+  for (const auto& [key, a] : first.rows) {
+    const auto found = second.rows.find(key);
+    if (found == second.rows.end()) continue;
+    ++common;
+    const eval::Row& b = found->second;
+    if (a.predicted_ms == b.predicted_ms && a.measured_ms == b.measured_ms) continue;
+    table.add({a.experiment, a.stage == domain::kSummaryStage ? "summary" : fmt::format("{}", a.stage),
+               std::string(domain::metric_name(a.metric)), fmt::format("{:.4g}", a.predicted_ms),
+               fmt::format("{:.4g}", b.predicted_ms), fmt::format("{:+.2f}", a.error_percent()),
+               fmt::format("{:+.2f}", b.error_percent())});
   }
-  unmatched += second.predictions.size() - (first.predictions.size() - unmatched);
+  const std::size_t unmatched = first.rows.size() + second.rows.size() - 2 * common;
   std::string text = table.empty() ? "" : "\nPredictions\n" + table.text(colour);
   if (unmatched > 0) text += fmt::format("{} predictions are in one of the runs only\n", unmatched);
   return text;

@@ -1,6 +1,5 @@
 #include "file_kind.hpp"
 
-
 #include <algorithm>
 #include <array>
 

@@ -72,9 +72,8 @@ bool same_predictions(const eval::Evaluation& a, const eval::Evaluation& b) {
 core::Result<void> check_written_config(const fs::path& file, const LoadedStudy& study, const eval::Evaluation& reported) {
   const auto read_back = io::read_config(file, study.inputs.gpus);
   if (!read_back) return tl::unexpected(read_back.error());
-  const eval::Evaluation again =
-      eval::evaluate(study.prepared.dataset, read_back->config,
-                     {.threads = {study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
+  const eval::Evaluation again = eval::evaluate(study.prepared.dataset, read_back->config,
+                                                {.threads = {study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
   if (same_predictions(again, reported)) return {};
   return core::fail({.file = file.string()}, "the written config does not predict what the fit reported",
                     "nothing was kept; please report this with the study");
@@ -154,7 +153,8 @@ core::Result<LoadedStudy> load(const FitOptions& options) {
   auto study = load_study(options.data);
   if (!study) return study;
   const study::StudySpec& spec = study->prepared.spec;
-  if (spec.free.empty()) return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
+  if (spec.free.empty())
+    return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
   if (spec.solver.empty()) return core::fail({.file = *options.data.study}, "the study has no solver", "list a stage under 'solver'");
   return study;
 }
@@ -206,10 +206,9 @@ void add_fit_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-<UTC time>");
   command->add_flag("--resume", options->resume, "go on with what the run folder says was begun; harmless where nothing was");
   command->add_flag("--dump-default", options->dump_default, "print a complete study with every key explained, and stop");
-  command
-      ->add_option("--format", options->form, "also write the tuned values in this form")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, TunedForm>{{"config", TunedForm::config},
-                                                                           {"hardware-config", TunedForm::hardware_config}})
+  command->add_option("--format", options->form, "also write the tuned values in this form")
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, TunedForm>{{"config", TunedForm::config}, {"hardware-config", TunedForm::hardware_config}})
                       .description("{config,hardware-config}"));
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);

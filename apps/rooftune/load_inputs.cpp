@@ -23,9 +23,7 @@ namespace fs = std::filesystem;
 /// Reads one input after another, goes on after problems, and remembers what was read.
 class Loader {
  public:
-  explicit Loader(const DataOptions& options) : options_(options) {
-    take(io::data_directory(), data_folder_);
-  }
+  explicit Loader(const DataOptions& options) : options_(options) { take(io::data_directory(), data_folder_); }
 
   study::StudySpec spec() {
     study::StudySpec spec;
@@ -146,8 +144,8 @@ class Loader {
     const std::string of_start = inputs.start.value_or(params::Config{}).step_time_model;
     if (latency::looks_up_kernels(spec.step_time_model.value_or(of_start))) return true;
     return spec.compare && std::ranges::any_of(spec.compare->variants, [](const study::VariantSpec& variant) {
-      return variant.step_time_model && latency::looks_up_kernels(*variant.step_time_model);
-    });
+             return variant.step_time_model && latency::looks_up_kernels(*variant.step_time_model);
+           });
   }
 
   template <class T>
@@ -173,7 +171,9 @@ class Loader {
     }
   }
 
-  void note_all(const std::vector<std::string>& paths) { std::ranges::for_each(paths, [&](const std::string& path) { note(path); }); }
+  void note_all(const std::vector<std::string>& paths) {
+    std::ranges::for_each(paths, [&](const std::string& path) { note(path); });
+  }
 
   void apply_options(study::StudySpec& spec) {
     if (!options_.ground_truth.empty()) spec.data.ground_truth = options_.ground_truth;

@@ -26,7 +26,9 @@ core::Diagnostics check_command(const CLI::App& program, int argument_count, cha
   if (argument_count < 2 || arguments[1][0] == '-') return {};
   const std::vector<std::string> names = command_names(program);
   if (std::ranges::find(names, arguments[1]) != names.end()) return {};
-  return {{.position = {}, .problem = fmt::format("unknown command '{}'", arguments[1]), .remedy = core::suggest(arguments[1], {names.begin(), names.end()})}};
+  return {{.position = {},
+           .problem = fmt::format("unknown command '{}'", arguments[1]),
+           .remedy = core::suggest(arguments[1], {names.begin(), names.end()})}};
 }
 
 std::string given_command(const CLI::App& program) {
@@ -39,8 +41,9 @@ int run(int argument_count, char** arguments) {
   CLI::App program("Calibrates roofline models of LLM serving against measured benchmarks.", "rooftune");
   program.set_version_flag("--version", fmt::format("rooftune {}\nsimulator {}", kVersion, sim::simulator_identity()));
   program.require_subcommand(1);
-  program.footer("Exit codes: 0 done, 1 bad usage or input, 2 ran but no usable solution.\n"
-                 "A first run: rooftune fit experiments/quickstart.yaml");
+  program.footer(
+      "Exit codes: 0 done, 1 bad usage or input, 2 ran but no usable solution.\n"
+      "A first run: rooftune fit experiments/quickstart.yaml");
   ExitCode exit_code = ExitCode::done;
   add_fit_command(program, exit_code);
   add_evaluate_command(program, exit_code);

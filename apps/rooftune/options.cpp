@@ -3,30 +3,37 @@
 namespace rooftune::app {
 
 CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help) {
-  return command.add_option(name, values, help)->allow_extra_args(false)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  return command.add_option(name, values, help)
+      ->allow_extra_args(false)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 void add_study_argument(CLI::App& command, DataOptions& options, StudyArgument argument) {
-  CLI::Option* study = command.add_option("STUDY", options.study, "study file (YAML); rooftune fit --dump-default prints a complete one");
+  CLI::Option* study =
+      command.add_option("STUDY", options.study, "study file (YAML); rooftune fit --dump-default prints a complete one");
   if (argument == StudyArgument::required) study->required();
 }
 
 void add_data_options(CLI::App& command, DataOptions& options) {
   constexpr auto kGroup = "Data";
-  add_repeatable(command, "--ground-truth", options.ground_truth, "measured experiments (JSON); repeatable; replaces the study's list")->group(kGroup);
+  add_repeatable(command, "--ground-truth", options.ground_truth, "measured experiments (JSON); repeatable; replaces the study's list")
+      ->group(kGroup);
   add_repeatable(command, "--select", options.select,
                  "field=value: only such experiments (id, model, hardware, tp, workload, role); repeatable, values of one field are "
                  "alternatives; replaces what the study says about the field")
       ->group(kGroup);
   add_repeatable(command, "--models", options.models, "folder or file of models beside the shipped ones; repeatable")->group(kGroup);
   add_repeatable(command, "--hardware", options.hardware, "file of GPUs beside the shipped ones; repeatable")->group(kGroup);
-  command.add_option("--threads", options.threads, "threads; 0: all cores; results do not depend on it")->check(CLI::NonNegativeNumber);
+  command.add_option("--threads", options.threads, "threads; 0: all cores; results do not depend on it")
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--seed", options.seed, "seed of every random stream");
   command.add_option("--replicates", options.replicates, "simulations that a prediction is the mean of")->check(CLI::PositiveNumber);
 }
 
 void add_config_options(CLI::App& command, DataOptions& options) {
-  command.add_option("--config", options.config, "config to predict with (our form or hardware_config.json) instead of the study's start");
+  command.add_option("--config", options.config,
+                     "config to predict with (our form or hardware_config.json) instead of the study's start");
   command.add_option("--step-time-model", options.step_time_model, "step-time model in place of the config's");
 }
 

@@ -34,16 +34,25 @@ std::string plain_text() {
   const report::Colour colour = output_colour();
   std::string text;
   for_each_group(params::parameter_registry(), [&](std::string_view group) {
-    report::TextTable table({{"parameter", report::Align::left}, {"unit", report::Align::left}, {"default"}, {"bounds"}, {"transform", report::Align::left},
-                             {"scope", report::Align::left}, {"meaning", report::Align::left}});
+    report::TextTable table({{"parameter", report::Align::left},
+                             {"unit", report::Align::left},
+                             {"default"},
+                             {"bounds"},
+                             {"transform", report::Align::left},
+                             {"scope", report::Align::left},
+                             {"meaning", report::Align::left}});
     for (const ParameterSpec& spec : params::parameter_registry()) {
       if (spec.group() != group) continue;
       table.add({std::string(spec.id), std::string(spec.unit), fmt::format("{:g}", spec.initial), bounds_of(spec),
-                 std::string(params::transform_name(spec.transform)), std::string(params::scope_name(spec.scope)), std::string(spec.meaning)});
+                 std::string(params::transform_name(spec.transform)), std::string(params::scope_name(spec.scope)),
+                 std::string(spec.meaning)});
     }
     text += (text.empty() ? "" : "\n") + table.text(colour);
   });
-  report::TextTable table({{"switch", report::Align::left}, {"default", report::Align::left}, {"choices", report::Align::left}, {"meaning", report::Align::left}});
+  report::TextTable table({{"switch", report::Align::left},
+                           {"default", report::Align::left},
+                           {"choices", report::Align::left},
+                           {"meaning", report::Align::left}});
   for (const SwitchSpec& spec : params::switch_registry()) {
     table.add({std::string(spec.id), std::string(spec.choices[spec.initial]), words_of(spec), std::string(spec.meaning)});
   }
@@ -55,7 +64,8 @@ std::string markdown() {
   std::string text =
       "# Parameters\n\n"
       "Written by `rooftune params --markdown` from the parameter registry (`lib/params/src/registry.cpp`); do not edit.\n\n"
-      "Ids are `<group>.<name>`. *Transform* is the space in which optimisers see a parameter; *scope* says where its value naturally\n"
+      "Ids are `<group>.<name>`. *Transform* is the space in which optimisers see a parameter; *scope* says where its value "
+      "naturally\n"
       "differs. Bounds are the default search box and the range that files may use.\n";
   for_each_group(params::parameter_registry(), [&](std::string_view group) {
     text += fmt::format("\n## {}\n\n| id | unit | default | bounds | transform | scope | meaning | source of the default |\n", group);
@@ -66,9 +76,12 @@ std::string markdown() {
                           params::transform_name(spec.transform), params::scope_name(spec.scope), spec.meaning, spec.source);
     }
   });
-  text += "\n## Switches\n\nStructural choices: words, not numbers.\n\n| id | default | choices | meaning | source |\n|---|---|---|---|---|\n";
+  text +=
+      "\n## Switches\n\nStructural choices: words, not numbers.\n\n| id | default | choices | meaning | source "
+      "|\n|---|---|---|---|---|\n";
   for (const SwitchSpec& spec : params::switch_registry()) {
-    text += fmt::format("| `{}` | {} | {} | {} | {} |\n", spec.id, spec.choices[spec.initial], words_of(spec), spec.meaning, spec.source);
+    text +=
+        fmt::format("| `{}` | {} | {} | {} | {} |\n", spec.id, spec.choices[spec.initial], words_of(spec), spec.meaning, spec.source);
   }
   return text;
 }

@@ -17,17 +17,26 @@ using report::Align;
 using report::TextTable;
 
 std::string experiment_table(const eval::Dataset& dataset, report::Colour colour) {
-  TextTable table({{"experiment", Align::left}, {"role", Align::left}, {"model", Align::left}, {"GPU", Align::left}, {"TP"}, {"workload", Align::left},
-                   {"rates\n1/s", Align::left}, {"requests"}, {"KV\nblocks"}, {"engine", Align::left}});
+  TextTable table({{"experiment", Align::left},
+                   {"role", Align::left},
+                   {"model", Align::left},
+                   {"GPU", Align::left},
+                   {"TP"},
+                   {"workload", Align::left},
+                   {"rates\n1/s", Align::left},
+                   {"requests"},
+                   {"KV\nblocks"},
+                   {"engine", Align::left}});
   for (const eval::Case& item : dataset.cases) {
     const domain::Experiment& experiment = item.experiment;
     const domain::Deployment& deployment = experiment.deployment;
     std::string rates;
     std::size_t requests = 0;
-    for (const domain::Stage& stage : experiment.workload.stages) rates += fmt::format("{}{:g}", rates.empty() ? "" : ", ", stage.rate.value);
+    for (const domain::Stage& stage : experiment.workload.stages)
+      rates += fmt::format("{}{:g}", rates.empty() ? "" : ", ", stage.rate.value);
     for (const sim::StagePlan& stage : item.plans.front().stages) requests += stage.requests.size();
-    table.add({experiment.id, std::string(domain::role_name(experiment.role)), item.model.name, item.gpu.name, fmt::format("{}", deployment.tp),
-               experiment.workload.name, rates, fmt::format("{}", requests),
+    table.add({experiment.id, std::string(domain::role_name(experiment.role)), item.model.name, item.gpu.name,
+               fmt::format("{}", deployment.tp), experiment.workload.name, rates, fmt::format("{}", requests),
                deployment.settings.total_kv_blocks ? fmt::format("{}", *deployment.settings.total_kv_blocks) : "estimated",
                deployment.engine + " " + deployment.settings.version});
   }
@@ -35,7 +44,14 @@ std::string experiment_table(const eval::Dataset& dataset, report::Colour colour
 }
 
 std::string model_table(const eval::Dataset& dataset, report::Colour colour) {
-  TextTable table({{"model", Align::left}, {"layers"}, {"hidden"}, {"heads"}, {"KV\nheads"}, {"experts"}, {"weights\nGB"}, {"sampling", Align::left}});
+  TextTable table({{"model", Align::left},
+                   {"layers"},
+                   {"hidden"},
+                   {"heads"},
+                   {"KV\nheads"},
+                   {"experts"},
+                   {"weights\nGB"},
+                   {"sampling", Align::left}});
   std::set<std::string> seen;
   for (const eval::Case& item : dataset.cases) {
     const domain::ModelSpec& model = item.model;
@@ -55,17 +71,20 @@ std::string gpu_table(const eval::Dataset& dataset, report::Colour colour) {
     const domain::GpuSpec& gpu = item.gpu;
     if (!seen.insert(gpu.name).second) continue;
     table.add({gpu.name, fmt::format("{:g}", gpu.peak_bf16.value), gpu.peak_fp8 ? fmt::format("{:g}", gpu.peak_fp8->value) : "-",
-               fmt::format("{:g}", gpu.hbm_bandwidth.value), fmt::format("{:g}", gpu.link_bandwidth.value), fmt::format("{:g}", gpu.memory.value)});
+               fmt::format("{:g}", gpu.hbm_bandwidth.value), fmt::format("{:g}", gpu.link_bandwidth.value),
+               fmt::format("{:g}", gpu.memory.value)});
   }
   return "\nGPUs\n" + table.text(colour);
 }
 
 std::string free_table(const study::StudySpec& spec, report::Colour colour) {
   if (spec.free.empty()) return "";
-  TextTable table({{"free parameter", Align::left}, {"unit", Align::left}, {"lower"}, {"start"}, {"upper"}, {"transform", Align::left}});
+  TextTable table(
+      {{"free parameter", Align::left}, {"unit", Align::left}, {"lower"}, {"start"}, {"upper"}, {"transform", Align::left}});
   for (const params::FreeParameter& parameter : spec.free) {
-    table.add({parameter.label(), std::string(parameter.id.spec().unit), fmt::format("{:.4g}", parameter.lower), fmt::format("{:.4g}", parameter.initial),
-               fmt::format("{:.4g}", parameter.upper), std::string(params::transform_name(parameter.transform))});
+    table.add({parameter.label(), std::string(parameter.id.spec().unit), fmt::format("{:.4g}", parameter.lower),
+               fmt::format("{:.4g}", parameter.initial), fmt::format("{:.4g}", parameter.upper),
+               std::string(params::transform_name(parameter.transform))});
   }
   return "\nFree parameters\n" + table.text(colour);
 }
@@ -78,8 +97,9 @@ ExitCode run(const DataOptions& options) {
   }
   const study::PreparedStudy& prepared = study->prepared;
   const report::Colour colour = output_colour();
-  print(fmt::format("{}{}{}\nstep-time model {}, seed {}, {} replicate(s)\n", prepared.spec.name, prepared.spec.description.empty() ? "" : ": ",
-                    prepared.spec.description, prepared.start.step_time_model, prepared.spec.seed, prepared.spec.replicates));
+  print(fmt::format("{}{}{}\nstep-time model {}, seed {}, {} replicate(s)\n", prepared.spec.name,
+                    prepared.spec.description.empty() ? "" : ": ", prepared.spec.description, prepared.start.step_time_model,
+                    prepared.spec.seed, prepared.spec.replicates));
   print(experiment_table(prepared.dataset, colour) + model_table(prepared.dataset, colour) + gpu_table(prepared.dataset, colour) +
         free_table(prepared.spec, colour));
   print_errors(prepared.dataset.warnings);

@@ -45,7 +45,13 @@ struct SimulateOptions {
 domain::Experiment make_experiment(const AdHocLoad& load) {
   domain::Experiment experiment;
   experiment.id = "command line";
-  experiment.deployment = {.model = load.model, .hardware = load.gpu, .tp = load.tp, .dp = load.replicas, .pp = 1, .precision = "", .settings = load.settings};
+  experiment.deployment = {.model = load.model,
+                           .hardware = load.gpu,
+                           .tp = load.tp,
+                           .dp = load.replicas,
+                           .pp = 1,
+                           .precision = "",
+                           .settings = load.settings};
   domain::Workload& workload = experiment.workload;
   workload.name = "command line";
   workload.pattern = load.distinct_prompts > 0 ? domain::PromptPattern::cycled : domain::PromptPattern::unique;
@@ -75,7 +81,8 @@ core::Result<LoadedStudy> load(const SimulateOptions& options) {
   if (cases.size() != 1) {
     std::vector<std::string> ids;
     for (const eval::Case& item : cases) ids.push_back(item.experiment.id);
-    return core::fail({}, fmt::format("{} experiments are selected: {}", ids.size(), fmt::join(ids, ", ")), "choose one with --select id=...");
+    return core::fail({}, fmt::format("{} experiments are selected: {}", ids.size(), fmt::join(ids, ", ")),
+                      "choose one with --select id=...");
   }
   return study;
 }
@@ -124,30 +131,35 @@ ExitCode run(const SimulateOptions& options) {
     return ExitCode::done;
   }
   print_errors(prepared.dataset.warnings);
-  print(fmt::format("{} on {} x {}, TP {}, {}\n", item.model.name, item.experiment.deployment.dp, item.gpu.name, item.experiment.deployment.tp,
-                    config.step_time_model));
+  print(fmt::format("{} on {} x {}, TP {}, {}\n", item.model.name, item.experiment.deployment.dp, item.gpu.name,
+                    item.experiment.deployment.tp, config.step_time_model));
   print(report::inspection_tables(inspection, output_colour()));
   return ExitCode::done;
 }
 
 void add_load_options(CLI::App& command, AdHocLoad& load) {
   constexpr auto kGroup = "Workload (instead of a study or ground truth)";
-  const auto add = [&](const char* name, auto& value, const char* help) { return command.add_option(name, value, help)->capture_default_str()->group(kGroup); };
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return command.add_option(name, value, help)->capture_default_str()->group(kGroup);
+  };
   command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf")->group(kGroup);
   add("--gpu", load.gpu, "GPU");
   add("--tp", load.tp, "tensor-parallel degree")->check(CLI::PositiveNumber);
   add("--replicas", load.replicas, "engines behind a round-robin router")->check(CLI::PositiveNumber);
   add("--rate", load.rate_per_s, "requests per second")->check(CLI::PositiveNumber);
   add("--duration", load.duration_s, "seconds of load")->check(CLI::PositiveNumber);
-  add("--concurrency", load.concurrency, "closed loop with this many clients instead of a rate; 0: off")->check(CLI::NonNegativeNumber);
+  add("--concurrency", load.concurrency, "closed loop with this many clients instead of a rate; 0: off")
+      ->check(CLI::NonNegativeNumber);
   add("--prompt-tokens", load.prompt_tokens, "length of every prompt")->check(CLI::PositiveNumber);
   add("--output-tokens", load.output_tokens, "length of every output")->check(CLI::PositiveNumber);
   add("--shared-prefix-tokens", load.shared_prefix_tokens, "leading tokens that all prompts share")->check(CLI::NonNegativeNumber);
-  add("--distinct-prompts", load.distinct_prompts, "prompts that are sent in turn; 0: every prompt differs")->check(CLI::NonNegativeNumber);
+  add("--distinct-prompts", load.distinct_prompts, "prompts that are sent in turn; 0: every prompt differs")
+      ->check(CLI::NonNegativeNumber);
   add("--max-num-seqs", load.settings.max_num_seqs, "engine setting")->check(CLI::PositiveNumber);
   add("--max-num-batched-tokens", load.settings.max_num_batched_tokens, "engine setting")->check(CLI::PositiveNumber);
   add("--max-model-len", load.settings.max_model_len, "engine setting")->check(CLI::PositiveNumber);
-  command.add_option("--kv-blocks", load.settings.total_kv_blocks, "KV blocks of 16 tokens; default: estimated from memory and weights")
+  command
+      .add_option("--kv-blocks", load.settings.total_kv_blocks, "KV blocks of 16 tokens; default: estimated from memory and weights")
       ->check(CLI::PositiveNumber)
       ->group(kGroup);
 }
@@ -155,14 +167,17 @@ void add_load_options(CLI::App& command, AdHocLoad& load) {
 }  // namespace
 
 void add_simulate_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("simulate", "simulate one workload on one config: latencies, throughput, where the time goes");
-  command->footer("Examples: rooftune simulate --ground-truth ground_truth/h100.json --select id=60 --config configs/tuned/h100.json\n"
-                  "          rooftune simulate --model Llama-2-7b-hf --rate 4 --duration 120 --prompt-tokens 600 --output-tokens 250");
+  CLI::App* command =
+      program.add_subcommand("simulate", "simulate one workload on one config: latencies, throughput, where the time goes");
+  command->footer(
+      "Examples: rooftune simulate --ground-truth ground_truth/h100.json --select id=60 --config configs/tuned/h100.json\n"
+      "          rooftune simulate --model Llama-2-7b-hf --rate 4 --duration 120 --prompt-tokens 600 --output-tokens 250");
   const auto options = std::make_shared<SimulateOptions>();
   add_study_argument(*command, options->data, StudyArgument::optional);
   add_config_options(*command, options->data);
   add_load_options(*command, options->load);
-  command->add_option("--trace", options->trace, "write every step as CSV: batch, tokens, context, time by term, what rules")->group("Output");
+  command->add_option("--trace", options->trace, "write every step as CSV: batch, tokens, context, time by term, what rules")
+      ->group("Output");
   command->add_option("--chrome-trace", options->chrome_trace, "write every step for chrome://tracing or Perfetto")->group("Output");
   command->add_option("--requests", options->requests, "write every request as CSV")->group("Output");
   add_data_options(*command, options->data);

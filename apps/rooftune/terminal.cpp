@@ -20,7 +20,9 @@ bool colours_are_wanted() {
 
 }  // namespace
 
-report::Colour output_colour() { return isatty(STDOUT_FILENO) != 0 && colours_are_wanted() ? report::Colour::on : report::Colour::off; }
+report::Colour output_colour() {
+  return isatty(STDOUT_FILENO) != 0 && colours_are_wanted() ? report::Colour::on : report::Colour::off;
+}
 
 void print_errors(const core::Diagnostics& diagnostics) { fmt::print(stderr, "{}", core::format(diagnostics)); }
 

@@ -30,7 +30,8 @@ struct Finding {
 core::Result<Finding> check_study(const fs::path& path) {
   const auto file = io::read_study(path);
   if (!file) return tl::unexpected(file.error());
-  return Finding{fmt::format("study '{}', {} free parameters, {} solver stages", file->spec.name, file->spec.free.size(), file->spec.solver.size()),
+  return Finding{fmt::format("study '{}', {} free parameters, {} solver stages", file->spec.name, file->spec.free.size(),
+                             file->spec.solver.size()),
                  file->warnings};
 }
 
@@ -54,8 +55,8 @@ core::Result<Finding> check_model(const fs::path& path) {
   if (!models) return tl::unexpected(models.error());
   if (models->size() > 1) return Finding{fmt::format("{} models", models->size()), {}};
   const domain::ModelSpec& model = models->front();
-  return Finding{fmt::format("model {}, {} layers, {} heads, {} KV heads, {:.1f} GB of weights", model.name, model.layers, model.heads, model.kv_heads,
-                             domain::resident_weight_bytes(model) * 1e-9),
+  return Finding{fmt::format("model {}, {} layers, {} heads, {} KV heads, {:.1f} GB of weights", model.name, model.layers, model.heads,
+                             model.kv_heads, domain::resident_weight_bytes(model) * 1e-9),
                  {}};
 }
 

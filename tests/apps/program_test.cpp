@@ -1,45 +1,48 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <string>
-#include <vector>
+#include "command_line.hpp"
 
-#include "support/run_program.hpp"
-
-namespace rooftune {
+namespace rooftune::testing_support {
 namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing_support::ProgramResult;
+using testing::MatchesRegex;
 
-ProgramResult rooftune(const std::vector<std::string>& arguments) { return testing_support::run_program(ROOFTUNE_PROGRAM, arguments); }
-
-TEST(Program, TellsItsVersion) {
+TEST(Program, TellsItsVersionAndTheSimulatorsIdentity) {
   const ProgramResult result = rooftune({"--version"});
   EXPECT_EQ(result.exit_code, 0) << result;
-  EXPECT_THAT(result.output, testing::MatchesRegex("rooftune [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+  EXPECT_THAT(result.output, MatchesRegex("rooftune [0-9]+\\.[0-9]+\\.[0-9]+\nsimulator [0-9a-f]{16}\n"));
 }
 
 TEST(Program, ExplainsItsCommands) {
   const ProgramResult result = rooftune({"--help"});
   EXPECT_EQ(result.exit_code, 0) << result;
-  EXPECT_THAT(result.output, HasSubstr("fit"));
+  for (const char* command : {"fit", "evaluate", "crossval", "simulate", "validate", "params", "show", "diff"}) {
+    EXPECT_THAT(result.output, HasSubstr(command));
+    const ProgramResult help = rooftune({command, "--help"});
+    EXPECT_EQ(help.exit_code, 0) << help;
+    EXPECT_THAT(help.output, HasSubstr("Example")) << command;
+  }
   EXPECT_THAT(result.errors, IsEmpty());
 }
 
-TEST(Program, RefusesAnUnknownCommandWithExitCodeOne) {
-  const ProgramResult result = rooftune({"frobnicate"});
+TEST(Program, SuggestsTheCommandThatWasMeant) {
+  const ProgramResult result = rooftune({"evalute"});
   EXPECT_EQ(result.exit_code, 1) << result;
   EXPECT_THAT(result.output, IsEmpty());
-  EXPECT_THAT(result.errors, HasSubstr("frobnicate"));
+  EXPECT_EQ(result.errors, "error: unknown command 'evalute' (did you mean 'evaluate'?)\n");
 }
 
-TEST(Program, RefusesAMissingStudyWithExitCodeOne) {
-  const ProgramResult result = rooftune({"fit", "there_is_no_such_study.yaml"});
+TEST(Program, RefusesAnUnknownOption) {
+  const ProgramResult result = rooftune({"params", "--jsn"});
   EXPECT_EQ(result.exit_code, 1) << result;
-  EXPECT_THAT(result.errors, HasSubstr("there_is_no_such_study.yaml"));
+  EXPECT_THAT(result.errors, HasSubstr("--jsn"));
+  EXPECT_THAT(result.errors, HasSubstr("see rooftune params --help"));
 }
+
+TEST(Program, RefusesToDoNothing) { EXPECT_EQ(rooftune({}).exit_code, 1); }
 
 }  // namespace
-}  // namespace rooftune
+}  // namespace rooftune::testing_support

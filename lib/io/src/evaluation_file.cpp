@@ -8,6 +8,8 @@
 
 #include "json_text.hpp"
 #include "metric_errors_json.hpp"
+#include "rooftune/io/document.hpp"
+#include "rooftune/io/object_reader.hpp"
 
 namespace rooftune::io {
 namespace {
@@ -18,14 +20,34 @@ Json stage_json(int stage) { return stage == domain::kSummaryStage ? Json("summa
 
 Json row_json(const eval::Row& row) {
   return {
-      {"experiment", row.experiment},
-      {"stage", stage_json(row.stage)},
-      {"metric", domain::metric_name(row.metric)},
-      {"predicted", row.predicted_ms},
-      {"measured", row.measured_ms},
-      {"error_percent", row.error_percent()},
+      {"experiment", row.experiment},     {"stage", stage_json(row.stage)}, {"metric", domain::metric_name(row.metric)},
+      {"predicted", row.predicted_ms},    {"measured", row.measured_ms},    {"error_percent", row.error_percent()},
       {"ape_percent", row.ape_percent()},
   };
+}
+
+/// "summary" or the index of a stage.
+void read_stage(const Node& node, int& stage, Problems& problems) {
+  if (node.quoted && node.text == "summary") {
+    stage = domain::kSummaryStage;
+  } else {
+    convert(node, "'stage'", stage, problems, at_least(0));
+  }
+}
+
+eval::Row read_row(const Node& node, Problems& problems) {
+  eval::Row row;
+  ObjectReader reader(node, problems, "a row", OtherKeys::tolerate);
+  reader.required("experiment", row.experiment);
+  if (const Node* stage = reader.required_node("stage")) read_stage(*stage, row.stage, problems);
+  if (std::string name; reader.required("metric", name)) {
+    const auto metric = domain::find_metric(name);
+    if (metric) row.metric = *metric;
+    if (!metric) problems.error(reader.place_of("metric"), fmt::format("unknown metric '{}'", name), "the file is of another version");
+  }
+  reader.required("predicted", row.predicted_ms);
+  reader.required("measured", row.measured_ms);
+  return row;
 }
 
 /// A CSV field, quoted where it has to be.
@@ -77,11 +99,24 @@ std::string evaluation_csv(const eval::Evaluation& evaluation) {
     const auto found = std::ranges::find(evaluation.cases, row.experiment, &eval::CaseReport::experiment);
     const eval::CaseReport report = found == evaluation.cases.end() ? eval::CaseReport{} : *found;
     const std::string stage = row.stage == domain::kSummaryStage ? "summary" : fmt::format("{}", row.stage);
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", field(row.experiment), field(report.model), field(report.hardware), report.tp,
-                        field(report.workload), stage, domain::metric_name(row.metric), row.predicted_ms, row.measured_ms, row.error_percent(),
-                        row.ape_percent());
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", field(row.experiment), field(report.model), field(report.hardware),
+                        report.tp, field(report.workload), stage, domain::metric_name(row.metric), row.predicted_ms, row.measured_ms,
+                        row.error_percent(), row.ape_percent());
   }
   return text;
+}
+
+core::Result<std::vector<eval::Row>> read_evaluation_rows(const std::filesystem::path& file) {
+  const auto document = read_document(file);
+  if (!document) return tl::unexpected(document.error());
+  Problems problems(document->file);
+  std::vector<eval::Row> rows;
+  {
+    ObjectReader reader(document->root, problems, "an evaluation", OtherKeys::tolerate);
+    for (const Node& node : reader.required_list("rows")) rows.push_back(read_row(node, problems));
+  }
+  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+  return rows;
 }
 
 }  // namespace rooftune::io

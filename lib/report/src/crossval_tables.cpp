@@ -24,7 +24,8 @@ std::string gap(const study::FoldResult& fold, Metric metric) {
 }
 
 std::string noise_of(const study::CrossValidation& result, const std::string& fold, Metric metric) {
-  const auto found = std::ranges::find_if(result.noise, [&](const study::SeedNoise& noise) { return noise.fold == fold && noise.metric == metric; });
+  const auto found =
+      std::ranges::find_if(result.noise, [&](const study::SeedNoise& noise) { return noise.fold == fold && noise.metric == metric; });
   return found == result.noise.end() ? "-" : percent(found->held_out_deviation_percent);
 }
 

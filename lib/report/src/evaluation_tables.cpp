@@ -89,8 +89,8 @@ std::string row_table(const eval::Evaluation& evaluation, Colour colour) {
 std::string overall_table(const eval::Evaluation& evaluation, Colour colour) {
   TextTable table({{"metric", Align::left}, {"mean\n%"}, {"median\n%"}, {"RMSE\n%"}, {"experiments"}});
   for (const auto& [metric, errors] : evaluation.overall) {
-    table.add({metric_title(metric), percent(errors.mean_ape_percent), percent(errors.median_ape_percent), percent(errors.rmse_ape_percent),
-               fmt::format("{}", errors.experiments)});
+    table.add({metric_title(metric), percent(errors.mean_ape_percent), percent(errors.median_ape_percent),
+               percent(errors.rmse_ape_percent), fmt::format("{}", errors.experiments)});
   }
   return titled("Absolute errors over experiments (summaries)", table.text(colour)) +
          fmt::format("loss {:.2f} % (RMSE of TTFT mean + RMSE of E2E mean)\n", evaluation.loss_percent);
@@ -175,7 +175,8 @@ std::string improvement_table(const eval::Evaluation& before, const eval::Evalua
     };
     table.add({metric_title(metric), percent(then.mean_ape_percent), changed(then.mean_ape_percent, now.mean_ape_percent),
                percent(then.median_ape_percent), changed(then.median_ape_percent, now.median_ape_percent),
-               percent(then.rmse_ape_percent), changed(then.rmse_ape_percent, now.rmse_ape_percent), fmt::format("{}", now.experiments)});
+               percent(then.rmse_ape_percent), changed(then.rmse_ape_percent, now.rmse_ape_percent),
+               fmt::format("{}", now.experiments)});
   }
   return titled("Absolute errors over experiments (summaries)", table.text(colour)) +
          fmt::format("loss {:.2f} % -> {:.2f} % (RMSE of TTFT mean + RMSE of E2E mean)\n", before.loss_percent, after.loss_percent);

@@ -27,7 +27,15 @@ std::string flags_of(const study::Estimate& estimate) {
 }  // namespace
 
 std::string parameter_table(const study::FitResult& result, Colour colour) {
-  TextTable table({{"parameter", Align::left}, {"unit", Align::left}, {"start"}, {"value"}, {"standard\nerror"}, {"%"}, {"lower"}, {"upper"}, {"", Align::left}});
+  TextTable table({{"parameter", Align::left},
+                   {"unit", Align::left},
+                   {"start"},
+                   {"value"},
+                   {"standard\nerror"},
+                   {"%"},
+                   {"lower"},
+                   {"upper"},
+                   {"", Align::left}});
   for (const study::Estimate& estimate : result.estimates) {
     const params::FreeParameter& parameter = estimate.parameter;
     const std::string relative = estimate.relative_standard_error ? percent(100.0 * *estimate.relative_standard_error) : "-";
@@ -46,10 +54,10 @@ std::string parameter_table(const study::FitResult& result, Colour colour) {
 }
 
 std::string search_summary(const study::FitResult& result, Colour colour) {
-  std::string text = fmt::format("\nObjective {} -> {} after {} evaluations of {} start{} in {:.1f} s; {}\n",
-                                 significant(result.objective_before), significant(result.objective_after), result.counts.total(),
-                                 result.search.starts.size(), result.search.starts.size() == 1 ? "" : "s", result.seconds,
-                                 opt::format(result.termination));
+  std::string text =
+      fmt::format("\nObjective {} -> {} after {} evaluations of {} start{} in {:.1f} s; {}\n", significant(result.objective_before),
+                  significant(result.objective_after), result.counts.total(), result.search.starts.size(),
+                  result.search.starts.size() == 1 ? "" : "s", result.seconds, opt::format(result.termination));
   if (result.machine_dependent) {
     text += toned("A limit in seconds ended the search: another machine or run may end elsewhere.", Tone::bad, colour) + "\n";
   }

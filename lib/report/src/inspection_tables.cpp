@@ -13,7 +13,9 @@ using domain::Metric;
 
 constexpr std::size_t kBarWidth = 40;
 
-std::string bar(double share) { return std::string(static_cast<std::size_t>(std::lround(share * static_cast<double>(kBarWidth))), '#'); }
+std::string bar(double share) {
+  return std::string(static_cast<std::size_t>(std::lround(share * static_cast<double>(kBarWidth))), '#');
+}
 
 std::string value_of(const domain::Latencies& latencies, Metric metric) {
   const auto value = latencies[metric];
@@ -42,7 +44,9 @@ std::string latency_table(const sim::Prediction<double>& prediction, Colour colo
 
 std::string counter_lines(const study::Inspection& inspection) {
   const sim::EngineCounters& counters = inspection.prediction.counters;
-  const auto share = [](auto part, auto whole) { return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0; };
+  const auto share = [](auto part, auto whole) {
+    return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
+  };
   const double mean_batch = inspection.busy_us > 0.0 ? counters.batch_time_us / inspection.busy_us : 0.0;
   return fmt::format(
       "\nEngine\n"
@@ -54,8 +58,8 @@ std::string counter_lines(const study::Inspection& inspection) {
       "batch           {:>12.1f}    requests on average, {} at most\n"
       "KV blocks       {:>12}\n",
       counters.steps, counters.steps > 0 ? inspection.busy_us / static_cast<double>(counters.steps) : 0.0, inspection.busy_us * 1e-6,
-      counters.preemptions, share(counters.cached_tokens, counters.prompt_tokens), counters.prompt_tokens, counters.generated_tokens, mean_batch,
-      counters.largest_batch, inspection.setup.kv_blocks);
+      counters.preemptions, share(counters.cached_tokens, counters.prompt_tokens), counters.prompt_tokens, counters.generated_tokens,
+      mean_batch, counters.largest_batch, inspection.setup.kv_blocks);
 }
 
 std::string time_table(const study::Inspection& inspection, Colour colour) {
@@ -67,7 +71,8 @@ std::string time_table(const study::Inspection& inspection, Colour colour) {
   }
   if (!inspection.bound_us.empty()) table.add_rule();
   for (const auto& [bound, time_us] : inspection.bound_us) {
-    table.add({fmt::format("bound by {}", bound), fmt::format("{:.2f}", time_us * 1e-6), percent(100.0 * time_us / busy_us), bar(time_us / busy_us)});
+    table.add({fmt::format("bound by {}", bound), fmt::format("{:.2f}", time_us * 1e-6), percent(100.0 * time_us / busy_us),
+               bar(time_us / busy_us)});
   }
   return titled("Where the time goes (terms overlap where a model takes maxima, and then exceed the whole)", table.text(colour));
 }

@@ -53,7 +53,8 @@ FoldResult run_fold(const PreparedStudy& study, const eval::Fold& fold) {
   result.failure = failure_of(fitted);
   result.tuned = fitted.tuned;
   if (result.failure) return result;
-  for (const params::FreeParameter& parameter : study.spec.free) result.values.push_back(params::current_value(fitted.tuned, parameter));
+  for (const params::FreeParameter& parameter : study.spec.free)
+    result.values.push_back(params::current_value(fitted.tuned, parameter));
   const eval::EvaluationOptions options{.threads = kOneThread, .stepping = sim::Stepping::closed_form};
   result.training = eval::evaluate(training, fitted.tuned, options);
   result.held_out = eval::evaluate(held_out, fitted.tuned, options);
@@ -71,8 +72,8 @@ void report_failures(CrossValidation& result) {
     for (std::size_t j = 0; j < i; ++j) {
       const FoldResult& other = result.folds[j];
       if (other.failure || other.values != fold.values || other.training_experiments == fold.training_experiments) continue;
-      result.failures.push_back(fmt::format("folds '{}' and '{}' saw different data but ended at the same parameters: not refitted",
-                                            other.name, fold.name));
+      result.failures.push_back(
+          fmt::format("folds '{}' and '{}' saw different data but ended at the same parameters: not refitted", other.name, fold.name));
     }
   }
 }
@@ -119,7 +120,8 @@ std::vector<SeedNoise> seed_noise(const std::vector<FoldResult>& outcomes, std::
 
 }  // namespace
 
-core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::SplitSpec& split, const CrossValidationOptions& options) {
+core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::SplitSpec& split,
+                                       const CrossValidationOptions& options) {
   const auto folds = eval::make_folds(study.dataset, split, study.spec.seed);
   if (!folds) return tl::unexpected(folds.error());
 

@@ -13,7 +13,8 @@ class Inspector final : public sim::Observer {
  public:
   Inspector(Inspection& inspection, latency::StepTime<double>& step_time, const std::vector<InspectionSink*>& sinks)
       : inspection_(inspection), step_time_(step_time), sinks_(sinks) {
-    for (int upper = 1; upper < inspection.setup.max_num_seqs; upper *= 2) inspection.batch_requests.push_back({.upper = double(upper)});
+    for (int upper = 1; upper < inspection.setup.max_num_seqs; upper *= 2)
+      inspection.batch_requests.push_back({.upper = double(upper)});
     inspection.batch_requests.push_back({.upper = double(inspection.setup.max_num_seqs)});
     for (int tenth = 1; tenth <= 10; ++tenth) inspection.kv_use_fraction.push_back({.upper = 0.1 * tenth});
   }
@@ -57,17 +58,19 @@ class Inspector final : public sim::Observer {
 
 }  // namespace
 
-Inspection inspect(const eval::Case& item, std::size_t replicate, const params::Config& config, const std::vector<InspectionSink*>& sinks) {
+Inspection inspect(const eval::Case& item, std::size_t replicate, const params::Config& config,
+                   const std::vector<InspectionSink*>& sinks) {
   const sim::Scenario scenario = item.scenario(replicate);
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
-  const latency::Target target{.model = item.model, .gpu = item.gpu, .deployment = item.experiment.deployment, .tables = item.tables.get()};
+  const latency::Target target{
+      .model = item.model, .gpu = item.gpu, .deployment = item.experiment.deployment, .tables = item.tables.get()};
   const auto step_time = latency::make_step_time<double>(config.step_time_model, target, parameters);
   Inspection inspection;
   inspection.setup = sim::make_engine_setup(scenario, parameters);
   Inspector inspector(inspection, *step_time, sinks);
-  inspection.prediction = sim::simulate<double>(
-      config.step_time_model, scenario, parameters,
-      {.stepping = sim::Stepping::plain, .percentiles = sim::Percentiles::compute, .observer = &inspector});
+  inspection.prediction =
+      sim::simulate<double>(config.step_time_model, scenario, parameters,
+                            {.stepping = sim::Stepping::plain, .percentiles = sim::Percentiles::compute, .observer = &inspector});
   return inspection;
 }
 

@@ -30,7 +30,8 @@ class Matcher {
   [[nodiscard]] bool operator()(const domain::Experiment& experiment, const Selector& selector) const {
     const domain::Deployment& deployment = experiment.deployment;
     if (selector.field == "id") return experiment.id == selector.value;
-    if (selector.field == "model") return same_word(domain::short_model_name(deployment.model), domain::short_model_name(selector.value));
+    if (selector.field == "model")
+      return same_word(domain::short_model_name(deployment.model), domain::short_model_name(selector.value));
     if (selector.field == "hardware") return same_gpu(deployment.hardware, selector.value, gpus_);
     if (selector.field == "tp") return std::to_string(deployment.tp) == selector.value;
     if (selector.field == "workload") return same_word(experiment.workload.name, selector.value);
@@ -41,7 +42,8 @@ class Matcher {
   /// Values of one field are alternatives; fields must all match.
   [[nodiscard]] bool all_fields(const domain::Experiment& experiment, const std::vector<Selector>& selectors) const {
     return std::ranges::all_of(selectors, [&](const Selector& one) {
-      return std::ranges::any_of(selectors, [&](const Selector& other) { return other.field == one.field && (*this)(experiment, other); });
+      return std::ranges::any_of(selectors,
+                                 [&](const Selector& other) { return other.field == one.field && (*this)(experiment, other); });
     });
   }
 

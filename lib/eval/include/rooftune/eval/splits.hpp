@@ -23,7 +23,7 @@ struct SplitSpec {
   int folds = 5;                          ///< KFold, GroupKFold, GroupShuffleSplit
   int groups_out = 1;                     ///< LeavePGroupsOut
   double test_fraction = 0.25;            ///< GroupShuffleSplit
-  std::map<std::string, int> predefined;  ///< experiment id -> fold; -1: always in training
+  std::map<std::string, int> predefined{};  ///< experiment id -> fold; -1: always in training
   friend bool operator==(const SplitSpec&, const SplitSpec&) = default;
 };
 

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
+#include "rooftune/core/diagnostics.hpp"
 #include "rooftune/eval/evaluate.hpp"
 
 namespace rooftune::io {
@@ -11,5 +14,8 @@ namespace rooftune::io {
 
 /// The rows as CSV (RFC 4180) with a header line; latencies in milliseconds.
 [[nodiscard]] std::string evaluation_csv(const eval::Evaluation& evaluation);
+
+/// The rows of an evaluation that evaluation_json() wrote.
+[[nodiscard]] core::Result<std::vector<eval::Row>> read_evaluation_rows(const std::filesystem::path& file);
 
 }  // namespace rooftune::io

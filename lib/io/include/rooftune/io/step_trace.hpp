@@ -36,7 +36,8 @@ class RequestTable final : public study::InspectionSink {
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
-  std::string text_ = "stage,index,arrival_us,first_token_us,finished_us,ttft_us,e2e_us,prompt_tokens,cached_tokens,output_tokens,preemptions\n";
+  std::string text_ =
+      "stage,index,arrival_us,first_token_us,finished_us,ttft_us,e2e_us,prompt_tokens,cached_tokens,output_tokens,preemptions\n";
 };
 
 }  // namespace rooftune::io

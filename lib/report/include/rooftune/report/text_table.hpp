@@ -23,8 +23,9 @@ struct Cell {
   std::string text;
   Tone tone = Tone::plain;
 
-  Cell(std::string cell_text, Tone cell_tone = Tone::plain) : text(std::move(cell_text)), tone(cell_tone) {}  // NOLINT: cells are texts
-  Cell(const char* cell_text) : text(cell_text) {}                                                            // NOLINT
+  Cell(std::string cell_text, Tone cell_tone = Tone::plain)
+      : text(std::move(cell_text)), tone(cell_tone) {}  // NOLINT: cells are texts
+  Cell(const char* cell_text) : text(cell_text) {}      // NOLINT
 };
 
 /// A table of aligned columns: headings, a rule, rows; two spaces apart, no line ends in spaces.

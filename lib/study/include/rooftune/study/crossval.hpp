@@ -43,7 +43,7 @@ struct CrossValidation {
   std::vector<FoldResult> folds;  ///< of the study's own seed
   eval::Evaluation pooled;        ///< the held-out rows of all folds together: the error to expect on runs never seen
   int repeats = 1;
-  std::vector<SeedNoise> noise;   ///< with two repeats or more
+  std::vector<SeedNoise> noise;       ///< with two repeats or more
   std::vector<std::string> failures;  ///< why the cross-validation cannot be believed; empty: it can
 
   [[nodiscard]] bool usable() const { return failures.empty() && !folds.empty(); }

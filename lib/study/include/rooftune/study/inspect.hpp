@@ -36,11 +36,11 @@ struct HistogramBin {
 struct Inspection {
   sim::Prediction<double> prediction;
   sim::EngineSetup setup;
-  std::vector<TermTime> terms;              ///< in the step-time model's order; need not add up to busy_us
-  std::map<std::string, double> bound_us;   ///< busy time by the resource that ruled the step
+  std::vector<TermTime> terms;             ///< in the step-time model's order; need not add up to busy_us
+  std::map<std::string, double> bound_us;  ///< busy time by the resource that ruled the step
   double busy_us = 0.0;
-  std::vector<HistogramBin> batch_requests;    ///< requests in a step: 1, 2, 4, 8 ...
-  std::vector<HistogramBin> kv_use_fraction;   ///< blocks in use of all blocks, in tenths
+  std::vector<HistogramBin> batch_requests;   ///< requests in a step: 1, 2, 4, 8 ...
+  std::vector<HistogramBin> kv_use_fraction;  ///< blocks in use of all blocks, in tenths
 };
 
 /// Simulates one case step by step. Every sink sees every step, in order of time within each replica.

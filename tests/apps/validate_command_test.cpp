@@ -1,0 +1,50 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "command_line.hpp"
+
+namespace rooftune::testing_support {
+namespace {
+
+using testing::HasSubstr;
+
+using ValidateCommand = TemporaryFolderTest;
+
+TEST_F(ValidateCommand, RecognisesFilesByTheirContent) {
+  const std::string study = folder_.write("study.yaml", small_study()).string();
+  const std::string family = folder_.write("any_name.json", R"({"H100": {"TFlopsPeak": 989.5, "BwPeakTBs": 3.35}})").string();
+  const ProgramResult result =
+      rooftune({"validate", study, family, kGroundTruth, shipped("configs/gpus.yaml"), shipped("configs/models/yi-34b.yaml")});
+  EXPECT_EQ(result.exit_code, 0) << result;
+  for (const char* content :
+       {"study 'small'", "hardware config for roofline_v1", "ground truth, 15 experiments", "GPUs", "model Yi-34B, 60 layers"}) {
+    EXPECT_THAT(result.output, HasSubstr(content));
+  }
+}
+
+TEST_F(ValidateCommand, ChecksEveryShippedFile) {
+  std::vector<std::string> arguments{"validate", shipped("configs/models")};
+  for (const char* folder : {"experiments", "configs/tuned"}) {
+    if (!std::filesystem::exists(shipped(folder))) continue;
+    for (const auto& entry : std::filesystem::directory_iterator(shipped(folder))) {
+      if (entry.is_regular_file() && entry.path().extension() != ".md") arguments.push_back(entry.path().string());
+    }
+  }
+  const ProgramResult result = rooftune(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result;
+}
+
+TEST_F(ValidateCommand, GoesOnAfterABrokenFile) {
+  const std::string truncated = folder_.write("truncated.json", "[{\"id\": \"1\", ").string();
+  const std::string empty = folder_.write("empty.yaml", "").string();
+  const std::string other = folder_.write("other.yaml", "colour: blue\n").string();
+  const ProgramResult result = rooftune({"validate", truncated, empty, other, shipped("configs/gpus.yaml")});
+  EXPECT_EQ(result.exit_code, 1) << result;
+  EXPECT_THAT(result.errors, HasSubstr("truncated.json:1:"));
+  EXPECT_THAT(result.errors, HasSubstr("empty.yaml"));
+  EXPECT_THAT(result.errors, HasSubstr("other.yaml:1:1: error: not recognised"));
+  EXPECT_THAT(result.output, HasSubstr("gpus.yaml"));
+}
+
+}  // namespace
+}  // namespace rooftune::testing_support

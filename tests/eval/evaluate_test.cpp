@@ -1,0 +1,123 @@
+#include "rooftune/eval/evaluate.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/simulated_runs.hpp"
+
+namespace rooftune::eval {
+namespace {
+
+using domain::kSummaryStage;
+using domain::Metric;
+using testing::Contains;
+using testing::DoubleNear;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+constexpr EvaluationOptions kOneThread{.threads = {1}, .stepping = sim::Stepping::closed_form};
+
+const params::Config& truth() {
+  static const params::Config config = examples::config_with("physics", {{"physics.t_step_us", 900.0}});
+  return config;
+}
+
+TEST(Row, SignsItsErrorByThePrediction) {
+  const Row low{"a", kSummaryStage, Metric::ttft_mean, 30.0, 40.0};
+  EXPECT_DOUBLE_EQ(low.error_percent(), -25.0);
+  EXPECT_DOUBLE_EQ(low.ape_percent(), 25.0);
+}
+
+TEST(Evaluate, FindsNoErrorInWhatTheSimulatorMeasuredItself) {
+  const Dataset dataset = examples::dataset_of(examples::measured(examples::four_runs(), truth()), truth());
+  const Evaluation evaluation = evaluate(dataset, truth(), kOneThread);
+  for (const Row& row : evaluation.rows) EXPECT_DOUBLE_EQ(row.error_percent(), 0.0) << row.experiment;
+  // Seven metrics in the summary and in each of the five stages.
+  EXPECT_THAT(evaluation.rows, SizeIs(7 * (4 + 5)));
+  EXPECT_EQ(evaluation.loss_percent, 0.0);
+}
+
+TEST(Evaluate, ListsTheSummaryFirstThenStages) {
+  const Dataset dataset = examples::dataset_of(examples::measured(examples::four_runs(), truth()), truth());
+  const Evaluation evaluation = evaluate(dataset, truth(), kOneThread);
+  EXPECT_EQ(evaluation.rows[0].stage, kSummaryStage);
+  EXPECT_EQ(evaluation.rows[7].stage, 0);
+  EXPECT_EQ(evaluation.rows[14].stage, 1);
+  EXPECT_EQ(evaluation.rows[0].metric, Metric::ttft_mean);
+  EXPECT_NE(evaluation.find("a", 1, Metric::e2e_p99), nullptr);
+  EXPECT_EQ(evaluation.find("a", 2, Metric::e2e_p99), nullptr);
+}
+
+TEST(Evaluate, GivesTheSameBitsForAnyNumberOfThreads) {
+  const Dataset dataset = examples::dataset_of(examples::measured(examples::four_runs(), truth()), truth());
+  const params::Config other = examples::config_with("physics", {});
+  const Evaluation one = evaluate(dataset, other, kOneThread);
+  const Evaluation three = evaluate(dataset, other, {.threads = {3}, .stepping = sim::Stepping::closed_form});
+  for (std::size_t row = 0; row < one.rows.size(); ++row) EXPECT_EQ(one.rows[row].predicted_ms, three.rows[row].predicted_ms);
+}
+
+TEST(Evaluate, DoesNotChangeARunThatOthersAreLeftOutOf) {
+  const Dataset dataset = examples::dataset_of(examples::measured(examples::four_runs(), truth()), truth());
+  const Evaluation all = evaluate(dataset, truth(), kOneThread);
+  const Evaluation one = evaluate(dataset.subset({2}), truth(), kOneThread);
+  EXPECT_EQ(one.rows[0].predicted_ms, all.find("c", kSummaryStage, Metric::ttft_mean)->predicted_ms);
+}
+
+/// Two runs of one model and one of another, with errors that are easy to add up by head.
+Evaluation by_hand() {
+  Evaluation evaluation;
+  const auto add = [&](const std::string& id, const std::string& model, double ttft_percent, double e2e_percent) {
+    CaseReport report;
+    report.experiment = id;
+    report.model = model;
+    report.hardware = "H100-SXM";
+    report.workload = "chat";
+    evaluation.cases.push_back(report);
+    evaluation.rows.push_back({id, kSummaryStage, Metric::ttft_mean, 100.0 + ttft_percent, 100.0});
+    evaluation.rows.push_back({id, kSummaryStage, Metric::e2e_mean, 100.0 + e2e_percent, 100.0});
+    evaluation.rows.push_back({id, 0, Metric::e2e_mean, 500.0, 100.0});  // stages are in no aggregate
+  };
+  add("a", "Yi-34B", 30.0, 10.0);
+  add("b", "Yi-34B", -40.0, -20.0);
+  add("c", "Qwen3-14B", 0.0, 60.0);
+  return evaluation;
+}
+
+TEST(Summarise, TakesMeanMedianAndRootMeanSquareOverExperiments) {
+  Evaluation evaluation = by_hand();
+  summarise(evaluation);
+  const ErrorStatistics& e2e = evaluation.overall.at(Metric::e2e_mean);
+  EXPECT_THAT(e2e.mean_ape_percent, DoubleNear(30.0, 1e-9));
+  EXPECT_THAT(e2e.median_ape_percent, DoubleNear(20.0, 1e-9));
+  EXPECT_THAT(e2e.rmse_ape_percent, DoubleNear(std::sqrt((100.0 + 400.0 + 3600.0) / 3.0), 1e-9));
+  EXPECT_EQ(e2e.experiments, 3);
+  EXPECT_THAT(evaluation.by.at("model").at("Yi-34B").at(Metric::ttft_mean).mean_ape_percent, DoubleNear(35.0, 1e-9));
+}
+
+TEST(Summarise, AddsTheTwoRootMeanSquaresToTheLoss) {
+  Evaluation evaluation = by_hand();
+  summarise(evaluation);
+  EXPECT_THAT(evaluation.loss_percent,
+              DoubleNear(std::sqrt((900.0 + 1600.0) / 3.0) + std::sqrt((100.0 + 400.0 + 3600.0) / 3.0), 1e-9));
+}
+
+TEST(Summarise, LeavesOverloadedRunsOut) {
+  Evaluation evaluation = by_hand();
+  evaluation.cases[2].aggregated = false;
+  summarise(evaluation);
+  EXPECT_THAT(evaluation.overall.at(Metric::e2e_mean).mean_ape_percent, DoubleNear(15.0, 1e-9));
+  EXPECT_FALSE(evaluation.by.at("model").contains("Qwen3-14B"));
+}
+
+TEST(Evaluate, WarnsOfASaturatedRun) {
+  domain::Experiment run = examples::unmeasured_run("hot", examples::llama_2_7b(), 1, {40.0});
+  run.deployment.settings.max_num_seqs = 4;
+  run.deployment.settings.total_kv_blocks = 200;
+  const Dataset dataset = examples::dataset_of({run}, truth());
+  EXPECT_THAT(evaluate(dataset, truth(), kOneThread).warnings, Contains(HasSubstr("queue grows")));
+}
+
+}  // namespace
+}  // namespace rooftune::eval
