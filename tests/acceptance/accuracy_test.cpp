@@ -96,7 +96,7 @@ void write(const std::vector<Reference>& rows) {
   std::ofstream file(kReference);
   file << "config,experiment,stage,metric,predicted_ms,error_percent\n";
   for (const Reference& row : rows) {
-    file << fmt::format("{},\"{}\",{},{},{:.6g},{:.3f}\n", row.config, row.experiment, row.stage, row.metric, row.predicted_ms,
+    file << fmt::format("{},\"{}\",\"{}\",{},{:.6g},{:.3f}\n", row.config, row.experiment, row.stage, row.metric, row.predicted_ms,
                         row.error_percent);
   }
 }
