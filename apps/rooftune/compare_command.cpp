@@ -73,7 +73,8 @@ ExitCode run(const CompareOptions& options) {
   }
   const bool all_failed = std::ranges::all_of(comparison->variants, [](const auto& variant) { return variant.failure.has_value(); });
   if (!all_failed) {
-    if (const auto written = io::write_run_folder(target, io::ExistingFolder::refuse, run_files(*study, *comparison, target)); !written) {
+    if (const auto written = io::write_run_folder(target, io::ExistingFolder::refuse, run_files(*study, *comparison, target));
+        !written) {
       print_errors(written.error());
       return ExitCode::bad_input;
     }

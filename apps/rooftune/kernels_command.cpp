@@ -108,18 +108,26 @@ core::Result<std::vector<fs::path>> tables_below(const fs::path& path) {
   std::error_code failed;
   if (!fs::is_directory(path, failed)) return std::vector<fs::path>{path};
   std::vector<fs::path> files;
-  for (auto entry = fs::recursive_directory_iterator(path, failed); !failed && entry != fs::recursive_directory_iterator(); entry.increment(failed)) {
+  for (auto entry = fs::recursive_directory_iterator(path, failed); !failed && entry != fs::recursive_directory_iterator();
+       entry.increment(failed)) {
     if (entry->path().extension() == ".csv") files.push_back(entry->path());
   }
-  if (files.empty()) return core::fail({.file = path.string()}, "no kernel tables (CSV files) here", "name a folder that holds some, or a file");
+  if (files.empty())
+    return core::fail({.file = path.string()}, "no kernel tables (CSV files) here", "name a folder that holds some, or a file");
   std::ranges::sort(files);
   return files;
 }
 
 std::string audit_tables(const std::vector<Verdict>& verdicts, report::Colour colour) {
   using report::Align;
-  report::TextTable table({{"file", Align::left}, {"table", Align::left}, {"GPU", Align::left}, {"rows"}, {"format", Align::left},
-                           {"mfu divided by", Align::left}, {"highest MFU\nrecomputed"}, {"verdict", Align::left}});
+  report::TextTable table({{"file", Align::left},
+                           {"table", Align::left},
+                           {"GPU", Align::left},
+                           {"rows"},
+                           {"format", Align::left},
+                           {"mfu divided by", Align::left},
+                           {"highest MFU\nrecomputed"},
+                           {"verdict", Align::left}});
   std::string details;
   for (const Verdict& verdict : verdicts) {
     const kernels::MfuAudit& audit = verdict.audit;
@@ -131,8 +139,10 @@ std::string audit_tables(const std::vector<Verdict>& verdicts, report::Colour co
     const bool is_clean = names.empty();
     table.add({verdict.file, verdict.table, verdict.gpu, fmt::format("{}", audit.rows),
                audit.format && audit.highest_mfu > 0.0 ? std::string(kernels::format_name(*audit.format)) : "-",
-               audit.denominator ? audit.denominator->peak.name() : "-", audit.highest_mfu > 0.0 ? fmt::format("{:.3f}", audit.highest_mfu) : "-",
-               report::Cell(is_clean ? "clean" : fmt::format("{}", fmt::join(names, ", ")), is_clean ? report::Tone::good : report::Tone::bad)});
+               audit.denominator ? audit.denominator->peak.name() : "-",
+               audit.highest_mfu > 0.0 ? fmt::format("{:.3f}", audit.highest_mfu) : "-",
+               report::Cell(is_clean ? "clean" : fmt::format("{}", fmt::join(names, ", ")),
+                            is_clean ? report::Tone::good : report::Tone::bad)});
   }
   return table.text(colour) + (details.empty() ? "" : "\n" + details);
 }
@@ -153,8 +163,10 @@ ExitCode audit(const KernelOptions& options) {
         continue;
       }
       const auto found = audit_file(file, *gpu);
-      if (found) verdicts.insert(verdicts.end(), found->begin(), found->end());
-      else note(found.error());
+      if (found)
+        verdicts.insert(verdicts.end(), found->begin(), found->end());
+      else
+        note(found.error());
     }
   }
   if (!verdicts.empty()) print(options.json ? io::kernel_audit_json(verdicts) : audit_tables(verdicts, output_colour()));
@@ -172,14 +184,16 @@ core::Result<kernels::MeasuredKernels> read_folder(const fs::path& folder, const
   return measured;
 }
 
-core::Result<void> write_normalised(const KernelOptions& options, const kernels::NormalisedKernels& clean, const domain::GpuSpec& gpu) {
+core::Result<void> write_normalised(const KernelOptions& options, const kernels::NormalisedKernels& clean,
+                                    const domain::GpuSpec& gpu) {
   auto folder = io::StagedFolder::open(*options.target, io::ExistingFolder::refuse);
   if (!folder) return tl::unexpected(folder.error());
   const auto files = io::kernel_files(clean.kernels, gpu);
   for (const io::KernelFile& file : files) {
     if (auto written = folder->write(file.name, file.text); !written) return written;
   }
-  if (auto written = folder->write("manifest.json", io::kernel_manifest(files, clean.kernels, "rooftune kernels normalise")); !written) return written;
+  if (auto written = folder->write("manifest.json", io::kernel_manifest(files, clean.kernels, "rooftune kernels normalise")); !written)
+    return written;
   return folder->commit();
 }
 
@@ -200,7 +214,8 @@ ExitCode normalise(const KernelOptions& options) {
   report::TextTable table({{"file", report::Align::left}, {"rows"}});
   for (const io::KernelFile& file : io::kernel_files(clean.kernels, *gpu)) table.add({file.name, fmt::format("{}", file.rows)});
   print(table.text(output_colour()));
-  for (const kernels::LeftOut& left_out : clean.left_out) print(fmt::format("left out: {} rows, {}\n", left_out.rows, left_out.reason));
+  for (const kernels::LeftOut& left_out : clean.left_out)
+    print(fmt::format("left out: {} rows, {}\n", left_out.rows, left_out.reason));
   print(fmt::format("\nkernel tables {}\n", *options.target));
   return ExitCode::done;
 }
@@ -208,10 +223,12 @@ ExitCode normalise(const KernelOptions& options) {
 std::string plan_table(const kernels::KernelPlan& plan, report::Colour colour) {
   report::TextTable table({{"table", report::Align::left}, {"shapes"}, {"what varies", report::Align::left}});
   table.add({"gemm", fmt::format("{}", plan.gemms.size()), "tokens m over every fused linear layer (n, k), by format"});
-  table.add({"context_attention", fmt::format("{}", plan.context_attention.size()), "sequences and tokens, from scratch and over a cached context"});
+  table.add({"context_attention", fmt::format("{}", plan.context_attention.size()),
+             "sequences and tokens, from scratch and over a cached context"});
   table.add({"generation_attention", fmt::format("{}", plan.generation_attention.size()), "sequences and context"});
   table.add({"allreduce", fmt::format("{}", plan.all_reduces.size()), "message size by number of ranks"});
-  return fmt::format("Kernels worth measuring for {} at TP {}\n{}", fmt::join(plan.models, ", "), fmt::join(plan.tp, ", "), table.text(colour)) +
+  return fmt::format("Kernels worth measuring for {} at TP {}\n{}", fmt::join(plan.models, ", "), fmt::join(plan.tp, ", "),
+                     table.text(colour)) +
          "\n--json prints the plan that scripts/collect_kernels.py --plan reads\n";
 }
 
@@ -232,10 +249,14 @@ ExitCode plan(const KernelOptions& options) {
     if (model != nullptr) {
       models.push_back(*model);
     } else if (fs::exists(id, missing)) {
-      if (auto own = io::read_model(id)) models.push_back(*std::move(own));
-      else problems.insert(problems.end(), own.error().begin(), own.error().end());
+      if (auto own = io::read_model(id))
+        models.push_back(*std::move(own));
+      else
+        problems.insert(problems.end(), own.error().begin(), own.error().end());
     } else {
-      problems.push_back({.position = {}, .problem = fmt::format("unknown model '{}'", id), .remedy = core::suggest(id, names) + ", or give its file"});
+      problems.push_back({.position = {},
+                          .problem = fmt::format("unknown model '{}'", id),
+                          .remedy = core::suggest(id, names) + ", or give its file"});
     }
   }
   if (!problems.empty()) return fail(problems);

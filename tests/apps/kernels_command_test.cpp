@@ -44,14 +44,16 @@ TEST(Kernels, AuditAsksForTheGpuWhereNoFolderNamesIt) {
 
 TEST(Kernels, NormalisedTablesAreCleanAndStayTheSame) {
   const testing_support::TemporaryFolder folder;
-  folder.write("h100/gemm.csv", "dtype,m,n,k,latency_us,mfu\nbf16,8,4096,4096,15,0.5\nbf16,16,4096,4096,15.1,0.5\nbf16,16,4096,4096,-1,0.5\n");
+  folder.write("h100/gemm.csv",
+               "dtype,m,n,k,latency_us,mfu\nbf16,8,4096,4096,15,0.5\nbf16,16,4096,4096,15.1,0.5\nbf16,16,4096,4096,-1,0.5\n");
   folder.write("h100/allreduce.csv", "ranks,bytes,latency_us,mode\n2,1024,9,graph\n2,1024,8,graph\n2,1024,30,eager\n");
   const std::string once = (folder / "once/h100").string();
   const std::string twice = (folder / "twice/h100").string();
   ASSERT_EQ(rooftune({"kernels", "normalise", (folder / "h100").string(), "--out", once}).exit_code, 0);
   ASSERT_EQ(rooftune({"kernels", "normalise", once, "--out", twice}).exit_code, 0);
   EXPECT_EQ(rooftune({"kernels", "audit", once}).exit_code, 0);
-  for (const char* name : {"gemm.csv", "allreduce.csv"}) EXPECT_EQ(folder.read("once/h100/" + std::string(name)), folder.read("twice/h100/" + std::string(name)));
+  for (const char* name : {"gemm.csv", "allreduce.csv"})
+    EXPECT_EQ(folder.read("once/h100/" + std::string(name)), folder.read("twice/h100/" + std::string(name)));
   EXPECT_THAT(folder.read("once/h100/allreduce.csv"), HasSubstr("fastest,graph,bf16,2,1024,8,"));
 }
 

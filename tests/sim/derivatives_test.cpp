@@ -131,10 +131,11 @@ Distances distances(const Load& load) {
 /// d log / d log from one seed to the next. Mixtures of experts: their step time bends with the batch size, of which the
 /// masses see the slope alone.
 TEST(Derivatives, AgreeWithSymmetricDifferencesBelowSaturation) {
-  for (const Load& load : {Load{.name = "light", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 2.0, .output_tokens = 248},
-                           Load{.name = "busy", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 8.0, .output_tokens = 248},
-                           Load{.name = "large", .model = examples::llama_3_1_70b(), .tp = 4, .rate_per_s = 6.0, .output_tokens = 248},
-                           Load{.name = "long", .model = examples::llama_3_1_70b(), .tp = 4, .rate_per_s = 1.0, .output_tokens = 1000}}) {
+  for (const Load& load :
+       {Load{.name = "light", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 2.0, .output_tokens = 248},
+        Load{.name = "busy", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 8.0, .output_tokens = 248},
+        Load{.name = "large", .model = examples::llama_3_1_70b(), .tp = 4, .rate_per_s = 6.0, .output_tokens = 248},
+        Load{.name = "long", .model = examples::llama_3_1_70b(), .tp = 4, .rate_per_s = 1.0, .output_tokens = 1000}}) {
     const Distances distance = distances(load);
     EXPECT_LT(distance.e2e, 0.01) << load.name;
     EXPECT_LT(distance.ttft, 0.12) << load.name;
@@ -147,8 +148,8 @@ TEST(Derivatives, AgreeWithSymmetricDifferencesBelowSaturation) {
 
 /// With too few seats the queue grows through the whole run: arrivals are anchored where it began.
 TEST(Derivatives, AgreeWithSymmetricDifferencesInOverload) {
-  const Distances distance =
-      distances({.name = "overload", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 8.0, .output_tokens = 248, .max_num_seqs = 8});
+  const Distances distance = distances(
+      {.name = "overload", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 8.0, .output_tokens = 248, .max_num_seqs = 8});
   EXPECT_LT(distance.e2e, 0.03);
   EXPECT_LT(distance.ttft, 0.03);
 }

@@ -147,8 +147,9 @@ TEST(Engine, EvictsTheLeastRecentlyUsedPromptFromItsEnd) {
   EngineSetup setup = synchronous();
   setup.kv_blocks = 10;
   // Three prompts of four blocks each: the third takes the two unused blocks and the last two of the first prompt.
-  const EngineRun result = run(setup, one_stage({request_on(0, 0.0, 64, 1), request_on(1, 9000.0, 64, 1), request_on(2, 19000.0, 64, 1),
-                                                 request_on(0, 29000.0, 65, 1)}, 3));
+  const EngineRun result = run(setup, one_stage({request_on(0, 0.0, 64, 1), request_on(1, 9000.0, 64, 1),
+                                                 request_on(2, 19000.0, 64, 1), request_on(0, 29000.0, 65, 1)},
+                                                3));
   EXPECT_THAT(cached(result), ElementsAre(0, 0, 0, 32));
 }
 
@@ -186,8 +187,8 @@ TEST(Engine, LetsAClosedLoopClientSendItsNextRequestWhenTheLastOneEnds) {
 }
 
 TEST(Engine, LosesNoClientToARefusedRequest) {
-  RequestPlan plan = one_stage({request(0.0, 9999, 3), request(0.0, 9999, 3), request(0.0, 9999, 3), request(0.0, 10, 2), request(0.0, 10, 2),
-                                request(0.0, 9999, 2), request(0.0, 10, 2)});
+  RequestPlan plan = one_stage({request(0.0, 9999, 3), request(0.0, 9999, 3), request(0.0, 9999, 3), request(0.0, 10, 2),
+                                request(0.0, 10, 2), request(0.0, 9999, 2), request(0.0, 10, 2)});
   plan.concurrency = 2;
   const EngineRun result = run(synchronous(), plan);
   EXPECT_EQ(result.rejected(), 4);

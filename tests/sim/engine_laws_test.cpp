@@ -67,7 +67,8 @@ TEST(EngineLaws, EveryRequestEndsOnceAndTokensAreConserved) {
           ASSERT_LT(result.requests[next - 2].index, event.index);  // each once
         }
       }
-      ASSERT_NEAR(std::accumulate(record.e2e_us.begin(), record.e2e_us.end(), 0.0), record.e2e_sum_us, 1e-9 * record.e2e_sum_us + 1e-6);
+      ASSERT_NEAR(std::accumulate(record.e2e_us.begin(), record.e2e_us.end(), 0.0), record.e2e_sum_us,
+                  1e-9 * record.e2e_sum_us + 1e-6);
     }
     ASSERT_EQ(next, result.requests.size());
     ASSERT_EQ(result.counters.generated_tokens, generated);
@@ -192,7 +193,8 @@ TEST(EngineLaws, ClosedFormEqualsPlainSteppingForEveryModel) {
         ASSERT_EQ(closed.counters.preemptions, plain.counters.preemptions) << name << " case " << i;
         ASSERT_LE(closed.counters.advances, closed.counters.steps);
         for (std::size_t k = 0; k < closed.requests.size(); ++k) {
-          ASSERT_NEAR(closed.requests[k].first_token_us, plain.requests[k].first_token_us, 1e-9 * plain.requests[k].first_token_us) << name;
+          ASSERT_NEAR(closed.requests[k].first_token_us, plain.requests[k].first_token_us, 1e-9 * plain.requests[k].first_token_us)
+              << name;
           ASSERT_NEAR(closed.requests[k].finished_us, plain.requests[k].finished_us, 1e-9 * plain.requests[k].finished_us) << name;
           ++compared;
         }

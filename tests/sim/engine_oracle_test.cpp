@@ -9,11 +9,11 @@
 namespace rooftune::sim {
 namespace {
 
+using cases::EngineRun;
 using cases::LinearStepTime;
 using cases::Pool;
 using cases::RandomCase;
 using cases::RandomCases;
-using cases::EngineRun;
 
 constexpr double kGapUs = 12345.0;
 
@@ -35,15 +35,19 @@ std::vector<RequestEvent> in_order(const oracle::Result& result) {
 
 /// The first difference between two runs, or an empty text.
 std::string first_difference(const std::vector<RequestEvent>& engine, const std::vector<RequestEvent>& oracle) {
-  if (engine.size() != oracle.size()) return "finished " + std::to_string(engine.size()) + ", expected " + std::to_string(oracle.size());
+  if (engine.size() != oracle.size())
+    return "finished " + std::to_string(engine.size()) + ", expected " + std::to_string(oracle.size());
   const auto differs = [](double a, double b) { return std::abs(a - b) > 1e-9 * std::max(std::abs(a), std::abs(b)); };
   for (std::size_t i = 0; i < engine.size(); ++i) {
     const RequestEvent& a = engine[i];
     const RequestEvent& b = oracle[i];
     const std::string name = "request " + std::to_string(a.stage) + "/" + std::to_string(a.index);
-    if (a.stage != b.stage || a.index != b.index) return name + " instead of " + std::to_string(b.stage) + "/" + std::to_string(b.index);
-    if (differs(a.first_token_us, b.first_token_us)) return name + " first token " + std::to_string(a.first_token_us) + ", expected " + std::to_string(b.first_token_us);
-    if (differs(a.finished_us, b.finished_us)) return name + " finished " + std::to_string(a.finished_us) + ", expected " + std::to_string(b.finished_us);
+    if (a.stage != b.stage || a.index != b.index)
+      return name + " instead of " + std::to_string(b.stage) + "/" + std::to_string(b.index);
+    if (differs(a.first_token_us, b.first_token_us))
+      return name + " first token " + std::to_string(a.first_token_us) + ", expected " + std::to_string(b.first_token_us);
+    if (differs(a.finished_us, b.finished_us))
+      return name + " finished " + std::to_string(a.finished_us) + ", expected " + std::to_string(b.finished_us);
     if (a.preemptions != b.preemptions || a.output_tokens != b.output_tokens) return name + " preemptions or tokens";
   }
   return "";
@@ -56,7 +60,8 @@ TEST(EngineAgainstOracle, IsExactWhileThePoolNeverFills) {
     const oracle::Result expected = run_oracle(drawn);
     for (const Stepping stepping : {Stepping::closed_form, Stepping::plain}) {
       const EngineRun run = run_engine(drawn, stepping);
-      ASSERT_EQ(first_difference(run.requests, in_order(expected)), "") << "case " << i << (stepping == Stepping::plain ? " plain" : "");
+      ASSERT_EQ(first_difference(run.requests, in_order(expected)), "")
+          << "case " << i << (stepping == Stepping::plain ? " plain" : "");
       ASSERT_EQ(run.counters.steps, expected.steps) << "case " << i;
       ASSERT_EQ(run.rejected(), expected.rejected) << "case " << i;
       ASSERT_EQ(run.counters.cached_tokens, expected.cached_tokens) << "case " << i;

@@ -36,9 +36,7 @@ struct Request {
   std::vector<std::int64_t> blocks;
 
   [[nodiscard]] bool decoding() const { return in_cache >= to_compute; }
-  [[nodiscard]] bool ends_with_this_step() const {
-    return in_cache + chunk >= to_compute && generated + 1 == output;
-  }
+  [[nodiscard]] bool ends_with_this_step() const { return in_cache + chunk >= to_compute && generated + 1 == output; }
 };
 
 struct Result {
@@ -48,8 +46,8 @@ struct Result {
   std::int64_t preemptions = 0;
   std::int64_t cached_tokens = 0;
   std::int64_t evictions = 0;
-  std::int64_t duplicates = 0;     ///< blocks computed although another one held the same
-  std::int64_t uneven_holds = 0;   ///< blocks freed while the beginning of the same run stayed in use
+  std::int64_t duplicates = 0;    ///< blocks computed although another one held the same
+  std::int64_t uneven_holds = 0;  ///< blocks freed while the beginning of the same run stayed in use
   std::int64_t free_at_the_end = 0;
   std::int64_t least_free = 0;
 };
@@ -303,9 +301,7 @@ class Oracle {
     if (setup_.chunked_prefill) return std::max<std::int64_t>(0, budget);
     return budget == setup_.max_num_batched_tokens ? tokens : 0;
   }
-  [[nodiscard]] std::int64_t blocks_for(std::int64_t tokens) const {
-    return (tokens + setup_.block_tokens - 1) / setup_.block_tokens;
-  }
+  [[nodiscard]] std::int64_t blocks_for(std::int64_t tokens) const { return (tokens + setup_.block_tokens - 1) / setup_.block_tokens; }
 
   EngineSetup setup_;
   const std::vector<PrefixChain>& chains_;

@@ -27,7 +27,8 @@ Experiment cycled() {
   workload.prompt_spread_fraction = 0.03;
   workload.output.mean_tokens = 248;
   workload.arrival.process = ArrivalProcess::conditioned_poisson;
-  workload.stages = {{.rate = {2.5}, .duration = {600.0}, .num_requests = 1500}, {.rate = {6.0}, .duration = {600.0}, .num_requests = 3600}};
+  workload.stages = {{.rate = {2.5}, .duration = {600.0}, .num_requests = 1500},
+                     {.rate = {6.0}, .duration = {600.0}, .num_requests = 3600}};
   return experiment;
 }
 
@@ -197,9 +198,10 @@ TEST(RequestPlan, ReplaysATraceInOrderOfArrival) {
   Experiment experiment = cycled();
   experiment.workload.arrival.process = ArrivalProcess::trace;
   experiment.workload.stages.resize(2);
-  experiment.workload.trace = {{.stage = 0, .arrival_s = 2.0, .input_tokens = 50, .output_tokens = 5, .prefix_group = 1, .shared_prefix_tokens = 80},
-                               {.stage = 0, .arrival_s = 1.0, .input_tokens = 70, .output_tokens = 6},
-                               {.stage = 1, .arrival_s = 0.5, .input_tokens = 90, .output_tokens = 7, .prefix_group = 0, .shared_prefix_tokens = 32}};
+  experiment.workload.trace = {
+      {.stage = 0, .arrival_s = 2.0, .input_tokens = 50, .output_tokens = 5, .prefix_group = 1, .shared_prefix_tokens = 80},
+      {.stage = 0, .arrival_s = 1.0, .input_tokens = 70, .output_tokens = 6},
+      {.stage = 1, .arrival_s = 0.5, .input_tokens = 90, .output_tokens = 7, .prefix_group = 0, .shared_prefix_tokens = 32}};
   const RequestPlan plan = make_request_plan(experiment, 1, 0);
   EXPECT_EQ(plan.chains.size(), 2U);
   ASSERT_EQ(plan.stages[0].requests.size(), 2U);

@@ -70,15 +70,17 @@ struct EngineRun {
   EngineCounters counters;
 
   [[nodiscard]] std::int64_t finished() const {
-    return std::accumulate(stages.begin(), stages.end(), std::int64_t{0}, [](auto sum, const auto& stage) { return sum + stage.finished; });
+    return std::accumulate(stages.begin(), stages.end(), std::int64_t{0},
+                           [](auto sum, const auto& stage) { return sum + stage.finished; });
   }
   [[nodiscard]] std::int64_t rejected() const {
-    return std::accumulate(stages.begin(), stages.end(), std::int64_t{0}, [](auto sum, const auto& stage) { return sum + stage.rejected; });
+    return std::accumulate(stages.begin(), stages.end(), std::int64_t{0},
+                           [](auto sum, const auto& stage) { return sum + stage.rejected; });
   }
 };
 
 inline EngineRun run_engine(const EngineSetup& setup, const RequestPlan& plan, latency::StepTime<double>& step_time,
-                      Stepping stepping = Stepping::closed_form, double gap_us = 0.0) {
+                            Stepping stepping = Stepping::closed_form, double gap_us = 0.0) {
   Engine<double> engine(setup, plan.chains, step_time);
   Recorder recorder;
   engine.observe(&recorder);

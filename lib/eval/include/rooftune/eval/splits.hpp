@@ -18,11 +18,11 @@ inline constexpr std::array<std::string_view, 7> kSplitGroups{"experiment", "mod
 
 /// How data is split into training and test; names and meaning as in scikit-learn.
 struct SplitSpec {
-  std::string kind = "LeaveOneGroupOut";  ///< one of kSplitKinds
-  std::string group = "model";            ///< one of kSplitGroups
-  int folds = 5;                          ///< KFold, GroupKFold, GroupShuffleSplit
-  int groups_out = 1;                     ///< LeavePGroupsOut
-  double test_fraction = 0.25;            ///< GroupShuffleSplit
+  std::string kind = "LeaveOneGroupOut";    ///< one of kSplitKinds
+  std::string group = "model";              ///< one of kSplitGroups
+  int folds = 5;                            ///< KFold, GroupKFold, GroupShuffleSplit
+  int groups_out = 1;                       ///< LeavePGroupsOut
+  double test_fraction = 0.25;              ///< GroupShuffleSplit
   std::map<std::string, int> predefined{};  ///< experiment id -> fold; -1: always in training
   friend bool operator==(const SplitSpec&, const SplitSpec&) = default;
 };
