@@ -116,7 +116,7 @@ class Engine<Scalar>::Impl {
     std::int32_t chunk = 0;       ///< tokens of the next step; 0: not assigned yet
     std::int32_t cached = 0;
     std::int32_t preemptions = 0;
-    std::uint32_t ticket = 0;     ///< of its admission; a new one when it is preempted
+    std::uint32_t ticket = 0;  ///< of its admission; a new one when it is preempted
     std::int32_t previous = -1;
     std::int32_t next = -1;
     bool decoding = false;
@@ -201,8 +201,8 @@ class Engine<Scalar>::Impl {
 
   std::vector<Slot> slots_;
   std::vector<std::int32_t> spare_slots_;
-  List running_;  ///< in order of admission
-  List waiting_;  ///< arrived, in order of service
+  List running_;                          ///< in order of admission
+  List waiting_;                          ///< arrived, in order of service
   std::vector<std::int32_t> pending_;     ///< admitted, joining the next step
   std::vector<std::int32_t> prefilling_;  ///< running requests whose prompt is not complete
   std::vector<PrefillChunk> chunks_;
@@ -795,8 +795,7 @@ void Engine<Scalar>::Impl::complete(std::int32_t id) {
   record_.output_tokens_sum += slot.output_tokens;
   counters.generated_tokens += slot.output_tokens;
   if (keep_latencies) {
-    const double before_us =
-        value_of(front_end.constant_us) + value_of(front_end.per_prompt_token_us) * slot.request->prompt_tokens;
+    const double before_us = value_of(front_end.constant_us) + value_of(front_end.per_prompt_token_us) * slot.request->prompt_tokens;
     const double token_us = value_of(front_end.per_output_token_us);
     record_.ttft_us.push_back(ttft_us + before_us + token_us);
     record_.e2e_us.push_back(e2e_us + before_us + token_us * slot.output_tokens);

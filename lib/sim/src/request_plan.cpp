@@ -65,12 +65,9 @@ std::vector<double> draw_arrivals(const Workload& workload, const Stage& stage, 
       for (double& gap : gaps) gap = distribution(engine);
       break;
     }
-    case ArrivalProcess::constant:
-      std::ranges::fill(gaps, mean_gap_s);
-      break;
+    case ArrivalProcess::constant: std::ranges::fill(gaps, mean_gap_s); break;
     case ArrivalProcess::closed_loop:
-    case ArrivalProcess::trace:
-      break;
+    case ArrivalProcess::trace: break;
   }
   return cumulative(std::move(gaps));
 }
@@ -101,7 +98,8 @@ CycledPrompts draw_cycled_prompts(const Experiment& experiment, std::uint64_t se
     const double drawn = workload.prompt.mean_tokens + half_range * (2.0 * core::uniform01(lengths) - 1.0);
     prompts.tokens.push_back(static_cast<std::int32_t>(std::max(1L, std::lround(drawn))));
     prompts.chain.push_back(static_cast<std::int32_t>(chains.size()));
-    chains.push_back({.parent = group_of[static_cast<std::size_t>(i)], .parent_tokens = groups > 0 ? workload.system_prompt_tokens : 0});
+    chains.push_back(
+        {.parent = group_of[static_cast<std::size_t>(i)], .parent_tokens = groups > 0 ? workload.system_prompt_tokens : 0});
   }
   return prompts;
 }

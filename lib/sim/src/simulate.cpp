@@ -98,10 +98,8 @@ StagePrediction<Scalar> predict(StageRecord<Scalar>& record) {
 }  // namespace
 
 std::optional<std::string> refusal(std::string_view step_time_model, const Scenario& scenario) {
-  const latency::Target target{.model = scenario.model,
-                               .gpu = scenario.gpu,
-                               .deployment = scenario.experiment.deployment,
-                               .tables = scenario.tables};
+  const latency::Target target{
+      .model = scenario.model, .gpu = scenario.gpu, .deployment = scenario.experiment.deployment, .tables = scenario.tables};
   if (auto reason = latency::unsupported_reason(step_time_model, target)) return reason;
   const auto& settings = scenario.experiment.deployment.settings;
   if (!settings.total_kv_blocks && estimate_kv_blocks(scenario.model, scenario.gpu, scenario.experiment.deployment) <= 0) {
@@ -114,9 +112,8 @@ std::optional<std::string> refusal(std::string_view step_time_model, const Scena
 EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<double>& parameters) {
   const domain::EngineSettings& settings = scenario.experiment.deployment.settings;
   EngineSetup setup;
-  setup.kv_blocks = settings.total_kv_blocks
-                        ? *settings.total_kv_blocks
-                        : estimate_kv_blocks(scenario.model, scenario.gpu, scenario.experiment.deployment);
+  setup.kv_blocks = settings.total_kv_blocks ? *settings.total_kv_blocks
+                                             : estimate_kv_blocks(scenario.model, scenario.gpu, scenario.experiment.deployment);
   setup.block_tokens = settings.block_size;
   setup.max_num_seqs = settings.max_num_seqs;
   setup.max_num_batched_tokens = settings.max_num_batched_tokens;

@@ -102,7 +102,7 @@ struct EngineCounters {
   double busy_us = 0.0;
   std::int64_t kv_blocks = 0;          ///< in the pool
   std::int64_t least_free_blocks = 0;  ///< the fullest the pool ever was
-  double batch_time_us = 0.0;  ///< integral of the number of running requests over time
+  double batch_time_us = 0.0;          ///< integral of the number of running requests over time
 };
 
 /// Discrete-event simulation of one vLLM-like engine: continuous batching with chunked prefill, a paged KV cache with

@@ -13,8 +13,8 @@ namespace rooftune::sim {
 /// The blocks that one request holds.
 struct KvLease {
   std::int32_t chain = -1;
-  std::int32_t chain_blocks = 0;      ///< leading blocks held on the chain and its ancestors together
-  std::int32_t private_blocks = 0;    ///< the blocks after these, which nobody else can reuse
+  std::int32_t chain_blocks = 0;    ///< leading blocks held on the chain and its ancestors together
+  std::int32_t private_blocks = 0;  ///< the blocks after these, which nobody else can reuse
 };
 
 /// The paged KV cache with prefix reuse, as runs of blocks instead of single blocks.

@@ -18,9 +18,9 @@ struct PlannedRequest {
   double arrival_us = 0.0;  ///< after the start of its stage; closed loop: the think time before it
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;
-  std::int32_t chain = -1;         ///< what its leading tokens share with other requests; -1: nothing
-  std::int32_t chain_tokens = 0;   ///< how many leading tokens lie on the chain
-  bool extends_chain = false;      ///< generated tokens become part of the chain (conversations)
+  std::int32_t chain = -1;        ///< what its leading tokens share with other requests; -1: nothing
+  std::int32_t chain_tokens = 0;  ///< how many leading tokens lie on the chain
+  bool extends_chain = false;     ///< generated tokens become part of the chain (conversations)
 };
 
 struct StagePlan {
