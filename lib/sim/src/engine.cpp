@@ -146,10 +146,10 @@ class Engine<Scalar>::Impl {
   void join_pending();
   bool secure_blocks();
   void admit();
-  void see_stretch();
-  std::int64_t steps_to_next_event() const;
-  void advance(std::int64_t steps);
-  void take_arrivals(std::int64_t steps);
+  Stretch<Scalar> next_stretch();
+  std::int64_t steps_to_next_event(const Stretch<Scalar>& stretch) const;
+  void advance(const Stretch<Scalar>& stretch, std::int64_t steps);
+  void take_arrivals(const Stretch<Scalar>& stretch, std::int64_t steps);
   void complete_finished();
   void finish_prefills();
   StageRecord<Scalar> close_stage();
@@ -165,13 +165,11 @@ class Engine<Scalar>::Impl {
   void see_queue(Blocked blocked);
   void extend(Slot& slot, std::int64_t blocks);
   Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
-  void see_gradients(const latency::StepPiece<Scalar>& piece);
+  void add_gradients(Stretch<Scalar>& stretch, const latency::StepPiece<Scalar>& piece, const latency::Batch& batch);
   void see_next_arrival();
-  void see_next_finish() { next_finish_ = finishing_.top(stale()); }
-  void observe_step();
-  void see_batch();
-  void see_chunks();
-  void see_contexts();
+  void see_next_finish() { next_finish_step_ = finishing_.top(stale()).finish_step; }
+  void observe_step(const Stretch<Scalar>& stretch);
+  [[nodiscard]] latency::Batch batch();
   [[nodiscard]] std::int64_t chunk_of(std::int64_t tokens, std::int64_t budget) const;
   [[nodiscard]] std::int64_t growth_of_step() const { return block_takers_[at(block_.rest(step_))]; }
   [[nodiscard]] std::int64_t growth(std::int64_t steps) const;
@@ -208,13 +206,8 @@ class Engine<Scalar>::Impl {
   std::vector<PrefillChunk> chunks_;
   std::vector<std::int64_t> contexts_;
   FinishQueue finishing_;
-  FinishQueue::Entry next_finish_{.finish_step = FinishQueue::kNever};
+  std::int64_t next_finish_step_ = FinishQueue::kNever;
   std::uint32_t tickets_ = 0;
-
-  latency::Batch batch_;
-  Stretch<Scalar> stretch_;
-  std::int64_t passed_steps_ = 0;  ///< of the stretch
-  bool same_batch_ = false;        ///< as the one that the stretch was computed for
 
   // Sums over the decoding requests.
   std::int64_t decoding_ = 0;
@@ -260,18 +253,16 @@ StageRecord<Scalar> Engine<Scalar>::Impl::run_stage(const StagePlan& plan, int c
     const bool preempted = secure_blocks();
     if (preempted && running_.size > 0) {
       see_queue(Blocked::for_a_step);
-    } else if (waiting_.size > 0) {
-      admit();
     } else {
-      blocked_ = Blocked::no;
+      admit();
     }
     ROOFTUNE_EXPECTS(running_.size > 0);  // what arrived fits into an empty engine
-    see_stretch();
-    const std::int64_t steps = steps_to_next_event();
-    advance(steps);
-    if (next_arrival_us_ <= now_us_) take_arrivals(steps);
-    if (next_finish_.finish_step < step_) complete_finished();
-    if (!prefilling_.empty()) finish_prefills();
+    const Stretch<Scalar> stretch = next_stretch();
+    const std::int64_t steps = steps_to_next_event(stretch);
+    advance(stretch, steps);
+    take_arrivals(stretch, steps);
+    complete_finished();
+    finish_prefills();
   }
 }
 
@@ -331,11 +322,12 @@ void Engine<Scalar>::Impl::send_from_idle_clients() {
 
 /// Lets everything arrive that was sent during the steps just done.
 template <class Scalar>
-void Engine<Scalar>::Impl::take_arrivals(std::int64_t steps) {
+void Engine<Scalar>::Impl::take_arrivals(const Stretch<Scalar>& stretch, std::int64_t steps) {
+  if (next_arrival_us_ > now_us_) return;
   const auto before_last = static_cast<double>(steps - 1);
-  const double last_us = stretch_.first_us + before_last * stretch_.increment_us;
+  const double last_us = stretch.first_us + before_last * stretch.increment_us;
   Gradient last_gradient;
-  if constexpr (kDerivatives) last_gradient = stretch_.first_gradient + before_last * stretch_.increment_gradient;
+  if constexpr (kDerivatives) last_gradient = stretch.first_gradient + before_last * stretch.increment_gradient;
   arrive_in_step(now_us_ - last_us, last_us, last_gradient);
 }
 
@@ -426,7 +418,6 @@ bool Engine<Scalar>::Impl::secure_blocks() {
     preempted = true;
   }
   cache_.grow(growth_of_step());
-  if (prefilling_.empty()) return preempted;
   std::int64_t budget = setup_.max_num_batched_tokens - decoding_;
   for (const std::int32_t id : prefilling_) budget -= slots_[at(id)].chunk;  // assigned when it was admitted
   for (std::size_t i = 0; i < prefilling_.size();) {
@@ -470,8 +461,8 @@ void Engine<Scalar>::Impl::extend(Slot& slot, std::int64_t blocks) {
 /// The blocks of the coming step are allocated already.
 template <class Scalar>
 auto Engine<Scalar>::Impl::claim_of_running(bool ahead) const -> Claim {
-  Claim claim{.tokens = decoding_, .blocks = ahead ? block_takers_[at(block_.rest(step_ + 1))] : 0};
-  if (ahead && next_finish_.finish_step == step_) {
+  Claim claim{.tokens = decoding_, .blocks = ahead ? growth(2) : 0};
+  if (ahead && next_finish_step_ == step_) {
     finishing_.for_each_at(step_, stale(), [&](const FinishQueue::Entry& entry) {
       --claim.tokens;
       if (block_.rest(step_ + 1 + slots_[at(entry.slot)].context_offset) == 0) --claim.blocks;
@@ -501,6 +492,7 @@ auto Engine<Scalar>::Impl::claim_of_running(bool ahead) const -> Claim {
 template <class Scalar>
 void Engine<Scalar>::Impl::admit() {
   blocked_ = Blocked::no;
+  if (waiting_.size == 0) return;
   const bool ahead = setup_.async_scheduling && running_.size > 0;
   const Claim claim = claim_of_running(ahead);
   std::int64_t budget = setup_.max_num_batched_tokens - claim.tokens;
@@ -555,80 +547,69 @@ Blocked Engine<Scalar>::Impl::try_admit(Slot& slot, std::int64_t budget, std::in
   return Blocked::no;
 }
 
-/// The batch of the coming step, as the model wants it.
 template <class Scalar>
-void Engine<Scalar>::Impl::see_batch() {
-  batch_.decode_requests = decoding_;
-  batch_.decode_context_tokens = decoding_ * step_ + offset_sum_;
-  batch_.prefills = {};
-  if (!prefilling_.empty()) see_chunks();
-  if (wants_contexts_) see_contexts();
+latency::Batch Engine<Scalar>::Impl::batch() {
+  latency::Batch batch;
+  batch.decode_requests = decoding_;
+  batch.decode_context_tokens = decoding_ * step_ + offset_sum_;
+  if (!prefilling_.empty()) {
+    chunks_.clear();
+    for (const std::int32_t id : prefilling_) {
+      const Slot& slot = slots_[at(id)];
+      if (slot.chunk > 0) chunks_.push_back({.context_tokens = slot.computed, .new_tokens = slot.chunk});
+    }
+    batch.prefills = chunks_;
+  }
+  if (wants_contexts_) {
+    contexts_.clear();
+    for (std::int32_t id = running_.head; id >= 0; id = slots_[at(id)].next) {
+      if (slots_[at(id)].decoding) contexts_.push_back(step_ + slots_[at(id)].context_offset);
+    }
+    batch.decode_contexts = contexts_;
+    batch.decode_max_context_tokens = contexts_.empty() ? 0 : *std::ranges::max_element(contexts_);
+  }
+  return batch;
 }
 
+/// The coming steps as the model sees them.
 template <class Scalar>
-void Engine<Scalar>::Impl::see_chunks() {
-  chunks_.clear();
-  for (const std::int32_t id : prefilling_) {
-    const Slot& slot = slots_[at(id)];
-    if (slot.chunk > 0) chunks_.push_back({.context_tokens = slot.computed, .new_tokens = slot.chunk});
-  }
-  batch_.prefills = chunks_;
-}
-
-template <class Scalar>
-void Engine<Scalar>::Impl::see_contexts() {
-  contexts_.clear();
-  for (std::int32_t id = running_.head; id >= 0; id = slots_[at(id)].next) {
-    if (slots_[at(id)].decoding) contexts_.push_back(step_ + slots_[at(id)].context_offset);
-  }
-  batch_.decode_contexts = contexts_;
-  batch_.decode_max_context_tokens = contexts_.empty() ? 0 : *std::ranges::max_element(contexts_);
-}
-
-/// The coming steps as the model sees them. While the batch stays the same, they are the rest of the steps before.
-template <class Scalar>
-void Engine<Scalar>::Impl::see_stretch() {
-  if (same_batch_ && prefilling_.empty() && stretch_.valid_steps > passed_steps_) {
-    const auto passed = static_cast<double>(passed_steps_);
-    stretch_.first_us += passed * stretch_.increment_us;
-    stretch_.valid_steps -= passed_steps_;
-    if constexpr (kDerivatives) stretch_.first_gradient += passed * stretch_.increment_gradient;
-    return;
-  }
-  see_batch();
-  const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
-  stretch_.first_us = value_of(piece.duration_us);
-  stretch_.increment_us = value_of(piece.slope_us_per_token) * static_cast<double>(decoding_);
-  stretch_.valid_steps = piece.valid_steps;
-  if constexpr (kDerivatives) see_gradients(piece);
-  same_batch_ = prefilling_.empty() && stepping == Stepping::closed_form;
+Stretch<Scalar> Engine<Scalar>::Impl::next_stretch() {
+  const latency::Batch batch = this->batch();
+  const latency::StepPiece<Scalar> piece = step_time_.piece(batch);
+  Stretch<Scalar> stretch;
+  stretch.first_us = value_of(piece.duration_us);
+  stretch.increment_us = value_of(piece.slope_us_per_token) * static_cast<double>(decoding_);
+  stretch.valid_steps = piece.valid_steps;
+  if constexpr (kDerivatives) add_gradients(stretch, piece, batch);
+  return stretch;
 }
 
 /// The model's derivatives, and the masses' share: more requests than one may stand behind a decode or a prefill, and what
 /// it adds to the step weighs with that.
 template <class Scalar>
-void Engine<Scalar>::Impl::see_gradients(const latency::StepPiece<Scalar>& piece) {
+void Engine<Scalar>::Impl::add_gradients(Stretch<Scalar>& stretch, const latency::StepPiece<Scalar>& piece,
+                                         const latency::Batch& batch) {
   if constexpr (kDerivatives) {
     if (decoding_ > 0) {
       const double slope = value_of(piece.slope_us_per_token);
-      const double per_request = step_time_.decode_marginal_us(batch_) + slope * static_cast<double>(step_);
-      stretch_.first_gradient = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
-      stretch_.increment_gradient = static_cast<double>(decoding_) * piece.slope_us_per_token.v + slope * mass_sum_;
+      const double per_request = step_time_.decode_marginal_us(batch) + slope * static_cast<double>(step_);
+      stretch.first_gradient = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
+      stretch.increment_gradient = static_cast<double>(decoding_) * piece.slope_us_per_token.v + slope * mass_sum_;
     } else {
-      stretch_.first_gradient = piece.duration_us.v;
-      stretch_.increment_gradient.setZero();
+      stretch.first_gradient = piece.duration_us.v;
+      stretch.increment_gradient.setZero();
     }
-    if (batch_.prefills.empty()) return;
+    if (batch.prefills.empty()) return;
     Gradient prefill_mass = Gradient::Zero();
     for (const std::int32_t id : prefilling_) prefill_mass += gradients_[at(id)].mass;
     double without_us = 0.0;
     if (decoding_ > 0) {
-      latency::Batch decodes = batch_;
+      latency::Batch decodes = batch;
       decodes.prefills = {};
       without_us = value_of(step_time_.piece(decodes).duration_us);
     }
-    const double per_prefill_us = (stretch_.first_us - without_us) / static_cast<double>(batch_.prefills.size());
-    stretch_.first_gradient += per_prefill_us * prefill_mass;
+    const double per_prefill_us = (stretch.first_us - without_us) / static_cast<double>(batch.prefills.size());
+    stretch.first_gradient += per_prefill_us * prefill_mass;
   }
 }
 
@@ -661,28 +642,27 @@ std::int64_t Engine<Scalar>::Impl::steps_within_pool(std::int64_t steps) const {
 }
 
 template <class Scalar>
-std::int64_t Engine<Scalar>::Impl::steps_to_next_event() const {
+std::int64_t Engine<Scalar>::Impl::steps_to_next_event(const Stretch<Scalar>& stretch) const {
   if (!prefilling_.empty() || !pending_.empty() || blocked_ == Blocked::for_a_step || stepping == Stepping::plain) return 1;
-  std::int64_t steps_to_finish = next_finish_.finish_step - step_ + 1;
+  std::int64_t steps_to_finish = next_finish_step_ - step_ + 1;
   // Before a request's last step, the one after it is planned without that request.
   if (blocked_ == Blocked::by_blocks && steps_to_finish > 1) --steps_to_finish;
-  std::int64_t steps = std::min(stretch_.valid_steps, steps_to_finish);
+  std::int64_t steps = std::min(stretch.valid_steps, steps_to_finish);
   // Whoever comes while others wait for room waits behind them: no event.
-  if (waiting_.size == 0) steps = steps_until(next_arrival_us_ - now_us_, stretch_.first_us, stretch_.increment_us, steps);
+  if (waiting_.size == 0) steps = steps_until(next_arrival_us_ - now_us_, stretch.first_us, stretch.increment_us, steps);
   return steps_within_pool(steps);
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::advance(std::int64_t steps) {
+void Engine<Scalar>::Impl::advance(const Stretch<Scalar>& stretch, std::int64_t steps) {
   if (steps > 1) cache_.grow(growth(steps));
-  if (observes_steps_) observe_step();
+  if (observes_steps_) observe_step(stretch);
   const auto count = static_cast<double>(steps);
   const double pairs = 0.5 * count * (count - 1.0);
-  const double elapsed_us = count * stretch_.first_us + pairs * stretch_.increment_us;
+  const double elapsed_us = count * stretch.first_us + pairs * stretch.increment_us;
   now_us_ += elapsed_us;
-  if constexpr (kDerivatives) now_gradient_ += count * stretch_.first_gradient + pairs * stretch_.increment_gradient;
+  if constexpr (kDerivatives) now_gradient_ += count * stretch.first_gradient + pairs * stretch.increment_gradient;
   step_ += steps;
-  passed_steps_ = steps;
   counters.steps += steps;
   ++counters.advances;
   counters.busy_us += elapsed_us;
@@ -692,31 +672,33 @@ void Engine<Scalar>::Impl::advance(std::int64_t steps) {
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::observe_step() {
+void Engine<Scalar>::Impl::observe_step(const Stretch<Scalar>& stretch) {
+  const latency::Batch batch = this->batch();
   observer_->on_step({.start_us = now_us_,
-                      .duration_us = stretch_.first_us,
-                      .batch = batch_,
+                      .duration_us = stretch.first_us,
+                      .batch = batch,
                       .waiting = waiting_.size,
                       .kv_blocks_in_use = cache_.total_blocks() - cache_.free_blocks()});
 }
 
 template <class Scalar>
 void Engine<Scalar>::Impl::complete_finished() {
-  while (next_finish_.finish_step < step_) {
-    const FinishQueue::Entry entry = next_finish_;
+  while (next_finish_step_ < step_) {
+    const FinishQueue::Entry entry = finishing_.top(stale());
     finishing_.pop(entry);
-    see_next_finish();
     Slot& slot = slots_[at(entry.slot)];
     slot.computed = static_cast<std::int32_t>(step_ + slot.context_offset);
     slot.generated = slot.output_tokens;
     stop_decoding(entry.slot);
     complete(entry.slot);
+    see_next_finish();
   }
 }
 
 /// Prompts that are complete yield their first token at the step's end.
 template <class Scalar>
 void Engine<Scalar>::Impl::finish_prefills() {
+  if (prefilling_.empty()) return;
   std::size_t kept = 0;
   for (const std::int32_t id : prefilling_) {
     Slot& slot = slots_[at(id)];
@@ -746,7 +728,6 @@ template <class Scalar>
 void Engine<Scalar>::Impl::start_decoding(std::int32_t id) {
   Slot& slot = slots_[at(id)];
   slot.decoding = true;
-  same_batch_ = false;
   slot.context_offset = slot.computed - step_;
   ++decoding_;
   offset_sum_ += slot.context_offset;
@@ -756,16 +737,14 @@ void Engine<Scalar>::Impl::start_decoding(std::int32_t id) {
     mass_offset_sum_ += static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
   }
   const std::int64_t finish_step = step_ + slot.output_tokens - slot.generated - 1;
-  const FinishQueue::Entry finish{.finish_step = finish_step, .slot = id, .ticket = slot.ticket};
-  finishing_.push(finish);
-  if (FinishQueue::later(next_finish_, finish)) next_finish_ = finish;
+  finishing_.push({.finish_step = finish_step, .slot = id, .ticket = slot.ticket});
+  next_finish_step_ = std::min(next_finish_step_, finish_step);
 }
 
 template <class Scalar>
 void Engine<Scalar>::Impl::stop_decoding(std::int32_t id) {
   Slot& slot = slots_[at(id)];
   slot.decoding = false;
-  same_batch_ = false;
   --decoding_;
   offset_sum_ -= slot.context_offset;
   --block_takers_[at(block_.rest(-slot.context_offset))];

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "rooftune/core/contract.hpp"
+
 namespace rooftune::sim {
 
 KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse)
@@ -27,9 +29,8 @@ std::int32_t KvCache::add_chain(const Chain& chain) {
   return id;
 }
 
-std::int32_t KvCache::resident_blocks(std::int32_t chain, std::int32_t chain_tokens) {
+std::int32_t KvCache::resident_blocks(std::int32_t chain, std::int32_t chain_tokens) const {
   if (!reuse_) return 0;
-  settle();
   auto limit = static_cast<std::int32_t>(block_.full(chain_tokens));
   for (std::int32_t id = chain; id >= 0; id = chain_at(id).parent) {
     const Chain& own = chain_at(id);
@@ -112,7 +113,6 @@ void KvCache::publish(KvLease& lease, std::int32_t full_chain_blocks) {
 }
 
 void KvCache::release(KvLease lease, std::int64_t grown_blocks, std::int32_t full_chain_blocks) {
-  settle();
   lease.private_blocks += static_cast<std::int32_t>(grown_blocks);
   publish(lease, full_chain_blocks);
   // Last block first: what nobody can reuse goes to the queue before the chain, the chain before its ancestors.
@@ -127,7 +127,6 @@ void KvCache::release(KvLease lease, std::int64_t grown_blocks, std::int32_t ful
 }
 
 std::int32_t KvCache::release_preempted(KvLease lease, std::int64_t grown_blocks, std::int32_t full_blocks) {
-  settle();
   lease.private_blocks += static_cast<std::int32_t>(grown_blocks);
   const bool continues = reuse_ && full_blocks > lease.chain_blocks && lease.private_blocks > 0;
   if (continues && !is_continuation(lease.chain)) {
@@ -165,17 +164,13 @@ void KvCache::forget(std::int32_t continuation) {
 }
 
 void KvCache::take(std::int64_t blocks) {
-  grow(blocks);
-  settle();
-}
-
-/// Takes what is owed from the head of the queue.
-void KvCache::settle() {
-  while (owed_blocks_ > 0) {
+  ROOFTUNE_EXPECTS(blocks <= free_blocks_);
+  free_blocks_ -= blocks;
+  while (blocks > 0) {
     Run& oldest = run_at(head_);
-    const std::int64_t taken = std::min(owed_blocks_, oldest.blocks);
+    const std::int64_t taken = std::min(blocks, oldest.blocks);
     oldest.blocks -= taken;
-    owed_blocks_ -= taken;
+    blocks -= taken;
     if (oldest.chain >= 0) chain_at(oldest.chain).resident -= static_cast<std::int32_t>(taken);
     if (oldest.blocks == 0) unlink(head_);
   }

@@ -4,7 +4,6 @@
 #include <span>
 #include <vector>
 
-#include "rooftune/core/contract.hpp"
 #include "rooftune/sim/block_size.hpp"
 #include "rooftune/sim/request_plan.hpp"
 
@@ -37,7 +36,7 @@ class KvCache {
   [[nodiscard]] std::int64_t free_blocks() const { return free_blocks_; }
 
   /// Leading whole blocks of a prompt that are resident, at most the first `chain_tokens` tokens.
-  [[nodiscard]] std::int32_t resident_blocks(std::int32_t chain, std::int32_t chain_tokens);
+  [[nodiscard]] std::int32_t resident_blocks(std::int32_t chain, std::int32_t chain_tokens) const;
   /// How many of the path's first `blocks` blocks are free now, and stop being free when they are acquired.
   [[nodiscard]] std::int64_t idle_blocks(std::int32_t chain, std::int32_t blocks) const;
 
@@ -48,9 +47,7 @@ class KvCache {
   void extend(KvLease& lease, std::int32_t blocks, std::int32_t full_chain_blocks);
   /// Allocates `blocks` private blocks whose owner is accounted for by the caller (decode growth of a whole batch).
   void grow(std::int64_t blocks) {
-    ROOFTUNE_EXPECTS(blocks <= free_blocks_);
-    free_blocks_ -= blocks;
-    owed_blocks_ += blocks;
+    if (blocks > 0) take(blocks);
   }
   /// Returns the blocks of a request that ended: `grown_blocks` more than the lease knows of were allocated through `grow`.
   /// The first `full_chain_blocks` blocks become reusable by others (a conversation that goes on).
@@ -83,7 +80,6 @@ class KvCache {
 
   [[nodiscard]] std::int32_t add_chain(const Chain& chain);
   void take(std::int64_t blocks);
-  void settle();
   void publish(KvLease& lease, std::int32_t full_chain_blocks);
   void hold(Chain& chain, std::int32_t blocks);
   void let_go(const KvLease& lease);
@@ -96,7 +92,6 @@ class KvCache {
 
   std::int64_t total_blocks_;
   std::int64_t free_blocks_ = 0;
-  std::int64_t owed_blocks_ = 0;  ///< handed out, but not yet taken from the queue: that waits until somebody looks at it
   BlockSize block_;
   bool reuse_;
   std::vector<Chain> chains_;
