@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "linear_sum.hpp"
 #include "rooftune/core/units.hpp"
 
 namespace rooftune::latency {
@@ -142,20 +143,36 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
   if (batch.prefills.empty()) {
     piece.slope_us_per_token = kv_us_per_token_;
     piece.valid_steps = kEveryStep;
-    piece.duration_us = token_work_us(padded(batch.decode_requests));
-    piece.duration_us += step_overhead_us_ + per_sequence_us_ * static_cast<double>(batch.decode_requests) +
-                         kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens);
+    set_sum(piece.duration_us, token_work_us(padded(batch.decode_requests)), Scaled<Scalar>{step_overhead_us_, 1.0},
+            Scaled<Scalar>{per_sequence_us_, static_cast<double>(batch.decode_requests)},
+            Scaled<Scalar>{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)});
     return piece;
   }
   piece.slope_us_per_token = mixed_kv_us_per_token_;
   const PrefillSums prefill = sum(batch.prefills);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
-  Scalar gpu_us = token_work_us(padded(batch.decode_requests + prefill.tokens));
-  gpu_us += mixed_kv_us_per_token_ * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens) +
-            prefill_attention_us_per_pair_ * prefill.attention_pairs;
-  if (prefill.tokens > kGraphPrefillTokens) gpu_us = p_norm<Scalar>(gpu_us, prefill_launch_us_, Scalar(kLaunchNorm));
-  piece.duration_us = gpu_us + step_overhead_us_ + per_sequence_us_ * sequences;
+  const Scalar& token_work = token_work_us(padded(batch.decode_requests + prefill.tokens));
+  const Scaled<Scalar> kv{mixed_kv_us_per_token_, static_cast<double>(batch.decode_context_tokens + prefill.context_tokens)};
+  const Scaled<Scalar> attention{prefill_attention_us_per_pair_, prefill.attention_pairs};
+  const Scaled<Scalar> overhead{step_overhead_us_, 1.0};
+  const Scaled<Scalar> per_sequence{per_sequence_us_, sequences};
+  if (prefill.tokens > kGraphPrefillTokens) {
+    Scalar gpu_us;
+    set_sum(gpu_us, token_work, kv, attention);
+    set_sum(piece.duration_us, p_norm<Scalar>(gpu_us, prefill_launch_us_, Scalar(kLaunchNorm)), overhead, per_sequence);
+  } else {
+    set_sum(piece.duration_us, token_work, kv, attention, overhead, per_sequence);
+  }
   return piece;
+}
+
+template <class Scalar>
+double PhysicsStepTime<Scalar>::duration_us(const Batch& batch) {
+  using core::value_of;
+  if (!batch.prefills.empty()) return value_of(piece(batch).duration_us);
+  return value_of(token_work_us(padded(batch.decode_requests))) + value_of(step_overhead_us_) +
+         value_of(per_sequence_us_) * static_cast<double>(batch.decode_requests) +
+         value_of(kv_us_per_token_) * static_cast<double>(batch.decode_context_tokens);
 }
 
 template <class Scalar>

@@ -31,6 +31,7 @@ class PhysicsStepTime final : public StepTime<Scalar> {
 
   [[nodiscard]] StepPiece<Scalar> piece(const Batch& batch) override;
   [[nodiscard]] StepBreakdown breakdown(const Batch& batch) override;
+  [[nodiscard]] double duration_us(const Batch& batch) override;
   [[nodiscard]] double decode_marginal_us(const Batch& batch) override;
 
  private:

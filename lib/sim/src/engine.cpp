@@ -5,7 +5,9 @@
 #include <limits>
 #include <utility>
 
+#include "block_takers.hpp"
 #include "finish_queue.hpp"
+#include "kv_cache.hpp"
 #include "rooftune/core/contract.hpp"
 
 namespace rooftune::sim {
@@ -53,33 +55,34 @@ struct Stretch {
   double first_us = 0.0;
   double increment_us = 0.0;  ///< per step
   std::int64_t valid_steps = 1;
+  std::int64_t passed = 0;  ///< steps of it that are done
   Gradient first_gradient;
-  Gradient increment_gradient;
+  Gradient increment_gradient;  ///< set where valid_steps > 1
+
+  /// Duration of the step after the first `steps` ones.
+  [[nodiscard]] double duration_us(std::int64_t steps) const { return first_us + static_cast<double>(steps) * increment_us; }
 };
 
 /// What keeps the first waiting request waiting: nothing, something that may pass with any step, a lack of blocks, which ends
 /// with a request's last step at the earliest, or a lack of seats, which ends when one has left.
 enum class Blocked { no, for_a_step, by_blocks, by_seats };
 
-}  // namespace
-
 /// Values decide what happens and when; with a derivative-carrying scalar the gradients of the clock, of the latency sums and
-/// of the requests' masses ride along.
+/// of the requests' masses ride along. In an unnamed namespace so that the compiler makes one loop of it.
 template <class Scalar>
-class Engine<Scalar>::Impl {
+class EngineCore {
  public:
-  Impl(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time)
+  EngineCore(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time)
       : setup_(setup),
         block_(setup.block_tokens),
         step_time_(step_time),
         cache_(setup.kv_blocks, block_, chains, setup.prefix_caching),
         wants_contexts_(step_time.wants_decode_contexts()),
-        block_takers_(at(setup.block_tokens), 0) {
+        block_takers_(block_) {
     counters.kv_blocks = counters.least_free_blocks = setup.kv_blocks;
     const std::size_t batch = at(std::min(setup.max_num_seqs, 4096));
     slots_.reserve(2 * batch);
     gradients_.reserve(kDerivatives ? 2 * batch : 0);
-    spare_slots_.reserve(2 * batch);
     pending_.reserve(batch);
     prefilling_.reserve(batch);
     chunks_.reserve(batch);
@@ -146,17 +149,17 @@ class Engine<Scalar>::Impl {
   void join_pending();
   bool secure_blocks();
   void admit();
-  Stretch<Scalar> next_stretch();
-  std::int64_t steps_to_next_event(const Stretch<Scalar>& stretch) const;
-  void advance(const Stretch<Scalar>& stretch, std::int64_t steps);
-  void take_arrivals(const Stretch<Scalar>& stretch, std::int64_t steps);
+  void see_stretch();
+  std::int64_t steps_to_next_event();
+  void advance(std::int64_t steps);
+  void take_arrivals();
   void complete_finished();
   void finish_prefills();
   StageRecord<Scalar> close_stage();
 
   // --- verbs ---
   void send_from_idle_clients();
-  void arrive_in_step(double last_start_us, double last_us, const Gradient& last_gradient);
+  void anchor(std::int32_t id, double rest_of_step);
   std::int32_t arrive(double arrival_us);
   void start_decoding(std::int32_t id);
   void stop_decoding(std::int32_t id);
@@ -165,17 +168,20 @@ class Engine<Scalar>::Impl {
   void see_queue(Blocked blocked);
   void extend(Slot& slot, std::int64_t blocks);
   Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
-  void add_gradients(Stretch<Scalar>& stretch, const latency::StepPiece<Scalar>& piece, const latency::Batch& batch);
+  void see_gradients(const latency::StepPiece<Scalar>& piece);
   void see_next_arrival();
-  void see_next_finish() { next_finish_step_ = finishing_.top(stale()).finish_step; }
-  void observe_step(const Stretch<Scalar>& stretch);
-  [[nodiscard]] latency::Batch batch();
+  void see_next_finish() { next_finish_ = finishing_.top(stale()); }
+  void observe_step();
+  void see_batch();
+  void see_chunks();
+  void see_contexts();
   [[nodiscard]] std::int64_t chunk_of(std::int64_t tokens, std::int64_t budget) const;
-  [[nodiscard]] std::int64_t growth_of_step() const { return block_takers_[at(block_.rest(step_))]; }
-  [[nodiscard]] std::int64_t growth(std::int64_t steps) const;
+  void grow_decodes(std::int64_t until);
+  void see_fullness() { counters.least_free_blocks = std::min(counters.least_free_blocks, cache_.free_blocks()); }
+  [[nodiscard]] std::int64_t most_growth(std::int64_t steps) const { return block_.holding(step_ + steps - grown_until_) * decoding_; }
   [[nodiscard]] Claim claim_of_running(bool ahead) const;
   [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
-  [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps) const;
+  [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps);
   [[nodiscard]] std::int64_t planned() const { return std::ssize(plan_->requests); }
   [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + std::ssize(pending_); }
   [[nodiscard]] bool closed_loop() const { return concurrency_ > 0; }
@@ -198,7 +204,7 @@ class Engine<Scalar>::Impl {
   std::int64_t step_ = 0;  ///< index of the step that starts now
 
   std::vector<Slot> slots_;
-  std::vector<std::int32_t> spare_slots_;
+  std::int32_t spare_slot_ = -1;          ///< the first of the unused ones, linked by `next`
   List running_;                          ///< in order of admission
   List waiting_;                          ///< arrived, in order of service
   std::vector<std::int32_t> pending_;     ///< admitted, joining the next step
@@ -206,14 +212,19 @@ class Engine<Scalar>::Impl {
   std::vector<PrefillChunk> chunks_;
   std::vector<std::int64_t> contexts_;
   FinishQueue finishing_;
-  std::int64_t next_finish_step_ = FinishQueue::kNever;
+  FinishQueue::Entry next_finish_{.finish_step = FinishQueue::kNever};
   std::uint32_t tickets_ = 0;
+
+  latency::Batch batch_;
+  Stretch<Scalar> stretch_;
+  bool same_batch_ = false;  ///< as the one that the stretch was computed for
 
   // Sums over the decoding requests.
   std::int64_t decoding_ = 0;
   std::int64_t offset_sum_ = 0;
-  /// How many take a block in the steps whose index leaves this rest when divided by the block size.
-  std::vector<std::int32_t> block_takers_;
+  BlockTakers block_takers_;
+  /// The first step for which they have not yet taken their blocks: the pool is told when somebody looks at it.
+  std::int64_t grown_until_ = 0;
 
   // The stage that runs.
   const StagePlan* plan_ = nullptr;
@@ -227,19 +238,19 @@ class Engine<Scalar>::Impl {
 
   // Derivatives. Unused for plain numbers.
   Gradient now_gradient_;
-  Gradient ttft_gradient_;  ///< of the stage's sums
+  Gradient arrival_gradient_;  ///< of the stage's sums
+  Gradient ttft_gradient_;
   Gradient e2e_gradient_;
   Gradient tpot_gradient_;
   Gradient mass_sum_;         ///< over the decoding requests
   Gradient mass_offset_sum_;  ///< times context_offset
   Gradient queue_gradient_;   ///< the clock's where the present queue began
-  Gradient mass_reference_;   ///< the clock's at the last arrival
-  Gradient mass_carry_;       ///< gathered since then, before an idle period reset the clock
+  Gradient mass_reference_;   ///< the clock's at the last arrival, less what an idle period took from it since
   std::vector<SlotGradients> gradients_;
 };
 
 template <class Scalar>
-StageRecord<Scalar> Engine<Scalar>::Impl::run_stage(const StagePlan& plan, int concurrency, double start_us) {
+StageRecord<Scalar> EngineCore<Scalar>::run_stage(const StagePlan& plan, int concurrency, double start_us) {
   plan_ = &plan;
   concurrency_ = concurrency;
   start_stage(start_us);
@@ -249,25 +260,27 @@ StageRecord<Scalar> Engine<Scalar>::Impl::run_stage(const StagePlan& plan, int c
       wake_up();
       if (in_flight() == 0) continue;  // all of them were refused
     }
-    join_pending();
+    if (!pending_.empty()) join_pending();
     const bool preempted = secure_blocks();
     if (preempted && running_.size > 0) {
       see_queue(Blocked::for_a_step);
-    } else {
+    } else if (waiting_.size > 0) {
       admit();
+    } else {
+      blocked_ = Blocked::no;
     }
     ROOFTUNE_EXPECTS(running_.size > 0);  // what arrived fits into an empty engine
-    const Stretch<Scalar> stretch = next_stretch();
-    const std::int64_t steps = steps_to_next_event(stretch);
-    advance(stretch, steps);
-    take_arrivals(stretch, steps);
-    complete_finished();
-    finish_prefills();
+    see_stretch();
+    const std::int64_t steps = steps_to_next_event();
+    advance(steps);
+    if (next_arrival_us_ <= now_us_) take_arrivals();
+    if (next_finish_.finish_step < step_) complete_finished();
+    if (!prefilling_.empty()) finish_prefills();
   }
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::start_stage(double start_us) {
+void EngineCore<Scalar>::start_stage(double start_us) {
   ++stage_index_;
   record_ = {};
   if (keep_latencies) {
@@ -280,8 +293,8 @@ void Engine<Scalar>::Impl::start_stage(double start_us) {
   blocked_ = Blocked::no;
   record_.first_arrival_us = stage_start_us_ + (plan_->requests.empty() ? 0.0 : plan_->requests.front().arrival_us);
   if constexpr (kDerivatives) {
-    for (Gradient* gradient : {&now_gradient_, &ttft_gradient_, &e2e_gradient_, &tpot_gradient_, &mass_sum_, &mass_offset_sum_,
-                               &queue_gradient_, &mass_reference_, &mass_carry_}) {
+    for (Gradient* gradient : {&now_gradient_, &arrival_gradient_, &ttft_gradient_, &e2e_gradient_, &tpot_gradient_, &mass_sum_,
+                               &mass_offset_sum_, &queue_gradient_, &mass_reference_}) {
       gradient->setZero();
     }
   }
@@ -289,85 +302,77 @@ void Engine<Scalar>::Impl::start_stage(double start_us) {
 
 /// The engine is idle until the next request comes: the clock starts anew there, without a derivative.
 template <class Scalar>
-void Engine<Scalar>::Impl::wake_up() {
+void EngineCore<Scalar>::wake_up() {
   blocked_ = Blocked::no;
   if (closed_loop()) {
     send_from_idle_clients();
     return;
   }
-  Gradient none;
   if constexpr (kDerivatives) {
-    mass_carry_ += now_gradient_ - mass_reference_;
-    mass_reference_.setZero();
+    mass_reference_ -= now_gradient_;
     now_gradient_.setZero();
-    none.setZero();
   }
   now_us_ = std::max(next_arrival_us_, now_us_);
-  arrive_in_step(now_us_, 0.0, none);
+  while (next_arrival_us_ <= now_us_) anchor(arrive(next_arrival_us_), 0.0);
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::send_from_idle_clients() {
+void EngineCore<Scalar>::send_from_idle_clients() {
   while (in_flight() < concurrency_ && next_arrival_ < planned()) {
     const std::int32_t id = arrive(now_us_);
     if constexpr (kDerivatives) {
       if (id >= 0) {
         gradients_[at(id)] = {.arrival = now_gradient_, .mass = Gradient::Zero()};
-        ttft_gradient_ -= now_gradient_;
-        e2e_gradient_ -= now_gradient_;
+        arrival_gradient_ += now_gradient_;
       }
     }
   }
 }
 
-/// Lets everything arrive that was sent during the steps just done.
+/// Lets everything arrive that was sent during the steps just done; all of it falls into the last of them.
 template <class Scalar>
-void Engine<Scalar>::Impl::take_arrivals(const Stretch<Scalar>& stretch, std::int64_t steps) {
-  if (next_arrival_us_ > now_us_) return;
-  const auto before_last = static_cast<double>(steps - 1);
-  const double last_us = stretch.first_us + before_last * stretch.increment_us;
-  Gradient last_gradient;
-  if constexpr (kDerivatives) last_gradient = stretch.first_gradient + before_last * stretch.increment_gradient;
-  arrive_in_step(now_us_ - last_us, last_us, last_gradient);
-}
-
-/// Lets everything arrive that was sent up to now, during the step that began at `start_us` and took `duration_us`.
-template <class Scalar>
-void Engine<Scalar>::Impl::arrive_in_step(double start_us, double duration_us, const Gradient& duration_gradient) {
+void EngineCore<Scalar>::take_arrivals() {
+  const double last_us = stretch_.duration_us(stretch_.passed - 1);
   while (next_arrival_us_ <= now_us_) {
-    const double arrival_us = next_arrival_us_;
-    const std::int32_t id = arrive(arrival_us);
-    if constexpr (kDerivatives) {
-      SlotGradients derived;
-      if (blocked_ != Blocked::no) {
-        derived.arrival = queue_gradient_;
-        derived.mass.setZero();
+    const double rest_of_step = last_us > 0.0 ? (now_us_ - next_arrival_us_) / last_us : 0.0;
+    anchor(arrive(next_arrival_us_), rest_of_step);
+  }
+}
+
+/// Derivatives of an arrival at its phase in the step just done: of that step, only the rest counts.
+template <class Scalar>
+void EngineCore<Scalar>::anchor(std::int32_t id, double rest_of_step) {
+  if constexpr (kDerivatives) {
+    SlotGradients refused;
+    SlotGradients& derived = id >= 0 ? gradients_[at(id)] : refused;
+    if (blocked_ != Blocked::no) {
+      derived.arrival = queue_gradient_;
+      derived.mass.setZero();
+    } else {
+      if (rest_of_step == 0.0) {
+        derived.arrival = now_gradient_;
+      } else if (stretch_.passed == 1) {
+        derived.arrival = now_gradient_ - rest_of_step * stretch_.first_gradient;
       } else {
-        // Anchored at its phase in the step: of the step, only what comes after the arrival counts.
-        const double phase = duration_us > 0.0 ? (arrival_us - start_us) / duration_us : 0.0;
-        derived.arrival = now_gradient_ - (1.0 - phase) * duration_gradient;
-        derived.mass = plan_->requests_per_us * (mass_carry_ + derived.arrival - mass_reference_);
+        derived.arrival = now_gradient_ - rest_of_step * stretch_.first_gradient -
+                          (rest_of_step * static_cast<double>(stretch_.passed - 1)) * stretch_.increment_gradient;
       }
-      mass_reference_ = derived.arrival;
-      mass_carry_.setZero();
-      if (id >= 0) {
-        gradients_[at(id)] = derived;
-        ttft_gradient_ -= derived.arrival;
-        e2e_gradient_ -= derived.arrival;
-      }
+      derived.mass = plan_->requests_per_us * (derived.arrival - mass_reference_);
     }
+    mass_reference_ = derived.arrival;
+    if (id >= 0) arrival_gradient_ += derived.arrival;
   }
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::see_next_arrival() {
+void EngineCore<Scalar>::see_next_arrival() {
   const bool more = !closed_loop() && next_arrival_ < planned();
   next_arrival_us_ = more ? stage_start_us_ + plan_->requests[at(next_arrival_)].arrival_us : kNever;
 }
 
 /// The next planned request joins the waiting queue. Returns its slot, or -1 when the engine refuses it.
 template <class Scalar>
-std::int32_t Engine<Scalar>::Impl::arrive(double arrival_us) {
+std::int32_t EngineCore<Scalar>::arrive(double arrival_us) {
   const PlannedRequest& request = plan_->requests[at(next_arrival_)];
   const std::int64_t index = next_arrival_++;
   see_next_arrival();
@@ -378,14 +383,13 @@ std::int32_t Engine<Scalar>::Impl::arrive(double arrival_us) {
     ++counters.rejected;
     return -1;
   }
-  std::int32_t id = 0;
-  if (spare_slots_.empty()) {
+  std::int32_t id = spare_slot_;
+  if (id < 0) {
     id = static_cast<std::int32_t>(slots_.size());
     slots_.emplace_back();
     if constexpr (kDerivatives) gradients_.emplace_back();
   } else {
-    id = spare_slots_.back();
-    spare_slots_.pop_back();
+    spare_slot_ = slots_[at(id)].next;
   }
   Slot& slot = slots_[at(id)];
   slot = {.request = &request,
@@ -401,7 +405,7 @@ std::int32_t Engine<Scalar>::Impl::arrive(double arrival_us) {
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::join_pending() {
+void EngineCore<Scalar>::join_pending() {
   for (const std::int32_t id : pending_) {
     append(running_, id);
     prefilling_.push_back(id);
@@ -411,13 +415,17 @@ void Engine<Scalar>::Impl::join_pending() {
 
 /// Allocates what the coming step writes, preempting the last admitted requests when blocks run out. True if it did.
 template <class Scalar>
-bool Engine<Scalar>::Impl::secure_blocks() {
+bool EngineCore<Scalar>::secure_blocks() {
+  if (prefilling_.empty() && most_growth(1) <= cache_.free_blocks()) return false;
   bool preempted = false;
-  while (growth_of_step() > cache_.free_blocks()) {
+  grow_decodes(step_);
+  see_fullness();
+  while (block_takers_.taken(step_, 1) > cache_.free_blocks()) {
     preempt_last(0);
     preempted = true;
   }
-  cache_.grow(growth_of_step());
+  grow_decodes(step_ + 1);
+  if (prefilling_.empty()) return preempted;
   std::int64_t budget = setup_.max_num_batched_tokens - decoding_;
   for (const std::int32_t id : prefilling_) budget -= slots_[at(id)].chunk;  // assigned when it was admitted
   for (std::size_t i = 0; i < prefilling_.size();) {
@@ -443,7 +451,7 @@ bool Engine<Scalar>::Impl::secure_blocks() {
 /// How many of a request's `tokens` one step computes. Without chunking a prompt runs whole or not at all; one that is
 /// longer than the whole budget could never start, and runs alone.
 template <class Scalar>
-std::int64_t Engine<Scalar>::Impl::chunk_of(std::int64_t tokens, std::int64_t budget) const {
+std::int64_t EngineCore<Scalar>::chunk_of(std::int64_t tokens, std::int64_t budget) const {
   if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
   if (tokens <= budget) return tokens;
   if (!setup_.chunked_prefill) return budget < setup_.max_num_batched_tokens ? 0 : tokens;
@@ -452,7 +460,7 @@ std::int64_t Engine<Scalar>::Impl::chunk_of(std::int64_t tokens, std::int64_t bu
 
 /// Allocates what the chunk of the coming step writes.
 template <class Scalar>
-void Engine<Scalar>::Impl::extend(Slot& slot, std::int64_t blocks) {
+void EngineCore<Scalar>::extend(Slot& slot, std::int64_t blocks) {
   const std::int64_t full_chain_blocks = block_.full(std::min(slot.chain_tokens, slot.computed + slot.chunk));
   cache_.extend(slot.lease, static_cast<std::int32_t>(blocks), static_cast<std::int32_t>(full_chain_blocks));
 }
@@ -460,9 +468,9 @@ void Engine<Scalar>::Impl::extend(Slot& slot, std::int64_t blocks) {
 /// What running requests take before newcomers do: of the coming step, or of the one after when the scheduler works ahead.
 /// The blocks of the coming step are allocated already.
 template <class Scalar>
-auto Engine<Scalar>::Impl::claim_of_running(bool ahead) const -> Claim {
-  Claim claim{.tokens = decoding_, .blocks = ahead ? growth(2) : 0};
-  if (ahead && next_finish_step_ == step_) {
+auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
+  Claim claim{.tokens = decoding_, .blocks = ahead ? block_takers_.taken(step_ + 1, 1) : 0};
+  if (ahead && next_finish_.finish_step == step_) {
     finishing_.for_each_at(step_, stale(), [&](const FinishQueue::Entry& entry) {
       --claim.tokens;
       if (block_.rest(step_ + 1 + slots_[at(entry.slot)].context_offset) == 0) --claim.blocks;
@@ -490,9 +498,9 @@ auto Engine<Scalar>::Impl::claim_of_running(bool ahead) const -> Claim {
 /// Admits waiting requests: into the coming step when the engine is idle or schedules synchronously, else into the one
 /// after, because the scheduler works one step ahead.
 template <class Scalar>
-void Engine<Scalar>::Impl::admit() {
+void EngineCore<Scalar>::admit() {
   blocked_ = Blocked::no;
-  if (waiting_.size == 0) return;
+  grow_decodes(step_ + 1);
   const bool ahead = setup_.async_scheduling && running_.size > 0;
   const Claim claim = claim_of_running(ahead);
   std::int64_t budget = setup_.max_num_batched_tokens - claim.tokens;
@@ -517,7 +525,7 @@ void Engine<Scalar>::Impl::admit() {
 
 /// Later arrivals are anchored where the present queue began: at the arrival of its first request.
 template <class Scalar>
-void Engine<Scalar>::Impl::see_queue(Blocked blocked) {
+void EngineCore<Scalar>::see_queue(Blocked blocked) {
   blocked_ = blocked;
   if constexpr (kDerivatives) {
     if (blocked_ != Blocked::no) queue_gradient_ = gradients_[at(waiting_.head)].arrival;
@@ -525,19 +533,19 @@ void Engine<Scalar>::Impl::see_queue(Blocked blocked) {
 }
 
 template <class Scalar>
-Blocked Engine<Scalar>::Impl::try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks) {
+Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks) {
   // At least the last token is computed, whatever is cached.
-  const std::int32_t hit_blocks = cache_.resident_blocks(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
-  const std::int32_t hit_tokens = hit_blocks * block_.tokens();
+  const KvCache::Hit hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+  const std::int32_t hit_tokens = hit.blocks * block_.tokens();
   const std::int64_t chunk = chunk_of(slot.to_compute - hit_tokens, budget);
   if (chunk <= 0) return Blocked::for_a_step;
-  const std::int64_t blocks = block_.holding(hit_tokens + chunk) - hit_blocks;
-  if (blocks + cache_.idle_blocks(slot.chain, hit_blocks) > cache_.free_blocks() - reserved_blocks) {
+  const std::int64_t blocks = block_.holding(hit_tokens + chunk) - hit.blocks;
+  if (blocks + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) {
     // When what it hits is evicted meanwhile, its first chunk, and with it what it needs to start, may become smaller.
-    const bool may_shrink = hit_blocks > 0 && chunk_of(slot.to_compute, budget) < slot.to_compute;
+    const bool may_shrink = hit.blocks > 0 && chunk_of(slot.to_compute, budget) < slot.to_compute;
     return may_shrink ? Blocked::for_a_step : Blocked::by_blocks;
   }
-  slot.lease = cache_.acquire(slot.chain, hit_blocks);
+  slot.lease = cache_.acquire(slot.chain, hit.blocks);
   slot.computed = hit_tokens;
   slot.chunk = static_cast<std::int32_t>(chunk);
   extend(slot, blocks);
@@ -547,158 +555,168 @@ Blocked Engine<Scalar>::Impl::try_admit(Slot& slot, std::int64_t budget, std::in
   return Blocked::no;
 }
 
+/// The batch of the coming step, as the model wants it.
 template <class Scalar>
-latency::Batch Engine<Scalar>::Impl::batch() {
-  latency::Batch batch;
-  batch.decode_requests = decoding_;
-  batch.decode_context_tokens = decoding_ * step_ + offset_sum_;
-  if (!prefilling_.empty()) {
-    chunks_.clear();
-    for (const std::int32_t id : prefilling_) {
-      const Slot& slot = slots_[at(id)];
-      if (slot.chunk > 0) chunks_.push_back({.context_tokens = slot.computed, .new_tokens = slot.chunk});
-    }
-    batch.prefills = chunks_;
-  }
-  if (wants_contexts_) {
-    contexts_.clear();
-    for (std::int32_t id = running_.head; id >= 0; id = slots_[at(id)].next) {
-      if (slots_[at(id)].decoding) contexts_.push_back(step_ + slots_[at(id)].context_offset);
-    }
-    batch.decode_contexts = contexts_;
-    batch.decode_max_context_tokens = contexts_.empty() ? 0 : *std::ranges::max_element(contexts_);
-  }
-  return batch;
+void EngineCore<Scalar>::see_batch() {
+  batch_.decode_requests = decoding_;
+  batch_.decode_context_tokens = decoding_ * step_ + offset_sum_;
+  batch_.prefills = {};
+  if (!prefilling_.empty()) see_chunks();
+  if (wants_contexts_) see_contexts();
 }
 
-/// The coming steps as the model sees them.
 template <class Scalar>
-Stretch<Scalar> Engine<Scalar>::Impl::next_stretch() {
-  const latency::Batch batch = this->batch();
-  const latency::StepPiece<Scalar> piece = step_time_.piece(batch);
-  Stretch<Scalar> stretch;
-  stretch.first_us = value_of(piece.duration_us);
-  stretch.increment_us = value_of(piece.slope_us_per_token) * static_cast<double>(decoding_);
-  stretch.valid_steps = piece.valid_steps;
-  if constexpr (kDerivatives) add_gradients(stretch, piece, batch);
-  return stretch;
+void EngineCore<Scalar>::see_chunks() {
+  chunks_.clear();
+  for (const std::int32_t id : prefilling_) {
+    const Slot& slot = slots_[at(id)];
+    if (slot.chunk > 0) chunks_.push_back({.context_tokens = slot.computed, .new_tokens = slot.chunk});
+  }
+  batch_.prefills = chunks_;
+}
+
+template <class Scalar>
+void EngineCore<Scalar>::see_contexts() {
+  contexts_.clear();
+  for (std::int32_t id = running_.head; id >= 0; id = slots_[at(id)].next) {
+    if (slots_[at(id)].decoding) contexts_.push_back(step_ + slots_[at(id)].context_offset);
+  }
+  batch_.decode_contexts = contexts_;
+  batch_.decode_max_context_tokens = contexts_.empty() ? 0 : *std::ranges::max_element(contexts_);
+}
+
+/// The coming steps as the model sees them. While the batch stays the same, they are the rest of the steps before; plain
+/// stepping asks anew for every step.
+template <class Scalar>
+void EngineCore<Scalar>::see_stretch() {
+  if (same_batch_ && prefilling_.empty() && stretch_.passed < stretch_.valid_steps) return;
+  see_batch();
+  const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
+  stretch_.first_us = value_of(piece.duration_us);
+  stretch_.increment_us = value_of(piece.slope_us_per_token) * static_cast<double>(decoding_);
+  stretch_.valid_steps = piece.valid_steps;
+  stretch_.passed = 0;
+  if constexpr (kDerivatives) see_gradients(piece);
+  same_batch_ = prefilling_.empty() && stepping == Stepping::closed_form;
 }
 
 /// The model's derivatives, and the masses' share: more requests than one may stand behind a decode or a prefill, and what
 /// it adds to the step weighs with that.
 template <class Scalar>
-void Engine<Scalar>::Impl::add_gradients(Stretch<Scalar>& stretch, const latency::StepPiece<Scalar>& piece,
-                                         const latency::Batch& batch) {
+void EngineCore<Scalar>::see_gradients(const latency::StepPiece<Scalar>& piece) {
   if constexpr (kDerivatives) {
+    const bool prefills = !batch_.prefills.empty();
     if (decoding_ > 0) {
       const double slope = value_of(piece.slope_us_per_token);
-      const double per_request = step_time_.decode_marginal_us(batch) + slope * static_cast<double>(step_);
-      stretch.first_gradient = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
-      stretch.increment_gradient = static_cast<double>(decoding_) * piece.slope_us_per_token.v + slope * mass_sum_;
+      const double per_request = step_time_.decode_marginal_us(batch_) + slope * static_cast<double>(step_);
+      stretch_.first_gradient = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
+      if (!prefills) stretch_.increment_gradient = static_cast<double>(decoding_) * piece.slope_us_per_token.v + slope * mass_sum_;
     } else {
-      stretch.first_gradient = piece.duration_us.v;
-      stretch.increment_gradient.setZero();
+      stretch_.first_gradient = piece.duration_us.v;
     }
-    if (batch.prefills.empty()) return;
-    Gradient prefill_mass = Gradient::Zero();
-    for (const std::int32_t id : prefilling_) prefill_mass += gradients_[at(id)].mass;
+    if (!prefills) return;
     double without_us = 0.0;
     if (decoding_ > 0) {
-      latency::Batch decodes = batch;
+      latency::Batch decodes = batch_;
       decodes.prefills = {};
-      without_us = value_of(step_time_.piece(decodes).duration_us);
+      without_us = step_time_.duration_us(decodes);
     }
-    const double per_prefill_us = (stretch.first_us - without_us) / static_cast<double>(batch.prefills.size());
-    stretch.first_gradient += per_prefill_us * prefill_mass;
+    const double per_prefill_us = (stretch_.first_us - without_us) / static_cast<double>(batch_.prefills.size());
+    for (const std::int32_t id : prefilling_) stretch_.first_gradient += per_prefill_us * gradients_[at(id)].mass;
   }
 }
 
-/// Blocks that the decoding requests take in the coming `steps` steps, beside those of the first one, which it has already:
-/// each takes one in the steps in which its context fills whole blocks.
+/// Hands out what the decoding requests take in the steps before `until`.
 template <class Scalar>
-std::int64_t Engine<Scalar>::Impl::growth(std::int64_t steps) const {
-  const std::int64_t later = steps - 1;
-  std::int64_t blocks = block_.full(later) * decoding_;
-  std::int32_t phase = block_.rest(step_ + 1);
-  for (std::int32_t left = block_.rest(later); left > 0; --left) {
-    blocks += block_takers_[at(phase)];
-    if (++phase == block_.tokens()) phase = 0;
-  }
-  return blocks;
+void EngineCore<Scalar>::grow_decodes(std::int64_t until) {
+  if (decoding_ > 0 && until > grown_until_) cache_.grow(block_takers_.taken(grown_until_, until - grown_until_));
+  grown_until_ = until;
 }
 
 /// The largest number of steps, at most `steps`, for which the pool has blocks.
 template <class Scalar>
-std::int64_t Engine<Scalar>::Impl::steps_within_pool(std::int64_t steps) const {
+std::int64_t EngineCore<Scalar>::steps_within_pool(std::int64_t steps) {
+  if (most_growth(steps) <= cache_.free_blocks()) return steps;
+  grow_decodes(step_ + 1);
   const std::int64_t free = cache_.free_blocks();
-  if (block_.holding(steps) * decoding_ <= free || growth(steps) <= free) return steps;
+  if (block_takers_.taken(step_ + 1, steps - 1) <= free) return steps;
   std::int64_t fits = 1;
   std::int64_t too_many = steps;
   while (too_many - fits > 1) {
     const std::int64_t middle = fits + (too_many - fits) / 2;
-    (growth(middle) <= free ? fits : too_many) = middle;
+    (block_takers_.taken(step_ + 1, middle - 1) <= free ? fits : too_many) = middle;
   }
   return fits;
 }
 
 template <class Scalar>
-std::int64_t Engine<Scalar>::Impl::steps_to_next_event(const Stretch<Scalar>& stretch) const {
+std::int64_t EngineCore<Scalar>::steps_to_next_event() {
   if (!prefilling_.empty() || !pending_.empty() || blocked_ == Blocked::for_a_step || stepping == Stepping::plain) return 1;
-  std::int64_t steps_to_finish = next_finish_step_ - step_ + 1;
+  std::int64_t steps_to_finish = next_finish_.finish_step - step_ + 1;
   // Before a request's last step, the one after it is planned without that request.
   if (blocked_ == Blocked::by_blocks && steps_to_finish > 1) --steps_to_finish;
-  std::int64_t steps = std::min(stretch.valid_steps, steps_to_finish);
+  std::int64_t steps = std::min(stretch_.valid_steps - stretch_.passed, steps_to_finish);
   // Whoever comes while others wait for room waits behind them: no event.
-  if (waiting_.size == 0) steps = steps_until(next_arrival_us_ - now_us_, stretch.first_us, stretch.increment_us, steps);
+  if (waiting_.size == 0) {
+    steps = steps_until(next_arrival_us_ - now_us_, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps);
+  }
   return steps_within_pool(steps);
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::advance(const Stretch<Scalar>& stretch, std::int64_t steps) {
-  if (steps > 1) cache_.grow(growth(steps));
-  if (observes_steps_) observe_step(stretch);
+void EngineCore<Scalar>::advance(std::int64_t steps) {
+  if (observes_steps_) observe_step();
   const auto count = static_cast<double>(steps);
-  const double pairs = 0.5 * count * (count - 1.0);
-  const double elapsed_us = count * stretch.first_us + pairs * stretch.increment_us;
+  const double increments = count * (static_cast<double>(stretch_.passed) + 0.5 * (count - 1.0));
+  const double elapsed_us = count * stretch_.first_us + increments * stretch_.increment_us;
   now_us_ += elapsed_us;
-  if constexpr (kDerivatives) now_gradient_ += count * stretch.first_gradient + pairs * stretch.increment_gradient;
+  if constexpr (kDerivatives) {
+    if (increments == 0.0) {
+      now_gradient_ += count * stretch_.first_gradient;
+    } else {
+      now_gradient_ += count * stretch_.first_gradient + increments * stretch_.increment_gradient;
+    }
+  }
   step_ += steps;
+  stretch_.passed += steps;
   counters.steps += steps;
   ++counters.advances;
   counters.busy_us += elapsed_us;
   counters.batch_time_us += elapsed_us * static_cast<double>(running_.size);
   counters.largest_batch = std::max(counters.largest_batch, running_.size);
-  counters.least_free_blocks = std::min(counters.least_free_blocks, cache_.free_blocks());
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::observe_step(const Stretch<Scalar>& stretch) {
-  const latency::Batch batch = this->batch();
+void EngineCore<Scalar>::observe_step() {
+  grow_decodes(step_ + 1);
   observer_->on_step({.start_us = now_us_,
-                      .duration_us = stretch.first_us,
-                      .batch = batch,
+                      .duration_us = stretch_.first_us,
+                      .batch = batch_,
                       .waiting = waiting_.size,
                       .kv_blocks_in_use = cache_.total_blocks() - cache_.free_blocks()});
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::complete_finished() {
-  while (next_finish_step_ < step_) {
-    const FinishQueue::Entry entry = finishing_.top(stale());
+void EngineCore<Scalar>::complete_finished() {
+  grow_decodes(step_);
+  see_fullness();
+  while (next_finish_.finish_step < step_) {
+    const FinishQueue::Entry entry = next_finish_;
     finishing_.pop(entry);
+    see_next_finish();
     Slot& slot = slots_[at(entry.slot)];
     slot.computed = static_cast<std::int32_t>(step_ + slot.context_offset);
     slot.generated = slot.output_tokens;
     stop_decoding(entry.slot);
     complete(entry.slot);
-    see_next_finish();
   }
 }
 
 /// Prompts that are complete yield their first token at the step's end.
 template <class Scalar>
-void Engine<Scalar>::Impl::finish_prefills() {
-  if (prefilling_.empty()) return;
+void EngineCore<Scalar>::finish_prefills() {
+  grow_decodes(step_);
+  see_fullness();
   std::size_t kept = 0;
   for (const std::int32_t id : prefilling_) {
     Slot& slot = slots_[at(id)];
@@ -725,29 +743,32 @@ void Engine<Scalar>::Impl::finish_prefills() {
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::start_decoding(std::int32_t id) {
+void EngineCore<Scalar>::start_decoding(std::int32_t id) {
   Slot& slot = slots_[at(id)];
   slot.decoding = true;
+  same_batch_ = false;
   slot.context_offset = slot.computed - step_;
   ++decoding_;
   offset_sum_ += slot.context_offset;
-  ++block_takers_[at(block_.rest(-slot.context_offset))];
+  block_takers_.add(block_.rest(-slot.context_offset), 1);
   if constexpr (kDerivatives) {
     mass_sum_ += gradients_[at(id)].mass;
     mass_offset_sum_ += static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
   }
   const std::int64_t finish_step = step_ + slot.output_tokens - slot.generated - 1;
-  finishing_.push({.finish_step = finish_step, .slot = id, .ticket = slot.ticket});
-  next_finish_step_ = std::min(next_finish_step_, finish_step);
+  const FinishQueue::Entry finish{.finish_step = finish_step, .slot = id, .ticket = slot.ticket};
+  finishing_.push(finish);
+  if (FinishQueue::later(next_finish_, finish)) next_finish_ = finish;
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::stop_decoding(std::int32_t id) {
+void EngineCore<Scalar>::stop_decoding(std::int32_t id) {
   Slot& slot = slots_[at(id)];
   slot.decoding = false;
+  same_batch_ = false;
   --decoding_;
   offset_sum_ -= slot.context_offset;
-  --block_takers_[at(block_.rest(-slot.context_offset))];
+  block_takers_.add(block_.rest(-slot.context_offset), -1);
   if constexpr (kDerivatives) {
     mass_sum_ -= gradients_[at(id)].mass;
     mass_offset_sum_ -= static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
@@ -755,7 +776,7 @@ void Engine<Scalar>::Impl::stop_decoding(std::int32_t id) {
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::complete(std::int32_t id) {
+void EngineCore<Scalar>::complete(std::int32_t id) {
   Slot& slot = slots_[at(id)];
   const double ttft_us = slot.first_token_us - slot.arrival_us;
   const double e2e_us = now_us_ - slot.arrival_us;
@@ -794,13 +815,14 @@ void Engine<Scalar>::Impl::complete(std::int32_t id) {
   const std::int64_t published = slot.request->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
   cache_.release(slot.lease, grown_blocks(slot, slot.computed), static_cast<std::int32_t>(published));
   remove(running_, id);
-  spare_slots_.push_back(id);
+  slot.next = spare_slot_;
+  spare_slot_ = id;
   if (closed_loop()) send_from_idle_clients();
 }
 
 /// Blocks that decoding took for a request beyond its lease.
 template <class Scalar>
-std::int64_t Engine<Scalar>::Impl::grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const {
+std::int64_t EngineCore<Scalar>::grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const {
   const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
   return std::max<std::int64_t>(0, block_.holding(tokens_in_cache) - leased);
 }
@@ -809,7 +831,7 @@ std::int64_t Engine<Scalar>::Impl::grown_blocks(const Slot& slot, std::int64_t t
 /// cached until they are needed, so it may find some of them again. A decoding request has room for `decode_tokens` more
 /// tokens than it has written.
 template <class Scalar>
-void Engine<Scalar>::Impl::preempt_last(std::int64_t decode_tokens) {
+void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
   ROOFTUNE_EXPECTS(running_.size > 0);
   const std::int32_t id = running_.tail;
   Slot& slot = slots_[at(id)];
@@ -840,10 +862,10 @@ void Engine<Scalar>::Impl::preempt_last(std::int64_t decode_tokens) {
 
 /// The front end is linear in a request's lengths, so the sums take it at once.
 template <class Scalar>
-StageRecord<Scalar> Engine<Scalar>::Impl::close_stage() {
+StageRecord<Scalar> EngineCore<Scalar>::close_stage() {
   if constexpr (kDerivatives) {
-    record_.ttft_sum_us.v = ttft_gradient_;
-    record_.e2e_sum_us.v = e2e_gradient_;
+    record_.ttft_sum_us.v = ttft_gradient_ - arrival_gradient_;
+    record_.e2e_sum_us.v = e2e_gradient_ - arrival_gradient_;
     record_.tpot_sum_us.v = tpot_gradient_;
   }
   const auto finished = static_cast<double>(record_.finished);
@@ -857,14 +879,14 @@ StageRecord<Scalar> Engine<Scalar>::Impl::close_stage() {
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::observe(Observer* observer) {
+void EngineCore<Scalar>::observe(Observer* observer) {
   observer_ = observer;
   observes_steps_ = observer != nullptr && observer->wants_steps();
   if (observes_steps_) stepping = Stepping::plain;
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::append(List& list, std::int32_t id) {
+void EngineCore<Scalar>::append(List& list, std::int32_t id) {
   Slot& slot = slots_[at(id)];
   slot.previous = list.tail;
   slot.next = -1;
@@ -875,7 +897,7 @@ void Engine<Scalar>::Impl::append(List& list, std::int32_t id) {
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::prepend(List& list, std::int32_t id) {
+void EngineCore<Scalar>::prepend(List& list, std::int32_t id) {
   Slot& slot = slots_[at(id)];
   slot.previous = -1;
   slot.next = list.head;
@@ -886,7 +908,7 @@ void Engine<Scalar>::Impl::prepend(List& list, std::int32_t id) {
 }
 
 template <class Scalar>
-void Engine<Scalar>::Impl::remove(List& list, std::int32_t id) {
+void EngineCore<Scalar>::remove(List& list, std::int32_t id) {
   const Slot& slot = slots_[at(id)];
   if (slot.previous >= 0) slots_[at(slot.previous)].next = slot.next;
   if (slot.next >= 0) slots_[at(slot.next)].previous = slot.previous;
@@ -894,6 +916,14 @@ void Engine<Scalar>::Impl::remove(List& list, std::int32_t id) {
   if (list.tail == id) list.tail = slot.previous;
   --list.size;
 }
+
+}  // namespace
+
+template <class Scalar>
+class Engine<Scalar>::Impl : public EngineCore<Scalar> {
+ public:
+  using EngineCore<Scalar>::EngineCore;
+};
 
 template <class Scalar>
 Engine<Scalar>::Engine(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time)

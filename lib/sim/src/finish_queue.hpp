@@ -19,6 +19,11 @@ class FinishQueue {
   };
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
+  /// Whether a finishes after b.
+  static bool later(const Entry& a, const Entry& b) {
+    return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.ticket > b.ticket;
+  }
+
   void reserve(std::size_t entries) {
     sorted_.reserve(entries);
     heap_.reserve(entries);
@@ -70,9 +75,6 @@ class FinishQueue {
   }
 
  private:
-  static bool later(const Entry& a, const Entry& b) {
-    return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.ticket > b.ticket;
-  }
   void pop_heap() {
     std::ranges::pop_heap(heap_, later);
     heap_.pop_back();

@@ -67,11 +67,13 @@ class StepTime {
 
   [[nodiscard]] virtual StepPiece<Scalar> piece(const Batch& batch) = 0;
   [[nodiscard]] virtual StepBreakdown breakdown(const Batch& batch) = 0;
+  /// The value of piece(batch).duration_us.
+  [[nodiscard]] virtual double duration_us(const Batch& batch) { return core::value_of(piece(batch).duration_us); }
   /// By how much one more decoding request, with no context of its own, lengthens the step (value only).
   [[nodiscard]] virtual double decode_marginal_us(const Batch& batch) {
     Batch larger = batch;
     ++larger.decode_requests;
-    return core::value_of(piece(larger).duration_us) - core::value_of(piece(batch).duration_us);
+    return duration_us(larger) - duration_us(batch);
   }
   /// True when the model needs each request's context, not only the sum.
   [[nodiscard]] virtual bool wants_decode_contexts() const { return false; }

@@ -8,7 +8,6 @@
 
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/step_time.hpp"
-#include "rooftune/sim/kv_cache.hpp"
 #include "rooftune/sim/request_plan.hpp"
 
 namespace rooftune::sim {

@@ -1,0 +1,317 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "rooftune/core/contract.hpp"
+#include "rooftune/sim/block_size.hpp"
+#include "rooftune/sim/request_plan.hpp"
+
+namespace rooftune::sim {
+
+/// The blocks that one request holds.
+struct KvLease {
+  std::int32_t chain = -1;
+  std::int32_t chain_blocks = 0;    ///< leading blocks held on the chain and its ancestors together
+  std::int32_t private_blocks = 0;  ///< the blocks after these, which nobody else can reuse
+};
+
+/// The paged KV cache with prefix reuse, as runs of blocks instead of single blocks.
+///
+/// vLLM hashes full blocks in a chain, keeps freed blocks in a least-recently-used queue until they are needed, and frees
+/// the blocks of a request last block first. Hence what stays resident of a chain of blocks is always a prefix of it, and
+/// the LRU queue consists of runs of blocks of one chain. Storing runs makes every operation cost O(1) per request instead
+/// of O(blocks). tests/sim/block_pool.hpp is the block-by-block reference.
+/// In a header because the engine's loop gains a lot from inlining it.
+///
+/// Known differences:
+///   - of two requests that compute the same blocks at the same time, the second gives its own back at once;
+///   - when requests hold a chain to different depths, all up to the deepest stays in use until the last of them ends;
+///   - generated tokens become reusable when their request ends or is preempted, not block by block as they fill.
+class KvCache {
+ public:
+  KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse);
+
+  [[nodiscard]] std::int64_t total_blocks() const { return total_blocks_; }
+  /// Blocks that can be handed out now: never used, or cached and not in use.
+  [[nodiscard]] std::int64_t free_blocks() const { return free_blocks_; }
+
+  struct Hit {
+    std::int32_t blocks = 0;       ///< leading whole blocks of the prompt that are resident
+    std::int64_t idle_blocks = 0;  ///< of these, the ones that are free now and stop being free when they are acquired
+  };
+  /// What is resident of a prompt's first `chain_tokens` tokens.
+  [[nodiscard]] Hit look_up(std::int32_t chain, std::int32_t chain_tokens) const;
+
+  /// A lease on the first `blocks` blocks of the path, which are resident.
+  [[nodiscard]] KvLease acquire(std::int32_t chain, std::int32_t blocks);
+  /// Allocates `blocks` more, evicting the least recently used. The first `full_chain_blocks` blocks of the prompt, which lie
+  /// on the path and are full now, become reusable by others. The caller has checked free_blocks().
+  void extend(KvLease& lease, std::int32_t blocks, std::int32_t full_chain_blocks);
+  /// Allocates `blocks` private blocks whose owner is accounted for by the caller (decode growth of a whole batch).
+  void grow(std::int64_t blocks) {
+    if (blocks > 0) take(blocks);
+  }
+  /// Returns the blocks of a request that ended: `grown_blocks` more than the lease knows of were allocated through `grow`.
+  /// The first `full_chain_blocks` blocks become reusable by others (a conversation that goes on).
+  void release(KvLease lease, std::int64_t grown_blocks, std::int32_t full_chain_blocks = 0);
+  /// Returns the blocks of a preempted request. The first `full_blocks` keep their content until they are needed. Returns the
+  /// chain on which the request finds them again: its old one, or a continuation of that for itself alone.
+  [[nodiscard]] std::int32_t release_preempted(KvLease lease, std::int64_t grown_blocks, std::int32_t full_blocks);
+  [[nodiscard]] bool is_continuation(std::int32_t chain) const { return chain >= 0 && chain_at(chain).continuation; }
+
+ private:
+  struct Chain {
+    std::int32_t parent = -1;
+    std::int32_t parent_blocks = 0;  ///< blocks of the path above this chain
+    std::int32_t resident = 0;       ///< own blocks present, counted after parent_blocks
+    std::int32_t held = 0;           ///< of these, the leading ones in use
+    std::int32_t holders = 0;        ///< leases that hold some of it
+    std::int32_t newest = -1;        ///< its run in the free queue that follows the held blocks, -1: none
+    bool continuation = false;       ///< of one preempted request
+  };
+  /// Blocks that were freed together, in the free queue. A chain's runs lie in the order of its blocks: the newer a run,
+  /// the nearer to the chain's start, so that the queue takes a chain from its end.
+  struct Run {
+    std::int32_t chain = -1;  ///< -1: blocks without reusable content
+    std::int32_t previous = -1;
+    std::int32_t next = -1;
+    std::int32_t newer = -1;  ///< neighbours within the chain
+    std::int32_t older = -1;
+    std::int64_t blocks = 0;
+  };
+
+  [[nodiscard]] std::int32_t add_chain(const Chain& chain);
+  void take(std::int64_t blocks);
+  void publish(KvLease& lease, std::int32_t full_chain_blocks);
+  void hold(Chain& chain, std::int32_t blocks);
+  void let_go(const KvLease& lease);
+  void forget(std::int32_t continuation);
+  void push_free(std::int32_t chain, std::int64_t blocks);
+  void unlink(std::int32_t run);
+  [[nodiscard]] Chain& chain_at(std::int32_t id) { return chains_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] const Chain& chain_at(std::int32_t id) const { return chains_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] Run& run_at(std::int32_t id) { return runs_[static_cast<std::size_t>(id)]; }
+
+  std::int64_t total_blocks_;
+  std::int64_t free_blocks_ = 0;
+  BlockSize block_;
+  bool reuse_;
+  std::vector<Chain> chains_;
+  std::vector<std::int32_t> spare_chains_;
+  std::vector<Run> runs_;
+  std::int32_t spare_run_ = -1;  ///< the first of the unused ones, linked by `next`
+  std::int32_t head_ = -1;
+  std::int32_t tail_ = -1;
+};
+
+inline KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse)
+    : total_blocks_(total_blocks), block_(block), reuse_(reuse) {
+  chains_.reserve(chains.size());
+  for (const PrefixChain& chain : chains) {
+    const std::int64_t parent_blocks = chain.parent < 0 ? 0 : block_.full(chain.parent_tokens);
+    (void)add_chain({.parent = chain.parent, .parent_blocks = static_cast<std::int32_t>(parent_blocks)});
+  }
+  runs_.reserve(2 * chains.size() + 64);
+  push_free(-1, total_blocks);
+}
+
+inline std::int32_t KvCache::add_chain(const Chain& chain) {
+  if (spare_chains_.empty()) {
+    chains_.push_back(chain);
+    return static_cast<std::int32_t>(chains_.size()) - 1;
+  }
+  const std::int32_t id = spare_chains_.back();
+  spare_chains_.pop_back();
+  chain_at(id) = chain;
+  return id;
+}
+
+inline KvCache::Hit KvCache::look_up(std::int32_t chain, std::int32_t chain_tokens) const {
+  Hit hit;
+  if (!reuse_) return hit;
+  auto end = static_cast<std::int32_t>(block_.full(chain_tokens));
+  for (std::int32_t id = chain; id >= 0; id = chain_at(id).parent) {
+    const Chain& own = chain_at(id);
+    // A chain has resident blocks only while everything above it is resident.
+    if (hit.blocks == 0 && own.resident > 0) hit.blocks = end = std::min(end, own.parent_blocks + own.resident);
+    if (hit.blocks > 0) hit.idle_blocks += std::max(0, end - own.parent_blocks - own.held);
+    end = std::min(end, own.parent_blocks);
+  }
+  return hit;
+}
+
+inline KvLease KvCache::acquire(std::int32_t chain, std::int32_t blocks) {
+  if (!reuse_) return {};
+  std::int32_t end = blocks;
+  for (std::int32_t id = chain; id >= 0; id = chain_at(id).parent) {
+    Chain& own = chain_at(id);
+    if (end <= own.parent_blocks) continue;
+    ++own.holders;
+    hold(own, end - own.parent_blocks);
+    end = own.parent_blocks;
+  }
+  return {.chain = chain, .chain_blocks = blocks, .private_blocks = 0};
+}
+
+/// Takes the chain's leading blocks out of the free queue, as far as they are not in use already.
+inline void KvCache::hold(Chain& chain, std::int32_t blocks) {
+  while (chain.held < blocks) {
+    const std::int32_t id = chain.newest;
+    Run& run = run_at(id);
+    const std::int64_t taken = std::min<std::int64_t>(blocks - chain.held, run.blocks);
+    run.blocks -= taken;
+    chain.held += static_cast<std::int32_t>(taken);
+    free_blocks_ -= taken;
+    if (run.blocks == 0) unlink(id);
+  }
+}
+
+inline void KvCache::extend(KvLease& lease, std::int32_t blocks, std::int32_t full_chain_blocks) {
+  take(blocks);
+  lease.private_blocks += blocks;
+  publish(lease, full_chain_blocks);
+}
+
+/// Private blocks continue the deepest chain whose end the lease stands at; ancestors first.
+inline void KvCache::publish(KvLease& lease, std::int32_t full_chain_blocks) {
+  if (lease.chain < 0) return;
+  while (lease.private_blocks > 0 && lease.chain_blocks < full_chain_blocks) {
+    std::int32_t id = lease.chain;
+    std::int32_t end = full_chain_blocks;
+    while (chain_at(id).parent_blocks > lease.chain_blocks) {
+      end = std::min(end, chain_at(id).parent_blocks);
+      id = chain_at(id).parent;
+    }
+    Chain& own = chain_at(id);
+    if (lease.chain_blocks == own.parent_blocks) ++own.holders;
+    const std::int32_t first = lease.chain_blocks - own.parent_blocks;
+    std::int32_t moved = std::min(lease.private_blocks, end - lease.chain_blocks);
+    if (own.resident > first) {
+      // Somebody else has computed the same: those serve both.
+      moved = std::min(moved, own.resident - first);
+      hold(own, first + moved);
+      push_free(-1, moved);
+    } else {
+      own.resident += moved;
+      own.held += moved;
+    }
+    lease.chain_blocks += moved;
+    lease.private_blocks -= moved;
+  }
+}
+
+inline void KvCache::release(KvLease lease, std::int64_t grown_blocks, std::int32_t full_chain_blocks) {
+  lease.private_blocks += static_cast<std::int32_t>(grown_blocks);
+  publish(lease, full_chain_blocks);
+  // Last block first: what nobody can reuse goes to the queue before the chain, the chain before its ancestors.
+  push_free(-1, lease.private_blocks);
+  while (is_continuation(lease.chain)) {
+    const std::int32_t parent = chain_at(lease.chain).parent;
+    lease.chain_blocks = std::min(lease.chain_blocks, chain_at(lease.chain).parent_blocks);
+    forget(lease.chain);
+    lease.chain = parent;
+  }
+  let_go(lease);
+}
+
+inline std::int32_t KvCache::release_preempted(KvLease lease, std::int64_t grown_blocks, std::int32_t full_blocks) {
+  lease.private_blocks += static_cast<std::int32_t>(grown_blocks);
+  const bool continues = reuse_ && full_blocks > lease.chain_blocks && lease.private_blocks > 0;
+  if (continues && !is_continuation(lease.chain)) {
+    lease.chain = add_chain({.parent = lease.chain, .parent_blocks = lease.chain_blocks, .continuation = true});
+  }
+  if (continues) publish(lease, full_blocks);
+  push_free(-1, lease.private_blocks);
+  let_go(lease);
+  return lease.chain;
+}
+
+/// What nobody holds any more joins the free queue, leaf first.
+inline void KvCache::let_go(const KvLease& lease) {
+  std::int32_t end = lease.chain_blocks;
+  for (std::int32_t id = lease.chain; id >= 0; id = chain_at(id).parent) {
+    Chain& own = chain_at(id);
+    if (end <= own.parent_blocks) continue;
+    end = own.parent_blocks;
+    if (--own.holders > 0) continue;
+    push_free(id, own.held);
+    own.held = 0;
+  }
+}
+
+/// The request that alone knew this chain has ended: its blocks hold nothing that anybody could look up.
+inline void KvCache::forget(std::int32_t continuation) {
+  Chain& own = chain_at(continuation);
+  for (std::int32_t id = own.newest; id >= 0;) {
+    Run& run = run_at(id);
+    id = run.older;
+    run.chain = run.newer = run.older = -1;
+  }
+  push_free(-1, own.held);
+  spare_chains_.push_back(continuation);
+}
+
+inline void KvCache::take(std::int64_t blocks) {
+  ROOFTUNE_EXPECTS(blocks <= free_blocks_);
+  free_blocks_ -= blocks;
+  while (blocks > 0) {
+    Run& oldest = run_at(head_);
+    const std::int64_t taken = std::min(blocks, oldest.blocks);
+    oldest.blocks -= taken;
+    blocks -= taken;
+    if (oldest.chain >= 0) chain_at(oldest.chain).resident -= static_cast<std::int32_t>(taken);
+    if (oldest.blocks == 0) unlink(head_);
+  }
+}
+
+/// Freed blocks go to the end of the queue.
+inline void KvCache::push_free(std::int32_t chain, std::int64_t blocks) {
+  if (blocks == 0) return;
+  free_blocks_ += blocks;
+  if (chain < 0 && tail_ >= 0 && run_at(tail_).chain < 0) {
+    run_at(tail_).blocks += blocks;
+    return;
+  }
+  std::int32_t id = spare_run_;
+  if (id < 0) {
+    id = static_cast<std::int32_t>(runs_.size());
+    runs_.emplace_back();
+  } else {
+    spare_run_ = run_at(id).next;
+  }
+  Run& run = run_at(id);
+  run = {.chain = chain, .previous = tail_, .blocks = blocks};
+  if (tail_ >= 0) run_at(tail_).next = id;
+  tail_ = id;
+  if (head_ < 0) head_ = id;
+  if (chain >= 0) {
+    Chain& own = chain_at(chain);
+    run.older = own.newest;
+    if (own.newest >= 0) run_at(own.newest).newer = id;
+    own.newest = id;
+  }
+}
+
+/// Takes an empty run out of the queue and out of its chain.
+inline void KvCache::unlink(std::int32_t id) {
+  Run& gone = run_at(id);
+  if (gone.previous >= 0) run_at(gone.previous).next = gone.next;
+  if (gone.next >= 0) run_at(gone.next).previous = gone.previous;
+  if (head_ == id) head_ = gone.next;
+  if (tail_ == id) tail_ = gone.previous;
+  if (gone.chain >= 0) {
+    if (gone.older >= 0) run_at(gone.older).newer = gone.newer;
+    if (gone.newer >= 0) {
+      run_at(gone.newer).older = gone.older;
+    } else {
+      chain_at(gone.chain).newest = gone.older;
+    }
+  }
+  gone.next = spare_run_;
+  spare_run_ = id;
+}
+
+}  // namespace rooftune::sim
