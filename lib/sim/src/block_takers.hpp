@@ -13,13 +13,16 @@ namespace rooftune::sim {
 class BlockTakers {
  public:
   /// Sums beyond the last are never read; they round the loop of `add` up to whole vectors.
-  explicit BlockTakers(BlockSize block) : block_(block), below_(static_cast<std::size_t>(block.tokens() + 4) / 4 * 4, 0) {}
+  explicit BlockTakers(BlockSize block)
+      : block_(block), below_(static_cast<std::size_t>(block.tokens() + kVector) / kVector * kVector, 0) {}
 
   /// `count` more requests (or fewer) that take a block in steps of this phase.
   void add(std::int32_t phase, std::int32_t count) {
     const auto sums = static_cast<std::int32_t>(below_.size());
-    std::int32_t* below = below_.data();
-    for (std::int32_t i = 0; i < sums; ++i) below[i] += i > phase ? count : 0;
+    for (std::int32_t first = 0; first < sums; first += kVector) {
+      std::int32_t* below = &below_[static_cast<std::size_t>(first)];
+      for (std::int32_t i = 0; i < kVector; ++i) below[i] += first + i > phase ? count : 0;
+    }
   }
   /// What they take in `steps` steps from `first_step` on: each one block in as many steps as a block has tokens.
   [[nodiscard]] std::int64_t taken(std::int64_t first_step, std::int64_t steps) const {
@@ -31,6 +34,8 @@ class BlockTakers {
   }
 
  private:
+  static constexpr std::int32_t kVector = 4;
+
   [[nodiscard]] std::int32_t below(std::int32_t phase) const { return below_[static_cast<std::size_t>(phase)]; }
 
   BlockSize block_;

@@ -229,6 +229,9 @@ class EngineCore {
   // The stage that runs.
   const StagePlan* plan_ = nullptr;
   StageRecord<Scalar> record_;
+  double ttft_sum_us_ = 0.0;  ///< values of its sums
+  double e2e_sum_us_ = 0.0;
+  double tpot_sum_us_ = 0.0;
   std::int64_t next_arrival_ = 0;
   double next_arrival_us_ = kNever;
   double stage_start_us_ = 0.0;
@@ -283,6 +286,7 @@ template <class Scalar>
 void EngineCore<Scalar>::start_stage(double start_us) {
   ++stage_index_;
   record_ = {};
+  ttft_sum_us_ = e2e_sum_us_ = tpot_sum_us_ = 0.0;
   if (keep_latencies) {
     record_.ttft_us.reserve(plan_->requests.size());
     record_.e2e_us.reserve(plan_->requests.size());
@@ -781,12 +785,12 @@ void EngineCore<Scalar>::complete(std::int32_t id) {
   const double ttft_us = slot.first_token_us - slot.arrival_us;
   const double e2e_us = now_us_ - slot.arrival_us;
   ++record_.finished;
-  record_.ttft_sum_us += ttft_us;
-  record_.e2e_sum_us += e2e_us;
+  ttft_sum_us_ += ttft_us;
+  e2e_sum_us_ += e2e_us;
   if constexpr (kDerivatives) e2e_gradient_ += now_gradient_;
   if (slot.output_tokens > 1) {
     const double share = 1.0 / (slot.output_tokens - 1);
-    record_.tpot_sum_us += (now_us_ - slot.first_token_us) * share;
+    tpot_sum_us_ += (now_us_ - slot.first_token_us) * share;
     if constexpr (kDerivatives) tpot_gradient_ += share * now_gradient_;
   } else {
     ++record_.single_token;
@@ -863,6 +867,9 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
 /// The front end is linear in a request's lengths, so the sums take it at once.
 template <class Scalar>
 StageRecord<Scalar> EngineCore<Scalar>::close_stage() {
+  record_.ttft_sum_us = Scalar(ttft_sum_us_);
+  record_.e2e_sum_us = Scalar(e2e_sum_us_);
+  record_.tpot_sum_us = Scalar(tpot_sum_us_);
   if constexpr (kDerivatives) {
     record_.ttft_sum_us.v = ttft_gradient_ - arrival_gradient_;
     record_.e2e_sum_us.v = e2e_gradient_ - arrival_gradient_;

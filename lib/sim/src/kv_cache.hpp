@@ -133,11 +133,14 @@ inline KvCache::Hit KvCache::look_up(std::int32_t chain, std::int32_t chain_toke
   Hit hit;
   if (!reuse_) return hit;
   auto end = static_cast<std::int32_t>(block_.full(chain_tokens));
-  for (std::int32_t id = chain; id >= 0; id = chain_at(id).parent) {
+  std::int32_t id = chain;
+  for (; id >= 0 && chain_at(id).resident == 0; id = chain_at(id).parent) end = std::min(end, chain_at(id).parent_blocks);
+  if (id < 0) return hit;
+  // A chain has resident blocks only while everything above it is resident.
+  hit.blocks = end = std::min(end, chain_at(id).parent_blocks + chain_at(id).resident);
+  for (; id >= 0; id = chain_at(id).parent) {
     const Chain& own = chain_at(id);
-    // A chain has resident blocks only while everything above it is resident.
-    if (hit.blocks == 0 && own.resident > 0) hit.blocks = end = std::min(end, own.parent_blocks + own.resident);
-    if (hit.blocks > 0) hit.idle_blocks += std::max(0, end - own.parent_blocks - own.held);
+    hit.idle_blocks += std::max(0, end - own.parent_blocks - own.held);
     end = std::min(end, own.parent_blocks);
   }
   return hit;
