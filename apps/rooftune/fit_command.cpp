@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -14,6 +15,7 @@
 #include "rooftune/io/result_file.hpp"
 #include "rooftune/io/study_file.hpp"
 #include "rooftune/report/tables.hpp"
+#include "rooftune/study/crossval.hpp"
 #include "rooftune/study/fit.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
@@ -33,6 +35,7 @@ struct FitOptions {
   std::optional<std::string> run_folder;
   bool resume = false;
   bool dump_default = false;
+  bool held_out = false;
   TunedForm form = TunedForm::config;
 };
 
@@ -155,8 +158,21 @@ core::Result<LoadedStudy> load(const FitOptions& options) {
   const study::StudySpec& spec = study->prepared.spec;
   if (spec.free.empty())
     return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
+  if (options.held_out && !spec.split)
+    return core::fail({.file = *options.data.study}, "--held-out needs a study that says how to split", "add 'crossval' to it");
   if (spec.solver.empty()) return core::fail({.file = *options.data.study}, "the study has no solver", "list a stage under 'solver'");
   return study;
+}
+
+/// Refits without each part of the study's split, and puts into the config what those refits got wrong on that part.
+core::Result<void> learn_held_out_error(const LoadedStudy& study, params::Config& tuned,
+                                        const std::function<void(std::size_t, std::size_t)>& progress) {
+  const eval::SplitSpec& split = *study.prepared.spec.split;
+  const auto folds = study::crossval(study.prepared, split, {.repeats = 1, .progress = progress});
+  if (!folds) return tl::unexpected(folds.error());
+  if (!folds->usable()) return core::fail({}, folds->failures.front(), "fit without --held-out, or change the split");
+  study::add_held_out_error(tuned, *folds, split);
+  return {};
 }
 
 ExitCode run(const FitOptions& options) {
@@ -181,7 +197,17 @@ ExitCode run(const FitOptions& options) {
   }
 
   ProgressLine progress;
-  const study::FitResult result = study::fit(study->prepared, with_progress(progress));
+  study::FitResult result = study::fit(study->prepared, with_progress(progress));
+  if (options.held_out && result.usable) {
+    const auto show = [&](std::size_t done, std::size_t total) {
+      progress.show(fmt::format("scoring held-out runs: {} of {} folds", done, total));
+    };
+    if (const auto scored = learn_held_out_error(*study, result.tuned, show); !scored) {
+      progress.clear();
+      print_errors(scored.error());
+      return ExitCode::bad_input;
+    }
+  }
   progress.clear();
   if (!result.usable) {
     const core::Diagnostic problem{.position = {.file = *options.data.study},
@@ -205,6 +231,9 @@ void add_fit_command(CLI::App& program, ExitCode& exit_code) {
   add_study_argument(*command, options->data, StudyArgument::optional);
   command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-<UTC time>");
   command->add_flag("--resume", options->resume, "go on with what the run folder says was begun; harmless where nothing was");
+  command->add_flag("--held-out", options->held_out,
+                    "refit without each part of the study's split as well, and write into the config what runs outside the fit miss: "
+                    "prediction intervals need it");
   command->add_flag("--dump-default", options->dump_default, "print a complete study with every key explained, and stop");
   command->add_option("--format", options->form, "also write the tuned values in this form")
       ->transform(CLI::CheckedTransformer(

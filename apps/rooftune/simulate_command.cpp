@@ -134,6 +134,7 @@ ExitCode run(const SimulateOptions& options) {
   print(fmt::format("{} on {} x {}, TP {}, {}\n", item.model.name, item.experiment.deployment.dp, item.gpu.name,
                     item.experiment.deployment.tp, config.step_time_model));
   print(report::inspection_tables(inspection, output_colour()));
+  print(report::domain_list(inspection.domain_exits, output_colour()));
   return ExitCode::done;
 }
 

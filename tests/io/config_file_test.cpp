@@ -82,6 +82,18 @@ params::Config rich_config() {
       .value = 5123.25, .standard_error = {}, .source = params::ValueSource::fitted};
   config.domain.ranges["tp"] = {.lowest = 1, .highest = 4};
   config.domain.sets["precision"] = {"FP16", "FP8"};
+  config.uncertainty = params::FitUncertainty{
+      .parameters =
+          {{.id = params::parameter("physics.pnorm"), .where = {}, .transform = params::Transform::log, .standard_deviation = 0.25},
+           {.id = params::parameter("roofline_v1.tpScalingExponent"),
+            .where = {.model = {}, .gpu = "H100", .tp = {}},
+            .transform = params::Transform::logit,
+            .lower = 0.0,
+            .upper = 2.0,
+            .standard_deviation = 0.5}},
+      .correlation = {{}, {-0.75}},
+      .held_out_deviation = {{domain::Metric::ttft_mean, 0.06}, {domain::Metric::e2e_mean, 0.04}},
+      .held_out_basis = "LeaveOneGroupOut by model: 15 runs in 6 folds"};
   config.provenance = {{"study", "quickstart"}, {"seed", "7"}};
   return config;
 }
@@ -238,6 +250,7 @@ TEST(HardwareConfig, RefusesWhatTheFormHasNoPlaceFor) {
                                              .hardware = {},
                                              .scoped = rich_config().scoped,
                                              .domain = {},
+                                             .uncertainty = {},
                                              .provenance = {}},
                                             gpus());
   ASSERT_FALSE(written);

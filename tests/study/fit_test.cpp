@@ -82,13 +82,5 @@ TEST(Fit, MarksAResultThatAClockEnded) {
   EXPECT_TRUE(fit(study).machine_dependent);
 }
 
-TEST(CalibratedDomain, HoldsTheRangesOfTheData) {
-  const PreparedStudy study = recovery_study("physics", kPhysicsTruth);
-  const params::CalibratedDomain domain = calibrated_domain(study.dataset);
-  EXPECT_EQ(domain.ranges.at("tp"), (params::CalibratedDomain::Range{1.0, 4.0}));
-  EXPECT_EQ(domain.ranges.at("rate_per_s"), (params::CalibratedDomain::Range{2.0, 8.0}));
-  EXPECT_THAT(domain.sets.at("gpu"), testing::ElementsAre("H100-SXM"));
-}
-
 }  // namespace
 }  // namespace rooftune::study

@@ -16,6 +16,7 @@ struct CasePrediction {
   std::vector<domain::Latencies> latencies;
   CaseReport report;
   std::vector<std::string> warnings;
+  std::vector<DomainExit> domain_exits;
 };
 
 void accumulate(domain::Latencies& sum, const domain::Latencies& part) {
@@ -89,6 +90,8 @@ CasePrediction predict(const Case& item, const params::Config& config, const Eva
     }
   }
   for (auto& latencies : result.latencies) scale(latencies, 1.0 / static_cast<double>(item.plans.size()));
+  const std::vector<domain::Latencies> stages(result.latencies.begin() + 1, result.latencies.end());
+  result.domain_exits = domain_exits(config.domain, item, stages);
   const domain::Experiment& experiment = item.experiment;
   result.report.experiment = experiment.id;
   result.report.model = std::string(domain::short_model_name(experiment.deployment.model));
@@ -175,7 +178,9 @@ Evaluation evaluate(const Dataset& dataset, const params::Config& config, const 
     }
     evaluation.cases.push_back(std::move(predictions[i].report));
     for (std::string& warning : predictions[i].warnings) evaluation.warnings.push_back(std::move(warning));
+    merge(evaluation.domain_exits, predictions[i].domain_exits);
   }
+  for (const DomainExit& exit : evaluation.domain_exits) evaluation.warnings.push_back(format(exit));
   summarise(evaluation);
   return evaluation;
 }

@@ -29,6 +29,12 @@ constexpr std::array<Choice<domain::Interconnect>, 2> kInterconnects{{
     {"pcie", domain::Interconnect::pcie},
 }};
 
+constexpr std::array<Choice<params::Transform>, 3> kTransforms{{
+    {"linear", params::Transform::linear},
+    {"log", params::Transform::log},
+    {"logit", params::Transform::logit},
+}};
+
 /// Every spelling that names one of the GPUs.
 std::vector<std::string_view> names_of(const std::vector<domain::GpuSpec>& gpus) {
   std::vector<std::string_view> names;
@@ -186,6 +192,61 @@ params::CalibratedDomain read_domain(const Node& object, Problems& problems) {
   return result;
 }
 
+void report_unknown_metric(const Member& member, Problems& problems) {
+  std::vector<std::string_view> names;
+  for (const domain::Metric known : domain::kMetrics) names.push_back(domain::metric_name(known));
+  problems.error(member.place, fmt::format("unknown metric '{}'", member.key), core::suggest(member.key, names));
+}
+
+params::FitUncertainty::Parameter read_uncertain_parameter(const Node& item, Problems& problems) {
+  params::FitUncertainty::Parameter parameter;
+  ObjectReader reader(item, problems, "an uncertain parameter");
+  std::string id;
+  if (reader.required("id", id)) {
+    if (const auto found = read_parameter_id(id, reader.find("id")->place, problems)) parameter.id = *found;
+  }
+  if (const Node* where = reader.optional_object("where")) parameter.where = read_where(*where, problems);
+  reader.required_choice("transform", parameter.transform, std::span<const Choice<params::Transform>>(kTransforms));
+  reader.required("standard_deviation", parameter.standard_deviation, at_least(0));
+  if (parameter.transform == params::Transform::logit) {
+    reader.required("lower", parameter.lower);
+    reader.required("upper", parameter.upper);
+  }
+  return parameter;
+}
+
+params::FitUncertainty read_uncertainty(const Node& object, Problems& problems) {
+  params::FitUncertainty result;
+  ObjectReader reader(object, problems, "'uncertainty'");
+  for (const Node& item : reader.required_list("parameters")) result.parameters.push_back(read_uncertain_parameter(item, problems));
+  const std::span<const Node> rows = reader.required_list("correlation");
+  if (rows.size() != result.parameters.size()) {
+    problems.error(reader.place_of("correlation"),
+                   fmt::format("'correlation' has {} rows for {} parameters", rows.size(), result.parameters.size()),
+                   "give a row for each parameter");
+  }
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::vector<double>& row = result.correlation.emplace_back();
+    if (!convert(rows[i], fmt::format("row {} of 'correlation'", i + 1), row, problems, within(-1, 1)) || row.size() == i) continue;
+    problems.error(rows[i].place, fmt::format("row {} of 'correlation' has {} numbers, not {}", i + 1, row.size(), i),
+                   "give the correlations with the parameters before it");
+  }
+  if (const Node* held_out = reader.optional_object("held_out")) {
+    ObjectReader held_out_reader(*held_out, problems, "'held_out'");
+    held_out_reader.required("basis", result.held_out_basis);
+    if (const Node* deviations = held_out_reader.required_object("deviation")) {
+      for (const Member& member : deviations->members) {
+        const auto metric = domain::find_metric(member.key);
+        double deviation = 0.0;
+        const bool is_number = convert(member.value, fmt::format("'{}'", member.key), deviation, problems, at_least(0));
+        if (metric && is_number) result.held_out_deviation[*metric] = deviation;
+        if (!metric) report_unknown_metric(member, problems);
+      }
+    }
+  }
+  return result;
+}
+
 void check_gpu_of_scope(const Node& where, const params::Config& config, const std::vector<domain::GpuSpec>& shipped,
                         Problems& problems) {
   const Node* gpu = where.find("gpu");
@@ -226,6 +287,7 @@ params::Config read_own_form(const Node& root, const std::vector<domain::GpuSpec
     config.scoped.push_back(std::move(scoped));
   }
   if (const Node* node = reader.optional_object("domain")) config.domain = read_domain(*node, problems);
+  if (const Node* node = reader.optional_object("uncertainty")) config.uncertainty = read_uncertainty(*node, problems);
   return config;
 }
 

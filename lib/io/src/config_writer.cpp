@@ -53,6 +53,29 @@ Json domain_json(const params::CalibratedDomain& domain) {
   return json;
 }
 
+Json uncertainty_json(const params::FitUncertainty& uncertainty) {
+  Json json = {{"parameters", Json::array()}};
+  for (const params::FitUncertainty::Parameter& parameter : uncertainty.parameters) {
+    Json entry = {{"id", parameter.id.spec().id}};
+    if (!parameter.where.matches_everything()) entry["where"] = where_json(parameter.where);
+    entry["transform"] = params::transform_name(parameter.transform);
+    if (parameter.transform == params::Transform::logit) {
+      entry["lower"] = parameter.lower;
+      entry["upper"] = parameter.upper;
+    }
+    entry["standard_deviation"] = parameter.standard_deviation;
+    json["parameters"].push_back(std::move(entry));
+  }
+  json["correlation"] = uncertainty.correlation;
+  if (!uncertainty.held_out_deviation.empty()) {
+    Json& held_out = json["held_out"] = {{"basis", uncertainty.held_out_basis}};
+    for (const auto& [metric, deviation] : uncertainty.held_out_deviation) {
+      held_out["deviation"][std::string(domain::metric_name(metric))] = deviation;
+    }
+  }
+  return json;
+}
+
 /// The family's name of a GPU where it is not the canonical one.
 std::string family_name(const params::HardwareEntry& entry) {
   if (!entry.name_in_file.empty()) return entry.name_in_file;
@@ -133,6 +156,7 @@ std::string config_text(const params::Config& config) {
     json["scoped"].push_back({{"where", where_json(scoped.where)}, {"parameters", parameters_json(scoped.parameters)}});
   }
   json["domain"] = domain_json(config.domain);
+  if (config.uncertainty) json["uncertainty"] = uncertainty_json(*config.uncertainty);
   return json_text(json);
 }
 

@@ -73,6 +73,18 @@ nlohmann::ordered_json metric_errors_json(const eval::MetricErrors& errors) {
   return json;
 }
 
+nlohmann::ordered_json domain_exits_json(const std::vector<eval::DomainExit>& exits) {
+  Json json = Json::array();
+  for (const eval::DomainExit& exit : exits) {
+    json.push_back({{"field", exit.field},
+                    {"value", exit.value},
+                    {"calibrated", exit.calibrated},
+                    {"factor", exit.factor},
+                    {"experiments", exit.experiments}});
+  }
+  return json;
+}
+
 std::string evaluation_json(const eval::Evaluation& evaluation) {
   Json rows = Json::array();
   for (const eval::Row& row : evaluation.rows) rows.push_back(row_json(row));
@@ -90,6 +102,7 @@ std::string evaluation_json(const eval::Evaluation& evaluation) {
       {"overall", std::move(overall)},
       {"by", std::move(by)},
       {"warnings", evaluation.warnings},
+      {"outside_domain", domain_exits_json(evaluation.domain_exits)},
   });
 }
 

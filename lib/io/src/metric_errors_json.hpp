@@ -9,4 +9,7 @@ namespace rooftune::io {
 /// `{"ttft_mean_ms": {"mean_ape_percent": ...}, ...}`
 [[nodiscard]] nlohmann::ordered_json metric_errors_json(const eval::MetricErrors& errors);
 
+/// `[{"field": "tp", "value": "8", "calibrated": "1 to 4", "factor": 2, "experiments": [...]}, ...]`
+[[nodiscard]] nlohmann::ordered_json domain_exits_json(const std::vector<eval::DomainExit>& exits);
+
 }  // namespace rooftune::io

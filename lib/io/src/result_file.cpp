@@ -150,12 +150,21 @@ std::string crossval_json(const study::CrossValidation& result) {
                      {"training_deviation_percent", one.training_deviation_percent},
                      {"held_out_deviation_percent", one.held_out_deviation_percent}});
   }
+  Json intervals = Json::object();
+  for (const auto& [metric, counts] : result.coverage) {
+    const auto structural = result.structural_deviation.find(metric);
+    intervals[std::string(domain::metric_name(metric))] = {
+        {"inside", counts.inside},
+        {"measurements", counts.measurements},
+        {"structural_deviation", structural == result.structural_deviation.end() ? Json(nullptr) : Json(structural->second)}};
+  }
   return json_text({
       {"schema", "rooftune/crossval/1"},
       {"usable", result.usable()},
       {"failures", result.failures},
       {"repeats", result.repeats},
       {"held_out", result.usable() ? aggregates_json(result.pooled) : Json(nullptr)},
+      {"intervals", {{"level", study::kIntervalLevel}, {"by_metric", std::move(intervals)}}},
       {"folds", std::move(folds)},
       {"seed_noise", std::move(noise)},
   });
@@ -197,6 +206,7 @@ std::string inspection_json(const study::Inspection& inspection) {
       {"bound_us", inspection.bound_us},
       {"batch_requests", histogram_json(inspection.batch_requests)},
       {"kv_use_fraction", histogram_json(inspection.kv_use_fraction)},
+      {"outside_domain", domain_exits_json(inspection.domain_exits)},
   });
 }
 

@@ -75,6 +75,30 @@ std::string parameter_columns(const study::CrossValidation& result, Colour colou
   return text;
 }
 
+/// Whether prediction intervals keep their word on runs that nobody fitted.
+std::string coverage_table(const study::CrossValidation& result, Colour colour) {
+  if (result.coverage.empty()) return "";
+  TextTable table(
+      {{"metric", Align::left}, {"structural\nerror %"}, {"held-out\nmeasurements"}, {"inside their\ninterval"}, {"share %"}});
+  const auto add = [&](std::string name, const std::string& structural, const study::Coverage& counts) {
+    table.add({std::move(name), structural, fmt::format("{}", counts.measurements), fmt::format("{}", counts.inside),
+               percent(100.0 * counts.inside / counts.measurements)});
+  };
+  study::Coverage all;
+  for (const auto& [metric, counts] : result.coverage) {
+    const auto structural = result.structural_deviation.find(metric);
+    add(std::string(domain::metric_name(metric)),
+        structural == result.structural_deviation.end() ? "-" : percent(100.0 * structural->second), counts);
+    all.inside += counts.inside;
+    all.measurements += counts.measurements;
+  }
+  table.add_rule();
+  add("all", "", all);
+  return titled(fmt::format("{:.0f} % prediction intervals on held-out stages", 100.0 * study::kIntervalLevel), table.text(colour)) +
+         "structural error: standard deviation beyond parameters and arrivals, over folds; each fold's intervals use the other "
+         "folds'\n";
+}
+
 }  // namespace
 
 std::string crossval_tables(const study::CrossValidation& result, Colour colour) {
@@ -82,7 +106,8 @@ std::string crossval_tables(const study::CrossValidation& result, Colour colour)
   for (const std::string& failure : result.failures) text += toned(failure, Tone::bad, colour) + "\n";
   if (!result.usable()) return text;
   text += "\nHeld-out errors of all folds pooled:\n";
-  return text + overall_table(result.pooled, colour);
+  return text + overall_table(result.pooled, colour) + coverage_table(result, colour) +
+         domain_list(result.pooled.domain_exits, colour);
 }
 
 }  // namespace rooftune::report

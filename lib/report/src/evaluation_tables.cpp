@@ -130,6 +130,13 @@ std::string warning_list(const eval::Evaluation& evaluation, Colour colour) {
   return text;
 }
 
+std::string domain_list(const std::vector<eval::DomainExit>& exits, Colour colour) {
+  if (exits.empty()) return "";
+  std::string text = "\n";
+  for (const eval::DomainExit& exit : exits) text += "- " + toned(eval::format(exit), Tone::faint, colour) + "\n";
+  return text;
+}
+
 std::string before_after_table(const eval::Evaluation& before, const eval::Evaluation& after, Colour colour) {
   std::vector<Column> columns = deployment_columns();
   for (const Metric metric : kShownMetrics) {

@@ -58,6 +58,7 @@ FoldResult run_fold(const PreparedStudy& study, const eval::Fold& fold) {
   const eval::EvaluationOptions options{.threads = kOneThread, .stepping = sim::Stepping::closed_form};
   result.training = eval::evaluate(training, fitted.tuned, options);
   result.held_out = eval::evaluate(held_out, fitted.tuned, options);
+  result.errors = held_out_errors(fold.name, held_out, fitted.tuned, {.level = kIntervalLevel, .threads = kOneThread});
   return result;
 }
 
@@ -85,6 +86,7 @@ eval::Evaluation pool(const std::vector<FoldResult>& folds) {
     pooled.replicates = std::max(pooled.replicates, part.replicates);
     pooled.rows.insert(pooled.rows.end(), part.rows.begin(), part.rows.end());
     pooled.cases.insert(pooled.cases.end(), part.cases.begin(), part.cases.end());
+    eval::merge(pooled.domain_exits, part.domain_exits);
     for (const std::string& warning : part.warnings) pooled.warnings.push_back(fmt::format("{}: {}", fold.name, warning));
   }
   eval::summarise(pooled);
@@ -152,7 +154,20 @@ core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::S
   result.folds = std::move(outcomes);
   report_failures(result);
   result.pooled = pool(result.folds);
+  std::vector<HeldOutError> errors;
+  for (const FoldResult& fold : result.folds) errors.insert(errors.end(), fold.errors.begin(), fold.errors.end());
+  result.structural_deviation = structural_deviation(errors);
+  result.coverage = interval_coverage(errors, kIntervalLevel);
   return result;
+}
+
+void add_held_out_error(params::Config& config, const CrossValidation& result, const eval::SplitSpec& split) {
+  if (!config.uncertainty || !result.usable()) return;
+  config.uncertainty->held_out_deviation = result.structural_deviation;
+  std::size_t runs = 0;
+  for (const FoldResult& fold : result.folds) runs += fold.held_out_experiments.size();
+  const std::string by = split.kind == "KFold" || split.kind == "PredefinedSplit" ? "" : fmt::format(" by {}", split.group);
+  config.uncertainty->held_out_basis = fmt::format("{}{}: {} runs in {} folds", split.kind, by, runs, result.folds.size());
 }
 
 }  // namespace rooftune::study

@@ -8,7 +8,8 @@
 #include <limits>
 
 #include "calibration_objective.hpp"
-#include "rooftune/domain/model.hpp"
+#include "rooftune/eval/calibrated_domain.hpp"
+#include "rooftune/study/posterior.hpp"
 
 namespace rooftune::study {
 namespace {
@@ -111,7 +112,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   result.objective_before = result.search.starts.front().solution.initial_value;
   result.objective_after = solution.value;
   result.tuned = residuals.config_at(solution.point);
-  result.tuned.domain = calibrated_domain(study.dataset);
+  result.tuned.domain = eval::calibrated_domain(study.dataset);
 
   const eval::ResidualFunction parallel_residuals(study.dataset, study.start, spec.free, spec.objective, threads);
   CalibrationObjective objective(parallel_residuals);
@@ -122,6 +123,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   describe_estimates(result, spec, solution, uncertainty);
   result.unidentified = opt::explain_unidentified(problem, uncertainty);
   attach_errors(result.tuned, result.estimates);
+  result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
 
   result.after = eval::evaluate(study.dataset, result.tuned, {.threads = threads, .stepping = sim::Stepping::closed_form});
   result.seconds = seconds_since(begin);
@@ -136,50 +138,12 @@ QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const e
   const opt::StartOutcome* best = found.best();
   if (best == nullptr || !best->solution.has_point()) return result;
   result.tuned = residuals.config_at(best->solution.point);
-  result.tuned.domain = calibrated_domain(training);
+  result.tuned.domain = eval::calibrated_domain(training);
+  result.tuned.uncertainty = posterior(residuals, best->solution.point, spec.objective.noise);
   result.objective = best->solution.value;
   result.termination = best->solution.termination;
   result.usable = true;
   return result;
-}
-
-params::CalibratedDomain calibrated_domain(const eval::Dataset& dataset) {
-  params::CalibratedDomain domain;
-  const auto widen = [&](const std::string& name, double value) {
-    const auto [range, added] = domain.ranges.try_emplace(name, params::CalibratedDomain::Range{value, value});
-    range->second.lowest = std::min(range->second.lowest, value);
-    range->second.highest = std::max(range->second.highest, value);
-  };
-  const auto insert = [&](const std::string& name, const std::string& value) {
-    auto& values = domain.sets[name];
-    if (std::ranges::find(values, value) == values.end()) values.push_back(value);
-  };
-  for (const eval::Case& item : dataset.cases) {
-    const domain::Experiment& experiment = item.experiment;
-    widen("tp", experiment.deployment.tp);
-    widen("max_num_batched_tokens", experiment.deployment.settings.max_num_batched_tokens);
-    for (const sim::StagePlan& stage : item.plans.front().stages) {
-      for (const sim::PlannedRequest& request : stage.requests) {
-        widen("prompt_tokens", request.prompt_tokens);
-        widen("output_tokens", request.output_tokens);
-      }
-    }
-    for (std::size_t stage = 0; stage < experiment.workload.stages.size(); ++stage) {
-      const double rate = experiment.workload.stages[stage].rate.value;
-      widen("rate_per_s", rate);
-      if (stage < experiment.measured.stages.size()) {
-        const auto e2e_ms = experiment.measured.stages[stage][domain::Metric::e2e_mean];
-        if (e2e_ms) widen("concurrency", rate * *e2e_ms * 1e-3);
-      }
-    }
-    insert("model", std::string(domain::short_model_name(experiment.deployment.model)));
-    insert("gpu", item.gpu.name);
-    insert("precision", experiment.deployment.precision);
-    insert("engine_version", fmt::format("{} {}", experiment.deployment.engine, experiment.deployment.settings.version));
-    insert("moe", item.model.moe ? "yes" : "no");
-  }
-  for (auto& [name, values] : domain.sets) std::ranges::sort(values);
-  return domain;
 }
 
 }  // namespace rooftune::study

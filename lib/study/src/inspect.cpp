@@ -71,6 +71,9 @@ Inspection inspect(const eval::Case& item, std::size_t replicate, const params::
   inspection.prediction =
       sim::simulate<double>(config.step_time_model, scenario, parameters,
                             {.stepping = sim::Stepping::plain, .percentiles = sim::Percentiles::compute, .observer = &inspector});
+  std::vector<domain::Latencies> stages;
+  for (const auto& stage : inspection.prediction.stages) stages.push_back(stage.latencies);
+  inspection.domain_exits = eval::domain_exits(config.domain, item, stages);
   return inspection;
 }
 

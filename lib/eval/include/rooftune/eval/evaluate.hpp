@@ -8,6 +8,7 @@
 
 #include "rooftune/core/parallel_for.hpp"
 #include "rooftune/domain/experiment.hpp"
+#include "rooftune/eval/calibrated_domain.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/params/config.hpp"
 
@@ -54,6 +55,7 @@ struct Evaluation {
   double loss_percent = 0.0;                                      ///< RMSE over experiments of APE(ttft_mean) + RMSE of APE(e2e_mean)
   std::map<std::string, std::map<std::string, MetricErrors>> by;  ///< "model" | "hardware" | "tp" | "workload" -> value -> errors
   std::vector<std::string> warnings;
+  std::vector<DomainExit> domain_exits;  ///< how predictions leave what the config was calibrated for; also among the warnings
   int replicates = 1;
 
   [[nodiscard]] const Row* find(const std::string& experiment, int stage, domain::Metric metric) const;

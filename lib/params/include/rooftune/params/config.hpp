@@ -64,6 +64,33 @@ struct CalibratedDomain {
   friend bool operator==(const CalibratedDomain&, const CalibratedDomain&) = default;
 };
 
+/// How sure the fit behind a config is: of its parameters jointly, and of runs that it has not seen.
+struct FitUncertainty {
+  /// A fitted parameter and the space in which its errors are normal.
+  struct Parameter {
+    ParameterId id;
+    DeploymentFilter where;
+    Transform transform = Transform::linear;
+    double lower = 0.0;  ///< with `upper`, the bounds of a logit transform
+    double upper = 0.0;
+    double standard_deviation = 0.0;  ///< in the transformed space: 0.1 of a log parameter is 10 %
+    friend bool operator==(const Parameter&, const Parameter&) = default;
+  };
+  std::vector<Parameter> parameters;
+  std::vector<std::vector<double>> correlation;  ///< row i: with parameters 0 to i - 1
+  /// Standard deviation of log(measured / predicted) on runs outside the fit, as far as neither the parameters nor the arrivals
+  /// explain it: what the model's structure gets wrong. Empty where no held-out runs were scored.
+  std::map<domain::Metric, double> held_out_deviation;
+  std::string held_out_basis;  ///< how that was found: "LeaveOneGroupOut by model: 15 runs in 6 folds"
+
+  [[nodiscard]] double covariance_of(std::size_t first, std::size_t second) const {
+    const double variances = parameters[first].standard_deviation * parameters[second].standard_deviation;
+    if (first == second) return variances;
+    return variances * (first > second ? correlation[first][second] : correlation[second][first]);
+  }
+  friend bool operator==(const FitUncertainty&, const FitUncertainty&) = default;
+};
+
 /// Everything a prediction needs besides the experiment: loads and works without the study that made it.
 struct Config {
   std::string step_time_model = "roofline_v1";
@@ -72,6 +99,7 @@ struct Config {
   std::vector<HardwareEntry> hardware;
   std::vector<ScopedAssignments> scoped;
   CalibratedDomain domain;
+  std::optional<FitUncertainty> uncertainty;
   std::map<std::string, std::string> provenance;
 
   friend bool operator==(const Config&, const Config&) = default;

@@ -25,6 +25,9 @@ namespace rooftune::report {
 /// The warnings as a list; empty when there is none.
 [[nodiscard]] std::string warning_list(const eval::Evaluation& evaluation, Colour colour);
 
+/// How predictions leave the domain of their config, as a list; empty when they do not.
+[[nodiscard]] std::string domain_list(const std::vector<eval::DomainExit>& exits, Colour colour);
+
 /// Signed errors of the summary rows by experiment and metric, before and after a fit, with the mean absolute ones below.
 [[nodiscard]] std::string before_after_table(const eval::Evaluation& before, const eval::Evaluation& after, Colour colour);
 

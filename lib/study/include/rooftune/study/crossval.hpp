@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "rooftune/eval/splits.hpp"
 #include "rooftune/opt/termination.hpp"
 #include "rooftune/params/config.hpp"
+#include "rooftune/study/prediction_intervals.hpp"
 #include "rooftune/study/prepare.hpp"
 
 namespace rooftune::study {
@@ -28,6 +30,7 @@ struct FoldResult {
   std::vector<double> values;  ///< of the free parameters, in the study's order
   eval::Evaluation training;
   eval::Evaluation held_out;
+  std::vector<HeldOutError> errors;  ///< of the held-out measurements, beside what the fold's own uncertainty explains
 };
 
 /// The spread of a fold's errors over repeats with other seeds (other arrivals, lengths and starts of the search).
@@ -42,12 +45,18 @@ struct CrossValidation {
   std::vector<params::FreeParameter> free;
   std::vector<FoldResult> folds;  ///< of the study's own seed
   eval::Evaluation pooled;        ///< the held-out rows of all folds together: the error to expect on runs never seen
+  /// What the structure gets wrong on runs never seen, by metric, from the errors of all folds.
+  std::map<domain::Metric, double> structural_deviation;
+  std::map<domain::Metric, Coverage> coverage;  ///< of 90 % prediction intervals; empty with a single fold
   int repeats = 1;
   std::vector<SeedNoise> noise;       ///< with two repeats or more
   std::vector<std::string> failures;  ///< why the cross-validation cannot be believed; empty: it can
 
   [[nodiscard]] bool usable() const { return failures.empty() && !folds.empty(); }
 };
+
+/// The level of the intervals that `coverage` counts.
+inline constexpr double kIntervalLevel = 0.9;
 
 struct CrossValidationOptions {
   int repeats = 1;  ///< of everything with seeds seed, seed + 1, ...; the folds stay the same
@@ -60,5 +69,8 @@ struct CrossValidationOptions {
 /// without a fit, or two folds whose fits have the same parameters although they saw different data, end up in `failures`.
 [[nodiscard]] core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::SplitSpec& split,
                                                      const CrossValidationOptions& options = {});
+
+/// Puts what held-out runs say about the model's structure into the uncertainty of a config that was fitted to all runs.
+void add_held_out_error(params::Config& config, const CrossValidation& result, const eval::SplitSpec& split);
 
 }  // namespace rooftune::study

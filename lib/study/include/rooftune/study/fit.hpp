@@ -78,7 +78,4 @@ struct QuickFit {
 [[nodiscard]] QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training,
                                    core::ThreadCount threads);
 
-/// Ranges of the data, written into tuned configs so that later predictions can say when they leave them.
-[[nodiscard]] params::CalibratedDomain calibrated_domain(const eval::Dataset& dataset);
-
 }  // namespace rooftune::study

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/eval/calibrated_domain.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "rooftune/params/config.hpp"
@@ -36,8 +37,9 @@ struct HistogramBin {
 struct Inspection {
   sim::Prediction<double> prediction;
   sim::EngineSetup setup;
-  std::vector<TermTime> terms;             ///< in the step-time model's order; need not add up to busy_us
-  std::map<std::string, double> bound_us;  ///< busy time by the resource that ruled the step
+  std::vector<eval::DomainExit> domain_exits;  ///< how this leaves what the config was calibrated for
+  std::vector<TermTime> terms;                 ///< in the step-time model's order; need not add up to busy_us
+  std::map<std::string, double> bound_us;      ///< busy time by the resource that ruled the step
   double busy_us = 0.0;
   std::vector<HistogramBin> batch_requests;   ///< requests in a step: 1, 2, 4, 8 ...
   std::vector<HistogramBin> kv_use_fraction;  ///< blocks in use of all blocks, in tenths

@@ -1,0 +1,138 @@
+#include "rooftune/eval/calibrated_domain.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "rooftune/domain/model.hpp"
+
+namespace rooftune::eval {
+namespace {
+
+constexpr double kSlack = 1.1;
+constexpr std::size_t kNamedExperiments = 4;
+
+void widen(params::CalibratedDomain& domain, const std::string& name, double value) {
+  const auto [range, added] = domain.ranges.try_emplace(name, params::CalibratedDomain::Range{value, value});
+  range->second.lowest = std::min(range->second.lowest, value);
+  range->second.highest = std::max(range->second.highest, value);
+}
+
+void insert(params::CalibratedDomain& domain, const std::string& name, const std::string& value) {
+  if (value.empty()) return;  // not said
+  auto& values = domain.sets[name];
+  if (std::ranges::find(values, value) == values.end()) values.push_back(value);
+}
+
+/// What one case asks for; `stages` holds its latencies by stage, measured or predicted.
+void add_case(params::CalibratedDomain& domain, const Case& item, const std::vector<domain::Latencies>& stages) {
+  const domain::Experiment& experiment = item.experiment;
+  widen(domain, "tp", experiment.deployment.tp);
+  widen(domain, "max_num_batched_tokens", experiment.deployment.settings.max_num_batched_tokens);
+  if (!item.plans.empty()) {
+    for (const sim::StagePlan& stage : item.plans.front().stages) {
+      for (const sim::PlannedRequest& request : stage.requests) {
+        widen(domain, "prompt_tokens", request.prompt_tokens);
+        widen(domain, "output_tokens", request.output_tokens);
+        widen(domain, "context_tokens", request.prompt_tokens + request.output_tokens);
+      }
+    }
+  }
+  const domain::Arrival& arrival = experiment.workload.arrival;
+  for (std::size_t stage = 0; stage < experiment.workload.stages.size(); ++stage) {
+    if (arrival.process == domain::ArrivalProcess::closed_loop) {
+      widen(domain, "concurrency", arrival.concurrency);
+      continue;
+    }
+    const double rate = experiment.workload.stages[stage].rate.value;
+    if (rate > 0.0) widen(domain, "rate_per_s", rate);
+    if (stage >= stages.size() || rate <= 0.0) continue;
+    if (const auto e2e_ms = stages[stage][domain::Metric::e2e_mean]) widen(domain, "concurrency", rate * *e2e_ms * 1e-3);
+  }
+  insert(domain, "model", std::string(domain::short_model_name(experiment.deployment.model)));
+  insert(domain, "gpu", item.gpu.name);
+  insert(domain, "precision", experiment.deployment.precision);
+  insert(domain, "engine_version",
+         experiment.deployment.settings.version.empty()
+             ? ""
+             : fmt::format("{} {}", experiment.deployment.engine, experiment.deployment.settings.version));
+  insert(domain, "moe", item.model.moe ? "yes" : "no");
+}
+
+bool is_range(const DomainExit& exit) { return exit.factor > 1.0; }
+
+}  // namespace
+
+params::CalibratedDomain calibrated_domain(const Dataset& dataset) {
+  params::CalibratedDomain domain;
+  for (const Case& item : dataset.cases) add_case(domain, item, item.experiment.measured.stages);
+  for (auto& [name, values] : domain.sets) std::ranges::sort(values);
+  return domain;
+}
+
+std::vector<DomainExit> domain_exits(const params::CalibratedDomain& calibrated, const Case& item,
+                                     const std::vector<domain::Latencies>& predicted_stages) {
+  params::CalibratedDomain asked;
+  add_case(asked, item, predicted_stages);
+  std::vector<DomainExit> exits;
+  for (const auto& [field, range] : asked.ranges) {
+    const auto known = calibrated.ranges.find(field);
+    if (known == calibrated.ranges.end()) continue;
+    const auto& [lowest, highest] = known->second;
+    const bool above = highest > 0.0 && range.highest > kSlack * highest;
+    const bool below = range.lowest > 0.0 && kSlack * range.lowest < lowest;
+    if (!above && !below) continue;
+    exits.push_back({.field = field,
+                     .value = fmt::format("{:.4g}", above ? range.highest : range.lowest),
+                     .calibrated = fmt::format("{:.4g} to {:.4g}", lowest, highest),
+                     .factor = above ? range.highest / highest : lowest / range.lowest,
+                     .experiments = {item.experiment.id}});
+  }
+  for (const auto& [field, values] : asked.sets) {
+    const auto known = calibrated.sets.find(field);
+    if (field == "model" || known == calibrated.sets.end()) continue;
+    for (const std::string& value : values) {
+      if (std::ranges::find(known->second, value) != known->second.end()) continue;
+      exits.push_back({.field = field,
+                       .value = value,
+                       .calibrated = fmt::format("{}", fmt::join(known->second, ", ")),
+                       .factor = 1.0,
+                       .experiments = {item.experiment.id}});
+    }
+  }
+  return exits;
+}
+
+void merge(std::vector<DomainExit>& all, const std::vector<DomainExit>& more) {
+  for (const DomainExit& exit : more) {
+    const auto same = std::ranges::find_if(all, [&](const DomainExit& other) {
+      return other.field == exit.field && other.calibrated == exit.calibrated && (is_range(exit) || other.value == exit.value);
+    });
+    if (same == all.end()) {
+      all.push_back(exit);
+      continue;
+    }
+    if (exit.factor > same->factor) {
+      same->value = exit.value;
+      same->factor = exit.factor;
+    }
+    for (const std::string& id : exit.experiments) {
+      if (std::ranges::find(same->experiments, id) == same->experiments.end()) same->experiments.push_back(id);
+    }
+  }
+}
+
+std::string format(const DomainExit& exit) {
+  const std::size_t named = std::min(exit.experiments.size(), kNamedExperiments);
+  const std::vector<std::string> names(exit.experiments.begin(), exit.experiments.begin() + static_cast<std::ptrdiff_t>(named));
+  std::string where = fmt::format("experiment{} {}", exit.experiments.size() > 1 ? "s" : "", fmt::join(names, ", "));
+  if (exit.experiments.size() > named) where += fmt::format(" and {} more", exit.experiments.size() - named);
+  if (!is_range(exit))
+    return fmt::format("outside the calibrated domain: {} is {}, calibrated was {} ({})", exit.field, exit.value, exit.calibrated,
+                       where);
+  return fmt::format("outside the calibrated domain: {} is {}, {:.2g} times beyond {} ({})", exit.field, exit.value, exit.factor,
+                     exit.calibrated, where);
+}
+
+}  // namespace rooftune::eval
