@@ -31,6 +31,7 @@ class Loader {
       io::StudyFile file;
       if (take(io::read_study(*options_.study), file)) {
         note(*options_.study);
+        for (const fs::path& extended : file.extended) note(extended);
         warn(file.warnings);
         // From here on every path counts from the working directory, as those of the command line do.
         spec = io::with_paths_from(file.spec, fs::path(*options_.study).parent_path(), fs::path("."));

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
+
+#include "support/temporary_folder.hpp"
 
 namespace rooftune::io {
 namespace {
@@ -237,6 +240,52 @@ TEST(StudyPaths, CountFromTheCopysFolder) {
   EXPECT_THAT(moved.data.models, ElementsAre("/shared/models"));
   EXPECT_EQ(moved.start_config, "../../experiments/tuned.json");
   EXPECT_EQ(with_paths_from(moved, "runs/first", "experiments"), spec);
+}
+
+/// A base study in a folder, and one beside or below it that extends it.
+class ExtendingStudies : public testing::Test {
+ protected:
+  StudyFile read(const std::string& name) {
+    auto file = read_study(folder_ / name);
+    if (file) return *std::move(file);
+    ADD_FAILURE() << core::format(file.error());
+    return {};
+  }
+  void SetUp() override {
+    folder_.write("base.yaml",
+                  "name: base\ndescription: of the base\ndata: {ground_truth: truth.json, select: {tp: 1}}\n"
+                  "start: {step_time_model: physics}\nfixed: {physics.pnorm: 3}\nfree: [physics.t_seq_us, physics.t_step_us]\n"
+                  "objective: {noise: 0.05, rows: both}\nseed: 7\n");
+  }
+  testing_support::TemporaryFolder folder_;
+};
+
+TEST_F(ExtendingStudies, TakeOverWhatTheyDoNotSay) {
+  folder_.write("heir.yaml", "name: heir\nextends: base.yaml\ndata: {select: {tp: 2}}\nobjective: {rows: stages}\nthreads: 2\n");
+  const study::StudySpec spec = read("heir.yaml").spec;
+  EXPECT_EQ(spec.name, "heir");
+  EXPECT_EQ(spec.description, "");
+  EXPECT_THAT(spec.data.ground_truth, ElementsAre("truth.json"));
+  EXPECT_THAT(spec.data.select, ElementsAre(study::Selector{.field = "tp", .value = "2"}));
+  EXPECT_EQ(spec.objective.noise, 0.05);
+  EXPECT_EQ(spec.objective.rows, study::StageRows::stages);
+  EXPECT_THAT(spec.free, SizeIs(2));
+  EXPECT_EQ(spec.seed, 7u);
+  EXPECT_EQ(spec.threads, 2);
+}
+
+TEST_F(ExtendingStudies, FreeNoLongerWhatTheyFix) {
+  folder_.write("heir.yaml", "name: heir\nextends: base.yaml\nfixed: {physics.t_seq_us: 4}\n");
+  const study::StudySpec spec = read("heir.yaml").spec;
+  EXPECT_THAT(spec.free, ElementsAre(free_of("physics.t_step_us")));
+  EXPECT_THAT(spec.fixed, SizeIs(2));
+}
+
+TEST_F(ExtendingStudies, KeepPathsOfTheBaseRight) {
+  folder_.write("below/heir.yaml", "name: heir\nextends: ../base.yaml\n");
+  const StudyFile file = read("below/heir.yaml");
+  EXPECT_THAT(file.spec.data.ground_truth, ElementsAre("../truth.json"));
+  EXPECT_THAT(file.extended, SizeIs(1));
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <set>
 #include <span>
 #include <utility>
@@ -74,10 +76,9 @@ bool is_acceptable(std::string_view field, const Node& value, Problems& problems
 }
 
 /// `{hardware: [H100, A100-80GB], tp: 1}`
-std::vector<study::Selector> read_selectors(const Node* object, Problems& problems) {
+std::vector<study::Selector> read_selectors(const Node& object, Problems& problems) {
   std::vector<study::Selector> selectors;
-  if (object == nullptr) return selectors;
-  for (const Member& member : object->members) {
+  for (const Member& member : object.members) {
     if (std::ranges::find(study::kSelectorFields, member.key) == study::kSelectorFields.end()) {
       problems.error(member.place, fmt::format("experiments cannot be selected by '{}'", member.key),
                      fmt::format("use one of: {}", fmt::join(study::kSelectorFields, ", ")));
@@ -94,16 +95,14 @@ std::vector<study::Selector> read_selectors(const Node* object, Problems& proble
   return selectors;
 }
 
-study::DataSpec read_data(const Node& object, Problems& problems) {
-  study::DataSpec data;
+void read_data(const Node& object, study::DataSpec& data, Problems& problems) {
   ObjectReader reader(object, problems, "'data'");
   read_texts(reader, "ground_truth", data.ground_truth);
   read_texts(reader, "models", data.models);
   read_texts(reader, "hardware", data.hardware);
   read_texts(reader, "kernels", data.kernels);
-  data.select = read_selectors(reader.optional_object("select"), problems);
-  data.exclude = read_selectors(reader.optional_object("exclude"), problems);
-  return data;
+  if (const Node* select = reader.optional_object("select")) data.select = read_selectors(*select, problems);
+  if (const Node* exclude = reader.optional_object("exclude")) data.exclude = read_selectors(*exclude, problems);
 }
 
 /// The list of free parameters: single ids, whole groups ("physics.*") and objects that say more.
@@ -241,8 +240,7 @@ std::map<domain::Metric, double> read_metrics(const Node& node, Problems& proble
   return metrics;
 }
 
-study::ObjectiveSpec read_objective(const Node& object, Problems& problems) {
-  study::ObjectiveSpec objective;
+void read_objective(const Node& object, study::ObjectiveSpec& objective, Problems& problems) {
   ObjectReader reader(object, problems, "'objective'");
   read_word(reader, "residual", objective.residual, study::kResidualKinds);
   if (const Node* metrics = reader.find("metrics")) objective.metrics = read_metrics(*metrics, problems);
@@ -252,7 +250,6 @@ study::ObjectiveSpec read_objective(const Node& object, Problems& problems) {
   reader.optional("loss_scale", objective.loss_scale, above(0));
   read_word(reader, "scalar", objective.scalar, study::kScalarObjectives);
   reader.optional("noise", objective.noise, above(0));
-  return objective;
 }
 
 study::SolverStage read_solver_stage(const Node& item, Problems& problems) {
@@ -349,25 +346,40 @@ study::CompareSpec read_compare(const Node& object, const study::StudySpec& spec
   return compare;
 }
 
-study::StudySpec read_root(const Node& root, Problems& problems) {
-  study::StudySpec spec;
+/// What a study takes over from the one that it extends: all but its name and description.
+study::StudySpec inherited_from(study::StudySpec base) {
+  base.name.clear();
+  base.description.clear();
+  return base;
+}
+
+/// Keys given here replace those of `spec`, which holds the defaults or what an extended study says: `data`, `start`, `switches`,
+/// `fixed` and `objective` key by key, everything else whole. What is fixed here is free no longer.
+study::StudySpec read_root(const Node& root, study::StudySpec spec, Problems& problems) {
   ObjectReader reader(root, problems, "the study");
+  reader.ignore({"extends"});
   reader.required("name", spec.name);
   reader.optional("description", spec.description);
-  if (const Node* node = reader.optional_object("data")) spec.data = read_data(*node, problems);
+  if (const Node* node = reader.optional_object("data")) read_data(*node, spec.data, problems);
   if (const Node* node = reader.optional_object("start")) {
     ObjectReader start(*node, problems, "'start'");
     start.optional("config", spec.start_config);
     if (const Node* model = start.find("step_time_model")) read_step_time_model(*model, spec.step_time_model.emplace(), problems);
   }
   if (const Node* node = reader.optional_object("switches")) read_switches(*node, "", spec.switches, problems);
-  if (const Node* node = reader.optional_object("fixed")) spec.fixed = read_assignments(*node, problems);
-  spec.free = FreeReader(spec.fixed, problems).read(reader.optional_list("free"));
-  if (const Node* node = reader.optional_object("objective")) spec.objective = read_objective(*node, problems);
-  if (reader.find("solver") == nullptr) {
-    spec.solver = {study::SolverStage{}};
-  } else {
+  if (const Node* node = reader.optional_object("fixed")) {
+    for (const auto& [id, value] : read_assignments(*node, problems)) {
+      spec.fixed[id] = value;
+      std::erase_if(spec.free, [fixed = id](const params::FreeParameter& parameter) { return parameter.id == fixed; });
+    }
+  }
+  if (reader.find("free") != nullptr) spec.free = FreeReader(spec.fixed, problems).read(reader.optional_list("free"));
+  if (const Node* node = reader.optional_object("objective")) read_objective(*node, spec.objective, problems);
+  if (reader.find("solver") != nullptr) {
+    spec.solver.clear();
     for (const Node& item : reader.required_list("solver")) spec.solver.push_back(read_solver_stage(item, problems));
+  } else if (spec.solver.empty()) {
+    spec.solver = {study::SolverStage{}};
   }
   if (const Node* node = reader.optional_object("crossval")) spec.split = read_split(*node, problems);
   if (const Node* node = reader.optional_object("compare")) spec.compare = read_compare(*node, spec, problems);
@@ -377,20 +389,54 @@ study::StudySpec read_root(const Node& root, Problems& problems) {
   return spec;
 }
 
-core::Result<StudyFile> read(const Document& document) {
+/// Studies may extend one another in a row of this length; a longer one most likely bites its own tail.
+constexpr int kLongestChain = 8;
+
+core::Result<StudyFile> read(const Document& document, int chain = 1);
+
+/// The study under the key `extends`, its paths counting from the folder of `document`; an empty one without the key.
+core::Result<StudyFile> read_extended(const Document& document, int chain) {
+  const Node* node = document.root.kind == Node::Kind::object ? document.root.find("extends") : nullptr;
+  if (node == nullptr) return StudyFile{};
   Problems problems(document.file);
-  StudyFile result{.spec = read_root(document.root, problems), .warnings = {}};
+  std::string name;
+  if (!convert(*node, "'extends'", name, problems)) return tl::unexpected(problems.take_errors());
+  if (chain == kLongestChain) {
+    problems.error(node->place, fmt::format("more than {} studies extend one another", kLongestChain),
+                   "let none of them extend itself, and flatten long chains");
+    return tl::unexpected(problems.take_errors());
+  }
+  const std::filesystem::path folder = std::filesystem::path(document.file).parent_path();
+  const std::filesystem::path path = folder / name;
+  if (!std::filesystem::is_regular_file(path)) {
+    problems.error(node->place, fmt::format("there is no study '{}'", name), "paths count from the folder of this study");
+    return tl::unexpected(problems.take_errors());
+  }
+  auto base = read_document(path).and_then([&](const Document& extended) { return read(extended, chain + 1); });
+  if (!base) return base;
+  base->spec = inherited_from(with_paths_from(std::move(base->spec), path.parent_path(), folder));
+  base->extended.push_back(path);
+  return base;
+}
+
+core::Result<StudyFile> read(const Document& document, int chain) {
+  auto result = read_extended(document, chain);
+  if (!result) return result;
+  Problems problems(document.file);
+  result->spec = read_root(document.root, std::move(result->spec), problems);
   if (problems.has_errors()) return tl::unexpected(problems.take_errors());
-  result.warnings = problems.take_warnings();
+  std::ranges::move(problems.take_warnings(), std::back_inserter(result->warnings));
   return result;
 }
 
 }  // namespace
 
-core::Result<StudyFile> read_study(const std::filesystem::path& path) { return read_document(path).and_then(read); }
+core::Result<StudyFile> read_study(const std::filesystem::path& path) {
+  return read_document(path).and_then([](const Document& document) { return read(document); });
+}
 
 core::Result<StudyFile> parse_study(std::string_view text, const std::string& file) {
-  return parse_document(text, file, Syntax::yaml).and_then(read);
+  return parse_document(text, file, Syntax::yaml).and_then([](const Document& document) { return read(document); });
 }
 
 }  // namespace rooftune::io

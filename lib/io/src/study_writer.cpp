@@ -217,6 +217,7 @@ std::string default_study_text() {
   std::string text = R"(# A complete study: every key, with its default. All keys but `name` may be left out.
 name: my_study
 description: What this study is for
+# extends: physics_h100.yaml  # another study; what stands here replaces or completes what stands there
 
 # Files count from the folder of this one. Any command also takes --ground-truth FILE and --select field=value.
 data:

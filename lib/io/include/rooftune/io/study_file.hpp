@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/study/study_spec.hpp"
@@ -12,11 +13,12 @@ namespace rooftune::io {
 /// A study as its file says it, and what its reader noticed.
 struct StudyFile {
   study::StudySpec spec;
-  core::Diagnostics warnings;  ///< bounds or values outside their usual range
+  core::Diagnostics warnings;                     ///< bounds or values outside their usual range
+  std::vector<std::filesystem::path> extended{};  ///< the files of the studies that it extends, farthest first
 };
 
 /// Reads a study (docs/file_formats.md). Everything wrong with the file is reported at once; files that it names are not
-/// opened. Paths stay as written: relative to the study's folder.
+/// opened, but for the study that it extends. Paths count from the study's folder.
 [[nodiscard]] core::Result<StudyFile> read_study(const std::filesystem::path& path);
 
 /// The same from YAML text; `file` is the name that messages use.

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Refits every config in configs/tuned/ from its study, then rewrites what is derived from them: the accuracy reference and
+# README's quickstart table. Run it after a change that moves predictions, and look at the difference before committing it.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+program=build/release/bin/rooftune
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+refit() {  # STUDY CONFIG...: the tuned config of the study becomes each of the configs
+  local study=$1 config
+  shift
+  heading "$study"
+  "$program" fit "experiments/$study.yaml" --out "$work/$study" >"$work/$study.txt"
+  tail -n 4 "$work/$study.txt"
+  for config in "$@"; do cp "$work/$study/tuned.json" "configs/tuned/$config.json"; done
+}
+
+configure release
+build release rooftune acceptance_tests
+
+# Other GPUs start from the H100 fit, so that one comes first.
+refit physics_h100 h100.physics h100
+refit roofline_v1_h100 h100.roofline_v1
+refit fit_a100 a100.physics a100
+refit fit_l40s l40s.physics l40s
+
+heading "accuracy reference"
+ROOFTUNE_UPDATE_EXPECTED=1 ctest --test-dir build/release --output-on-failure -R '^Accuracy\.'
+
+heading "README"
+"$program" fit experiments/quickstart.yaml --out "$work/quickstart" >"$work/quickstart.txt"
+python3 - "$work/quickstart.txt" <<'PYTHON'
+import pathlib, re, sys
+printed = pathlib.Path(sys.argv[1]).read_text()
+# The first table, up to the line of the loss.
+table = printed[: printed.index("\n", printed.index("\nloss ") + 1)].strip("\n")
+readme = pathlib.Path("README.md")
+text, count = re.subn(r"(<!-- quickstart output: begin[^\n]*\n```\n).*?(\n```\n<!-- quickstart output: end -->)",
+                      lambda match: match[1] + table + match[2], readme.read_text(), flags=re.DOTALL)
+if count != 1:
+    sys.exit("README.md has no place for the quickstart's table")
+readme.write_text(text)
+PYTHON
+git diff --stat
