@@ -6,6 +6,41 @@
 #include "rooftune/core/units.hpp"
 
 namespace rooftune::latency {
+namespace {
+
+/// By how many mean delays the slowest of `ranks` is behind the average one: 1/2 + ... + 1/ranks, the expected maximum of
+/// exponentially distributed delays over their mean, less one.
+double expected_lag(int ranks) {
+  double lag = 0.0;
+  for (int rank = 2; rank <= ranks; ++rank) lag += 1.0 / rank;
+  return lag;
+}
+
+/// Elements that one token moves through memory outside of matrix products and attention: two residual additions with their
+/// norms (each reads two rows and writes two), rotary embedding of queries and keys, and the gate of the FFN.
+double activation_elements(const domain::ModelSpec& model, double tp) {
+  const double norms = 8.0 * model.hidden;
+  const double rotary = 2.0 * (model.heads + model.kv_heads) * model.head_dim / tp;
+  double gates = 3.0 * model.dense_layers() * model.ffn_width;
+  if (model.moe) {
+    const domain::MoeSpec& moe = *model.moe;
+    gates += 3.0 * moe.moe_layers * (moe.experts_per_token * moe.expert_ffn_width + moe.shared_experts * moe.shared_ffn_width);
+  }
+  return model.layers * (norms + rotary) + gates / tp;
+}
+
+/// FP8 linear layers of one step: QKV and O, gate-up and down (fused experts not counted).
+double fp8_calls(const domain::ModelSpec& model) {
+  double calls = 0.0;
+  if (model.widths.attention_computes_fp8) calls += 2.0 * model.layers;
+  if (model.widths.ffn_computes_fp8) {
+    calls += 2.0 * model.dense_layers();
+    if (model.moe && model.moe->shared_experts > 0) calls += 2.0 * model.moe->moe_layers;
+  }
+  return calls;
+}
+
+}  // namespace
 
 template <class Scalar>
 PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Resolved<Scalar>& parameters)
@@ -39,9 +74,10 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
     experts_ = moe.experts;
     experts_per_token_ = moe.experts_per_token;
     const double expert_elements = moe.moe_layers * domain::ffn_weight_elements(model, moe.expert_ffn_width);
-    expert_weights_us_ =
-        expert_elements * model.widths.ffn_weight_bytes / (bytes_per_us * p("physics.moe_weight_bandwidth_fraction") * tp);
     const bool fp8_experts = model.widths.ffn_computes_fp8 && has_fp8;
+    expert_weights_us_ =
+        expert_elements * model.widths.ffn_weight_bytes /
+        (bytes_per_us * p(fp8_experts ? "physics.moe_fp8_weight_bandwidth_fraction" : "physics.moe_weight_bandwidth_fraction") * tp);
     const Scalar& grouped_fraction = p(fp8_experts ? "physics.moe_fp8_gemm_fraction" : "physics.moe_gemm_fraction");
     expert_compute_us_per_token_ =
         2.0 * experts_per_token_ * expert_elements / (peak_flops_per_us(model.widths.ffn_computes_fp8) * grouped_fraction * tp);
@@ -54,6 +90,7 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
   // The LM head runs on one row per sequence: at serving batch sizes its weights' stream is what counts.
   const double lm_head_bytes = static_cast<double>(model.vocabulary) * model.hidden * model.widths.embedding_bytes;
   step_overhead_us_ = p("physics.t_step_us") + p("physics.t_layer_us") * layers + lm_head_bytes / weight_bytes_per_us;
+  if (has_fp8) step_overhead_us_ += p("physics.fp8_call_us") * fp8_calls(model);
   per_sequence_us_ = p("physics.t_seq_us");
   if (model.sampling && model.sampling->truncates()) {
     const double kilotokens = model.vocabulary * 1e-3;
@@ -72,10 +109,13 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
 
   if (target.deployment.tp > 1) {
     tensor_parallel_ = true;
-    allreduce_latency_us_ = 2.0 * layers * p("physics.allreduce_us");
+    allreduce_latency_us_ =
+        2.0 * layers * (p("physics.allreduce_us") + expected_lag(target.deployment.tp) * p("physics.allreduce_skew_us"));
     const double ring_bytes_per_token = 2.0 * (tp - 1.0) / tp * model.hidden * model.widths.activation_bytes;
     allreduce_us_per_token_ = 2.0 * layers * ring_bytes_per_token / (p("hardware.link_GBs") * 1e3 * p("physics.allreduce_fraction"));
   }
+  activation_us_per_token_ =
+      activation_elements(model, tp) * model.widths.activation_bytes / (bytes_per_us * p("physics.weight_bandwidth_fraction"));
   pads_ = parameters.choice("engine.graph_padding") != "off";
 }
 
@@ -130,7 +170,7 @@ const Scalar& PhysicsStepTime<Scalar>::token_work_us(std::int64_t tokens) {
   const bool remembered = index < kRemembered;
   if (remembered && known_[index] != 0) return token_work_[index];
   Scalar& work = remembered ? token_work_[index] : large_step_work_;
-  work = linear_us(tokens);
+  work = linear_us(tokens) + static_cast<double>(tokens) * activation_us_per_token_;
   if (mixture_) work += moe_us(tokens);
   if (tensor_parallel_) work += allreduce_us(tokens);
   if (remembered) known_[index] = 1;

@@ -12,11 +12,12 @@ namespace rooftune::latency {
 
 /// Step time from first principles with fitted efficiencies:
 ///
-///   step = t_step + L t_layer + sampler + t_seq (D + R)                    overheads
-///        + linear(n) + lm_head                                             weights and GEMMs
+///   step = t_step + L t_layer + fp8 calls + sampler + t_seq (D + R)        overheads
+///        + linear(n) + n activation bytes / (W e_weights) + lm_head        weights and GEMMs, norms, gates
 ///        + kv C, times mixed_kv_factor in steps that prefill               KV reads
 ///        + attention                                                       prefill attention
-///        + 2 L (latency + 2 (tp-1)/tp n d b / (link e_ar))     if tp > 1   all-reduce, ring volume
+///        + 2 L (latency + lag(tp) skew                         if tp > 1   all-reduce: every rank waits for the slowest,
+///               + 2 (tp-1)/tp n d b / (link e_ar))                         ring volume
 ///        + moe(n)                                                          experts
 ///
 /// Without a CUDA graph (P > 64) the host launches layer by layer beside the GPU, and the slower of the two counts:
@@ -66,6 +67,7 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   Scalar pnorm_{1.0};
   Linear attention_linear_;
   Linear ffn_linear_;
+  Scalar activation_us_per_token_{0.0};
   Scalar kv_us_per_token_{0.0};
   Scalar mixed_kv_us_per_token_{0.0};  ///< the same in steps that also prefill
   Scalar prefill_attention_us_per_pair_{0.0};
