@@ -242,6 +242,7 @@ StepBreakdown PhysicsStepTime<Scalar>::breakdown(const Batch& batch) {
   result.terms = {{"overhead", value_of(step_overhead_us_)},
                   {"sequences", value_of(per_sequence_us_) * sequences},
                   {"linear", value_of(linear_us(tokens))},
+                  {"activations", n * value_of(activation_us_per_token_)},
                   {"kv_reads", kv_us},
                   {"prefill_attention", value_of(prefill_attention_us_per_pair_) * prefill.attention_pairs},
                   {"allreduce", tensor_parallel_ ? value_of(allreduce_us(tokens)) : 0.0},
