@@ -14,6 +14,8 @@ packages=(
   libyaml-cpp-dev nlohmann-json3-dev libfccp-dev libsqlitecpp-dev libsqlite3-dev libssl-dev
   # program and messages
   libcli11-dev libfmt-dev libspdlog-dev libexpected-dev
+  # formulas that tie parameters
+  libmuparser-dev
   # tests and benchmarks
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
 )

@@ -37,6 +37,8 @@ struct FitOptions {
   bool dump_default = false;
   bool held_out = false;
   TunedForm form = TunedForm::config;
+  std::vector<std::string> profile;
+  std::optional<int> bootstrap;
 };
 
 io::ExistingFolder policy_of(const FitOptions& options) {
@@ -130,6 +132,9 @@ void print_result(const FitOptions& options, const study::FitResult& result, con
   print(report::before_after_table(result.before, result.after, colour));
   print(report::improvement_table(result.before, result.after, colour));
   print(report::parameter_table(result, colour));
+  print(report::how_sure_tables(result, colour));
+  print(report::trace_table(result, colour));
+  print(report::waterfall_table(result, colour));
   print(report::warning_list(result.after, colour));
   print(report::search_summary(result, colour));
   print(fmt::format("\ntuned config  {}\n", (target / io::kTunedConfigName).string()));
@@ -155,6 +160,9 @@ core::Result<LoadedStudy> load(const FitOptions& options) {
   if (!options.data.study) return core::fail({}, "no study is given", "name one, e.g. rooftune fit experiments/quickstart.yaml");
   auto study = load_study(options.data);
   if (!study) return study;
+  if (const auto asked = study::ask_how_sure(study->prepared.spec, options.profile, options.bootstrap); !asked) {
+    return tl::unexpected(asked.error());
+  }
   const study::StudySpec& spec = study->prepared.spec;
   if (spec.free.empty())
     return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
@@ -239,6 +247,9 @@ void add_fit_command(CLI::App& program, ExitCode& exit_code) {
       ->transform(CLI::CheckedTransformer(
                       std::map<std::string, TunedForm>{{"config", TunedForm::config}, {"hardware-config", TunedForm::hardware_config}})
                       .description("{config,hardware-config}"));
+  command->add_option("--profile", options->profile, "trace the profile likelihood of this free parameter (repeatable)");
+  command->add_option("--bootstrap", options->bootstrap, "refit this often on experiments drawn with replacement")
+      ->check(CLI::NonNegativeNumber);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });

@@ -187,6 +187,8 @@ class Loader {
       spec.switches.clear();
       spec.fixed.clear();
       spec.free.clear();
+      spec.tied.clear();
+      spec.how_sure = {};
     }
     if (options_.step_time_model) spec.step_time_model = options_.step_time_model;
     if (options_.threads) spec.threads = *options_.threads;

@@ -48,6 +48,66 @@ TEST(ResidualFunction, GivesEveryExperimentTheSameWeight) {
   EXPECT_THAT(residuals.rows().size(), testing::Eq(2 * 5)) << "two metrics of five stages";
 }
 
+TEST(ResidualFunction, GivesEveryModelTheSameWeightWhenAsked) {
+  const Dataset dataset = four_measured_runs();
+  const ObjectiveSpec objective{.balance = Balance::model};
+  const ResidualFunction residuals(dataset, truth(), free_parameters({"physics.t_step_us"}), objective, kOneThread);
+  std::map<std::string, double> squares;
+  double all = 0.0;
+  for (const ResidualRow& row : residuals.rows()) {
+    squares[dataset.cases[row.case_index].model.name] += row.weight * row.weight;
+    all += row.weight * row.weight;
+  }
+  ASSERT_EQ(squares.size(), 3U) << "one of the models ran twice";
+  for (const auto& [model, sum] : squares) EXPECT_THAT(sum, DoubleNear(all / 3.0, 1e-12)) << model;
+  EXPECT_THAT(all, DoubleNear(2.0 * 4.0, 1e-12)) << "two metrics of four experiments";
+}
+
+TEST(ResidualFunction, GivesUpExactlyThePointsAboveTheLimit) {
+  const Dataset dataset = four_measured_runs();
+  for (const int threads : {1, 2}) {
+    const ResidualFunction residuals(dataset, truth(), free_parameters({"physics.t_step_us"}), {}, {threads});
+    const std::vector<double> point{std::log(1800.0)};
+    double sum = 0.0;
+    for (const double value : residuals(point, Derivatives::no).values) sum += value * value;
+    EXPECT_TRUE(residuals(point, Derivatives::no, 0.999 * sum).given_up);
+    EXPECT_TRUE(residuals(point, Derivatives::no, 0.01 * sum).given_up);
+    EXPECT_FALSE(residuals(point, Derivatives::no, 1.001 * sum).given_up);
+  }
+}
+
+TEST(ResidualFunction, DifferentiatesThroughTies) {
+  const Dataset dataset = four_measured_runs();
+  const auto free = free_parameters({"physics.t_step_us"});
+  // A parameter that is tied to half the other moves the residuals as both together do.
+  params::Config tied = truth();
+  tied.ties = {{.id = params::parameter("frontend.constant_us"),
+                .where = {},
+                .expression = params::Expression::parse("0.5 * physics.t_step_us").value()}};
+  const std::vector<double> point{std::log(1000.0)};
+  const auto through_tie = ResidualFunction(dataset, tied, free, {}, kOneThread)(point, Derivatives::yes);
+
+  const auto both = free_parameters({"physics.t_step_us", "frontend.constant_us"});
+  const std::vector<double> point_of_both{std::log(1000.0), std::log(500.0)};
+  const auto separately = ResidualFunction(dataset, truth(), both, {}, kOneThread)(point_of_both, Derivatives::yes);
+  ASSERT_EQ(through_tie.values, separately.values);
+  for (std::size_t row = 0; row < through_tie.values.size(); ++row) {
+    // d log(0.5 x) / d log(x) = 1
+    EXPECT_THAT(through_tie.jacobian[row], DoubleNear(separately.jacobian[2 * row] + separately.jacobian[2 * row + 1], 1e-9));
+  }
+}
+
+TEST(ResidualFunction, RefusesAPointThatSendsATieOutOfItsBounds) {
+  const Dataset dataset = four_measured_runs();
+  params::Config tied = truth();
+  tied.ties = {{.id = params::parameter("physics.gemm_fraction"),
+                .where = {},
+                .expression = params::Expression::parse("physics.t_step_us / 1000").value()}};
+  const ResidualFunction residuals(dataset, tied, free_parameters({"physics.t_step_us"}), {}, kOneThread);
+  EXPECT_FALSE(residuals(std::vector{std::log(900.0)}, Derivatives::no).refusal);
+  EXPECT_THAT(residuals(std::vector{std::log(5000.0)}, Derivatives::no).refusal.value_or(""), testing::HasSubstr("gemm_fraction"));
+}
+
 TEST(ResidualFunction, WeighsMetricsByTheRootOfTheirWeight) {
   const Dataset dataset = four_measured_runs();
   const ObjectiveSpec objective{.metrics = {{Metric::ttft_mean, 1.0}, {Metric::e2e_mean, 4.0}}, .balance = Balance::rows};

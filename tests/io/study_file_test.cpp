@@ -44,6 +44,7 @@ data:
   kernels: [kernels/h100]
   select: {hardware: [H100, A100-80GB], tp: 1, id: 17}
   exclude: {model: Llama-2-7b-hf}
+  held_out: {model: Yi-34B}
 start: {config: tuned.json, step_time_model: roofline_v1}
 switches: {engine.async_scheduling: off, engine.graph_padding: vllm}
 fixed: {roofline_v1.mfuDecode: 0.2}
@@ -51,7 +52,10 @@ free:
   - frontend.*
   - roofline_v1.mfuPrefill
   - {id: roofline_v1.BwEffConstant, lower: 0.5, upper: 0.9, initial: 0.7, transform: logit,
-     where: {gpu: H100, model: Yi-34B, tp: 2}, prior: {centre: 0.72, standard_deviation: 0.1}}
+     where: {gpu: H100, model: Yi-34B, tp: 2}, prior: {centre: 0.72, standard_deviation: 0.1},
+     together_with: [roofline_v1.TOverheadMicros]}
+tied: {roofline_v1.decodeBwFactor: 2 * roofline_v1.prefillBwFactor - 0.1}
+how_sure: {profile: roofline_v1.mfuPrefill, bootstrap: 100}
 objective:
   residual: relative
   metrics: {ttft_mean_ms: 1, e2e_p90_ms: 0.5}
@@ -77,6 +81,11 @@ TEST(StudyFile, ReadsEveryKey) {
   EXPECT_THAT(spec.data.models, ElementsAre("models"));
   EXPECT_THAT(spec.data.select, ElementsAre(study::Selector{"hardware", "H100"}, study::Selector{"hardware", "A100-80GB"},
                                             study::Selector{"tp", "1"}, study::Selector{"id", "17"}));
+  EXPECT_THAT(spec.data.held_out, ElementsAre(study::Selector{"model", "Yi-34B"}));
+  ASSERT_THAT(spec.tied, SizeIs(1));
+  EXPECT_EQ(spec.tied.front().id, params::parameter("roofline_v1.decodeBwFactor"));
+  EXPECT_EQ(spec.tied.front().expression.text(), "2 * roofline_v1.prefillBwFactor - 0.1");
+  EXPECT_EQ(spec.how_sure, (study::HowSureSpec{.profile = {"roofline_v1.mfuPrefill"}, .bootstrap = 100}));
   EXPECT_EQ(spec.start_config, "tuned.json");
   EXPECT_EQ(spec.step_time_model, "roofline_v1");
   EXPECT_EQ(spec.switches.at(params::switch_id("engine.async_scheduling")), 0);
@@ -107,6 +116,7 @@ TEST(StudyFile, ReadsFreeParametersAsIdsGroupsAndObjects) {
   scoped.initial_is_given = true;
   scoped.transform = params::Transform::logit;
   scoped.prior = params::Prior{.centre = 0.72, .standard_deviation = 0.1};
+  scoped.together_with = {params::parameter("roofline_v1.TOverheadMicros")};
   EXPECT_EQ(free[4], scoped);
 }
 
@@ -227,7 +237,8 @@ TEST(DefaultStudy, NamesEveryKey) {
                           "objective", "residual",    "metrics",   "rows",         "balance",         "loss",          "loss_scale",
                           "scalar",    "solver",      "algorithm", "starts",       "max_evaluations", "max_seconds",   "tolerance",
                           "crossval",  "split",       "group",     "folds",        "groups_out",      "test_fraction", "predefined",
-                          "seed",      "replicates",  "threads"}) {
+                          "seed",      "replicates",  "threads",   "tied",         "together_with",   "held_out",      "how_sure",
+                          "profile",   "bootstrap"}) {
     EXPECT_THAT(text, HasSubstr(key));
   }
 }

@@ -82,5 +82,64 @@ TEST(Fit, MarksAResultThatAClockEnded) {
   EXPECT_TRUE(fit(study).machine_dependent);
 }
 
+TEST(Fit, ReportsHeldOutGroupsAtEveryIterationWithoutFittingThem) {
+  PreparedStudy study = recovery_study("physics", kPhysicsTruth);
+  const FitResult all = fit(study);
+  study.held_out = study.dataset.subset({3});
+  study.dataset = study.dataset.subset({0, 1, 2});
+  std::vector<double> seen;
+  const FitResult result = fit(study, {.cancel = {}, .progress = [&](const FitProgress& progress) {
+                                         if (progress.held_out_percent) seen.push_back(*progress.held_out_percent);
+                                       }});
+  ASSERT_TRUE(result.held_out_after);
+  EXPECT_EQ(result.held_out_after->cases.size(), 1U);
+  EXPECT_EQ(result.after.cases.size(), 3U);
+  EXPECT_NE(result.objective_after, all.objective_after);
+  ASSERT_FALSE(result.trace.empty());
+  ASSERT_FALSE(seen.empty());
+  for (const TracePoint& point : result.trace) ASSERT_TRUE(point.held_out);
+  EXPECT_EQ(seen.back(), result.trace.back().held_out->all_percent);
+  EXPECT_LT(result.trace.back().held_out->all_percent, 2.0);
+  EXPECT_EQ(result.trace.back().training.by.at("model").size(), 2U);
+}
+
+TEST(Fit, TracesProfilesAndBootstrapsThatAgreeWithItsStandardErrors) {
+  PreparedStudy study = recovery_study("physics", kPhysicsTruth);
+  study.spec.how_sure = {.profile = {"physics.t_step_us"}, .bootstrap = 20};
+  const FitResult result = fit(study);
+  ASSERT_EQ(result.profiles.size(), 1U);
+  const Profile& profile = result.profiles.front();
+  const Estimate& estimate = result.estimates[profile.parameter];
+  ASSERT_TRUE(profile.lower_95 && profile.upper_95);
+  EXPECT_LT(*profile.lower_95, estimate.value);
+  EXPECT_GT(*profile.upper_95, estimate.value);
+  EXPECT_TRUE(std::ranges::is_sorted(profile.points, {}, &ProfilePoint::value));
+  ASSERT_TRUE(result.bootstrap);
+  EXPECT_EQ(result.bootstrap->refits, 20);
+  for (const BootstrapSpread& spread : result.bootstrap->parameters) EXPECT_GT(spread.upper_95, spread.lower_95);
+}
+
+TEST(Fit, MovesCompanionsByTheSameFactor) {
+  PreparedStudy study = recovery_study("physics", kPhysicsTruth);
+  StudyInputs inputs{.experiments = {}, .models = examples::models(), .gpus = examples::gpus(), .start = {}};
+  for (const eval::Case& item : study.dataset.cases) inputs.experiments.push_back(item.experiment);
+  StudySpec spec = study.spec;
+  spec.free = {params::make_free(params::parameter("physics.t_step_us"))};
+  spec.free.front().together_with = {params::parameter("physics.t_layer_us")};
+  const PreparedStudy grouped = prepare(spec, inputs).value();
+  const auto value = [](const params::Config& config, const char* id) { return config.parameters.at(params::parameter(id)).value; };
+  const FitResult result = fit(grouped);
+  EXPECT_NE(value(result.tuned, "physics.t_step_us"), value(result.start, "physics.t_step_us"));
+  EXPECT_NEAR(value(result.tuned, "physics.t_step_us") / value(result.tuned, "physics.t_layer_us"),
+              value(result.start, "physics.t_step_us") / value(result.start, "physics.t_layer_us"), 1e-9);
+}
+
+TEST(Fit, NamesTheRangeOfTheDataThatHidesAParameter) {
+  std::vector<std::pair<std::string, double>> truth = kPhysicsTruth;
+  truth.emplace_back("frontend.per_prompt_token_us", 5.0);  // every prompt of the runs has 500 tokens
+  const FitResult result = fit(recovery_study("physics", truth));
+  EXPECT_THAT(result.unidentified, Contains(testing::HasSubstr("prompts are 500 tokens everywhere")));
+}
+
 }  // namespace
 }  // namespace rooftune::study

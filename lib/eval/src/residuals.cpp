@@ -1,13 +1,18 @@
 #include "rooftune/eval/residuals.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <map>
 
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/core/statistics.hpp"
+#include "rooftune/core/word.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/splits.hpp"
 
 namespace rooftune::eval {
 namespace {
@@ -18,13 +23,20 @@ using domain::Metric;
 
 bool has_derivative(Metric metric) { return metric == Metric::ttft_mean || metric == Metric::e2e_mean || metric == Metric::tpot_mean; }
 
-const domain::Latencies& measured_row(const domain::Experiment& experiment, int stage) {
-  return stage == domain::kSummaryStage ? experiment.measured.summary : experiment.measured.stages[static_cast<std::size_t>(stage)];
-}
-
 template <class Scalar>
 const sim::StagePrediction<Scalar>& predicted_row(const sim::Prediction<Scalar>& prediction, int stage) {
   return stage == domain::kSummaryStage ? prediction.summary : prediction.stages[static_cast<std::size_t>(stage)];
+}
+
+/// What forbids simulating this config: a tied value that its formula sends where it has no meaning.
+std::optional<std::string> misled_tie(const params::Config& config) {
+  for (const params::Tie& tie : config.ties) {
+    const params::ParameterSpec& spec = tie.id.spec();
+    const double value = params::current_value(config, {.id = tie.id, .where = tie.where, .prior = {}});
+    if (value >= spec.lower && value <= spec.upper) continue;
+    return fmt::format("the tied parameter '{}' would be {} {}, outside {} to {}", spec.id, value, spec.unit, spec.lower, spec.upper);
+  }
+  return std::nullopt;
 }
 
 /// The metric in milliseconds, with its derivative where it has one. NaN when no request finished.
@@ -39,6 +51,10 @@ Scalar metric_ms(const sim::StagePrediction<Scalar>& stage, Metric metric) {
 }
 
 }  // namespace
+
+const domain::Latencies& measured_row(const domain::Experiment& experiment, int stage) {
+  return stage == domain::kSummaryStage ? experiment.measured.summary : experiment.measured.stages[static_cast<std::size_t>(stage)];
+}
 
 ResidualFunction::ResidualFunction(const Dataset& dataset, params::Config config, std::vector<params::FreeParameter> free,
                                    const ObjectiveSpec& objective, core::ThreadCount threads)
@@ -59,7 +75,7 @@ ResidualFunction::ResidualFunction(const Dataset& dataset, params::Config config
         }
       }
     }
-    if (objective_.balance == Balance::experiments) {
+    if (objective_.balance != Balance::rows) {
       const double rows = static_cast<double>(rows_.size() - first_row_.back());
       for (std::size_t row = first_row_.back(); row < rows_.size(); ++row) {
         rows_[row].weight *= std::sqrt(static_cast<double>(objective_.metrics.size()) / rows);
@@ -67,10 +83,22 @@ ResidualFunction::ResidualFunction(const Dataset& dataset, params::Config config
     }
   }
   first_row_.push_back(rows_.size());
+  if (objective_.balance != Balance::rows && objective_.balance != Balance::experiments) balance_groups();
   for (std::size_t i = 0; i < free_.size(); ++i) {
     if (free_[i].prior) priors_.push_back(i);
   }
   differentiable_ = std::ranges::all_of(objective_.metrics, [](const auto& entry) { return has_derivative(entry.first); });
+}
+
+/// Experiments weigh the same already. The sum over all stays what it is, so that `noise` keeps its meaning.
+void ResidualFunction::balance_groups() {
+  const std::string_view field = core::word_of(kBalances, objective_.balance);
+  std::map<std::string, double> experiments;
+  for (const Case& item : dataset_.cases) experiments[group_of(item, field)] += 1.0;
+  const double mean = static_cast<double>(dataset_.cases.size()) / static_cast<double>(experiments.size());
+  for (ResidualRow& row : rows_) {
+    row.weight *= std::sqrt(mean / experiments.at(group_of(dataset_.cases[row.case_index], field)));
+  }
 }
 
 std::size_t ResidualFunction::size() const { return rows_.size() + priors_.size(); }
@@ -81,8 +109,18 @@ params::Config ResidualFunction::config_at(std::span<const double> transformed) 
   return params::with_values(config_, free_, values, params::ValueSource::fitted);
 }
 
+ResidualFunction::Slopes ResidualFunction::slopes_at(const params::Config& config, std::span<const double> transformed) const {
+  Slopes slopes;
+  for (std::size_t i = 0; i < free_.size(); ++i) slopes.free.push_back(params::derivative_of_inverse(free_[i], transformed[i]));
+  slopes.ties = params::tie_slopes(config, free_);
+  for (std::vector<double>& row : slopes.ties) {
+    for (std::size_t column = 0; column < free_.size(); ++column) row[column] *= slopes.free[column];
+  }
+  return slopes;
+}
+
 template <class Scalar>
-void ResidualFunction::evaluate_case(std::size_t case_index, const params::Config& config, std::span<const double> slopes,
+void ResidualFunction::evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes,
                                      std::size_t first_column, Residuals& result) const {
   const Case& item = dataset_.cases[case_index];
   const params::Resolved<double> values = params::resolve(config, item.experiment.deployment, item.gpu);
@@ -91,7 +129,13 @@ void ResidualFunction::evaluate_case(std::size_t case_index, const params::Confi
     const std::size_t last = std::min(free_.size(), first_column + static_cast<std::size_t>(core::ScalarTraits<Scalar>::width));
     for (std::size_t column = first_column; column < last; ++column) {
       if (!free_[column].where.matches(item.experiment.deployment, item.gpu)) continue;
-      parameters[free_[column].id].v[static_cast<int>(column - first_column)] = slopes[column];
+      parameters[free_[column].id].v[static_cast<int>(column - first_column)] = slopes.free[column];
+    }
+    for (std::size_t t = 0; t < config.ties.size(); ++t) {
+      if (!config.ties[t].where.matches(item.experiment.deployment, item.gpu)) continue;
+      for (std::size_t column = first_column; column < last; ++column) {
+        parameters[config.ties[t].id].v[static_cast<int>(column - first_column)] = slopes.ties[t][column];
+      }
     }
   }
   const std::size_t first = first_row_[case_index];
@@ -124,22 +168,42 @@ void ResidualFunction::evaluate_case(std::size_t case_index, const params::Confi
   }
 }
 
-Residuals ResidualFunction::operator()(std::span<const double> transformed, Derivatives derivatives) const {
+Residuals ResidualFunction::operator()(std::span<const double> transformed, Derivatives derivatives, double give_up_above) const {
   const params::Config config = config_at(transformed);
   Residuals result;
+  result.refusal = misled_tie(config);
+  if (result.refusal) return result;
   result.values.assign(size(), 0.0);
   result.predicted_ms.assign(rows_.size(), 0.0);
   const std::size_t columns = free_.size();
   const bool differentiate = derivatives == Derivatives::yes && columns > 0;
-  std::vector<double> slopes(columns);
-  for (std::size_t i = 0; i < columns; ++i) slopes[i] = params::derivative_of_inverse(free_[i], transformed[i]);
-  if (differentiate) result.jacobian.assign(size() * columns, 0.0);
+  Slopes slopes;
+  if (differentiate) {
+    slopes = slopes_at(config, transformed);
+    result.jacobian.assign(size() * columns, 0.0);
+  }
+  for (std::size_t k = 0; k < priors_.size(); ++k) {
+    const std::size_t i = priors_[k];
+    const params::Prior& prior = *free_[i].prior;
+    // A prior one standard deviation off costs as much as a residual of the size of the noise.
+    const double weight = objective_.noise / prior.standard_deviation;
+    result.values[rows_.size() + k] = weight * (transformed[i] - params::to_transformed(free_[i], prior.centre));
+    if (differentiate) result.jacobian[(rows_.size() + k) * columns + i] = weight;
+  }
+  const auto sum_of_squares = [&](std::size_t first, std::size_t last) {
+    double sum = 0.0;
+    for (std::size_t row = first; row < last; ++row) sum += result.values[row] * result.values[row];
+    return sum;
+  };
+  // Sums in the order in which threads happen to finish differ by rounding; the margin leaves close calls to the exact sum below.
+  constexpr double kMargin = 1.0 + 1e-9;
+  std::atomic<double> so_far = sum_of_squares(rows_.size(), size());
+  std::atomic<bool> is_hopeless = false;
   core::parallel_for(dataset_.cases.size(), threads_, [&](std::size_t i) {
-    if (!differentiate) {
-      evaluate_case<double>(i, config, slopes, 0, result);
-      return;
-    }
-    for (std::size_t first = 0; first < columns;) {
+    if (so_far.load() > give_up_above * kMargin) is_hopeless = true;
+    if (is_hopeless) return;
+    if (!differentiate) evaluate_case<double>(i, config, slopes, 0, result);
+    for (std::size_t first = 0; differentiate && first < columns;) {
       const std::size_t left = columns - first;
       if (left <= static_cast<std::size_t>(core::kNarrowWidth)) {
         evaluate_case<Dual<core::kNarrowWidth>>(i, config, slopes, first, result);
@@ -152,14 +216,12 @@ Residuals ResidualFunction::operator()(std::span<const double> transformed, Deri
         first += static_cast<std::size_t>(core::kWideWidth);
       }
     }
+    so_far.fetch_add(sum_of_squares(first_row_[i], first_row_[i + 1]));
   });
-  for (std::size_t k = 0; k < priors_.size(); ++k) {
-    const std::size_t i = priors_[k];
-    const params::Prior& prior = *free_[i].prior;
-    // A prior one standard deviation off costs as much as a residual of the size of the noise.
-    const double weight = objective_.noise / prior.standard_deviation;
-    result.values[rows_.size() + k] = weight * (transformed[i] - params::to_transformed(free_[i], prior.centre));
-    if (differentiate) result.jacobian[(rows_.size() + k) * columns + i] = weight;
+  if (is_hopeless || sum_of_squares(0, size()) > give_up_above) {
+    Residuals given_up;
+    given_up.given_up = true;
+    return given_up;
   }
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::ranges::all_of(result.values, finite) || !std::ranges::all_of(result.jacobian, finite)) {
@@ -178,8 +240,10 @@ double ResidualFunction::scalar(std::span<const double> transformed) const {
     for (const double value : residuals.values) sum += value * value;
     return sum;
   }
+  const params::Config config = config_at(transformed);
+  if (misled_tie(config)) return std::numeric_limits<double>::infinity();
   const Evaluation evaluation =
-      evaluate(dataset_, config_at(transformed), {.threads = threads_, .stepping = sim::Stepping::closed_form});
+      evaluate(dataset_, config, {.threads = threads_, .stepping = sim::Stepping::closed_form});
   double sum = 0.0;
   double worst = 0.0;
   for (const auto& [metric, weight] : objective_.metrics) {

@@ -1,6 +1,7 @@
 #include "rooftune/io/result_file.hpp"
 
 #include <array>
+#include <cmath>
 #include <optional>
 #include <string_view>
 
@@ -32,6 +33,82 @@ Json aggregates_json(const eval::Evaluation& evaluation) {
   return json;
 }
 
+Json interval_json(const std::optional<study::Estimate::Interval>& interval) {
+  return interval ? Json::array({interval->lower, interval->upper}) : Json(nullptr);
+}
+
+Json group_errors_json(const study::GroupErrors& errors) {
+  Json json{{"all", errors.all_percent}};
+  for (const auto& [field, groups] : errors.by) json["by"][field] = groups;
+  return json;
+}
+
+Json trace_json(const std::vector<study::TracePoint>& trace) {
+  Json json = Json::array();
+  for (const study::TracePoint& point : trace) {
+    json.push_back({{"iteration", point.iteration},
+                    {"evaluations", point.evaluations},
+                    {"objective", point.objective},
+                    {"error_percent", group_errors_json(point.training)},
+                    {"held_out_error_percent", point.held_out ? group_errors_json(*point.held_out) : Json(nullptr)}});
+  }
+  return json;
+}
+
+constexpr std::array<core::Word<opt::Direction::State>, 3> kDirectionStates{{
+    {"identified", opt::Direction::State::identified},
+    {"weak", opt::Direction::State::weak},
+    {"unidentifiable", opt::Direction::State::unidentifiable},
+}};
+
+/// JSON has no infinity.
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json directions_json(const study::FitResult& result) {
+  Json json = Json::array();
+  for (const opt::Direction& direction : result.uncertainty.directions) {
+    Json parts = Json::object();
+    for (const std::size_t index : direction.participants) parts[result.estimates[index].parameter.label()] = direction.vector[index];
+    json.push_back({{"singular_value", direction.singular_value},
+                    {"standard_error", finite_or_null(direction.standard_error)},
+                    {"state", core::word_of(kDirectionStates, direction.state)},
+                    {"parameters", std::move(parts)}});
+  }
+  return json;
+}
+
+Json profiles_json(const study::FitResult& result) {
+  Json json = Json::array();
+  for (const study::Profile& profile : result.profiles) {
+    Json points = Json::array();
+    for (const study::ProfilePoint& point : profile.points) points.push_back({{"value", point.value}, {"objective", point.objective}});
+    json.push_back({{"parameter", result.estimates[profile.parameter].parameter.label()},
+                    {"threshold", finite_or_null(profile.threshold)},
+                    {"lower_95", or_null(profile.lower_95)},
+                    {"upper_95", or_null(profile.upper_95)},
+                    {"points", std::move(points)}});
+  }
+  return json;
+}
+
+Json bootstrap_json(const study::FitResult& result) {
+  if (!result.bootstrap) return nullptr;
+  Json parameters = Json::array();
+  for (std::size_t i = 0; i < result.bootstrap->parameters.size(); ++i) {
+    const study::BootstrapSpread& spread = result.bootstrap->parameters[i];
+    parameters.push_back({{"parameter", result.estimates[i].parameter.label()},
+                          {"standard_deviation", spread.standard_deviation},
+                          {"lower_95", spread.lower_95},
+                          {"upper_95", spread.upper_95}});
+  }
+  return {{"refits", result.bootstrap->refits}, {"failed", result.bootstrap->failed}, {"parameters", std::move(parameters)}};
+}
+
+Json held_out_json(const study::FitResult& result) {
+  if (!result.held_out_after) return nullptr;
+  return {{"before", aggregates_json(*result.held_out_before)}, {"after", aggregates_json(*result.held_out_after)}};
+}
+
 Json estimate_json(const study::Estimate& estimate) {
   const params::FreeParameter& parameter = estimate.parameter;
   return {
@@ -41,10 +118,13 @@ Json estimate_json(const study::Estimate& estimate) {
       {"value", estimate.value},
       {"standard_error", or_null(estimate.standard_error)},
       {"relative_standard_error", or_null(estimate.relative_standard_error)},
+      {"interval_95", interval_json(estimate.interval)},
+      {"prior_share", or_null(estimate.prior_share)},
       {"lower", parameter.lower},
       {"upper", parameter.upper},
       {"bound", core::word_of(kBoundStates, estimate.bound)},
       {"without_effect", estimate.without_effect},
+      {"at_start", estimate.at_start},
   };
 }
 
@@ -55,6 +135,7 @@ Json start_json(const opt::StartOutcome& start) {
       {"objective", start.solution.value},
       {"evaluations", start.counts.total()},
       {"refusals", start.counts.refusals},
+      {"given_up", start.counts.hopeless},
       {"pruned", start.fate == opt::StartFate::pruned},
       {"termination", termination_json(start.solution.termination)},
   };
@@ -136,7 +217,17 @@ std::string fit_json(const study::FitResult& result) {
       {"parameters", std::move(estimates)},
       {"correlations", std::move(correlations)},
       {"unidentified", result.unidentified},
+      {"noise",
+       {{"residual", finite_or_null(result.uncertainty.residual_standard_deviation)},
+        {"beyond_arrivals", finite_or_null(result.uncertainty.noise_standard_deviation)},
+        {"degrees_of_freedom", result.uncertainty.degrees_of_freedom}}},
+      {"directions", directions_json(result)},
+      {"held_out", held_out_json(result)},
+      {"trace", trace_json(result.trace)},
+      {"profiles", profiles_json(result)},
+      {"bootstrap", bootstrap_json(result)},
       {"starts", std::move(starts)},
+      {"waterfall", result.search.waterfall()},
   });
 }
 

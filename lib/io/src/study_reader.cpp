@@ -103,6 +103,7 @@ void read_data(const Node& object, study::DataSpec& data, Problems& problems) {
   read_texts(reader, "kernels", data.kernels);
   if (const Node* select = reader.optional_object("select")) data.select = read_selectors(*select, problems);
   if (const Node* exclude = reader.optional_object("exclude")) data.exclude = read_selectors(*exclude, problems);
+  if (const Node* held_out = reader.optional_object("held_out")) data.held_out = read_selectors(*held_out, problems);
 }
 
 /// The list of free parameters: single ids, whole groups ("physics.*") and objects that say more.
@@ -175,9 +176,19 @@ class FreeReader {
         check_value(*found, fmt::format("'centre' of '{}'", id), prior.centre, prior_reader.find("centre")->place, problems_);
       parameter.prior = prior;
     }
+    if (reader.find("together_with") != nullptr) read_companions(reader, parameter);
     if (!found) return;
     if (!parameter.initial_is_given) move_inside(parameter);
     add(parameter, reader.find("lower") != nullptr ? reader.place_of("lower") : item.place);
+  }
+
+  void read_companions(ObjectReader& reader, params::FreeParameter& parameter) {
+    std::vector<std::string> ids;
+    if (!reader.optional("together_with", ids)) return;
+    for (const std::string& companion : ids) {
+      if (const auto id = read_parameter_id(companion, reader.find("together_with")->place, problems_))
+        parameter.together_with.push_back(*id);
+    }
   }
 
   /// The registry's start may lie outside bounds that the study narrows; the middle of those is the natural start then.
@@ -205,6 +216,31 @@ class FreeReader {
   std::set<params::ParameterId> explicit_;
   std::vector<params::FreeParameter> free_;
 };
+
+/// `{physics.fp8_gemm_fraction: 0.9 * physics.gemm_fraction}`
+void read_ties(const Node& object, std::vector<params::Tie>& ties, Problems& problems) {
+  for (const Member& member : object.members) {
+    const auto id = read_parameter_id(member.key, member.place, problems);
+    std::string text;
+    if (!convert(member.value, fmt::format("'{}'", member.key), text, problems) || !id) continue;
+    // Positions inside a text hold for plain ones; in quotes they are one off.
+    auto formula = params::Expression::parse(text, {.file = {}, .line = member.value.place.line, .column = member.value.place.column});
+    if (formula) {
+      std::erase_if(ties, [&](const params::Tie& inherited) { return inherited.id == *id; });
+      ties.push_back({.id = *id, .where = {}, .expression = std::move(*formula)});
+      continue;
+    }
+    for (const core::Diagnostic& problem : formula.error()) {
+      problems.error({problem.position.line, problem.position.column}, problem.problem, problem.remedy);
+    }
+  }
+}
+
+void read_how_sure(const Node& object, study::HowSureSpec& how_sure, Problems& problems) {
+  ObjectReader reader(object, problems, "'how_sure'");
+  read_texts(reader, "profile", how_sure.profile);
+  reader.optional("bootstrap", how_sure.bootstrap, at_least(0));
+}
 
 std::optional<domain::Metric> read_metric(std::string_view name, Place place, Problems& problems) {
   const auto metric = domain::find_metric(name);
@@ -374,6 +410,7 @@ study::StudySpec read_root(const Node& root, study::StudySpec spec, Problems& pr
     }
   }
   if (reader.find("free") != nullptr) spec.free = FreeReader(spec.fixed, problems).read(reader.optional_list("free"));
+  if (const Node* node = reader.optional_object("tied")) read_ties(*node, spec.tied, problems);
   if (const Node* node = reader.optional_object("objective")) read_objective(*node, spec.objective, problems);
   if (reader.find("solver") != nullptr) {
     spec.solver.clear();
@@ -381,6 +418,7 @@ study::StudySpec read_root(const Node& root, study::StudySpec spec, Problems& pr
   } else if (spec.solver.empty()) {
     spec.solver = {study::SolverStage{}};
   }
+  if (const Node* node = reader.optional_object("how_sure")) read_how_sure(*node, spec.how_sure, problems);
   if (const Node* node = reader.optional_object("crossval")) spec.split = read_split(*node, problems);
   if (const Node* node = reader.optional_object("compare")) spec.compare = read_compare(*node, spec, problems);
   reader.optional("seed", spec.seed);

@@ -58,7 +58,8 @@ std::string data_text(const study::DataSpec& data) {
   add("models", data.models);
   add("hardware", data.hardware);
   add("kernels", data.kernels);
-  text += selector_line("select", data.select) + selector_line("exclude", data.exclude);
+  text += selector_line("select", data.select) + selector_line("exclude", data.exclude) +
+          selector_line("held_out", data.held_out);
   return text.empty() ? "" : "data:\n" + text;
 }
 
@@ -102,6 +103,11 @@ std::string free_line(const params::FreeParameter& parameter) {
     text +=
         fmt::format(", prior: {{centre: {}, standard_deviation: {}}}", parameter.prior->centre, parameter.prior->standard_deviation);
   }
+  if (!parameter.together_with.empty()) {
+    std::vector<std::string_view> ids;
+    for (const params::ParameterId id : parameter.together_with) ids.push_back(id.spec().id);
+    text += fmt::format(", together_with: [{}]", fmt::join(ids, ", "));
+  }
   return text + "}\n";
 }
 
@@ -109,6 +115,19 @@ std::string free_text(std::string_view key, const std::vector<params::FreeParame
   std::string text = free.empty() ? "" : fmt::format("{}:\n", key);
   for (const params::FreeParameter& parameter : free) text += free_line(parameter);
   return text;
+}
+
+std::string tied_text(const std::vector<params::Tie>& ties) {
+  std::string text = ties.empty() ? "" : "tied:\n";
+  for (const params::Tie& tie : ties) text += fmt::format("  {}: {}\n", tie.id.spec().id, scalar(tie.expression.text()));
+  return text;
+}
+
+std::string how_sure_text(const study::HowSureSpec& how_sure) {
+  std::string text;
+  if (!how_sure.profile.empty()) text += fmt::format("  profile: {}\n", list(how_sure.profile));
+  if (how_sure.bootstrap > 0) text += fmt::format("  bootstrap: {}\n", how_sure.bootstrap);
+  return text.empty() ? "" : "how_sure:\n" + text;
 }
 
 std::string objective_text(const study::ObjectiveSpec& objective) {
@@ -201,7 +220,8 @@ std::string study_text(const study::StudySpec& spec) {
   std::string text = fmt::format("name: {}\n", scalar(spec.name));
   if (!spec.description.empty()) text += fmt::format("description: {}\n", scalar(spec.description));
   text += data_text(spec.data) + start_text(spec) + switches_text(spec.switches) + fixed_text(spec.fixed) +
-          free_text("free", spec.free) + objective_text(spec.objective) + solver_text(spec.solver);
+          free_text("free", spec.free) + tied_text(spec.tied) + objective_text(spec.objective) + solver_text(spec.solver) +
+          how_sure_text(spec.how_sure);
   if (spec.split) text += split_text(*spec.split);
   if (spec.compare) text += compare_text(*spec.compare);
   return text + fmt::format("seed: {}\nreplicates: {}\nthreads: {}\n", spec.seed, spec.replicates, spec.threads);
@@ -230,6 +250,7 @@ data:
   text += fmt::format("  # Fields: {}.\n", fmt::join(study::kSelectorFields, ", "));
   text += R"(  # select: {hardware: [H100], tp: [1, 2]}
   # exclude: {id: ["48"]}
+  # held_out: {model: Yi-34B}                # predicted beside the fit at every iteration, never fitted
 
 # Where the fit starts. Without `config`: the registry's defaults.
 start:
@@ -246,10 +267,15 @@ fixed: {}
 
 # What the fit moves. An item is an id, a whole group (physics.*: all of it but what `fixed` or another item names), or an
 # object that says more; `where` limits it to a model, GPU or TP degree, `prior` pulls it to a value (standard deviation in the
-# transformed space: 0.1 of a log parameter is 10 %):
-#  - {id: roofline_v1.mfuPrefill, lower: 0.3, upper: 1, initial: 0.6, transform: log, where: {gpu: H100}, prior: {centre: 0.65, standard_deviation: 0.2}}
+# transformed space: 0.1 of a log parameter is 10 %), and those of `together_with` keep their ratio to it:
+#  - {id: roofline_v1.mfuPrefill, lower: 0.3, upper: 1, initial: 0.6, transform: log, where: {gpu: H100}, prior: {centre: 0.65, standard_deviation: 0.2}, together_with: [roofline_v1.mfuDecode]}
 )";
   text += default_free_text();
+  text += R"(
+# Parameters that follow others by a formula: + - * / ^, sqrt, exp, ln, min, max ...
+tied: {}
+#  physics.fp8_gemm_fraction: 0.7 * physics.gemm_fraction
+)";
   text += fmt::format("\n# What is minimised.\nobjective:\n  residual: {:<30} # {}\n",
                       core::word_of(study::kResidualKinds, objective.residual), words_of(study::kResidualKinds));
   text += fmt::format("  # Weights. Metrics: {}.\n  metrics: {{ttft_mean_ms: 1, e2e_mean_ms: 1}}\n", fmt::join(metrics, ", "));
@@ -266,6 +292,12 @@ fixed: {}
   text += fmt::format("# Algorithms: {}.\n", fmt::join(opt::algorithm_names(), ", "));
   text += fmt::format("solver:\n  - {{algorithm: {}, starts: {}, max_evaluations: {}, tolerance: {}}}\n", stage.algorithm,
                       stage.starts, stage.max_evaluations, stage.tolerance);
+  text += R"(
+# What the fit finds out beside standard errors; each refits many times.
+how_sure:
+  profile: []                                # free parameters whose profile likelihood is traced
+  bootstrap: 0                               # refits on experiments drawn with replacement
+)";
   text += "\n# How `rooftune crossval` splits, with the names of scikit-learn.\n";
   text += fmt::format("# split: {}\n# group: {}\n", fmt::join(study::kSplitKinds, ", "), fmt::join(study::kSplitGroups, ", "));
   text += "# folds: KFold, GroupKFold, GroupShuffleSplit. groups_out: LeavePGroupsOut. test_fraction: GroupShuffleSplit.\n";

@@ -14,14 +14,18 @@ namespace {
 /// All residuals at once, with one parameter block of size 1 per variable so that variables can be held one by one.
 class ResidualVector final : public ceres::CostFunction {
  public:
-  ResidualVector(Evaluator& evaluator, std::size_t residuals) : evaluator_(evaluator), point_(evaluator.problem().size()) {
+  ResidualVector(Evaluator& evaluator, Algorithm algorithm, std::size_t residuals)
+      : evaluator_(evaluator),
+        may_give_up_(algorithm == Algorithm::ceres_lm && evaluator.options().trust_region.nonmonotonic_steps == 0),
+        point_(evaluator.problem().size()) {
     set_num_residuals(static_cast<int>(residuals));
     mutable_parameter_block_sizes()->assign(point_.size(), 1);
   }
 
   bool Evaluate(const double* const* parameters, double* residuals, double** jacobians) const override {
     for (std::size_t i = 0; i < point_.size(); ++i) point_[i] = *parameters[i];
-    const Sample* sample = evaluator_.sample(point_, jacobians ? Derivatives::needed : Derivatives::not_needed);
+    const Sample* sample = jacobians ? evaluator_.sample(point_, Derivatives::needed)
+                                     : evaluator_.sample(point_, Derivatives::not_needed, useless_value());
     if (!sample) {
       // A refused candidate: Ceres shrinks its region.
       if (!jacobians) return false;
@@ -45,7 +49,15 @@ class ResidualVector final : public ceres::CostFunction {
   }
 
  private:
+  /// Levenberg-Marquardt treats a candidate above the current value like one that cannot be evaluated: it shrinks its region. Only
+  /// one that is worse by no more than the tolerance must be known, because it ends the search.
+  double useless_value() const {
+    if (!may_give_up_ || !evaluator_.best()) return kNeverGiveUp;
+    return evaluator_.best()->value * (1.0 + 2.0 * evaluator_.options().tolerances.value);
+  }
+
   Evaluator& evaluator_;
+  bool may_give_up_;
   mutable std::vector<double> point_;
 };
 
@@ -238,7 +250,7 @@ BackendOutcome run_ceres(Algorithm algorithm, Evaluator& evaluator) {
     ceres::Problem round;
     std::vector<double*> blocks;
     for (double& x : point) blocks.push_back(&x);
-    round.AddResidualBlock(new ResidualVector(evaluator, start->residuals.size()), nullptr, blocks);
+    round.AddResidualBlock(new ResidualVector(evaluator, algorithm, start->residuals.size()), nullptr, blocks);
     for (std::size_t i = 0; i < point.size(); ++i) {
       const Variable& variable = problem.variables[i];
       if (held[i]) {

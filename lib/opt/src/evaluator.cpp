@@ -74,11 +74,11 @@ Evaluator::Evaluator(const Problem& problem, Objective& objective, Algorithm alg
 
 double Evaluator::seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(); }
 
-const Sample* Evaluator::sample(std::span<const double> point, Derivatives derivatives) {
+const Sample* Evaluator::sample(std::span<const double> point, Derivatives derivatives, double give_up_above) {
   ROOFTUNE_EXPECTS(point.size() == problem_.size());
   if (same_point(latest_differentiated_, point)) return &*latest_differentiated_;
   if (derivatives == Derivatives::not_needed && same_point(latest_, point)) return &*latest_;
-  std::optional<Sample> fresh = evaluate(point, derivatives);
+  std::optional<Sample> fresh = evaluate(point, derivatives, give_up_above);
   if (!fresh) return nullptr;
   std::optional<Sample>& slot = derivatives == Derivatives::needed ? latest_differentiated_ : latest_;
   slot = std::move(fresh);
@@ -102,22 +102,29 @@ bool Evaluator::may_evaluate() {
   return !stop_;
 }
 
-std::optional<Evaluation> Evaluator::call(std::span<const double> point, Derivatives derivatives) {
+std::optional<Evaluation> Evaluator::call(std::span<const double> point, Derivatives derivatives, double give_up_above) {
   if (!may_evaluate()) return std::nullopt;
   ++(derivatives == Derivatives::needed ? counts_.derivatives : counts_.values);
-  tl::expected<Evaluation, Refusal> outcome = objective_.evaluate(point, {quantity_, derivatives});
+  // A robust loss is smaller than the square by which the objective judges.
+  const bool comparable = quantity_ == Quantity::residuals && options_.loss.kind == LossKind::squares;
+  tl::expected<Evaluation, Refusal> outcome =
+      objective_.evaluate(point, {quantity_, derivatives, comparable ? give_up_above : kNeverGiveUp});
   if (outcome) {
     const bool finite = quantity_ == Quantity::residuals ? all_finite(outcome->residuals) && all_finite(outcome->jacobian)
                                                          : std::isfinite(outcome->scalar) && all_finite(outcome->gradient);
     if (finite) return std::move(*outcome);
     outcome = tl::make_unexpected(Refusal{"the objective returned a number that is not finite"});
   }
+  if (outcome.error().kind == RefusalKind::hopeless) {
+    ++counts_.hopeless;
+    return std::nullopt;
+  }
   ++counts_.refusals;
   last_refusal_ = outcome.error().reason;
   return std::nullopt;
 }
 
-std::optional<Sample> Evaluator::evaluate(std::span<const double> point, Derivatives derivatives) {
+std::optional<Sample> Evaluator::evaluate(std::span<const double> point, Derivatives derivatives, double give_up_above) {
   const bool analytic = derivatives == Derivatives::needed && support_ == Support::values_and_derivatives;
   const std::size_t columns = problem_.size();
   Sample sample;
@@ -125,7 +132,7 @@ std::optional<Sample> Evaluator::evaluate(std::span<const double> point, Derivat
   if (value_known) {
     sample = *latest_;
   } else {
-    std::optional<Evaluation> evaluation = call(point, analytic ? Derivatives::needed : Derivatives::not_needed);
+    std::optional<Evaluation> evaluation = call(point, analytic ? Derivatives::needed : Derivatives::not_needed, give_up_above);
     if (!evaluation) return std::nullopt;
     sample.point.assign(point.begin(), point.end());
     if (quantity_ == Quantity::scalar) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -21,15 +22,17 @@ struct Sample {
   Derivatives derivatives = Derivatives::not_needed;
 };
 
+inline constexpr double kNeverGiveUp = std::numeric_limits<double>::infinity();
+
 /// Stands between a backend and the objective: counts, limits, cancels, differentiates, and remembers the best point. A
 /// backend asks for samples until it is content or `stopped()`.
 class Evaluator {
  public:
   Evaluator(const Problem& problem, Objective& objective, Algorithm algorithm, const SolveOptions& options, const Hooks& hooks);
 
-  /// The sample at a point inside the bounds, or null: the point is refused, or the search has been stopped. Valid until the
-  /// next call.
-  [[nodiscard]] const Sample* sample(std::span<const double> point, Derivatives derivatives);
+  /// The sample at a point inside the bounds, or null: the point is refused, hopeless, or the search has been stopped. Valid
+  /// until the next call.
+  [[nodiscard]] const Sample* sample(std::span<const double> point, Derivatives derivatives, double give_up_above = kNeverGiveUp);
 
   /// Adds an entry to the trace and tells the observer.
   void record_iteration(int iteration, double value, std::span<const double> point);
@@ -51,8 +54,9 @@ class Evaluator {
 
  private:
   [[nodiscard]] bool may_evaluate();
-  [[nodiscard]] std::optional<Sample> evaluate(std::span<const double> point, Derivatives derivatives);
-  [[nodiscard]] std::optional<Evaluation> call(std::span<const double> point, Derivatives derivatives);
+  [[nodiscard]] std::optional<Sample> evaluate(std::span<const double> point, Derivatives derivatives, double give_up_above);
+  [[nodiscard]] std::optional<Evaluation> call(std::span<const double> point, Derivatives derivatives,
+                                               double give_up_above = kNeverGiveUp);
   [[nodiscard]] bool differentiate(Sample& sample);
   void accept(const Sample& sample);
   void set_best(const Sample& sample);

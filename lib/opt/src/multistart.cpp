@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <numeric>
 
+#include "evaluator.hpp"
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/random.hpp"
 #include "sobol.hpp"
@@ -135,24 +137,33 @@ class MultiStart {
     return true;
   }
 
+  /// The best candidates, as many as there are starts to draw. They are looked at in rounds: what cannot be among the best of the
+  /// rounds before is given up as soon as the objective knows.
   std::vector<std::vector<double>> best_candidates(std::vector<std::vector<double>> points, std::size_t per_start) {
-    std::vector<double> values(points.size());
-    core::parallel_for(runners_.size() - 1, options_.threads, [&](std::size_t i) {
-      for (std::size_t k = i * per_start; k < (i + 1) * per_start; ++k) {
-        // A search of one evaluation: the value at its start, infinite when refused.
-        Stage look = stages_.empty() ? Stage{} : stages_.front();
-        look.options.limits.evaluations = 1;
-        values[k] = solve(starting_from(problem_, points[k]), *runners_[i + 1].objective, look.algorithm, look.options,
-                          {.cancel = hooks_.cancel})
-                        .initial_value;
-      }
-    });
+    const std::size_t drawn = runners_.size() - 1;
+    const Stage look = stages_.empty() ? Stage{} : stages_.front();
+    std::vector<double> values;
+    double give_up_above = kNeverGiveUp;
+    for (std::size_t round = 0; round < per_start; ++round) {
+      values.resize((round + 1) * drawn, std::numeric_limits<double>::infinity());
+      core::parallel_for(drawn, options_.threads, [&](std::size_t i) {
+        const std::size_t k = round * drawn + i;
+        const Problem at_candidate = starting_from(problem_, points[k]);
+        Evaluator evaluator(at_candidate, *runners_[i + 1].objective, look.algorithm, look.options, hooks_);
+        if (const Sample* sample = evaluator.sample(initial_point(at_candidate), Derivatives::not_needed, give_up_above)) {
+          values[k] = sample->value;
+        }
+      });
+      std::vector<double> best = values;
+      std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(drawn - 1), best.end());
+      give_up_above = best[drawn - 1];
+    }
     result_.screening_evaluations = static_cast<long>(points.size());
     std::vector<std::size_t> order(points.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
     std::vector<std::vector<double>> chosen;
-    for (std::size_t i = 0; i + 1 < runners_.size(); ++i) chosen.push_back(std::move(points[order[i]]));
+    for (std::size_t i = 0; i < drawn; ++i) chosen.push_back(std::move(points[order[i]]));
     return chosen;
   }
 

@@ -23,6 +23,7 @@ EvaluationCounts& EvaluationCounts::operator+=(const EvaluationCounts& other) {
   derivatives += other.derivatives;
   differences += other.differences;
   refusals += other.refusals;
+  hopeless += other.hopeless;
   return *this;
 }
 

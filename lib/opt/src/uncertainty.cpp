@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "evaluator.hpp"
 #include "rooftune/core/contract.hpp"
@@ -45,6 +46,37 @@ Uncertainty unknown(const Problem& problem) {
   return result;
 }
 
+/// U^T Sigma U of the columns of `u`; completes the result with the size of the noise.
+Eigen::MatrixXd noise_seen(const NoiseModel& noise, const Eigen::MatrixXd& u, Uncertainty& result) {
+  const Eigen::Index rank = u.cols();
+  if (noise.shares.empty()) {
+    const double s = result.residual_standard_deviation;
+    result.noise_standard_deviation = s;
+    Eigen::MatrixXd independent = Eigen::MatrixXd::Zero(rank, rank);
+    independent.diagonal().setConstant(s * s);
+    return independent;
+  }
+  ROOFTUNE_EXPECTS(noise.shares.size() == static_cast<std::size_t>(u.rows()));
+  // The expected sum of squares is tr((I - U U^T) Sigma): what the known part leaves of it gives the unknown one.
+  Eigen::MatrixXd known = Eigen::MatrixXd::Zero(rank, rank);
+  double known_squares = 0.0;
+  for (const NoiseModel::Block& block : noise.known) {
+    const auto size = static_cast<Eigen::Index>(block.size);
+    const Eigen::Map<const RowMajorMatrix> covariance(block.covariance.data(), size, size);
+    const auto rows = u.middleRows(static_cast<Eigen::Index>(block.first), size);
+    const Eigen::MatrixXd share = rows.transpose() * covariance * rows;
+    known += share;
+    known_squares += covariance.trace() - share.trace();
+  }
+  const Eigen::Map<const Eigen::VectorXd> shares(noise.shares.data(), u.rows());
+  const Eigen::MatrixXd unknown = u.transpose() * shares.asDiagonal() * u;
+  const double unknown_squares = shares.sum() - unknown.trace();
+  const double variance =
+      unknown_squares > 0.0 ? std::max(0.0, result.residual_sum_of_squares - known_squares) / unknown_squares : kInfinity;
+  result.noise_standard_deviation = std::sqrt(variance);
+  return known + variance * unknown;
+}
+
 std::string signed_name(const Problem& problem, const Direction& direction, std::size_t index) {
   return fmt::format("{} {}", problem.variables[index].name, direction.vector[index] > 0.0 ? "up" : "down");
 }
@@ -52,6 +84,31 @@ std::string signed_name(const Problem& problem, const Direction& direction, std:
 }  // namespace
 
 double Uncertainty::correlation_of(std::size_t a, std::size_t b) const { return correlation[a * standard_errors.size() + b]; }
+
+double interval_factor_95(long degrees_of_freedom) {
+  if (degrees_of_freedom <= 0) return kInfinity;
+  if (degrees_of_freedom == 1) return 12.7062;
+  if (degrees_of_freedom == 2) return 4.30265;
+  constexpr double kTail = 0.05;
+  constexpr double kNormal = -1.959964;
+  const auto n = static_cast<double>(degrees_of_freedom);
+  const double a = 1.0 / (n - 0.5);
+  const double b = 48.0 / (a * a);
+  double c = ((20700.0 * a / b - 98.0) * a - 16.0) * a + 96.36;
+  const double d = ((94.5 / (b + c) - 3.0) / b + 1.0) * std::sqrt(a * std::numbers::pi / 2.0) * n;
+  double y = std::pow(d * kTail, 2.0 / n);
+  if (y > 0.05 + a) {
+    y = kNormal * kNormal;
+    if (n < 5.0) c += 0.3 * (n - 4.5) * (kNormal + 0.6);
+    c = (((0.05 * d * kNormal - 5.0) * kNormal - 7.0) * kNormal - 2.0) * kNormal + b + c;
+    y = (((((0.4 * y + 6.3) * y + 36.0) * y + 94.5) / c - y - 3.0) / b + 1.0) * kNormal;
+    y = std::expm1(a * y * y);
+  } else {
+    y = ((1.0 / (((n + 6.0) / (n * y) - 0.089 * d - 0.822) * (n + 2.0) * 3.0) + 0.5 / (n + 4.0)) * y - 1.0) * (n + 1.0) / (n + 2.0) +
+        1.0 / y;
+  }
+  return std::sqrt(n * y);
+}
 
 Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double> residuals, std::span<const double> jacobian,
                                  std::span<const BoundState> states, const UncertaintyOptions& options) {
@@ -70,7 +127,6 @@ Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double>
   result.residual_standard_deviation = result.degrees_of_freedom > 0
                                            ? std::sqrt(result.residual_sum_of_squares / static_cast<double>(result.degrees_of_freedom))
                                            : kInfinity;
-  const double s = result.residual_standard_deviation;
 
   // Columns in units of the variables' scales, so that singular values compare like with like; then to unit length, so that
   // the decomposition keeps its digits when columns differ by many orders of magnitude.
@@ -80,18 +136,34 @@ Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double>
     scaled.col(static_cast<Eigen::Index>(k)) = all.col(static_cast<Eigen::Index>(free[k])) * problem.variables[free[k]].scale;
     if (scaled.col(static_cast<Eigen::Index>(k)).squaredNorm() == 0.0) result.without_effect.push_back(free[k]);
   }
-  const Eigen::JacobiSVD<Eigen::MatrixXd> svd(scaled, Eigen::ComputeFullV);
+  const Eigen::JacobiSVD<Eigen::MatrixXd> svd(scaled, Eigen::ComputeThinU | Eigen::ComputeFullV);
   const Eigen::VectorXd& singular = svd.singularValues();
   const double cutoff = singular.size() > 0 ? options.rank_tolerance * singular(0) : 0.0;
+  Eigen::Index rank = 0;
+  while (rank < singular.size() && singular(rank) > cutoff) ++rank;
+  result.rank = static_cast<std::size_t>(rank);
+
+  // The noise as the identified directions see it: U^T Sigma U.
+  const Eigen::MatrixXd u = svd.matrixU().leftCols(rank);
+  const Eigen::MatrixXd seen = noise_seen(options.noise, u, result);
+  const Eigen::VectorXd inverse = singular.head(rank).cwiseInverse();
+  const Eigen::MatrixXd v = svd.matrixV().leftCols(rank);
+  const Eigen::MatrixXd within = v * (inverse.asDiagonal() * seen * inverse.asDiagonal()) * v.transpose();
 
   RowMajorMatrix covariance = RowMajorMatrix::Zero(static_cast<Eigen::Index>(n), static_cast<Eigen::Index>(n));
+  for (std::size_t i = 0; i < free.size(); ++i) {
+    for (std::size_t j = 0; j < free.size(); ++j) {
+      covariance(static_cast<Eigen::Index>(free[i]), static_cast<Eigen::Index>(free[j])) =
+          within(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(j));
+    }
+  }
   std::vector<bool> undetermined(n, false);
   for (std::size_t k = 0; k < free.size(); ++k) {
     const auto column = static_cast<Eigen::Index>(k);
     Direction direction;
     direction.singular_value = column < singular.size() ? singular(column) : 0.0;
-    const bool vanishes = !(direction.singular_value > cutoff);
-    direction.standard_error = vanishes ? kInfinity : s / direction.singular_value;
+    const bool vanishes = column >= rank;
+    direction.standard_error = vanishes ? kInfinity : std::sqrt(seen(column, column)) / direction.singular_value;
     direction.vector.assign(n, 0.0);
     for (std::size_t i = 0; i < free.size(); ++i) direction.vector[free[i]] = svd.matrixV()(static_cast<Eigen::Index>(i), column);
     const auto largest = std::max_element(direction.vector.begin(), direction.vector.end(),
@@ -106,11 +178,8 @@ Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double>
         // Rounding leaves traces of every variable in every vector.
         if (std::abs(direction.vector[i]) > 1e-6) undetermined[i] = true;
       }
-    } else {
-      ++result.rank;
-      if (direction.standard_error * options.weak_threshold > 1.0) direction.state = Direction::State::weak;
-      const Eigen::Map<const Eigen::VectorXd> v(direction.vector.data(), static_cast<Eigen::Index>(n));
-      covariance += v * v.transpose() * (direction.standard_error * direction.standard_error);
+    } else if (direction.standard_error * options.weak_threshold > 1.0) {
+      direction.state = Direction::State::weak;
     }
     result.directions.push_back(std::move(direction));
   }

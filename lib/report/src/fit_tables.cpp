@@ -1,15 +1,14 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "numbers.hpp"
 #include "rooftune/report/tables.hpp"
 
 namespace rooftune::report {
 namespace {
-
-/// Correlations from here on are worth a line; all are in result.json.
-constexpr double kStrongCorrelation = 0.9;
 
 std::string flags_of(const study::Estimate& estimate) {
   if (estimate.without_effect) return "without effect on this data";
@@ -20,8 +19,42 @@ std::string flags_of(const study::Estimate& estimate) {
     case opt::BoundState::free: break;
   }
   if (!estimate.standard_error) return "not identified";
+  if (estimate.at_start) return "stuck at its start";
+  if (estimate.prior_share.value_or(0.0) > 0.5) return "mostly its prior";
   if (estimate.relative_standard_error.value_or(0.0) > 0.5) return "weakly identified";
   return "";
+}
+
+std::string interval_text(const study::Estimate& estimate) {
+  if (!estimate.interval) return "-";
+  return fmt::format("{} to {}", significant(estimate.interval->lower), significant(estimate.interval->upper));
+}
+
+std::string correlation_lines(const study::FitResult& result, Colour colour) {
+  // Many pairs hang together a little; the strongest say most.
+  constexpr std::size_t kShown = 8;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kShown, result.correlations.size()); ++i) {
+    const study::Correlation& one = result.correlations[i];
+    text += fmt::format("  {:+.2f}  {}, {}\n", one.value, result.estimates[one.first].parameter.label(),
+                        result.estimates[one.second].parameter.label());
+  }
+  if (text.empty()) return text;
+  if (result.correlations.size() > kShown) {
+    text += toned(fmt::format("  and {} more above 0.1 in result.json", result.correlations.size() - kShown), Tone::faint, colour) + "\n";
+  }
+  return "\nCorrelations\n" + text;
+}
+
+/// First, a few in between, last.
+std::vector<std::size_t> shown_iterations(std::size_t count) {
+  constexpr std::size_t kShown = 8;
+  std::vector<std::size_t> shown;
+  for (std::size_t k = 0; k < kShown; ++k) {
+    const std::size_t i = k * (count - 1) / (kShown - 1);
+    if (shown.empty() || shown.back() != i) shown.push_back(i);
+  }
+  return shown;
 }
 
 }  // namespace
@@ -33,6 +66,7 @@ std::string parameter_table(const study::FitResult& result, Colour colour) {
                    {"value"},
                    {"standard\nerror"},
                    {"%"},
+                   {"95 % interval"},
                    {"lower"},
                    {"upper"},
                    {"", Align::left}});
@@ -40,17 +74,70 @@ std::string parameter_table(const study::FitResult& result, Colour colour) {
     const params::FreeParameter& parameter = estimate.parameter;
     const std::string relative = estimate.relative_standard_error ? percent(100.0 * *estimate.relative_standard_error) : "-";
     table.add({parameter.label(), std::string(parameter.id.spec().unit), significant(estimate.start), significant(estimate.value),
-               estimate.standard_error ? significant(*estimate.standard_error) : "-", relative, significant(parameter.lower),
-               significant(parameter.upper), Cell(flags_of(estimate), Tone::bad)});
+               estimate.standard_error ? significant(*estimate.standard_error) : "-", relative, interval_text(estimate),
+               significant(parameter.lower), significant(parameter.upper), Cell(flags_of(estimate), Tone::bad)});
   }
-  std::string text = titled("Parameters", table.text(colour));
-  for (const study::Correlation& correlation : result.correlations) {
-    if (std::abs(correlation.value) < kStrongCorrelation) break;
-    text += fmt::format("correlation {:+.2f}: {} and {}\n", correlation.value, result.estimates[correlation.first].parameter.label(),
-                        result.estimates[correlation.second].parameter.label());
-  }
-  for (const std::string& direction : result.unidentified) text += toned(direction, Tone::faint, colour) + "\n";
+  std::string text = titled("Parameters", table.text(colour)) + correlation_lines(result, colour);
+  if (!result.unidentified.empty()) text += "\nWhat the data do not tell\n";
+  for (const std::string& sentence : result.unidentified) text += toned("  " + sentence, Tone::faint, colour) + "\n";
   return text;
+}
+
+std::string how_sure_tables(const study::FitResult& result, Colour colour) {
+  std::string text;
+  if (!result.profiles.empty()) {
+    TextTable table({{"parameter", Align::left}, {"value"}, {"profile\nlower 95 %"}, {"\nupper 95 %"}, {"refits"}});
+    for (const study::Profile& profile : result.profiles) {
+      const study::Estimate& estimate = result.estimates[profile.parameter];
+      table.add({estimate.parameter.label(), significant(estimate.value), profile.lower_95 ? significant(*profile.lower_95) : "open",
+                 profile.upper_95 ? significant(*profile.upper_95) : "open", fmt::format("{}", profile.points.size() - 1)});
+    }
+    text += titled("Profile likelihood", table.text(colour));
+  }
+  if (result.bootstrap) {
+    TextTable table({{"parameter", Align::left}, {"value"}, {"standard\ndeviation"}, {"lower 95 %"}, {"upper 95 %"}});
+    for (std::size_t i = 0; i < result.bootstrap->parameters.size(); ++i) {
+      const study::BootstrapSpread& spread = result.bootstrap->parameters[i];
+      const study::Estimate& estimate = result.estimates[i];
+      table.add({estimate.parameter.label(), significant(estimate.value), significant(spread.standard_deviation),
+                 significant(spread.lower_95), significant(spread.upper_95)});
+    }
+    text += titled(fmt::format("Bootstrap over experiments: {} refits, {} failed", result.bootstrap->refits, result.bootstrap->failed),
+                   table.text(colour));
+  }
+  return text;
+}
+
+std::string trace_table(const study::FitResult& result, Colour colour) {
+  if (result.trace.empty()) return {};
+  std::vector<Column> columns{{"iteration"}, {"objective"}, {"all\n%"}};
+  const bool has_held_out = result.trace.front().held_out.has_value();
+  if (has_held_out) columns.push_back({"held out\n%"});
+  const auto& models = result.trace.front().training.by.at("model");
+  for (const auto& [model, unused] : models) columns.push_back({model.substr(0, 14)});
+  TextTable table(std::move(columns));
+  for (const std::size_t i : shown_iterations(result.trace.size())) {
+    const study::TracePoint& point = result.trace[i];
+    std::vector<Cell> row{fmt::format("{}", point.iteration), significant(point.objective), percent(point.training.all_percent)};
+    if (has_held_out) row.emplace_back(point.held_out ? percent(point.held_out->all_percent) : "-");
+    for (const auto& [model, error] : point.training.by.at("model")) row.emplace_back(percent(error));
+    table.add(std::move(row));
+  }
+  return titled("Mean |error| by model over the iterations", table.text(colour));
+}
+
+std::string waterfall_table(const study::FitResult& result, Colour colour) {
+  if (result.search.starts.size() < 2) return {};
+  TextTable table({{"start"}, {"objective\nat start"}, {"reached"}, {"above best\n%"}, {"evaluations"}, {"ended", Align::left}});
+  double best = 0.0;
+  for (const std::size_t index : result.search.waterfall()) {
+    const opt::StartOutcome& start = result.search.starts[index];
+    if (table.empty()) best = start.solution.value;
+    table.add({fmt::format("{}", start.index), significant(start.solution.initial_value), significant(start.solution.value),
+               percent(100.0 * (start.solution.value / best - 1.0)), fmt::format("{}", start.counts.total()),
+               start.fate == opt::StartFate::pruned ? "pruned" : std::string(opt::name(start.solution.termination.reason))});
+  }
+  return titled("Starts, best first", table.text(colour));
 }
 
 std::string search_summary(const study::FitResult& result, Colour colour) {

@@ -22,6 +22,21 @@ double scale_of(const params::FreeParameter& parameter) {
   return parameter.transform == params::Transform::linear ? 0.25 * (parameter.upper - parameter.lower) : 1.0;
 }
 
+opt::Variable make_variable(const params::FreeParameter& parameter) {
+  opt::Variable variable{.name = parameter.label(), .initial = params::to_transformed(parameter, parameter.initial)};
+  if (parameter.transform == params::Transform::logit) {
+    // The bounds of a logit parameter lie at infinity; +-12 is within 6e-6 of them.
+    variable.lower = -12.0;
+    variable.upper = 12.0;
+  } else {
+    variable.lower = params::to_transformed(parameter, parameter.lower);
+    variable.upper = params::to_transformed(parameter, parameter.upper);
+  }
+  variable.initial = std::clamp(variable.initial, variable.lower, variable.upper);
+  variable.scale = scale_of(parameter);
+  return variable;
+}
+
 }  // namespace
 
 opt::Capabilities CalibrationObjective::capabilities() const {
@@ -37,8 +52,10 @@ tl::expected<opt::Evaluation, opt::Refusal> CalibrationObjective::evaluate(std::
     return evaluation;
   }
   const auto derivatives = request.derivatives == opt::Derivatives::needed ? eval::Derivatives::yes : eval::Derivatives::no;
-  eval::Residuals residuals = residuals_(point, derivatives);
+  eval::Residuals residuals = residuals_(point, derivatives, request.give_up_above);
+  if (residuals.given_up) return tl::unexpected(opt::Refusal{"worse than the best", opt::RefusalKind::hopeless});
   if (residuals.refusal) return tl::unexpected(opt::Refusal{*residuals.refusal});
+  if (observer_) observer_(point, residuals);
   evaluation.residuals = std::move(residuals.values);
   evaluation.jacobian = std::move(residuals.jacobian);
   return evaluation;
@@ -46,20 +63,7 @@ tl::expected<opt::Evaluation, opt::Refusal> CalibrationObjective::evaluate(std::
 
 opt::Problem make_problem(std::span<const params::FreeParameter> free) {
   opt::Problem problem;
-  for (const params::FreeParameter& parameter : free) {
-    opt::Variable variable{.name = parameter.label(), .initial = params::to_transformed(parameter, parameter.initial)};
-    if (parameter.transform == params::Transform::logit) {
-      // The bounds of a logit parameter lie at infinity; +-12 is within 6e-6 of them.
-      variable.lower = -12.0;
-      variable.upper = 12.0;
-    } else {
-      variable.lower = params::to_transformed(parameter, parameter.lower);
-      variable.upper = params::to_transformed(parameter, parameter.upper);
-    }
-    variable.initial = std::clamp(variable.initial, variable.lower, variable.upper);
-    variable.scale = scale_of(parameter);
-    problem.variables.push_back(std::move(variable));
-  }
+  for (const params::FreeParameter& parameter : free) problem.variables.push_back(make_variable(parameter));
   return problem;
 }
 
@@ -91,6 +95,17 @@ opt::MultiStartOptions make_multistart(const StudySpec& spec, core::ThreadCount 
   // Random points of a wide box mostly saturate the engine, and least squares rarely returns from there: take the best of
   // several draws for each start.
   options.candidates_per_start = options.starts > 1 ? 8 : 1;
+  // Where a prior says what is likely, starts lie within two of its standard deviations.
+  for (const params::FreeParameter& parameter : spec.free) {
+    const opt::Variable variable = make_variable(parameter);
+    opt::Interval box{variable.lower, variable.upper};
+    if (parameter.prior) {
+      const double centre = params::to_transformed(parameter, parameter.prior->centre);
+      const double reach = 2.0 * parameter.prior->standard_deviation;
+      box = {std::clamp(centre - reach, variable.lower, variable.upper), std::clamp(centre + reach, variable.lower, variable.upper)};
+    }
+    options.box.push_back(box);
+  }
   return options;
 }
 

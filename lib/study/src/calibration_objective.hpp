@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -12,13 +13,18 @@ namespace rooftune::study {
 /// The residual function as the solvers see it.
 class CalibrationObjective final : public opt::Objective {
  public:
-  explicit CalibrationObjective(const eval::ResidualFunction& residuals) : residuals_(residuals) {}
+  /// Told about every point that has residuals.
+  using Observer = std::function<void(std::span<const double> point, const eval::Residuals& residuals)>;
+
+  explicit CalibrationObjective(const eval::ResidualFunction& residuals, Observer observer = {})
+      : residuals_(residuals), observer_(std::move(observer)) {}
 
   [[nodiscard]] opt::Capabilities capabilities() const override;
   [[nodiscard]] tl::expected<opt::Evaluation, opt::Refusal> evaluate(std::span<const double> point, opt::Request request) override;
 
  private:
   const eval::ResidualFunction& residuals_;
+  Observer observer_;
 };
 
 /// The free parameters as variables in their transformed space.

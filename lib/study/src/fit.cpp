@@ -10,6 +10,7 @@
 #include "calibration_objective.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
 #include "rooftune/study/posterior.hpp"
+#include "trace.hpp"
 
 namespace rooftune::study {
 namespace {
@@ -30,9 +31,23 @@ ThreadSplit split_threads(const StudySpec& spec, core::ThreadCount threads) {
 }
 
 opt::MultiStartSolution search(const StudySpec& spec, const eval::ResidualFunction& residuals, core::ThreadCount threads,
-                               const opt::Hooks& hooks) {
+                               const opt::Hooks& hooks, PredictionMemory* memory = nullptr) {
   const opt::Problem problem = make_problem(spec.free);
-  const opt::ObjectiveFactory make = [&residuals](std::size_t) { return std::make_unique<CalibrationObjective>(residuals); };
+  const opt::ObjectiveFactory make = [&residuals, memory](std::size_t) {
+    CalibrationObjective::Observer observer;
+    if (memory != nullptr) {
+      // Each start has its own objective, called by one thread at a time: the best so far needs no lock.
+      observer = [memory, best = std::numeric_limits<double>::infinity()](std::span<const double> point,
+                                                                          const eval::Residuals& found) mutable {
+        double sum = 0.0;
+        for (const double value : found.values) sum += value * value;
+        if (sum > best) return;
+        best = sum;
+        memory->keep(point, found.predicted_ms);
+      };
+    }
+    return std::make_unique<CalibrationObjective>(residuals, std::move(observer));
+  };
   return opt::solve_multistart(problem, make, make_stages(spec), make_multistart(spec, threads), hooks);
 }
 
@@ -40,25 +55,91 @@ double unit_error(const params::FreeParameter& parameter, double transformed, do
   return std::abs(params::derivative_of_inverse(parameter, transformed)) * standard_error;
 }
 
-void describe_estimates(FitResult& result, const StudySpec& spec, const opt::Solution& best, const opt::Uncertainty& uncertainty) {
+/// How much of each prior's variance the data have left; 0 without a prior.
+std::vector<double> prior_shares(const StudySpec& spec, const opt::Uncertainty& uncertainty) {
+  std::vector<double> shares;
+  for (std::size_t i = 0; i < spec.free.size(); ++i) {
+    const auto& prior = spec.free[i].prior;
+    const double error = uncertainty.standard_errors[i];
+    shares.push_back(prior && std::isfinite(error) ? std::pow(error / prior->standard_deviation, 2.0) : 0.0);
+  }
+  return shares;
+}
+
+Estimate::Interval interval_of(const params::FreeParameter& parameter, double transformed, double reach) {
+  const double low = params::from_transformed(parameter, transformed - reach);
+  const double high = params::from_transformed(parameter, transformed + reach);
+  return {.lower = std::max(low, parameter.lower), .upper = std::min(high, parameter.upper)};
+}
+
+void describe_estimates(FitResult& result, const StudySpec& spec, const opt::Problem& problem, const opt::Solution& best) {
+  const opt::Uncertainty& uncertainty = result.uncertainty;
+  const std::vector<double> shares = prior_shares(spec, uncertainty);
+  const double factor = opt::interval_factor_95(uncertainty.degrees_of_freedom);
+  // Moves below a hundredth of a percent of what matters are those of a solver that did not look at the parameter.
+  constexpr double kNoMove = 1e-4;
   for (std::size_t i = 0; i < spec.free.size(); ++i) {
     const params::FreeParameter& parameter = spec.free[i];
     Estimate estimate{.parameter = parameter, .start = parameter.initial, .value = params::from_transformed(parameter, best.point[i])};
     estimate.bound = best.bounds[i];
     estimate.without_effect = std::ranges::find(uncertainty.without_effect, i) != uncertainty.without_effect.end();
-    const double error =
-        uncertainty.standard_errors.empty() ? std::numeric_limits<double>::infinity() : uncertainty.standard_errors[i];
+    estimate.at_start = estimate.bound == opt::BoundState::free &&
+                        std::abs(best.point[i] - problem.variables[i].initial) < kNoMove * problem.variables[i].scale;
+    const double error = uncertainty.standard_errors[i];
     if (std::isfinite(error) && estimate.bound == opt::BoundState::free) {
       estimate.standard_error = unit_error(parameter, best.point[i], error);
       if (estimate.value != 0.0) estimate.relative_standard_error = *estimate.standard_error / std::abs(estimate.value);
+      estimate.interval = interval_of(parameter, best.point[i], factor * error);
+      if (parameter.prior) estimate.prior_share = shares[i];
     }
     result.estimates.push_back(estimate);
     for (std::size_t j = 0; j < i; ++j) {
-      const double correlation = uncertainty.correlation.empty() ? 0.0 : uncertainty.correlation_of(j, i);
+      const double correlation = uncertainty.correlation_of(j, i);
       if (std::abs(correlation) > 0.1) result.correlations.push_back({.first = j, .second = i, .value = correlation});
     }
   }
   std::ranges::stable_sort(result.correlations, std::ranges::greater{}, [](const Correlation& c) { return std::abs(c.value); });
+}
+
+/// The residuals of what the study keeps from the fit.
+class HeldOut {
+ public:
+  HeldOut(const PreparedStudy& study, core::ThreadCount threads)
+      : function_(study.held_out, study.start, study.spec.free, study.spec.objective, threads) {}
+
+  [[nodiscard]] std::optional<GroupErrors> errors_at(std::span<const double> point) {
+    if (function_.rows().empty()) return std::nullopt;
+    return memory_.errors_at(point, function_);
+  }
+
+ private:
+  eval::ResidualFunction function_;
+  PredictionMemory memory_;
+};
+
+std::vector<TracePoint> trace_of(const opt::Solution& best, const eval::ResidualFunction& residuals, PredictionMemory& memory,
+                                 HeldOut& held_out) {
+  std::vector<TracePoint> trace;
+  for (const opt::IterationRecord& record : best.trace) {
+    const auto errors = memory.errors_at(record.point, residuals);
+    if (!errors) continue;
+    trace.push_back({.iteration = record.iteration,
+                     .evaluations = record.evaluations,
+                     .objective = record.value,
+                     .training = *errors,
+                     .held_out = held_out.errors_at(record.point)});
+  }
+  return trace;
+}
+
+/// What the study asks for beside standard errors.
+void look_closer(FitResult& result, const PreparedStudy& study, const opt::Solution& best, core::ThreadCount threads) {
+  for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
+    const auto& wanted = study.spec.how_sure.profile;
+    if (std::ranges::find(wanted, study.spec.free[i].label()) == wanted.end()) continue;
+    result.profiles.push_back(profile(study, best, result.uncertainty, i));
+  }
+  if (study.spec.how_sure.bootstrap > 0) result.bootstrap = bootstrap(study, best, study.spec.how_sure.bootstrap, threads);
 }
 
 /// Standard errors belong into the config, beside the values that they describe.
@@ -87,14 +168,21 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
 
   const eval::ResidualFunction residuals(study.dataset, study.start, spec.free, spec.objective, split.cases);
   opt::Hooks search_hooks{.cancel = hooks.cancel, .observe = {}};
-  double best_seen = std::numeric_limits<double>::infinity();
+  PredictionMemory memory;
+  HeldOut held_out(study, split.cases);
+  FitProgress seen{.evaluations = 0, .best_objective = std::numeric_limits<double>::infinity(), .seconds = 0.0};
   if (hooks.progress) {
     search_hooks.observe = [&](const opt::IterationRecord& record) {
-      best_seen = std::min(best_seen, record.value);
-      hooks.progress({.evaluations = record.evaluations, .best_objective = best_seen, .seconds = seconds_since(begin)});
+      seen.evaluations = record.evaluations;
+      seen.seconds = seconds_since(begin);
+      if (record.value < seen.best_objective) {
+        seen.best_objective = record.value;
+        if (const auto errors = held_out.errors_at(record.point)) seen.held_out_percent = errors->all_percent;
+      }
+      hooks.progress(seen);
     };
   }
-  result.search = search(spec, residuals, split.starts, search_hooks);
+  result.search = search(spec, residuals, split.starts, search_hooks, &memory);
   result.counts = result.search.counts();
   result.machine_dependent = result.search.reproducibility == opt::Reproducibility::machine_dependent;
 
@@ -119,13 +207,21 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   const opt::Problem problem = make_problem(spec.free);
   opt::SolveOptions last_options = make_stages(spec).back().options;
   last_options.merit = opt::Merit::least_squares;
-  const opt::Uncertainty uncertainty = opt::estimate_uncertainty(problem, objective, solution, last_options);
-  describe_estimates(result, spec, solution, uncertainty);
-  result.unidentified = opt::explain_unidentified(problem, uncertainty);
+  result.uncertainty = opt::estimate_uncertainty(problem, objective, solution, last_options,
+                                                 {.noise = noise_model(study, solution.point, threads)});
+  describe_estimates(result, spec, problem, solution);
+  result.unidentified = explain_uncertainty(study, problem, result.uncertainty, prior_shares(spec, result.uncertainty));
   attach_errors(result.tuned, result.estimates);
   result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
+  result.trace = trace_of(solution, parallel_residuals, memory, held_out);
+  look_closer(result, study, solution, threads);
 
-  result.after = eval::evaluate(study.dataset, result.tuned, {.threads = threads, .stepping = sim::Stepping::closed_form});
+  const eval::EvaluationOptions as_fitted{.threads = threads, .stepping = sim::Stepping::closed_form};
+  result.after = eval::evaluate(study.dataset, result.tuned, as_fitted);
+  if (!study.held_out.cases.empty()) {
+    result.held_out_before = eval::evaluate(study.held_out, study.start, as_fitted);
+    result.held_out_after = eval::evaluate(study.held_out, result.tuned, as_fitted);
+  }
   result.seconds = seconds_since(begin);
   return result;
 }

@@ -95,7 +95,9 @@ std::string value_of_field(const domain::Experiment& experiment, std::string_vie
 core::Diagnostics unmatched_selectors(const DataSpec& data, const StudyInputs& inputs) {
   const Matcher matches(inputs.gpus);
   core::Diagnostics problems;
-  for (const Selector& selector : data.select) {
+  std::vector<Selector> selectors = data.select;
+  selectors.insert(selectors.end(), data.held_out.begin(), data.held_out.end());
+  for (const Selector& selector : selectors) {
     const auto is_match = [&](const domain::Experiment& experiment) { return matches(experiment, selector); };
     if (inputs.experiments.empty() || std::ranges::any_of(inputs.experiments, is_match)) continue;
     std::set<std::string> values;
@@ -106,10 +108,66 @@ core::Diagnostics unmatched_selectors(const DataSpec& data, const StudyInputs& i
   return problems;
 }
 
+/// The formulas of the study, and one for every parameter that keeps its ratio to a free one. They start from the config's values.
+core::Result<std::vector<params::Tie>> ties_of(const StudySpec& spec, const params::Config& config) {
+  std::vector<params::Tie> ties = spec.tied;
+  core::Diagnostics problems;
+  for (const params::FreeParameter& leader : spec.free) {
+    for (const params::ParameterId follower : leader.together_with) {
+      const double value = params::current_value(
+          config, {.id = follower, .where = leader.where, .initial = follower.spec().initial, .prior = {}});
+      const double of_leader =
+          params::current_value(config, {.id = leader.id, .where = leader.where, .initial = leader.initial, .prior = {}});
+      auto formula = params::Expression::parse(fmt::format("{} * {}", value / of_leader, leader.id.spec().id));
+      ties.push_back({.id = follower, .where = leader.where, .expression = std::move(formula.value())});
+    }
+  }
+  for (std::size_t i = 0; i < ties.size(); ++i) {
+    const std::string_view id = ties[i].id.spec().id;
+    const auto is_same = [&](const auto& other) { return other.id == ties[i].id; };
+    if (std::ranges::any_of(spec.free, is_same)) {
+      problems.push_back(error(fmt::format("'{}' is both free and tied", id), "remove one of the two"));
+    }
+    if (spec.fixed.contains(ties[i].id)) {
+      problems.push_back(error(fmt::format("'{}' is both fixed and tied", id), "remove one of the two"));
+    }
+    const auto is_twin = [&](const params::Tie& other) { return other.id == ties[i].id && other.where == ties[i].where; };
+    if (std::find_if(ties.begin(), ties.begin() + static_cast<std::ptrdiff_t>(i), is_twin) !=
+        ties.begin() + static_cast<std::ptrdiff_t>(i)) {
+      problems.push_back(error(fmt::format("'{}' is tied twice", id), "remove one of the two"));
+    }
+  }
+  auto ordered = params::in_order(std::move(ties));
+  if (!ordered) problems.insert(problems.end(), ordered.error().begin(), ordered.error().end());
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
+  return ordered;
+}
+
+core::Diagnostics check_profiles(const StudySpec& spec) {
+  core::Diagnostics problems;
+  std::vector<std::string> labels;
+  for (const params::FreeParameter& parameter : spec.free) labels.push_back(parameter.label());
+  for (const std::string& wanted : spec.how_sure.profile) {
+    if (std::ranges::find(labels, wanted) != labels.end()) continue;
+    problems.push_back(error(fmt::format("no free parameter '{}' to profile", wanted), core::suggest(wanted, {labels.begin(), labels.end()})));
+  }
+  return problems;
+}
+
+void append(core::Diagnostics& problems, const core::Diagnostics& more) { problems.insert(problems.end(), more.begin(), more.end()); }
+
 }  // namespace
+
+bool is_held_out(const domain::Experiment& experiment, const DataSpec& data, const std::vector<domain::GpuSpec>& gpus) {
+  if (data.held_out.empty() || !Matcher(gpus).all_fields(experiment, data.held_out)) return false;
+  DataSpec without = data;
+  without.held_out.clear();
+  return is_selected(experiment, without, gpus);
+}
 
 bool is_selected(const domain::Experiment& experiment, const DataSpec& data, const std::vector<domain::GpuSpec>& gpus) {
   const Matcher matches(gpus);
+  if (!data.held_out.empty() && matches.all_fields(experiment, data.held_out)) return false;
   if (!matches.all_fields(experiment, data.select)) return false;
   if (std::ranges::any_of(data.exclude, [&](const Selector& excluded) { return matches(experiment, excluded); })) return false;
   if (names_field(data.select, "id") || names_field(data.select, "role")) return true;
@@ -131,10 +189,24 @@ core::Result<Selector> parse_selector(std::string_view text) {
   return Selector{.field = std::string(field), .value = std::string(text.substr(equals + 1))};
 }
 
+core::Result<void> ask_how_sure(StudySpec& spec, const std::vector<std::string>& profile, std::optional<int> bootstrap) {
+  spec.how_sure.profile.insert(spec.how_sure.profile.end(), profile.begin(), profile.end());
+  if (bootstrap) spec.how_sure.bootstrap = *bootstrap;
+  core::Diagnostics problems = check_profiles(spec);
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
+  return {};
+}
+
 core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& inputs) {
   PreparedStudy prepared{.spec = spec, .start = start_config(spec, inputs), .dataset = {}};
   place_starts(prepared.spec.free, prepared.start);
   core::Diagnostics problems = params::check(prepared.spec.free);
+  append(problems, check_profiles(prepared.spec));
+  if (auto ties = ties_of(prepared.spec, prepared.start)) {
+    prepared.start.ties = std::move(*ties);
+  } else {
+    append(problems, ties.error());
+  }
   prepared.start = params::with_values(prepared.start, prepared.spec.free, starts_of(prepared.spec.free), params::ValueSource::given);
   if (!latency::is_step_time_model(prepared.start.step_time_model)) {
     std::vector<std::string_view> known;
@@ -144,22 +216,34 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
     return tl::unexpected(problems);
   }
   const core::Diagnostics unmatched = unmatched_selectors(spec.data, inputs);
-  problems.insert(problems.end(), unmatched.begin(), unmatched.end());
+  append(problems, unmatched);
   std::vector<domain::Experiment> selected;
+  std::vector<domain::Experiment> held_out;
   for (const domain::Experiment& experiment : inputs.experiments) {
     if (is_selected(experiment, spec.data, inputs.gpus)) selected.push_back(experiment);
+    if (is_held_out(experiment, spec.data, inputs.gpus)) held_out.push_back(experiment);
   }
+  const auto draw = [&](std::vector<domain::Experiment> experiments) {
+    return eval::make_dataset({.experiments = std::move(experiments),
+                               .models = inputs.models,
+                               .gpus = inputs.gpus,
+                               .config = prepared.start,
+                               .seed = spec.seed,
+                               .replicates = spec.replicates,
+                               .kernels = inputs.kernels});
+  };
   const bool none_selected = selected.empty();
-  auto dataset = eval::make_dataset({.experiments = std::move(selected),
-                                     .models = inputs.models,
-                                     .gpus = inputs.gpus,
-                                     .config = prepared.start,
-                                     .seed = spec.seed,
-                                     .replicates = spec.replicates,
-                                     .kernels = inputs.kernels});
+  auto dataset = draw(std::move(selected));
   // A selector that matches nothing explains an empty selection already.
   const bool is_explained = !unmatched.empty() && none_selected;
-  if (!dataset && !is_explained) problems.insert(problems.end(), dataset.error().begin(), dataset.error().end());
+  if (!dataset && !is_explained) append(problems, dataset.error());
+  if (!held_out.empty()) {
+    if (auto kept = draw(std::move(held_out))) {
+      prepared.held_out = std::move(*kept);
+    } else {
+      append(problems, kept.error());
+    }
+  }
   if (!problems.empty()) return tl::unexpected(problems);
   prepared.dataset = std::move(*dataset);
   return prepared;

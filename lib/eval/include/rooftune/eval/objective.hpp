@@ -25,8 +25,18 @@ inline constexpr std::array<Word<StageRows>, 3> kStageRows{{
     {"both", StageRows::both},
 }};
 
-enum class Balance { rows, experiments };  ///< every row weighs the same, or every experiment does
-inline constexpr std::array<Word<Balance>, 2> kBalances{{{"rows", Balance::rows}, {"experiments", Balance::experiments}}};
+/// What weighs the same: every row, every experiment, or every group of experiments (and every experiment within its group).
+/// The names of groups are those of splits.
+enum class Balance { rows, experiments, model, family, tp, workload, gpu };
+inline constexpr std::array<Word<Balance>, 7> kBalances{{
+    {"rows", Balance::rows},
+    {"experiments", Balance::experiments},
+    {"model", Balance::model},
+    {"family", Balance::family},
+    {"tp", Balance::tp},
+    {"workload", Balance::workload},
+    {"gpu", Balance::gpu},
+}};
 
 enum class LossKind { squared, huber, cauchy, tukey };
 inline constexpr std::array<Word<LossKind>, 4> kLossKinds{{

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +16,9 @@ namespace rooftune::eval {
 
 enum class Derivatives { no, yes };
 
+/// A sum of squares above which nobody wants to know a point any more.
+inline constexpr double kNeverGiveUp = std::numeric_limits<double>::infinity();
+
 /// What one residual compares.
 struct ResidualRow {
   std::size_t case_index = 0;
@@ -23,11 +27,15 @@ struct ResidualRow {
   double weight = 1.0;  ///< factor on the residual, not on its square
 };
 
+/// What was measured in a stage, or in all of them (kSummaryStage).
+[[nodiscard]] const domain::Latencies& measured_row(const domain::Experiment& experiment, int stage);
+
 struct Residuals {
   std::vector<double> values;        ///< one per row, then one per prior
   std::vector<double> jacobian;      ///< row-major, values.size() x free parameters, by transformed parameter; empty if not asked for
   std::vector<double> predicted_ms;  ///< by row
   std::optional<std::string> refusal;  ///< the point cannot be evaluated; everything else is then empty
+  bool given_up = false;               ///< the sum of squares exceeds what was asked for; everything else is then empty
 };
 
 /// Residuals of a dataset as a function of the free parameters, in the space in which optimisers work. Pure and
@@ -45,15 +53,25 @@ class ResidualFunction {
   /// True when every metric has derivatives (means have, percentiles have not).
   [[nodiscard]] bool differentiable() const { return differentiable_; }
 
-  [[nodiscard]] Residuals operator()(std::span<const double> transformed, Derivatives derivatives) const;
+  /// A point is given up as soon as the experiments done so far have a larger sum of squares than `give_up_above`; whether it is
+  /// does not depend on their order.
+  [[nodiscard]] Residuals operator()(std::span<const double> transformed, Derivatives derivatives,
+                                     double give_up_above = kNeverGiveUp) const;
   /// The objective's named scalar at this point (summary rows); infinity when the point is refused.
   [[nodiscard]] double scalar(std::span<const double> transformed) const;
   /// The config with the free parameters at this point.
   [[nodiscard]] params::Config config_at(std::span<const double> transformed) const;
 
  private:
+  /// How the values of a config move with the transformed free parameters.
+  struct Slopes {
+    std::vector<double> free;
+    std::vector<std::vector<double>> ties;  ///< by tie, then by free parameter
+  };
+  void balance_groups();
+  [[nodiscard]] Slopes slopes_at(const params::Config& config, std::span<const double> transformed) const;
   template <class Scalar>
-  void evaluate_case(std::size_t case_index, const params::Config& config, std::span<const double> slopes, std::size_t first_column,
+  void evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes, std::size_t first_column,
                      Residuals& result) const;
 
   const Dataset& dataset_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -9,10 +10,14 @@
 
 namespace rooftune::opt {
 
+/// Why a point has no value. `hopeless`: it has one, but not below `Request::give_up_above`.
+enum class RefusalKind { infeasible, hopeless };
+
 /// A point at which the model cannot be evaluated (an overloaded engine, a deployment that does not fit). An ordinary
 /// outcome: never scored as a number, never chosen as best.
 struct Refusal {
   std::string reason;
+  RefusalKind kind = RefusalKind::infeasible;
 };
 
 /// The two things that may be minimised: the (robustified) sum of squared residuals, or a scalar of the objective's own.
@@ -22,6 +27,9 @@ enum class Derivatives { not_needed, needed };
 struct Request {
   Quantity quantity = Quantity::residuals;
   Derivatives derivatives = Derivatives::not_needed;
+  /// A point whose sum of squared residuals exceeds this is of no use: the objective may refuse it as hopeless once it knows
+  /// enough. Whether it does must not depend on chance.
+  double give_up_above = std::numeric_limits<double>::infinity();
 };
 
 /// What an objective returned for a request; members that were not asked for may stay empty.

@@ -134,6 +134,8 @@ struct EvaluationCounts {
   long differences = 0;
   /// Calls that ended in a refusal.
   long refusals = 0;
+  /// Calls that the objective gave up early because the point could not beat the best one.
+  long hopeless = 0;
 
   [[nodiscard]] long total() const { return values + derivatives; }
   EvaluationCounts& operator+=(const EvaluationCounts& other);

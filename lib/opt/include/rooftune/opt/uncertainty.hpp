@@ -9,6 +9,20 @@
 
 namespace rooftune::opt {
 
+/// What is known about the noise of the residuals. Their covariance is s^2 diag(shares) plus the known blocks; s is estimated.
+/// Empty: independent noise of one size in all of them.
+struct NoiseModel {
+  /// A covariance that is known beforehand, of neighbouring residuals.
+  struct Block {
+    std::size_t first = 0;
+    std::size_t size = 0;
+    std::vector<double> covariance;  ///< row-major
+  };
+  /// How much of the unknown variance s^2 each residual has: its squared weight; 0 where everything is known, as for a prior.
+  std::vector<double> shares;
+  std::vector<Block> known;
+};
+
 struct UncertaintyOptions {
   /// Singular values of the Jacobian (columns in units of Variable::scale) below this fraction of the largest count as
   /// zero: the data say nothing about that direction. In (0, 1).
@@ -18,6 +32,7 @@ struct UncertaintyOptions {
   double weak_threshold = 1.0;
   /// Variables that make up less than this share (absolute component of the unit vector) of a direction are not named.
   double named_component = 0.2;
+  NoiseModel noise = {};
 };
 
 /// One right singular vector of the Jacobian.
@@ -38,13 +53,16 @@ struct Uncertainty {
   /// Residuals minus free variables; <= 0 means that no variance can be estimated, and every error is infinite.
   long degrees_of_freedom = 0;
   double residual_sum_of_squares = 0.0;
-  /// s, the square root of rss / degrees of freedom.
+  /// The square root of rss / degrees of freedom.
   double residual_standard_deviation = 0.0;
+  /// s of the noise model: what the known noise leaves to be explained. Equals the above without one.
+  double noise_standard_deviation = 0.0;
   /// Number of directions that are not unidentifiable.
   std::size_t rank = 0;
   /// One per variable, in its own units: 0 for held ones, infinite for those with a share in an unidentifiable direction.
   std::vector<double> standard_errors;
-  /// s^2 (J^T J)^+ over all variables, row-major; rows of held variables are 0. Within the identified subspace only.
+  /// s^2 (J^T J)^+ over all variables, row-major; rows of held variables are 0. Within the identified subspace only. With a noise
+  /// model the sandwich J^+ Sigma J^+T: weights need not be those of the noise for its intervals to be right.
   std::vector<double> covariance;
   /// Row-major; 1 on the diagonal, 0 for held variables, NaN where a standard error is infinite.
   std::vector<double> correlation;
@@ -57,6 +75,9 @@ struct Uncertainty {
 
   [[nodiscard]] double correlation_of(std::size_t a, std::size_t b) const;
 };
+
+/// Standard errors on either side of an estimate that hold 95 % of the probability: Student's t (Hill 1970, algorithm 396).
+[[nodiscard]] double interval_factor_95(long degrees_of_freedom);
 
 /// From residuals and their row-major Jacobian at a point. `states` says which variables are free; the others are held.
 [[nodiscard]] Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double> residuals,

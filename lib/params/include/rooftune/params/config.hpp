@@ -8,6 +8,7 @@
 
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
+#include "rooftune/params/expression.hpp"
 #include "rooftune/params/registry.hpp"
 #include "rooftune/params/resolved.hpp"
 
@@ -42,6 +43,14 @@ struct ScopedAssignments {
   DeploymentFilter where;
   Assignments parameters;
   friend bool operator==(const ScopedAssignments&, const ScopedAssignments&) = default;
+};
+
+/// A parameter that follows others while a fit moves them; reads and sets the values of its scope, or the shared ones.
+struct Tie {
+  ParameterId id;
+  DeploymentFilter where;
+  Expression expression;
+  friend bool operator==(const Tie&, const Tie&) = default;
 };
 
 /// A GPU's own facts and parameters inside a config.
@@ -98,6 +107,8 @@ struct Config {
   Assignments parameters;  ///< shared by all GPUs and models
   std::vector<HardwareEntry> hardware;
   std::vector<ScopedAssignments> scoped;
+  /// Each reads nothing that a later one sets. A fit keeps them; files hold the values that came out.
+  std::vector<Tie> ties;
   CalibratedDomain domain;
   std::optional<FitUncertainty> uncertainty;
   std::map<std::string, std::string> provenance;

@@ -34,9 +34,18 @@ namespace rooftune::report {
 /// Aggregates before and after a fit, one line for each metric, and the loss.
 [[nodiscard]] std::string improvement_table(const eval::Evaluation& before, const eval::Evaluation& after, Colour colour);
 
-/// Fitted parameters: start, value, standard error, bounds and what is wrong with them; then strong correlations and the
-/// directions that the data do not determine.
+/// Fitted parameters: start, value, standard error, interval, bounds and what is wrong with them; then the strongest correlations
+/// and what the data do not tell, with the reason.
 [[nodiscard]] std::string parameter_table(const study::FitResult& result, Colour colour);
+
+/// Profiles and bootstrap; empty when the study asks for neither.
+[[nodiscard]] std::string how_sure_tables(const study::FitResult& result, Colour colour);
+
+/// Errors by model over the iterations of the start that won, with held-out ones where there are any.
+[[nodiscard]] std::string trace_table(const study::FitResult& result, Colour colour);
+
+/// What became of every start, best first; empty for a single one.
+[[nodiscard]] std::string waterfall_table(const study::FitResult& result, Colour colour);
 
 /// How the search went: objective, evaluations, time, how it ended.
 [[nodiscard]] std::string search_summary(const study::FitResult& result, Colour colour);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -11,6 +12,7 @@
 #include "rooftune/opt/multistart.hpp"
 #include "rooftune/opt/uncertainty.hpp"
 #include "rooftune/params/config.hpp"
+#include "rooftune/study/how_sure.hpp"
 #include "rooftune/study/prepare.hpp"
 #include "rooftune/study/study_spec.hpp"
 
@@ -23,8 +25,17 @@ struct Estimate {
   double value = 0.0;
   std::optional<double> standard_error{};           ///< in the parameter's unit, to first order; empty: not identified
   std::optional<double> relative_standard_error{};  ///< of the value
+  /// 95 %, from Student's t in the transformed space, cut at the bounds.
+  struct Interval {
+    double lower = 0.0;
+    double upper = 0.0;
+  };
+  std::optional<Interval> interval{};
+  /// Variance relative to that of the prior: 1 when the data add nothing to it; empty without a prior.
+  std::optional<double> prior_share{};
   opt::BoundState bound = opt::BoundState::free;
   bool without_effect = false;  ///< nothing in the data depends on it
+  bool at_start = false;        ///< it did not move: the fit may not have seen it
 };
 
 struct Correlation {
@@ -33,11 +44,27 @@ struct Correlation {
   double value = 0.0;
 };
 
+/// Mean absolute percentage errors over the rows that the objective compares.
+struct GroupErrors {
+  double all_percent = 0.0;
+  std::map<std::string, std::map<std::string, double>> by;  ///< "model" | "tp" | "workload" | "gpu" -> value -> percent
+};
+
+/// One iteration of the start that won.
+struct TracePoint {
+  int iteration = 0;
+  long evaluations = 0;
+  double objective = 0.0;
+  GroupErrors training;
+  std::optional<GroupErrors> held_out;  ///< of what the study keeps from the fit
+};
+
 /// What a running fit tells about itself.
 struct FitProgress {
   long evaluations = 0;
   double best_objective = 0.0;
   double seconds = 0.0;
+  std::optional<double> held_out_percent{};  ///< mean absolute error of the held-out rows at the best point
 };
 
 struct FitHooks {
@@ -52,8 +79,14 @@ struct FitResult {
   eval::Evaluation before;
   eval::Evaluation after;
   std::vector<Estimate> estimates;
+  opt::Uncertainty uncertainty;           ///< of the transformed parameters
   std::vector<Correlation> correlations;  ///< above 0.1 in size, largest first
   std::vector<std::string> unidentified;  ///< in words
+  std::vector<TracePoint> trace;
+  std::optional<eval::Evaluation> held_out_before;  ///< when the study keeps experiments from the fit
+  std::optional<eval::Evaluation> held_out_after;
+  std::vector<Profile> profiles;
+  std::optional<Bootstrap> bootstrap;
   opt::MultiStartSolution search;
   opt::Termination termination;
   opt::EvaluationCounts counts;

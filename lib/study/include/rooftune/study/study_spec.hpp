@@ -41,6 +41,8 @@ struct DataSpec {
   std::vector<std::string> kernels;   ///< folders of kernel tables
   std::vector<Selector> select;       ///< empty: every experiment whose role is calibration
   std::vector<Selector> exclude;
+  /// Of what is selected: never fitted, predicted beside the fit at every iteration.
+  std::vector<Selector> held_out;
   friend bool operator==(const DataSpec&, const DataSpec&) = default;
 };
 
@@ -67,6 +69,13 @@ struct SolverStage {
   std::optional<double> max_seconds;   ///< makes the result depend on the machine; marked in every output
   double tolerance = 1e-6;             ///< relative change of the objective at which a start stops
   friend bool operator==(const SolverStage&, const SolverStage&) = default;
+};
+
+/// What a fit finds out about its parameters beside standard errors and correlations; each refits many times.
+struct HowSureSpec {
+  std::vector<std::string> profile;  ///< labels of free parameters whose profile likelihood is traced
+  int bootstrap = 0;                 ///< refits on resampled experiments; 0: none
+  friend bool operator==(const HowSureSpec&, const HowSureSpec&) = default;
 };
 
 /// One way to model step times, which `rooftune compare` fits beside others. What it leaves out is the study's.
@@ -105,8 +114,10 @@ struct StudySpec {
   std::map<params::SwitchId, std::size_t> switches;
   params::Assignments fixed;
   std::vector<params::FreeParameter> free;
+  std::vector<params::Tie> tied;  ///< as written; `free` parameters with companions add more when the study is prepared
   ObjectiveSpec objective;
   std::vector<SolverStage> solver;
+  HowSureSpec how_sure;
   std::optional<SplitSpec> split;
   std::optional<CompareSpec> compare;
   std::uint64_t seed = 1;
