@@ -242,8 +242,7 @@ double ResidualFunction::scalar(std::span<const double> transformed) const {
   }
   const params::Config config = config_at(transformed);
   if (misled_tie(config)) return std::numeric_limits<double>::infinity();
-  const Evaluation evaluation =
-      evaluate(dataset_, config, {.threads = threads_, .stepping = sim::Stepping::closed_form});
+  const Evaluation evaluation = evaluate(dataset_, config, {.threads = threads_, .stepping = sim::Stepping::closed_form});
   double sum = 0.0;
   double worst = 0.0;
   for (const auto& [metric, weight] : objective_.metrics) {

@@ -273,6 +273,40 @@ std::string comparison_json(const study::Comparison& comparison) {
   return json_text(json);
 }
 
+std::string solver_table_json(const std::vector<study::SolverRow>& rows) {
+  Json json = Json::array();
+  for (const study::SolverRow& row : rows) {
+    json.push_back({{"solver", opt::name(row.algorithm)},
+                    {"derivatives", row.by_differences ? "differences" : "own"},
+                    {"evaluations", row.counts.total()},
+                    {"objective", finite_or_null(row.objective)},
+                    {"loss_percent", finite_or_null(row.loss_percent)},
+                    {"termination", termination_json(row.termination)}});
+  }
+  return json_text({{"schema", "rooftune/solvers/1"}, {"rows", std::move(json)}});
+}
+
+std::string recovery_json(const study::Recovery& recovery) {
+  Json parameters = Json::array();
+  for (const study::ParameterRecovery& one : recovery.parameters) {
+    parameters.push_back({{"parameter", one.parameter.label()},
+                          {"truth", one.truth},
+                          {"identified", one.identified},
+                          {"covered", one.covered},
+                          {"bias", one.bias},
+                          {"spread", one.spread},
+                          {"mean_standard_error", one.mean_standard_error}});
+  }
+  return json_text({{"schema", "rooftune/recovery/1"},
+                    {"repeats", recovery.repeats},
+                    {"failed", recovery.failed},
+                    {"noise_fraction", recovery.noise_fraction},
+                    {"counted", recovery.counted},
+                    {"covered", recovery.covered},
+                    {"coverage_percent", recovery.coverage_percent()},
+                    {"parameters", std::move(parameters)}});
+}
+
 std::string inspection_json(const study::Inspection& inspection) {
   const sim::EngineCounters& counters = inspection.prediction.counters;
   Json stages = Json::array();

@@ -58,8 +58,7 @@ std::string data_text(const study::DataSpec& data) {
   add("models", data.models);
   add("hardware", data.hardware);
   add("kernels", data.kernels);
-  text += selector_line("select", data.select) + selector_line("exclude", data.exclude) +
-          selector_line("held_out", data.held_out);
+  text += selector_line("select", data.select) + selector_line("exclude", data.exclude) + selector_line("held_out", data.held_out);
   return text.empty() ? "" : "data:\n" + text;
 }
 

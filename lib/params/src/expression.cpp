@@ -54,10 +54,11 @@ core::Result<Expression> Expression::parse(std::string text, const core::SourceP
         continue;
       }
       const auto ids = parameter_ids();
-      problems.push_back({.position = moved(position, text.find(name)),
-                          .problem = fmt::format("unknown parameter '{}'", name),
-                          .remedy = core::closest_match(name, ids).empty() ? "`rooftune params` lists them all" : core::suggest(name, ids),
-                          .severity = core::Severity::error});
+      problems.push_back(
+          {.position = moved(position, text.find(name)),
+           .problem = fmt::format("unknown parameter '{}'", name),
+           .remedy = core::closest_match(name, ids).empty() ? "`rooftune params` lists them all" : core::suggest(name, ids),
+           .severity = core::Severity::error});
     }
   } catch (const mu::Parser::exception_type& error) {
     const int offset = std::max(0, error.GetPos());

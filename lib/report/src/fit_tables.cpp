@@ -41,7 +41,8 @@ std::string correlation_lines(const study::FitResult& result, Colour colour) {
   }
   if (text.empty()) return text;
   if (result.correlations.size() > kShown) {
-    text += toned(fmt::format("  and {} more above 0.1 in result.json", result.correlations.size() - kShown), Tone::faint, colour) + "\n";
+    text +=
+        toned(fmt::format("  and {} more above 0.1 in result.json", result.correlations.size() - kShown), Tone::faint, colour) + "\n";
   }
   return "\nCorrelations\n" + text;
 }

@@ -44,7 +44,8 @@ constexpr std::array<Dependence, 19> kDependences{{
 }};
 
 Feature feature_of(std::string_view id) {
-  const auto found = std::ranges::find_if(kDependences, [&](const Dependence& one) { return id.find(one.part) != std::string_view::npos; });
+  const auto found =
+      std::ranges::find_if(kDependences, [&](const Dependence& one) { return id.find(one.part) != std::string_view::npos; });
   // What is left are shares of compute and bandwidth, which the batch size tells apart.
   return found == kDependences.end() ? Feature::concurrency : found->feature;
 }
@@ -106,7 +107,8 @@ class Explainer {
 
   /// Directions that move the residuals by less than their noise.
   void directions() {
-    for (const std::size_t index : uncertainty_.without_effect) say(fmt::format("{} has no effect on any residual", name(index)), {index});
+    for (const std::size_t index : uncertainty_.without_effect)
+      say(fmt::format("{} has no effect on any residual", name(index)), {index});
     for (const opt::Direction& direction : uncertainty_.directions) {
       if (direction.state == opt::Direction::State::identified || direction.participants.empty()) continue;
       const bool is_weak = direction.state == opt::Direction::State::weak;
@@ -180,8 +182,8 @@ class Explainer {
 
 }  // namespace
 
-std::vector<std::string> explain_uncertainty(const PreparedStudy& study, const opt::Problem& problem, const opt::Uncertainty& uncertainty,
-                                             std::span<const double> prior_shares) {
+std::vector<std::string> explain_uncertainty(const PreparedStudy& study, const opt::Problem& problem,
+                                             const opt::Uncertainty& uncertainty, std::span<const double> prior_shares) {
   Explainer explainer(study, problem, uncertainty);
   explainer.directions();
   explainer.correlations();

@@ -207,8 +207,8 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   const opt::Problem problem = make_problem(spec.free);
   opt::SolveOptions last_options = make_stages(spec).back().options;
   last_options.merit = opt::Merit::least_squares;
-  result.uncertainty = opt::estimate_uncertainty(problem, objective, solution, last_options,
-                                                 {.noise = noise_model(study, solution.point, threads)});
+  result.uncertainty =
+      opt::estimate_uncertainty(problem, objective, solution, last_options, {.noise = noise_model(study, solution.point, threads)});
   describe_estimates(result, spec, problem, solution);
   result.unidentified = explain_uncertainty(study, problem, result.uncertainty, prior_shares(spec, result.uncertainty));
   attach_errors(result.tuned, result.estimates);

@@ -116,10 +116,8 @@ double normal(core::RandomEngine& random) {
 
 /// The study on experiments drawn with replacement and priors drawn from themselves.
 PreparedStudy resampled(const PreparedStudy& study, int refit) {
-  core::RandomEngine random = core::make_stream({.seed = study.spec.seed,
-                                                 .experiment_id = "bootstrap",
-                                                 .purpose = core::StreamPurpose::bootstrap,
-                                                 .replicate = refit});
+  core::RandomEngine random = core::make_stream(
+      {.seed = study.spec.seed, .experiment_id = "bootstrap", .purpose = core::StreamPurpose::bootstrap, .replicate = refit});
   const std::size_t count = study.dataset.cases.size();
   std::vector<std::size_t> drawn;
   for (std::size_t i = 0; i < count; ++i) {
@@ -129,7 +127,8 @@ PreparedStudy resampled(const PreparedStudy& study, int refit) {
   for (params::FreeParameter& parameter : result.spec.free) {
     if (!parameter.prior) continue;
     // A prior is one more observation: left where it is, it would make what only it determines look certain.
-    const double centre = params::to_transformed(parameter, parameter.prior->centre) + parameter.prior->standard_deviation * normal(random);
+    const double centre =
+        params::to_transformed(parameter, parameter.prior->centre) + parameter.prior->standard_deviation * normal(random);
     parameter.prior->centre = params::from_transformed(parameter, centre);
   }
   return result;
@@ -172,7 +171,8 @@ Profile profile(const PreparedStudy& study, const opt::Solution& best, const opt
   const params::FreeParameter& free = study.spec.free[parameter];
   const double quantile = opt::interval_factor_95(uncertainty.degrees_of_freedom);
   const double variance = uncertainty.residual_standard_deviation * uncertainty.residual_standard_deviation;
-  Profile result{.parameter = parameter, .points = {}, .threshold = best.value + quantile * quantile * variance, .lower_95 = {}, .upper_95 = {}};
+  Profile result{
+      .parameter = parameter, .points = {}, .threshold = best.value + quantile * quantile * variance, .lower_95 = {}, .upper_95 = {}};
   const double error = uncertainty.standard_errors[parameter];
   const opt::Variable variable = make_problem(study.spec.free).variables[parameter];
   const double step = std::isfinite(error) && error > 0.0 ? 0.5 * error : 0.1 * variable.scale;

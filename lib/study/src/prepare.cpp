@@ -114,8 +114,8 @@ core::Result<std::vector<params::Tie>> ties_of(const StudySpec& spec, const para
   core::Diagnostics problems;
   for (const params::FreeParameter& leader : spec.free) {
     for (const params::ParameterId follower : leader.together_with) {
-      const double value = params::current_value(
-          config, {.id = follower, .where = leader.where, .initial = follower.spec().initial, .prior = {}});
+      const double value =
+          params::current_value(config, {.id = follower, .where = leader.where, .initial = follower.spec().initial, .prior = {}});
       const double of_leader =
           params::current_value(config, {.id = leader.id, .where = leader.where, .initial = leader.initial, .prior = {}});
       auto formula = params::Expression::parse(fmt::format("{} * {}", value / of_leader, leader.id.spec().id));
@@ -149,7 +149,8 @@ core::Diagnostics check_profiles(const StudySpec& spec) {
   for (const params::FreeParameter& parameter : spec.free) labels.push_back(parameter.label());
   for (const std::string& wanted : spec.how_sure.profile) {
     if (std::ranges::find(labels, wanted) != labels.end()) continue;
-    problems.push_back(error(fmt::format("no free parameter '{}' to profile", wanted), core::suggest(wanted, {labels.begin(), labels.end()})));
+    problems.push_back(
+        error(fmt::format("no free parameter '{}' to profile", wanted), core::suggest(wanted, {labels.begin(), labels.end()})));
   }
   return problems;
 }

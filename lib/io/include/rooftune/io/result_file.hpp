@@ -6,6 +6,8 @@
 #include "rooftune/study/crossval.hpp"
 #include "rooftune/study/fit.hpp"
 #include "rooftune/study/inspect.hpp"
+#include "rooftune/study/recovery.hpp"
+#include "rooftune/study/solver_table.hpp"
 
 namespace rooftune::io {
 
@@ -19,6 +21,12 @@ namespace rooftune::io {
 /// A comparison as "rooftune/comparison/1": every variant with its errors on all data and held out, its parameters and
 /// evaluations; and each correction taken back. Wall time is left out: the same run gives the same bytes.
 [[nodiscard]] std::string comparison_json(const study::Comparison& comparison);
+
+/// What every solver reached as "rooftune/solvers/1", without wall time.
+[[nodiscard]] std::string solver_table_json(const std::vector<study::SolverRow>& rows);
+
+/// A recovery campaign as "rooftune/recovery/1": coverage by parameter and pooled.
+[[nodiscard]] std::string recovery_json(const study::Recovery& recovery);
 
 /// One simulation seen from inside as "rooftune/simulation/1": latencies in milliseconds by stage, counters, histograms over
 /// busy time, and where that time goes.

@@ -108,7 +108,7 @@ struct Config {
   std::vector<HardwareEntry> hardware;
   std::vector<ScopedAssignments> scoped;
   /// Each reads nothing that a later one sets. A fit keeps them; files hold the values that came out.
-  std::vector<Tie> ties;
+  std::vector<Tie> ties{};
   CalibratedDomain domain;
   std::optional<FitUncertainty> uncertainty;
   std::map<std::string, std::string> provenance;

@@ -8,6 +8,8 @@
 #include "rooftune/study/crossval.hpp"
 #include "rooftune/study/fit.hpp"
 #include "rooftune/study/inspect.hpp"
+#include "rooftune/study/recovery.hpp"
+#include "rooftune/study/solver_table.hpp"
 
 /// Results as text for people. Every function is pure: it returns whole lines, ready to be printed.
 namespace rooftune::report {
@@ -49,6 +51,12 @@ namespace rooftune::report {
 
 /// How the search went: objective, evaluations, time, how it ended.
 [[nodiscard]] std::string search_summary(const study::FitResult& result, Colour colour);
+
+/// Passes, seconds, objective and loss of every solver, best first.
+[[nodiscard]] std::string solver_table(const std::vector<study::SolverRow>& rows, Colour colour);
+
+/// How often intervals held the truth, by parameter and pooled.
+[[nodiscard]] std::string recovery_table(const study::Recovery& recovery, Colour colour);
 
 /// Training and held-out errors side by side for every fold, pooled errors, parameters of every fold, what the folds lack.
 [[nodiscard]] std::string crossval_tables(const study::CrossValidation& result, Colour colour);

@@ -1,0 +1,124 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "commands.hpp"
+#include "load_inputs.hpp"
+#include "options.hpp"
+#include "rooftune/io/config_file.hpp"
+#include "rooftune/io/result_file.hpp"
+#include "rooftune/opt/algorithm.hpp"
+#include "rooftune/report/tables.hpp"
+#include "rooftune/study/recovery.hpp"
+#include "rooftune/study/solver_table.hpp"
+#include "terminal.hpp"
+
+/// The commands that put the calibration itself to the test: `solvers` and `recover`.
+namespace rooftune::app {
+namespace {
+
+struct SolversOptions {
+  DataOptions data;
+  OutputOptions output;
+  std::vector<std::string> algorithms;
+  long max_evaluations = 2000;
+};
+
+struct RecoverOptions {
+  DataOptions data;
+  OutputOptions output;
+  std::optional<std::string> truth;
+  int repeats = 200;
+  double noise_percent = 2.0;
+};
+
+core::Result<LoadedStudy> load_with_free_parameters(const DataOptions& options) {
+  auto study = load_study(options);
+  if (!study) return study;
+  const study::StudySpec& spec = study->prepared.spec;
+  if (spec.free.empty()) return core::fail({.file = *options.study}, "the study leaves no parameter free", "list some under 'free'");
+  if (spec.solver.empty()) return core::fail({.file = *options.study}, "the study has no solver", "list a stage under 'solver'");
+  return study;
+}
+
+ExitCode refuse(const core::Diagnostics& problems) {
+  print_errors(problems);
+  return ExitCode::bad_input;
+}
+
+ExitCode run_solvers(const SolversOptions& options) {
+  const auto study = load_with_free_parameters(options.data);
+  if (!study) return refuse(study.error());
+  study::SolverTableOptions table;
+  table.max_evaluations = options.max_evaluations;
+  for (const std::string& word : options.algorithms) {
+    const auto algorithm = opt::parse_algorithm(word);
+    if (!algorithm) return refuse(algorithm.error());
+    table.algorithms.push_back(*algorithm);
+  }
+  ProgressLine progress;
+  table.progress = [&](std::size_t finished, std::size_t total, const std::string& name) {
+    progress.show(fmt::format("solver {} of {}: {}", finished + 1, total, name));
+  };
+  const auto rows = study::solver_table(study->prepared, table);
+  progress.clear();
+  print(options.output.json ? io::solver_table_json(rows) : report::solver_table(rows, output_colour()));
+  return ExitCode::done;
+}
+
+ExitCode run_recover(const RecoverOptions& options) {
+  const auto study = load_with_free_parameters(options.data);
+  if (!study) return refuse(study.error());
+  params::Config truth = study->prepared.start;
+  if (options.truth) {
+    auto file = io::read_config(*options.truth, study->inputs.gpus);
+    if (!file) return refuse(file.error());
+    if (file->config.step_time_model != study->prepared.start.step_time_model) {
+      return refuse({{.position = {.file = *options.truth},
+                      .problem = fmt::format("it is for the step-time model '{}'", file->config.step_time_model),
+                      .remedy = fmt::format("the study fits '{}'", study->prepared.start.step_time_model)}});
+    }
+    truth = std::move(file->config);
+  }
+  ProgressLine progress;
+  const auto show = [&](std::size_t finished, std::size_t total) { progress.show(fmt::format("repeats: {} of {}", finished, total)); };
+  const study::Recovery recovery = study::recover(
+      study->prepared, truth, {.repeats = options.repeats, .noise_fraction = 0.01 * options.noise_percent, .progress = show});
+  progress.clear();
+  print(options.output.json ? io::recovery_json(recovery) : report::recovery_table(recovery, output_colour()));
+  return recovery.counted > 0 ? ExitCode::done : ExitCode::no_usable_solution;
+}
+
+}  // namespace
+
+void add_solvers_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("solvers", "every solver on a study's problem: passes, seconds, loss reached");
+  command->footer("Example: rooftune solvers experiments/physics_h100.yaml --algorithm ceres_lm --algorithm bobyqa");
+  const auto options = std::make_shared<SolversOptions>();
+  add_study_argument(*command, options->data, StudyArgument::required);
+  command->add_option("--algorithm", options->algorithms, "only this one (repeatable)");
+  command->add_option("--max-evaluations", options->max_evaluations, "simulations of all experiments that each may take; default 2000")
+      ->check(CLI::PositiveNumber);
+  add_data_options(*command, options->data);
+  add_json_option(*command, options->output);
+  command->callback([options, &exit_code] { exit_code = run_solvers(*options); });
+}
+
+void add_recover_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand(
+      "recover", "simulate a study's experiments with known parameters, fit them, and count the intervals that hold");
+  command->footer("Example: rooftune recover experiments/physics_h100.yaml --truth configs/tuned/h100.physics.json --repeats 20");
+  const auto options = std::make_shared<RecoverOptions>();
+  add_study_argument(*command, options->data, StudyArgument::required);
+  command->add_option("--truth", options->truth, "config that makes the data; default: the study's own start");
+  command->add_option("--repeats", options->repeats, "simulated data sets, each with arrivals and noise of its own; default 200")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--noise", options->noise_percent, "standard deviation of the noise on every measurement, in %; default 2")
+      ->check(CLI::NonNegativeNumber);
+  add_data_options(*command, options->data);
+  add_json_option(*command, options->output);
+  command->callback([options, &exit_code] { exit_code = run_recover(*options); });
+}
+
+}  // namespace rooftune::app
