@@ -13,11 +13,11 @@ namespace rooftune::study {
 struct SolverRow {
   opt::Algorithm algorithm = opt::Algorithm::ceres_lm;
   bool by_differences = false;  ///< derivatives by finite differences instead of through the simulation
-  opt::EvaluationCounts counts;
+  opt::EvaluationCounts counts{};
   double seconds = 0.0;
   double objective = 0.0;     ///< infinite when it has no point
   double loss_percent = 0.0;  ///< of an evaluation at its point
-  opt::Termination termination;
+  opt::Termination termination{};
 };
 
 struct SolverTableOptions {
