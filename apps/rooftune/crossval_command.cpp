@@ -25,8 +25,11 @@ struct CrossvalOptions {
   OutputOptions output;
   std::optional<std::string> run_folder;
   std::optional<std::string> group;
+  std::optional<std::string> peers;
   int repeats = 1;
 };
+
+constexpr std::string_view kOurs = "held out: every run is predicted by a fit that has not seen it";
 
 core::Result<LoadedStudy> load(const CrossvalOptions& options) {
   auto study = load_study(options.data);
@@ -48,13 +51,14 @@ core::Result<LoadedStudy> load(const CrossvalOptions& options) {
   return study;
 }
 
-io::RunFiles run_files(const LoadedStudy& study, const study::CrossValidation& result, const fs::path& target) {
+io::RunFiles run_files(const LoadedStudy& study, const study::CrossValidation& result, const std::vector<eval::PeerComparison>& peers,
+                       const fs::path& target) {
   io::RunFiles files;
   files.manifest = make_manifest("crossval", study);
   files.manifest.state = io::RunState::finished;
   files.study_yaml = resolved_study(study, target);
-  files.result_json = io::crossval_json(result);
-  files.evaluation_json = io::evaluation_json(result.pooled);
+  files.result_json = io::crossval_json(result, peers);
+  files.evaluation_json = io::evaluation_json(result.pooled, peers);
   files.evaluation_csv = io::evaluation_csv(result.pooled);
   for (const study::SolverStage& stage : study.prepared.spec.solver) files.manifest.limited_by_time |= stage.max_seconds.has_value();
   return files;
@@ -64,6 +68,11 @@ ExitCode run(const CrossvalOptions& options) {
   const auto study = load(options);
   if (!study) {
     print_errors(study.error());
+    return ExitCode::bad_input;
+  }
+  const auto published = load_peers(options.peers);
+  if (!published) {
+    print_errors(published.error());
     return ExitCode::bad_input;
   }
   const fs::path target =
@@ -91,14 +100,17 @@ ExitCode run(const CrossvalOptions& options) {
     print_errors(problems);
     return ExitCode::no_usable_solution;
   }
-  if (const auto written = io::write_run_folder(target, io::ExistingFolder::refuse, run_files(*study, *result, target)); !written) {
+  const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(result->pooled, *published);
+  const io::RunFiles files = run_files(*study, *result, peers, target);
+  if (const auto written = io::write_run_folder(target, io::ExistingFolder::refuse, files); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
   if (options.output.json) {
-    print(io::crossval_json(*result));
+    print(io::crossval_json(*result, peers));
   } else {
     print(report::crossval_tables(*result, output_colour()));
+    if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));
     print(fmt::format("\nrun folder    {}\n", target.string()));
   }
   return ExitCode::done;
@@ -115,6 +127,7 @@ void add_crossval_command(CLI::App& program, ExitCode& exit_code) {
                       "leave one group out instead of the study's split: experiment, model, family, tp, workload, gpu, load");
   command->add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")->check(CLI::PositiveNumber);
   command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-crossval-<UTC time>");
+  add_peers_option(*command, options->peers);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });

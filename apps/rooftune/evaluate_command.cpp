@@ -15,7 +15,10 @@ namespace {
 struct EvaluateOptions {
   DataOptions data;
   OutputOptions output;
+  std::optional<std::string> peers;
 };
+
+constexpr std::string_view kOurs = "predictions of this config; held out only where it was not fitted on the run";
 
 void print_tables(const eval::Evaluation& evaluation) {
   const report::Colour colour = output_colour();
@@ -31,9 +34,15 @@ ExitCode run(const EvaluateOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
+  const auto published = load_peers(options.peers);
+  if (!published) {
+    print_errors(published.error());
+    return ExitCode::bad_input;
+  }
   const eval::Evaluation evaluation =
       eval::evaluate(study->prepared.dataset, study->prepared.start,
                      {.threads = {study->prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
+  const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(evaluation, *published);
   if (options.output.csv) {
     if (const auto written = io::write_file_atomically(*options.output.csv, io::evaluation_csv(evaluation)); !written) {
       print_errors(written.error());
@@ -41,9 +50,10 @@ ExitCode run(const EvaluateOptions& options) {
     }
   }
   if (options.output.json) {
-    print(io::evaluation_json(evaluation));
+    print(io::evaluation_json(evaluation, peers));
   } else {
     print_tables(evaluation);
+    if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));
   }
   return ExitCode::done;
 }
@@ -57,6 +67,7 @@ void add_evaluate_command(CLI::App& program, ExitCode& exit_code) {
   add_study_argument(*command, options->data, StudyArgument::optional);
   add_config_options(*command, options->data);
   add_data_options(*command, options->data);
+  add_peers_option(*command, options->peers);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });

@@ -11,6 +11,7 @@
 #include "rooftune/io/ground_truth.hpp"
 #include "rooftune/io/kernel_tables.hpp"
 #include "rooftune/io/models.hpp"
+#include "rooftune/io/peers.hpp"
 #include "rooftune/io/study_file.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/latency/catalogue.hpp"
@@ -240,6 +241,11 @@ core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vect
   inputs.start = loader.start(spec, inputs.gpus);
   inputs.kernels = loader.kernels(spec, inputs);
   return loader.prepare(spec, std::move(inputs));
+}
+
+core::Result<std::vector<eval::PeerPrediction>> load_peers(const std::optional<std::string>& file) {
+  if (!file) return std::vector<eval::PeerPrediction>{};
+  return io::read_peers(*file);
 }
 
 }  // namespace rooftune::app

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "options.hpp"
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/eval/peers.hpp"
 #include "rooftune/io/run_folder.hpp"
 #include "rooftune/study/prepare.hpp"
 
@@ -24,5 +27,8 @@ struct LoadedStudy {
 
 /// The same for experiments that no file holds.
 [[nodiscard]] core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vector<domain::Experiment> experiments);
+
+/// Published predictions to compare with; none without a file.
+[[nodiscard]] core::Result<std::vector<eval::PeerPrediction>> load_peers(const std::optional<std::string>& file);
 
 }  // namespace rooftune::app

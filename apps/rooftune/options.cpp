@@ -37,6 +37,13 @@ void add_config_options(CLI::App& command, DataOptions& options) {
   command.add_option("--step-time-model", options.step_time_model, "step-time model in place of the config's");
 }
 
+void add_peers_option(CLI::App& command, std::optional<std::string>& file) {
+  command
+      .add_option("--peers", file,
+                  "predictions of other simulators (CSV, e.g. ground_truth/peers.csv) to print beside ours on the same runs")
+      ->group("Data");
+}
+
 void add_json_option(CLI::App& command, OutputOptions& options) {
   command.add_flag("--json", options.json, "print one JSON object instead of tables");
 }

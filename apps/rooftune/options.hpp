@@ -35,6 +35,8 @@ void add_study_argument(CLI::App& command, DataOptions& options, StudyArgument a
 void add_data_options(CLI::App& command, DataOptions& options);
 /// --config, --step-time-model.
 void add_config_options(CLI::App& command, DataOptions& options);
+/// --peers, for commands that print errors.
+void add_peers_option(CLI::App& command, std::optional<std::string>& file);
 void add_json_option(CLI::App& command, OutputOptions& options);
 void add_csv_option(CLI::App& command, OutputOptions& options);
 

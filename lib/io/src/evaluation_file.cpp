@@ -85,7 +85,23 @@ nlohmann::ordered_json domain_exits_json(const std::vector<eval::DomainExit>& ex
   return json;
 }
 
-std::string evaluation_json(const eval::Evaluation& evaluation) {
+nlohmann::ordered_json peers_json(const std::vector<eval::PeerComparison>& peers) {
+  Json json = Json::array();
+  for (const eval::PeerComparison& peer : peers) {
+    Json errors = Json::object();
+    for (std::size_t i = 0; i < eval::kPeerMetrics.size(); ++i) {
+      errors[std::string(domain::metric_name(eval::kPeerMetrics[i]))] = {{"theirs_mean_ape_percent", peer.theirs_percent[i]},
+                                                                         {"ours_mean_ape_percent", peer.ours_percent[i]}};
+    }
+    json.push_back({{"simulator", peer.simulator},
+                    {"experiments", peer.experiments},
+                    {"errors", std::move(errors)},
+                    {"measurements_differ_percent", peer.measurements_differ_percent}});
+  }
+  return json;
+}
+
+std::string evaluation_json(const eval::Evaluation& evaluation, const std::vector<eval::PeerComparison>& peers) {
   Json rows = Json::array();
   for (const eval::Row& row : evaluation.rows) rows.push_back(row_json(row));
   Json overall = metric_errors_json(evaluation.overall);
@@ -95,7 +111,7 @@ std::string evaluation_json(const eval::Evaluation& evaluation) {
     by[field_name] = Json::object();
     for (const auto& [group, errors] : groups) by[field_name][group] = metric_errors_json(errors);
   }
-  return json_text({
+  Json json{
       {"schema", "rooftune/evaluation/1"},
       {"replicates", evaluation.replicates},
       {"rows", std::move(rows)},
@@ -103,7 +119,9 @@ std::string evaluation_json(const eval::Evaluation& evaluation) {
       {"by", std::move(by)},
       {"warnings", evaluation.warnings},
       {"outside_domain", domain_exits_json(evaluation.domain_exits)},
-  });
+  };
+  if (!peers.empty()) json["peers"] = peers_json(peers);
+  return json_text(json);
 }
 
 std::string evaluation_csv(const eval::Evaluation& evaluation) {

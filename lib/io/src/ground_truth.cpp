@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "ground_truth_words.hpp"
 #include "rooftune/io/csv.hpp"
 #include "rooftune/io/object_reader.hpp"
 
@@ -24,27 +25,9 @@ using domain::Metric;
 using domain::PromptPattern;
 using domain::Workload;
 
-constexpr std::array<Choice<domain::Role>, 3> kRoles{
-    {{"calibration", domain::Role::calibration}, {"new_gpu", domain::Role::new_gpu}, {"overload", domain::Role::overload}}};
-constexpr std::array<Choice<domain::MeasuredAt>, 2> kMeasuredAt{
-    {{"client", domain::MeasuredAt::client}, {"server", domain::MeasuredAt::server}}};
-constexpr std::array<Choice<ArrivalProcess>, 6> kProcesses{{{"conditioned_poisson", ArrivalProcess::conditioned_poisson},
-                                                            {"poisson", ArrivalProcess::poisson},
-                                                            {"gamma", ArrivalProcess::gamma},
-                                                            {"constant", ArrivalProcess::constant},
-                                                            {"closed_loop", ArrivalProcess::closed_loop},
-                                                            {"trace", ArrivalProcess::trace}}};
 /// inference-perf's names: its "constant" is no constant (see the header).
 constexpr std::array<Choice<ArrivalProcess>, 2> kInferencePerfLoadTypes{
     {{"constant", ArrivalProcess::conditioned_poisson}, {"poisson", ArrivalProcess::poisson}}};
-
-constexpr std::array<Choice<Metric>, domain::kMetricCount> kMetricFields{{{"ttft_mean", Metric::ttft_mean},
-                                                                          {"ttft_p90", Metric::ttft_p90},
-                                                                          {"ttft_p99", Metric::ttft_p99},
-                                                                          {"e2e_mean", Metric::e2e_mean},
-                                                                          {"e2e_p90", Metric::e2e_p90},
-                                                                          {"e2e_p99", Metric::e2e_p99},
-                                                                          {"tpot_true_mean", Metric::tpot_mean}}};
 
 /// Columns that claim to be a time per token.
 constexpr std::array<std::string_view, 3> kTokenTimeColumns{"tpot_true_mean", "itl_mean", "inference_perf_raw_itl_mean"};

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/peers.hpp"
 
 namespace rooftune::io {
 
@@ -11,5 +13,8 @@ namespace rooftune::io {
 
 /// `[{"field": "tp", "value": "8", "calibrated": "1 to 4", "factor": 2, "experiments": [...]}, ...]`
 [[nodiscard]] nlohmann::ordered_json domain_exits_json(const std::vector<eval::DomainExit>& exits);
+
+/// `[{"simulator": ..., "experiments": [...], "errors": {"e2e_mean_ms": {"theirs_mean_ape_percent": ...}}}, ...]`
+[[nodiscard]] nlohmann::ordered_json peers_json(const std::vector<eval::PeerComparison>& peers);
 
 }  // namespace rooftune::io

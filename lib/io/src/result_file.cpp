@@ -231,7 +231,7 @@ std::string fit_json(const study::FitResult& result) {
   });
 }
 
-std::string crossval_json(const study::CrossValidation& result) {
+std::string crossval_json(const study::CrossValidation& result, const std::vector<eval::PeerComparison>& peers) {
   Json folds = Json::array();
   for (const study::FoldResult& fold : result.folds) folds.push_back(fold_json(fold, result.free));
   Json noise = Json::array();
@@ -249,7 +249,7 @@ std::string crossval_json(const study::CrossValidation& result) {
         {"measurements", counts.measurements},
         {"structural_deviation", structural == result.structural_deviation.end() ? Json(nullptr) : Json(structural->second)}};
   }
-  return json_text({
+  Json json{
       {"schema", "rooftune/crossval/1"},
       {"usable", result.usable()},
       {"failures", result.failures},
@@ -258,7 +258,9 @@ std::string crossval_json(const study::CrossValidation& result) {
       {"intervals", {{"level", study::kIntervalLevel}, {"by_metric", std::move(intervals)}}},
       {"folds", std::move(folds)},
       {"seed_noise", std::move(noise)},
-  });
+  };
+  if (!peers.empty()) json["peers"] = peers_json(peers);
+  return json_text(json);
 }
 
 std::string comparison_json(const study::Comparison& comparison) {

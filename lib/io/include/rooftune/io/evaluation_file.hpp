@@ -6,11 +6,13 @@
 
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/peers.hpp"
 
 namespace rooftune::io {
 
-/// The evaluation as "rooftune/evaluation/1" (docs/file_formats.md): one row per line, then the aggregates.
-[[nodiscard]] std::string evaluation_json(const eval::Evaluation& evaluation);
+/// The evaluation as "rooftune/evaluation/1" (docs/file_formats.md): one row per line, then the aggregates, and `peers` where it
+/// was compared with some.
+[[nodiscard]] std::string evaluation_json(const eval::Evaluation& evaluation, const std::vector<eval::PeerComparison>& peers = {});
 
 /// The rows as CSV (RFC 4180) with a header line; latencies in milliseconds.
 [[nodiscard]] std::string evaluation_csv(const eval::Evaluation& evaluation);

@@ -27,6 +27,7 @@ class Problems {
   void add(const core::Diagnostics& errors);
 
   [[nodiscard]] bool has_errors() const { return !errors_.empty(); }
+  [[nodiscard]] std::size_t error_count() const { return errors_.size(); }
   /// File by file, each in its own order.
   [[nodiscard]] core::Diagnostics take_errors();
   [[nodiscard]] core::Diagnostics take_warnings();

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "rooftune/eval/peers.hpp"
 #include "rooftune/study/compare.hpp"
 #include "rooftune/study/crossval.hpp"
 #include "rooftune/study/fit.hpp"
@@ -15,8 +17,9 @@ namespace rooftune::io {
 /// search went, aggregates before and after. The tuned config and the rows have files of their own.
 [[nodiscard]] std::string fit_json(const study::FitResult& result);
 
-/// A cross-validation as "rooftune/crossval/1": every fold with its parameters and errors, and the pooled held-out errors.
-[[nodiscard]] std::string crossval_json(const study::CrossValidation& result);
+/// A cross-validation as "rooftune/crossval/1": every fold with its parameters and errors, and the pooled held-out errors, and `peers`
+/// where those were compared with some.
+[[nodiscard]] std::string crossval_json(const study::CrossValidation& result, const std::vector<eval::PeerComparison>& peers = {});
 
 /// A comparison as "rooftune/comparison/1": every variant with its errors on all data and held out, its parameters and
 /// evaluations; and each correction taken back. Wall time is left out: the same run gives the same bytes.

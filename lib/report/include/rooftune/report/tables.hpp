@@ -1,8 +1,11 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/peers.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "rooftune/study/compare.hpp"
 #include "rooftune/study/crossval.hpp"
@@ -57,6 +60,9 @@ namespace rooftune::report {
 
 /// How often intervals held the truth, by parameter and pooled.
 [[nodiscard]] std::string recovery_table(const study::Recovery& recovery, Colour colour);
+/// Errors of published simulators beside ours on the same rows; `what_ours_are` says whether ours are held out.
+[[nodiscard]] std::string peer_table(const std::vector<eval::PeerComparison>& comparisons, std::string_view what_ours_are,
+                                     Colour colour);
 
 /// Training and held-out errors side by side for every fold, pooled errors, parameters of every fold, what the folds lack.
 [[nodiscard]] std::string crossval_tables(const study::CrossValidation& result, Colour colour);

@@ -1,0 +1,169 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <filesystem>
+#include <memory>
+
+#include "commands.hpp"
+#include "options.hpp"
+#include "rooftune/io/import.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A format as the command line describes it.
+struct FormatHelp {
+  io::ImportFormat format;
+  const char* inputs;  ///< what INPUT is
+  const char* summary;
+  const char* footer;
+};
+
+constexpr std::array<FormatHelp, 5> kFormatHelp{
+    {{io::ImportFormat::guidellm, "reports of GuideLLM (JSON)", "GuideLLM's benchmark JSON: constant and Poisson rates become stages",
+      "Example: rooftune import guidellm benchmarks.json --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
+     {io::ImportFormat::inference_perf, "report folders of inference-perf", "a report folder of inference-perf",
+      "Example: rooftune import inference-perf reports-20260217 --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
+     {io::ImportFormat::vllm_bench, "results of vllm bench serve (JSON)", "what vllm bench serve --save-result writes",
+      "Example: rooftune import vllm-bench result.json --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
+     {io::ImportFormat::otel, "spans in OTLP's JSON, one document or one a line; all files are one run",
+      "OpenTelemetry spans as a vLLM server sends them",
+      "Example: rooftune import otel spans.jsonl --gpu H100 --tp 1 --vllm-log vllm.log --stage-gap 1 --out ground_truth/mine.json"},
+     {io::ImportFormat::blis, "combined ground truth (JSON)", "combined ground truth of the Go simulator family",
+      "Example: rooftune import blis combined_ground_truth.json --gpu H100 --out ground_truth/mine.json"}}};
+
+struct ImportCommandOptions {
+  std::vector<std::string> inputs;
+  std::string out;
+  bool force = false;
+  std::vector<std::string> set;
+  std::optional<std::string> role;
+  std::optional<std::string> measured_at;
+  io::ImportOptions import;
+};
+
+core::Diagnostics apply_texts(ImportCommandOptions& options) {
+  core::Diagnostics problems;
+  for (const std::string& text : options.set) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+      problems.push_back({.position = {},
+                          .problem = fmt::format("'{}' sets nothing", text),
+                          .remedy = "write key=value, e.g. --set max_num_seqs=256"});
+      continue;
+    }
+    options.import.settings[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  if (options.role) {
+    std::vector<std::string_view> names;
+    for (const domain::Role role : {domain::Role::calibration, domain::Role::new_gpu, domain::Role::overload}) {
+      names.push_back(domain::role_name(role));
+      if (names.back() == *options.role) options.import.role = role;
+    }
+    if (!options.import.role) {
+      problems.push_back(
+          {.position = {}, .problem = fmt::format("unknown role '{}'", *options.role), .remedy = core::suggest(*options.role, names)});
+    }
+  }
+  if (options.measured_at) {
+    if (*options.measured_at == "client") options.import.measured_at = domain::MeasuredAt::client;
+    if (*options.measured_at == "server") options.import.measured_at = domain::MeasuredAt::server;
+    if (!options.import.measured_at) {
+      problems.push_back({.position = {},
+                          .problem = fmt::format("latencies cannot be measured at '{}'", *options.measured_at),
+                          .remedy = "give client or server"});
+    }
+  }
+  return problems;
+}
+
+void print_summary(const io::ImportedGroundTruth& imported, const std::string& file) {
+  for (const io::WrittenExperiment& written : imported.experiments) {
+    const domain::Experiment& experiment = written.experiment;
+    const domain::Latencies& summary = experiment.measured.summary;
+    const auto shown = [&](domain::Metric metric) {
+      return summary[metric] ? fmt::format("{:.2f}", *summary[metric]) : std::string("-");
+    };
+    print(fmt::format("{}: {} on {}, TP {}, {} stage{}, TTFT {} ms, E2E {} ms, TPOT {} ms\n", experiment.id,
+                      experiment.deployment.model, experiment.deployment.hardware, experiment.deployment.tp,
+                      experiment.workload.stages.size(), experiment.workload.stages.size() == 1 ? "" : "s",
+                      shown(domain::Metric::ttft_mean), shown(domain::Metric::e2e_mean), shown(domain::Metric::tpot_mean)));
+  }
+  if (!imported.assumptions.empty()) print("\nAssumed\n");
+  for (const std::string& assumption : imported.assumptions) print(fmt::format("- {}\n", assumption));
+  print(fmt::format("\nwritten       {}{}\n", file, imported.tables.empty() ? "" : ", with a table of requests beside it"));
+}
+
+ExitCode run(io::ImportFormat format, ImportCommandOptions& options) {
+  if (const core::Diagnostics problems = apply_texts(options); !problems.empty()) {
+    print_errors(problems);
+    return ExitCode::bad_input;
+  }
+  const std::vector<fs::path> inputs(options.inputs.begin(), options.inputs.end());
+  const auto imported = io::import_benchmarks(format, inputs, options.import);
+  if (!imported) {
+    print_errors(imported.error());
+    return ExitCode::bad_input;
+  }
+  const auto noticed =
+      io::write_ground_truth(*imported, options.out, options.force ? io::ExistingFile::replace : io::ExistingFile::refuse);
+  print_errors(imported->warnings);
+  if (!noticed) {
+    print_errors(noticed.error());
+    return ExitCode::bad_input;
+  }
+  print_errors(*noticed);
+  print_summary(*imported, options.out);
+  return ExitCode::done;
+}
+
+void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) {
+  CLI::App* format = command.add_subcommand(std::string(core::word_of(io::kImportFormats, help.format)), help.summary);
+  format->footer(help.footer);
+  const auto options = std::make_shared<ImportCommandOptions>();
+  io::ImportOptions& import = options->import;
+  format->add_option("INPUT", options->inputs, help.inputs)->required();
+  format->add_option("--out", options->out, "ground truth to write (JSON)")->required();
+  format->add_flag("--force", options->force, "replace the file if it exists");
+  constexpr auto kSaid = "What the files do not say";
+  format->add_option("--model", import.model, "model id")->group(kSaid);
+  format->add_option("--gpu", import.gpu, "GPU")->group(kSaid);
+  format->add_option("--tp", import.tp, "tensor-parallel degree")->check(CLI::PositiveNumber)->group(kSaid);
+  format->add_option("--replicas", import.replicas, "engines behind a router; default: 1")->check(CLI::PositiveNumber)->group(kSaid);
+  format->add_option("--precision", import.precision, "e.g. FP8; for people, element widths come from the model")->group(kSaid);
+  format->add_option("--workload", import.workload, "its name, by which runs are grouped")->group(kSaid);
+  format->add_option("--shared-prefix-tokens", import.shared_prefix_tokens, "leading tokens that all prompts share")
+      ->check(CLI::NonNegativeNumber)
+      ->group(kSaid);
+  add_repeatable(
+      *format, "--set", options->set,
+      fmt::format("key=value: an engine setting under vLLM's name; repeatable: {}", fmt::join(io::engine_setting_names(), ", ")))
+      ->group(kSaid);
+  format->add_option("--vllm-log", import.vllm_log, "log of the server's start: KV blocks, version, settings, model, TP")
+      ->group(kSaid);
+  format->add_option("--id", import.id, "name of the experiment; default: after the file or folder")->group(kSaid);
+  format->add_option("--role", options->role, "calibration, new_gpu or overload; default: calibration, overload when over 10 % failed")
+      ->group(kSaid);
+  format->add_option("--measured-at", options->measured_at, "client or server: where the clock ran; default: as the format has it")
+      ->group(kSaid);
+  if (help.format == io::ImportFormat::otel) {
+    format->add_option("--stage-gap", import.stage_gap_s, "seconds without a request after which a new stage begins")
+        ->check(CLI::PositiveNumber);
+  }
+  format->callback([options, format_name = help.format, &exit_code] { exit_code = run(format_name, *options); });
+}
+
+}  // namespace
+
+void add_import_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("import", "turn measurements of load generators and servers into ground truth");
+  command->require_subcommand(1);
+  command->footer("Nothing is written unless it reads back. docs/commands/import.md says what every format must hold.");
+  for (const FormatHelp& help : kFormatHelp) add_format(*command, help, exit_code);
+}
+
+}  // namespace rooftune::app

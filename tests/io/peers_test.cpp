@@ -1,0 +1,27 @@
+#include "rooftune/io/peers.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "io/bad_inputs.hpp"
+
+namespace rooftune::io {
+namespace {
+
+TEST(Peers, ShippedOnesLoad) {
+  const auto peers = read_peers(std::filesystem::path(ROOFTUNE_SOURCE_DIR) / "ground_truth" / "peers.csv");
+  ASSERT_TRUE(peers) << core::format(peers.error());
+  std::set<std::string> experiments;
+  for (const eval::PeerPrediction& peer : *peers) {
+    if (peer.simulator == "blis-trained-physics@iter29golden") experiments.insert(peer.experiment);
+  }
+  EXPECT_EQ(experiments.size(), 15U);
+}
+
+TEST(BadPeers, AreRefusedWithPlaceAndRemedy) {
+  bad_inputs::expect_all_refused("peers", [](const std::filesystem::path& input) { return read_peers(input); });
+}
+
+}  // namespace
+}  // namespace rooftune::io
