@@ -52,6 +52,7 @@ int run(int argument_count, char** arguments) {
   add_solvers_command(program, exit_code);
   add_recover_command(program, exit_code);
   add_simulate_command(program, exit_code);
+  add_capacity_command(program, exit_code);
   add_import_command(program, exit_code);
   add_kernels_command(program, exit_code);
   add_validate_command(program, exit_code);

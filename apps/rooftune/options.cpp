@@ -23,6 +23,11 @@ void add_data_options(CLI::App& command, DataOptions& options) {
                  "field=value: only such experiments (id, model, hardware, tp, workload, role); repeatable, values of one field are "
                  "alternatives; replaces what the study says about the field")
       ->group(kGroup);
+  add_model_options(command, options);
+}
+
+void add_model_options(CLI::App& command, DataOptions& options) {
+  constexpr auto kGroup = "Data";
   add_repeatable(command, "--models", options.models, "folder or file of models beside the shipped ones; repeatable")->group(kGroup);
   add_repeatable(command, "--hardware", options.hardware, "file of GPUs beside the shipped ones; repeatable")->group(kGroup);
   command.add_option("--threads", options.threads, "threads; 0: all cores; results do not depend on it")

@@ -33,6 +33,8 @@ enum class StudyArgument { required, optional };
 void add_study_argument(CLI::App& command, DataOptions& options, StudyArgument argument);
 /// --ground-truth, --select, --models, --hardware, --threads, --seed, --replicates.
 void add_data_options(CLI::App& command, DataOptions& options);
+/// --models, --hardware, --threads, --seed, --replicates, for commands that take no ground truth.
+void add_model_options(CLI::App& command, DataOptions& options);
 /// --config, --step-time-model.
 void add_config_options(CLI::App& command, DataOptions& options);
 /// --peers, for commands that print errors.

@@ -10,6 +10,7 @@
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/sim/simulate.hpp"
+#include "rooftune/study/prediction_intervals.hpp"
 
 namespace rooftune::study {
 namespace {
@@ -173,6 +174,27 @@ domain::Stage stage_of(double rate_per_s, int replicas, const CapacityOptions& o
   return {.rate = {rate_per_s}, .duration = {requests / rate_per_s}, .num_requests = static_cast<int>(std::ceil(requests))};
 }
 
+/// The experiment that a load stands for.
+eval::Case case_of(const CapacityCase& subject, const LoadPoint& point, const CapacityOptions& options) {
+  eval::Case item = subject.base;
+  item.plans.clear();
+  item.experiment.deployment.dp = point.replicas;
+  domain::Workload& workload = item.experiment.workload;
+  if (point.concurrency > 0) {
+    workload.arrival = {.process = domain::ArrivalProcess::closed_loop, .concurrency = point.concurrency};
+    domain::Stage stage;
+    stage.num_requests = std::max(options.min_requests, kRequestsPerClient * point.concurrency);
+    workload.stages = {stage};
+  } else {
+    workload.arrival = {.process = domain::ArrivalProcess::poisson};
+    workload.stages = {stage_of(point.rate_per_s, point.replicas, options)};
+  }
+  for (int replicate = 0; replicate < options.replicates; ++replicate) {
+    item.plans.push_back(sim::make_request_plan(item.experiment, options.seed, replicate));
+  }
+  return item;
+}
+
 LoadPoint predict(const CapacityCase& subject, const LoadPoint& load, const CapacityOptions& options) {
   const eval::Case item = case_of(subject, load, options);
   std::vector<LoadPoint> replicates(item.plans.size());
@@ -218,26 +240,6 @@ core::Result<LatencyObjective> parse_objective(std::string_view text) {
   return *objective;
 }
 
-eval::Case case_of(const CapacityCase& subject, const LoadPoint& point, const CapacityOptions& options) {
-  eval::Case item = subject.base;
-  item.plans.clear();
-  item.experiment.deployment.dp = point.replicas;
-  domain::Workload& workload = item.experiment.workload;
-  if (point.concurrency > 0) {
-    workload.arrival = {.process = domain::ArrivalProcess::closed_loop, .concurrency = point.concurrency};
-    domain::Stage stage;
-    stage.num_requests = std::max(options.min_requests, kRequestsPerClient * point.concurrency);
-    workload.stages = {stage};
-  } else {
-    workload.arrival = {.process = domain::ArrivalProcess::poisson};
-    workload.stages = {stage_of(point.rate_per_s, point.replicas, options)};
-  }
-  for (int replicate = 0; replicate < options.replicates; ++replicate) {
-    item.plans.push_back(sim::make_request_plan(item.experiment, options.seed, replicate));
-  }
-  return item;
-}
-
 LoadPoint predict_rate(const CapacityCase& subject, double rate_per_s, int replicas, const CapacityOptions& options) {
   LoadPoint load;
   load.rate_per_s = rate_per_s;
@@ -280,6 +282,40 @@ std::optional<Fleet> size_fleet(const CapacityCase& subject, const Capacity& cap
     return Fleet{.replicas = replicas, .gpus = replicas * subject.base.experiment.deployment.tp, .point = std::move(point)};
   }
   return std::nullopt;
+}
+
+void qualify(const CapacityCase& subject, LoadPoint& point, const CapacityOptions& options) {
+  eval::Dataset dataset;
+  dataset.replicates = options.replicates;
+  dataset.seed = options.seed;
+  dataset.cases.push_back(case_of(subject, point, options));
+  domain::Latencies means;
+  constexpr std::array kMeans{domain::Metric::ttft_mean, domain::Metric::tpot_mean, domain::Metric::e2e_mean};
+  for (std::size_t kind = 0; kind < kMeans.size(); ++kind) means[kMeans[kind]] = point.latency_ms[kind][0];
+  point.domain_exits = eval::domain_exits(subject.config.domain, dataset.cases.front(), {means});
+  for (const PredictionInterval& interval : prediction_intervals(dataset, subject.config, {.threads = options.threads})) {
+    const auto kind = std::ranges::find(kMeans, interval.metric);
+    if (kind == kMeans.end() || interval.stage != domain::kSummaryStage || interval.predicted_ms <= 0.0) continue;
+    // The interval is around all requests of the run, ours around those of its steady part: the relative width carries over.
+    const auto index = static_cast<std::size_t>(kind - kMeans.begin());
+    const double scale = point.latency_ms[index][0] / interval.predicted_ms;
+    point.mean_interval[index] = LatencyInterval{.lower_ms = scale * interval.lower_ms, .upper_ms = scale * interval.upper_ms};
+  }
+}
+
+CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& questions, const CapacityOptions& options) {
+  CapacityAnswer answer;
+  answer.tp = subject.base.experiment.deployment.tp;
+  answer.capacity = find_capacity(subject, options);
+  if (questions.load_per_s) answer.fleet = size_fleet(subject, answer.capacity, *questions.load_per_s, options);
+  for (const double rate : questions.rates) answer.rates.push_back(predict_rate(subject, rate, 1, options));
+  for (const int clients : questions.concurrencies) answer.concurrencies.push_back(predict_concurrency(subject, clients, options));
+  if (answer.capacity.best) qualify(subject, *answer.capacity.best, options);
+  if (answer.fleet) qualify(subject, answer.fleet->point, options);
+  for (std::vector<LoadPoint>* points : {&answer.rates, &answer.concurrencies}) {
+    for (LoadPoint& point : *points) qualify(subject, point, options);
+  }
+  return answer;
 }
 
 }  // namespace rooftune::study

@@ -7,6 +7,7 @@
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/eval/peers.hpp"
 #include "rooftune/report/text_table.hpp"
+#include "rooftune/study/capacity.hpp"
 #include "rooftune/study/compare.hpp"
 #include "rooftune/study/crossval.hpp"
 #include "rooftune/study/fit.hpp"
@@ -69,6 +70,9 @@ namespace rooftune::report {
 
 /// Training and held-out errors of every variant with its parameters and cost, then what each correction is worth.
 [[nodiscard]] std::string comparison_tables(const study::Comparison& comparison, Colour colour);
+
+/// Highest rates, fleets and sweeps with their intervals, then where they leave the calibrated domain.
+[[nodiscard]] std::string capacity_tables(const study::CapacityReport& capacity, Colour colour);
 
 /// Latencies, throughput, queue, cache and where the time goes of one simulation.
 [[nodiscard]] std::string inspection_tables(const study::Inspection& inspection, Colour colour);

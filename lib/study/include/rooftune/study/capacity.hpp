@@ -10,6 +10,7 @@
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/core/parallel_for.hpp"
 #include "rooftune/core/units.hpp"
+#include "rooftune/eval/calibrated_domain.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/params/config.hpp"
 
@@ -39,6 +40,11 @@ using LatencyTable = std::array<std::array<double, kLatencyStatistics.size()>, k
   return table[static_cast<std::size_t>(kind)][static_cast<std::size_t>(statistic)];
 }
 
+struct LatencyInterval {
+  double lower_ms = 0.0;
+  double upper_ms = 0.0;
+};
+
 /// Predicted steady latencies of one load, as clients see them: means over replicates. The first fifth of the requests fills the
 /// engine and is not counted.
 struct LoadPoint {
@@ -46,13 +52,16 @@ struct LoadPoint {
   int concurrency = 0;      ///< clients of a closed loop; 0: arrivals at the rate
   int replicas = 1;
   LatencyTable latency_ms{};
-  LatencyTable deviation_ms{};        ///< between replicates: what other arrivals change
-  double output_tokens_per_s = 0.0;   ///< while requests arrive
-  double mean_batch = 0.0;            ///< running requests of one engine, over its busy time
-  double kv_use_fraction = 0.0;       ///< the fullest the pool ever was
-  double preempted_fraction = 0.0;    ///< preemptions by request
-  std::int64_t rejected = 0;          ///< requests that fit neither max_model_len nor the pool
-  bool keeps_up = true;               ///< false where the queue grows as long as the load lasts
+  LatencyTable deviation_ms{};       ///< between replicates: what other arrivals change
+  double output_tokens_per_s = 0.0;  ///< while requests arrive
+  double mean_batch = 0.0;           ///< running requests of one engine, over its busy time
+  double kv_use_fraction = 0.0;      ///< the fullest the pool ever was
+  double preempted_fraction = 0.0;   ///< preemptions by request
+  std::int64_t rejected = 0;         ///< requests that fit neither max_model_len nor the pool
+  bool keeps_up = true;              ///< false where the queue grows as long as the load lasts
+  /// Where the mean of a measured run should fall, by kLatencyKinds: set by qualify() where the config knows its uncertainty.
+  std::array<std::optional<LatencyInterval>, kLatencyKinds.size()> mean_interval{};
+  std::vector<eval::DomainExit> domain_exits{};  ///< set by qualify()
   std::vector<std::string> missed{};  ///< objectives that do not hold: "ttft_p90", and "throughput" where it does not keep up
 
   [[nodiscard]] bool is_good() const { return missed.empty(); }
@@ -104,7 +113,39 @@ struct Fleet {
 [[nodiscard]] std::optional<Fleet> size_fleet(const CapacityCase& subject, const Capacity& capacity, double rate_per_s,
                                               const CapacityOptions& options);
 
-/// The experiment that a load point stands for, for whoever judges predictions (calibrated domain, intervals).
-[[nodiscard]] eval::Case case_of(const CapacityCase& subject, const LoadPoint& point, const CapacityOptions& options);
+/// Says of a point how sure it is (90 % intervals) and where it leaves the config's calibrated domain.
+void qualify(const CapacityCase& subject, LoadPoint& point, const CapacityOptions& options);
+
+/// Everything that was asked about one tensor-parallel degree.
+struct CapacityAnswer {
+  int tp = 1;
+  std::string refusal{};  ///< why the model cannot run there ("the weights do not fit ..."); the rest is then empty
+  Capacity capacity{};
+  std::optional<Fleet> fleet{};
+  std::vector<LoadPoint> rates{};
+  std::vector<LoadPoint> concurrencies{};
+};
+
+struct CapacityReport {
+  std::string model;
+  std::string gpu;
+  std::string step_time_model;
+  double prompt_tokens = 0.0;
+  double output_tokens = 0.0;
+  std::vector<LatencyObjective> objectives;
+  int replicates = 1;
+  std::optional<double> load_per_s{};   ///< that fleets were sized for
+  std::vector<CapacityAnswer> answers;  ///< by TP
+};
+
+/// What to ask beside the highest rate.
+struct CapacityQuestions {
+  std::optional<double> load_per_s{};
+  std::vector<double> rates{};
+  std::vector<int> concurrencies{};
+};
+
+/// Answers everything for one case; its points are qualified.
+[[nodiscard]] CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& questions, const CapacityOptions& options);
 
 }  // namespace rooftune::study

@@ -1,0 +1,148 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "ad_hoc_load.hpp"
+#include "commands.hpp"
+#include "load_inputs.hpp"
+#include "options.hpp"
+#include "rooftune/io/atomic_file.hpp"
+#include "rooftune/io/capacity_file.hpp"
+#include "rooftune/report/tables.hpp"
+#include "rooftune/study/capacity.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+struct CapacityCommandOptions {
+  DataOptions data;
+  OutputOptions output;
+  AdHocLoad load;
+  std::vector<int> tp{1, 2, 4, 8};
+  std::vector<std::string> objectives;
+  study::CapacityQuestions questions;
+  double duration_s = 60.0;
+};
+
+core::Result<study::CapacityOptions> search_options(const CapacityCommandOptions& options) {
+  study::CapacityOptions search;
+  core::Diagnostics problems;
+  for (const std::string& text : options.objectives) {
+    if (const auto objective = study::parse_objective(text)) {
+      search.objectives.push_back(*objective);
+    } else {
+      problems.insert(problems.end(), objective.error().begin(), objective.error().end());
+    }
+  }
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
+  search.duration = {options.duration_s};
+  if (options.data.replicates) search.replicates = *options.data.replicates;
+  if (options.data.seed) search.seed = *options.data.seed;
+  search.threads = {options.data.threads.value_or(0)};
+  return search;
+}
+
+/// One TP degree made ready. The load is only a shape here.
+core::Result<LoadedStudy> load(const CapacityCommandOptions& options, int tp) {
+  AdHocLoad shape = options.load;
+  shape.tp = tp;
+  DataOptions data = options.data;
+  data.replicates = 1;
+  return load_experiments(data, {make_experiment(shape)});
+}
+
+ExitCode run(const CapacityCommandOptions& options) {
+  const auto search = search_options(options);
+  if (!search) {
+    print_errors(search.error());
+    return ExitCode::bad_input;
+  }
+  study::CapacityReport report;
+  report.objectives = search->objectives;
+  report.replicates = search->replicates;
+  report.load_per_s = options.questions.load_per_s;
+  report.prompt_tokens = options.load.prompt_tokens;
+  report.output_tokens = options.load.output_tokens;
+  core::Diagnostics refusals;
+  bool is_answered = false;
+  ProgressLine progress;
+  for (const int tp : options.tp) {
+    progress.show(fmt::format("searching TP {}", tp));
+    const auto loaded = load(options, tp);
+    if (!loaded) {
+      // Weights that do not fit one GPU fit two; what is wrong in the files is wrong at every degree.
+      refusals.insert(refusals.end(), loaded.error().begin(), loaded.error().end());
+      report.answers.push_back({.tp = tp, .refusal = loaded.error().front().problem});
+      continue;
+    }
+    is_answered = true;
+    const study::PreparedStudy& prepared = loaded->prepared;
+    const eval::Case& base = prepared.dataset.cases.front();
+    report.model = base.model.name;
+    report.gpu = base.gpu.name;
+    report.step_time_model = prepared.start.step_time_model;
+    report.answers.push_back(study::answer({.base = base, .config = prepared.start}, options.questions, *search));
+  }
+  progress.clear();
+  if (!is_answered) {
+    print_errors(refusals);
+    return ExitCode::bad_input;
+  }
+  if (options.output.csv) {
+    if (const auto written = io::write_file_atomically(*options.output.csv, io::capacity_csv(report)); !written) {
+      print_errors(written.error());
+      return ExitCode::bad_input;
+    }
+  }
+  print(options.output.json ? io::capacity_json(report) : report::capacity_tables(report, output_colour()));
+  const bool has_capacity =
+      std::ranges::any_of(report.answers, [](const study::CapacityAnswer& answer) { return answer.capacity.best.has_value(); });
+  return has_capacity ? ExitCode::done : ExitCode::no_usable_solution;
+}
+
+}  // namespace
+
+void add_capacity_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("capacity", "the highest rate under latency objectives, and GPUs for a load");
+  command->footer(
+      "Example: rooftune capacity --config configs/tuned/h100.json --model Llama-3.1-70B-Instruct --tp 4,8 --prompt-tokens 600 \\\n"
+      "           --output-tokens 250 --objective ttft_p90=500 --objective tpot_mean=40 --load 20");
+  const auto options = std::make_shared<CapacityCommandOptions>();
+  add_config_options(*command, options->data);
+  command->get_option("--config")->required();
+  constexpr auto kShape = "Deployment and requests";
+  add_shape_options(*command, options->load, kShape);
+  command->get_option("--model")->required();
+  command->add_option("--tp", options->tp, "tensor-parallel degrees to try")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber)
+      ->group(kShape);
+  constexpr auto kQuestions = "Questions";
+  add_repeatable(*command, "--objective", options->objectives,
+                 "latency=ms to stay below, e.g. ttft_p90=500; ttft, tpot, e2e with mean, p90, p99; repeatable")
+      ->group(kQuestions);
+  command->add_option("--load", options->questions.load_per_s, "requests per second to find the fewest GPUs for")
+      ->check(CLI::PositiveNumber)
+      ->group(kQuestions);
+  command->add_option("--rates", options->questions.rates, "requests per second to show, e.g. 1,2,4,8")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->group(kQuestions);
+  command->add_option("--concurrency", options->questions.concurrencies, "closed loops of so many clients to show, e.g. 1,8,64")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->group(kQuestions);
+  command->add_option("--duration", options->duration_s, "seconds of every simulated load, at least")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber)
+      ->group(kQuestions);
+  add_model_options(*command, options->data);
+  add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace rooftune::app
