@@ -53,6 +53,7 @@ int run(int argument_count, char** arguments) {
   add_recover_command(program, exit_code);
   add_simulate_command(program, exit_code);
   add_capacity_command(program, exit_code);
+  add_export_command(program, exit_code);
   add_import_command(program, exit_code);
   add_kernels_command(program, exit_code);
   add_validate_command(program, exit_code);

@@ -1,0 +1,190 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "ad_hoc_load.hpp"
+#include "commands.hpp"
+#include "load_inputs.hpp"
+#include "options.hpp"
+#include "rooftune/io/alpha_beta_file.hpp"
+#include "rooftune/io/atomic_file.hpp"
+#include "rooftune/io/config_file.hpp"
+#include "rooftune/io/gpus.hpp"
+#include "rooftune/sim/simulate.hpp"
+#include "rooftune/study/linear_form.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+enum class ExportForm { hardware_config, alpha_beta };
+constexpr std::array<core::Word<ExportForm>, 2> kForms{
+    {{"hardware-config", ExportForm::hardware_config}, {"alpha-beta", ExportForm::alpha_beta}}};
+
+struct ExportOptions {
+  DataOptions data;
+  std::string form;
+  std::optional<std::string> out;
+  std::vector<std::string> models;
+  std::vector<std::string> gpus;
+  std::vector<int> tp;
+  domain::EngineSettings settings;
+};
+
+/// What a form leaves out is said on standard error, so that the text can be piped.
+void note(const std::string& text) { fmt::print(stderr, "{}\n", text); }
+
+ExitCode deliver(const ExportOptions& options, const std::string& text) {
+  if (!options.out) {
+    print(text);
+    return ExitCode::done;
+  }
+  if (const auto written = io::write_file_atomically(*options.out, text); !written) {
+    print_errors(written.error());
+    return ExitCode::bad_input;
+  }
+  return ExitCode::done;
+}
+
+ExitCode export_hardware_config(const ExportOptions& options, const params::Config& config, const std::vector<domain::GpuSpec>& gpus) {
+  auto text = io::hardware_config_text(config, gpus);
+  if (!text) {
+    for (core::Diagnostic& problem : text.error()) problem.remedy = "export --form alpha-beta approximates it for one deployment each";
+    print_errors(text.error());
+    return ExitCode::bad_input;
+  }
+  for (core::Diagnostic& warning : text->warnings) warning.remedy = "predictions from it differ";
+  print_errors(text->warnings);
+  return deliver(options, text->text);
+}
+
+std::vector<std::string> words_of(const params::Config& config, const std::string& name) {
+  const auto found = config.domain.sets.find(name);
+  return found == config.domain.sets.end() ? std::vector<std::string>{} : found->second;
+}
+
+/// Powers of two that the config was calibrated for.
+std::vector<int> degrees_of(const params::Config& config) {
+  std::vector<int> degrees;
+  const auto found = config.domain.ranges.find("tp");
+  if (found == config.domain.ranges.end()) return degrees;
+  for (int tp = 1; tp <= static_cast<int>(found->second.highest); tp *= 2) {
+    if (tp >= static_cast<int>(found->second.lowest)) degrees.push_back(tp);
+  }
+  return degrees;
+}
+
+core::Result<io::AlphaBetaEntry> entry_of(const ExportOptions& options, const std::string& model, const std::string& gpu, int tp) {
+  AdHocLoad shape;
+  shape.model = model;
+  shape.gpu = gpu;
+  shape.tp = tp;
+  shape.settings = options.settings;
+  const auto loaded = load_experiments(options.data, {make_experiment(shape)});
+  if (!loaded) return tl::unexpected(loaded.error());
+  const eval::Case& item = loaded->prepared.dataset.cases.front();
+  const params::Config& config = loaded->prepared.start;
+  const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
+  const auto versions = words_of(config, "engine_version");
+  return io::AlphaBetaEntry{.model = model,
+                            .gpu = gpu,
+                            .tp = tp,
+                            .kv_blocks = sim::make_engine_setup(item.scenario(0), parameters).kv_blocks,
+                            .engine_version = versions.size() == 1 ? versions.front() : "",
+                            .form = study::fit_linear_form(item, config)};
+}
+
+ExitCode export_alpha_beta(const ExportOptions& options, const params::Config& config) {
+  const auto models = options.models.empty() ? words_of(config, "model") : options.models;
+  const auto gpus = options.gpus.empty() ? words_of(config, "gpu") : options.gpus;
+  const auto degrees = options.tp.empty() ? degrees_of(config) : options.tp;
+  if (models.empty() || gpus.empty() || degrees.empty()) {
+    print_errors({{.position = {.file = *options.data.config},
+                   .problem = "the config does not say for which model, GPU and TP it was calibrated",
+                   .remedy = "give --model, --gpu and --tp"}});
+    return ExitCode::bad_input;
+  }
+  std::vector<io::AlphaBetaEntry> entries;
+  core::Diagnostics problems;
+  for (const std::string& model : models) {
+    for (const std::string& gpu : gpus) {
+      for (const int tp : degrees) {
+        const auto entry = entry_of(options, model, gpu, tp);
+        if (!entry) {
+          problems.insert(problems.end(), entry.error().begin(), entry.error().end());
+          continue;
+        }
+        const study::LinearForm& form = entry->form;
+        note(
+            fmt::format("{} on {}, TP {}: the linear form misses the config's step times by {:.1f} % on average over {} batches, by "
+                        "{:+.1f} % at worst ({})",
+                        model, gpu, tp, form.mean_error_percent, form.batches, form.worst_error_percent, form.worst_batch));
+        entries.push_back(*entry);
+      }
+    }
+  }
+  if (entries.empty()) {
+    print_errors(problems);
+    return ExitCode::bad_input;
+  }
+  // Where weights do not fit there is nothing to export; another degree of the same model is.
+  for (const core::Diagnostic& problem : problems) note(fmt::format("left out: {}", problem.problem));
+  note(
+      "not carried: how steps lengthen with context, the larger of compute and memory, steps with and without CUDA "
+      "graphs, asynchronous scheduling, uncertainty and calibrated domain");
+  return deliver(options, io::alpha_beta_text(entries));
+}
+
+ExitCode run(const ExportOptions& options) {
+  const auto form = core::find_word<ExportForm>(kForms, options.form);
+  if (!form) {
+    print_errors({{.position = {},
+                   .problem = fmt::format("unknown form '{}'", options.form),
+                   .remedy = core::suggest(options.form, {kForms[0].first, kForms[1].first})}});
+    return ExitCode::bad_input;
+  }
+  const auto gpus = io::default_gpus();
+  if (!gpus) {
+    print_errors(gpus.error());
+    return ExitCode::bad_input;
+  }
+  const auto file = io::read_config(*options.data.config, *gpus);
+  if (!file) {
+    print_errors(file.error());
+    return ExitCode::bad_input;
+  }
+  print_errors(file->warnings);
+  return *form == ExportForm::hardware_config ? export_hardware_config(options, file->config, *gpus)
+                                              : export_alpha_beta(options, file->config);
+}
+
+}  // namespace
+
+void add_export_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("export", "write a config in the forms that other simulators load");
+  command->footer(
+      "Example: rooftune export configs/tuned/h100.json --form alpha-beta --model Llama-2-7b-hf --tp 1\n"
+      "What the form cannot carry is said on standard error.");
+  const auto options = std::make_shared<ExportOptions>();
+  command->add_option("CONFIG", options->data.config, "config (our form or hardware_config.json)")->required();
+  command
+      ->add_option("--form", options->form,
+                   "hardware-config: roofline_v1 values by GPU; alpha-beta: linear coefficients by deployment")
+      ->required();
+  command->add_option("--out", options->out, "file to write; default: standard output");
+  constexpr auto kGroup = "Deployments (alpha-beta); default: those of the calibration";
+  add_repeatable(*command, "--model", options->models, "model; repeatable")->group(kGroup);
+  add_repeatable(*command, "--gpu", options->gpus, "GPU; repeatable")->group(kGroup);
+  command->add_option("--tp", options->tp, "tensor-parallel degrees")->delimiter(',')->check(CLI::PositiveNumber)->group(kGroup);
+  command->add_option("--max-num-batched-tokens", options->settings.max_num_batched_tokens, "token budget of a step")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
+  add_model_options(*command, options->data);
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace rooftune::app
