@@ -16,8 +16,12 @@ packages=(
   libcli11-dev libfmt-dev libspdlog-dev libexpected-dev
   # formulas that tie parameters
   libmuparser-dev
+  # plots of HTML reports
+  libjs-vega
   # tests and benchmarks
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
+  # opens reports in tests; fonts so that their text has a width
+  chromium fonts-liberation
 )
 checkers=(clang-format clang-tidy cppcheck)
 

@@ -24,5 +24,6 @@ void add_validate_command(CLI::App& program, ExitCode& exit_code);
 void add_params_command(CLI::App& program, ExitCode& exit_code);
 void add_show_command(CLI::App& program, ExitCode& exit_code);
 void add_diff_command(CLI::App& program, ExitCode& exit_code);
+void add_report_command(CLI::App& program, ExitCode& exit_code);
 
 }  // namespace rooftune::app

@@ -60,6 +60,7 @@ int run(int argument_count, char** arguments) {
   add_params_command(program, exit_code);
   add_show_command(program, exit_code);
   add_diff_command(program, exit_code);
+  add_report_command(program, exit_code);
 
   if (const core::Diagnostics problems = check_command(program, argument_count, arguments); !problems.empty()) {
     print_errors(problems);

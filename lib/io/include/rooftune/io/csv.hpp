@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "rooftune/io/document.hpp"
@@ -49,7 +50,10 @@ class CsvColumns {
   void fill(int column, std::string_view name, std::vector<Record>& records, T Record::*member, More... more) {
     const std::string quoted = "'" + std::string(name) + "'";
     for (std::size_t row = 0; row < table_.rows.size(); ++row) {
-      convert(table_.rows[row][static_cast<std::size_t>(column)], quoted, records[row].*member, problems_, more...);
+      Node cell = table_.rows[row][static_cast<std::size_t>(column)];
+      // CSV has no types: the id 17 is as good a text as any.
+      if (std::is_same_v<T, std::string> && cell.kind == Node::Kind::scalar) cell.quoted = true;
+      convert(cell, quoted, records[row].*member, problems_, more...);
     }
   }
 

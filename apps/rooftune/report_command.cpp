@@ -1,0 +1,214 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <set>
+
+#include "commands.hpp"
+#include "load_inputs.hpp"
+#include "options.hpp"
+#include "rooftune/eval/evaluate.hpp"
+#include "rooftune/io/atomic_file.hpp"
+#include "rooftune/io/config_file.hpp"
+#include "rooftune/io/data_directory.hpp"
+#include "rooftune/io/evaluation_file.hpp"
+#include "rooftune/io/kernel_tables.hpp"
+#include "rooftune/io/report_file.hpp"
+#include "rooftune/io/run_folder.hpp"
+#include "rooftune/kernels/efficiency.hpp"
+#include "rooftune/report/html_report.hpp"
+#include "rooftune/study/report_curves.hpp"
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ReportOptions {
+  std::string run_folder;
+  std::optional<std::string> output;
+  std::optional<std::string> crossval;
+  std::optional<std::string> peers;
+  std::optional<std::string> vega;
+  int threads = 0;
+};
+
+/// Gathers what the report shows; what cannot be had becomes a notice in it, as long as the run itself can be read.
+class Gatherer {
+ public:
+  explicit Gatherer(const ReportOptions& options) : options_(options), run_(options.run_folder) {}
+
+  core::Result<io::ReportContent> gather() {
+    take(io::read_run_documents(run_), content_.run);
+    if (options_.crossval) take_crossval(*options_.crossval);
+    if (!problems_.empty()) return tl::unexpected(std::move(problems_));
+    if (const auto study = run_again()) {
+      add_simulations(*study);
+      add_kernels(*study);
+    }
+    add_peers();
+    if (!problems_.empty()) return tl::unexpected(std::move(problems_));
+    return std::move(content_);
+  }
+
+ private:
+  template <class T, class Target>
+  bool take(core::Result<T> result, Target& target) {
+    if (result) {
+      target = *std::move(result);
+      return true;
+    }
+    std::ranges::move(result.error(), std::back_inserter(problems_));
+    return false;
+  }
+
+  void notice(std::string_view what, const core::Diagnostics& why) {
+    content_.notices.push_back(fmt::format("{}: {}", what, why.empty() ? "unknown" : core::format(why.front())));
+  }
+
+  void take_crossval(const std::string& folder) {
+    io::RunDocuments crossval;
+    if (!take(io::read_run_documents(folder), crossval)) return;
+    if (const auto manifest = io::read_manifest(folder); manifest && manifest->command != "crossval") {
+      problems_.push_back({.position = {.file = folder},
+                           .problem = fmt::format("this folder holds a run of '{}', not of 'crossval'", manifest->command),
+                           .remedy = "name the run folder of rooftune crossval"});
+    }
+    content_.crossval = std::move(crossval);
+  }
+
+  /// The run's study with the files that it names; nothing where they have moved since.
+  std::optional<LoadedStudy> run_again() {
+    if (!fs::exists(run_ / io::kStudyName)) return std::nullopt;
+    DataOptions data;
+    data.study = (run_ / io::kStudyName).string();
+    data.threads = options_.threads;
+    auto study = load_study(data);
+    if (study) return *std::move(study);
+    notice("The pages on load, step time and kernels are missing, because the study's data cannot be read again", study.error());
+    return std::nullopt;
+  }
+
+  void add_simulations(const LoadedStudy& study) {
+    if (!fs::exists(run_ / io::kTunedConfigName)) return;
+    const auto tuned = io::read_config(run_ / io::kTunedConfigName, study.inputs.gpus);
+    if (!tuned) {
+      notice("The pages on load and step time are missing, because the tuned config cannot be read", tuned.error());
+      return;
+    }
+    const core::ThreadCount threads{options_.threads};
+    const eval::Dataset& dataset = study.prepared.dataset;
+    content_.before = eval::evaluate(dataset, study.prepared.start, {.threads = threads, .stepping = sim::Stepping::closed_form});
+    content_.load_curves = study::load_curves(dataset, tuned->config, {.threads = threads});
+    content_.step_time = study::step_time_by_batch(dataset, tuned->config);
+  }
+
+  void add_kernels(const LoadedStudy& study) {
+    std::vector<fs::path> folders(study.prepared.spec.data.kernels.begin(), study.prepared.spec.data.kernels.end());
+    if (const auto shipped = io::data_directory()) folders.push_back(*shipped / "bench_data");
+    std::set<std::string> seen;
+    for (const eval::Case& item : study.prepared.dataset.cases) {
+      if (!seen.insert(item.gpu.name).second) continue;
+      for (const fs::path& folder : folders) {
+        const auto found = io::find_kernel_tables(folder, item.gpu);
+        if (!found) continue;
+        const auto measured = io::read_kernel_tables(found->folder, found->gpu);
+        if (!measured) {
+          notice("The page on kernels is incomplete", measured.error());
+        } else {
+          content_.kernels.push_back(study::kernel_roofline(kernels::normalise(*measured, item.gpu).kernels, item.gpu));
+        }
+        break;
+      }
+    }
+  }
+
+  /// Peers' predictions for this run's experiments. An id may mean another experiment elsewhere: measurements must agree.
+  void add_peers() {
+    fs::path file = options_.peers.value_or("");
+    if (!options_.peers) {
+      const auto shipped = io::data_directory();
+      if (!shipped || !fs::exists(*shipped / "ground_truth" / "peers.csv")) return;
+      file = *shipped / "ground_truth" / "peers.csv";
+    }
+    if (!content_.run.evaluation_json) return;
+    std::vector<io::PeerPrediction> peers;
+    std::vector<eval::Row> rows;
+    if (!take(io::read_peers(file), peers) || !take(io::read_evaluation_rows(run_ / io::kEvaluationName), rows)) return;
+    constexpr double kSameMeasurement = 1e-3;  // sources round to different digits
+    for (io::PeerPrediction& peer : peers) {
+      const bool is_ours = std::ranges::any_of(rows, [&](const eval::Row& row) {
+        return row.experiment == peer.experiment && row.stage == domain::kSummaryStage &&
+               domain::metric_name(row.metric) == peer.metric && std::abs(peer.measured_ms / row.measured_ms - 1.0) < kSameMeasurement;
+      });
+      if (is_ours && peer.stage == "summary") content_.peers.push_back(std::move(peer));
+    }
+  }
+
+  const ReportOptions& options_;
+  fs::path run_;
+  io::ReportContent content_;
+  core::Diagnostics problems_;
+};
+
+ExitCode run(const ReportOptions& options) {
+  const auto content = Gatherer(options).gather();
+  if (!content) {
+    print_errors(content.error());
+    return ExitCode::bad_input;
+  }
+  const std::optional<fs::path> folder = options.vega ? std::optional<fs::path>(*options.vega) : std::nullopt;
+  const auto vega = io::read_vega(folder);
+  if (!vega && options.vega) {
+    print_errors(vega.error());
+    return ExitCode::bad_input;
+  }
+  core::Diagnostics warnings;
+  for (const std::string& notice : content->notices) {
+    warnings.push_back({.position = {}, .problem = notice, .remedy = "the report says so, too", .severity = core::Severity::warning});
+  }
+  report::HtmlReport page;
+  const std::string name = fs::path(options.run_folder).lexically_normal().filename().string();
+  const std::string title = fmt::format("rooftune: {}", name.empty() ? options.run_folder : name);
+  const std::string data = io::report_json(*content);
+  page.title = title;
+  page.data_json = data;
+  if (vega) {
+    for (const io::ScriptModule& module : *vega) page.modules.push_back({.name = module.name, .text = module.text});
+  } else {
+    for (core::Diagnostic problem : vega.error()) {
+      problem.severity = core::Severity::warning;
+      problem.problem += "; the report has tables but no plots";
+      warnings.push_back(std::move(problem));
+    }
+  }
+  const fs::path target = options.output ? fs::path(*options.output) : fs::path(options.run_folder) / io::kReportName;
+  if (const auto written = io::write_file_atomically(target, report::html_report(page)); !written) {
+    print_errors(written.error());
+    return ExitCode::bad_input;
+  }
+  print_errors(warnings);
+  print(fmt::format("report        {}\n", target.string()));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("report", "write one HTML file that shows a run: errors, load curves, parameters, folds");
+  command->footer("Example: rooftune report runs/first -o report.html");
+  const auto options = std::make_shared<ReportOptions>();
+  command->add_option("RUN", options->run_folder, "run folder of fit, crossval, compare, improve or onboard")->required();
+  command->add_option("-o,--out", options->output, "file to write; default: report.html in the run folder");
+  command->add_option("--crossval", options->crossval, "run folder of a cross-validation of the same study: adds its held-out errors");
+  command->add_option("--peers", options->peers, "CSV of other simulators' predictions; default: the shipped one");
+  command->add_option("--vega", options->vega, "folder of the plotting library's modules; default: where libjs-vega installs them");
+  command->add_option("--threads", options->threads, "threads; 0: all cores; results do not depend on it")
+      ->check(CLI::NonNegativeNumber);
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace rooftune::app

@@ -1,0 +1,172 @@
+"""Opens the report of a real run in headless Chromium, as its readers do, and compares what they see with the run's files.
+
+  test_report.py PROGRAM SOURCE_DIR
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from chromium import Page, find_chromium
+
+PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+
+# Two short runs and two parameters: fitted in a moment, yet with everything that a fit has.
+STUDY = """
+name: small
+data:
+  ground_truth: [{source}/ground_truth/h100.json]
+  select: {{id: ['64', '62', '20']}}
+start: {{step_time_model: physics}}
+free: [frontend.constant_us, physics.t_layer_us, physics.t_step_us]
+solver: [{{algorithm: ceres_lm, max_evaluations: 20}}]
+crossval: {{split: LeaveOneGroupOut, group: model}}
+"""
+
+
+def rooftune(*arguments):
+    subprocess.run([PROGRAM, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+
+
+class ReportInABrowser(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.folder.name)
+        (cls.root / "study.yaml").write_text(STUDY.format(source=SOURCE))
+        rooftune("fit", cls.root / "study.yaml", "--out", cls.root / "fit")
+        rooftune("crossval", cls.root / "study.yaml", "--out", cls.root / "crossval")
+        cls.html = cls.root / "report.html"
+        rooftune("report", cls.root / "fit", "--crossval", cls.root / "crossval", "-o", cls.html)
+        cls.page = Page()
+        cls.page.resize(1280, 1000)
+        cls.page.open(cls.html)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.page.__exit__()
+        cls.folder.cleanup()
+
+    def go_to(self, anchor):
+        self.page.run(f"location.hash = '#{anchor}'")
+        self.page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.assertFalse(self.page.run(f"document.getElementById('{anchor}').hidden"))
+
+    def cells(self, page):
+        """Of every table on a page: what is shown beside its full value."""
+        return self.page.run(
+            f"[...document.querySelectorAll('#{page} td[data-value]')].map((cell) => [cell.textContent, Number(cell.dataset.value)])")
+
+    def file(self, *names):
+        return json.loads(self.root.joinpath(*names).read_text())
+
+    def test_has_the_pages_of_a_fit_with_its_cross_validation(self):
+        self.assertEqual(self.page.run("rooftuneReport.pages"),
+                         ["summary", "predicted", "errors", "load", "steps", "parameters", "search", "crossval", "kernels", "manifest"])
+
+    def test_draws_every_plot_without_a_complaint_and_without_the_network(self):
+        for scheme in ("light", "dark"):
+            self.page.emulate(scheme)
+            for name in self.page.run("rooftuneReport.pages"):
+                self.go_to(name)
+        plots = self.page.run(
+            "rooftuneReport.drawn.map((plot) => [plot.title, plot.node.querySelectorAll('svg [class*=mark-symbol] path, svg [class*=mark-rect] path,"
+            " svg [class*=mark-line] path').length])")
+        self.assertGreater(len(plots), 15)
+        for title, marks in plots:
+            self.assertGreater(marks, 0, f"nothing is drawn in '{title}'")
+        self.assertEqual(self.page.problems, [])
+        self.assertEqual([url for url in self.page.requests if not url.startswith(("file:", "data:", "about:"))], [])
+
+    def test_marks_every_prediction_once(self):
+        self.go_to("predicted")
+        rows = self.file("fit", "evaluation.json")["rows"]
+        drawn = self.page.run("rooftuneReport.drawn.filter((plot) => plot.node.closest('#predicted')).map((plot) =>"
+                              " plot.node.querySelectorAll('svg .mark-group .mark-group .mark-symbol:not(.role-legend-symbol) path').length)")
+        self.assertEqual(sum(drawn), len(rows))
+
+    def test_shows_the_numbers_of_the_runs_files(self):
+        self.assertEqual(self.page.run("rooftuneReport.data.run.evaluation"), self.file("fit", "evaluation.json"))
+        self.assertEqual(self.page.run("rooftuneReport.data.run.result"), self.file("fit", "result.json"))
+        self.assertEqual(self.page.run("rooftuneReport.data.crossval.result"), self.file("crossval", "result.json"))
+        shown = self.cells("predicted")
+        values = {value for _, value in shown}
+        for row in self.file("fit", "evaluation.json")["rows"]:
+            for key in ("predicted", "measured", "error_percent"):
+                self.assertIn(row[key], values)
+        parameters = {value for _, value in self.cells("parameters")}
+        for parameter in self.file("fit", "result.json")["parameters"]:
+            self.assertIn(parameter["value"], parameters)
+        for page in self.page.run("rooftuneReport.pages"):
+            for text, value in self.cells(page):
+                written = float(text.replace("−", "-"))
+                self.assertAlmostEqual(written, value, delta=max(0.051, 5.1e-4 * abs(value)), msg=f"on page {page}")
+
+    def test_tells_before_after_and_held_out_errors(self):
+        result, held_out = self.file("fit", "result.json"), self.file("crossval", "result.json")["held_out"]
+        row = self.page.run("[...document.querySelectorAll('#summary table')[0].rows].map((row) => [...row.cells].map((cell) => cell.dataset.value ?? cell.textContent))")
+        self.assertEqual(row[0][1:], ["before", "after", "held out"])
+        e2e = next(cells for cells in row if cells[0] == "E2E mean")
+        expected = [source["e2e_mean_ms"]["mean_ape_percent"] for source in (result["before"], result["after"], held_out)]
+        for shown, wanted in zip(e2e[1:], expected):
+            self.assertAlmostEqual(float(shown), wanted, places=9)
+
+    def test_sends_the_simulated_curve_through_the_predictions(self):
+        predicted = {(row["experiment"], row["stage"]): row["predicted"] for row in self.file("fit", "evaluation.json")["rows"]
+                     if row["metric"] == "e2e_mean_ms" and row["stage"] != "summary"}
+        compared = 0
+        for curve in self.page.run("rooftuneReport.data.load_curves"):
+            for point in curve["measured"]:
+                at_load = next(one for one in curve["simulated"] if one["load"] == point["load"])
+                wanted = predicted[(curve["experiment"], point["stage"])]
+                self.assertAlmostEqual(at_load["latencies"]["e2e_mean_ms"] / wanted, 1.0, places=9)
+                compared += 1
+        self.assertEqual(compared, len(predicted))
+
+    def test_names_the_run_under_the_pointer(self):
+        self.go_to("predicted")
+        box = self.page.run("(() => { const mark = document.querySelector('#predicted svg .mark-group .mark-group .mark-symbol path');"
+                            " mark.scrollIntoView({block: 'center'}); const box = mark.getBoundingClientRect();"
+                            " return {x: box.x + box.width / 2, y: box.y + box.height / 2}; })()")
+        self.page.call("Input.dispatchMouseEvent", type="mouseMoved", x=box["x"] - 40, y=box["y"])
+        self.page.call("Input.dispatchMouseEvent", type="mouseMoved", **box)
+        text = self.page.run("document.getElementById('tooltip').innerText")
+        self.assertRegex(text, r"(Qwen2.5-7B|Mistral-Nemo|Llama-4-Scout).*\n[\s\S]*predicted .* ms, measured .* ms")
+
+    def test_works_by_keyboard(self):
+        self.go_to("summary")
+        self.page.run("document.querySelector('nav a').focus()")
+        self.page.press("ArrowRight")
+        self.page.press("Enter")
+        self.page.run("new Promise((done) => setTimeout(done, 50))")
+        self.assertEqual(self.page.run("location.hash"), "#predicted")
+        self.assertEqual(self.page.run("document.querySelector('nav a[aria-current]').textContent"), "Predicted")
+
+    def test_prints_every_page(self):
+        pdf = self.page.call("Page.printToPDF", printBackground=True)["data"]
+        self.assertGreater(len(pdf), 100_000)
+        self.assertTrue(self.page.run("rooftuneReport.drawn.every((plot) => plot.node.dataset.drawn === 'yes')"))
+
+    def test_says_when_the_plotting_library_is_missing(self):
+        html = self.html.read_text()
+        cut = html.index("rooftuneModules.define(\"vega-")
+        stripped = self.root / "without_vega.html"
+        stripped.write_text(html[:cut] + html[html.index("// Vega specifications."):])
+        with Page() as page:
+            page.open(stripped)
+            self.assertIn("libjs-vega", page.run("document.querySelector('.notices').innerText"))
+            self.assertGreater(page.run("document.querySelectorAll('#predicted td[data-value]').length"), 50)
+            self.assertEqual(page.problems, [])
+
+    def test_stays_small(self):
+        self.assertLess(self.html.stat().st_size, 5_000_000)
+
+
+if __name__ == "__main__":
+    if find_chromium() is None:
+        print("no Chromium: install it (scripts/install_dependencies.sh)")
+        sys.exit(77)  # ctest: skipped
+    unittest.main(argv=sys.argv[:1], verbosity=1)
