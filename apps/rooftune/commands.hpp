@@ -25,5 +25,6 @@ void add_params_command(CLI::App& program, ExitCode& exit_code);
 void add_show_command(CLI::App& program, ExitCode& exit_code);
 void add_diff_command(CLI::App& program, ExitCode& exit_code);
 void add_report_command(CLI::App& program, ExitCode& exit_code);
+void add_completion_command(CLI::App& program, ExitCode& exit_code);
 
 }  // namespace rooftune::app

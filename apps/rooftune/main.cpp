@@ -61,6 +61,7 @@ int run(int argument_count, char** arguments) {
   add_show_command(program, exit_code);
   add_diff_command(program, exit_code);
   add_report_command(program, exit_code);
+  add_completion_command(program, exit_code);
 
   if (const core::Diagnostics problems = check_command(program, argument_count, arguments); !problems.empty()) {
     print_errors(problems);

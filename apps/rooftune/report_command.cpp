@@ -19,6 +19,7 @@
 #include "rooftune/io/run_folder.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/report/html_report.hpp"
+#include "rooftune/study/prediction_intervals.hpp"
 #include "rooftune/study/report_curves.hpp"
 #include "terminal.hpp"
 
@@ -103,6 +104,7 @@ class Gatherer {
     const eval::Dataset& dataset = study.prepared.dataset;
     content_.before = eval::evaluate(dataset, study.prepared.start, {.threads = threads, .stepping = sim::Stepping::closed_form});
     content_.load_curves = study::load_curves(dataset, tuned->config, {.threads = threads});
+    content_.intervals = study::prediction_intervals(dataset, tuned->config, {.level = content_.interval_level, .threads = threads});
     content_.step_time = study::step_time_by_batch(dataset, tuned->config);
   }
 

@@ -6,7 +6,7 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/study_file.hpp"
+#include "rooftune/io/result_file.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "terminal.hpp"
 
@@ -89,13 +89,17 @@ std::string free_table(const study::StudySpec& spec, report::Colour colour) {
   return "\nFree parameters\n" + table.text(colour);
 }
 
-ExitCode run(const DataOptions& options) {
+ExitCode run(const DataOptions& options, const OutputOptions& output) {
   const auto study = load_study(options);
   if (!study) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
   const study::PreparedStudy& prepared = study->prepared;
+  if (output.json) {
+    print(io::resolved_json(prepared));
+    return ExitCode::done;
+  }
   const report::Colour colour = output_colour();
   print(fmt::format("{}{}{}\nstep-time model {}, seed {}, {} replicate(s)\n", prepared.spec.name,
                     prepared.spec.description.empty() ? "" : ": ", prepared.spec.description, prepared.start.step_time_model,
@@ -115,7 +119,9 @@ void add_show_command(CLI::App& program, ExitCode& exit_code) {
   add_study_argument(*command, *options, StudyArgument::optional);
   add_config_options(*command, *options);
   add_data_options(*command, *options);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  const auto output = std::make_shared<OutputOptions>();
+  add_json_option(*command, *output);
+  command->callback([options, output, &exit_code] { exit_code = run(*options, *output); });
 }
 
 }  // namespace rooftune::app

@@ -127,6 +127,16 @@ Json curve_json(const study::LoadCurve& curve) {
           {"measured", points_json(curve.measured)}};
 }
 
+Json interval_json(const study::PredictionInterval& interval) {
+  return {{"experiment", interval.experiment},
+          {"stage", interval.stage == domain::kSummaryStage ? Json("summary") : Json(interval.stage)},
+          {"metric", domain::metric_name(interval.metric)},
+          {"predicted", interval.predicted_ms},
+          {"lower", interval.lower_ms},
+          {"upper", interval.upper_ms},
+          {"structural", interval.structural_deviation.has_value()}};
+}
+
 Json step_time_json(const study::StepTimeByBatch& steps) {
   Json samples = Json::array();
   for (const study::StepSample& sample : steps.samples) {
@@ -230,6 +240,8 @@ std::string report_json(const ReportContent& content) {
   json["before"] = content.before ? rows_json(*content.before) : Json(nullptr);
   json["peers"] = list_json(content.peers, peer_json);
   json["load_curves"] = list_json(content.load_curves, curve_json);
+  json["intervals"] = list_json(content.intervals, interval_json);
+  json["interval_level"] = content.interval_level;
   json["step_time"] = list_json(content.step_time, step_time_json);
   json["kernels"] = list_json(content.kernels, roofline_json);
   json["notices"] = content.notices;

@@ -309,6 +309,67 @@ std::string recovery_json(const study::Recovery& recovery) {
                     {"parameters", std::move(parameters)}});
 }
 
+std::string resolved_json(const study::PreparedStudy& study) {
+  Json experiments = Json::array();
+  Json models = Json::object();
+  Json gpus = Json::object();
+  for (const eval::Case& item : study.dataset.cases) {
+    const domain::Experiment& experiment = item.experiment;
+    const domain::Deployment& deployment = experiment.deployment;
+    Json rates = Json::array();
+    for (const domain::Stage& stage : experiment.workload.stages) rates.push_back(stage.rate.value);
+    std::size_t requests = 0;
+    for (const sim::StagePlan& stage : item.plans.front().stages) requests += stage.requests.size();
+    experiments.push_back(
+        {{"id", experiment.id},
+         {"role", domain::role_name(experiment.role)},
+         {"model", item.model.name},
+         {"gpu", item.gpu.name},
+         {"tp", deployment.tp},
+         {"dp", deployment.dp},
+         {"workload", experiment.workload.name},
+         {"rates_per_s", std::move(rates)},
+         {"requests", requests},
+         {"kv_blocks", deployment.settings.total_kv_blocks ? Json(*deployment.settings.total_kv_blocks) : Json(nullptr)},
+         {"engine", deployment.engine},
+         {"engine_version", deployment.settings.version}});
+    models[item.model.name] = {{"layers", item.model.layers},
+                               {"hidden", item.model.hidden},
+                               {"heads", item.model.heads},
+                               {"kv_heads", item.model.kv_heads},
+                               {"experts", item.model.moe ? Json(item.model.moe->experts) : Json(nullptr)},
+                               {"weight_bytes", domain::resident_weight_bytes(item.model)},
+                               {"sampling_truncates", item.model.sampling ? Json(item.model.sampling->truncates()) : Json(nullptr)}};
+    gpus[item.gpu.name] = {{"peak_bf16_tflops", item.gpu.peak_bf16.value},
+                           {"peak_fp8_tflops", item.gpu.peak_fp8 ? Json(item.gpu.peak_fp8->value) : Json(nullptr)},
+                           {"hbm_bandwidth_tbs", item.gpu.hbm_bandwidth.value},
+                           {"link_bandwidth_gbs", item.gpu.link_bandwidth.value},
+                           {"memory_gib", item.gpu.memory.value}};
+  }
+  Json free = Json::array();
+  for (const params::FreeParameter& parameter : study.spec.free) {
+    free.push_back({{"parameter", parameter.label()},
+                    {"unit", parameter.id.spec().unit},
+                    {"lower", parameter.lower},
+                    {"start", parameter.initial},
+                    {"upper", parameter.upper},
+                    {"transform", params::transform_name(parameter.transform)}});
+  }
+  Json warnings = Json::array();
+  for (const core::Diagnostic& warning : study.dataset.warnings) warnings.push_back(core::format(warning));
+  return json_text({{"schema", "rooftune/resolved/1"},
+                    {"name", study.spec.name},
+                    {"description", study.spec.description},
+                    {"step_time_model", study.start.step_time_model},
+                    {"seed", study.spec.seed},
+                    {"replicates", study.spec.replicates},
+                    {"experiments", std::move(experiments)},
+                    {"models", std::move(models)},
+                    {"gpus", std::move(gpus)},
+                    {"free", std::move(free)},
+                    {"warnings", std::move(warnings)}});
+}
+
 std::string inspection_json(const study::Inspection& inspection) {
   const sim::EngineCounters& counters = inspection.prediction.counters;
   Json stages = Json::array();

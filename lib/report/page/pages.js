@@ -188,6 +188,8 @@ const rooftuneReport = (() => {
       for (const pair of strong) findings.push(`${pair.first} and ${pair.second} are hard to tell apart (correlation ${signed(pair.correlation * 100)} %).`);
       for (const text of result.unidentified || []) findings.push(text);
     }
+    const wide = data.intervals.filter((one) => one.stage === "summary" && one.metric === "e2e_mean_ms").map((one) => 50 * (one.upper - one.lower) / one.predicted);
+    if (wide.length) findings.push(`${Math.round(100 * data.interval_level)} % of measured E2E means should lie within ±${percent(mean(wide))} % of the prediction (mean over the runs).`);
     for (const failure of result.failures || []) findings.push(failure);
     for (const noise of (crossval && crossval.result && crossval.result.seed_noise) || []) {
       if (noise.metric === "e2e_mean_ms") findings.push(`Another seed moves the held-out E2E error of ${noise.fold} by ${percent(noise.held_out_deviation_percent)} percentage points (standard deviation).`);
@@ -293,22 +295,33 @@ const rooftuneReport = (() => {
   const loadPage = {
     id: "load", title: "Load", question: "How does latency grow with load, and does the simulated curve run through the measured points?", available: () => data.load_curves.length > 0,
     fill(section) {
+      const percentLevel = Math.round(100 * data.interval_level);
       section.append(el("p", { class: "note" }, "Curves: the config of this run, simulated at other loads with the stage's duration and the stages before it. Points: measured stages."));
+      if (data.intervals.length) section.append(el("p", { class: "note" }, `Bars: where ${percentLevel} % of such measurements should fall${data.intervals.some((one) => one.structural) ? "" : " as far as parameters and arrivals go: the error of the model's structure is not known for this config, so they are too narrow (rooftune fit --held-out adds it)"}.`));
+      // A run of one stage has its interval on the summary.
+      const intervalsOf = (curve, metric) => {
+        const own = data.intervals.filter((one) => one.experiment === curve.experiment && one.metric === metric);
+        const stages = own.filter((one) => one.stage !== "summary");
+        return (stages.length ? stages : curve.measured.length === 1 ? own : []).map((one) => ({ ...one, load: curve.measured.find((point) => stages.length === 0 || point.stage === one.stage)?.load })).filter((one) => isNumber(one.load));
+      };
       for (const curve of data.load_curves) {
         const unit = curve.unit === "clients" ? "clients" : "requests/s";
         const shown = ["ttft_mean_ms", "e2e_mean_ms", "tpot_mean_ms"];
         const spec = (colours) => plots.panels(colours, shown.map((metric) => {
-          const line = curve.simulated.filter((point) => isNumber(point.latencies[metric])).map((point) => ({ x: point.load, y: point.latencies[metric], low: point.latencies[`${metric}_low`], high: point.latencies[`${metric}_high`] }));
+          const line = curve.simulated.filter((point) => isNumber(point.latencies[metric])).map((point) => ({ x: point.load, y: point.latencies[metric] }));
           const points = curve.measured.filter((point) => isNumber(point.latencies[metric])).map((point) => ({ x: point.load, y: point.latencies[metric], tip: [label(curve.experiment), `stage ${point.stage} at ${significant(point.load)} ${unit}`, `measured ${metricTitles[metric]} ${significant(point.latencies[metric])} ms`] }));
           const layers = [];
-          const banded = line.filter((point) => isNumber(point.low) && isNumber(point.high));
-          if (banded.length > 1) layers.push({ kind: "band", points: banded, colour: plots.colourOf(colours, 0), opacity: 0.2 });
-          layers.push({ kind: "line", points: line, style: 0 }, { kind: "symbol", points: points, style: 1, size: 80 });
+          const bars = intervalsOf(curve, metric).map((one) => ({ x: one.load, low: one.lower, high: one.upper, tip: [label(curve.experiment), `${percentLevel} % interval: ${significant(one.lower)} to ${significant(one.upper)} ms`] }));
+          layers.push({ kind: "line", points: line, style: 0 });
+          if (bars.length) layers.push({ kind: "rule", points: bars, thickness: 5, opacity: 0.45, colour: plots.colourOf(colours, 0) });
+          layers.push({ kind: "symbol", points: points, style: 1, size: 80 });
           return plots.xyPanel(colours, { title: metricTitles[metric], width: 230, height: 170, x: { title: unit, log: true, ticks: 4 }, y: { title: "ms", log: metric !== "tpot_mean_ms", ticks: 4 }, layers });
-        }), { columns: 3, legend: [{ name: "simulated", style: 0, line: true }, { name: "measured", style: 1 }] });
+        }), { columns: 3, legend: [{ name: data.intervals.length ? `simulated, with ${percentLevel} % interval` : "simulated", style: 0, line: true }, { name: "measured", style: 1 }] });
         const rows = [...curve.simulated.map((point) => ({ ...point, kind: "simulated" })), ...curve.measured.map((point) => ({ ...point, kind: "measured" }))];
         const columns = [words("", (row) => row.kind), number(unit, (row) => row.load), number("like stage", (row) => row.stage), ...Object.keys(metricTitles).map((metric) => number(`${metricTitles[metric]} ms`, (row) => row.latencies[metric]))];
-        section.append(figure(label(curve.experiment), "", spec, table(columns, rows)));
+        const intervals = shown.flatMap((metric) => intervalsOf(curve, metric));
+        const intervalTable = table([words("metric", (one) => metricTitles[one.metric]), number(unit, (one) => one.load), number("predicted ms", (one) => one.predicted), number("from ms", (one) => one.lower), number("to ms", (one) => one.upper)], intervals, `${percentLevel} % intervals`);
+        section.append(figure(label(curve.experiment), "", spec, el("div", {}, table(columns, rows), intervals.length ? intervalTable : null)));
       }
     },
   };

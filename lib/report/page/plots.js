@@ -63,7 +63,7 @@ const plots = (() => {
           strokeWidth: { value: layer.thickness || 1.8 }, strokeDash: { value: layer.dash || dashOf(layer.style || 0) }, defined: { signal: "isValid(datum.y)" } } } };
       }
       if (layer.kind === "rule") {
-        return { type: "rule", from, encode: { update: { ...common(layer), y: { scale: "y", field: "low" }, y2: { scale: "y", field: "high" }, stroke: { value: colour }, strokeWidth: { value: 1.5 } } } };
+        return { type: "rule", from, encode: { update: { ...common(layer), y: { scale: "y", field: "low" }, y2: { scale: "y", field: "high" }, stroke: { value: colour }, strokeWidth: { value: layer.thickness || 1.5 }, strokeOpacity: { value: layer.opacity || 1 } } } };
       }
       return { type: "symbol", from, encode: { update: { ...common(layer), y: { scale: "y", field: "y" }, shape: { value: layer.shape || shapeOf(layer.style || 0) },
         size: { value: layer.size || 60 }, fill: { value: layer.hollow ? "transparent" : colour }, fillOpacity: { value: layer.opacity || 0.85 },

@@ -9,6 +9,7 @@
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/study/prediction_intervals.hpp"
 #include "rooftune/study/report_curves.hpp"
 
 namespace rooftune::io {
@@ -59,13 +60,15 @@ struct ScriptModule {
 /// Everything that a report shows.
 struct ReportContent {
   RunDocuments run;
-  std::optional<RunDocuments> crossval;           ///< held-out errors, where the run itself has none
-  std::optional<eval::Evaluation> before;         ///< the study's start on the run's experiments
-  std::vector<PeerPrediction> peers;              ///< of this run's experiments
-  std::vector<study::LoadCurve> load_curves;      ///< of the tuned config
-  std::vector<study::StepTimeByBatch> step_time;  ///< of the tuned config
-  std::vector<study::KernelRoofline> kernels;     ///< of the run's GPUs
-  std::vector<std::string> notices;               ///< what the report lacks and why
+  std::optional<RunDocuments> crossval;              ///< held-out errors, where the run itself has none
+  std::optional<eval::Evaluation> before;            ///< the study's start on the run's experiments
+  std::vector<PeerPrediction> peers;                 ///< of this run's experiments
+  std::vector<study::LoadCurve> load_curves;         ///< of the tuned config
+  std::vector<study::PredictionInterval> intervals;  ///< of the tuned config, where it knows its uncertainty
+  double interval_level = 0.9;                       ///< share of measurements that should fall inside
+  std::vector<study::StepTimeByBatch> step_time;     ///< of the tuned config
+  std::vector<study::KernelRoofline> kernels;        ///< of the run's GPUs
+  std::vector<std::string> notices;                  ///< what the report lacks and why
 };
 
 /// The content as "rooftune/report/1" (docs/file_formats.md).

@@ -35,4 +35,7 @@ namespace rooftune::io {
 /// busy time, and where that time goes.
 [[nodiscard]] std::string inspection_json(const study::Inspection& inspection);
 
+/// What a study resolves to as "rooftune/resolved/1": its experiments, models, GPUs and free parameters, and the warnings.
+[[nodiscard]] std::string resolved_json(const study::PreparedStudy& study);
+
 }  // namespace rooftune::io

@@ -1,0 +1,29 @@
+#include <memory>
+#include <string>
+
+#include "command_tree.hpp"
+#include "commands.hpp"
+#include "terminal.hpp"
+#include "versions.hpp"
+
+namespace rooftune::app {
+
+void add_completion_command(CLI::App& program, ExitCode& exit_code) {
+  CLI::App* command = program.add_subcommand("completion", "print a completion script for a shell, or the manual page");
+  command->footer(
+      "Examples: source <(rooftune completion bash)\n"
+      "          rooftune completion zsh > ~/.zfunc/_rooftune\n"
+      "          rooftune completion man | man -l -");
+  const auto form = std::make_shared<std::string>();
+  command->add_option("FORM", *form, "bash, zsh, or man for the manual page")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "man"}).description("{bash,zsh,man}"));
+  command->callback([form, &program, &exit_code] {
+    if (*form == "bash") print(bash_completion(program));
+    if (*form == "zsh") print(zsh_completion(program));
+    if (*form == "man") print(manual_page(program, kVersion));
+    exit_code = ExitCode::done;
+  });
+}
+
+}  // namespace rooftune::app

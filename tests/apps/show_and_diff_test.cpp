@@ -1,0 +1,61 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "command_line.hpp"
+
+namespace rooftune::testing_support {
+namespace {
+
+using testing::HasSubstr;
+using Json = nlohmann::json;
+
+using ShowCommand = TemporaryFolderTest;
+using DiffCommand = TemporaryFolderTest;
+
+TEST_F(ShowCommand, TellsMachinesWhatAStudyResolvesTo) {
+  const std::string study = folder_.write("study.yaml", small_study()).string();
+  const ProgramResult result = rooftune({"show", study, "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const Json json = Json::parse(result.output);
+  EXPECT_EQ(json["schema"], "rooftune/resolved/1");
+  ASSERT_EQ(json["experiments"].size(), 2U);
+  EXPECT_EQ(json["experiments"][0]["gpu"], "H100-SXM");
+  EXPECT_EQ(json["models"]["Qwen2.5-7B-Instruct"]["layers"], 28);
+  EXPECT_EQ(json["gpus"]["H100-SXM"]["peak_bf16_tflops"], 989.5);
+  EXPECT_EQ(json["free"][0]["parameter"], "frontend.constant_us");
+}
+
+TEST_F(DiffCommand, TellsMachinesAndPeopleWhatDiffersAndNothingElse) {
+  folder_.write("study.yaml", small_study("['64']"));
+  for (const char* seed : {"1", "2"}) {
+    ASSERT_EQ(
+        rooftune({"fit", "study.yaml", "--seed", seed, "--out", std::string("run") + seed}, {.working_directory = folder_.path()})
+            .exit_code,
+        0);
+  }
+  const ProgramResult same = rooftune({"diff", "run1", "run1", "--json"}, {.working_directory = folder_.path()});
+  EXPECT_EQ(Json::parse(same.output)["same"], true) << same;
+
+  const ProgramResult result = rooftune({"diff", "run1", "run2", "--json"}, {.working_directory = folder_.path()});
+  const Json json = Json::parse(result.output);
+  EXPECT_EQ(json["schema"], "rooftune/diff/1");
+  EXPECT_EQ(json["manifest"], Json::parse(R"([{"what": "seed", "first": "1", "second": "2"}])"));
+  ASSERT_FALSE(json["parameters"].empty());
+  const Json& parameter = json["parameters"][0];
+  EXPECT_DOUBLE_EQ(parameter["change_percent"], 100.0 * (parameter["second"].get<double>() / parameter["first"].get<double>() - 1.0));
+  ASSERT_FALSE(json["predictions"].empty());
+  EXPECT_EQ(json["unmatched_predictions"], 0);
+  EXPECT_THAT(rooftune({"diff", "run1", "run2"}, {.working_directory = folder_.path()}).output, HasSubstr("seed: 1 | 2\n"));
+}
+
+TEST_F(DiffCommand, ComplainsAboutBothFoldersAtOnce) {
+  const ProgramResult result = rooftune({"diff", (folder_ / "a").string(), (folder_ / "b").string()});
+  EXPECT_EQ(result.exit_code, 1) << result;
+  EXPECT_THAT(result.errors, HasSubstr("a/manifest.json"));
+  EXPECT_THAT(result.errors, HasSubstr("b/manifest.json"));
+}
+
+}  // namespace
+}  // namespace rooftune::testing_support
