@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, from Debian bookworm's packages. Does nothing when everything is there.
-#   install_dependencies.sh [--with-checkers] [--list]
-# --with-checkers adds what scripts/check.sh needs; --list prints the package names and stops.
+#   install_dependencies.sh [--with-checkers] [--without-browser] [--list]
+# --with-checkers adds what scripts/check.sh needs; --without-browser leaves out the one that opens reports in tests, which is big;
+# --list prints the package names and stops.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -20,9 +21,8 @@ packages=(
   libjs-vega
   # tests and benchmarks
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
-  # opens reports in tests; fonts so that their text has a width
-  chromium fonts-liberation
 )
+browser=(chromium fonts-liberation)  # opens reports in tests; fonts so that their text has a width
 checkers=(clang-format clang-tidy cppcheck)
 
 is_installed() { [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -48,13 +48,16 @@ install_missing() {
 }
 
 list=no
+with_browser=yes
 for argument in "$@"; do
   case $argument in
     --with-checkers) packages+=("${checkers[@]}") ;;
+    --without-browser) with_browser=no ;;
     --list) list=yes ;;
-    *) die "unknown argument '$argument' (known: --with-checkers, --list)" ;;
+    *) die "unknown argument '$argument' (known: --with-checkers, --without-browser, --list)" ;;
   esac
 done
+if [ "$with_browser" = yes ]; then packages+=("${browser[@]}"); fi
 if [ "$list" = yes ]; then
   printf '%s\n' "${packages[@]}"
   exit

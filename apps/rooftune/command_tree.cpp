@@ -45,7 +45,7 @@ std::vector<const CLI::Option*> positionals(const CLI::App& app) {
   return app.get_options([](const CLI::Option* option) { return option->get_positional(); });
 }
 
-bool takes_value(const CLI::Option& option) { return option.get_type_size_max() > 0; }
+bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
 
 /// The words between braces in an option's type ("{config,hardware-config}"), which CLI11 makes of its checks.
 std::vector<std::string> choices_of(const CLI::Option& option) {

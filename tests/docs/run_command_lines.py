@@ -1,0 +1,129 @@
+"""Runs the command lines that README and docs show, from a clean copy of what a reader has, and expects them to work.
+
+  run_command_lines.py PROGRAM SOURCE_DIR [--long]
+
+Every line of a fenced block that starts with "rooftune " or "build/release/bin/rooftune " is run, document by document, in order;
+"# exits with N" behind a line names another exit code than 0. Lines that fit for long are run with --long only; without it the
+run folder that they name is a small one made once, so that the lines after them still have what they need.
+"""
+
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+LINE = re.compile(r"^(?:build/release/bin/)?rooftune (.*?)(?:\s+#\s*(?:exits with (\d+))?.*)?$")
+# Commands that fit. What they would write is stood in for unless --long.
+FITTING = {"fit": "fit", "crossval": "crossval", "compare": "compare", "improve": "improve", "onboard": "onboard"}
+DATA = ("configs", "experiments", "ground_truth", "bench_data", "docs", "scripts", "tests/import_examples")
+
+SMALL_STUDY = """
+name: small
+data:
+  ground_truth: [{source}/ground_truth/h100.json]
+  select: {{id: ['64', '62']}}
+start: {{step_time_model: physics}}
+free: [frontend.constant_us, physics.t_layer_us]
+solver: [{{algorithm: ceres_lm, max_evaluations: 20}}]
+crossval: {{split: LeaveOneGroupOut, group: model}}
+"""
+
+
+def command_lines(text):
+    """(line number, arguments, exit code) of every command in a fenced block; a backslash continues a line."""
+    fenced, pending, first = False, "", 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+            continue
+        if not fenced:
+            continue
+        first = first if pending else number
+        pending += line.strip()
+        if pending.endswith("\\"):
+            pending = pending[:-1]
+            continue
+        found = LINE.match(pending)
+        if found:
+            yield first, found.group(1), int(found.group(2) or 0)
+        pending = ""
+
+
+def is_slow(arguments):
+    return arguments[0] in FITTING and not {"--help", "--dump-default"} & set(arguments)
+
+
+def option(arguments, *names):
+    return next((arguments[i + 1] for i, word in enumerate(arguments[:-1]) if word in names), None)
+
+
+class Copy:
+    """What a reader has after cloning and building, in a folder of its own."""
+
+    def __init__(self, program, source, folder):
+        self.source, self.folder = source, folder
+        for name in DATA:
+            if (source / name).is_dir():
+                shutil.copytree(source / name, folder / name)
+        (folder / "build/release/bin").mkdir(parents=True)
+        self.program = folder / "build/release/bin/rooftune"
+        self.program.symlink_to(program)
+        self.stand_ins = folder / "stand-ins"
+        self.stand_ins.mkdir()
+
+    def run(self, line):
+        # A shell, because lines redirect and pipe as readers would.
+        shell = f'rooftune() {{ "{self.program}" "$@"; }}; rooftune {line}'
+        return subprocess.run(["bash", "-o", "pipefail", "-c", shell], cwd=self.folder, text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=3600, check=False)
+
+    def stand_in(self, command, target):
+        """A small run of the command where the line would have put its own."""
+        kind = "crossval" if command == "crossval" else "fit"
+        made = self.stand_ins / kind
+        if not made.exists():
+            study = self.stand_ins / "study.yaml"
+            study.write_text(SMALL_STUDY.format(source=self.source))
+            subprocess.run([str(self.program), kind, str(study), "--out", str(made)], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
+        shutil.copytree(made, self.folder / target)
+
+
+def main():
+    program, source = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    long = "--long" in sys.argv[3:]
+    documents = [source / "README.md", *sorted((source / "docs").rglob("*.md"))]
+    failures = ran = stood_in = 0
+    for document in documents:
+        lines = list(command_lines(document.read_text()))
+        if not lines:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Copy(program, source, pathlib.Path(folder))
+            for number, line, wanted in lines:
+                arguments = shlex.split(line)
+                where = f"{document.relative_to(source)}:{number}"
+                if is_slow(arguments) and not long:
+                    target = option(arguments, "--out")
+                    if target and not (copy.folder / target).exists():
+                        copy.stand_in(arguments[0], target)
+                    stood_in += 1
+                    continue
+                start = time.monotonic()
+                result = copy.run(line)
+                ran += 1
+                print(f"{where}: rooftune {line} ({time.monotonic() - start:.1f} s)", flush=True)
+                if result.returncode != wanted:
+                    failures += 1
+                    print(f"{where}: exit code {result.returncode} instead of {wanted}:\n{result.stdout}", flush=True)
+    print(f"{ran} command lines run, {stood_in} left to --long, {failures} failed")
+    if ran == 0:
+        sys.exit("no command line was found: the documents or this test have changed their form")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
