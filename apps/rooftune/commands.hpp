@@ -18,6 +18,7 @@ void add_recover_command(CLI::App& program, ExitCode& exit_code);
 void add_capacity_command(CLI::App& program, ExitCode& exit_code);
 void add_export_command(CLI::App& program, ExitCode& exit_code);
 void add_import_command(CLI::App& program, ExitCode& exit_code);
+void add_improve_command(CLI::App& program, ExitCode& exit_code);
 void add_kernels_command(CLI::App& program, ExitCode& exit_code);
 void add_simulate_command(CLI::App& program, ExitCode& exit_code);
 void add_validate_command(CLI::App& program, ExitCode& exit_code);

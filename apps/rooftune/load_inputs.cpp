@@ -97,6 +97,21 @@ class Loader {
     return std::move(file.config);
   }
 
+  /// The config whose predictions stand in for measurements.
+  std::optional<params::Config> truth(const study::StudySpec& spec, const std::vector<domain::GpuSpec>& gpus) {
+    if (!spec.data.simulated_by) return std::nullopt;
+    const std::string& path = spec.data.simulated_by->config;
+    io::ConfigFile file;
+    if (!take(io::read_config(path, gpus), file)) return std::nullopt;
+    warn(file.warnings);
+    warn({{.position = {.file = path},
+           .problem = "latencies are simulated with this config; no measurement is used",
+           .remedy = "remove data.simulated_by from the study to use what was measured",
+           .severity = core::Severity::warning}});
+    note(path);
+    return std::move(file.config);
+  }
+
   /// Normalised tables of every GPU that the experiments name, from the study's folders or the shipped ones. Read only for
   /// step-time models that look kernels up: the tables are large.
   eval::KernelTablesByGpu kernels(const study::StudySpec& spec, const study::StudyInputs& inputs) {
@@ -145,6 +160,7 @@ class Loader {
   static bool needs_kernels(const study::StudySpec& spec, const study::StudyInputs& inputs) {
     const std::string of_start = inputs.start.value_or(params::Config{}).step_time_model;
     if (latency::looks_up_kernels(spec.step_time_model.value_or(of_start))) return true;
+    if (inputs.truth && latency::looks_up_kernels(inputs.truth->step_time_model)) return true;
     return spec.compare && std::ranges::any_of(spec.compare->variants, [](const study::VariantSpec& variant) {
              return variant.step_time_model && latency::looks_up_kernels(*variant.step_time_model);
            });
@@ -227,6 +243,7 @@ core::Result<LoadedStudy> load_study(const DataOptions& options) {
   inputs.models = loader.models(spec);
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
+  inputs.truth = loader.truth(spec, inputs.gpus);
   inputs.kernels = loader.kernels(spec, inputs);
   return loader.prepare(spec, std::move(inputs));
 }
@@ -239,6 +256,7 @@ core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vect
   inputs.models = loader.models(spec);
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
+  inputs.truth = loader.truth(spec, inputs.gpus);
   inputs.kernels = loader.kernels(spec, inputs);
   return loader.prepare(spec, std::move(inputs));
 }

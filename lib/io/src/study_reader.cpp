@@ -95,6 +95,50 @@ std::vector<study::Selector> read_selectors(const Node& object, Problems& proble
   return selectors;
 }
 
+/// `{tp: 1}`, or a list of such: experiments that match any of them.
+study::Selection read_selection(ObjectReader& reader, std::string_view key, Problems& problems) {
+  study::Selection selection;
+  const Node* node = reader.find(key);
+  if (node == nullptr) return selection;
+  const std::span<const Node> items = node->kind == Node::Kind::list ? std::span<const Node>(node->items) : std::span(node, 1);
+  for (const Node& item : items) {
+    if (item.kind != Node::Kind::object || item.members.empty()) {
+      problems.error(item.place, fmt::format("'{}' needs selectors, not {}", key, describe(item)), "e.g. {tp: [1], model: [Yi-34B]}");
+    } else {
+      selection.push_back(read_selectors(item, problems));
+    }
+  }
+  return selection;
+}
+
+/// `{Qwen2.5-7B-Instruct: {truncated_sampling: true}}`
+std::vector<study::ModelAssumption> read_assumptions(const Node* object, Problems& problems) {
+  std::vector<study::ModelAssumption> assumptions;
+  if (object == nullptr) return assumptions;
+  for (const Member& member : object->members) {
+    study::ModelAssumption assumed{.model = member.key, .moe_layers = {}, .truncated_sampling = {}};
+    if (member.value.kind != Node::Kind::object) {
+      problems.error(member.value.place, fmt::format("what is assumed about '{}' is {}", member.key, describe(member.value)),
+                     "e.g. {truncated_sampling: true}");
+      continue;
+    }
+    ObjectReader reader(member.value, problems, fmt::format("what is assumed about '{}'", member.key));
+    reader.optional("moe_layers", assumed.moe_layers, at_least(0));
+    if (bool sampling = false; reader.optional("truncated_sampling", sampling)) assumed.truncated_sampling = sampling;
+    assumptions.push_back(std::move(assumed));
+  }
+  return assumptions;
+}
+
+study::SimulatedSpec read_simulated(const Node& object, Problems& problems) {
+  study::SimulatedSpec simulated;
+  ObjectReader reader(object, problems, "'simulated_by'");
+  reader.required("config", simulated.config);
+  reader.optional("noise", simulated.noise, at_least(0));
+  reader.optional("seed", simulated.seed);
+  return simulated;
+}
+
 void read_data(const Node& object, study::DataSpec& data, Problems& problems) {
   ObjectReader reader(object, problems, "'data'");
   read_texts(reader, "ground_truth", data.ground_truth);
@@ -104,6 +148,8 @@ void read_data(const Node& object, study::DataSpec& data, Problems& problems) {
   if (const Node* select = reader.optional_object("select")) data.select = read_selectors(*select, problems);
   if (const Node* exclude = reader.optional_object("exclude")) data.exclude = read_selectors(*exclude, problems);
   if (const Node* held_out = reader.optional_object("held_out")) data.held_out = read_selectors(*held_out, problems);
+  if (const Node* assume = reader.optional_object("assume")) data.assume = read_assumptions(assume, problems);
+  if (const Node* simulated = reader.optional_object("simulated_by")) data.simulated_by = read_simulated(*simulated, problems);
 }
 
 /// The list of free parameters: single ids, whole groups ("physics.*") and objects that say more.
@@ -382,6 +428,32 @@ study::CompareSpec read_compare(const Node& object, const study::StudySpec& spec
   return compare;
 }
 
+study::ImproveSpec read_improve(const Node& object, Problems& problems) {
+  study::ImproveSpec improve;
+  ObjectReader reader(object, problems, "'improve'");
+  improve.train = read_selection(reader, "train", problems);
+  improve.extend = read_selection(reader, "extend", problems);
+  improve.test = read_selection(reader, "test", problems);
+  read_texts(reader, "quarantine", improve.quarantine);
+  read_texts(reader, "moves", improve.moves);
+  read_texts(reader, "without", improve.without);
+  reader.optional("rounds", improve.rounds, at_least(0));
+  if (std::int64_t limit = 0; reader.optional("max_evaluations", limit, at_least(1))) improve.max_evaluations = limit;
+  reader.optional("max_seconds", improve.max_seconds, above(0));
+  reader.optional("candidates", improve.candidates, at_least(1));
+  reader.optional("seeds", improve.seeds, at_least(2));
+  reader.optional("starts", improve.starts, at_least(1));
+  reader.optional("min_gain_percent", improve.min_gain_percent, at_least(0));
+  reader.optional("price_percent", improve.price_percent, at_least(0));
+  reader.optional("tolerance_percent", improve.tolerance_percent, at_least(0));
+  reader.optional("tolerance_fraction", improve.tolerance_fraction, at_least(0));
+  if (!improve.extend.empty() && improve.train.empty()) {
+    problems.error(reader.place_of("extend"), "there is nothing to extend: every run is fitted from the beginning",
+                   "say in 'train' which runs are, or remove 'extend'");
+  }
+  return improve;
+}
+
 /// What a study takes over from the one that it extends: all but its name and description.
 study::StudySpec inherited_from(study::StudySpec base) {
   base.name.clear();
@@ -421,6 +493,7 @@ study::StudySpec read_root(const Node& root, study::StudySpec spec, Problems& pr
   if (const Node* node = reader.optional_object("how_sure")) read_how_sure(*node, spec.how_sure, problems);
   if (const Node* node = reader.optional_object("crossval")) spec.split = read_split(*node, problems);
   if (const Node* node = reader.optional_object("compare")) spec.compare = read_compare(*node, spec, problems);
+  if (const Node* node = reader.optional_object("improve")) spec.improve = read_improve(*node, problems);
   reader.optional("seed", spec.seed);
   reader.optional("replicates", spec.replicates, at_least(1));
   reader.optional("threads", spec.threads, at_least(0));

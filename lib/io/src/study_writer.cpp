@@ -34,8 +34,8 @@ std::string words_of(const std::array<core::Word<Enum>, N>& words) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-/// `  select: {hardware: [H100], tp: ["1", "2"]}`; fields in the order in which they first occur.
-std::string selector_line(std::string_view key, const std::vector<study::Selector>& selectors) {
+/// `{hardware: [H100], tp: [1, 2]}`; fields in the order in which they first occur.
+std::string selectors_text(const std::vector<study::Selector>& selectors) {
   std::vector<std::pair<std::string, std::vector<std::string>>> fields;
   for (const study::Selector& selector : selectors) {
     auto field = std::ranges::find(fields, selector.field, [](const auto& entry) { return entry.first; });
@@ -46,7 +46,28 @@ std::string selector_line(std::string_view key, const std::vector<study::Selecto
   for (const auto& [field, values] : fields) {
     texts.push_back(fmt::format("{}: {}", field, field == "tp" ? fmt::format("[{}]", fmt::join(values, ", ")) : list(values)));
   }
-  return texts.empty() ? "" : fmt::format("  {}: {{{}}}\n", key, fmt::join(texts, ", "));
+  return fmt::format("{{{}}}", fmt::join(texts, ", "));
+}
+
+std::string selector_line(std::string_view key, const std::vector<study::Selector>& selectors) {
+  return selectors.empty() ? "" : fmt::format("  {}: {}\n", key, selectors_text(selectors));
+}
+
+std::string selection_line(std::string_view key, const study::Selection& selection) {
+  std::vector<std::string> texts;
+  for (const auto& selectors : selection) texts.push_back(selectors_text(selectors));
+  return texts.empty() ? "" : fmt::format("  {}: [{}]\n", key, fmt::join(texts, ", "));
+}
+
+std::string assumptions_text(const std::vector<study::ModelAssumption>& assumptions) {
+  std::string text = assumptions.empty() ? "" : "  assume:\n";
+  for (const study::ModelAssumption& assumed : assumptions) {
+    std::vector<std::string> facts;
+    if (assumed.moe_layers) facts.push_back(fmt::format("moe_layers: {}", *assumed.moe_layers));
+    if (assumed.truncated_sampling) facts.push_back(fmt::format("truncated_sampling: {}", *assumed.truncated_sampling));
+    text += fmt::format("    {}: {{{}}}\n", scalar(assumed.model), fmt::join(facts, ", "));
+  }
+  return text;
 }
 
 std::string data_text(const study::DataSpec& data) {
@@ -58,7 +79,12 @@ std::string data_text(const study::DataSpec& data) {
   add("models", data.models);
   add("hardware", data.hardware);
   add("kernels", data.kernels);
-  text += selector_line("select", data.select) + selector_line("exclude", data.exclude) + selector_line("held_out", data.held_out);
+  text += selector_line("select", data.select) + selector_line("exclude", data.exclude) + selector_line("held_out", data.held_out) +
+          assumptions_text(data.assume);
+  if (data.simulated_by) {
+    text += fmt::format("  simulated_by: {{config: {}, noise: {}, seed: {}}}\n", scalar(data.simulated_by->config),
+                        data.simulated_by->noise, data.simulated_by->seed);
+  }
   return text.empty() ? "" : "data:\n" + text;
 }
 
@@ -192,6 +218,23 @@ std::string compare_text(const study::CompareSpec& compare) {
   return text;
 }
 
+std::string improve_text(const study::ImproveSpec& improve) {
+  std::string text = "improve:\n";
+  text += selection_line("train", improve.train) + selection_line("extend", improve.extend) + selection_line("test", improve.test);
+  for (const auto& [key, texts] : {std::pair{"quarantine", &improve.quarantine}, std::pair{"moves", &improve.moves},
+                                   std::pair{"without", &improve.without}}) {
+    if (!texts->empty()) text += fmt::format("  {}: {}\n", key, list(*texts));
+  }
+  text += fmt::format("  rounds: {}\n", improve.rounds);
+  if (improve.max_evaluations) text += fmt::format("  max_evaluations: {}\n", *improve.max_evaluations);
+  if (improve.max_seconds) text += fmt::format("  max_seconds: {}\n", *improve.max_seconds);
+  return text + fmt::format(
+                    "  candidates: {}\n  seeds: {}\n  starts: {}\n  min_gain_percent: {}\n  price_percent: {}\n"
+                    "  tolerance_percent: {}\n  tolerance_fraction: {}\n",
+                    improve.candidates, improve.seeds, improve.starts, improve.min_gain_percent, improve.price_percent,
+                    improve.tolerance_percent, improve.tolerance_fraction);
+}
+
 /// `  - roofline_v1.mfuPrefill  # fraction, 0.02 to 4, from 0.65: model FLOP ...` for the parameters of a first fit.
 std::string default_free_text() {
   std::string text = "free:\n";
@@ -223,6 +266,7 @@ std::string study_text(const study::StudySpec& spec) {
           how_sure_text(spec.how_sure);
   if (spec.split) text += split_text(*spec.split);
   if (spec.compare) text += compare_text(*spec.compare);
+  if (spec.improve) text += improve_text(*spec.improve);
   return text + fmt::format("seed: {}\nreplicates: {}\nthreads: {}\n", spec.seed, spec.replicates, spec.threads);
 }
 
@@ -250,6 +294,10 @@ data:
   text += R"(  # select: {hardware: [H100], tp: [1, 2]}
   # exclude: {id: ["48"]}
   # held_out: {model: Yi-34B}                # predicted beside the fit at every iteration, never fitted
+  # What is taken for granted where a model's own config says nothing; what contradicts it is an error.
+  # assume: {Qwen2.5-7B-Instruct: {truncated_sampling: true}}
+  # A twin experiment: latencies that this config predicts, with noise in their logs, in place of the measured ones.
+  # simulated_by: {config: truth.json, noise: 0.01, seed: 1000}
 
 # Where the fit starts. Without `config`: the registry's defaults.
 start:
@@ -312,6 +360,30 @@ how_sure:
 #     - {name: blackbox, step_time_model: blackbox, free_per_deployment: [blackbox.*]}
 #   one_by_one: {from: corrected, to: as first written}
 )";
+  const study::ImproveSpec improve;
+  text += fmt::format(R"(
+# What `rooftune improve` may do. Runs outside `train` are held out until a move extends the training data; `test` is scored at the
+# beginning and the end, and decides nothing. A change is kept when the held-out score gains more than its noise over `seeds`
+# repeats, min_gain_percent, and price_percent for each further free parameter, and no group's error grows by more than
+# tolerance_percent points or tolerance_fraction of itself.
+# improve:
+#   train: [{{tp: [1]}}]
+#   extend: [{{tp: [2]}}]
+#   test: [{{tp: [4]}}, {{model: [Yi-34B]}}]
+#   quarantine: []       # ids of suspicious runs: neither fitted nor scored, always shown
+#   moves: []            # ids of the catalogue, or prefix*; empty: all
+#   without: []
+#   rounds: {}           # at most; max_evaluations and max_seconds may be set too
+#   candidates: {}       # moves screened together
+#   seeds: {}
+#   starts: {}            # of each fit that a verdict rests on
+#   min_gain_percent: {}
+#   price_percent: {}
+#   tolerance_percent: {}
+#   tolerance_fraction: {}
+)",
+                      improve.rounds, improve.candidates, improve.seeds, improve.starts, improve.min_gain_percent, improve.price_percent,
+                      improve.tolerance_percent, improve.tolerance_fraction);
   text += "\nseed: 1          # of every random stream\nreplicates: 1    # simulations that a prediction is the mean of\n";
   text += "threads: 0       # 0: all cores; results do not depend on it\n";
   return text;
@@ -326,6 +398,7 @@ study::StudySpec with_paths_from(study::StudySpec spec, const std::filesystem::p
   for (auto* paths : {&spec.data.ground_truth, &spec.data.models, &spec.data.hardware, &spec.data.kernels})
     std::ranges::for_each(*paths, rebase);
   if (spec.start_config) rebase(*spec.start_config);
+  if (spec.data.simulated_by) rebase(spec.data.simulated_by->config);
   return spec;
 }
 

@@ -92,7 +92,7 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
   step_overhead_us_ = p("physics.t_step_us") + p("physics.t_layer_us") * layers + lm_head_bytes / weight_bytes_per_us;
   if (has_fp8) step_overhead_us_ += p("physics.fp8_call_us") * fp8_calls(model);
   per_sequence_us_ = p("physics.t_seq_us");
-  if (model.sampling && model.sampling->truncates()) {
+  if (parameters.is_on("physics.sampler") && model.sampling && model.sampling->truncates()) {
     const double kilotokens = model.vocabulary * 1e-3;
     step_overhead_us_ += p("physics.sampler_us_per_kilotoken") * kilotokens;
     per_sequence_us_ += p("physics.sampler_seq_us_per_kilotoken") * kilotokens;

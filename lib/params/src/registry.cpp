@@ -119,6 +119,7 @@ constexpr std::array kSwitches{
   SwitchSpec{"roofline_mfu.memory_term", kOffOn, 1, "a step takes no less than reading its weights and KV cache", "review finding (field notes, section 4)"},
   SwitchSpec{"roofline_mfu.lm_head", kOffOn, 1, "the LM head runs once per sequence", "every decoder has one"},
   SwitchSpec{"roofline_mfu.tp_split", kTpSplit, 0, "times of the shards that one GPU holds, or of the whole layer over tp^tp_exponent", "review finding (field notes, section 4)"},
+  SwitchSpec{"physics.sampler", kOffOn, 1, "sampling costs time for models that use top-p or top-k by default", "vLLM sorts the vocabulary for them each step"},
   SwitchSpec{"roofline_mfu.fp8_source", kFp8Source, 0, "FP8 layers from FP8 tables (bf16 time by the ratio of peaks where there are none), or at bf16 speed", "bf16 rows and FP8 rows never mix"},
 };
 // clang-format on

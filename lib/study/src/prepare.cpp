@@ -5,10 +5,16 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
+#include <numbers>
 #include <set>
 
+#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/random.hpp"
 #include "rooftune/domain/model.hpp"
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/params/resolved.hpp"
+#include "rooftune/sim/simulate.hpp"
 
 namespace rooftune::study {
 namespace {
@@ -79,6 +85,79 @@ std::vector<double> starts_of(const std::vector<params::FreeParameter>& free) {
   std::vector<double> starts;
   for (const params::FreeParameter& parameter : free) starts.push_back(parameter.initial);
   return starts;
+}
+
+/// The models with what the study assumes about them. An assumption that contradicts the model's own config is an error: wrong
+/// structure can fit the training data better and fails on unseen runs, so no fit may decide about it.
+std::vector<domain::ModelSpec> with_assumptions(std::vector<domain::ModelSpec> models, const DataSpec& data,
+                                                core::Diagnostics& problems) {
+  for (const ModelAssumption& assumed : data.assume) {
+    const domain::ModelSpec* known = domain::find_model(models, assumed.model);
+    if (known == nullptr) {
+      std::vector<std::string_view> names;
+      for (const domain::ModelSpec& model : models) names.push_back(model.name);
+      problems.push_back(error(fmt::format("'assume' names the unknown model '{}'", assumed.model), core::suggest(assumed.model, names)));
+      continue;
+    }
+    domain::ModelSpec& model = models[static_cast<std::size_t>(known - models.data())];
+    const int moe_layers = model.moe ? model.moe->moe_layers : 0;
+    if (assumed.moe_layers && *assumed.moe_layers != moe_layers) {
+      problems.push_back(error(fmt::format("{} layers with experts are assumed for {}, but its own config has {} of {}",
+                                           *assumed.moe_layers, model.name, moe_layers, model.layers),
+                               "remove the assumption: a model's config is a fact, not a parameter"));
+    }
+    if (!assumed.truncated_sampling) continue;
+    if (model.sampling && model.sampling->truncates() != *assumed.truncated_sampling) {
+      problems.push_back(error(fmt::format("{} is assumed to sample {} by default, but its own generation config says otherwise",
+                                           model.name, *assumed.truncated_sampling ? "with top-p or top-k" : "without top-p and top-k"),
+                               "remove the assumption: a model's config is a fact, not a parameter"));
+    } else if (!model.sampling) {
+      model.sampling = domain::DefaultSampling{.temperature = {}, .top_p = {}, .top_k = {}, .source = "assumed by the study"};
+      if (*assumed.truncated_sampling) model.sampling->top_p = 0.9;
+    }
+  }
+  return models;
+}
+
+/// A standard normal number (Box and Muller 1958), the same with every standard library.
+double standard_normal(core::RandomEngine& engine) {
+  const double radius = std::sqrt(-2.0 * std::log(1.0 - core::uniform01(engine)));
+  return radius * std::cos(2.0 * std::numbers::pi * core::uniform01(engine));
+}
+
+/// The latencies that were measured, as the simulation gives them; what was not measured stays so.
+void simulate_latencies(domain::Latencies& measured, const domain::Latencies& predicted, double noise, core::RandomEngine& engine) {
+  for (std::size_t metric = 0; metric < domain::kMetricCount; ++metric) {
+    const double factor = std::exp(noise * standard_normal(engine));
+    if (measured.value_ms[metric] && predicted.value_ms[metric]) measured.value_ms[metric] = *predicted.value_ms[metric] * factor;
+  }
+}
+
+/// The experiments with simulated latencies in place of the measured ones.
+core::Result<std::vector<domain::Experiment>> simulated(const std::vector<domain::Experiment>& experiments, const SimulatedSpec& spec,
+                                                        const eval::DatasetInputs& inputs) {
+  auto dataset = eval::make_dataset(inputs);
+  if (!dataset) return tl::unexpected(dataset.error());
+  std::vector<domain::Experiment> result = experiments;
+  core::parallel_for(result.size(), {}, [&](std::size_t i) {
+    const eval::Case& item = dataset->cases[i];
+    const auto parameters = params::resolve(inputs.config, item.experiment.deployment, item.gpu);
+    const auto prediction =
+        sim::simulate<double>(inputs.config.step_time_model, item.scenario(0), parameters,
+                              {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
+    const auto stream = [&](int stage) {
+      return core::make_stream(
+          {.seed = spec.seed, .experiment_id = result[i].id, .stage = stage, .purpose = core::StreamPurpose::noise, .replicate = 0});
+    };
+    // The summary of a run with one stage is that stage.
+    core::RandomEngine engine = stream(result[i].measured.stages.size() == 1 ? 0 : domain::kSummaryStage);
+    simulate_latencies(result[i].measured.summary, prediction.summary.latencies, spec.noise, engine);
+    for (std::size_t stage = 0; stage < result[i].measured.stages.size(); ++stage) {
+      engine = stream(static_cast<int>(stage));
+      simulate_latencies(result[i].measured.stages[stage], prediction.stages[stage].latencies, spec.noise, engine);
+    }
+  });
+  return result;
 }
 
 /// What experiments have in a field, for "did you mean".
@@ -176,6 +255,11 @@ bool is_selected(const domain::Experiment& experiment, const DataSpec& data, con
   return experiment.role == domain::Role::calibration;
 }
 
+bool is_in(const domain::Experiment& experiment, const Selection& selection, const std::vector<domain::GpuSpec>& gpus) {
+  const Matcher matches(gpus);
+  return std::ranges::any_of(selection, [&](const std::vector<Selector>& selectors) { return matches.all_fields(experiment, selectors); });
+}
+
 core::Result<Selector> parse_selector(std::string_view text) {
   const std::vector<std::string_view> fields(kSelectorFields.begin(), kSelectorFields.end());
   const std::size_t equals = text.find('=');
@@ -224,9 +308,10 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
     if (is_selected(experiment, spec.data, inputs.gpus)) selected.push_back(experiment);
     if (is_held_out(experiment, spec.data, inputs.gpus)) held_out.push_back(experiment);
   }
+  const std::vector<domain::ModelSpec> models = with_assumptions(inputs.models, spec.data, problems);
   const auto draw = [&](std::vector<domain::Experiment> experiments) {
     return eval::make_dataset({.experiments = std::move(experiments),
-                               .models = inputs.models,
+                               .models = models,
                                .gpus = inputs.gpus,
                                .config = prepared.start,
                                .seed = spec.seed,
@@ -234,6 +319,19 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
                                .kernels = inputs.kernels});
   };
   const bool none_selected = selected.empty();
+  for (std::vector<domain::Experiment>* experiments : {&selected, &held_out}) {
+    if (experiments->empty() || !spec.data.simulated_by || !inputs.truth || !problems.empty()) continue;
+    auto measured = simulated(*experiments, *spec.data.simulated_by,
+                              {.experiments = *experiments,
+                               .models = models,
+                               .gpus = inputs.gpus,
+                               .config = *inputs.truth,
+                               .seed = spec.data.simulated_by->seed,
+                               .replicates = 1,
+                               .kernels = inputs.kernels});
+    if (!measured) return tl::unexpected(measured.error());
+    *experiments = *std::move(measured);
+  }
   auto dataset = draw(std::move(selected));
   // A selector that matches nothing explains an empty selection already.
   const bool is_explained = !unmatched.empty() && none_selected;

@@ -18,6 +18,7 @@ struct StudyInputs {
   std::vector<domain::GpuSpec> gpus;
   std::optional<params::Config> start;
   eval::KernelTablesByGpu kernels{};  ///< only models that look kernels up need them
+  std::optional<params::Config> truth{};  ///< of studies whose measurements are simulated
 };
 
 /// A study ready to run: the selected experiments with their requests drawn, and the config it starts from.
@@ -34,6 +35,8 @@ struct PreparedStudy {
 
 /// True when it would pass, but `held_out` keeps it from the fit.
 [[nodiscard]] bool is_held_out(const domain::Experiment& experiment, const DataSpec& data, const std::vector<domain::GpuSpec>& gpus);
+/// True when the experiment matches one of the lists of selectors.
+[[nodiscard]] bool is_in(const domain::Experiment& experiment, const Selection& selection, const std::vector<domain::GpuSpec>& gpus);
 
 /// `field=value` as a selector; an error that names the fields when it is none.
 [[nodiscard]] core::Result<Selector> parse_selector(std::string_view text);

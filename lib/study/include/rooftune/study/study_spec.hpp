@@ -33,6 +33,23 @@ struct Selector {
   friend bool operator==(const Selector&, const Selector&) = default;
 };
 
+/// Measurements that a simulation stands in for (a twin experiment): what a config predicts for the selected experiments, with
+/// other arrivals than the study's and with noise, replaces what was measured. The truth is known then.
+struct SimulatedSpec {
+  std::string config;   ///< path of the config that is the truth
+  double noise = 0.01;  ///< standard deviation of the log of every latency
+  std::uint64_t seed = 1000;
+  friend bool operator==(const SimulatedSpec&, const SimulatedSpec&) = default;
+};
+
+/// What a study takes for granted about a model whose own config does not say it.
+struct ModelAssumption {
+  std::string model;
+  std::optional<int> moe_layers;          ///< layers with experts
+  std::optional<bool> truncated_sampling;  ///< top-p or top-k by default
+  friend bool operator==(const ModelAssumption&, const ModelAssumption&) = default;
+};
+
 /// Which files and which of their experiments. Paths are relative to the study file.
 struct DataSpec {
   std::vector<std::string> ground_truth;
@@ -43,6 +60,8 @@ struct DataSpec {
   std::vector<Selector> exclude;
   /// Of what is selected: never fitted, predicted beside the fit at every iteration.
   std::vector<Selector> held_out;
+  std::vector<ModelAssumption> assume{};
+  std::optional<SimulatedSpec> simulated_by{};
   friend bool operator==(const DataSpec&, const DataSpec&) = default;
 };
 
@@ -104,6 +123,30 @@ struct CompareSpec {
   friend bool operator==(const CompareSpec&, const CompareSpec&) = default;
 };
 
+/// Experiments that match any of several lists of selectors.
+using Selection = std::vector<std::vector<Selector>>;
+
+/// What `rooftune improve` may do with a study, and what a change has to show to be kept.
+struct ImproveSpec {
+  Selection train;                      ///< runs that fits see at first; empty: all but `test`. The others are held out always
+  Selection extend;                     ///< runs that the move "extend the training data" may add, one entry at a time
+  Selection test;                       ///< runs that no decision sees: scored before the first round and after the last
+  std::vector<std::string> quarantine;  ///< ids of runs that were found suspicious: not fitted, shown, not scored
+  std::vector<std::string> moves;       ///< ids or "prefix*" of the catalogue; empty: all of it
+  std::vector<std::string> without;     ///< those that are not tried
+  int rounds = 30;                      ///< at most
+  std::optional<long> max_evaluations;  ///< of an experiment's fits in all rounds together
+  std::optional<double> max_seconds;    ///< makes the result depend on the machine; marked in every output
+  int candidates = 12;                  ///< moves that are screened together
+  int seeds = 3;                        ///< repeats with other arrivals by which a verdict knows its noise
+  int starts = 1;                       ///< of each fit of a verdict
+  double min_gain_percent = 0.1;        ///< of the held-out score that a change must bring beside being outside the noise
+  double price_percent = 0.1;           ///< of the held-out score that every further free parameter must bring
+  double tolerance_percent = 3.0;       ///< points by which a group's held-out error may grow, ...
+  double tolerance_fraction = 0.1;      ///< ... or this part of the error that it had, whichever is larger
+  friend bool operator==(const ImproveSpec&, const ImproveSpec&) = default;
+};
+
 /// A study: what to fit or test, on which data, how. Everything a run needs besides the files it names.
 struct StudySpec {
   std::string name;
@@ -120,6 +163,7 @@ struct StudySpec {
   HowSureSpec how_sure;
   std::optional<SplitSpec> split;
   std::optional<CompareSpec> compare;
+  std::optional<ImproveSpec> improve;
   std::uint64_t seed = 1;
   int replicates = 1;
   int threads = 0;  ///< 0: all cores

@@ -1,0 +1,165 @@
+#include "rooftune/report/improve_tables.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "numbers.hpp"
+#include "rooftune/core/word.hpp"
+
+namespace rooftune::report {
+namespace {
+
+using domain::Metric;
+
+constexpr std::size_t kShownFindings = 5;
+
+std::string parameters_text(long extra) {
+  if (extra == 0) return "";
+  return fmt::format(", {:+d} {}", extra, extra == 1 || extra == -1 ? "parameter" : "parameters");
+}
+
+std::optional<double> mean_ape(const eval::Evaluation& evaluation, Metric metric) {
+  const auto found = evaluation.overall.find(metric);
+  if (found == evaluation.overall.end()) return std::nullopt;
+  return found->second.mean_ape_percent;
+}
+
+const study::GroupChange* change_of(const study::RoundRecord& round, const study::GroupKey& key, Metric metric) {
+  const auto found = std::ranges::find_if(
+      round.groups, [&](const study::GroupChange& change) { return change.group == key && change.metric == metric; });
+  return found == round.groups.end() ? nullptr : &*found;
+}
+
+/// Held-out errors by group: those of the start, and those of the result.
+std::string group_comparison(const study::Improvement& improvement, Colour colour) {
+  const study::RoundRecord& first = improvement.journal.rounds.front();
+  const study::RoundRecord& last = improvement.kept_last();
+  std::vector<Metric> metrics;
+  for (const auto& [metric, weight] : improvement.start.objective.metrics) metrics.push_back(metric);
+  std::vector<Column> columns{{"held out", Align::left}, {"runs"}};
+  for (const Metric metric : metrics) {
+    columns.push_back({short_title(metric) + " APE %\nstart"});
+    columns.push_back({"\nresult"});
+  }
+  TextTable table(std::move(columns));
+  for (const study::GroupChange& change : first.groups) {
+    if (change.metric != metrics.front()) continue;
+    const bool is_all = change.group.first == "all";
+    std::vector<Cell> cells{is_all ? "all" : fmt::format("{} {}", change.group.first, change.group.second), fmt::format("{}", change.runs)};
+    for (const Metric metric : metrics) {
+      const study::GroupChange* before = change_of(first, change.group, metric);
+      const study::GroupChange* after = change_of(last, change.group, metric);
+      cells.emplace_back(before != nullptr ? percent(before->ape_after_percent) : "-");
+      if (before == nullptr || after == nullptr) {
+        cells.emplace_back("-");
+        continue;
+      }
+      const bool is_better = after->ape_after_percent < before->ape_after_percent;
+      cells.emplace_back(percent(after->ape_after_percent), is_better ? Tone::good : Tone::plain);
+    }
+    table.add(std::move(cells));
+    if (is_all) table.add_rule();
+  }
+  return titled("Errors on runs that the refitted folds had not seen (mean over seeds)", table.text(colour));
+}
+
+std::string test_comparison(const study::Improvement& improvement, Colour colour) {
+  if (!improvement.test_before || !improvement.test_after) return "";
+  TextTable table({{"test", Align::left}, {"TTFT %\nstart"}, {"\nresult"}, {"E2E %\nstart"}, {"\nresult"}, {"TPOT %\nstart"}, {"\nresult"}});
+  const auto add = [&](const std::string& name, const auto& value_of) {
+    std::vector<Cell> cells{name};
+    for (const Metric metric : kShownMetrics) {
+      for (const eval::Evaluation* evaluation : {&*improvement.test_before, &*improvement.test_after}) {
+        const std::optional<double> value = value_of(*evaluation, metric);
+        cells.emplace_back(value ? fmt::format("{:+.1f}", *value) : "-");
+      }
+    }
+    table.add(std::move(cells));
+  };
+  for (const eval::CaseReport& item : improvement.test_before->cases) {
+    add(fmt::format("{} ({}, TP {}, {})", item.experiment, item.model, item.tp, item.workload),
+        [&](const eval::Evaluation& evaluation, Metric metric) -> std::optional<double> {
+          const eval::Row* row = evaluation.find(item.experiment, domain::kSummaryStage, metric);
+          if (row == nullptr) return std::nullopt;
+          return row->error_percent();
+        });
+  }
+  table.add_rule();
+  add("mean absolute", [](const eval::Evaluation& evaluation, Metric metric) { return mean_ape(evaluation, metric); });
+  return titled("Runs that no decision saw: signed errors, fitted without them", table.text(colour));
+}
+
+}  // namespace
+
+std::string round_line(const study::RoundRecord& round, Colour colour) {
+  if (round.fate == study::RoundFate::start) {
+    return fmt::format("round  0  start     {:<28} held out {:.2f} %: {}\n", "", round.after_percent, round.change);
+  }
+  const bool is_kept = round.fate == study::RoundFate::kept;
+  const std::string verdict =
+      toned(fmt::format("{:<8}", core::word_of(study::kRoundFates, round.fate)), is_kept ? Tone::good : Tone::faint, colour);
+  return fmt::format("round {:>2}  {}  {:<28} {:.2f} -> {:.2f} %{}: {}\n", round.round, verdict, round.move, round.before_percent,
+                     round.after_percent, parameters_text(round.extra_parameters), round.why);
+}
+
+std::string screening_lines(const study::ScreeningRecord& screening, Colour colour) {
+  std::string text = fmt::format("diagnosis {}\n", screening.screening);
+  for (std::size_t i = 0; i < std::min(kShownFindings, screening.findings.size()); ++i) {
+    text += fmt::format("  t {:>5.1f}  {}\n", screening.findings[i].strength, screening.findings[i].text);
+  }
+  std::vector<std::string> out;
+  for (const study::CandidateRecord& item : screening.candidates) {
+    if (item.fate == study::CandidateFate::refused) {
+      text += fmt::format("  {}  {}: {}\n", toned("refused", Tone::bad, colour), item.move, item.why);
+    }
+    if (item.fate == study::CandidateFate::screened_out) out.push_back(item.move);
+  }
+  std::vector<std::string> queue;
+  for (const std::size_t index : screening.queue) queue.push_back(screening.candidates[index].move);
+  text += fmt::format("  screened {}: {} to judge{}\n", screening.candidates.size(),
+                      queue.empty() ? std::string("none") : fmt::format("{}", fmt::join(queue, ", ")),
+                      out.empty() ? "" : fmt::format("; nothing in {}", fmt::join(out, ", ")));
+  return toned(text, Tone::plain, colour);
+}
+
+std::string improvement_story(const study::Improvement& improvement, Colour colour) {
+  const study::JournalEntries& journal = improvement.journal;
+  std::string text = fmt::format("\nEnded: {}.\n", journal.outcome ? journal.outcome->reason : "interrupted");
+  int kept = 0;
+  for (const study::RoundRecord& round : journal.rounds) {
+    if (round.fate != study::RoundFate::kept) continue;
+    ++kept;
+    text += fmt::format("  {:>2}. {}\n      because {}\n", kept, round.change, round.reason);
+  }
+  long evaluations = 0;
+  std::size_t screened = 0;
+  for (const study::ScreeningRecord& screening : journal.screenings) {
+    evaluations += screening.evaluations;
+    screened += screening.candidates.size();
+  }
+  for (const study::RoundRecord& round : journal.rounds) evaluations += round.evaluations;
+  text += fmt::format("{} of {} judged changes kept, {} moves screened, {} evaluations; held-out score {:.2f} -> {:.2f} %\n", kept,
+                      journal.rounds.size() - 1, screened, evaluations, journal.rounds.front().after_percent,
+                      improvement.kept_last().after_percent);
+  if (improvement.result.improve && !improvement.result.improve->quarantine.empty()) {
+    text += toned(fmt::format("in quarantine, neither fitted nor scored: {}\n", fmt::join(improvement.result.improve->quarantine, ", ")),
+                  Tone::bad, colour);
+  }
+  text += group_comparison(improvement, colour);
+  text += test_comparison(improvement, colour);
+  if (!improvement.left.empty()) {
+    text += "\nStill wrong with the result\n";
+    for (std::size_t i = 0; i < std::min(kShownFindings, improvement.left.size()); ++i) {
+      text += fmt::format("  t {:>5.1f}  {}\n", improvement.left[i].strength, improvement.left[i].text);
+    }
+  }
+  if (!improvement.next.empty()) {
+    text += "\nWorth measuring next\n";
+    for (const study::NextMeasurement& next : improvement.next) text += fmt::format("  {}\n", next.text);
+  }
+  return text;
+}
+
+}  // namespace rooftune::report

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/eval/evaluate.hpp"
+#include "rooftune/study/fit.hpp"
+#include "rooftune/study/improve_moves.hpp"
+#include "rooftune/study/journal.hpp"
+#include "rooftune/study/prepare.hpp"
+
+namespace rooftune::study {
+
+/// A run that would tell the parameters of the result better apart, best first.
+struct NextMeasurement {
+  std::string text;
+  double standard_error_ratio = 1.0;  ///< of the mean log standard error of the free parameters, after over before
+};
+
+/// What the loop made of a study.
+struct Improvement {
+  JournalEntries journal;
+  StudySpec start;
+  StudySpec result;
+  FitResult before;  ///< the structure of round 0, fitted on its training runs
+  FitResult after;   ///< the result, fitted on its training runs
+  std::optional<eval::Evaluation> test_before{};  ///< on the runs that no decision saw
+  std::optional<eval::Evaluation> test_after{};
+  std::vector<Finding> left{};  ///< what is still wrong with the result
+  std::vector<NextMeasurement> next{};
+
+  /// The round that a resulting structure comes from: the last that was kept.
+  [[nodiscard]] const RoundRecord& kept_last() const;
+};
+
+struct ImproveHooks {
+  std::function<void(const std::string& doing)> progress = {};
+  std::function<void(const RoundRecord&)> on_round = {};  ///< also for those that the journal holds already
+  std::function<void(const ScreeningRecord&)> on_screening = {};
+};
+
+/// Diagnoses the study's structure, proposes moves, screens them cheaply, judges the promising ones on held-out folds, keeps or
+/// reverts, and goes on until nothing in the catalogue helps or a budget is spent. What the journal holds already is not done
+/// again. Fails before anything is fitted where the study cannot be improved at all.
+[[nodiscard]] core::Result<Improvement> improve(const StudySpec& spec, const StudyInputs& inputs, Journal& journal,
+                                                const ImproveHooks& hooks = {}, const std::vector<Move>& catalogue = move_catalogue());
+
+/// A round done again from its study: the trial that its verdict rests on.
+[[nodiscard]] Trial replay(const RoundRecord& round, const StudyInputs& inputs);
+
+}  // namespace rooftune::study

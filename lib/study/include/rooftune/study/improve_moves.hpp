@@ -1,0 +1,60 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/study/improve_diagnosis.hpp"
+#include "rooftune/study/prepare.hpp"
+#include "rooftune/study/study_spec.hpp"
+
+namespace rooftune::study {
+
+/// A pattern that suggests a move: this metric is off by this factor ("any": however).
+struct Hint {
+  std::string metric;
+  std::string factor{"any"};
+};
+
+/// One thing that an engineer may try. What is left out stays as it is.
+struct Move {
+  std::string id;
+  std::string reason{};               ///< the physics behind it, or the rule
+  std::string step_time_model{};      ///< the one that it is for; empty: any
+  std::vector<Hint> suggested_by{};   ///< by the strongest of them it is ranked
+  std::vector<std::pair<std::string, std::string>> switches{};  ///< {id, choice}
+  std::vector<std::string> free{};                              ///< parameters to free; they start where they are
+  std::vector<std::pair<std::string, double>> fix{};            ///< {id, value}
+  std::optional<LossKind> loss{};
+  std::optional<StageRows> rows{};
+  std::vector<ModelAssumption> assume{};
+  bool extend = false;       ///< take the next entry of `improve.extend` into the training data
+  std::string quarantine{};  ///< id of a run
+};
+
+/// The moves that rooftune knows by name; a new one is a new entry. Beside them every switch, every parameter and every run of
+/// the data gives moves by rule (`propose`).
+[[nodiscard]] const std::vector<Move>& move_catalogue();
+
+/// A move that suits a structure: what it would make of it, and why it is tried before others.
+struct Proposal {
+  std::string move;
+  std::string change;        ///< in words: "engine.prefix_reuse: off -> on"
+  std::string reason;
+  std::string suggested_by;  ///< the finding that ranks it; empty where none does
+  double strength = 0.0;     ///< of that finding
+  long extra_parameters = 0;
+  StudySpec spec;
+};
+
+/// Every move that would change the structure, strongest suggestion first, moves that cost fewer parameters before others.
+[[nodiscard]] std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,
+                                            const Diagnosis& diagnosis, const std::vector<Move>& catalogue = move_catalogue());
+
+/// Whether `id` is `pattern`, or begins with it where that ends in "*".
+[[nodiscard]] bool matches_pattern(std::string_view id, std::string_view pattern);
+
+}  // namespace rooftune::study

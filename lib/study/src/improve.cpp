@@ -1,0 +1,450 @@
+#include "rooftune/study/improve.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "rooftune/core/contract.hpp"
+#include "rooftune/study/improve_trial.hpp"
+
+namespace rooftune::study {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Candidates that always reach the second rung of a screening, however bad the first was for all.
+constexpr std::size_t kLeastFinalists = 2;
+
+TrialOptions verdict_options(const ImproveSpec& improve) { return {.folds = {}, .seeds = improve.seeds, .starts = improve.starts}; }
+
+/// Score of the first seed on the experiments that `other` judges with its first seed: a rung has fewer folds.
+double score_on(const Trial& trial, const Trial& other) {
+  std::set<std::string> experiments;
+  for (const HeldOutError& error : other.errors.front()) experiments.insert(error.experiment);
+  double sum = 0.0;
+  double weights = 0.0;
+  for (const HeldOutError& error : trial.errors.front()) {
+    if (!experiments.contains(error.experiment)) continue;
+    sum += error.weight * error.log_error_percent;
+    weights += error.weight;
+  }
+  return weights > 0.0 ? sum / weights : 0.0;
+}
+
+/// Folds of the structure, the worst predicted first: where there is most to gain.
+std::vector<std::string> folds_by_error(const PreparedStudy& study, const ImproveRuns& runs, const Trial& trial) {
+  const auto folds = improve_folds(study, runs);
+  std::vector<std::pair<double, std::string>> ranked;
+  for (const eval::Fold& fold : *folds) {
+    double sum = 0.0;
+    int rows = 0;
+    for (const std::size_t index : fold.test) {
+      for (const HeldOutError& error : trial.errors.front()) {
+        if (error.experiment != study.dataset.cases[index].experiment.id) continue;
+        sum += error.log_error_percent;
+        ++rows;
+      }
+    }
+    ranked.emplace_back(rows > 0 ? sum / rows : 0.0, fold.name);
+  }
+  std::ranges::stable_sort(ranked, std::ranges::greater{}, [](const auto& entry) { return entry.first; });
+  std::vector<std::string> names;
+  for (auto& [error, name] : ranked) names.push_back(std::move(name));
+  return names;
+}
+
+/// The state of a campaign, and its steps. Everything that decides is deterministic, so a journal can be continued anywhere.
+class Campaign {
+ public:
+  Campaign(StudySpec spec, const StudyInputs& inputs, Journal& journal, const ImproveHooks& hooks, const std::vector<Move>& catalogue)
+      : start_(std::move(spec)), inputs_(inputs), journal_(journal), hooks_(hooks), catalogue_(catalogue) {}
+
+  core::Result<Improvement> run() {
+    if (auto begun = begin(); !begun) return tl::unexpected(begun.error());
+    while (!entries_.outcome) {
+      if (auto reason = budget_spent()) {
+        if (auto ended = end(*reason); !ended) return tl::unexpected(ended.error());
+      } else if (queue_is_empty()) {
+        if (auto screened = diagnose_and_screen(); !screened) return tl::unexpected(screened.error());
+      } else if (auto judged = judge_next(); !judged) {
+        return tl::unexpected(judged.error());
+      }
+    }
+    return conclude();
+  }
+
+ private:
+  /// Takes up what the journal holds, or fits the structure as the study has it.
+  core::Result<void> begin() {
+    auto entries = journal_.read();
+    if (!entries) return tl::unexpected(entries.error());
+    entries_ = *std::move(entries);
+    for (const RoundRecord& round : entries_.rounds) {
+      if (hooks_.on_round) hooks_.on_round(round);
+      if (round.fate != RoundFate::reverted) structure_ = round.round;
+    }
+    current_ = entries_.rounds.empty() ? start_ : round_of(structure_).spec;
+    say("fitting the structure on every fold");
+    const Clock::time_point begin = Clock::now();
+    if (auto taken = take_structure(); !taken) return taken;
+    if (!entries_.rounds.empty()) return {};
+    RoundRecord round;
+    round.move = "start";
+    round.change = fmt::format("{}, {} free parameters", study_.start.step_time_model, current_.free.size());
+    round.free_parameters = static_cast<long>(current_.free.size());
+    round.before_percent = round.after_percent = trial_.mean_score_percent();
+    round.groups = judge(trial_, trial_, rules()).groups;
+    round.fits = trial_.fits;
+    round.evaluations = trial_.evaluations;
+    round.spec = current_;
+    return record(std::move(round), seconds_since(begin));
+  }
+
+  /// Prepares and fits `current_`; its trial is what changes are compared with.
+  core::Result<void> take_structure() {
+    auto prepared = prepare(current_, inputs_);
+    if (!prepared) return tl::unexpected(prepared.error());
+    study_ = *std::move(prepared);
+    runs_ = improve_runs(study_, inputs_.gpus);
+    if (auto folds = improve_folds(study_, runs_); !folds) return tl::unexpected(folds.error());
+    trial_ = std::move(run_trials({{.spec = current_, .options = verdict_options(rules())}}, inputs_).front());
+    if (trial_.failure) return core::fail({}, fmt::format("the structure cannot be fitted: {}", *trial_.failure), "narrow its bounds");
+    return {};
+  }
+
+  [[nodiscard]] std::optional<std::string> budget_spent() const {
+    const ImproveSpec& improve = rules();
+    if (judged_rounds() >= improve.rounds) return fmt::format("the budget of {} rounds is spent", improve.rounds);
+    if (improve.max_evaluations && evaluations() >= *improve.max_evaluations) {
+      return fmt::format("the budget of {} evaluations is spent", *improve.max_evaluations);
+    }
+    if (improve.max_seconds && seconds_since(begin_) >= *improve.max_seconds) {
+      return fmt::format("the {} seconds are over (another machine gets elsewhere)", *improve.max_seconds);
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] bool queue_is_empty() const { return entries_.screenings.empty() || judged_of_queue() >= queue().size(); }
+
+  /// Finds out what is wrong with the structure and which moves hold anything for it. Ends the campaign where nothing is left.
+  core::Result<void> diagnose_and_screen() {
+    const Clock::time_point begin = Clock::now();
+    say("diagnosing");
+    const params::Config tuned = fit_training(study_).tuned;
+    const Diagnosis diagnosis = diagnose(study_, runs_, tuned, trial_);
+    std::vector<Proposal> proposals = propose(study_, runs_, tuned, diagnosis, catalogue_);
+    const std::set<std::string> tried = tried_on_structure();
+    std::erase_if(proposals, [&](const Proposal& proposal) { return tried.contains(proposal.move); });
+    if (proposals.empty()) return end("nothing in the catalogue helps");
+
+    ScreeningRecord record;
+    record.screening = static_cast<int>(entries_.screenings.size()) + 1;
+    record.structure = structure_;
+    record.findings = diagnosis.findings;
+    const auto limit = std::min(proposals.size(), static_cast<std::size_t>(rules().candidates));
+    for (std::size_t i = 0; i < limit; ++i) record.candidates.push_back(candidate(std::move(proposals[i])));
+    screen(record);
+    const double seconds = seconds_since(begin);
+    if (hooks_.on_screening) hooks_.on_screening(record);
+    auto added = journal_.add(record, seconds);
+    entries_.screenings.push_back(std::move(record));
+    return added;
+  }
+
+  /// What contradicts the data or the models' own configs is refused before any fit.
+  [[nodiscard]] CandidateRecord candidate(Proposal proposal) const {
+    CandidateRecord candidate{.move = std::move(proposal.move),
+                              .change = std::move(proposal.change),
+                              .reason = std::move(proposal.reason),
+                              .suggested_by = std::move(proposal.suggested_by),
+                              .strength = proposal.strength,
+                              .extra_parameters = proposal.extra_parameters,
+                              .fate = CandidateFate::screened_out,
+                              .why = {},
+                              .folds = 0,
+                              .score_percent = {},
+                              .before_percent = {},
+                              .spec = std::move(proposal.spec)};
+    const auto prepared = prepare(candidate.spec, inputs_);
+    const auto refuse = [&](const core::Diagnostics& problems) {
+      candidate.fate = CandidateFate::refused;
+      candidate.why = problems.front().problem;
+    };
+    if (!prepared) {
+      refuse(prepared.error());
+    } else if (const auto folds = improve_folds(*prepared, improve_runs(*prepared, inputs_.gpus)); !folds) {
+      refuse(folds.error());
+    }
+    return candidate;
+  }
+
+  /// Successive halving over folds: a third of them for all candidates, all of them for the better half; one seed and one start.
+  void screen(ScreeningRecord& record) {
+    std::vector<std::size_t> field;
+    for (std::size_t i = 0; i < record.candidates.size(); ++i) {
+      if (record.candidates[i].fate != CandidateFate::refused) field.push_back(i);
+    }
+    const std::vector<std::string> folds = folds_by_error(study_, runs_, trial_);
+    const std::vector<std::string> worst(folds.begin(), folds.begin() + static_cast<std::ptrdiff_t>((folds.size() + 2) / 3));
+    say(fmt::format("screening {} moves on {} of {} folds", field.size(), worst.size(), folds.size()));
+    try_candidates(record, field, worst);
+    const auto gain = [&](std::size_t i) {
+      const CandidateRecord& item = record.candidates[i];
+      return item.score_percent ? *item.before_percent - *item.score_percent - price(item) : -1e300;
+    };
+    std::ranges::stable_sort(field, std::ranges::greater{}, gain);
+    // Whatever helps where errors are largest goes on, at least the better half.
+    std::size_t finalists = std::max(kLeastFinalists, (field.size() + 1) / 2);
+    finalists = std::min(finalists, field.size());
+    field.resize(finalists);
+    if (worst.size() < folds.size()) {
+      say(fmt::format("screening the better {} on all {} folds", field.size(), folds.size()));
+      try_candidates(record, field, {});
+    }
+    std::ranges::stable_sort(field, std::ranges::greater{}, gain);
+    for (const std::size_t i : field) {
+      if (gain(i) <= 0.0) continue;
+      record.candidates[i].fate = CandidateFate::judged;
+      record.queue.push_back(i);
+    }
+  }
+
+  [[nodiscard]] double price(const CandidateRecord& item) const {
+    return rules().price_percent * static_cast<double>(item.extra_parameters);
+  }
+
+  void try_candidates(ScreeningRecord& record, const std::vector<std::size_t>& field, const std::vector<std::string>& folds) {
+    std::vector<TrialRequest> requests;
+    for (const std::size_t i : field) {
+      requests.push_back({.spec = record.candidates[i].spec, .options = {.folds = folds, .seeds = 1, .starts = 1}});
+    }
+    const std::vector<Trial> trials = run_trials(requests, inputs_);
+    for (std::size_t k = 0; k < field.size(); ++k) {
+      CandidateRecord& item = record.candidates[field[k]];
+      record.evaluations += trials[k].evaluations;
+      item.folds = static_cast<int>(trials[k].fits.size());
+      item.score_percent.reset();
+      item.before_percent.reset();
+      if (trials[k].failure) {
+        item.why = *trials[k].failure;
+        continue;
+      }
+      item.score_percent = score_on(trials[k], trial_);
+      item.before_percent = score_on(trial_, trials[k]);
+    }
+  }
+
+  /// Judges the next survivor of the screening on top of what was kept since.
+  core::Result<void> judge_next() {
+    const Clock::time_point begin = Clock::now();
+    const CandidateRecord& item = entries_.screenings.back().candidates[queue()[judged_of_queue()]];
+    say(fmt::format("judging {}", item.move));
+    RoundRecord round;
+    round.round = static_cast<int>(entries_.rounds.size());
+    round.screening = entries_.screenings.back().screening;
+    round.move = item.move;
+    round.change = item.change;
+    round.reason = item.reason;
+    round.suggested_by = item.suggested_by;
+    round.fate = RoundFate::reverted;
+    round.spec = on_top(item);
+    round.before_percent = round.after_percent = trial_.mean_score_percent();
+    round.free_parameters = static_cast<long>(round.spec.free.size());
+    Trial trial;
+    if (round.spec == current_) {
+      round.why = "what was kept before does it already";
+    } else {
+      trial = std::move(run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_).front());
+      const Verdict verdict = judge(trial_, trial, rules());
+      round.fate = verdict.keep ? RoundFate::kept : RoundFate::reverted;
+      round.why = verdict.why;
+      round.extra_parameters = verdict.extra_parameters;
+      round.before_percent = verdict.before_percent;
+      round.after_percent = verdict.after_percent;
+      round.gain_percent = verdict.gain_percent;
+      round.noise_percent = verdict.noise_percent;
+      round.groups = verdict.groups;
+      round.fits = trial.fits;
+      round.evaluations = trial.evaluations;
+    }
+    if (round.fate == RoundFate::kept) {
+      current_ = round.spec;
+      structure_ = round.round;
+      trial_ = std::move(trial);
+      auto prepared = prepare(current_, inputs_);
+      ROOFTUNE_EXPECTS(prepared.has_value());
+      study_ = *std::move(prepared);
+      runs_ = improve_runs(study_, inputs_.gpus);
+    }
+    return record(std::move(round), seconds_since(begin));
+  }
+
+  /// The candidate's change made to the structure as it is now: it was screened on the one before.
+  [[nodiscard]] StudySpec on_top(const CandidateRecord& item) const {
+    const StudySpec& base = round_of(entries_.screenings.back().structure).spec;
+    if (base == current_) return item.spec;
+    StudySpec spec = current_;
+    for (const auto& [id, choice] : item.spec.switches) {
+      const auto known = base.switches.find(id);
+      if (known == base.switches.end() || known->second != choice) spec.switches[id] = choice;
+    }
+    for (const auto& [id, value] : item.spec.fixed) {
+      const auto known = base.fixed.find(id);
+      if (known != base.fixed.end() && known->second == value) continue;
+      spec.fixed[id] = value;
+      std::erase_if(spec.free, [&, id = id](const params::FreeParameter& parameter) { return parameter.id == id; });
+    }
+    for (const params::FreeParameter& parameter : item.spec.free) {
+      const auto is_same = [&](const params::FreeParameter& other) {
+        return other.id == parameter.id && other.where == parameter.where;
+      };
+      if (std::ranges::any_of(base.free, is_same) || std::ranges::any_of(spec.free, is_same)) continue;
+      spec.fixed.erase(parameter.id);
+      spec.free.push_back(parameter);
+    }
+    if (!(item.spec.objective == base.objective)) spec.objective = item.spec.objective;
+    if (!(item.spec.data == base.data)) spec.data = item.spec.data;
+    const ImproveSpec before = base.improve.value_or(ImproveSpec{});
+    if (item.spec.improve->train != before.train && spec.improve->train == before.train) {
+      spec.improve->train = item.spec.improve->train;
+      spec.improve->extend = item.spec.improve->extend;
+    }
+    for (const std::string& id : item.spec.improve->quarantine) {
+      if (std::ranges::find(spec.improve->quarantine, id) == spec.improve->quarantine.end()) spec.improve->quarantine.push_back(id);
+    }
+    return spec;
+  }
+
+  core::Result<void> record(RoundRecord round, double seconds) {
+    if (auto added = journal_.add(round, seconds); !added) return added;
+    if (hooks_.on_round) hooks_.on_round(round);
+    entries_.rounds.push_back(std::move(round));
+    return {};
+  }
+
+  core::Result<void> end(const std::string& reason) {
+    OutcomeRecord outcome{.structure = structure_, .reason = reason, .machine_dependent = rules().max_seconds.has_value()};
+    if (auto added = journal_.add(outcome); !added) return added;
+    entries_.outcome = std::move(outcome);
+    return {};
+  }
+
+  /// Fits start and result on their training runs, and scores both on runs that nothing has seen.
+  core::Result<Improvement> conclude() {
+    say("fitting the result");
+    Improvement improvement{.journal = entries_, .start = start_, .result = current_, .before = {}, .after = {}};
+    auto first = prepare(entries_.rounds.front().spec, inputs_);
+    if (!first) return tl::unexpected(first.error());
+    improvement.before = fit_training(*first);
+    improvement.after = structure_ == 0 ? improvement.before : fit_training(study_);
+    const eval::EvaluationOptions options{.threads = {current_.threads}, .stepping = sim::Stepping::closed_form};
+    if (!runs_.test.empty()) {
+      improvement.test_before = eval::evaluate(first->dataset.subset(runs_.test), improvement.before.tuned, options);
+      improvement.test_after = eval::evaluate(study_.dataset.subset(runs_.test), improvement.after.tuned, options);
+    }
+    improvement.left = diagnose(study_, runs_, improvement.after.tuned, trial_).findings;
+    return improvement;
+  }
+
+  [[nodiscard]] FitResult fit_training(const PreparedStudy& study) const {
+    PreparedStudy training = study;
+    training.dataset = study.dataset.subset(improve_runs(study, inputs_.gpus).training);
+    if (!study.spec.free.empty()) return fit(training);
+    FitResult as_given;  // plain defaults: nothing to fit
+    as_given.start = as_given.tuned = study.start;
+    as_given.tuned.domain = calibrated_domain(training.dataset);
+    as_given.before = as_given.after =
+        eval::evaluate(training.dataset, study.start, {.threads = {study.spec.threads}, .stepping = sim::Stepping::closed_form});
+    as_given.usable = true;
+    return as_given;
+  }
+
+  [[nodiscard]] const ImproveSpec& rules() const { return *start_.improve; }
+  [[nodiscard]] const std::vector<std::size_t>& queue() const { return entries_.screenings.back().queue; }
+  [[nodiscard]] const RoundRecord& round_of(int round) const { return entries_.rounds[static_cast<std::size_t>(round)]; }
+  [[nodiscard]] int judged_rounds() const { return static_cast<int>(entries_.rounds.size()) - 1; }
+
+  [[nodiscard]] std::size_t judged_of_queue() const {
+    return static_cast<std::size_t>(
+        std::ranges::count(entries_.rounds, entries_.screenings.back().screening, &RoundRecord::screening));
+  }
+
+  [[nodiscard]] long evaluations() const {
+    long sum = 0;
+    for (const ScreeningRecord& screening : entries_.screenings) sum += screening.evaluations;
+    for (const RoundRecord& round : entries_.rounds) sum += round.evaluations;
+    return sum;
+  }
+
+  /// Moves that had their chance with the structure as it is: screened for it, or judged on top of it.
+  [[nodiscard]] std::set<std::string> tried_on_structure() const {
+    std::set<std::string> tried;
+    for (const ScreeningRecord& screening : entries_.screenings) {
+      if (screening.structure != structure_) continue;
+      for (const CandidateRecord& item : screening.candidates) tried.insert(item.move);
+    }
+    for (const RoundRecord& round : entries_.rounds) {
+      if (round.round > structure_ && round.fate == RoundFate::reverted) tried.insert(round.move);
+    }
+    return tried;
+  }
+
+  void say(const std::string& doing) const {
+    if (hooks_.progress) hooks_.progress(doing);
+  }
+
+  StudySpec start_;
+  const StudyInputs& inputs_;
+  Journal& journal_;
+  const ImproveHooks& hooks_;
+  const std::vector<Move>& catalogue_;
+  Clock::time_point begin_ = Clock::now();
+  JournalEntries entries_;
+  StudySpec current_;
+  int structure_ = 0;  ///< the round that `current_` comes from
+  PreparedStudy study_;
+  ImproveRuns runs_;
+  Trial trial_;
+};
+
+}  // namespace
+
+core::Result<void> JournalInMemory::add(const ScreeningRecord& record, double /*seconds*/) {
+  entries_.screenings.push_back(record);
+  return {};
+}
+
+core::Result<void> JournalInMemory::add(const RoundRecord& record, double /*seconds*/) {
+  entries_.rounds.push_back(record);
+  return {};
+}
+
+core::Result<void> JournalInMemory::add(const OutcomeRecord& record) {
+  entries_.outcome = record;
+  return {};
+}
+
+const RoundRecord& Improvement::kept_last() const {
+  return journal.rounds[static_cast<std::size_t>(journal.outcome ? journal.outcome->structure : 0)];
+}
+
+core::Result<Improvement> improve(const StudySpec& spec, const StudyInputs& inputs, Journal& journal, const ImproveHooks& hooks,
+                                  const std::vector<Move>& catalogue) {
+  StudySpec start = spec;
+  if (!start.improve) start.improve.emplace();
+  if (!start.split) start.split.emplace();
+  return Campaign(std::move(start), inputs, journal, hooks, catalogue).run();
+}
+
+Trial replay(const RoundRecord& round, const StudyInputs& inputs) {
+  return std::move(
+      run_trials({{.spec = round.spec, .options = verdict_options(round.spec.improve.value_or(ImproveSpec{}))}}, inputs).front());
+}
+
+}  // namespace rooftune::study
