@@ -27,18 +27,17 @@ ExitCode run(const ImproveOptions& options) {
   print_errors(study->prepared.dataset.warnings);
   study::JournalInMemory journal;
   ProgressLine progress;
-  const study::ImproveHooks hooks{
-      .progress = [&](const std::string& doing) { progress.show(doing); },
-      .on_round =
-          [&](const study::RoundRecord& round) {
-            progress.clear();
-            print(report::round_line(round, output_colour()));
-          },
-      .on_screening =
-          [&](const study::ScreeningRecord& screening) {
-            progress.clear();
-            print(report::screening_lines(screening, output_colour()));
-          }};
+  const study::ImproveHooks hooks{.progress = [&](const std::string& doing) { progress.show(doing); },
+                                  .on_round =
+                                      [&](const study::RoundRecord& round) {
+                                        progress.clear();
+                                        print(report::round_line(round, output_colour()));
+                                      },
+                                  .on_screening =
+                                      [&](const study::ScreeningRecord& screening) {
+                                        progress.clear();
+                                        print(report::screening_lines(screening, output_colour()));
+                                      }};
   study::StudySpec spec = study->prepared.spec;
   const auto improvement = study::improve(spec, study->inputs, journal, hooks);
   progress.clear();
@@ -53,7 +52,8 @@ ExitCode run(const ImproveOptions& options) {
 }  // namespace
 
 void add_improve_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("improve", "propose changes, fit, judge on held-out folds, keep or revert, until nothing helps");
+  CLI::App* command =
+      program.add_subcommand("improve", "propose changes, fit, judge on held-out folds, keep or revert, until nothing helps");
   command->footer("Example: rooftune improve experiments/improve_v1.yaml");
   const auto options = std::make_shared<ImproveOptions>();
   add_study_argument(*command, options->data, StudyArgument::required);

@@ -103,6 +103,39 @@ TEST(StudyFile, ReadsEveryKey) {
   EXPECT_EQ(spec.threads, 2);
 }
 
+TEST(StudyFile, WritesAndReadsWhatAnImprovementMayDo) {
+  const study::StudySpec spec = parsed(R"(name: x
+data:
+  assume: {Qwen2.5-7B-Instruct: {truncated_sampling: true}, Yi-34B: {moe_layers: 0}}
+  simulated_by: {config: truth.json, noise: 0.02, seed: 5}
+improve:
+  train: {tp: [1]}
+  extend: [{tp: [2]}, {tp: [4], model: [Yi-34B]}]
+  test: [{model: [a, b]}]
+  quarantine: ["48"]
+  moves: [free:*]
+  without: robust_loss
+  rounds: 3
+  max_evaluations: 1000
+  max_seconds: 60
+  candidates: 4
+  seeds: 2
+  starts: 2
+  min_gain_percent: 0.2
+  price_percent: 0.3
+  tolerance_percent: 4
+  tolerance_fraction: 0.5
+)")
+                                    .spec;
+  ASSERT_TRUE(spec.improve);
+  EXPECT_EQ(spec.improve->train, (study::Selection{{{"tp", "1"}}}));
+  EXPECT_EQ(spec.improve->extend, (study::Selection{{{"tp", "2"}}, {{"tp", "4"}, {"model", "Yi-34B"}}}));
+  EXPECT_EQ(spec.improve->max_evaluations, 1000);
+  EXPECT_EQ(spec.data.assume.front(), (study::ModelAssumption{"Qwen2.5-7B-Instruct", std::nullopt, true}));
+  EXPECT_EQ(spec.data.simulated_by, (study::SimulatedSpec{"truth.json", 0.02, 5}));
+  EXPECT_EQ(parsed(study_text(spec)).spec, spec);
+}
+
 TEST(StudyFile, ReadsFreeParametersAsIdsGroupsAndObjects) {
   const auto free = parsed(kRich).spec.free;
   ASSERT_THAT(free, SizeIs(5));

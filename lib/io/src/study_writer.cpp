@@ -221,8 +221,8 @@ std::string compare_text(const study::CompareSpec& compare) {
 std::string improve_text(const study::ImproveSpec& improve) {
   std::string text = "improve:\n";
   text += selection_line("train", improve.train) + selection_line("extend", improve.extend) + selection_line("test", improve.test);
-  for (const auto& [key, texts] : {std::pair{"quarantine", &improve.quarantine}, std::pair{"moves", &improve.moves},
-                                   std::pair{"without", &improve.without}}) {
+  for (const auto& [key, texts] :
+       {std::pair{"quarantine", &improve.quarantine}, std::pair{"moves", &improve.moves}, std::pair{"without", &improve.without}}) {
     if (!texts->empty()) text += fmt::format("  {}: {}\n", key, list(*texts));
   }
   text += fmt::format("  rounds: {}\n", improve.rounds);
@@ -382,8 +382,8 @@ how_sure:
 #   tolerance_percent: {}
 #   tolerance_fraction: {}
 )",
-                      improve.rounds, improve.candidates, improve.seeds, improve.starts, improve.min_gain_percent, improve.price_percent,
-                      improve.tolerance_percent, improve.tolerance_fraction);
+                      improve.rounds, improve.candidates, improve.seeds, improve.starts, improve.min_gain_percent,
+                      improve.price_percent, improve.tolerance_percent, improve.tolerance_fraction);
   text += "\nseed: 1          # of every random stream\nreplicates: 1    # simulations that a prediction is the mean of\n";
   text += "threads: 0       # 0: all cores; results do not depend on it\n";
   return text;

@@ -47,7 +47,8 @@ std::string group_comparison(const study::Improvement& improvement, Colour colou
   for (const study::GroupChange& change : first.groups) {
     if (change.metric != metrics.front()) continue;
     const bool is_all = change.group.first == "all";
-    std::vector<Cell> cells{is_all ? "all" : fmt::format("{} {}", change.group.first, change.group.second), fmt::format("{}", change.runs)};
+    std::vector<Cell> cells{is_all ? "all" : fmt::format("{} {}", change.group.first, change.group.second),
+                            fmt::format("{}", change.runs)};
     for (const Metric metric : metrics) {
       const study::GroupChange* before = change_of(first, change.group, metric);
       const study::GroupChange* after = change_of(last, change.group, metric);
@@ -67,7 +68,8 @@ std::string group_comparison(const study::Improvement& improvement, Colour colou
 
 std::string test_comparison(const study::Improvement& improvement, Colour colour) {
   if (!improvement.test_before || !improvement.test_after) return "";
-  TextTable table({{"test", Align::left}, {"TTFT %\nstart"}, {"\nresult"}, {"E2E %\nstart"}, {"\nresult"}, {"TPOT %\nstart"}, {"\nresult"}});
+  TextTable table(
+      {{"test", Align::left}, {"TTFT %\nstart"}, {"\nresult"}, {"E2E %\nstart"}, {"\nresult"}, {"TPOT %\nstart"}, {"\nresult"}});
   const auto add = [&](const std::string& name, const auto& value_of) {
     std::vector<Cell> cells{name};
     for (const Metric metric : kShownMetrics) {
@@ -109,19 +111,22 @@ std::string screening_lines(const study::ScreeningRecord& screening, Colour colo
   for (std::size_t i = 0; i < std::min(kShownFindings, screening.findings.size()); ++i) {
     text += fmt::format("  t {:>5.1f}  {}\n", screening.findings[i].strength, screening.findings[i].text);
   }
+  const auto scored = [](const study::CandidateRecord& item) {
+    if (!item.score_percent) return fmt::format("{} (failed: {})", item.move, item.why);
+    return fmt::format("{} ({:.2f} -> {:.2f})", item.move, *item.before_percent, *item.score_percent);
+  };
   std::vector<std::string> out;
   for (const study::CandidateRecord& item : screening.candidates) {
     if (item.fate == study::CandidateFate::refused) {
       text += fmt::format("  {}  {}: {}\n", toned("refused", Tone::bad, colour), item.move, item.why);
     }
-    if (item.fate == study::CandidateFate::screened_out) out.push_back(item.move);
+    if (item.fate == study::CandidateFate::screened_out) out.push_back(scored(item));
   }
   std::vector<std::string> queue;
-  for (const std::size_t index : screening.queue) queue.push_back(screening.candidates[index].move);
-  text += fmt::format("  screened {}: {} to judge{}\n", screening.candidates.size(),
-                      queue.empty() ? std::string("none") : fmt::format("{}", fmt::join(queue, ", ")),
-                      out.empty() ? "" : fmt::format("; nothing in {}", fmt::join(out, ", ")));
-  return toned(text, Tone::plain, colour);
+  for (const std::size_t index : screening.queue) queue.push_back(scored(screening.candidates[index]));
+  if (!queue.empty()) text += fmt::format("  to judge: {}\n", fmt::join(queue, ", "));
+  if (!out.empty()) text += fmt::format("  no help: {}\n", fmt::join(out, ", "));
+  return text;
 }
 
 std::string improvement_story(const study::Improvement& improvement, Colour colour) {
@@ -144,8 +149,9 @@ std::string improvement_story(const study::Improvement& improvement, Colour colo
                       journal.rounds.size() - 1, screened, evaluations, journal.rounds.front().after_percent,
                       improvement.kept_last().after_percent);
   if (improvement.result.improve && !improvement.result.improve->quarantine.empty()) {
-    text += toned(fmt::format("in quarantine, neither fitted nor scored: {}\n", fmt::join(improvement.result.improve->quarantine, ", ")),
-                  Tone::bad, colour);
+    text +=
+        toned(fmt::format("in quarantine, neither fitted nor scored: {}\n", fmt::join(improvement.result.improve->quarantine, ", ")),
+              Tone::bad, colour);
   }
   text += group_comparison(improvement, colour);
   text += test_comparison(improvement, colour);

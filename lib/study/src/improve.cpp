@@ -140,7 +140,9 @@ class Campaign {
     const Diagnosis diagnosis = diagnose(study_, runs_, tuned, trial_);
     std::vector<Proposal> proposals = propose(study_, runs_, tuned, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
-    std::erase_if(proposals, [&](const Proposal& proposal) { return tried.contains(proposal.move); });
+    const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
+    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_pairs(study_, proposals, catalogue_);
+    std::erase_if(proposals, is_tried);
     if (proposals.empty()) return end("nothing in the catalogue helps");
 
     ScreeningRecord record;

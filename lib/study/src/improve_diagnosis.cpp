@@ -262,8 +262,10 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
     const params::FreeParameter& parameter = all[i];
     const double value = params::from_transformed(parameter, point[i]);
     const double reach = 1e-3 * (parameter.upper - parameter.lower);
-    const bool is_low = parameter.transform == params::Transform::log ? value < 1.001 * parameter.lower : value < parameter.lower + reach;
-    const bool is_high = parameter.transform == params::Transform::log ? value > 0.999 * parameter.upper : value > parameter.upper - reach;
+    const bool is_low =
+        parameter.transform == params::Transform::log ? value < 1.001 * parameter.lower : value < parameter.lower + reach;
+    const bool is_high =
+        parameter.transform == params::Transform::log ? value > 0.999 * parameter.upper : value > parameter.upper - reach;
     const auto report = [&](FindingKind kind, std::string text) {
       diagnosis.findings.push_back({.kind = kind,
                                     .metric = {},
@@ -286,8 +288,7 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
     const std::size_t before = complement.dimensions();
     complement.take_out(own);
     if (complement.dimensions() == before) {
-      report(FindingKind::unidentified,
-             fmt::format("the training runs do not tell {} from other free parameters", parameter.label()));
+      report(FindingKind::unidentified, fmt::format("the training runs do not tell {} from other free parameters", parameter.label()));
     }
   }
   const Column left_over = complement.of(residuals.values);
@@ -307,8 +308,8 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
          .parameter = std::string(all[i].id.spec().id),
          .effect = wanted - value,
          .strength = score.t,
-         .text = fmt::format("{} is held at {:.4g} and wants to be {} (explains {:.0f} % of what the fit leaves)",
-                             all[i].id.spec().id, value, wanted > value ? "larger" : "smaller", 100.0 * score.explained_fraction)});
+         .text = fmt::format("{} is held at {:.4g} and wants to be {} (explains {:.0f} % of what the fit leaves)", all[i].id.spec().id,
+                             value, wanted > value ? "larger" : "smaller", 100.0 * score.explained_fraction)});
   }
 
   std::vector<Finding> factors;
@@ -325,16 +326,17 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
       }
       const Score score = score_test(complement, left_over, direction);
       if (score.t < kReportedFactorStrength) continue;
-      factors.push_back({.kind = FindingKind::missing_factor,
-                         .metric = {},
-                         .factor = std::string(property.name),
-                         .level = {},
-                         .parameter = std::string(all[i].id.spec().id),
-                         .effect = score.coefficient,
-                         .strength = score.t,
-                         .text = fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
-                                             "lacks a factor, or has one too many",
-                                             all[i].id.spec().id, property.name, score.coefficient, 100.0 * score.explained_fraction)});
+      factors.push_back(
+          {.kind = FindingKind::missing_factor,
+           .metric = {},
+           .factor = std::string(property.name),
+           .level = {},
+           .parameter = std::string(all[i].id.spec().id),
+           .effect = score.coefficient,
+           .strength = score.t,
+           .text = fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
+                               "lacks a factor, or has one too many",
+                               all[i].id.spec().id, property.name, score.coefficient, 100.0 * score.explained_fraction)});
     }
   }
   std::ranges::stable_sort(factors, std::ranges::greater{}, &Finding::strength);
@@ -419,8 +421,8 @@ double Diagnosis::strength(std::string_view metric, std::string_view factor) con
 }
 
 const Finding* Diagnosis::about_parameter(FindingKind kind, std::string_view parameter) const {
-  const auto found = std::ranges::find_if(
-      findings, [&](const Finding& finding) { return finding.kind == kind && finding.parameter == parameter; });
+  const auto found =
+      std::ranges::find_if(findings, [&](const Finding& finding) { return finding.kind == kind && finding.parameter == parameter; });
   return found == findings.end() ? nullptr : &*found;
 }
 

@@ -15,6 +15,9 @@ namespace {
 /// A parameter that a move frees gets a prior around where it is, so that folds that do not see it leave it there: a factor e.
 constexpr double kFreedDeviation = 1.0;
 
+/// The moves that are tried in pairs: six pairs of four.
+constexpr std::size_t kPairedMoves = 4;
+
 /// The choice that a switch has in a structure.
 std::size_t choice_of(const params::Config& config, params::SwitchId id) {
   const auto found = config.switches.find(id);
@@ -82,24 +85,27 @@ std::optional<Proposal> applied(const Move& move, const PreparedStudy& study) {
     spec.fixed[id] = {.value = value, .standard_error = {}};
   }
   if (move.loss && *move.loss != spec.objective.loss) {
-    changes.push_back(fmt::format("loss: {} -> {}", core::word_of(kLossKinds, spec.objective.loss), core::word_of(kLossKinds, *move.loss)));
+    changes.push_back(
+        fmt::format("loss: {} -> {}", core::word_of(kLossKinds, spec.objective.loss), core::word_of(kLossKinds, *move.loss)));
     spec.objective.loss = *move.loss;
   }
   if (move.rows && *move.rows != spec.objective.rows) {
-    changes.push_back(fmt::format("fitted rows: {} -> {}", core::word_of(kStageRows, spec.objective.rows), core::word_of(kStageRows, *move.rows)));
+    changes.push_back(
+        fmt::format("fitted rows: {} -> {}", core::word_of(kStageRows, spec.objective.rows), core::word_of(kStageRows, *move.rows)));
     spec.objective.rows = *move.rows;
   }
   for (const ModelAssumption& assumed : move.assume) {
     if (std::ranges::find(spec.data.assume, assumed) != spec.data.assume.end()) continue;
-    changes.push_back(fmt::format("assume {} of {}",
-                                  assumed.moe_layers ? fmt::format("{} layers with experts", *assumed.moe_layers)
-                                                     : std::string("top-p or top-k sampling"),
-                                  assumed.model));
+    changes.push_back(fmt::format(
+        "assume {} of {}",
+        assumed.moe_layers ? fmt::format("{} layers with experts", *assumed.moe_layers) : std::string("top-p or top-k sampling"),
+        assumed.model));
     spec.data.assume.push_back(assumed);
   }
   if (move.extend && !spec.improve->extend.empty()) {
     std::vector<std::string> words;
-    for (const Selector& selector : spec.improve->extend.front()) words.push_back(fmt::format("{} {}", selector.field, selector.value));
+    for (const Selector& selector : spec.improve->extend.front())
+      words.push_back(fmt::format("{} {}", selector.field, selector.value));
     changes.push_back(fmt::format("train on {} too", fmt::join(words, ", ")));
     spec.improve->train.push_back(spec.improve->extend.front());
     spec.improve->extend.erase(spec.improve->extend.begin());
@@ -382,6 +388,35 @@ const std::vector<Move>& move_catalogue() {
        .rows = StageRows::stages},
   };
   return catalogue;
+}
+
+std::vector<Proposal> propose_pairs(const PreparedStudy& study, const std::vector<Proposal>& proposals,
+                                    const std::vector<Move>& catalogue) {
+  std::vector<const Move*> paired;
+  std::vector<const Proposal*> singles;
+  for (const Proposal& proposal : proposals) {
+    const auto move = std::ranges::find(catalogue, proposal.move, &Move::id);
+    if (move == catalogue.end() || move->switches.empty() || !move->free.empty() || move->extend) continue;
+    if (paired.size() == kPairedMoves) break;
+    paired.push_back(&*move);
+    singles.push_back(&proposal);
+  }
+  std::vector<Proposal> pairs;
+  for (std::size_t j = 1; j < paired.size(); ++j) {
+    for (std::size_t i = 0; i < j; ++i) {
+      Move both = *paired[i];
+      both.id = fmt::format("{}+{}", paired[i]->id, paired[j]->id);
+      both.reason = fmt::format("{}; and {}", paired[i]->reason, paired[j]->reason);
+      both.switches.insert(both.switches.end(), paired[j]->switches.begin(), paired[j]->switches.end());
+      both.fix.insert(both.fix.end(), paired[j]->fix.begin(), paired[j]->fix.end());
+      auto proposal = applied(both, study);
+      if (!proposal) continue;
+      proposal->strength = std::min(singles[i]->strength, singles[j]->strength);
+      proposal->suggested_by = singles[i]->suggested_by;
+      pairs.push_back(*std::move(proposal));
+    }
+  }
+  return pairs;
 }
 
 std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,

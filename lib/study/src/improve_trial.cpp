@@ -68,8 +68,8 @@ Outcome run(const SeededStudy& seeded, const eval::Fold& fold) {
     tuned = fitted.tuned;
   }
   for (const params::FreeParameter& parameter : study.spec.free) outcome.fit.values.push_back(params::current_value(tuned, parameter));
-  outcome.held_out = eval::evaluate(study.dataset.subset(fold.test), tuned,
-                                    {.threads = kOneThread, .stepping = sim::Stepping::closed_form});
+  outcome.held_out =
+      eval::evaluate(study.dataset.subset(fold.test), tuned, {.threads = kOneThread, .stepping = sim::Stepping::closed_form});
   return outcome;
 }
 
@@ -324,19 +324,18 @@ Verdict judge(const Trial& before, const Trial& after, const ImproveSpec& rules)
     } else if (verdict.gain_percent <= verdict.noise_percent) {
       verdict.why = fmt::format("a gain of {:.2f} is within its noise of {:.2f}", verdict.gain_percent, verdict.noise_percent);
     } else {
-      verdict.why = fmt::format("a gain of {:.2f} does not pay for {}", verdict.gain_percent,
-                                verdict.extra_parameters > 0 ? fmt::format("{} more parameters", verdict.extra_parameters)
-                                                             : std::string("the change"));
+      verdict.why = fmt::format(
+          "a gain of {:.2f} does not pay for {}", verdict.gain_percent,
+          verdict.extra_parameters > 0 ? fmt::format("{} more parameters", verdict.extra_parameters) : std::string("the change"));
     }
   } else if (worst != nullptr) {
     verdict.why = fmt::format("{} of {} {} would go from {:.1f} to {:.1f}", domain::metric_name(worst->metric), worst->group.first,
                               worst->group.second, worst->before_percent, worst->after_percent);
   } else {
     verdict.keep = true;
-    verdict.why = verdict.extra_parameters < 0
-                      ? fmt::format("{} fewer parameters at no loss beyond noise", -verdict.extra_parameters)
-                      : fmt::format("gains {:.2f} of {:.2f}, noise {:.2f}", verdict.gain_percent, verdict.before_percent,
-                                    verdict.noise_percent);
+    verdict.why = verdict.extra_parameters < 0 ? fmt::format("{} fewer parameters at no loss beyond noise", -verdict.extra_parameters)
+                                               : fmt::format("gains {:.2f} of {:.2f}, noise {:.2f}", verdict.gain_percent,
+                                                             verdict.before_percent, verdict.noise_percent);
   }
   return verdict;
 }

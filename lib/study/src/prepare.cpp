@@ -96,7 +96,8 @@ std::vector<domain::ModelSpec> with_assumptions(std::vector<domain::ModelSpec> m
     if (known == nullptr) {
       std::vector<std::string_view> names;
       for (const domain::ModelSpec& model : models) names.push_back(model.name);
-      problems.push_back(error(fmt::format("'assume' names the unknown model '{}'", assumed.model), core::suggest(assumed.model, names)));
+      problems.push_back(
+          error(fmt::format("'assume' names the unknown model '{}'", assumed.model), core::suggest(assumed.model, names)));
       continue;
     }
     domain::ModelSpec& model = models[static_cast<std::size_t>(known - models.data())];
@@ -108,9 +109,10 @@ std::vector<domain::ModelSpec> with_assumptions(std::vector<domain::ModelSpec> m
     }
     if (!assumed.truncated_sampling) continue;
     if (model.sampling && model.sampling->truncates() != *assumed.truncated_sampling) {
-      problems.push_back(error(fmt::format("{} is assumed to sample {} by default, but its own generation config says otherwise",
-                                           model.name, *assumed.truncated_sampling ? "with top-p or top-k" : "without top-p and top-k"),
-                               "remove the assumption: a model's config is a fact, not a parameter"));
+      problems.push_back(
+          error(fmt::format("{} is assumed to sample {} by default, but its own generation config says otherwise", model.name,
+                            *assumed.truncated_sampling ? "with top-p or top-k" : "without top-p and top-k"),
+                "remove the assumption: a model's config is a fact, not a parameter"));
     } else if (!model.sampling) {
       model.sampling = domain::DefaultSampling{.temperature = {}, .top_p = {}, .top_k = {}, .source = "assumed by the study"};
       if (*assumed.truncated_sampling) model.sampling->top_p = 0.9;
@@ -257,7 +259,8 @@ bool is_selected(const domain::Experiment& experiment, const DataSpec& data, con
 
 bool is_in(const domain::Experiment& experiment, const Selection& selection, const std::vector<domain::GpuSpec>& gpus) {
   const Matcher matches(gpus);
-  return std::ranges::any_of(selection, [&](const std::vector<Selector>& selectors) { return matches.all_fields(experiment, selectors); });
+  return std::ranges::any_of(selection,
+                             [&](const std::vector<Selector>& selectors) { return matches.all_fields(experiment, selectors); });
 }
 
 core::Result<Selector> parse_selector(std::string_view text) {

@@ -25,8 +25,8 @@ struct Improvement {
   JournalEntries journal;
   StudySpec start;
   StudySpec result;
-  FitResult before;  ///< the structure of round 0, fitted on its training runs
-  FitResult after;   ///< the result, fitted on its training runs
+  FitResult before;                               ///< the structure of round 0, fitted on its training runs
+  FitResult after;                                ///< the result, fitted on its training runs
   std::optional<eval::Evaluation> test_before{};  ///< on the runs that no decision saw
   std::optional<eval::Evaluation> test_after{};
   std::vector<Finding> left{};  ///< what is still wrong with the result

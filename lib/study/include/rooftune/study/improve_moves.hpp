@@ -22,9 +22,9 @@ struct Hint {
 /// One thing that an engineer may try. What is left out stays as it is.
 struct Move {
   std::string id;
-  std::string reason{};               ///< the physics behind it, or the rule
-  std::string step_time_model{};      ///< the one that it is for; empty: any
-  std::vector<Hint> suggested_by{};   ///< by the strongest of them it is ranked
+  std::string reason{};                                         ///< the physics behind it, or the rule
+  std::string step_time_model{};                                ///< the one that it is for; empty: any
+  std::vector<Hint> suggested_by{};                             ///< by the strongest of them it is ranked
   std::vector<std::pair<std::string, std::string>> switches{};  ///< {id, choice}
   std::vector<std::string> free{};                              ///< parameters to free; they start where they are
   std::vector<std::pair<std::string, double>> fix{};            ///< {id, value}
@@ -42,7 +42,7 @@ struct Move {
 /// A move that suits a structure: what it would make of it, and why it is tried before others.
 struct Proposal {
   std::string move;
-  std::string change;        ///< in words: "engine.prefix_reuse: off -> on"
+  std::string change;  ///< in words: "engine.prefix_reuse: off -> on"
   std::string reason;
   std::string suggested_by;  ///< the finding that ranks it; empty where none does
   double strength = 0.0;     ///< of that finding
@@ -53,6 +53,11 @@ struct Proposal {
 /// Every move that would change the structure, strongest suggestion first, moves that cost fewer parameters before others.
 [[nodiscard]] std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,
                                             const Diagnosis& diagnosis, const std::vector<Move>& catalogue = move_catalogue());
+
+/// Pairs of the strongest moves of the catalogue that only turn switches: two effects that cancel hide each other, so that either
+/// correction alone makes things worse.
+[[nodiscard]] std::vector<Proposal> propose_pairs(const PreparedStudy& study, const std::vector<Proposal>& proposals,
+                                                  const std::vector<Move>& catalogue = move_catalogue());
 
 /// Whether `id` is `pattern`, or begins with it where that ends in "*".
 [[nodiscard]] bool matches_pattern(std::string_view id, std::string_view pattern);

@@ -47,10 +47,10 @@ using GroupKey = std::pair<std::string, std::string>;
 /// A structure (a study) fitted on folds with several seeds, and its errors on the runs that each fold did not see.
 struct Trial {
   std::size_t free_parameters = 0;
-  std::vector<FoldFit> fits;                     ///< by seed, then by fold
-  std::vector<std::vector<HeldOutError>> errors;  ///< by seed
+  std::vector<FoldFit> fits;                            ///< by seed, then by fold
+  std::vector<std::vector<HeldOutError>> errors;        ///< by seed
   std::map<std::string, std::vector<GroupKey>> groups;  ///< of each experiment
-  eval::Evaluation held_out;                     ///< of the first seed, all folds pooled
+  eval::Evaluation held_out;                            ///< of the first seed, all folds pooled
   long evaluations = 0;
   std::optional<std::string> failure;  ///< why there are no errors
 

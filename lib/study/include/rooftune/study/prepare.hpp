@@ -17,7 +17,7 @@ struct StudyInputs {
   std::vector<domain::ModelSpec> models;
   std::vector<domain::GpuSpec> gpus;
   std::optional<params::Config> start;
-  eval::KernelTablesByGpu kernels{};  ///< only models that look kernels up need them
+  eval::KernelTablesByGpu kernels{};      ///< only models that look kernels up need them
   std::optional<params::Config> truth{};  ///< of studies whose measurements are simulated
 };
 

@@ -45,7 +45,7 @@ struct SimulatedSpec {
 /// What a study takes for granted about a model whose own config does not say it.
 struct ModelAssumption {
   std::string model;
-  std::optional<int> moe_layers;          ///< layers with experts
+  std::optional<int> moe_layers;           ///< layers with experts
   std::optional<bool> truncated_sampling;  ///< top-p or top-k by default
   friend bool operator==(const ModelAssumption&, const ModelAssumption&) = default;
 };
