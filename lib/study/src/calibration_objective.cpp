@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rooftune/eval/digest.hpp"
+#include "stored_objective.hpp"
+
 namespace rooftune::study {
 namespace {
 
@@ -55,10 +58,16 @@ tl::expected<opt::Evaluation, opt::Refusal> CalibrationObjective::evaluate(std::
   eval::Residuals residuals = residuals_(point, derivatives, request.give_up_above);
   if (residuals.given_up) return tl::unexpected(opt::Refusal{"worse than the best", opt::RefusalKind::hopeless});
   if (residuals.refusal) return tl::unexpected(opt::Refusal{*residuals.refusal});
-  if (observer_) observer_(point, residuals);
   evaluation.residuals = std::move(residuals.values);
   evaluation.jacobian = std::move(residuals.jacobian);
   return evaluation;
+}
+
+opt::ObjectiveFactory objective_factory(const eval::ResidualFunction& residuals, const StoreUse& store) {
+  if (store.store == nullptr) return [&residuals](std::size_t) { return std::make_unique<CalibrationObjective>(residuals); };
+  return [&residuals, store, problem = eval::problem_digest(residuals)](std::size_t) {
+    return std::make_unique<StoredObjective>(std::make_unique<CalibrationObjective>(residuals), problem, store);
+  };
 }
 
 opt::Problem make_problem(std::span<const params::FreeParameter> free) {

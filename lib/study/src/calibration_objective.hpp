@@ -1,11 +1,11 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 
 #include "rooftune/eval/residuals.hpp"
 #include "rooftune/opt/multistart.hpp"
+#include "rooftune/study/evaluation_store.hpp"
 #include "rooftune/study/study_spec.hpp"
 
 namespace rooftune::study {
@@ -13,19 +13,17 @@ namespace rooftune::study {
 /// The residual function as the solvers see it.
 class CalibrationObjective final : public opt::Objective {
  public:
-  /// Told about every point that has residuals.
-  using Observer = std::function<void(std::span<const double> point, const eval::Residuals& residuals)>;
-
-  explicit CalibrationObjective(const eval::ResidualFunction& residuals, Observer observer = {})
-      : residuals_(residuals), observer_(std::move(observer)) {}
+  explicit CalibrationObjective(const eval::ResidualFunction& residuals) : residuals_(residuals) {}
 
   [[nodiscard]] opt::Capabilities capabilities() const override;
   [[nodiscard]] tl::expected<opt::Evaluation, opt::Refusal> evaluate(std::span<const double> point, opt::Request request) override;
 
  private:
   const eval::ResidualFunction& residuals_;
-  Observer observer_;
 };
+
+/// Makes the objective of each start; its evaluations go through the store where there is one.
+[[nodiscard]] opt::ObjectiveFactory objective_factory(const eval::ResidualFunction& residuals, const StoreUse& store);
 
 /// The free parameters as variables in their transformed space.
 [[nodiscard]] opt::Problem make_problem(std::span<const params::FreeParameter> free);

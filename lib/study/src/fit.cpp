@@ -31,24 +31,21 @@ ThreadSplit split_threads(const StudySpec& spec, core::ThreadCount threads) {
 }
 
 opt::MultiStartSolution search(const StudySpec& spec, const eval::ResidualFunction& residuals, core::ThreadCount threads,
-                               const opt::Hooks& hooks, PredictionMemory* memory = nullptr) {
-  const opt::Problem problem = make_problem(spec.free);
-  const opt::ObjectiveFactory make = [&residuals, memory](std::size_t) {
-    CalibrationObjective::Observer observer;
-    if (memory != nullptr) {
-      // Each start has its own objective, called by one thread at a time: the best so far needs no lock.
-      observer = [memory, best = std::numeric_limits<double>::infinity()](std::span<const double> point,
-                                                                          const eval::Residuals& found) mutable {
-        double sum = 0.0;
-        for (const double value : found.values) sum += value * value;
-        if (sum > best) return;
-        best = sum;
-        memory->keep(point, found.predicted_ms);
-      };
-    }
-    return std::make_unique<CalibrationObjective>(residuals, std::move(observer));
-  };
-  return opt::solve_multistart(problem, make, make_stages(spec), make_multistart(spec, threads), hooks);
+                               const StoreUse& store, const opt::Hooks& hooks) {
+  return opt::solve_multistart(make_problem(spec.free), objective_factory(residuals, store), make_stages(spec),
+                               make_multistart(spec, threads), hooks);
+}
+
+bool was_cancelled(const opt::MultiStartSolution& search) {
+  return std::ranges::any_of(
+      search.starts, [](const opt::StartOutcome& start) { return start.solution.termination.reason == opt::Reason::cancelled; });
+}
+
+opt::Uncertainty unknown_uncertainty(std::size_t variables) {
+  opt::Uncertainty unknown;
+  unknown.standard_errors.assign(variables, std::numeric_limits<double>::infinity());
+  unknown.correlation.assign(variables * variables, std::numeric_limits<double>::quiet_NaN());
+  return unknown;
 }
 
 double unit_error(const params::FreeParameter& parameter, double transformed, double standard_error) {
@@ -168,7 +165,6 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
 
   const eval::ResidualFunction residuals(study.dataset, study.start, spec.free, spec.objective, split.cases);
   opt::Hooks search_hooks{.cancel = hooks.cancel, .observe = {}};
-  PredictionMemory memory;
   HeldOut held_out(study, split.cases);
   FitProgress seen{.evaluations = 0, .best_objective = std::numeric_limits<double>::infinity(), .seconds = 0.0};
   if (hooks.progress) {
@@ -182,9 +178,11 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
       hooks.progress(seen);
     };
   }
-  result.search = search(spec, residuals, split.starts, search_hooks, &memory);
+  result.search = search(spec, residuals, split.starts, hooks.store, search_hooks);
   result.counts = result.search.counts();
   result.machine_dependent = result.search.reproducibility == opt::Reproducibility::machine_dependent;
+
+  result.interrupted = was_cancelled(result.search);
 
   const opt::StartOutcome* best = result.search.best();
   if (best == nullptr || !best->solution.has_point()) {
@@ -203,18 +201,23 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   result.tuned.domain = eval::calibrated_domain(study.dataset);
 
   const eval::ResidualFunction parallel_residuals(study.dataset, study.start, spec.free, spec.objective, threads);
-  CalibrationObjective objective(parallel_residuals);
+  const auto objective = objective_factory(parallel_residuals, hooks.store)(0);
   const opt::Problem problem = make_problem(spec.free);
   opt::SolveOptions last_options = make_stages(spec).back().options;
   last_options.merit = opt::Merit::least_squares;
-  result.uncertainty =
-      opt::estimate_uncertainty(problem, objective, solution, last_options, {.noise = noise_model(study, solution.point, threads)});
+  // Away from a minimum errors would mean nothing.
+  result.uncertainty = result.interrupted ? unknown_uncertainty(spec.free.size())
+                                          : opt::estimate_uncertainty(problem, *objective, solution, last_options,
+                                                                      {.noise = noise_model(study, solution.point, threads)});
   describe_estimates(result, spec, problem, solution);
-  result.unidentified = explain_uncertainty(study, problem, result.uncertainty, prior_shares(spec, result.uncertainty));
   attach_errors(result.tuned, result.estimates);
-  result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
+  if (!result.interrupted) {
+    result.unidentified = explain_uncertainty(study, problem, result.uncertainty, prior_shares(spec, result.uncertainty));
+    result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
+    look_closer(result, study, solution, threads);
+  }
+  PredictionMemory memory;
   result.trace = trace_of(solution, parallel_residuals, memory, held_out);
-  look_closer(result, study, solution, threads);
 
   const eval::EvaluationOptions as_fitted{.threads = threads, .stepping = sim::Stepping::closed_form};
   result.after = eval::evaluate(study.dataset, result.tuned, as_fitted);
@@ -226,10 +229,11 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   return result;
 }
 
-QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training, core::ThreadCount threads) {
+QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training, core::ThreadCount threads,
+                     const FitHooks& hooks) {
   const ThreadSplit split = split_threads(spec, threads);
   const eval::ResidualFunction residuals(training, start, spec.free, spec.objective, split.cases);
-  const opt::MultiStartSolution found = search(spec, residuals, split.starts, {});
+  const opt::MultiStartSolution found = search(spec, residuals, split.starts, hooks.store, {.cancel = hooks.cancel, .observe = {}});
   QuickFit result{.tuned = start, .objective = 0.0, .termination = {}, .counts = found.counts(), .usable = false};
   const opt::StartOutcome* best = found.best();
   if (best == nullptr || !best->solution.has_point()) return result;

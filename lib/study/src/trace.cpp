@@ -42,22 +42,17 @@ GroupErrors group_errors(const eval::ResidualFunction& function, std::span<const
   return errors;
 }
 
-void PredictionMemory::keep(std::span<const double> point, const std::vector<double>& predicted_ms) {
-  const std::scoped_lock lock(mutex_);
-  predicted_.try_emplace({point.begin(), point.end()}, predicted_ms);
-}
-
 std::optional<GroupErrors> PredictionMemory::errors_at(std::span<const double> point, const eval::ResidualFunction& function) {
+  const std::vector<double> key(point.begin(), point.end());
   {
     const std::scoped_lock lock(mutex_);
-    if (const auto found = predicted_.find({point.begin(), point.end()}); found != predicted_.end()) {
-      return group_errors(function, found->second);
-    }
+    if (const auto found = known_.find(key); found != known_.end()) return found->second;
   }
   const eval::Residuals residuals = function(point, eval::Derivatives::no);
   if (residuals.refusal) return std::nullopt;
-  keep(point, residuals.predicted_ms);
-  return group_errors(function, residuals.predicted_ms);
+  const GroupErrors errors = group_errors(function, residuals.predicted_ms);
+  const std::scoped_lock lock(mutex_);
+  return known_.try_emplace(key, errors).first->second;
 }
 
 }  // namespace rooftune::study

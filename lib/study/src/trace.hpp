@@ -13,17 +13,15 @@ namespace rooftune::study {
 /// Errors by group of what a residual function compares.
 [[nodiscard]] GroupErrors group_errors(const eval::ResidualFunction& function, std::span<const double> predicted_ms);
 
-/// Remembers what was predicted at points that improved a search, so that its course can be told without simulating it again.
-/// Told by several threads.
+/// The errors at points that improved a search, each simulated once. Asked by several threads.
 class PredictionMemory {
  public:
-  void keep(std::span<const double> point, const std::vector<double>& predicted_ms);
-  /// The errors at the point; simulated where nobody has kept them. Empty when the point is refused.
+  /// Empty when the point is refused.
   [[nodiscard]] std::optional<GroupErrors> errors_at(std::span<const double> point, const eval::ResidualFunction& function);
 
  private:
   std::mutex mutex_;
-  std::map<std::vector<double>, std::vector<double>> predicted_;
+  std::map<std::vector<double>, GroupErrors> known_;
 };
 
 }  // namespace rooftune::study
