@@ -53,11 +53,11 @@ static void add_to(core::Digest& digest, const Prior& prior) {
 }
 
 void add_to(core::Digest& digest, const FreeParameter& parameter) {
-  const auto& [id, where, lower, initial, upper, transform, prior, initial_is_given] = parameter;
+  const auto& [id, where, lower, initial, upper, transform, prior, initial_is_given, together_with] = parameter;
   // Where a search starts and how wide its box is changes no evaluation, but the logit transform refers to the bounds.
   static_cast<void>(initial);
   static_cast<void>(initial_is_given);
-  digest.add(id, where, transform, prior);
+  digest.add(id, where, transform, prior, together_with);
   if (transform == Transform::logit) digest.add(lower, upper);
 }
 

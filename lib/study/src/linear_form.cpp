@@ -60,7 +60,9 @@ std::vector<TimedBatch> time_batches(const eval::Case& item, const params::Confi
   for (const std::int64_t prefill_tokens : prefill_counts) {
     const auto chunks = chunks_of(prefill_tokens, longest);
     for (const std::int64_t decodes : decode_counts) {
-      if (prefill_tokens + decodes == 0 || prefill_tokens + decodes > budget + concurrency.highest) continue;
+      if (prefill_tokens + decodes == 0 ||
+          static_cast<double>(prefill_tokens + decodes) > static_cast<double>(budget) + concurrency.highest)
+        continue;
       for (const std::int64_t context : {shortest_context, (shortest_context + longest_context) / 2, longest_context}) {
         const std::vector<std::int64_t> contexts(static_cast<std::size_t>(decodes), context);
         const latency::Batch batch{.prefills = chunks,
