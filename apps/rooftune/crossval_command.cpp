@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <memory>
 
+#include "begun_run.hpp"
 #include "commands.hpp"
+#include "interruption.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/io/evaluation_file.hpp"
@@ -23,7 +25,7 @@ namespace fs = std::filesystem;
 struct CrossvalOptions {
   DataOptions data;
   OutputOptions output;
-  std::optional<std::string> run_folder;
+  RunOptions run;
   std::optional<std::string> group;
   int repeats = 1;
 };
@@ -66,24 +68,44 @@ ExitCode run(const CrossvalOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
-  const fs::path target =
-      options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name + "-crossval");
-  if (const auto free = io::check_target_folder(target, io::ExistingFolder::refuse); !free) {
-    print_errors(free.error());
+  const auto run = BegunRun::begin(
+      make_manifest("crossval", *study), *study,
+      options.run.folder ? fs::path(*options.run.folder) : default_run_folder(study->prepared.spec.name + "-crossval"), options.run);
+  if (!run) {
+    print_errors(run.error());
     return ExitCode::bad_input;
   }
+  const fs::path& target = (*run)->folder();
+  if ((*run)->is_finished()) {
+    print(fmt::format("{} holds this run, finished: nothing to resume\n", target.string()));
+    return ExitCode::done;
+  }
 
+  const Interruption interruption;
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total) {
     progress.show(fmt::format("fitting folds: {} of {}", finished, total));
   };
-  const auto result = study::crossval(study->prepared, *study->prepared.spec.split, {.repeats = options.repeats, .progress = show});
+  const auto result =
+      study::crossval(study->prepared, *study->prepared.spec.split,
+                      {.repeats = options.repeats, .progress = show, .cancel = interruption.token(), .store = (*run)->store()});
   progress.clear();
+  (*run)->close_store();
   if (!result) {
+    (*run)->abandon();
     print_errors(result.error());
     return ExitCode::bad_input;
   }
+  if (result->interrupted) {
+    const auto unfitted = std::ranges::count_if(result->folds, [](const study::FoldResult& fold) { return fold.failure.has_value(); });
+    print_errors({{.position = {.file = target.string()},
+                   .problem = fmt::format("interrupted: {} of {} folds are not fitted", unfitted, result->folds.size()),
+                   .remedy = "give the same command with this --out and --resume to go on",
+                   .severity = core::Severity::warning}});
+    return ExitCode::no_usable_solution;
+  }
   if (!result->usable()) {
+    (*run)->abandon();
     core::Diagnostics problems;
     for (const std::string& failure : result->failures) {
       problems.push_back({.position = {.file = *options.data.study}, .problem = failure, .remedy = "nothing was written"});
@@ -91,7 +113,7 @@ ExitCode run(const CrossvalOptions& options) {
     print_errors(problems);
     return ExitCode::no_usable_solution;
   }
-  if (const auto written = io::write_run_folder(target, io::ExistingFolder::refuse, run_files(*study, *result, target)); !written) {
+  if (const auto written = io::write_run_folder(target, io::ExistingFolder::resume, run_files(*study, *result, target)); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
@@ -100,6 +122,7 @@ ExitCode run(const CrossvalOptions& options) {
   } else {
     print(report::crossval_tables(*result, output_colour()));
     print(fmt::format("\nrun folder    {}\n", target.string()));
+    print((*run)->store_summary());
   }
   return ExitCode::done;
 }
@@ -114,7 +137,7 @@ void add_crossval_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--group", options->group,
                       "leave one group out instead of the study's split: experiment, model, family, tp, workload, gpu, load");
   command->add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")->check(CLI::PositiveNumber);
-  command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-crossval-<UTC time>");
+  add_run_options(*command, options->run, "runs/<study>-crossval-<UTC time>");
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });

@@ -6,7 +6,9 @@
 #include <map>
 #include <memory>
 
+#include "begun_run.hpp"
 #include "commands.hpp"
+#include "interruption.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/eval/evaluate.hpp"
@@ -32,16 +34,11 @@ enum class TunedForm { config, hardware_config };
 struct FitOptions {
   DataOptions data;
   OutputOptions output;
-  std::optional<std::string> run_folder;
-  bool resume = false;
+  RunOptions run;
   bool dump_default = false;
   bool held_out = false;
   TunedForm form = TunedForm::config;
 };
-
-io::ExistingFolder policy_of(const FitOptions& options) {
-  return options.resume ? io::ExistingFolder::resume : io::ExistingFolder::refuse;
-}
 
 study::FitHooks with_progress(ProgressLine& line) {
   study::FitHooks hooks;
@@ -95,7 +92,7 @@ Written write_run(const FitOptions& options, const LoadedStudy& study, const stu
   io::RunFiles files;
   files.manifest = make_manifest("fit", study);
   files.manifest.limited_by_time = result.machine_dependent;
-  files.manifest.state = io::RunState::finished;
+  files.manifest.state = result.interrupted ? io::RunState::interrupted : io::RunState::finished;
   params::Config tuned = result.tuned;
   add_provenance(tuned, study, files.manifest);
   files.study_yaml = resolved_study(study, target);
@@ -104,7 +101,7 @@ Written write_run(const FitOptions& options, const LoadedStudy& study, const stu
   files.evaluation_json = io::evaluation_json(result.after);
   files.evaluation_csv = io::evaluation_csv(result.after);
 
-  auto folder = io::StagedFolder::open(target, policy_of(options));
+  auto folder = io::StagedFolder::open(target, io::ExistingFolder::resume);
   if (!folder) return refused(ExitCode::bad_input, folder.error());
   if (const auto done = io::write_run_files(*folder, files); !done) return refused(ExitCode::bad_input, done.error());
   if (const auto proven = check_written_config(folder->staging_path() / io::kTunedConfigName, study, result.after); !proven) {
@@ -137,18 +134,14 @@ void print_result(const FitOptions& options, const study::FitResult& result, con
   print(fmt::format("run folder    {}\n", target.string()));
 }
 
-/// What forbids the run before it starts: a folder in use, or another run's folder to resume.
-core::Result<bool> is_finished_already(const FitOptions& options, const LoadedStudy& study, const fs::path& target) {
-  if (!options.resume) {
-    if (const auto free = io::check_target_folder(target, io::ExistingFolder::refuse); !free) return tl::unexpected(free.error());
-    return false;
-  }
-  if (!fs::exists(target / io::kManifestName)) return false;
-  const auto begun = io::read_manifest(target);
-  if (!begun) return tl::unexpected(begun.error());
-  core::Diagnostics differences = io::check_continues(*begun, make_manifest("fit", study), target);
-  if (!differences.empty()) return tl::unexpected(std::move(differences));
-  return begun->state == io::RunState::finished;
+/// What a run that was interrupted left, and how it goes on.
+void print_interrupted(const FitOptions& options, const fs::path& target, std::string_view what) {
+  const core::Diagnostic problem{
+      .position = {.file = target.string()},
+      .problem = fmt::format("interrupted: {}", what),
+      .remedy = fmt::format("go on with: rooftune fit {} --out {} --resume", *options.data.study, target.string()),
+      .severity = core::Severity::warning};
+  print_errors({problem});
 }
 
 core::Result<LoadedStudy> load(const FitOptions& options) {
@@ -165,10 +158,11 @@ core::Result<LoadedStudy> load(const FitOptions& options) {
 }
 
 /// Refits without each part of the study's split, and puts into the config what those refits got wrong on that part.
-core::Result<void> learn_held_out_error(const LoadedStudy& study, params::Config& tuned,
+core::Result<void> learn_held_out_error(const LoadedStudy& study, params::Config& tuned, const study::FitHooks& hooks,
                                         const std::function<void(std::size_t, std::size_t)>& progress) {
   const eval::SplitSpec& split = *study.prepared.spec.split;
-  const auto folds = study::crossval(study.prepared, split, {.repeats = 1, .progress = progress});
+  const auto folds =
+      study::crossval(study.prepared, split, {.repeats = 1, .progress = progress, .cancel = hooks.cancel, .store = hooks.store});
   if (!folds) return tl::unexpected(folds.error());
   if (!folds->usable()) return core::fail({}, folds->failures.front(), "fit without --held-out, or change the split");
   study::add_held_out_error(tuned, *folds, split);
@@ -185,31 +179,43 @@ ExitCode run(const FitOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
-  const fs::path target = options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name);
-  const auto finished = is_finished_already(options, *study, target);
-  if (!finished) {
-    print_errors(finished.error());
+  const auto run =
+      BegunRun::begin(make_manifest("fit", *study), *study,
+                      options.run.folder ? fs::path(*options.run.folder) : default_run_folder(study->prepared.spec.name), options.run);
+  if (!run) {
+    print_errors(run.error());
     return ExitCode::bad_input;
   }
-  if (*finished) {
+  const fs::path& target = (*run)->folder();
+  if ((*run)->is_finished()) {
     print(fmt::format("{} holds this run, finished: nothing to resume\n", target.string()));
     return ExitCode::done;
   }
 
+  const Interruption interruption;
   ProgressLine progress;
-  study::FitResult result = study::fit(study->prepared, with_progress(progress));
-  if (options.held_out && result.usable) {
+  study::FitHooks hooks = with_progress(progress);
+  hooks.cancel = interruption.token();
+  hooks.store = (*run)->store();
+  study::FitResult result = study::fit(study->prepared, hooks);
+  if (options.held_out && result.usable && !result.interrupted) {
     const auto show = [&](std::size_t done, std::size_t total) {
       progress.show(fmt::format("scoring held-out runs: {} of {} folds", done, total));
     };
-    if (const auto scored = learn_held_out_error(*study, result.tuned, show); !scored) {
+    if (const auto scored = learn_held_out_error(*study, result.tuned, hooks, show); !scored) {
       progress.clear();
       print_errors(scored.error());
       return ExitCode::bad_input;
     }
   }
   progress.clear();
+  (*run)->close_store();
+  if (!result.usable && result.interrupted) {
+    print_interrupted(options, target, "no point was found yet");
+    return ExitCode::no_usable_solution;
+  }
   if (!result.usable) {
+    (*run)->abandon();
     const core::Diagnostic problem{.position = {.file = *options.data.study},
                                    .problem = fmt::format("the fit found no usable point: {}", opt::format(result.termination)),
                                    .remedy = "change the start, the bounds or the solver; nothing was written"};
@@ -218,8 +224,12 @@ ExitCode run(const FitOptions& options) {
   }
   const Written written = write_run(options, *study, result, target);
   print_errors(written.problems);
-  if (written.exit_code == ExitCode::done) print_result(options, result, target);
-  return written.exit_code;
+  if (written.exit_code != ExitCode::done) return written.exit_code;
+  print_result(options, result, target);
+  if (!options.output.json) print((*run)->store_summary());
+  if (!result.interrupted) return ExitCode::done;
+  print_interrupted(options, target, "this is the best so far, without standard errors");
+  return ExitCode::no_usable_solution;
 }
 
 }  // namespace
@@ -229,8 +239,7 @@ void add_fit_command(CLI::App& program, ExitCode& exit_code) {
   command->footer("Example: rooftune fit experiments/quickstart.yaml --out runs/first");
   const auto options = std::make_shared<FitOptions>();
   add_study_argument(*command, options->data, StudyArgument::optional);
-  command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-<UTC time>");
-  command->add_flag("--resume", options->resume, "go on with what the run folder says was begun; harmless where nothing was");
+  add_run_options(*command, options->run, "runs/<study>-<UTC time>");
   command->add_flag("--held-out", options->held_out,
                     "refit without each part of the study's split as well, and write into the config what runs outside the fit miss: "
                     "prediction intervals need it");

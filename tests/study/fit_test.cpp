@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/memory_store.hpp"
 #include "support/simulated_runs.hpp"
 
 namespace rooftune::study {
@@ -55,17 +56,72 @@ TEST(Fit, RecoversThoseOfRooflineV1) {
   expect_recovered(fit(recovery_study("roofline_v1", truth)), truth);
 }
 
-TEST(Fit, GivesTheSameBitsForOneAndTwoThreads) {
+void expect_same(const FitResult& one, const FitResult& two) {
+  ASSERT_EQ(one.estimates.size(), two.estimates.size());
+  for (std::size_t i = 0; i < one.estimates.size(); ++i) {
+    EXPECT_EQ(one.estimates[i].value, two.estimates[i].value);
+    EXPECT_EQ(one.estimates[i].standard_error, two.estimates[i].standard_error);
+  }
+  EXPECT_EQ(one.objective_after, two.objective_after);
+  EXPECT_EQ(one.counts, two.counts);
+}
+
+/// Two searches that differ in what they ask for: a scalar search, and least squares with derivatives.
+PreparedStudy two_stages() {
+  PreparedStudy study = recovery_study("physics", kPhysicsTruth);
+  study.spec.solver.insert(study.spec.solver.begin(), study.spec.solver.front());
+  study.spec.solver.front().algorithm = "crs2";
+  for (SolverStage& stage : study.spec.solver) stage.max_evaluations = 25;
+  return study;
+}
+
+TEST(Fit, ResumesFromWhatWasStoredAndEndsAtTheSameBits) {
+  const PreparedStudy study = two_stages();
+  const FitResult unbroken = fit(study);
+  examples::MemoryStore all;
+  expect_same(fit(study, {.cancel = {}, .progress = {}, .store = {.store = &all}}), unbroken);
+  for (const std::size_t stored : {std::size_t{0}, std::size_t{7}, all.size() - 1}) {
+    examples::MemoryStore store(stored);
+    static_cast<void>(fit(study, {.cancel = {}, .progress = {}, .store = {.store = &store}}));
+    store.grow();
+    StoreUse::Counts counts;
+    expect_same(fit(study, {.cancel = {}, .progress = {}, .store = {.store = &store, .counts = &counts}}), unbroken);
+    EXPECT_EQ(static_cast<std::size_t>(counts.missed), all.size() - stored);
+  }
+}
+
+TEST(Fit, ReplaysWithoutTheSimulatorAndCountsWhatTheStoreLacks) {
+  PreparedStudy study = two_stages();
+  examples::MemoryStore store;
+  const FitResult recorded = fit(study, {.cancel = {}, .progress = {}, .store = {.store = &store}});
+  StoreUse::Counts counts;
+  const FitHooks replay{.cancel = {}, .progress = {}, .store = {.store = &store, .on_miss = OnMiss::refuse, .counts = &counts}};
+  expect_same(fit(study, replay), recorded);
+  EXPECT_EQ(counts.missed, 0);
+  study.spec.solver.front().algorithm = "esch";
+  static_cast<void>(fit(study, replay));
+  EXPECT_GT(counts.missed, 0) << "another solver asks for other points";
+}
+
+TEST(Fit, EndsWithTheBestSoFarWhenItIsCancelled) {
+  std::stop_source stop;
+  FitHooks hooks{.cancel = stop.get_token(), .progress = [&](const FitProgress&) { stop.request_stop(); }, .store = {}};
+  const FitResult result = fit(recovery_study("physics", kPhysicsTruth), hooks);
+  EXPECT_TRUE(result.interrupted);
+  EXPECT_TRUE(result.usable);
+  EXPECT_LE(result.objective_after, result.objective_before);
+  EXPECT_FALSE(result.estimates.front().standard_error) << "away from a minimum they would mean nothing";
+}
+
+TEST(Fit, GivesTheSameBitsForOneTwoAndFourThreads) {
   PreparedStudy study = recovery_study("physics", kPhysicsTruth);
   study.spec.solver.front().starts = 3;
   study.spec.solver.front().max_evaluations = 20;
   const FitResult one = fit(study);
-  study.spec.threads = 2;
-  const FitResult two = fit(study);
-  ASSERT_EQ(one.estimates.size(), two.estimates.size());
-  for (std::size_t i = 0; i < one.estimates.size(); ++i) EXPECT_EQ(one.estimates[i].value, two.estimates[i].value);
-  EXPECT_EQ(one.objective_after, two.objective_after);
-  EXPECT_EQ(one.counts, two.counts);
+  for (const int threads : {2, 4}) {
+    study.spec.threads = threads;
+    expect_same(fit(study), one);
+  }
 }
 
 TEST(Fit, NamesAParameterThatNothingDependsOn) {

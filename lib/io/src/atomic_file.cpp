@@ -6,10 +6,13 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace rooftune::io {
 namespace {
@@ -126,6 +129,22 @@ core::Result<void> check_target_folder(const fs::path& target, ExistingFolder po
                       "choose another --out, or continue what was begun there with --resume");
   }
   return {};
+}
+
+void remove_abandoned_staging(const fs::path& target) {
+  const fs::path folder = without_trailing_slash(target);
+  const std::string prefix = fmt::format(".{}.partial-", folder.filename().string());
+  const fs::path parent = folder.has_parent_path() ? folder.parent_path() : fs::path(".");
+  std::error_code failed;
+  std::vector<fs::path> abandoned;
+  for (fs::directory_iterator entry(parent, failed), end; !failed && entry != end; entry.increment(failed)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with(prefix)) continue;
+    pid_t owner = 0;
+    std::from_chars(name.data() + prefix.size(), name.data() + name.size(), owner);
+    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) abandoned.push_back(entry->path());
+  }
+  for (const fs::path& path : abandoned) fs::remove_all(path, failed);
 }
 
 core::Result<StagedFolder> StagedFolder::open(const fs::path& target, ExistingFolder policy) {

@@ -126,6 +126,7 @@ std::string fit_json(const study::FitResult& result) {
   return json_text({
       {"schema", "rooftune/fit/1"},
       {"usable", result.usable},
+      {"interrupted", result.interrupted},
       {"termination", termination_json(result.termination)},
       {"machine_dependent", result.machine_dependent},
       {"objective", {{"before", result.objective_before}, {"after", result.objective_after}}},

@@ -21,7 +21,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kManifestSchema = "rooftune/manifest/1";
 
-constexpr std::array<Choice<RunState>, 2> kStates{{{"begun", RunState::begun}, {"finished", RunState::finished}}};
+constexpr std::array<Choice<RunState>, 3> kStates{{
+    {"begun", RunState::begun},
+    {"interrupted", RunState::interrupted},
+    {"finished", RunState::finished},
+}};
 
 core::Result<InputFile> hash_file(const fs::path& path) {
   const auto text = read_text(path);

@@ -5,6 +5,8 @@
 #include <limits>
 #include <map>
 
+#include "rooftune/kernels/digest.hpp"
+
 namespace rooftune::kernels {
 namespace {
 
@@ -73,7 +75,8 @@ KernelTables::Index<KernelTables::AttentionShape, LatencyGrid> KernelTables::ind
 }
 
 KernelTables::KernelTables(const MeasuredKernels& kernels)
-    : context_attention_(index_attention(kernels.context_attention, 2.0)),
+    : identity_(core::Digest().add(kernels).hex()),
+      context_attention_(index_attention(kernels.context_attention, 2.0)),
       generation_attention_(index_attention(kernels.generation_attention, 1.0)) {
   PointsByShape<GemmShape> gemms;
   for (const GemmRow& row : kernels.gemms) {

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rooftune/eval/digest.hpp"
+#include "stored_objective.hpp"
+
 namespace rooftune::study {
 namespace {
 
@@ -42,6 +45,13 @@ tl::expected<opt::Evaluation, opt::Refusal> CalibrationObjective::evaluate(std::
   evaluation.residuals = std::move(residuals.values);
   evaluation.jacobian = std::move(residuals.jacobian);
   return evaluation;
+}
+
+opt::ObjectiveFactory objective_factory(const eval::ResidualFunction& residuals, const StoreUse& store) {
+  if (store.store == nullptr) return [&residuals](std::size_t) { return std::make_unique<CalibrationObjective>(residuals); };
+  return [&residuals, store, problem = eval::problem_digest(residuals)](std::size_t) {
+    return std::make_unique<StoredObjective>(std::make_unique<CalibrationObjective>(residuals), problem, store);
+  };
 }
 
 opt::Problem make_problem(std::span<const params::FreeParameter> free) {

@@ -5,6 +5,7 @@
 
 #include "rooftune/eval/residuals.hpp"
 #include "rooftune/opt/multistart.hpp"
+#include "rooftune/study/evaluation_store.hpp"
 #include "rooftune/study/study_spec.hpp"
 
 namespace rooftune::study {
@@ -20,6 +21,9 @@ class CalibrationObjective final : public opt::Objective {
  private:
   const eval::ResidualFunction& residuals_;
 };
+
+/// Makes the objective of each start; its evaluations go through the store where there is one.
+[[nodiscard]] opt::ObjectiveFactory objective_factory(const eval::ResidualFunction& residuals, const StoreUse& store);
 
 /// The free parameters as variables in their transformed space.
 [[nodiscard]] opt::Problem make_problem(std::span<const params::FreeParameter> free);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "rooftune/core/parallel_for.hpp"
@@ -34,15 +35,16 @@ PreparedStudy with_seed(const PreparedStudy& study, std::uint64_t seed) {
 
 std::optional<std::string> failure_of(const QuickFit& fitted) {
   const bool is_failed = !fitted.usable || fitted.termination.reason == opt::Reason::failed ||
+                         fitted.termination.reason == opt::Reason::cancelled ||
                          fitted.termination.reason == opt::Reason::refused_start || fitted.termination.reason == opt::Reason::not_run;
   if (!is_failed) return std::nullopt;
   return opt::format(fitted.termination);
 }
 
-FoldResult run_fold(const PreparedStudy& study, const eval::Fold& fold) {
+FoldResult run_fold(const PreparedStudy& study, const eval::Fold& fold, const FitHooks& hooks) {
   const eval::Dataset training = study.dataset.subset(fold.training);
   const eval::Dataset held_out = study.dataset.subset(fold.test);
-  const QuickFit fitted = fit_quickly(study.spec, study.start, training, kOneThread);
+  const QuickFit fitted = fit_quickly(study.spec, study.start, training, kOneThread, hooks);
   FoldResult result;
   result.name = fold.name;
   result.training_experiments = ids(training);
@@ -134,14 +136,17 @@ core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::S
   std::vector<FoldResult> outcomes(repeats * folds->size());
   std::mutex progress_mutex;
   std::size_t finished = 0;
+  const FitHooks hooks{.cancel = options.cancel, .progress = {}, .store = options.store};
   core::parallel_for(outcomes.size(), {study.spec.threads}, [&](std::size_t i) {
-    outcomes[i] = run_fold(studies[i / folds->size()], (*folds)[i % folds->size()]);
+    outcomes[i] = run_fold(studies[i / folds->size()], (*folds)[i % folds->size()], hooks);
     if (!options.progress) return;
     const std::scoped_lock lock(progress_mutex);
     options.progress(++finished, outcomes.size());
   });
 
   CrossValidation result;
+  result.interrupted =
+      std::ranges::any_of(outcomes, [](const FoldResult& fold) { return fold.termination.reason == opt::Reason::cancelled; });
   result.free = study.spec.free;
   result.repeats = static_cast<int>(repeats);
   if (repeats > 1) result.noise = seed_noise(outcomes, folds->size());

@@ -30,10 +30,14 @@ ThreadSplit split_threads(const StudySpec& spec, core::ThreadCount threads) {
 }
 
 opt::MultiStartSolution search(const StudySpec& spec, const eval::ResidualFunction& residuals, core::ThreadCount threads,
-                               const opt::Hooks& hooks) {
-  const opt::Problem problem = make_problem(spec.free);
-  const opt::ObjectiveFactory make = [&residuals](std::size_t) { return std::make_unique<CalibrationObjective>(residuals); };
-  return opt::solve_multistart(problem, make, make_stages(spec), make_multistart(spec, threads), hooks);
+                               const StoreUse& store, const opt::Hooks& hooks) {
+  return opt::solve_multistart(make_problem(spec.free), objective_factory(residuals, store), make_stages(spec),
+                               make_multistart(spec, threads), hooks);
+}
+
+bool was_cancelled(const opt::MultiStartSolution& search) {
+  return std::ranges::any_of(
+      search.starts, [](const opt::StartOutcome& start) { return start.solution.termination.reason == opt::Reason::cancelled; });
 }
 
 double unit_error(const params::FreeParameter& parameter, double transformed, double standard_error) {
@@ -94,9 +98,11 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
       hooks.progress({.evaluations = record.evaluations, .best_objective = best_seen, .seconds = seconds_since(begin)});
     };
   }
-  result.search = search(spec, residuals, split.starts, search_hooks);
+  result.search = search(spec, residuals, split.starts, hooks.store, search_hooks);
   result.counts = result.search.counts();
   result.machine_dependent = result.search.reproducibility == opt::Reproducibility::machine_dependent;
+
+  result.interrupted = was_cancelled(result.search);
 
   const opt::StartOutcome* best = result.search.best();
   if (best == nullptr || !best->solution.has_point()) {
@@ -115,25 +121,30 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   result.tuned.domain = eval::calibrated_domain(study.dataset);
 
   const eval::ResidualFunction parallel_residuals(study.dataset, study.start, spec.free, spec.objective, threads);
-  CalibrationObjective objective(parallel_residuals);
+  const auto objective = objective_factory(parallel_residuals, hooks.store)(0);
   const opt::Problem problem = make_problem(spec.free);
   opt::SolveOptions last_options = make_stages(spec).back().options;
   last_options.merit = opt::Merit::least_squares;
-  const opt::Uncertainty uncertainty = opt::estimate_uncertainty(problem, objective, solution, last_options);
+  // Away from a minimum they would mean nothing.
+  const opt::Uncertainty uncertainty =
+      result.interrupted ? opt::Uncertainty{} : opt::estimate_uncertainty(problem, *objective, solution, last_options);
   describe_estimates(result, spec, solution, uncertainty);
   result.unidentified = opt::explain_unidentified(problem, uncertainty);
   attach_errors(result.tuned, result.estimates);
-  result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
+  if (!result.interrupted) {
+    result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
+  }
 
   result.after = eval::evaluate(study.dataset, result.tuned, {.threads = threads, .stepping = sim::Stepping::closed_form});
   result.seconds = seconds_since(begin);
   return result;
 }
 
-QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training, core::ThreadCount threads) {
+QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training, core::ThreadCount threads,
+                     const FitHooks& hooks) {
   const ThreadSplit split = split_threads(spec, threads);
   const eval::ResidualFunction residuals(training, start, spec.free, spec.objective, split.cases);
-  const opt::MultiStartSolution found = search(spec, residuals, split.starts, {});
+  const opt::MultiStartSolution found = search(spec, residuals, split.starts, hooks.store, {.cancel = hooks.cancel, .observe = {}});
   QuickFit result{.tuned = start, .objective = 0.0, .termination = {}, .counts = found.counts(), .usable = false};
   const opt::StartOutcome* best = found.best();
   if (best == nullptr || !best->solution.has_point()) return result;

@@ -41,6 +41,8 @@ class ResidualFunction {
   [[nodiscard]] const std::vector<ResidualRow>& rows() const { return rows_; }
   [[nodiscard]] const std::vector<params::FreeParameter>& free() const { return free_; }
   [[nodiscard]] const Dataset& dataset() const { return dataset_; }
+  [[nodiscard]] const params::Config& config() const { return config_; }
+  [[nodiscard]] const ObjectiveSpec& objective() const { return objective_; }
   [[nodiscard]] std::size_t size() const;
   /// True when every metric has derivatives (means have, percentiles have not).
   [[nodiscard]] bool differentiable() const { return differentiable_; }

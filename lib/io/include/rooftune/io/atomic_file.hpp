@@ -20,6 +20,10 @@ enum class ExistingFolder {
 /// Whether a StagedFolder could be opened for `target`; touches nothing, so commands ask before they compute.
 [[nodiscard]] core::Result<void> check_target_folder(const std::filesystem::path& target, ExistingFolder policy);
 
+/// Removes what staged folders of processes that no longer run left beside `target`. Only where no other machine can be writing
+/// there: a run that is resumed has no other owner.
+void remove_abandoned_staging(const std::filesystem::path& target);
+
 /// A folder that appears complete or not at all: its files are written to a temporary sibling, which commit() renames to the
 /// target. Without commit() the destructor removes the sibling and the target stays as it was.
 class StagedFolder {

@@ -24,7 +24,8 @@ struct InputFile {
 [[nodiscard]] core::Result<std::vector<InputFile>> hash_input(const std::filesystem::path& path);
 
 enum class RunState {
-  begun,  ///< --resume has something to continue
+  begun,        ///< --resume has something to continue
+  interrupted,  ///< ended by hand; the files hold the best so far, and --resume goes on
   finished,
 };
 

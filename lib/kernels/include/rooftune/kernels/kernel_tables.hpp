@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -61,6 +62,9 @@ class KernelTables {
   /// Latency of a fused mixture-of-experts layer over tokens, for the routing asked for where it was measured.
   [[nodiscard]] std::optional<CurveLookup> moe(NumberFormat format, const MoeShape& shape, std::string_view routing) const;
 
+  /// Tells these tables from any others: a hash of the rows they came from.
+  [[nodiscard]] const std::string& identity() const { return identity_; }
+
  private:
   struct GemmShape {
     NumberFormat format;
@@ -85,6 +89,7 @@ class KernelTables {
 
   [[nodiscard]] static Index<AttentionShape, LatencyGrid> index_attention(const std::vector<AttentionRow>& rows, double work_power);
 
+  std::string identity_;
   Index<GemmShape, LatencyCurve> gemms_;
   Index<AttentionShape, LatencyGrid> context_attention_;
   Index<AttentionShape, LatencyGrid> generation_attention_;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "rooftune/eval/splits.hpp"
 #include "rooftune/opt/termination.hpp"
 #include "rooftune/params/config.hpp"
+#include "rooftune/study/evaluation_store.hpp"
 #include "rooftune/study/prediction_intervals.hpp"
 #include "rooftune/study/prepare.hpp"
 
@@ -51,8 +53,9 @@ struct CrossValidation {
   int repeats = 1;
   std::vector<SeedNoise> noise;       ///< with two repeats or more
   std::vector<std::string> failures;  ///< why the cross-validation cannot be believed; empty: it can
+  bool interrupted = false;           ///< cancelled before every fold was fitted
 
-  [[nodiscard]] bool usable() const { return failures.empty() && !folds.empty(); }
+  [[nodiscard]] bool usable() const { return failures.empty() && !folds.empty() && !interrupted; }
 };
 
 /// The level of the intervals that `coverage` counts.
@@ -62,6 +65,8 @@ struct CrossValidationOptions {
   int repeats = 1;  ///< of everything with seeds seed, seed + 1, ...; the folds stay the same
   /// Called after each finished fold, by one thread at a time.
   std::function<void(std::size_t finished, std::size_t total)> progress = {};
+  std::stop_token cancel = {};  ///< folds that are not yet fitted stay so
+  StoreUse store = {};          ///< where evaluations are looked up and kept
 };
 
 /// Refits every fold of the split from a cold start (the study's, never another fold's) and scores it on both parts. Folds

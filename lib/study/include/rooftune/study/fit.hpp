@@ -11,6 +11,7 @@
 #include "rooftune/opt/multistart.hpp"
 #include "rooftune/opt/uncertainty.hpp"
 #include "rooftune/params/config.hpp"
+#include "rooftune/study/evaluation_store.hpp"
 #include "rooftune/study/prepare.hpp"
 #include "rooftune/study/study_spec.hpp"
 
@@ -41,8 +42,9 @@ struct FitProgress {
 };
 
 struct FitHooks {
-  std::stop_token cancel;
+  std::stop_token cancel;  ///< ends the search with the best point so far
   std::function<void(const FitProgress&)> progress;
+  StoreUse store{};  ///< where evaluations are looked up and kept
 };
 
 /// The outcome of a calibration.
@@ -62,12 +64,13 @@ struct FitResult {
   double seconds = 0.0;
   bool machine_dependent = false;  ///< a limit in seconds ended some part: another run may differ
   bool usable = false;             ///< a point better than nothing was found
+  bool interrupted = false;        ///< cancelled before the search was over: the best so far, without standard errors
 };
 
 /// Finds the free parameters that make the objective small on the prepared data.
 [[nodiscard]] FitResult fit(const PreparedStudy& study, const FitHooks& hooks = {});
 
-/// The same on some of the cases only (a training fold), without evaluations before and after.
+/// The same on some of the cases only (a training fold), without evaluations before and after, and without progress.
 struct QuickFit {
   params::Config tuned;
   double objective = 0.0;
@@ -76,6 +79,6 @@ struct QuickFit {
   bool usable = false;
 };
 [[nodiscard]] QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training,
-                                   core::ThreadCount threads);
+                                   core::ThreadCount threads, const FitHooks& hooks = {});
 
 }  // namespace rooftune::study

@@ -1,0 +1,56 @@
+#include "rooftune/eval/digest.hpp"
+
+#include "rooftune/core/digest.hpp"
+#include "rooftune/domain/digest.hpp"
+#include "rooftune/params/digest.hpp"
+#include "rooftune/sim/simulate.hpp"
+
+// Every function takes its type apart as a whole: see core::Digest. Names are as in the types.
+
+namespace rooftune::sim {
+
+static void add_to(core::Digest& digest, const PlannedRequest& request) {
+  const auto& [arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain] = request;
+  digest.add(arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain);
+}
+
+static void add_to(core::Digest& digest, const StagePlan& stage) {
+  const auto& [requests, requests_per_us] = stage;
+  digest.add(requests, requests_per_us);
+}
+
+static void add_to(core::Digest& digest, const PrefixChain& chain) {
+  const auto& [parent, parent_tokens] = chain;
+  digest.add(parent, parent_tokens);
+}
+
+static void add_to(core::Digest& digest, const RequestPlan& plan) {
+  const auto& [stages, chains, concurrency] = plan;
+  digest.add(stages, chains, concurrency);
+}
+
+}  // namespace rooftune::sim
+
+namespace rooftune::eval {
+
+static void add_to(core::Digest& digest, const Case& item) {
+  const auto& [experiment, model, gpu, plans, tables] = item;
+  digest.add(experiment, model, gpu, plans, tables ? tables->identity() : std::string());
+}
+
+static void add_to(core::Digest& digest, const ObjectiveSpec& objective) {
+  const auto& [residual, metrics, rows, balance, loss, loss_scale, scalar, noise] = objective;
+  // The solver bends residuals, after they were evaluated.
+  static_cast<void>(loss);
+  static_cast<void>(loss_scale);
+  digest.add(residual, metrics, rows, balance, scalar, noise);
+}
+
+std::string problem_digest(const ResidualFunction& residuals) {
+  return core::Digest()
+      .add(sim::simulator_identity(), ROOFTUNE_EVALUATOR_IDENTITY, residuals.config(), residuals.dataset().cases,
+           residuals.objective(), residuals.free())
+      .hex();
+}
+
+}  // namespace rooftune::eval

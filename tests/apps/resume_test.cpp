@@ -1,0 +1,156 @@
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "command_line.hpp"
+
+namespace rooftune::testing_support {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+namespace fs = std::filesystem;
+
+/// What must not depend on whether a run was broken off.
+const std::vector<std::string> kResults{"result.json", "tuned.json", "evaluation.json", "evaluation.csv"};
+
+/// Evaluations in a store that another process may be writing; 0 while there is none.
+int stored_evaluations(const fs::path& store) {
+  try {
+    SQLite::Database database(store.string(), SQLite::OPEN_READONLY, 1000);
+    return database.execAndGet("SELECT count(*) FROM evaluations").getInt();
+  } catch (const SQLite::Exception&) {
+    return 0;
+  }
+}
+
+std::string integrity(const fs::path& store) {
+  SQLite::Database database(store.string(), SQLite::OPEN_READWRITE);
+  return database.execAndGet("PRAGMA integrity_check").getString();
+}
+
+class Resume : public TemporaryFolderTest {
+ protected:
+  /// Some hundred evaluations of a scalar search and then least squares: two seconds of work, so that signals arrive in between.
+  Resume() {
+    std::string text = small_study();
+    const std::string stage = "  - {algorithm: ceres_lm, max_evaluations: 20}\n";
+    text.replace(text.find(stage), stage.size(), "  - {algorithm: crs2, max_evaluations: 300, tolerance: 0}\n" + stage);
+    study_ = folder_.write("study.yaml", text).string();
+  }
+
+  [[nodiscard]] std::vector<std::string> fit(const std::string& out, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments{"fit", study_, "--out", (folder_ / out).string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+  /// Starts the fit and sends it a signal as soon as something is stored.
+  [[nodiscard]] ProgramResult fit_until_signal(const std::string& out, int signal) const {
+    RunningProgram program(ROOFTUNE_PROGRAM, fit(out));
+    while (stored_evaluations(folder_ / out / "journal.sqlite") == 0 && !fs::exists(folder_ / out / "result.json"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    program.send(signal);
+    return program.wait();
+  }
+
+  void expect_same_results(const std::string& one, const std::string& two) const {
+    for (const std::string& file : kResults) EXPECT_EQ(folder_.read(one + "/" + file), folder_.read(two + "/" + file)) << file;
+  }
+
+  std::string study_;
+};
+
+TEST_F(Resume, EndsAKilledFitAtTheSameBytesAsAnUnbrokenOne) {
+  ASSERT_EQ(rooftune(fit("unbroken")).exit_code, 0);
+  const ProgramResult killed = fit_until_signal("killed", SIGKILL);
+  ASSERT_EQ(killed.signal, SIGKILL) << killed;
+  EXPECT_EQ(nlohmann::json::parse(folder_.read("killed/manifest.json"))["state"], "begun");
+  EXPECT_EQ(integrity(folder_ / "killed/journal.sqlite"), "ok");
+
+  const ProgramResult refused = rooftune(fit("killed"));
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.errors, HasSubstr("begun and not finished (continue it with --resume"));
+
+  const ProgramResult resumed = rooftune(fit("killed", {"--resume"}));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed;
+  EXPECT_THAT(resumed.output, HasSubstr("taken from the store"));
+  expect_same_results("unbroken", "killed");
+  EXPECT_EQ(integrity(folder_ / "killed/journal.sqlite"), "ok");
+  EXPECT_EQ(nlohmann::json::parse(folder_.read("killed/manifest.json"))["state"], "finished");
+}
+
+TEST_F(Resume, EndsAnInterruptedFitWithTheBestSoFarAndGoesOn) {
+  const ProgramResult interrupted = fit_until_signal("run", SIGINT);
+  ASSERT_EQ(interrupted.exit_code, 2) << interrupted;
+  EXPECT_THAT(interrupted.errors, HasSubstr("interrupted: this is the best so far"));
+  EXPECT_EQ(nlohmann::json::parse(folder_.read("run/manifest.json"))["state"], "interrupted");
+  const auto result = nlohmann::json::parse(folder_.read("run/result.json"));
+  EXPECT_EQ(result["interrupted"], true);
+  EXPECT_LE(double(result["objective"]["after"]), double(result["objective"]["before"]));
+  EXPECT_EQ(rooftune({"validate", (folder_ / "run/tuned.json").string()}).exit_code, 0);
+
+  ASSERT_EQ(rooftune(fit("run", {"--resume"})).exit_code, 0);
+  ASSERT_EQ(rooftune(fit("unbroken")).exit_code, 0);
+  expect_same_results("unbroken", "run");
+}
+
+TEST_F(Resume, RefusesToGoOnWithOtherOptions) {
+  ASSERT_EQ(fit_until_signal("run", SIGKILL).signal, SIGKILL);
+  const ProgramResult other = rooftune(fit("run", {"--resume", "--select", "id=64"}));
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_THAT(other.errors, HasSubstr("study.yaml: error: the options make another study of the file"));
+}
+
+class SharedStore : public TemporaryFolderTest {
+ protected:
+  SharedStore() { study_ = folder_.write("study.yaml", small_study()).string(); }
+
+  [[nodiscard]] ProgramResult run(const std::string& command, const std::string& out, const std::vector<std::string>& more) const {
+    std::vector<std::string> arguments{command, study_, "--out", (folder_ / out).string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return rooftune(arguments);
+  }
+
+  [[nodiscard]] std::string store() const { return (folder_ / "store.sqlite").string(); }
+
+  std::string study_;
+};
+
+TEST_F(SharedStore, ServesALaterRunOfTheSameStudy) {
+  ASSERT_EQ(run("crossval", "first", {"--store", store(), "--threads", "1"}).exit_code, 0);
+  const ProgramResult again = run("crossval", "again", {"--store", store(), "--threads", "4"});
+  ASSERT_EQ(again.exit_code, 0) << again;
+  EXPECT_THAT(again.output, HasSubstr(", 0 computed"));
+  for (const char* file : {"result.json", "evaluation.json"})
+    EXPECT_EQ(folder_.read(std::string("first/") + file), folder_.read(std::string("again/") + file)) << file;
+}
+
+TEST_F(SharedStore, ReplaysAFitAndCountsWhatItLacks) {
+  ASSERT_EQ(run("fit", "first", {"--store", store()}).exit_code, 0);
+  const ProgramResult replayed = run("fit", "replayed", {"--replay", store()});
+  ASSERT_EQ(replayed.exit_code, 0) << replayed;
+  EXPECT_THAT(replayed.output, HasSubstr("0 were not in it"));
+  EXPECT_EQ(folder_.read("first/result.json"), folder_.read("replayed/result.json"));
+
+  // Another seed draws other requests: nothing that is stored answers for them.
+  const ProgramResult strange = run("fit", "strange", {"--replay", store(), "--seed", "2"});
+  EXPECT_EQ(strange.exit_code, 2);
+  EXPECT_THAT(strange.errors, HasSubstr("the store does not hold this point"));
+  EXPECT_FALSE(fs::exists(folder_ / "strange"));
+}
+
+TEST_F(SharedStore, IsRefusedWhenItIsNone) {
+  const ProgramResult result = run("fit", "run", {"--store", study_});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.errors, HasSubstr("study.yaml: error: cannot be used as an evaluation store"));
+  EXPECT_THAT(result.output, IsEmpty());
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+}  // namespace
+}  // namespace rooftune::testing_support
