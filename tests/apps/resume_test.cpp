@@ -1,4 +1,3 @@
-#include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,6 +5,7 @@
 #include <thread>
 
 #include "command_line.hpp"
+#include "store_files.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -14,24 +14,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 namespace fs = std::filesystem;
-
-/// What must not depend on whether a run was broken off.
-const std::vector<std::string> kResults{"result.json", "tuned.json", "evaluation.json", "evaluation.csv"};
-
-/// Evaluations in a store that another process may be writing; 0 while there is none.
-int stored_evaluations(const fs::path& store) {
-  try {
-    SQLite::Database database(store.string(), SQLite::OPEN_READONLY, 1000);
-    return database.execAndGet("SELECT count(*) FROM evaluations").getInt();
-  } catch (const SQLite::Exception&) {
-    return 0;
-  }
-}
-
-std::string integrity(const fs::path& store) {
-  SQLite::Database database(store.string(), SQLite::OPEN_READWRITE);
-  return database.execAndGet("PRAGMA integrity_check").getString();
-}
 
 class Resume : public TemporaryFolderTest {
  protected:
