@@ -33,7 +33,7 @@ params::Resolved<double> with(const Switches& switches = {}, const Values& value
   parameters[params::parameter("roofline_mfu.t_step_us")] = 100.0;
   parameters[params::parameter("roofline_mfu.t_layer_us")] = 2.0;
   parameters[params::parameter("roofline_mfu.t_seq_us")] = 1.0;
-  parameters[params::parameter("roofline_mfu.all_reduce_skew_us")] = 0.0;
+  parameters[params::parameter("roofline_mfu.all_reduce_skew_us")] = 1e-9;
   parameters.choose(params::switch_id("roofline_mfu.memory_term"), 0);
   for (const auto& [name, word] : switches) {
     const params::SwitchId id = params::switch_id("roofline_mfu." + name);
