@@ -33,6 +33,7 @@ params::Resolved<double> with(const Switches& switches = {}, const Values& value
   parameters[params::parameter("roofline_mfu.t_step_us")] = 100.0;
   parameters[params::parameter("roofline_mfu.t_layer_us")] = 2.0;
   parameters[params::parameter("roofline_mfu.t_seq_us")] = 1.0;
+  parameters[params::parameter("roofline_mfu.all_reduce_skew_us")] = 1e-9;
   parameters.choose(params::switch_id("roofline_mfu.memory_term"), 0);
   for (const auto& [name, word] : switches) {
     const params::SwitchId id = params::switch_id("roofline_mfu." + name);
@@ -139,6 +140,45 @@ TEST(RooflineMfu, SumsTheKernelsOfAMixtureOfExperts) {
   };
   EXPECT_NEAR(duration_us(model, 1, with(), decoding(8, 1023)), expected_us(1, 0.0), 1e-6);
   EXPECT_NEAR(duration_us(model, 4, with(), decoding(8, 1023)), expected_us(4, all_reduce_us(8 * 4096 * 2)), 1e-6);
+}
+
+TEST(RooflineMfu, LooksUpMoreHeadsAsMoreSequencesSoThatTheCallIsPaidOnce) {
+  // Measured on a quarter of the heads only; eight decodes with all of them are as much work as 32 with a quarter.
+  const domain::ModelSpec model = examples::llama_2_7b();
+  const domain::GpuSpec gpu = examples::h100();
+  const domain::Deployment deployment = examples::deployment(model, gpu, 1);
+  kernels::MeasuredKernels measured = examples::synthetic_kernels(model);
+  const kernels::HeadShape quarter{.heads = 8, .kv_heads = 8, .head_dim = 128};
+  const auto is_other = [&](const kernels::AttentionRow& row) { return row.shape != quarter; };
+  std::erase_if(measured.generation_attention, is_other);
+  std::erase_if(measured.context_attention, is_other);
+  const kernels::KernelTables tables(measured);
+  const auto few =
+      make_step_time<double>("roofline_mfu", {.model = model, .gpu = gpu, .deployment = deployment, .tables = &tables}, with());
+  const DetailedBatch batch = decoding(8, 1023);
+  // 8 us + 2e-4 us x 8 x 1024 x 32 in each of 32 layers: as if the shape had been measured. Four calls would cost 24 us more.
+  EXPECT_NEAR(few->piece(batch.view()).duration_us, duration_us(model, 1, with(), batch), 1e-6);
+  EXPECT_GT(few->lookup_report()->count(kernels::LookupEvent::nearest_shape), 0U);
+}
+
+TEST(RooflineMfu, SamplesPerStepAndPerSequenceWhereTheModelTruncates) {
+  domain::ModelSpec model = examples::llama_2_7b();
+  const params::Resolved<double> parameters = with({}, {{"sampler_us_per_kilotoken", 10.0}, {"sampler_seq_us_per_kilotoken", 0.5}});
+  const double greedy_us = duration_us(model, 1, parameters, decoding(8, 1023));
+  model.sampling = domain::DefaultSampling{};
+  model.sampling->top_p = 0.9;
+  // 32 kilotokens: 10 us each, and 0.5 us each for every one of 8 sequences.
+  EXPECT_NEAR(duration_us(model, 1, parameters, decoding(8, 1023)) - greedy_us, 32.0 * (10.0 + 8 * 0.5), 1e-6);
+}
+
+TEST(RooflineMfu, WaitsForTheSlowestRankInEveryAllReduce) {
+  const domain::ModelSpec model = examples::llama_2_7b();
+  const auto us = [&](int tp, double skew_us) {
+    return duration_us(model, tp, with({}, {{"all_reduce_skew_us", skew_us}}), decoding(8, 1023));
+  };
+  // Two a layer; the slowest of four is 1/2 + 1/3 + 1/4 mean delays behind the average one.
+  EXPECT_NEAR(us(4, 6.0) - us(4, 0.0), 2 * 32 * 6.0 * (1. / 2 + 1. / 3 + 1. / 4), 1e-6);
+  EXPECT_NEAR(us(1, 6.0) - us(1, 0.0), 0.0, 1e-9);
 }
 
 TEST(RooflineMfu, ScalesBf16TimesByThePeaksWhereNoFp8TableExists) {

@@ -38,6 +38,14 @@ kernels::MoeShape expert_shape(const domain::ModelSpec& model, std::int64_t shar
           .ep = 1};
 }
 
+/// Heads of different sequences are independent work just as heads of one sequence are, so a shape with four times the heads of
+/// the measured one is looked up as four times the sequences: what a call costs whatever its size is then paid once.
+double attention_us(const kernels::GridLookup& lookup, kernels::LookupMode mode, kernels::LookupReport& report, double sequences,
+                    double tokens) {
+  if (!lookup.exact_shape) report.add(kernels::LookupEvent::nearest_shape);
+  return lookup.measured->latency_us(lookup.work_ratio * sequences, tokens, mode, report);
+}
+
 /// A lookup in the format that a layer computes in, with the factor that makes up for a format that was not measured.
 template <class Lookup>
 struct InFormat {
@@ -177,11 +185,11 @@ double MfuKernelTimes::prefill_attention_us(std::span<const PrefillChunk> prefil
     const double prompt_tokens = std::sqrt(2.0 * pairs);
     double measured_us = 0.0;
     if (options_.prefill_bucket == MfuOptions::PrefillBucket::off) {
-      measured_us = context_attention_.latency_us(options_.lookup, report_, 1.0, prompt_tokens);
+      measured_us = attention_us(context_attention_, options_.lookup, report_, 1.0, prompt_tokens);
     } else {
       const double bucket = std::clamp(std::exp2(std::ceil(std::log2(prompt_tokens))), kSmallestPrefillBucket, kLargestPrefillBucket);
       const double share = prompt_tokens / bucket;
-      measured_us = share * share * context_attention_.latency_us(options_.lookup, report_, 1.0, bucket);
+      measured_us = share * share * attention_us(context_attention_, options_.lookup, report_, 1.0, bucket);
     }
     total_us += layers_ * mask * measured_us;
   }
@@ -196,7 +204,7 @@ double MfuKernelTimes::decode_attention_at_knot_us(std::int64_t sequences, int k
   if (column >= known_us.size()) known_us.resize(column + 1, -1.0);
   if (known_us[column] < 0.0) {
     known_us[column] =
-        layers_ * generation_attention_.latency_us(options_.lookup, report_, static_cast<double>(sequences), knot_tokens(knot));
+        layers_ * attention_us(generation_attention_, options_.lookup, report_, static_cast<double>(sequences), knot_tokens(knot));
   }
   return known_us[column];
 }

@@ -3,18 +3,11 @@
 #include <algorithm>
 
 #include "linear_sum.hpp"
+#include "rank_lag.hpp"
 #include "rooftune/core/units.hpp"
 
 namespace rooftune::latency {
 namespace {
-
-/// By how many mean delays the slowest of `ranks` is behind the average one: 1/2 + ... + 1/ranks, the expected maximum of
-/// exponentially distributed delays over their mean, less one.
-double expected_lag(int ranks) {
-  double lag = 0.0;
-  for (int rank = 2; rank <= ranks; ++rank) lag += 1.0 / rank;
-  return lag;
-}
 
 /// Elements that one token moves through memory outside of matrix products and attention: two residual additions with their
 /// norms (each reads two rows and writes two), rotary embedding of queries and keys, and the gate of the FFN.
@@ -110,7 +103,7 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
   if (target.deployment.tp > 1) {
     tensor_parallel_ = true;
     allreduce_latency_us_ =
-        2.0 * layers * (p("physics.allreduce_us") + expected_lag(target.deployment.tp) * p("physics.allreduce_skew_us"));
+        2.0 * layers * (p("physics.allreduce_us") + rank_lag(target.deployment.tp) * p("physics.allreduce_skew_us"));
     const double ring_bytes_per_token = 2.0 * (tp - 1.0) / tp * model.hidden * model.widths.activation_bytes;
     allreduce_us_per_token_ = 2.0 * layers * ring_bytes_per_token / (p("hardware.link_GBs") * 1e3 * p("physics.allreduce_fraction"));
   }

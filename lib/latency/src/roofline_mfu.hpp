@@ -9,6 +9,7 @@
 
 #include "mfu_kernel_times.hpp"
 #include "mixed_rule.hpp"
+#include "rank_lag.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "ruling_side.hpp"
 
@@ -36,7 +37,7 @@ template <class Scalar>
 ///   kernels = f_gemm (sum of a layer's GEMMs + LM head) + f_moe experts + prefill attention / divisor + f_decode decode attention
 ///   phase   = max(kernels / split, (weight bytes + KV bytes) / (W memory_bandwidth_fraction))     split = 1 for shards, tp^e for power
 ///   step    = phase over all tokens (joint), or the phases of prefills and of decodes combined by mixed_rule
-///             + f_ar 2 L all-reduce + t_step + L t_layer + t_seq * requests
+///             + 2 L (f_ar all-reduce + lag(tp) skew) + t_step + L t_layer + sampler + t_seq * requests
 ///
 /// Source: field notes, section 4; each of its review findings is a switch.
 template <class Scalar>
@@ -55,6 +56,12 @@ class RooflineMfuStepTime final : public StepTime<Scalar> {
         step_overhead_us_(parameters["roofline_mfu.t_step_us"] + parameters["roofline_mfu.t_layer_us"] * double(target.model.layers)),
         sequence_us_(parameters["roofline_mfu.t_seq_us"]),
         mixed_exponent_(parameters["roofline_mfu.mixed_exponent"]) {
+    if (target.model.sampling && target.model.sampling->truncates()) {
+      const double kilotokens = target.model.vocabulary * 1e-3;
+      step_overhead_us_ += parameters["roofline_mfu.sampler_us_per_kilotoken"] * kilotokens;
+      sequence_us_ += parameters["roofline_mfu.sampler_seq_us_per_kilotoken"] * kilotokens;
+    }
+    skew_us_ = 2.0 * target.model.layers * rank_lag(target.deployment.tp) * parameters["roofline_mfu.all_reduce_skew_us"];
     const std::string_view aggregation = parameters.choice("roofline_mfu.decode_context");
     if (aggregation == "max") decode_context_ = DecodeContext::max;
     if (aggregation == "bucketed") decode_context_ = DecodeContext::bucketed;
@@ -205,7 +212,7 @@ class RooflineMfuStepTime final : public StepTime<Scalar> {
            sequence_us_ * static_cast<double>(static_cast<std::int64_t>(batch.prefills.size()) + batch.decode_requests);
   }
   [[nodiscard]] Scalar all_reduces_us(const Batch& batch) {
-    return all_reduce_factor_ * times_.all_reduces_us(prefill_tokens(batch) + batch.decode_requests);
+    return all_reduce_factor_ * times_.all_reduces_us(prefill_tokens(batch) + batch.decode_requests) + skew_us_;
   }
 
   MfuKernelTimes times_;
@@ -218,6 +225,7 @@ class RooflineMfuStepTime final : public StepTime<Scalar> {
   Scalar prefill_attention_factor_;
   Scalar expert_factor_;
   Scalar all_reduce_factor_;
+  Scalar skew_us_{0.0};  ///< of all layers
   Scalar us_per_byte_;
   Scalar step_overhead_us_;
   Scalar sequence_us_;

@@ -1,0 +1,235 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <string>
+
+#include "batches.hpp"
+#include "rooftune/latency/catalogue.hpp"
+#include "support/example_targets.hpp"
+
+namespace rooftune::latency {
+namespace {
+
+using Terms = std::map<std::string, double>;
+
+/// Round figures, so that every expected term can be worked out by hand: linear layers run at 5e8 FLOP/us and stream at 2e6 B/us,
+/// the KV cache at 3.2e6 B/us, prefill attention runs at 2.5e8 FLOP/us, all-reduces move 2e5 B/us; p = 1 adds compute and memory.
+params::Resolved<double> round_parameters() {
+  params::Resolved<double> parameters;
+  const Terms values{{"hardware.TFlopsPeak", 1000},
+                     {"hardware.TFlopsFP8", 2000},
+                     {"hardware.BwPeakTBs", 4},
+                     {"hardware.link_GBs", 400},
+                     {"physics.t_step_us", 100},
+                     {"physics.t_layer_us", 10},
+                     {"physics.t_seq_us", 5},
+                     {"physics.prefill_layer_us", 0.1},
+                     {"physics.sampler_us_per_kilotoken", 1},
+                     {"physics.sampler_seq_us_per_kilotoken", 0.1},
+                     {"physics.gemm_fraction", 0.5},
+                     {"physics.fp8_call_us", 3},
+                     {"physics.weight_bandwidth_fraction", 0.5},
+                     {"physics.kv_bandwidth_fraction", 0.8},
+                     {"physics.mixed_kv_factor", 2},
+                     {"physics.prefill_attention_fraction", 0.25},
+                     {"physics.pnorm", 1},
+                     {"physics.allreduce_us", 4},
+                     {"physics.allreduce_skew_us", 6},
+                     {"physics.allreduce_fraction", 0.5},
+                     {"physics.moe_weight_bandwidth_fraction", 0.5},
+                     {"physics.moe_gemm_fraction", 0.5},
+                     {"physics.moe_layer_us", 10},
+                     {"physics.moe_routing_correlation", 1}};
+  for (const auto& [id, value] : values) parameters[params::parameter(id)] = value;
+  return parameters;
+}
+
+/// The physics model of a deployment on a GPU whose figures the parameters replace.
+class Physics {
+ public:
+  Physics(domain::ModelSpec model, int tp, const params::Resolved<double>& parameters = round_parameters())
+      : model_(std::move(model)),
+        deployment_(examples::deployment(model_, gpu_, tp)),
+        step_time_(make_step_time<double>("physics", {.model = model_, .gpu = gpu_, .deployment = deployment_}, parameters)) {}
+
+  [[nodiscard]] double us(const OwnedBatch& batch) const { return step_time_->piece(batch.view()).duration_us; }
+  [[nodiscard]] StepTime<double>& step_time() const { return *step_time_; }
+
+ private:
+  domain::GpuSpec gpu_ = examples::h100();
+  domain::ModelSpec model_;
+  domain::Deployment deployment_;
+  std::unique_ptr<StepTime<double>> step_time_;
+};
+
+double sum(const Terms& terms) {
+  return std::accumulate(terms.begin(), terms.end(), 0.0, [](double total, const auto& term) { return total + term.second; });
+}
+
+// Llama-2-7B: 32 layers of 4 x 4096^2 = 67108864 attention and 3 x 4096 x 11008 = 135266304 FFN weights: 6476005376 in all.
+// Batch: 8 decodes with 1000 tokens of context each.
+TEST(Physics, StepsOfADenseModelAddUpAsWorkedOutByHand) {
+  const Terms tp1{
+      {"compute", 207.232172032},  // 8 x 2 x 6476005376 FLOPs / 5e8
+      {"weights", 6476.005376},    // 2 B x 6476005376 / 2e6
+      {"LM head", 131.072},        // 2 B x 32000 x 4096 / 2e6
+      {"activations", 21.037056},  // 8 x 2 B x [32 x (8 x 4096 + 2 x 64 x 128) + 3 x 32 x 11008 = 2629632] / 2e6
+      {"KV reads", 1310.72},       // 8000 x [2 x 32 x 32 x 128 x 2 B = 524288 B] / 3.2e6
+      {"overheads", 460.0},        // 100 + 32 x 10 + 8 x 5
+  };
+  EXPECT_NEAR(Physics(examples::llama_2_7b(), 1).us(decodes(8, 1000)), sum(tp1), 1e-6);
+
+  const Terms tp4{
+      {"compute", 51.808043008},       // a quarter
+      {"weights", 1619.001344},        // a quarter
+      {"LM head", 32.768},             // a quarter
+      {"activations", 11.55072},       // 8 x 2 B x [32 x (8 x 4096 + 2 x 64 x 128 / 4) + 3 x 32 x 11008 / 4 = 1443840] / 2e6
+      {"KV reads", 327.68},            // a quarter
+      {"overheads", 460.0},            // host work does not shrink
+      {"all-reduce calls", 672.0},     // 2 x 32 x (4 + 6 x (1/2 + 1/3 + 1/4))
+      {"all-reduce bytes", 31.45728},  // 2 x 32 x 8 x [2 x 3/4 x 4096 x 2 B = 12288 B] / 2e5
+  };
+  EXPECT_NEAR(Physics(examples::llama_2_7b(), 4).us(decodes(8, 1000)), sum(tp4), 1e-6);
+}
+
+// The same with a prompt of 1000 tokens beside the 8 decodes: 1008 tokens, 9 sequences. Launching takes 32 x 0.1 us beside
+// milliseconds of GPU work: the norm with exponent 8 does not see it.
+TEST(Physics, MixedStepsOfADenseModelAddUpAsWorkedOutByHand) {
+  OwnedBatch batch = decodes(8, 1000);
+  batch.prefills.push_back({.context_tokens = 0, .new_tokens = 1000});
+  const Terms tp1{
+      {"compute", 26111.253676032},                                                      // 1008 x 2 x 6476005376 / 5e8
+      {"weights", 6476.005376},     {"LM head", 131.072}, {"activations", 2650.669056},  // 1008 x 2.629632
+      {"KV reads", 2621.44},    // 8000 tokens of the decodes, twice 0.16384 us each
+      {"attention", 1048.576},  // 4 x 32 x 32 x 128 x [1000 x 1000 / 2] / 2.5e8
+      {"overheads", 465.0},     // 100 + 32 x 10 + 9 x 5
+  };
+  EXPECT_NEAR(Physics(examples::llama_2_7b(), 1).us(batch), sum(tp1), 1e-5);
+}
+
+// Llama-3.1-70B: 80 layers of 8192 x (8192 + 2 x 1024) + 8192^2 = 150994944 attention and 3 x 8192 x 28672 = 704643072 FFN
+// weights: 68451041280 in all. It samples with top-p from 128256 entries.
+TEST(Physics, StepsOfAGroupedQueryModelAddUpAsWorkedOutByHand) {
+  domain::ModelSpec model = examples::llama_3_1_70b();
+  model.sampling = domain::DefaultSampling{};
+  model.sampling->top_p = 0.9;
+  const Terms tp1{
+      {"compute", 2190.43332096},       // 16 x 68451041280 / 5e8
+      {"weights", 68451.04128},         // 2 x 68451041280 / 2e6
+      {"LM head", 1050.673152},         // 2 x 128256 x 8192 / 2e6
+      {"activations", 108.78976},       // 8 x 2 x [80 x (8 x 8192 + 2 x 72 x 128) + 3 x 80 x 28672 = 13598720] / 2e6
+      {"KV reads", 819.2},              // 8000 x [2 x 80 x 8 x 128 x 2 = 327680] / 3.2e6
+      {"overheads", 940.0},             // 100 + 80 x 10 + 8 x 5
+      {"sampler", 128.256 + 102.6048},  // 1 x 128.256 + 8 x 0.1 x 128.256
+  };
+  EXPECT_NEAR(Physics(model, 1).us(decodes(8, 1000)), sum(tp1), 1e-5);
+
+  const Terms tp4{
+      {"compute", 547.60833024},
+      {"weights", 17112.76032},
+      {"LM head", 262.668288},
+      {"activations", 58.65472},  // 8 x 2 x [80 x (8 x 8192 + 2 x 72 x 128 / 4) + 3 x 80 x 28672 / 4 = 7331840] / 2e6
+      {"KV reads", 204.8},        // two KV heads on each GPU
+      {"overheads", 940.0},
+      {"sampler", 128.256 + 102.6048},  // every rank samples from all logits
+      {"all-reduce calls", 1680.0},     // 2 x 80 x 10.5
+      {"all-reduce bytes", 157.2864},   // 2 x 80 x 8 x [2 x 3/4 x 8192 x 2 = 24576] / 2e5
+  };
+  EXPECT_NEAR(Physics(model, 4).us(decodes(8, 1000)), sum(tp4), 1e-5);
+}
+
+// Mixtral-8x7B: 32 layers of 4096 x (4096 + 2 x 1024) + 4096^2 = 41943040 attention weights, 1342177280 in all; one expert of
+// every layer 32 x 3 x 4096 x 14336 = 5637144576. 8 tokens reach 8 x (1 - (3/4)^8) = 7.1990966796875 of the 8 experts.
+TEST(Physics, StepsOfAMixtureOfExpertsAddUpAsWorkedOutByHand) {
+  const Terms tp1{
+      {"attention compute", 42.94967296},  // 16 x 1342177280 / 5e8
+      {"attention weights", 1342.17728},   // 2 x 1342177280 / 2e6
+      {"expert compute", 360.777252864},   // 8 x 2 x 2 x 5637144576 / 5e8
+      {"expert weights", 40582.3488},      // 7.1990966796875 x 2 x 5637144576 / 2e6
+      {"routing", 320.0},                  // 32 x 10
+      {"LM head", 131.072},                // 2 x 32000 x 4096 / 2e6
+      {"activations", 33.030144},          // 8 x 2 x [32 x (8 x 4096 + 2 x 40 x 128) + 3 x 32 x 2 x 14336 = 4128768] / 2e6
+      {"KV reads", 327.68},                // 8000 x [2 x 32 x 8 x 128 x 2 = 131072] / 3.2e6
+      {"overheads", 460.0},                // 100 + 32 x 10 + 8 x 5
+  };
+  EXPECT_NEAR(Physics(examples::mixtral_8x7b(), 1).us(decodes(8, 1000)), sum(tp1), 1e-5);
+
+  const Terms tp4{
+      {"attention compute", 10.73741824},
+      {"attention weights", 335.54432},
+      {"expert compute", 90.194313216},
+      {"expert weights", 10145.5872},
+      {"routing", 320.0},  // every rank routes
+      {"LM head", 32.768},
+      {"activations", 14.548992},  // 8 x 2 x [32 x (8 x 4096 + 2 x 40 x 128 / 4) + 3 x 32 x 2 x 14336 / 4 = 1818624] / 2e6
+      {"KV reads", 81.92},
+      {"overheads", 460.0},
+      {"all-reduce calls", 672.0},     // 2 x 32 x 10.5
+      {"all-reduce bytes", 31.45728},  // as for Llama-2-7B: the same hidden size
+  };
+  EXPECT_NEAR(Physics(examples::mixtral_8x7b(), 4).us(decodes(8, 1000)), sum(tp4), 1e-5);
+}
+
+TEST(Physics, Fp8LayersPayForQuantisationOnceACall) {
+  domain::ModelSpec model = examples::llama_2_7b();
+  model.widths.attention_computes_fp8 = true;
+  params::Resolved<double> free_calls = round_parameters();
+  free_calls[params::parameter("physics.fp8_call_us")] = 0.0;
+  // QKV and O of 32 layers, 3 us each.
+  EXPECT_NEAR(Physics(model, 1).us(decodes(8, 1000)) - Physics(model, 1, free_calls).us(decodes(8, 1000)), 32 * 2 * 3.0, 1e-6);
+}
+
+TEST(Physics, EveryRankWaitsForTheSlowest) {
+  params::Resolved<double> in_step = round_parameters();
+  in_step[params::parameter("physics.allreduce_skew_us")] = 0.0;
+  const auto waiting_us = [&](int tp) {
+    return Physics(examples::llama_2_7b(), tp).us(decodes(8, 1000)) -
+           Physics(examples::llama_2_7b(), tp, in_step).us(decodes(8, 1000));
+  };
+  EXPECT_NEAR(waiting_us(1), 0.0, 1e-9);
+  EXPECT_NEAR(waiting_us(2), 64 * 6.0 / 2, 1e-6);  // H(2) - 1 = 1/2
+  EXPECT_NEAR(waiting_us(8), 64 * 6.0 * (1. / 2 + 1. / 3 + 1. / 4 + 1. / 5 + 1. / 6 + 1. / 7 + 1. / 8), 1e-6);
+}
+
+TEST(Physics, BreakdownsOfDecodeStepsAddUpToTheStepWhereTermsAreAdded) {
+  for (const domain::ModelSpec& model : {examples::llama_2_7b(), examples::mixtral_8x7b()}) {
+    for (const int tp : {1, 4}) {
+      const StepBreakdown breakdown = Physics(model, tp).step_time().breakdown(decodes(8, 1000).view());
+      double total_us = 0.0;
+      for (const StepTerm& term : breakdown.terms) total_us += term.duration_us;
+      EXPECT_NEAR(total_us, breakdown.total_us, 1e-6) << model.name << " tp " << tp;
+    }
+  }
+}
+
+TEST(Physics, APieceEqualsPlainSteppingForAsLongAsItSays) {
+  const Physics physics(examples::llama_3_1_70b(), 4);
+  RandomBatches batches(7);
+  for (int trial = 0; trial < 50; ++trial) {
+    const OwnedBatch batch = batches.decode_only();
+    const StepPiece<double> piece = physics.step_time().piece(batch.view());
+    EXPECT_EQ(piece.valid_steps, kEveryStep);
+    const double later_us = piece.duration_us + 1000.0 * static_cast<double>(batch.decode_requests) * piece.slope_us_per_token;
+    EXPECT_NEAR(physics.us(batch.after(1000)), later_us, 1e-9 * later_us);
+  }
+}
+
+TEST(Physics, MoreWorkNeverTakesLessTime) {
+  const Physics physics(examples::llama_4_scout_fp8(), 2, params::Resolved<double>{});
+  RandomBatches batches(11);
+  for (int trial = 0; trial < 200; ++trial) {
+    const OwnedBatch batch = trial % 2 == 0 ? batches.decode_only() : batches.mixed();
+    OwnedBatch longer = batch;
+    longer.decode_context_tokens += 1000;
+    OwnedBatch larger = batch;
+    larger.decode_requests += 1;
+    EXPECT_GE(physics.us(longer), physics.us(batch));
+    EXPECT_GE(physics.us(larger), physics.us(batch));
+  }
+}
+
+}  // namespace
+}  // namespace rooftune::latency
