@@ -15,6 +15,7 @@
 #include "rooftune/io/data_directory.hpp"
 #include "rooftune/io/evaluation_file.hpp"
 #include "rooftune/io/kernel_tables.hpp"
+#include "rooftune/io/peers.hpp"
 #include "rooftune/io/report_file.hpp"
 #include "rooftune/io/run_folder.hpp"
 #include "rooftune/kernels/efficiency.hpp"
@@ -137,16 +138,16 @@ class Gatherer {
       file = *shipped / "ground_truth" / "peers.csv";
     }
     if (!content_.run.evaluation_json) return;
-    std::vector<io::PeerPrediction> peers;
+    std::vector<eval::PeerPrediction> peers;
     std::vector<eval::Row> rows;
     if (!take(io::read_peers(file), peers) || !take(io::read_evaluation_rows(run_ / io::kEvaluationName), rows)) return;
     constexpr double kSameMeasurement = 1e-3;  // sources round to different digits
-    for (io::PeerPrediction& peer : peers) {
+    for (eval::PeerPrediction& peer : peers) {
       const bool is_ours = std::ranges::any_of(rows, [&](const eval::Row& row) {
-        return row.experiment == peer.experiment && row.stage == domain::kSummaryStage &&
-               domain::metric_name(row.metric) == peer.metric && std::abs(peer.measured_ms / row.measured_ms - 1.0) < kSameMeasurement;
+        return row.experiment == peer.experiment && row.stage == domain::kSummaryStage && row.metric == peer.metric &&
+               std::abs(peer.measured_ms / row.measured_ms - 1.0) < kSameMeasurement;
       });
-      if (is_ours && peer.stage == "summary") content_.peers.push_back(std::move(peer));
+      if (is_ours && peer.stage == domain::kSummaryStage) content_.peers.push_back(std::move(peer));
     }
   }
 

@@ -105,9 +105,13 @@ Json rows_json(const eval::Evaluation& evaluation) {
   return {{"rows", std::move(rows)}, {"overall", metric_errors_json(evaluation.overall)}, {"loss_percent", evaluation.loss_percent}};
 }
 
-Json peer_json(const PeerPrediction& peer) {
-  return {{"experiment", peer.experiment}, {"simulator", peer.simulator},    {"stage", peer.stage},
-          {"metric", peer.metric},         {"predicted", peer.predicted_ms}, {"measured", peer.measured_ms}};
+Json peer_json(const eval::PeerPrediction& peer) {
+  return {{"experiment", peer.experiment},
+          {"simulator", peer.simulator},
+          {"stage", peer.stage == domain::kSummaryStage ? Json("summary") : Json(peer.stage)},
+          {"metric", domain::metric_name(peer.metric)},
+          {"predicted", peer.predicted_ms},
+          {"measured", peer.measured_ms}};
 }
 
 Json points_json(const std::vector<study::LoadPoint>& points) {
@@ -199,22 +203,6 @@ core::Result<RunDocuments> read_run_documents(const fs::path& run_folder) {
   take(read_cases(run_folder / kEvaluationTableName), run.cases);
   if (!problems.empty()) return tl::unexpected(std::move(problems));
   return run;
-}
-
-core::Result<std::vector<PeerPrediction>> read_peers(const fs::path& file) {
-  const auto table = read_csv(file);
-  if (!table) return tl::unexpected(table.error());
-  std::vector<PeerPrediction> rows(table->rows.size());
-  Problems problems(table->file);
-  CsvColumns columns(*table, problems);
-  columns.required("experiment", rows, &PeerPrediction::experiment);
-  columns.required("simulator", rows, &PeerPrediction::simulator);
-  columns.required("stage", rows, &PeerPrediction::stage);
-  columns.required("metric", rows, &PeerPrediction::metric);
-  columns.required("predicted", rows, &PeerPrediction::predicted_ms);
-  columns.required("measured", rows, &PeerPrediction::measured_ms);
-  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
-  return rows;
 }
 
 core::Result<std::vector<ScriptModule>> read_vega(const std::optional<fs::path>& folder) {

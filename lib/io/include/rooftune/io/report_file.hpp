@@ -9,6 +9,7 @@
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/peers.hpp"
 #include "rooftune/study/prediction_intervals.hpp"
 #include "rooftune/study/report_curves.hpp"
 
@@ -35,18 +36,6 @@ struct RunDocuments {
 /// Reads a run folder for a report. Only the manifest must be there.
 [[nodiscard]] core::Result<RunDocuments> read_run_documents(const std::filesystem::path& run_folder);
 
-/// What another simulator predicted for an experiment (ground_truth/peers.csv). `metric` is a text: peers have metrics that we
-/// do not score.
-struct PeerPrediction {
-  std::string experiment;
-  std::string simulator;
-  std::string stage;
-  std::string metric;
-  double predicted_ms = 0.0;
-  double measured_ms = 0.0;
-};
-[[nodiscard]] core::Result<std::vector<PeerPrediction>> read_peers(const std::filesystem::path& file);
-
 /// A JavaScript module of the plotting library.
 struct ScriptModule {
   std::string name;  ///< as other modules require it: "vega-util"
@@ -62,7 +51,7 @@ struct ReportContent {
   RunDocuments run;
   std::optional<RunDocuments> crossval;              ///< held-out errors, where the run itself has none
   std::optional<eval::Evaluation> before;            ///< the study's start on the run's experiments
-  std::vector<PeerPrediction> peers;                 ///< of this run's experiments
+  std::vector<eval::PeerPrediction> peers;           ///< of this run's experiments
   std::vector<study::LoadCurve> load_curves;         ///< of the tuned config
   std::vector<study::PredictionInterval> intervals;  ///< of the tuned config, where it knows its uncertainty
   double interval_level = 0.9;                       ///< share of measurements that should fall inside
