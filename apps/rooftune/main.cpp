@@ -49,6 +49,7 @@ int run(int argument_count, char** arguments) {
   add_evaluate_command(program, exit_code);
   add_crossval_command(program, exit_code);
   add_compare_command(program, exit_code);
+  add_onboard_command(program, exit_code);
   add_simulate_command(program, exit_code);
   add_kernels_command(program, exit_code);
   add_validate_command(program, exit_code);
