@@ -12,6 +12,7 @@ namespace rooftune::app {
 void add_fit_command(CLI::App& program, ExitCode& exit_code);
 void add_evaluate_command(CLI::App& program, ExitCode& exit_code);
 void add_crossval_command(CLI::App& program, ExitCode& exit_code);
+void add_onboard_command(CLI::App& program, ExitCode& exit_code);
 void add_compare_command(CLI::App& program, ExitCode& exit_code);
 void add_solvers_command(CLI::App& program, ExitCode& exit_code);
 void add_recover_command(CLI::App& program, ExitCode& exit_code);

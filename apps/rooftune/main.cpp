@@ -52,6 +52,7 @@ int run(int argument_count, char** arguments) {
   add_solvers_command(program, exit_code);
   add_recover_command(program, exit_code);
   add_improve_command(program, exit_code);
+  add_onboard_command(program, exit_code);
   add_simulate_command(program, exit_code);
   add_capacity_command(program, exit_code);
   add_export_command(program, exit_code);

@@ -4,6 +4,7 @@
 
 #include "io/bad_inputs.hpp"
 #include "rooftune/io/config_file.hpp"
+#include "rooftune/io/kernel_summary_file.hpp"
 #include "rooftune/io/study_file.hpp"
 
 namespace rooftune::io {
@@ -18,6 +19,19 @@ TEST(BadConfigs, AreRefusedWithPlaceAndRemedy) {
   a100.aliases = {"A100-80"};
   const std::vector<domain::GpuSpec> gpus = {h100, a100};
   bad_inputs::expect_all_refused("configs", [&](const std::filesystem::path& input) { return read_config(input, gpus); });
+}
+
+TEST(BadKernelSummaries, AreRefusedWithPlaceAndRemedy) { bad_inputs::expect_all_refused("kernel_summaries", read_kernel_summaries); }
+
+TEST(KernelSummaries, HoldWhatTheShippedTablesComeTo) {
+  const auto summaries = read_kernel_summaries(std::filesystem::path(ROOFTUNE_SOURCE_DIR) / "bench_data" / "efficiency.json");
+  ASSERT_TRUE(summaries);
+  const auto* h100 = study::find_summary(*summaries, "H100-SXM");
+  const auto* l40s = study::find_summary(*summaries, "L40S");
+  ASSERT_TRUE(h100 != nullptr && l40s != nullptr);
+  EXPECT_LT(l40s->gemm_curve.at("physics.gemm_fraction"), h100->gemm_curve.at("physics.gemm_fraction"));
+  EXPECT_TRUE(h100->values.contains("physics.kv_bandwidth_fraction"));
+  EXPECT_NEAR(*h100->layer_calls_us, 33.0, 3.0) << "four small GEMMs and an attention call";
 }
 
 TEST(BadStudies, AreRefusedWithPlaceAndRemedy) { bad_inputs::expect_all_refused("studies", read_study); }

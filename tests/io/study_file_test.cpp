@@ -167,6 +167,24 @@ TEST(StudyFile, WritesEveryKindOfSplit) {
   }
 }
 
+TEST(StudyFile, WritesAnOnboardingThatReadsBackEqual) {
+  const study::StudySpec spec = parsed(R"(
+name: x
+onboard:
+  gpu: A100-SXM
+  kernels: my efficiency.json
+  query_tile: 64
+  spread: 0.25
+  unsure_kv_blocks: ["54"]
+  candidates: {models: [Qwen3-14B], tp: [1, 8], rates_per_s: [0.5], prompt_tokens: [100], output_tokens: [2, 3], duration_s: 60, setup_s: 0}
+  trial: {start_runs: 2, draws: 5}
+)")
+                                    .spec;
+  ASSERT_TRUE(spec.onboard);
+  EXPECT_EQ(spec.onboard->candidates.tp, (std::vector<int>{1, 8}));
+  EXPECT_EQ(parsed(study_text(spec)).spec, spec);
+}
+
 TEST(StudyFile, WritesVariantsThatReadBackEqual) {
   const study::StudySpec spec = parsed(R"(
 name: x

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "config_pieces.hpp"
+#include "onboard_form.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/io/document.hpp"
 #include "rooftune/io/object_reader.hpp"
@@ -494,6 +495,7 @@ study::StudySpec read_root(const Node& root, study::StudySpec spec, Problems& pr
   if (const Node* node = reader.optional_object("crossval")) spec.split = read_split(*node, problems);
   if (const Node* node = reader.optional_object("compare")) spec.compare = read_compare(*node, spec, problems);
   if (const Node* node = reader.optional_object("improve")) spec.improve = read_improve(*node, problems);
+  if (const Node* node = reader.optional_object("onboard")) spec.onboard = read_onboard(*node, problems);
   reader.optional("seed", spec.seed);
   reader.optional("replicates", spec.replicates, at_least(1));
   reader.optional("threads", spec.threads, at_least(0));

@@ -2,30 +2,19 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <regex>
 #include <vector>
 
+#include "onboard_form.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/io/study_file.hpp"
 #include "rooftune/opt/algorithm.hpp"
+#include "yaml_text.hpp"
 
 namespace rooftune::io {
 namespace {
 
-/// The text as a YAML scalar: plain where nothing can misread it, else in double quotes (JSON's are YAML's).
-std::string scalar(const std::string& text) {
-  static const std::regex plain("[A-Za-z./_][A-Za-z0-9./_-]*");
-  static const std::regex word_with_a_meaning(R"(true|false|yes|no|on|off|null|y|n|\.*|\.(nan|inf))", std::regex::icase);
-  if (std::regex_match(text, plain) && !std::regex_match(text, word_with_a_meaning)) return text;
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string list(const std::vector<std::string>& texts) {
-  std::vector<std::string> scalars;
-  for (const std::string& text : texts) scalars.push_back(scalar(text));
-  return fmt::format("[{}]", fmt::join(scalars, ", "));
-}
+using yaml_text::list;
+using yaml_text::scalar;
 
 template <class Enum, std::size_t N>
 std::string words_of(const std::array<core::Word<Enum>, N>& words) {
@@ -267,6 +256,7 @@ std::string study_text(const study::StudySpec& spec) {
   if (spec.split) text += split_text(*spec.split);
   if (spec.compare) text += compare_text(*spec.compare);
   if (spec.improve) text += improve_text(*spec.improve);
+  if (spec.onboard) text += onboard_text(*spec.onboard);
   return text + fmt::format("seed: {}\nreplicates: {}\nthreads: {}\n", spec.seed, spec.replicates, spec.threads);
 }
 
@@ -384,6 +374,7 @@ how_sure:
 )",
                       improve.rounds, improve.candidates, improve.seeds, improve.starts, improve.min_gain_percent,
                       improve.price_percent, improve.tolerance_percent, improve.tolerance_fraction);
+  text += default_onboard_text();
   text += "\nseed: 1          # of every random stream\nreplicates: 1    # simulations that a prediction is the mean of\n";
   text += "threads: 0       # 0: all cores; results do not depend on it\n";
   return text;
@@ -399,6 +390,7 @@ study::StudySpec with_paths_from(study::StudySpec spec, const std::filesystem::p
     std::ranges::for_each(*paths, rebase);
   if (spec.start_config) rebase(*spec.start_config);
   if (spec.data.simulated_by) rebase(spec.data.simulated_by->config);
+  if (spec.onboard && spec.onboard->kernels) rebase(*spec.onboard->kernels);
   return spec;
 }
 

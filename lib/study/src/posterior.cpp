@@ -49,11 +49,12 @@ params::FitUncertainty uncertainty_of(std::span<const params::FreeParameter> fre
   params::FitUncertainty result;
   for (std::size_t i = 0; i < free.size(); ++i) {
     const double deviation = std::sqrt(belief.covariance(i, i));
+    const bool is_logit = free[i].transform == params::Transform::logit;
     result.parameters.push_back({.id = free[i].id,
                                  .where = free[i].where,
                                  .transform = free[i].transform,
-                                 .lower = free[i].lower,
-                                 .upper = free[i].upper,
+                                 .lower = is_logit ? free[i].lower : 0.0,
+                                 .upper = is_logit ? free[i].upper : 0.0,
                                  .standard_deviation = significant(deviation, 4)});
     std::vector<double>& row = result.correlation.emplace_back();
     for (std::size_t j = 0; j < i; ++j) {

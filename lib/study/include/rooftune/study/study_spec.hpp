@@ -14,6 +14,7 @@
 #include "rooftune/eval/splits.hpp"
 #include "rooftune/params/config.hpp"
 #include "rooftune/params/space.hpp"
+#include "rooftune/study/onboard_spec.hpp"
 
 namespace rooftune::study {
 
@@ -164,6 +165,7 @@ struct StudySpec {
   std::optional<SplitSpec> split;
   std::optional<CompareSpec> compare;
   std::optional<ImproveSpec> improve;
+  std::optional<OnboardSpec> onboard;
   std::uint64_t seed = 1;
   int replicates = 1;
   int threads = 0;  ///< 0: all cores

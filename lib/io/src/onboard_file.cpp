@@ -1,0 +1,108 @@
+#include "rooftune/io/onboard_file.hpp"
+
+#include "json_text.hpp"
+#include "metric_errors_json.hpp"
+
+namespace rooftune::io {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json rows_json(const eval::Evaluation& evaluation) {
+  Json rows = Json::array();
+  for (const eval::Row& row : evaluation.rows) {
+    if (row.stage != domain::kSummaryStage) continue;
+    rows.push_back({{"experiment", row.experiment},
+                    {"metric", domain::metric_name(row.metric)},
+                    {"predicted", row.predicted_ms},
+                    {"measured", row.measured_ms},
+                    {"error_percent", row.error_percent()}});
+  }
+  return rows;
+}
+
+Json interval_json(const study::PredictionInterval& interval) {
+  return {{"experiment", interval.experiment},
+          {"stage", interval.stage == domain::kSummaryStage ? Json("summary") : Json(interval.stage)},
+          {"metric", domain::metric_name(interval.metric)},
+          {"predicted", interval.predicted_ms},
+          {"lower", interval.lower_ms},
+          {"upper", interval.upper_ms},
+          {"parameter_deviation", interval.parameter_deviation},
+          {"structural_deviation", interval.structural_deviation ? Json(*interval.structural_deviation) : Json(nullptr)},
+          {"arrival_deviation", interval.arrival_deviation}};
+}
+
+Json parameter_json(const study::OnboardParameter& parameter) {
+  return {{"parameter", parameter.prior.parameter.id.spec().id},
+          {"expected", parameter.prior.parameter.prior->centre},
+          {"expected_deviation", parameter.prior_deviation},
+          {"expectation", parameter.prior.basis},
+          {"value", parameter.value},
+          {"deviation", parameter.posterior_deviation},
+          {"source", params::source_name(parameter.source)},
+          {"identified", parameter.is_identified()}};
+}
+
+Json next_run_json(const study::NextRun& run) {
+  return {{"model", run.model},
+          {"tp", run.tp},
+          {"rate_per_s", run.rate_per_s},
+          {"prompt_tokens", run.prompt_tokens},
+          {"output_tokens", run.output_tokens},
+          {"gpu_minutes", run.gpu_minutes},
+          {"deviation_before", run.value.deviation_before},
+          {"deviation_after", run.value.deviation_after},
+          {"bits", run.value.bits}};
+}
+
+template <class Items, class Make>
+Json list_of(const Items& items, const Make& make) {
+  Json json = Json::array();
+  for (const auto& item : items) json.push_back(make(item));
+  return json;
+}
+
+}  // namespace
+
+std::string onboard_json(const study::Onboarding& onboarding) {
+  Json steps = Json::array();
+  for (const study::OnboardStep& step : onboarding.steps) {
+    steps.push_back({{"step", step.name},
+                     {"fitted_runs", step.fitted_runs},
+                     {"fitted", rows_json(step.fitted)},
+                     {"unseen", rows_json(step.held_out)},
+                     {"unseen_in_interval", {{"inside", step.coverage.inside}, {"measurements", step.coverage.measurements}}},
+                     {"parameters", list_of(step.parameters, parameter_json)},
+                     {"intervals", list_of(step.intervals, interval_json)},
+                     {"next_runs", list_of(step.next_runs, next_run_json)},
+                     {"warnings", step.held_out.warnings.empty() ? step.fitted.warnings : step.held_out.warnings}});
+  }
+  const auto blocks = list_of(onboarding.kv_blocks, [](const study::KvBlocksRow& row) {
+    return Json{{"experiment", row.experiment},
+                {"total_kv_blocks", row.total_kv_blocks},
+                {"recorded", row.is_recorded},
+                {"ttft_error_percent", row.ttft_error_percent},
+                {"e2e_error_percent", row.e2e_error_percent}};
+  });
+  return json_text({{"schema", "rooftune/onboard/1"},
+                    {"gpu", onboarding.gpu},
+                    {"reference", onboarding.reference},
+                    {"steps", std::move(steps)},
+                    {"kv_blocks", blocks}});
+}
+
+std::string trial_json(const study::NextRunTrial& trial) {
+  return json_text({{"schema", "rooftune/next-run-trial/1"},
+                    {"start_runs", trial.start_runs},
+                    {"draws", list_of(trial.draws, [](const study::TrialDraw& draw) {
+                       return Json{{"start", draw.start},
+                                   {"recommended", draw.recommended},
+                                   {"random", draw.random},
+                                   {"before_percent", draw.before_percent},
+                                   {"recommended_percent", draw.recommended_percent},
+                                   {"random_percent", draw.random_percent}};
+                     })}});
+}
+
+}  // namespace rooftune::io

@@ -1,0 +1,202 @@
+#include "rooftune/report/onboard_tables.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include "numbers.hpp"
+#include "rooftune/core/statistics.hpp"
+
+namespace rooftune::report {
+namespace {
+
+using domain::Metric;
+
+constexpr std::size_t kShownRuns = 8;
+constexpr std::size_t kShownPerDeployment = 2;
+
+const study::PredictionInterval* interval_of(const study::OnboardStep& step, const std::string& experiment, Metric metric) {
+  for (const study::PredictionInterval& interval : step.intervals) {
+    if (interval.experiment == experiment && interval.stage == domain::kSummaryStage && interval.metric == metric) return &interval;
+  }
+  return nullptr;
+}
+
+/// "-12 to +30": where the measurement should lie, relative to the prediction.
+std::string reach(const study::PredictionInterval* interval) {
+  if (interval == nullptr) return "-";
+  return fmt::format("{:+.0f} to {:+.0f}", 100.0 * (interval->lower_ms / interval->predicted_ms - 1.0),
+                     100.0 * (interval->upper_ms / interval->predicted_ms - 1.0));
+}
+
+void add_rows(TextTable& table, const study::Onboarding& onboarding, const study::OnboardStep& step,
+              const eval::Evaluation& evaluation, std::string_view seen) {
+  for (const eval::CaseReport& report : evaluation.cases) {
+    std::vector<Cell> cells{onboarding.gpu, step.name, report.experiment, report.model, std::string(seen)};
+    for (const Metric metric : kShownMetrics) {
+      const eval::Row* row = evaluation.find(report.experiment, domain::kSummaryStage, metric);
+      cells.push_back(row == nullptr ? Cell("-") : signed_percent(row->error_percent()));
+    }
+    cells.emplace_back(reach(interval_of(step, report.experiment, Metric::ttft_mean)));
+    cells.emplace_back(reach(interval_of(step, report.experiment, Metric::e2e_mean)));
+    table.add(std::move(cells));
+  }
+}
+
+std::string mean_line(const std::vector<study::Onboarding>& onboardings, std::string_view what,
+                      const std::function<bool(const study::OnboardStep&)>& is_meant) {
+  std::vector<double> ttft;
+  std::vector<double> e2e;
+  for (const study::Onboarding& onboarding : onboardings) {
+    for (const study::OnboardStep& step : onboarding.steps) {
+      if (!is_meant(step)) continue;
+      for (const eval::Row& row : step.held_out.rows) {
+        if (row.stage != domain::kSummaryStage) continue;
+        if (row.metric == Metric::ttft_mean) ttft.push_back(row.ape_percent());
+        if (row.metric == Metric::e2e_mean) e2e.push_back(row.ape_percent());
+      }
+    }
+  }
+  if (e2e.empty()) return "";
+  return fmt::format("{:<34}E2E {:>5.1f} %  TTFT {:>5.1f} %  ({} predictions)\n", what, core::mean(e2e), core::mean(ttft), e2e.size());
+}
+
+std::string source_of(const study::OnboardParameter& parameter) { return std::string(params::source_name(parameter.source)); }
+
+}  // namespace
+
+std::string onboard_error_table(const std::vector<study::Onboarding>& onboardings, Colour colour) {
+  TextTable table({{"GPU", Align::left},
+                   {"knows", Align::left},
+                   {"experiment", Align::left},
+                   {"model", Align::left},
+                   {"run was", Align::left},
+                   {"TTFT %"},
+                   {"E2E %"},
+                   {"TPOT %"},
+                   {"90 % interval\nTTFT"},
+                   {"\nE2E"}});
+  for (const study::Onboarding& onboarding : onboardings) {
+    for (const study::OnboardStep& step : onboarding.steps) {
+      add_rows(table, onboarding, step, step.held_out, "unseen");
+      add_rows(table, onboarding, step, step.fitted, "fitted");
+    }
+    table.add_rule();
+  }
+  std::string text = titled("Error of the predicted means (predicted - measured, summaries) on new GPUs", table.text(colour));
+  text += "\nMean |error| on unseen runs\n";
+  text += mean_line(onboardings, "data sheet only", [](const auto& step) { return step.name == "data sheet"; });
+  text += mean_line(onboardings, "with kernel tables", [](const auto& step) { return step.name == "kernel tables"; });
+  text += mean_line(onboardings, "with one run", [](const auto& step) { return step.fitted_runs.size() == 1; });
+  text += mean_line(onboardings, "with more runs", [](const auto& step) { return step.fitted_runs.size() > 1; });
+  for (const study::Onboarding& onboarding : onboardings) {
+    for (const study::OnboardStep& step : onboarding.steps) {
+      if (step.coverage.measurements == 0) continue;
+      text += fmt::format("{}, {}: {} of {} unseen measurements inside their 90 % interval\n", onboarding.gpu, step.name,
+                          step.coverage.inside, step.coverage.measurements);
+    }
+  }
+  return text;
+}
+
+std::string onboard_parameter_table(const study::Onboarding& onboarding, Colour colour) {
+  const study::OnboardStep& step = onboarding.last();
+  TextTable table({{"parameter", Align::left},
+                   {"unit", Align::left},
+                   {"expected"},
+                   {"+- %"},
+                   {"value"},
+                   {"+- %"},
+                   {"source", Align::left},
+                   {"expectation", Align::left}});
+  std::vector<std::string> untold;
+  for (const study::OnboardParameter& parameter : step.parameters) {
+    const params::FreeParameter& free = parameter.prior.parameter;
+    table.add({std::string(free.id.spec().id), std::string(free.id.spec().unit), significant(free.prior->centre),
+               fmt::format("{:.0f}", 100.0 * parameter.prior_deviation), significant(parameter.value),
+               fmt::format("{:.0f}", 100.0 * parameter.posterior_deviation), source_of(parameter), parameter.prior.basis});
+    if (!parameter.is_identified()) untold.emplace_back(free.id.spec().id);
+  }
+  std::string text = titled(fmt::format("{} after '{}'", onboarding.gpu, step.name), table.text(colour));
+  if (!step.fitted_runs.empty() && !untold.empty()) text += fmt::format("its runs say nothing about: {}\n", fmt::join(untold, ", "));
+  return text;
+}
+
+std::string next_run_table(const study::OnboardStep& step, Colour colour) {
+  if (step.next_runs.empty()) return "no candidate fits into memory without overloading: widen onboard.candidates\n";
+  TextTable table({{"model", Align::left},
+                   {"TP"},
+                   {"rate/s"},
+                   {"prompt"},
+                   {"output"},
+                   {"predictions then\n+- %"},
+                   {"parameters\nbits"},
+                   {"cost\nGPU-min"},
+                   {"better per\nGPU-hour %"}});
+  std::map<std::pair<std::string, int>, std::size_t> shown;
+  std::size_t rows = 0;
+  for (const study::NextRun& run : step.next_runs) {
+    if (rows == kShownRuns) break;
+    if (++shown[{run.model, run.tp}] > kShownPerDeployment) continue;
+    const double gain = 100.0 * (1.0 - run.value.deviation_after / run.value.deviation_before);
+    table.add({run.model, fmt::format("{}", run.tp), fmt::format("{}", run.rate_per_s), fmt::format("{}", run.prompt_tokens),
+               fmt::format("{}", run.output_tokens), fmt::format("{:.1f}", 100.0 * run.value.deviation_after),
+               fmt::format("{:.1f}", run.value.bits), fmt::format("{:.0f}", run.gpu_minutes),
+               fmt::format("{:.0f}", 60.0 * gain / run.gpu_minutes)});
+    ++rows;
+  }
+  return titled(fmt::format("Next run after '{}': predictions of {} candidates are now known to +- {:.1f} % (parameters' part, RMS of "
+                            "TTFT and E2E)",
+                            step.name, step.next_runs.size(), 100.0 * step.next_runs.front().value.deviation_before),
+                table.text(colour));
+}
+
+std::string kv_blocks_table(const study::Onboarding& onboarding, Colour colour) {
+  if (onboarding.kv_blocks.empty()) return "";
+  TextTable table({{"experiment", Align::left}, {"KV blocks"}, {"TTFT %"}, {"E2E %"}, {"", Align::left}});
+  for (const study::KvBlocksRow& row : onboarding.kv_blocks) {
+    table.add({row.experiment, fmt::format("{}", row.total_kv_blocks), signed_percent(row.ttft_error_percent),
+               signed_percent(row.e2e_error_percent), row.is_recorded ? "as recorded" : ""});
+  }
+  return titled(fmt::format("{}: errors over the number of KV blocks, which was inferred, before any run", onboarding.gpu),
+                table.text(colour));
+}
+
+std::string trial_table(const study::NextRunTrial& trial, Colour colour) {
+  std::vector<double> before;
+  std::vector<double> recommended;
+  std::vector<double> random;
+  std::vector<double> difference;
+  int better = 0;
+  int worse = 0;
+  for (const study::TrialDraw& draw : trial.draws) {
+    before.push_back(draw.before_percent);
+    recommended.push_back(draw.recommended_percent);
+    random.push_back(draw.random_percent);
+    difference.push_back(draw.recommended_percent - draw.random_percent);
+    if (difference.back() < 0.0) ++better;
+    if (difference.back() > 0.0) ++worse;
+  }
+  TextTable table({{"after", Align::left}, {"mean |error| %"}, {"median %"}, {"worst draw %"}});
+  const auto add = [&](std::string name, std::vector<double> errors) {
+    const double worst = std::ranges::max(errors);
+    const double middle = core::median(errors);
+    table.add({std::move(name), percent(core::mean(errors)), percent(middle), percent(worst)});
+  };
+  add(fmt::format("{} runs drawn at random", trial.start_runs), before);
+  add("one more, recommended", recommended);
+  add("one more, at random", random);
+  const double error = core::standard_deviation(difference) / std::sqrt(static_cast<double>(difference.size()));
+  std::string text =
+      titled(fmt::format("Mean of |TTFT| and |E2E| error on runs that neither choice had seen, {} draws", trial.draws.size()),
+             table.text(colour));
+  text += fmt::format("recommended - random: {:+.2f} +- {:.2f} % (standard error); better in {} draws, worse in {}, same run in {}\n",
+                      core::mean(difference), error, better, worse, static_cast<int>(trial.draws.size()) - better - worse);
+  return text;
+}
+
+}  // namespace rooftune::report
