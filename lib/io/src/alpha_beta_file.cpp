@@ -11,7 +11,8 @@ std::string alpha_beta_text(std::span<const AlphaBetaEntry> entries) {
   Json models = Json::array();
   for (const AlphaBetaEntry& entry : entries) {
     Json model{{"id", entry.model},
-               {"GPU", entry.gpu},
+               // The family calls it so.
+               {"GPU", entry.gpu == "H100-SXM" ? "H100" : entry.gpu},
                {"tensor_parallelism", entry.tp},
                {"alpha_coeffs", entry.form.delay_us},
                {"beta_coeffs", entry.form.step_us},

@@ -24,10 +24,11 @@ constexpr std::array<core::Word<LatencyStatistic>, 3> kStatisticWords{
 constexpr double kWarmUpFraction = 0.2;
 /// Of a closed loop, every client sends this many requests.
 constexpr int kRequestsPerClient = 10;
-/// The queue grows where the mean TTFT of the later half of the requests is longer by this share of the mean E2E, and twice that
-/// of the earlier half. Overload by a tenth adds a tenth of the elapsed time to the TTFT, far more than this.
+/// The queue grows where the mean TTFT of the later half of the counted requests is longer by this share of the mean E2E, and by
+/// this factor than that of the earlier half. A queue that grows from the start makes the later half twice as long: its middle
+/// lies at 0.8 of the load, that of the earlier half at 0.4.
 constexpr double kGrowthOfE2e = 0.1;
-constexpr double kGrowthOfTtft = 2.0;
+constexpr double kGrowthOfTtft = 1.5;
 /// Fleets that are tried above what the capacity of one engine suggests.
 constexpr int kMoreReplicas = 4;
 
@@ -292,7 +293,11 @@ void qualify(const CapacityCase& subject, LoadPoint& point, const CapacityOption
   domain::Latencies means;
   constexpr std::array kMeans{domain::Metric::ttft_mean, domain::Metric::tpot_mean, domain::Metric::e2e_mean};
   for (std::size_t kind = 0; kind < kMeans.size(); ++kind) means[kMeans[kind]] = point.latency_ms[kind][0];
-  point.domain_exits = eval::domain_exits(subject.config.domain, dataset.cases.front(), {means});
+  // The calibrated concurrency is that of one engine.
+  LoadPoint share = point;
+  share.replicas = 1;
+  share.rate_per_s = point.rate_per_s / point.replicas;
+  point.domain_exits = eval::domain_exits(subject.config.domain, case_of(subject, share, options), {means});
   for (const PredictionInterval& interval : prediction_intervals(dataset, subject.config, {.threads = options.threads})) {
     const auto kind = std::ranges::find(kMeans, interval.metric);
     if (kind == kMeans.end() || interval.stage != domain::kSummaryStage || interval.predicted_ms <= 0.0) continue;

@@ -60,9 +60,7 @@ std::vector<TimedBatch> time_batches(const eval::Case& item, const params::Confi
   for (const std::int64_t prefill_tokens : prefill_counts) {
     const auto chunks = chunks_of(prefill_tokens, longest);
     for (const std::int64_t decodes : decode_counts) {
-      if (prefill_tokens + decodes == 0 ||
-          static_cast<double>(prefill_tokens + decodes) > static_cast<double>(budget) + concurrency.highest)
-        continue;
+      if (prefill_tokens + decodes == 0 || prefill_tokens + decodes > budget + decode_counts.back()) continue;
       for (const std::int64_t context : {shortest_context, (shortest_context + longest_context) / 2, longest_context}) {
         const std::vector<std::int64_t> contexts(static_cast<std::size_t>(decodes), context);
         const latency::Batch batch{.prefills = chunks,
@@ -83,10 +81,10 @@ using Equation = std::array<double, 4>;  ///< three coefficients and the right-h
 /// Gaussian elimination with the largest pivot. The batches vary in P and D, so the system has full rank.
 std::array<double, 3> solve(std::array<Equation, 3> system) {
   for (std::size_t column = 0; column < 3; ++column) {
-    const auto pivot = std::max_element(system.begin() + column, system.end(), [&](const Equation& a, const Equation& b) {
-      return std::abs(a[column]) < std::abs(b[column]);
-    });
-    std::iter_swap(system.begin() + column, pivot);
+    const auto pivot =
+        std::max_element(system.begin() + static_cast<std::ptrdiff_t>(column), system.end(),
+                         [&](const Equation& a, const Equation& b) { return std::abs(a[column]) < std::abs(b[column]); });
+    std::iter_swap(system.begin() + static_cast<std::ptrdiff_t>(column), pivot);
     for (std::size_t row = 0; row < 3; ++row) {
       if (row == column) continue;
       const double factor = system[row][column] / system[column][column];
