@@ -13,3 +13,4 @@ programs=(build/release/bin/*_bench)
 for program in "${programs[@]}"; do
   "$program" --benchmark_format=json "$@" | python3 scripts/bench_lines.py
 done
+python3 benchmarks/report_bench.py build/release/bin/rooftune

@@ -63,7 +63,8 @@ ExitCode run(const CompareOptions& options) {
 
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total, const std::string& name) {
-    progress.show(fmt::format("fitting variant {} of {}: {}", finished + 1, total, name));
+    progress.show(fmt::format("fitting variant {} of {}: {}{}", finished + 1, total, name,
+                              progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
   const auto comparison = study::compare(spec, study->inputs, {.progress = show});
   progress.clear();

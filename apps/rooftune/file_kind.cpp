@@ -24,7 +24,7 @@ constexpr std::array<core::Word<FileKind>, 4> kSchemas{{{"rooftune/config/", Fil
                                                         {"rooftune/manifest/", FileKind::manifest}}};
 
 /// Keys that only one kind of file has, for those that name no schema and for those whose schema is missing by mistake.
-constexpr std::array<core::Word<FileKind>, 16> kTellingKeys{{
+constexpr std::array<core::Word<FileKind>, 17> kTellingKeys{{
     {"gpus", FileKind::gpus},
     {"step_time_model", FileKind::config},
     {"parameters", FileKind::config},
@@ -34,6 +34,7 @@ constexpr std::array<core::Word<FileKind>, 16> kTellingKeys{{
     {"num_hidden_layers", FileKind::model},
     {"kv_heads", FileKind::model},
     {"layers", FileKind::model},
+    {"extends", FileKind::study},
     {"free", FileKind::study},
     {"data", FileKind::study},
     {"objective", FileKind::study},

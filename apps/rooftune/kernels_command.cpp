@@ -270,6 +270,7 @@ ExitCode plan(const KernelOptions& options) {
 
 void add_kernels_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command = program.add_subcommand("kernels", "measured kernel tables: check them, clean them, say what is worth measuring");
+  command->footer("Example: rooftune kernels audit bench_data/h100");
   command->require_subcommand(1);
   const auto options = std::make_shared<KernelOptions>();
   constexpr auto kGpuHelp = "GPU that the kernels ran on; default: the folder's name";

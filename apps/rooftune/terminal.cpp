@@ -40,6 +40,12 @@ void ProgressLine::show(std::string_view text) {
   last_update_ = Clock::now();
 }
 
+std::string ProgressLine::time_left(double share_done) const {
+  if (share_done <= 0.0) return "";
+  const std::chrono::duration<double> passed = Clock::now() - start_;
+  return fmt::format(", about {:.0f} s left", passed.count() * (1.0 / share_done - 1.0));
+}
+
 void ProgressLine::clear() {
   if (!is_shown_) return;
   fmt::print(stderr, "{}", kEraseLine);

@@ -30,12 +30,15 @@ class ProgressLine {
   [[nodiscard]] bool wants_update() const;
   void show(std::string_view text);
   void clear();
+  /// ", about 40 s left" from the time since this line was made and the share of the work that is done; empty before the first part.
+  [[nodiscard]] std::string time_left(double share_done) const;
 
  private:
   using Clock = std::chrono::steady_clock;
 
   bool is_terminal_;
   bool is_shown_ = false;
+  Clock::time_point start_ = Clock::now();
   Clock::time_point last_update_{};
 };
 

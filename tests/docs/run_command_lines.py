@@ -3,8 +3,9 @@
   run_command_lines.py PROGRAM SOURCE_DIR [--long]
 
 Every line of a fenced block that starts with "rooftune " or "build/release/bin/rooftune " is run, document by document, in order;
-"# exits with N" behind a line names another exit code than 0. Lines that fit for long are run with --long only; without it the
-run folder that they name is a small one made once, so that the lines after them still have what they need.
+"# exits with N" behind a line names another exit code than 0. A block that begins with "# file: PATH" is written to that file.
+Fits of shipped studies take long and are run with --long only; without it the run folder that they name is a small one made once,
+so that the lines after them still have what they need.
 """
 
 import pathlib
@@ -33,14 +34,29 @@ crossval: {{split: LeaveOneGroupOut, group: model}}
 """
 
 
+class File:
+    """A file that a document shows."""
+
+    def __init__(self, path):
+        self.path, self.lines = path, []
+
+
 def command_lines(text):
-    """(line number, arguments, exit code) of every command in a fenced block; a backslash continues a line."""
-    fenced, pending, first = False, "", 0
+    """(line number, command line, exit code) of every command in a fenced block, where a backslash continues a line; and
+    (line number, File, None) of every block that is a file."""
+    fenced, pending, first, file = False, "", 0, None
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("```"):
-            fenced = not fenced
+            if file is not None:
+                yield first, file, None
+            fenced, file = not fenced, None
             continue
         if not fenced:
+            continue
+        if file is None and line.startswith("# file: "):
+            first, file = number, File(line.removeprefix("# file: ").strip())
+        if file is not None:
+            file.lines.append(line)
             continue
         first = first if pending else number
         pending += line.strip()
@@ -54,7 +70,7 @@ def command_lines(text):
 
 
 def is_slow(arguments):
-    return arguments[0] in FITTING and not {"--help", "--dump-default"} & set(arguments)
+    return arguments[0] in FITTING and any(word.startswith("experiments/") for word in arguments)
 
 
 def option(arguments, *names):
@@ -104,6 +120,11 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             copy = Copy(program, source, pathlib.Path(folder))
             for number, line, wanted in lines:
+                if isinstance(line, File):
+                    target = copy.folder / line.path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_text("\n".join(line.lines) + "\n")
+                    continue
                 arguments = shlex.split(line)
                 where = f"{document.relative_to(source)}:{number}"
                 if is_slow(arguments) and not long:

@@ -175,6 +175,7 @@ const rooftuneReport = (() => {
     if (parameter.without_effect) return "without effect on this data";
     if (parameter.bound === "at_lower") return "at its lower bound";
     if (parameter.bound === "at_upper") return "at its upper bound";
+    if (parameter.at_start) return "did not move from its start";
     if (parameter.standard_error === null || parameter.standard_error === undefined) return "not identified";
     return parameter.relative_standard_error > 0.5 ? "weakly identified" : "";
   };
@@ -287,7 +288,7 @@ const rooftuneReport = (() => {
         const rows = Object.entries(members).map(([name, errors]) => ({ name: modelName(name), errors }));
         if (!rows.length || rows.every((row) => !means.some((metric) => row.errors[metric]))) continue;
         section.append(el("h3", {}, `By ${field}`), table([words(field, (row) => row.name), number("runs", (row) => Object.values(row.errors)[0]?.experiments),
-          ...means.map((metric) => ({ ...number(`${metricTitles[metric]} mean error %`, (row) => row.errors[metric]?.mean_ape_percent, percent), tone: errorTone }))], rows));
+          ...means.map((metric) => ({ ...number(`${metricTitles[metric].replace(" mean", "")} mean |error| %`, (row) => row.errors[metric]?.mean_ape_percent, percent), tone: errorTone }))], rows));
       }
     },
   };
@@ -355,7 +356,9 @@ const rooftuneReport = (() => {
   };
 
   const interval = (parameter) => {
-    // On the logarithmic scale that positive parameters are fitted on.
+    // Relative to the value: the fit's own interval where it has one, else on the logarithmic scale of positive parameters.
+    const own = parameter.interval_95;
+    if (Array.isArray(own) && own.every(isNumber) && parameter.value > 0) return { low: own[0] / parameter.value, high: own[1] / parameter.value };
     if (!isNumber(parameter.relative_standard_error)) return null;
     const factor = Math.exp(1.96 * Math.min(parameter.relative_standard_error, 20));
     return { low: 1 / factor, high: factor };
@@ -375,9 +378,13 @@ const rooftuneReport = (() => {
         legend: [{ name: "fitted", style: 0 }, { name: "start", style: 3 }],
       });
       const columns = [words("parameter", (p) => p.parameter), words("unit", (p) => p.unit), number("start", (p) => p.start), number("value", (p) => p.value), number("standard error", (p) => p.standard_error),
+        ...(parameters.some((p) => isNumber(p.prior_share)) ? [number("variance left of the prior's %", (p) => (isNumber(p.prior_share) ? 100 * p.prior_share : null), percent)] : []),
         number("95 % from", (p) => (interval(p) ? p.value * interval(p).low : null)), number("to", (p) => (interval(p) ? p.value * interval(p).high : null)), number("lower bound", (p) => p.lower), number("upper bound", (p) => p.upper),
         { ...words("", parameterFlag), tone: (flag) => (flag ? "bad" : "") }];
       section.append(figure("Fitted values with 95 % intervals", "Bars: 95 % interval from the curvature of the objective at the optimum. Long bars: the data hardly determine the value.", spec, table(columns, parameters)));
+      if (result.bootstrap) section.append(bootstrapFigure(parameters));
+      if ((result.profiles || []).length) section.append(el("h3", {}, "Profile likelihood"), el("p", { class: "note" }, "One parameter held at a value, all others refitted. Below the dashed line: inside the 95 % interval. A flat curve: the data do not determine the value."), el("div", { class: "grid" }, ...result.profiles.map(profileFigure)));
+      if ((result.directions || []).length) section.append(folded("Directions of the parameters, by how well the data determine them", table([words("state", (d) => d.state), number("standard error", (d) => d.standard_error), words("parameters and their components", (d) => Object.entries(d.parameters).map(([name, part]) => `${name} ${part.toFixed(2)}`).join(", "))], result.directions)));
       const pairs = result.correlations || [];
       if (pairs.length) {
         const names = parameters.map((parameter) => parameter.parameter).filter((name) => pairs.some((pair) => pair.first === name || pair.second === name));
@@ -386,6 +393,44 @@ const rooftuneReport = (() => {
         section.append(figure("Correlations", "Pairs above 0.1 in size. Near ±1: the data cannot tell the two apart.", map, table([words("first", (p) => p.first), words("second", (p) => p.second), number("correlation", (p) => p.correlation, (value) => value.toFixed(3))], pairs)));
       }
     },
+  };
+
+  const bootstrapFigure = (parameters) => {
+    const valueOf = new Map(parameters.map((parameter) => [parameter.parameter, parameter.value]));
+    const rows = result.bootstrap.parameters.filter((row) => valueOf.get(row.parameter) > 0 && row.lower_95 > 0);
+    const clip = (value) => Math.min(10, Math.max(0.1, value));
+    const spec = (colours) => plots.dotRange(colours, {
+      labels: rows.map((row) => row.parameter), reference: 1, x: { title: "relative to the fitted value (logarithmic; ends at a tenth and tenfold)", log: true, domain: [0.1, 10], clamp: true },
+      ranges: rows.map((row) => ({ label: row.parameter, low: clip(row.lower_95 / valueOf.get(row.parameter)), high: clip(row.upper_95 / valueOf.get(row.parameter)), tip: [row.parameter, `95 % of refits: ${significant(row.lower_95)} to ${significant(row.upper_95)}`] })),
+      dots: rows.map((row) => ({ label: row.parameter, x: 1, kind: "fitted", tip: [row.parameter, `fitted ${significant(valueOf.get(row.parameter))}`] })), legend: [{ name: "fitted", style: 0 }],
+    });
+    return figure(`Bootstrap: ${plural(result.bootstrap.refits, "refit")} on experiments drawn with replacement`, result.bootstrap.failed ? `${result.bootstrap.failed} of them failed.` : "Bars: the middle 95 % of the refits.", spec,
+      table([words("parameter", (r) => r.parameter), number("standard deviation", (r) => r.standard_deviation), number("95 % from", (r) => r.lower_95), number("to", (r) => r.upper_95)], result.bootstrap.parameters));
+  };
+  const profileFigure = (profile) => {
+    const fitted = result.parameters.find((parameter) => parameter.parameter === profile.parameter);
+    const points = profile.points.filter((point) => isNumber(point.value) && isNumber(point.objective)).sort((a, b) => a.value - b.value);
+    const spec = (colours) => {
+      const edge = [points[0].value, points[points.length - 1].value];
+      const layers = [{ kind: "line", style: 0, points: points.map((point) => ({ x: point.value, y: point.objective })) },
+        { kind: "symbol", style: 0, size: 30, points: points.map((point) => ({ x: point.value, y: point.objective, tip: [profile.parameter, `value ${significant(point.value)}`, `objective ${significant(point.objective)}`] })) }];
+      if (isNumber(profile.threshold)) layers.push({ kind: "line", colour: colours.faint, dash: [5, 3], points: edge.map((x) => ({ x, y: profile.threshold })) });
+      return plots.panels(colours, [plots.xyPanel(colours, { width: 330, height: 180, x: { title: `${profile.parameter}${fitted ? `, ${fitted.unit}` : ""}`, log: edge[0] > 0 }, y: { title: "objective" }, layers })], { columns: 1 });
+    };
+    const caption = `95 % interval: ${isNumber(profile.lower_95) ? significant(profile.lower_95) : "not reached"} to ${isNumber(profile.upper_95) ? significant(profile.upper_95) : "not reached"}.`;
+    return figure(profile.parameter, caption, spec, table([number("value", (p) => p.value), number("objective", (p) => p.objective)], points));
+  };
+  const traceFigure = (trace) => {
+    const hasHeldOut = trace.some((point) => point.held_out_error_percent);
+    const line = (name, style, of) => [{ kind: "line", style, points: trace.filter((point) => isNumber(of(point))).map((point) => ({ x: point.iteration, y: of(point) })) },
+      { kind: "symbol", style, size: 30, points: trace.filter((point) => isNumber(of(point))).map((point) => ({ x: point.iteration, y: of(point), tip: [`iteration ${point.iteration}`, `${name}: ${significant(of(point))}`] })) }];
+    const training = (point) => point.error_percent?.all, heldOut = (point) => point.held_out_error_percent?.all;
+    const spec = (colours) => plots.panels(colours, [
+      plots.xyPanel(colours, { title: "objective", width: 330, height: 210, x: { title: "iteration" }, y: { title: "objective", log: trace.every((point) => point.objective > 0) }, layers: line("objective", 0, (point) => point.objective) }),
+      plots.xyPanel(colours, { title: "mean absolute error of the compared rows, %", width: 330, height: 210, x: { title: "iteration" }, y: { title: "%" }, layers: [...line("training error %", 0, training), ...(hasHeldOut ? line("held-out error %", 1, heldOut) : [])] })],
+    { columns: 2, legend: hasHeldOut ? [{ name: "training", style: 0 }, { name: "held out", style: 1 }] : [] });
+    return figure("Convergence of the best start", hasHeldOut ? "Where the held-out error rises while training falls, the fit learns noise." : "", spec,
+      table([number("iteration", (p) => p.iteration), number("evaluations", (p) => p.evaluations), number("objective", (p) => p.objective), number("training error %", training, percent), number("held-out error %", heldOut, percent)], trace));
   };
 
   const searchPage = {
@@ -401,6 +446,7 @@ const rooftuneReport = (() => {
           { kind: "symbol", style: 3, hollow: true, points: starts.filter((start) => isNumber(start.initial_objective)).map((start, index) => ({ x: index + 1, y: start.initial_objective, tip: [`start ${start.start}`, `objective at the start ${significant(start.initial_objective)}`] })) },
           { kind: "symbol", style: 0, points: starts.map((start, index) => ({ x: index + 1, y: start.objective, tip: [`start ${start.start}`, `reached ${significant(start.objective)} in ${start.evaluations} evaluations`, start.termination?.reason ?? ""] })) },
         ] })], { columns: 1, legend: [{ name: "at the start", style: 3, hollow: true }, { name: "reached", style: 0 }] });
+      if ((result.trace || []).length > 1) section.append(traceFigure(result.trace));
       section.append(figure("Starts of the search", "A flat left end means that several starts reached the same optimum.", spec, table([number("start", (s) => s.start), number("objective at start", (s) => s.initial_objective), number("reached", (s) => s.objective), number("evaluations", (s) => s.evaluations), number("refused", (s) => s.refusals), words("ended", (s) => (s.pruned ? "given up early" : s.termination?.reason ?? "–"))], starts)));
     },
   };
@@ -523,5 +569,5 @@ const rooftuneReport = (() => {
     document.body.dataset.ready = "yes";
   };
   start();
-  return { data, drawn, pages: pages.map((page) => page.id) };
+  return { data, drawn, drawAll: () => drawn.forEach(draw), pages: pages.map((page) => page.id) };
 })();
