@@ -1,11 +1,18 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
+#include "rooftune/io/config_file.hpp"
+#include "rooftune/io/document.hpp"
+#include "rooftune/io/evaluation_file.hpp"
+#include "rooftune/io/improve_journal.hpp"
+#include "rooftune/io/result_file.hpp"
+#include "rooftune/io/run_folder.hpp"
 #include "rooftune/report/improve_tables.hpp"
 #include "rooftune/study/improve.hpp"
 #include "run_record.hpp"
@@ -14,38 +21,132 @@
 namespace rooftune::app {
 namespace {
 
+namespace fs = std::filesystem;
+
 struct ImproveOptions {
   DataOptions data;
+  std::optional<std::string> run_folder;
+  bool resume = false;
+  std::optional<int> rounds;
+  std::optional<int> replay_round;
 };
 
+core::Result<LoadedStudy> load(const ImproveOptions& options) {
+  auto study = load_study(options.data);
+  if (!study) return study;
+  study::StudySpec& spec = study->prepared.spec;
+  if (!spec.improve) spec.improve.emplace();
+  if (options.rounds) spec.improve->rounds = *options.rounds;
+  if (!spec.split) {
+    return core::fail({.file = *options.data.study}, "the study does not say what to hold out", "add 'crossval', e.g. by model");
+  }
+  return study;
+}
+
+/// A run folder that says what was begun, or the one that is continued.
+core::Result<void> begin(const ImproveOptions& options, const LoadedStudy& study, const fs::path& target) {
+  const io::RunManifest manifest = make_manifest("improve", study);
+  if (options.resume && fs::exists(target / io::kManifestName)) {
+    const auto begun = io::read_manifest(target);
+    if (!begun) return tl::unexpected(begun.error());
+    if (core::Diagnostics differences = io::check_continues(*begun, manifest, target); !differences.empty()) {
+      return tl::unexpected(std::move(differences));
+    }
+    return {};
+  }
+  const auto policy = options.resume ? io::ExistingFolder::resume : io::ExistingFolder::refuse;
+  io::RunFiles files;
+  files.manifest = manifest;
+  files.study_yaml = resolved_study(study, target);
+  return io::write_run_folder(target, policy, files);
+}
+
+core::Result<void> write_result(const LoadedStudy& study, const study::Improvement& improvement, const fs::path& target) {
+  LoadedStudy result = study;
+  result.prepared.spec = improvement.result;
+  io::RunFiles files;
+  files.manifest = make_manifest("improve", study);
+  files.manifest.state = io::RunState::finished;
+  files.manifest.limited_by_time = improvement.journal.outcome && improvement.journal.outcome->machine_dependent;
+  files.study_yaml = resolved_study(result, target);
+  files.result_json = io::fit_json(improvement.after);
+  files.tuned_json = io::config_text(improvement.after.tuned);
+  files.evaluation_json = io::evaluation_json(improvement.after.after);
+  files.evaluation_csv = io::evaluation_csv(improvement.after.after);
+  return io::write_run_folder(target, io::ExistingFolder::resume, files);
+}
+
+/// Does one round of a finished or interrupted run again, and says whether its fits come out the same.
+ExitCode replay_round(const ImproveOptions& options, const LoadedStudy& study, const fs::path& target) {
+  if (!fs::exists(target / io::kJournalName)) {
+    print_errors(
+        {{.position = {.file = target.string()}, .problem = "the folder holds no journal", .remedy = "give the --out of the run"}});
+    return ExitCode::bad_input;
+  }
+  const auto journal = io::open_journal(target / io::kJournalName);
+  const auto entries = journal ? (*journal)->read() : core::Result<study::JournalEntries>(tl::unexpected(journal.error()));
+  if (!entries) {
+    print_errors(entries.error());
+    return ExitCode::bad_input;
+  }
+  const auto round = std::ranges::find(entries->rounds, *options.replay_round, &study::RoundRecord::round);
+  if (round == entries->rounds.end()) {
+    print_errors({{.position = {.file = target.string()},
+                   .problem = fmt::format("the journal has no round {}", *options.replay_round),
+                   .remedy = fmt::format("it has rounds 0 to {}", entries->rounds.size() - 1)}});
+    return ExitCode::bad_input;
+  }
+  print(report::round_line(*round, output_colour()));
+  const study::Trial trial = study::replay(*round, study.inputs);
+  const bool is_same = trial.fits == round->fits;
+  print(fmt::format("replayed: held out {:.2f} %, {}\n", trial.failure ? 0.0 : trial.mean_score_percent(),
+                    is_same ? "every fit the same to the last bit" : "the fits differ from those of the journal"));
+  return is_same ? ExitCode::done : ExitCode::no_usable_solution;
+}
+
 ExitCode run(const ImproveOptions& options) {
-  const auto study = load_study(options.data);
+  const auto study = load(options);
   if (!study) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
+  const fs::path target =
+      options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name + "-improve");
+  if (options.replay_round) return replay_round(options, *study, target);
+  if (const auto begun = begin(options, *study, target); !begun) {
+    print_errors(begun.error());
+    return ExitCode::bad_input;
+  }
   print_errors(study->prepared.dataset.warnings);
-  study::JournalInMemory journal;
+  auto journal = io::open_journal(target / io::kJournalName);
+  if (!journal) {
+    print_errors(journal.error());
+    return ExitCode::bad_input;
+  }
   ProgressLine progress;
-  const study::ImproveHooks hooks{.progress = [&](const std::string& doing) { progress.show(doing); },
-                                  .on_round =
-                                      [&](const study::RoundRecord& round) {
-                                        progress.clear();
-                                        print(report::round_line(round, output_colour()));
-                                      },
-                                  .on_screening =
-                                      [&](const study::ScreeningRecord& screening) {
-                                        progress.clear();
-                                        print(report::screening_lines(screening, output_colour()));
-                                      }};
-  study::StudySpec spec = study->prepared.spec;
-  const auto improvement = study::improve(spec, study->inputs, journal, hooks);
+  const auto show = [&](const std::string& text) {
+    progress.clear();
+    print(text);
+    std::fflush(stdout);
+  };
+  const study::ImproveHooks hooks{
+      .progress = [&](const std::string& doing) { progress.show(doing); },
+      .on_round = [&](const study::RoundRecord& round) { show(report::round_line(round, output_colour())); },
+      .on_screening = [&](const study::ScreeningRecord& screening) { show(report::screening_lines(screening, output_colour())); }};
+  const auto improvement = study::improve(study->prepared.spec, study->inputs, **journal, hooks);
   progress.clear();
+  journal->reset();
   if (!improvement) {
     print_errors(improvement.error());
+    return ExitCode::no_usable_solution;
+  }
+  if (const auto written = write_result(*study, *improvement, target); !written) {
+    print_errors(written.error());
     return ExitCode::bad_input;
   }
   print(report::improvement_story(*improvement, output_colour()));
+  print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / io::kTunedConfigName).string(),
+                    (target / io::kStudyName).string(), (target / io::kJournalName).string()));
   return ExitCode::done;
 }
 
@@ -54,9 +155,15 @@ ExitCode run(const ImproveOptions& options) {
 void add_improve_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command =
       program.add_subcommand("improve", "propose changes, fit, judge on held-out folds, keep or revert, until nothing helps");
-  command->footer("Example: rooftune improve experiments/improve_v1.yaml");
+  command->footer("Example: rooftune improve experiments/improve_v1.yaml --out runs/v1");
   const auto options = std::make_shared<ImproveOptions>();
   add_study_argument(*command, options->data, StudyArgument::required);
+  command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-improve-<UTC time>");
+  command->add_flag("--resume", options->resume, "go on with what the run folder's journal holds; harmless where nothing was begun");
+  command->add_option("--rounds", options->rounds, "judge at most so many changes, instead of what the study says")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")
+      ->check(CLI::NonNegativeNumber);
   add_data_options(*command, options->data);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }

@@ -26,10 +26,10 @@ TrialOptions verdict_options(const ImproveSpec& improve) { return {.folds = {}, 
 /// Score of the first seed on the experiments that `other` judges with its first seed: a rung has fewer folds.
 double score_on(const Trial& trial, const Trial& other) {
   std::set<std::string> experiments;
-  for (const HeldOutError& error : other.errors.front()) experiments.insert(error.experiment);
+  for (const RunError& error : other.errors.front()) experiments.insert(error.experiment);
   double sum = 0.0;
   double weights = 0.0;
-  for (const HeldOutError& error : trial.errors.front()) {
+  for (const RunError& error : trial.errors.front()) {
     if (!experiments.contains(error.experiment)) continue;
     sum += error.weight * error.log_error_percent;
     weights += error.weight;
@@ -45,7 +45,7 @@ std::vector<std::string> folds_by_error(const PreparedStudy& study, const Improv
     double sum = 0.0;
     int rows = 0;
     for (const std::size_t index : fold.test) {
-      for (const HeldOutError& error : trial.errors.front()) {
+      for (const RunError& error : trial.errors.front()) {
         if (error.experiment != study.dataset.cases[index].experiment.id) continue;
         sum += error.log_error_percent;
         ++rows;

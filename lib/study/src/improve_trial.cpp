@@ -73,7 +73,7 @@ Outcome run(const SeededStudy& seeded, const eval::Fold& fold) {
   return outcome;
 }
 
-void add_errors(std::vector<HeldOutError>& errors, const eval::Evaluation& evaluation, const ObjectiveSpec& objective) {
+void add_errors(std::vector<RunError>& errors, const eval::Evaluation& evaluation, const ObjectiveSpec& objective) {
   for (const eval::Row& row : evaluation.rows) {
     const auto weight = objective.metrics.find(row.metric);
     if (row.stage != domain::kSummaryStage || weight == objective.metrics.end()) continue;
@@ -120,17 +120,17 @@ struct CommonRuns {
   std::set<std::string> experiments;
   CommonRuns(const Trial& before, const Trial& after) {
     std::set<std::string> judged;
-    for (const HeldOutError& error : after.errors.front()) judged.insert(error.experiment);
-    for (const HeldOutError& error : before.errors.front()) {
+    for (const RunError& error : after.errors.front()) judged.insert(error.experiment);
+    for (const RunError& error : before.errors.front()) {
       if (judged.contains(error.experiment)) experiments.insert(error.experiment);
     }
   }
 };
 
-double score_of(const std::vector<HeldOutError>& errors, const std::set<std::string>& experiments) {
+double score_of(const std::vector<RunError>& errors, const std::set<std::string>& experiments) {
   double sum = 0.0;
   double weights = 0.0;
-  for (const HeldOutError& error : errors) {
+  for (const RunError& error : errors) {
     if (!experiments.contains(error.experiment)) continue;
     sum += error.weight * error.log_error_percent;
     weights += error.weight;
@@ -150,7 +150,7 @@ struct GroupMeans {
 std::map<GroupMetric, GroupMeans> group_means(const Trial& trial, const std::set<std::string>& experiments) {
   std::map<GroupMetric, GroupMeans> means;
   for (const auto& errors : trial.errors) {
-    for (const HeldOutError& error : errors) {
+    for (const RunError& error : errors) {
       if (!experiments.contains(error.experiment)) continue;
       std::vector<GroupKey> keys = trial.groups.at(error.experiment);
       keys.emplace_back("all", "all");
@@ -207,7 +207,7 @@ core::Result<std::vector<eval::Fold>> improve_folds(const PreparedStudy& study, 
 double Trial::score_percent(std::size_t seed) const {
   double sum = 0.0;
   double weights = 0.0;
-  for (const HeldOutError& error : errors[seed]) {
+  for (const RunError& error : errors[seed]) {
     sum += error.weight * error.log_error_percent;
     weights += error.weight;
   }
@@ -262,7 +262,7 @@ std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const S
   for (Trial& trial : trials) {
     // A latency that is no number would make every comparison false.
     for (const auto& errors : trial.errors) {
-      for (const HeldOutError& error : errors) {
+      for (const RunError& error : errors) {
         if (!std::isfinite(error.log_error_percent) && !trial.failure) {
           trial.failure = fmt::format("the prediction of '{}' is not a number", error.experiment);
         }

@@ -33,7 +33,7 @@ struct FoldFit {
 };
 
 /// How far the prediction of an unseen run is off.
-struct HeldOutError {
+struct RunError {
   std::string experiment;
   domain::Metric metric = domain::Metric::ttft_mean;
   double weight = 1.0;
@@ -48,7 +48,7 @@ using GroupKey = std::pair<std::string, std::string>;
 struct Trial {
   std::size_t free_parameters = 0;
   std::vector<FoldFit> fits;                            ///< by seed, then by fold
-  std::vector<std::vector<HeldOutError>> errors;        ///< by seed
+  std::vector<std::vector<RunError>> errors;            ///< by seed
   std::map<std::string, std::vector<GroupKey>> groups;  ///< of each experiment
   eval::Evaluation held_out;                            ///< of the first seed, all folds pooled
   long evaluations = 0;

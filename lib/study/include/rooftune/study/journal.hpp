@@ -38,6 +38,7 @@ struct CandidateRecord {
   std::optional<double> score_percent{};   ///< held-out score on those folds
   std::optional<double> before_percent{};  ///< of the structure without it, on the same
   StudySpec spec;
+  friend bool operator==(const CandidateRecord&, const CandidateRecord&) = default;
 };
 
 /// What was found wrong with a structure, and which moves were screened for it. Survivors are judged one after another, the most
@@ -49,6 +50,7 @@ struct ScreeningRecord {
   std::vector<CandidateRecord> candidates;
   std::vector<std::size_t> queue;  ///< indices of candidates, as they are to be judged
   long evaluations = 0;
+  friend bool operator==(const ScreeningRecord&, const ScreeningRecord&) = default;
 };
 
 enum class RoundFate { start, kept, reverted };
@@ -78,6 +80,7 @@ struct RoundRecord {
   std::vector<FoldFit> fits;
   long evaluations = 0;
   StudySpec spec;  ///< reproduces the round: its structure as a study
+  friend bool operator==(const RoundRecord&, const RoundRecord&) = default;
 };
 
 /// Why the loop ended.
@@ -85,12 +88,14 @@ struct OutcomeRecord {
   int structure = 0;  ///< the round whose structure is the result
   std::string reason;
   bool machine_dependent = false;
+  friend bool operator==(const OutcomeRecord&, const OutcomeRecord&) = default;
 };
 
 struct JournalEntries {
   std::vector<ScreeningRecord> screenings;
   std::vector<RoundRecord> rounds;
   std::optional<OutcomeRecord> outcome;
+  friend bool operator==(const JournalEntries&, const JournalEntries&) = default;
 };
 
 /// Where an improvement writes down what it did, and finds it again. Every call is durable when it returns. Seconds are kept apart

@@ -1,0 +1,58 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "command_line.hpp"
+
+namespace rooftune::testing_support {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class ImproveCommand : public TemporaryFolderTest {
+ protected:
+  ImproveCommand() {
+    study_ = folder_
+                 .write("study.yaml", small_study("['64', '62', '66']") +
+                                          "improve: {moves: [admission_lag, graph_padding], seeds: 2, candidates: 2}\n"
+                                          "switches: {engine.async_scheduling: off}\n")
+                 .string();
+  }
+
+  [[nodiscard]] ProgramResult improve(std::vector<std::string> more) const {
+    std::vector<std::string> arguments{"improve", study_, "--out", (folder_ / "run").string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return rooftune(arguments);
+  }
+
+  std::string study_;
+};
+
+TEST_F(ImproveCommand, TellsItsStoryKeepsAJournalAndReplaysARound) {
+  const ProgramResult result = improve({});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  EXPECT_THAT(result.output, HasSubstr("round  0  start"));
+  EXPECT_THAT(result.output, HasSubstr("admission_lag"));
+  EXPECT_THAT(result.output, HasSubstr("Ended: "));
+  for (const char* file : {"manifest.json", "study.yaml", "tuned.json", "journal.sqlite"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder_ / "run" / file)) << file;
+  }
+  const ProgramResult replayed = improve({"--replay-round", "0"});
+  EXPECT_EQ(replayed.exit_code, 0) << replayed;
+  EXPECT_THAT(replayed.output, HasSubstr("every fit the same to the last bit"));
+  EXPECT_THAT(improve({"--replay-round", "99"}).errors, HasSubstr("the journal has no round 99"));
+  EXPECT_EQ(improve({}).exit_code, 1) << "the folder is in use";
+  const ProgramResult resumed = improve({"--resume"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed;
+  EXPECT_THAT(resumed.output, HasSubstr("Ended: "));
+}
+
+TEST_F(ImproveCommand, SaysWhatToHoldOutIsMissing) {
+  const std::string study = folder_.write("bare.yaml", "name: x\ndata: {ground_truth: [" + kGroundTruth + "]}\n").string();
+  const ProgramResult result = rooftune({"improve", study});
+  EXPECT_EQ(result.exit_code, 1) << result;
+  EXPECT_THAT(result.errors, HasSubstr("the study does not say what to hold out"));
+}
+
+}  // namespace
+}  // namespace rooftune::testing_support
