@@ -93,7 +93,8 @@ ExitCode run(const CrossvalOptions& options) {
   const Interruption interruption;
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total) {
-    progress.show(fmt::format("fitting folds: {} of {}", finished, total));
+    progress.show(fmt::format("fitting folds: {} of {}{}", finished, total,
+                              progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
   const auto result =
       study::crossval(study->prepared, *study->prepared.spec.split,

@@ -30,7 +30,8 @@ PreparedStudy recovery_study(const std::string& step_time_model, const std::vect
 const std::vector<std::pair<std::string, double>> kPhysicsTruth{
     {"frontend.constant_us", 8000.0}, {"physics.t_step_us", 1500.0}, {"physics.weight_bandwidth_fraction", 0.6}};
 
-/// Every estimate within three of its own standard errors of the truth, and none of those so large that this says nothing.
+/// Every estimate within three of its own standard errors of the truth, and none of those so large that this says nothing. (They
+/// hold the chance of arrivals, which a measured run would add.)
 /// Exact recovery is not to be had: the order of events changes with the parameters, which makes the objective rough (here up to
 /// 4e-5 between points that differ by 1 %), and the truth is a narrow hole in that plateau which no solver finds.
 void expect_recovered(const FitResult& result, const std::vector<std::pair<std::string, double>>& truth) {
@@ -39,7 +40,7 @@ void expect_recovered(const FitResult& result, const std::vector<std::pair<std::
     const Estimate& estimate = result.estimates[i];
     ASSERT_TRUE(estimate.standard_error) << truth[i].first;
     EXPECT_THAT(estimate.value, DoubleNear(truth[i].second, 3.0 * *estimate.standard_error)) << truth[i].first;
-    EXPECT_LT(*estimate.relative_standard_error, 0.05) << truth[i].first;
+    EXPECT_LT(*estimate.relative_standard_error, 0.1) << truth[i].first;
   }
   EXPECT_LT(result.after.loss_percent, 1.0);
 }

@@ -36,16 +36,6 @@ std::vector<std::size_t> participants_of(const std::vector<double>& vector, doub
   return indices;
 }
 
-/// Nothing is known: what an objective that refuses its own solution leaves behind.
-Uncertainty unknown(const Problem& problem) {
-  const std::size_t n = problem.size();
-  Uncertainty result;
-  result.standard_errors.assign(n, kInfinity);
-  result.covariance.assign(n * n, kNaN);
-  result.correlation.assign(n * n, kNaN);
-  return result;
-}
-
 /// U^T Sigma U of the columns of `u`; completes the result with the size of the noise.
 Eigen::MatrixXd noise_seen(const NoiseModel& noise, const Eigen::MatrixXd& u, Uncertainty& result) {
   const Eigen::Index rank = u.cols();
@@ -82,6 +72,15 @@ std::string signed_name(const Problem& problem, const Direction& direction, std:
 }
 
 }  // namespace
+
+Uncertainty unknown_uncertainty(const Problem& problem) {
+  const std::size_t n = problem.size();
+  Uncertainty result;
+  result.standard_errors.assign(n, kInfinity);
+  result.covariance.assign(n * n, kNaN);
+  result.correlation.assign(n * n, kNaN);
+  return result;
+}
 
 double Uncertainty::correlation_of(std::size_t a, std::size_t b) const { return correlation[a * standard_errors.size() + b]; }
 
@@ -214,14 +213,14 @@ Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double>
 
 Uncertainty estimate_uncertainty(const Problem& problem, Objective& objective, const Solution& solution, const SolveOptions& options,
                                  const UncertaintyOptions& uncertainty) {
-  if (!solution.has_point()) return unknown(problem);
+  if (!solution.has_point()) return unknown_uncertainty(problem);
   SolveOptions at_solution = options;
   at_solution.merit = Merit::least_squares;
   at_solution.limits = {};
   const Hooks no_hooks;
   Evaluator evaluator(problem, objective, Algorithm::ceres_lm, at_solution, no_hooks);
   const Sample* sample = evaluator.sample(solution.point, Derivatives::needed);
-  if (!sample) return unknown(problem);
+  if (!sample) return unknown_uncertainty(problem);
   return estimate_uncertainty(problem, sample->residuals, sample->jacobian, bound_states(problem, solution.point), uncertainty);
 }
 

@@ -48,7 +48,8 @@ core::Result<Expression> Expression::parse(std::string text, const core::SourceP
   Expression result;
   core::Diagnostics problems;
   try {
-    for (const auto& [name, unused] : parser_of(text).GetUsedVar()) {
+    mu::Parser parser = parser_of(text);
+    for (const auto& [name, unused] : parser.GetUsedVar()) {
       if (const auto id = find_parameter(name)) {
         result.variables_.push_back(*id);
         continue;

@@ -41,13 +41,6 @@ bool was_cancelled(const opt::MultiStartSolution& search) {
       search.starts, [](const opt::StartOutcome& start) { return start.solution.termination.reason == opt::Reason::cancelled; });
 }
 
-opt::Uncertainty unknown_uncertainty(std::size_t variables) {
-  opt::Uncertainty unknown;
-  unknown.standard_errors.assign(variables, std::numeric_limits<double>::infinity());
-  unknown.correlation.assign(variables * variables, std::numeric_limits<double>::quiet_NaN());
-  return unknown;
-}
-
 double unit_error(const params::FreeParameter& parameter, double transformed, double standard_error) {
   return std::abs(params::derivative_of_inverse(parameter, transformed)) * standard_error;
 }
@@ -206,7 +199,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   opt::SolveOptions last_options = make_stages(spec).back().options;
   last_options.merit = opt::Merit::least_squares;
   // Away from a minimum errors would mean nothing.
-  result.uncertainty = result.interrupted ? unknown_uncertainty(spec.free.size())
+  result.uncertainty = result.interrupted ? opt::unknown_uncertainty(problem)
                                           : opt::estimate_uncertainty(problem, *objective, solution, last_options,
                                                                       {.noise = noise_model(study, solution.point, threads)});
   describe_estimates(result, spec, problem, solution);

@@ -76,6 +76,9 @@ struct Uncertainty {
   [[nodiscard]] double correlation_of(std::size_t a, std::size_t b) const;
 };
 
+/// Nothing is known: of a point that is refused, or away from any minimum.
+[[nodiscard]] Uncertainty unknown_uncertainty(const Problem& problem);
+
 /// Standard errors on either side of an estimate that hold 95 % of the probability: Student's t (Hill 1970, algorithm 396).
 [[nodiscard]] double interval_factor_95(long degrees_of_freedom);
 
