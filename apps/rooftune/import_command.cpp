@@ -162,7 +162,9 @@ void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) 
 void add_import_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command = program.add_subcommand("import", "turn measurements of load generators and servers into ground truth");
   command->require_subcommand(1);
-  command->footer("Nothing is written unless it reads back. docs/commands/import.md says what every format must hold.");
+  command->footer(
+      "Example: rooftune import vllm-bench result.json --gpu H100 --vllm-log server.log --out ground_truth/mine.json\n"
+      "Nothing is written unless it reads back. docs/commands/import.md says what every format must hold.");
   for (const FormatHelp& help : kFormatHelp) add_format(*command, help, exit_code);
 }
 

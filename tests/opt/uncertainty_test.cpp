@@ -86,6 +86,15 @@ TEST(Uncertainty, HoldsVariablesAtABound) {
   EXPECT_THAT(result.directions, SizeIs(1));
 }
 
+TEST(Uncertainty, IsNoneWhereEveryVariableIsHeld) {
+  const std::vector<BoundState> states(2, BoundState::at_lower);
+  const Uncertainty result =
+      estimate_uncertainty(variables({"a", "b"}), std::vector<double>{1, -2, 1}, std::vector<double>{1, 0, 1, 1, 1, 2}, states);
+  EXPECT_THAT(result.standard_errors, ElementsAre(0.0, 0.0));
+  EXPECT_EQ(result.correlation_of(0, 1), 0.0);
+  EXPECT_THAT(result.directions, IsEmpty());
+}
+
 TEST(Uncertainty, IsInfiniteWithoutDegreesOfFreedom) {
   const std::vector<double> jacobian{1, 0, 1, 1};
   const std::vector<double> residuals{0, 0};

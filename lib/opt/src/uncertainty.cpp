@@ -127,6 +127,14 @@ Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double>
                                            ? std::sqrt(result.residual_sum_of_squares / static_cast<double>(result.degrees_of_freedom))
                                            : kInfinity;
 
+  if (free.empty()) {  // at bounds altogether: nothing varies
+    result.standard_errors.assign(n, 0.0);
+    result.covariance.assign(n * n, 0.0);
+    result.correlation.assign(n * n, 0.0);
+    for (std::size_t i = 0; i < n; ++i) result.correlation[i * n + i] = 1.0;
+    return result;
+  }
+
   // Columns in units of the variables' scales, so that singular values compare like with like; then to unit length, so that
   // the decomposition keeps its digits when columns differ by many orders of magnitude.
   const Eigen::Map<const RowMajorMatrix> all(jacobian.data(), static_cast<Eigen::Index>(m), static_cast<Eigen::Index>(n));
