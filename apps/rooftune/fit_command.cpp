@@ -53,34 +53,6 @@ study::FitHooks with_progress(ProgressLine& line) {
   return hooks;
 }
 
-/// Where tuned values came from, beside the values.
-void add_provenance(params::Config& tuned, const LoadedStudy& study, const io::RunManifest& manifest) {
-  tuned.provenance["study"] = study.prepared.spec.name;
-  tuned.provenance["rooftune"] = manifest.versions.at("rooftune");
-  tuned.provenance["simulator"] = manifest.simulator_identity;
-  tuned.provenance["seed"] = fmt::format("{}", manifest.seed);
-  for (const io::InputFile& input : manifest.inputs) {
-    if (!input.path.starts_with("shipped:")) tuned.provenance["input " + input.path] = "sha256 " + input.sha256;
-  }
-}
-
-bool same_predictions(const eval::Evaluation& a, const eval::Evaluation& b) {
-  return std::ranges::equal(a.rows, b.rows, [](const eval::Row& x, const eval::Row& y) {
-    return x.experiment == y.experiment && x.stage == y.stage && x.metric == y.metric && x.predicted_ms == y.predicted_ms;
-  });
-}
-
-/// Whether the config that was written predicts, to the last bit, what the fit reported.
-core::Result<void> check_written_config(const fs::path& file, const LoadedStudy& study, const eval::Evaluation& reported) {
-  const auto read_back = io::read_config(file, study.inputs.gpus);
-  if (!read_back) return tl::unexpected(read_back.error());
-  const eval::Evaluation again = eval::evaluate(study.prepared.dataset, read_back->config,
-                                                {.threads = {study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
-  if (same_predictions(again, reported)) return {};
-  return core::fail({.file = file.string()}, "the written config does not predict what the fit reported",
-                    "nothing was kept; please report this with the study");
-}
-
 /// What came of writing the run folder.
 struct Written {
   ExitCode exit_code = ExitCode::done;
@@ -106,7 +78,7 @@ Written write_run(const FitOptions& options, const LoadedStudy& study, const stu
   auto folder = io::StagedFolder::open(target, io::ExistingFolder::resume);
   if (!folder) return refused(ExitCode::bad_input, folder.error());
   if (const auto done = io::write_run_files(*folder, files); !done) return refused(ExitCode::bad_input, done.error());
-  if (const auto proven = check_written_config(folder->staging_path() / io::kTunedConfigName, study, result.after); !proven) {
+  if (const auto proven = check_written_config(*files.tuned_json, std::string(io::kTunedConfigName), study, result.after); !proven) {
     return refused(ExitCode::no_usable_solution, proven.error());
   }
   Written written;

@@ -68,19 +68,12 @@ io::RunFiles run_files(const Job& job, const std::string& result_json) {
 core::Result<void> write(const Job& job, const study::Onboarding& result) {
   io::RunFiles files = run_files(job, io::onboard_json(result));
   params::Config config = result.last().config;
-  config.provenance = {{"study", job.study.prepared.spec.name},
-                       {"rooftune", files.manifest.versions.at("rooftune")},
-                       {"simulator", files.manifest.simulator_identity},
-                       {"seed", fmt::format("{}", files.manifest.seed)}};
-  for (const io::InputFile& input : files.manifest.inputs) {
-    if (!input.path.starts_with("shipped:")) config.provenance["input " + input.path] = "sha256 " + input.sha256;
-  }
+  config.provenance.clear();
+  add_provenance(config, job.study, files.manifest);
   files.tuned_json = io::config_text(config);
-  const auto read_back = io::parse_config(*files.tuned_json, "tuned.json", job.study.inputs.gpus);
-  if (!read_back) return tl::unexpected(read_back.error());
-  if (read_back->config != config) {
-    return core::fail({.file = "tuned.json"}, "the config does not read back as it was", "please report this with the study");
-  }
+  const eval::Evaluation predicted = eval::evaluate(
+      job.study.prepared.dataset, config, {.threads = {job.study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
+  if (const auto proven = check_written_config(*files.tuned_json, "tuned.json", job.study, predicted); !proven) return proven;
   const study::OnboardStep& last = result.last();
   const eval::Evaluation& evaluation = last.fitted_runs.empty() ? last.held_out : last.fitted;
   files.evaluation_json = io::evaluation_json(evaluation);

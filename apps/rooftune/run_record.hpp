@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "load_inputs.hpp"
+#include "rooftune/eval/evaluate.hpp"
 #include "rooftune/io/run_folder.hpp"
 
 namespace rooftune::app {
@@ -18,6 +19,13 @@ void remember_command_line(int argument_count, char** arguments);
 
 /// The study as its run folder keeps it: everything written out, paths counting from the folder.
 [[nodiscard]] std::string resolved_study(const LoadedStudy& study, const std::filesystem::path& run_folder);
+
+/// Where tuned values came from, beside the values.
+void add_provenance(params::Config& tuned, const LoadedStudy& study, const io::RunManifest& manifest);
+
+/// Reads a config's text back, simulates it, and compares to the last bit with what was reported for the study's data.
+[[nodiscard]] core::Result<void> check_written_config(std::string_view text, const std::string& file, const LoadedStudy& study,
+                                                      const eval::Evaluation& reported);
 
 /// runs/<study name>-<UTC time>, for runs without --out.
 [[nodiscard]] std::filesystem::path default_run_folder(const std::string& study_name);
