@@ -8,13 +8,13 @@ program=build/release/bin/rooftune
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-refit() {  # STUDY CONFIG...: the tuned config of the study becomes each of the configs
-  local study=$1 config options=()
+refit() {  # COMMAND STUDY [options] -- CONFIG...: what the command tunes becomes each of the configs
+  local command=$1 study=$2 config options=()
+  shift 2
+  while [ "$1" != -- ]; do options+=("$1") && shift; done
   shift
-  # Prediction intervals and onboarding need what the H100 fit gets wrong on runs outside it.
-  if [ "$study" = physics_h100 ]; then options=(--held-out); fi
   heading "$study"
-  "$program" fit "experiments/$study.yaml" "${options[@]}" --out "$work/$study" >"$work/$study.txt"
+  "$program" "$command" "experiments/$study.yaml" "${options[@]}" --out "$work/$study" >"$work/$study.txt"
   tail -n 4 "$work/$study.txt"
   for config in "$@"; do cp "$work/$study/tuned.json" "configs/tuned/$config.json"; done
 }
@@ -23,10 +23,11 @@ configure release
 build release rooftune acceptance_tests
 
 # Other GPUs start from the H100 fit, so that one comes first.
-refit physics_h100 h100.physics h100
-refit roofline_v1_h100 h100.roofline_v1
-refit fit_a100 a100.physics a100
-refit fit_l40s l40s.physics l40s
+# Prediction intervals and onboarding need what it gets wrong on runs outside it.
+refit fit physics_h100 --held-out -- h100.physics h100
+refit fit roofline_v1_h100 -- h100.roofline_v1
+refit onboard onboard_a100 -- a100.physics a100
+refit onboard onboard_l40s -- l40s.physics l40s
 
 heading "accuracy reference"
 ROOFTUNE_UPDATE_EXPECTED=1 ctest --test-dir build/release --output-on-failure -R '^Accuracy\.'
