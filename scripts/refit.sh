@@ -37,8 +37,9 @@ heading "README"
 python3 - "$work/quickstart.txt" <<'PYTHON'
 import pathlib, re, sys
 printed = pathlib.Path(sys.argv[1]).read_text()
-# The first table, up to the line of the loss.
-table = printed[: printed.index("\n", printed.index("\nloss ") + 1)].strip("\n")
+# The first table, and the line of the loss.
+blocks = printed.strip("\n").split("\n\n")
+table = blocks[0] + "\n" + next(line for line in printed.splitlines() if line.startswith("loss "))
 readme = pathlib.Path("README.md")
 text, count = re.subn(r"(<!-- quickstart output: begin[^\n]*\n```\n).*?(\n```\n<!-- quickstart output: end -->)",
                       lambda match: match[1] + table + match[2], readme.read_text(), flags=re.DOTALL)
