@@ -5,6 +5,7 @@
 #include <mutex>
 #include <numbers>
 #include <optional>
+#include <string>
 
 #include "rooftune/core/parallel_for.hpp"
 #include "rooftune/core/random.hpp"
@@ -18,6 +19,11 @@ namespace {
 /// Arrivals of the simulated measurements come from replicates that no prediction and no noise estimate of a fit draws.
 constexpr int kMeasuredReplicate = 1'000'000;
 
+double standard_normal(core::RandomEngine& random) {
+  const double radius = std::sqrt(-2.0 * std::log1p(-core::uniform01(random)));
+  return radius * std::cos(2.0 * std::numbers::pi * core::uniform01(random));
+}
+
 class Noise {
  public:
   Noise(const domain::Experiment& experiment, std::uint64_t seed, int repeat, double fraction)
@@ -27,8 +33,7 @@ class Noise {
 
   void on(domain::Latencies& latencies) {
     for (const domain::Metric metric : domain::kMetrics) {
-      const double radius = std::sqrt(-2.0 * std::log1p(-core::uniform01(random_)));
-      const double normal = radius * std::cos(2.0 * std::numbers::pi * core::uniform01(random_));
+      const double normal = standard_normal(random_);
       if (auto& value = latencies[metric]) *value *= std::exp(fraction_ * normal);
     }
   }
@@ -38,9 +43,30 @@ class Noise {
   double fraction_;
 };
 
+/// The value that made the data. Where the truth says nothing, the simulation took the registry's.
+double true_value(const params::Config& truth, params::FreeParameter parameter) {
+  parameter.initial = parameter.id.spec().initial;
+  return params::current_value(truth, parameter);
+}
+
+/// A prior is a measurement of its parameter, wrong by its standard deviation. With centres that always stood at the truth, or
+/// always off it to the same side, intervals that take priors at their word would cover too often or too rarely.
+void draw_priors(PreparedStudy& study, const params::Config& truth, std::uint64_t seed, int repeat) {
+  for (params::FreeParameter& parameter : study.spec.free) {
+    if (!parameter.prior) continue;
+    const std::string name = parameter.label();
+    core::RandomEngine random =
+        core::make_stream({.seed = seed, .experiment_id = name, .purpose = core::StreamPurpose::noise, .replicate = repeat});
+    const double centre = params::to_transformed(parameter, true_value(truth, parameter));
+    parameter.prior->centre =
+        params::from_transformed(parameter, centre + parameter.prior->standard_deviation * standard_normal(random));
+  }
+}
+
 /// The study with what `truth` predicts in place of its measurements, and other arrivals for its own predictions.
 PreparedStudy simulated(const PreparedStudy& study, const params::Config& truth, int repeat, double noise_fraction) {
   PreparedStudy result = study;
+  draw_priors(result, truth, study.spec.seed, repeat);
   const std::uint64_t seed = study.spec.seed + static_cast<std::uint64_t>(repeat);
   result.spec.seed = seed;
   result.spec.threads = 1;
@@ -115,10 +141,7 @@ Recovery recover(const PreparedStudy& study, const params::Config& truth, const 
   for (const auto& outcome : outcomes) recovery.failed += outcome ? 0 : 1;
   for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
     const params::FreeParameter& parameter = study.spec.free[i];
-    // Where the truth says nothing, the simulation took the registry's value.
-    params::FreeParameter in_truth = parameter;
-    in_truth.initial = parameter.id.spec().initial;
-    recovery.parameters.push_back(summarise(outcomes, parameter, params::current_value(truth, in_truth), i));
+    recovery.parameters.push_back(summarise(outcomes, parameter, true_value(truth, parameter), i));
     recovery.counted += recovery.parameters.back().identified;
     recovery.covered += recovery.parameters.back().covered;
   }

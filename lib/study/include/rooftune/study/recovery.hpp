@@ -43,7 +43,8 @@ struct Recovery {
 
 /// Whether the study would find parameters that are known, and whether its intervals tell the truth about it. Every repeat
 /// simulates the study's experiments with `truth`, with arrivals and noise of its own, and fits them from the study's own start
-/// with other arrivals again. Repeats run in parallel; the result is the same for any number of threads.
+/// with other arrivals again. Priors are measurements too: each repeat draws their centres around the truth, as far off as their
+/// standard deviations say. Repeats run in parallel; the result is the same for any number of threads.
 ///
 /// A parameter counts in a repeat when it is off its bounds, and the data, not its prior, determine it: the variance left is at
 /// most a quarter of the prior's, and the standard error at most half of the value.
