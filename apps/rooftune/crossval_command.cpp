@@ -106,6 +106,13 @@ ExitCode run(const CrossvalOptions& options) {
     print_errors(result.error());
     return ExitCode::bad_input;
   }
+  if (result->aborted) {
+    print_errors({{.position = {.file = target.string()},
+                   .problem = fmt::format("the simulator failed: {}", result->failures.front()),
+                   .remedy = "mend it and go on with --resume, or choose another policy under 'failures'",
+                   .severity = core::Severity::error}});
+    return ExitCode::no_usable_solution;
+  }
   if (result->interrupted) {
     const auto unfitted = std::ranges::count_if(result->folds, [](const study::FoldResult& fold) { return fold.failure.has_value(); });
     print_errors({{.position = {.file = target.string()},

@@ -42,6 +42,17 @@ ExitCode run(const EvaluateOptions& options) {
   const eval::Evaluation evaluation =
       eval::evaluate(study->prepared.dataset, study->prepared.start,
                      {.threads = {study->prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
+  if (!evaluation.failures.empty()) {
+    core::Diagnostics problems;
+    for (const std::string& failure : evaluation.failures) {
+      problems.push_back({.position = {.file = options.data.study.value_or("")},
+                          .problem = failure,
+                          .remedy = "mend the simulator, or leave the experiment out with --select",
+                          .severity = core::Severity::error});
+    }
+    print_errors(problems);
+    return ExitCode::no_usable_solution;
+  }
   const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(evaluation, *published);
   if (options.output.csv) {
     if (const auto written = io::write_file_atomically(*options.output.csv, io::evaluation_csv(evaluation)); !written) {

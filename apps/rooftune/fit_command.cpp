@@ -194,6 +194,13 @@ ExitCode run(const FitOptions& options) {
     print_interrupted(options, target, "no point was found yet");
     return ExitCode::no_usable_solution;
   }
+  if (result.aborted) {
+    print_errors({{.position = {.file = target.string()},
+                   .problem = fmt::format("the simulator failed: {}", result.first_failure),
+                   .remedy = "mend it and go on with --resume, or choose another policy under 'failures'",
+                   .severity = core::Severity::error}});
+    return ExitCode::no_usable_solution;
+  }
   if (!result.usable) {
     (*run)->abandon();
     const core::Diagnostic problem{.position = {.file = *options.data.study},

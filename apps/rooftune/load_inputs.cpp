@@ -7,6 +7,7 @@
 
 #include "rooftune/io/config_file.hpp"
 #include "rooftune/io/data_directory.hpp"
+#include "rooftune/io/external_simulator.hpp"
 #include "rooftune/io/gpus.hpp"
 #include "rooftune/io/ground_truth.hpp"
 #include "rooftune/io/kernel_tables.hpp"
@@ -112,11 +113,17 @@ class Loader {
     return std::move(file.config);
   }
 
+  std::shared_ptr<eval::ExternalRuns> external(const study::StudySpec& spec) {
+    if (!spec.simulator) return nullptr;
+    for (const fs::path& file : io::program_files(*spec.simulator)) note(file);
+    return std::make_shared<eval::ExternalRuns>(io::make_external_simulator(*spec.simulator), spec.failures);
+  }
+
   /// Normalised tables of every GPU that the experiments name, from the study's folders or the shipped ones. Read only for
   /// step-time models that look kernels up: the tables are large.
   eval::KernelTablesByGpu kernels(const study::StudySpec& spec, const study::StudyInputs& inputs) {
     eval::KernelTablesByGpu tables;
-    if (!needs_kernels(spec, inputs)) return tables;
+    if (inputs.external || !needs_kernels(spec, inputs)) return tables;
     std::vector<fs::path> folders(spec.data.kernels.begin(), spec.data.kernels.end());
     folders.push_back(data_folder_ / "bench_data");
     std::vector<bool> used(folders.size(), false);
@@ -244,6 +251,7 @@ core::Result<LoadedStudy> load_study(const DataOptions& options) {
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
   inputs.truth = loader.truth(spec, inputs.gpus);
+  inputs.external = loader.external(spec);
   inputs.kernels = loader.kernels(spec, inputs);
   return loader.prepare(spec, std::move(inputs));
 }
@@ -257,6 +265,7 @@ core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vect
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
   inputs.truth = loader.truth(spec, inputs.gpus);
+  inputs.external = loader.external(spec);
   inputs.kernels = loader.kernels(spec, inputs);
   return loader.prepare(spec, std::move(inputs));
 }

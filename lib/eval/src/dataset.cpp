@@ -33,6 +33,7 @@ Dataset Dataset::subset(const std::vector<std::size_t>& indices) const {
   Dataset part;
   part.replicates = replicates;
   part.seed = seed;
+  part.external = external;
   for (const std::size_t index : indices) part.cases.push_back(cases[index]);
   return part;
 }
@@ -41,6 +42,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
   Dataset dataset;
   dataset.replicates = inputs.replicates;
   dataset.seed = inputs.seed;
+  dataset.external = inputs.external;
   core::Diagnostics problems;
   std::set<std::string_view> ids;
   std::set<std::string_view> unknown_sampling;
@@ -66,13 +68,12 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     const auto measured = inputs.kernels.find(gpu->name);
     const std::shared_ptr<const kernels::KernelTables> tables = measured == inputs.kernels.end() ? nullptr : measured->second;
     const sim::RequestPlan no_requests;
-    if (const auto reason =
-            sim::refusal(inputs.config.step_time_model,
-                         {.experiment = experiment, .model = *model, .gpu = *gpu, .plan = no_requests, .tables = tables.get()})) {
+    const sim::Scenario scenario{.experiment = experiment, .model = *model, .gpu = *gpu, .plan = no_requests, .tables = tables.get()};
+    if (const auto reason = inputs.external ? std::nullopt : sim::refusal(inputs.config.step_time_model, scenario)) {
       problems.push_back(about(experiment, fmt::format("cannot be simulated: {}", *reason), "", core::Severity::error));
       continue;
     }
-    if (!model->sampling && unknown_sampling.insert(model->name).second) {
+    if (!inputs.external && !model->sampling && unknown_sampling.insert(model->name).second) {
       dataset.warnings.push_back(about(experiment, fmt::format("the default sampling of {} is unknown, treated as none", model->name),
                                        "put its generation_config.json beside its config.json", core::Severity::warning));
     }

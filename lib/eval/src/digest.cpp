@@ -47,7 +47,11 @@ static void add_to(core::Digest& digest, const ObjectiveSpec& objective) {
 }
 
 std::string problem_digest(const ResidualFunction& residuals) {
-  return core::Digest()
+  core::Digest digest;
+  if (const auto& external = residuals.dataset().external) {
+    digest.add(external->identity(), residuals.dataset().seed, external->policy().on_failure, external->policy().penalty);
+  }
+  return digest
       .add(sim::simulator_identity(), ROOFTUNE_EVALUATOR_IDENTITY, residuals.config(), residuals.dataset().cases,
            residuals.objective(), residuals.free())
       .hex();

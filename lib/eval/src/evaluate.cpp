@@ -17,6 +17,7 @@ struct CasePrediction {
   CaseReport report;
   std::vector<std::string> warnings;
   std::vector<DomainExit> domain_exits;
+  std::string failure;  ///< why there are no latencies, or empty
 };
 
 void accumulate(domain::Latencies& sum, const domain::Latencies& part) {
@@ -71,9 +72,39 @@ std::vector<std::string> quality_warnings(const Case& item, const sim::Predictio
   return warnings;
 }
 
+/// The part of a report that does not depend on the prediction.
+CaseReport report_of(const Case& item) {
+  const domain::Experiment& experiment = item.experiment;
+  CaseReport report;
+  report.experiment = experiment.id;
+  report.model = std::string(domain::short_model_name(experiment.deployment.model));
+  report.hardware = item.gpu.name;
+  report.tp = experiment.deployment.tp;
+  report.workload = experiment.workload.name;
+  report.role = experiment.role;
+  report.aggregated = experiment.role != domain::Role::overload;
+  return report;
+}
+
+CasePrediction predict_externally(const Dataset& dataset, const Case& item, const params::Config& config) {
+  CasePrediction result;
+  result.latencies.resize(item.experiment.workload.stages.size() + 1);
+  result.report = report_of(item);
+  for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
+    const ExternalOutcome outcome = dataset.external->predict(item, dataset.seed + replicate, config);
+    if (!outcome) return {.latencies = {}, .report = report_of(item), .warnings = {}, .domain_exits = {}, .failure = outcome.error()};
+    for (std::size_t row = 0; row < outcome->size(); ++row) accumulate(result.latencies[row], (*outcome)[row]);
+  }
+  for (auto& latencies : result.latencies) scale(latencies, 1.0 / static_cast<double>(item.plans.size()));
+  const std::vector<domain::Latencies> stages(result.latencies.begin() + 1, result.latencies.end());
+  result.domain_exits = domain_exits(config.domain, item, stages);
+  return result;
+}
+
 CasePrediction predict(const Case& item, const params::Config& config, const EvaluationOptions& options) {
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
   CasePrediction result;
+  result.report = report_of(item);
   result.latencies.resize(item.experiment.workload.stages.size() + 1);
   for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
     const sim::Prediction<double> prediction =
@@ -92,14 +123,6 @@ CasePrediction predict(const Case& item, const params::Config& config, const Eva
   for (auto& latencies : result.latencies) scale(latencies, 1.0 / static_cast<double>(item.plans.size()));
   const std::vector<domain::Latencies> stages(result.latencies.begin() + 1, result.latencies.end());
   result.domain_exits = domain_exits(config.domain, item, stages);
-  const domain::Experiment& experiment = item.experiment;
-  result.report.experiment = experiment.id;
-  result.report.model = std::string(domain::short_model_name(experiment.deployment.model));
-  result.report.hardware = item.gpu.name;
-  result.report.tp = experiment.deployment.tp;
-  result.report.workload = experiment.workload.name;
-  result.report.role = experiment.role;
-  result.report.aggregated = experiment.role != domain::Role::overload;
   return result;
 }
 
@@ -164,13 +187,19 @@ void summarise(Evaluation& evaluation) {
 
 Evaluation evaluate(const Dataset& dataset, const params::Config& config, const EvaluationOptions& options) {
   std::vector<CasePrediction> predictions(dataset.cases.size());
-  core::parallel_for(dataset.cases.size(), options.threads,
-                     [&](std::size_t i) { predictions[i] = predict(dataset.cases[i], config, options); });
+  core::parallel_for(dataset.cases.size(), options.threads, [&](std::size_t i) {
+    predictions[i] =
+        dataset.external ? predict_externally(dataset, dataset.cases[i], config) : predict(dataset.cases[i], config, options);
+  });
   Evaluation evaluation;
   evaluation.replicates = dataset.replicates;
   for (const core::Diagnostic& warning : dataset.warnings) evaluation.warnings.push_back(core::format(warning));
   for (std::size_t i = 0; i < dataset.cases.size(); ++i) {
     const domain::Experiment& experiment = dataset.cases[i].experiment;
+    if (!predictions[i].failure.empty()) {
+      evaluation.failures.push_back(std::move(predictions[i].failure));
+      continue;
+    }
     append_rows(evaluation.rows, experiment, domain::kSummaryStage, predictions[i].latencies[0], experiment.measured.summary);
     for (std::size_t stage = 0; stage < experiment.measured.stages.size() && stage + 1 < predictions[i].latencies.size(); ++stage) {
       append_rows(evaluation.rows, experiment, static_cast<int>(stage), predictions[i].latencies[stage + 1],

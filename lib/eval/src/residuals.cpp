@@ -87,7 +87,8 @@ ResidualFunction::ResidualFunction(const Dataset& dataset, params::Config config
   for (std::size_t i = 0; i < free_.size(); ++i) {
     if (free_[i].prior) priors_.push_back(i);
   }
-  differentiable_ = std::ranges::all_of(objective_.metrics, [](const auto& entry) { return has_derivative(entry.first); });
+  differentiable_ =
+      !dataset_.external && std::ranges::all_of(objective_.metrics, [](const auto& entry) { return has_derivative(entry.first); });
 }
 
 /// Experiments weigh the same already. The sum over all stays what it is, so that `noise` keeps its meaning.
@@ -168,6 +169,43 @@ void ResidualFunction::evaluate_case(std::size_t case_index, const params::Confi
   }
 }
 
+std::string ResidualFunction::evaluate_externally(std::size_t case_index, const params::Config& config, Residuals& result) const {
+  const Case& item = dataset_.cases[case_index];
+  const std::size_t first = first_row_[case_index];
+  const std::size_t last = first_row_[case_index + 1];
+  const double share = 1.0 / static_cast<double>(item.plans.size());
+  std::string failure;
+  for (std::size_t replicate = 0; replicate < item.plans.size() && failure.empty(); ++replicate) {
+    const ExternalOutcome outcome = dataset_.external->predict(item, dataset_.seed + replicate, config);
+    if (!outcome) {
+      failure = outcome.error();
+      break;
+    }
+    for (std::size_t row = first; row < last; ++row) {
+      const auto predicted = (*outcome)[static_cast<std::size_t>(rows_[row].stage + 1)][rows_[row].metric];
+      if (predicted) {
+        result.predicted_ms[row] += *predicted * share;
+      } else {
+        failure = fmt::format(
+            "experiment '{}': the simulator gives no {} of {}", item.experiment.id, domain::metric_name(rows_[row].metric),
+            rows_[row].stage == domain::kSummaryStage ? "all stages together" : fmt::format("stage {}", rows_[row].stage));
+      }
+    }
+  }
+  for (std::size_t row = first; row < last; ++row) {
+    const double ratio = result.predicted_ms[row] / *measured_row(item.experiment, rows_[row].stage)[rows_[row].metric];
+    const double residual = objective_.residual == ResidualKind::log_ratio ? std::log(ratio) : ratio - 1.0;
+    result.values[row] = rows_[row].weight * (failure.empty() ? residual : dataset_.external->policy().penalty);
+  }
+  return failure;
+}
+
+Residuals ResidualFunction::refuse(std::string reason) const {
+  Residuals refused;
+  refused.refusal = std::move(reason);
+  return refused;
+}
+
 Residuals ResidualFunction::operator()(std::span<const double> transformed, Derivatives derivatives, double give_up_above) const {
   const params::Config config = config_at(transformed);
   Residuals result;
@@ -199,7 +237,13 @@ Residuals ResidualFunction::operator()(std::span<const double> transformed, Deri
   constexpr double kMargin = 1.0 + 1e-9;
   std::atomic<double> so_far = sum_of_squares(rows_.size(), size());
   std::atomic<bool> is_hopeless = false;
+  std::vector<std::string> failures(dataset_.cases.size());
   core::parallel_for(dataset_.cases.size(), threads_, [&](std::size_t i) {
+    if (dataset_.external) {
+      // To the last experiment: which failures are seen must not depend on the order in which threads finish.
+      failures[i] = evaluate_externally(i, config, result);
+      return;
+    }
     if (so_far.load() > give_up_above * kMargin) is_hopeless = true;
     if (is_hopeless) return;
     if (!differentiate) evaluate_case<double>(i, config, slopes, 0, result);
@@ -218,6 +262,9 @@ Residuals ResidualFunction::operator()(std::span<const double> transformed, Deri
     }
     so_far.fetch_add(sum_of_squares(first_row_[i], first_row_[i + 1]));
   });
+  std::erase_if(failures, [](const std::string& failure) { return failure.empty(); });
+  if (!failures.empty() && dataset_.external->policy().on_failure != OnFailure::penalise) return refuse(failures.front());
+  result.failures = std::move(failures);
   if (is_hopeless || sum_of_squares(0, size()) > give_up_above) {
     Residuals given_up;
     given_up.given_up = true;
@@ -225,9 +272,7 @@ Residuals ResidualFunction::operator()(std::span<const double> transformed, Deri
   }
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::ranges::all_of(result.values, finite) || !std::ranges::all_of(result.jacobian, finite)) {
-    Residuals refused;
-    refused.refusal = "a predicted latency is not a finite positive number at this point";
-    return refused;
+    return refuse("a predicted latency is not a finite positive number at this point");
   }
   return result;
 }
@@ -243,6 +288,7 @@ double ResidualFunction::scalar(std::span<const double> transformed) const {
   const params::Config config = config_at(transformed);
   if (misled_tie(config)) return std::numeric_limits<double>::infinity();
   const Evaluation evaluation = evaluate(dataset_, config, {.threads = threads_, .stepping = sim::Stepping::closed_form});
+  if (!evaluation.failures.empty()) return std::numeric_limits<double>::infinity();
   double sum = 0.0;
   double worst = 0.0;
   for (const auto& [metric, weight] : objective_.metrics) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/study/external_spec.hpp"
 
 namespace rooftune::io {
 namespace {
@@ -108,7 +109,7 @@ params::DeploymentFilter read_where(const Node& object, Problems& problems) {
 bool read_step_time_model(const Node& node, std::string& target, Problems& problems) {
   std::string name;
   if (!convert(node, "'step_time_model'", name, problems)) return false;
-  if (!latency::is_step_time_model(name)) {
+  if (name != study::kExternalModel && !latency::is_step_time_model(name)) {
     std::vector<std::string_view> names;
     for (const latency::ModelEntry& entry : latency::step_time_models()) names.push_back(entry.name);
     problems.error(node.place, fmt::format("unknown step-time model '{}'", name), core::suggest(name, names));

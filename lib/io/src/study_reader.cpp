@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "config_pieces.hpp"
+#include "external_form.hpp"
 #include "onboard_form.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/io/document.hpp"
@@ -464,15 +465,36 @@ study::StudySpec inherited_from(study::StudySpec base) {
 
 /// Keys given here replace those of `spec`, which holds the defaults or what an extended study says: `data`, `start`, `switches`,
 /// `fixed` and `objective` key by key, everything else whole. What is fixed here is free no longer.
+/// An external simulator must give what is compared.
+void check_metrics(const ObjectReader& reader, const study::StudySpec& spec, Problems& problems) {
+  for (const auto& [metric, weight] : spec.objective.metrics) {
+    const auto is_same = [metric = metric](const study::MetricSource& source) { return source.metric == metric; };
+    if (std::ranges::any_of(spec.simulator->metrics, is_same)) continue;
+    problems.error(reader.place_of("objective"), fmt::format("the simulator gives no {}", domain::metric_name(metric)),
+                   "name it under 'metrics' of 'simulator', or leave it out of the objective");
+  }
+}
+
 study::StudySpec read_root(const Node& root, study::StudySpec spec, Problems& problems) {
   ObjectReader reader(root, problems, "the study");
   reader.ignore({"extends"});
   reader.required("name", spec.name);
   reader.optional("description", spec.description);
   if (const Node* node = reader.optional_object("data")) read_data(*node, spec.data, problems);
+  // Before anything that may name a parameter which it declares.
+  const Node* simulator = reader.optional_object("simulator");
+  if (simulator != nullptr) {
+    spec.simulator = read_external(*simulator, problems);
+  }
+  if (spec.simulator) {
+    if (const Node* node = reader.optional_object("failures")) spec.failures = read_failures(*node, problems);
+  }
   if (const Node* node = reader.optional_object("start")) {
     ObjectReader start(*node, problems, "'start'");
     start.optional("config", spec.start_config);
+    if (spec.simulator && start.find("step_time_model") != nullptr) {
+      problems.error(start.place_of("step_time_model"), "a step-time model has no effect beside 'simulator'", "remove it");
+    }
     if (const Node* model = start.find("step_time_model")) read_step_time_model(*model, spec.step_time_model.emplace(), problems);
   }
   if (const Node* node = reader.optional_object("switches")) read_switches(*node, "", spec.switches, problems);
@@ -485,6 +507,7 @@ study::StudySpec read_root(const Node& root, study::StudySpec spec, Problems& pr
   if (reader.find("free") != nullptr) spec.free = FreeReader(spec.fixed, problems).read(reader.optional_list("free"));
   if (const Node* node = reader.optional_object("tied")) read_ties(*node, spec.tied, problems);
   if (const Node* node = reader.optional_object("objective")) read_objective(*node, spec.objective, problems);
+  if (spec.simulator) check_metrics(reader, spec, problems);
   if (reader.find("solver") != nullptr) {
     spec.solver.clear();
     for (const Node& item : reader.required_list("solver")) spec.solver.push_back(read_solver_stage(item, problems));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "external_form.hpp"
 #include "onboard_form.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/io/study_file.hpp"
@@ -82,6 +83,10 @@ std::string start_text(const study::StudySpec& spec) {
   if (spec.start_config) text += fmt::format("  config: {}\n", scalar(*spec.start_config));
   if (spec.step_time_model) text += fmt::format("  step_time_model: {}\n", *spec.step_time_model);
   return text.empty() ? "" : "start:\n" + text;
+}
+
+std::string simulator_text(const study::StudySpec& spec) {
+  return spec.simulator ? external_text(*spec.simulator) + failures_text(spec.failures) : "";
 }
 
 std::string switches_text(const std::map<params::SwitchId, std::size_t>& switches) {
@@ -250,7 +255,7 @@ std::string default_switches_text() {
 std::string study_text(const study::StudySpec& spec) {
   std::string text = fmt::format("name: {}\n", scalar(spec.name));
   if (!spec.description.empty()) text += fmt::format("description: {}\n", scalar(spec.description));
-  text += data_text(spec.data) + start_text(spec) + switches_text(spec.switches) + fixed_text(spec.fixed) +
+  text += data_text(spec.data) + start_text(spec) + simulator_text(spec) + switches_text(spec.switches) + fixed_text(spec.fixed) +
           free_text("free", spec.free) + tied_text(spec.tied) + objective_text(spec.objective) + solver_text(spec.solver) +
           how_sure_text(spec.how_sure);
   if (spec.split) text += split_text(*spec.split);
@@ -293,6 +298,17 @@ data:
 start:
   # config: ../configs/tuned/h100.json       # a config to start from
   step_time_model: roofline_v1               # overrides the one of the config
+
+# A program that predicts in place of the built-in simulation: docs/external_simulators.md.
+# simulator:
+#   command: [python3, "${folder}/simulator.py", --rate, "${rate}", --parameters, parameters.json]
+#   folder: .                                # of the program's files: ${folder}
+#   files: {parameters.json: "${parameters_json}"}   # written before each run
+#   environment: {}                          # beside PATH
+#   metrics: {ttft_mean_ms: {json: /summary/ttft_ms}, e2e_mean_ms: {regex: 'e2e: ([0-9.]+) s', scale: 1000}}
+#   timeout_s: 300                           # of one run
+#   parameters: [{name: decode_us, unit: us, lower: 3000, initial: 12000, upper: 30000, transform: log}]
+# failures: {policy: abort}                  # when it fails: abort; retry, with retries: 2; penalise, with penalty: 3; skip
 
 # Structural choices, by default as here. They override the config's.
 )";
@@ -391,6 +407,7 @@ study::StudySpec with_paths_from(study::StudySpec spec, const std::filesystem::p
   if (spec.start_config) rebase(*spec.start_config);
   if (spec.data.simulated_by) rebase(spec.data.simulated_by->config);
   if (spec.onboard && spec.onboard->kernels) rebase(*spec.onboard->kernels);
+  if (spec.simulator) rebase(spec.simulator->folder);
   return spec;
 }
 

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
+#include <string>
+#include <vector>
 
 #include "rooftune/core/contract.hpp"
+#include "rooftune/params/declared.hpp"
 
 namespace rooftune::params {
 namespace {
@@ -155,15 +159,53 @@ constexpr bool switches_are_sound(const std::array<SwitchSpec, N>& specs) {
 static_assert(parameters_are_sound(kParameters), "ids unique, lower <= initial <= upper, log bounds positive, texts present");
 static_assert(switches_are_sound(kSwitches), "ids unique, default among the choices, texts present");
 
+/// The registry with what studies declared. Room for all of it from the start: nobody's span or reference moves.
+struct Registry {
+  std::vector<ParameterSpec> parameters;
+  std::deque<std::string> texts;  ///< what declared parameters' views point to
+
+  Registry() {
+    parameters.reserve(kParameters.size() + kMostDeclared);
+    parameters.assign(kParameters.begin(), kParameters.end());
+  }
+};
+
+Registry& registry() {
+  static Registry instance;
+  return instance;
+}
+
 }  // namespace
 
-std::span<const ParameterSpec> parameter_registry() { return kParameters; }
+std::span<const ParameterSpec> parameter_registry() { return registry().parameters; }
+
+ParameterId declare(const DeclaredParameter& parameter) {
+  Registry& all = registry();
+  const auto keep = [&](std::string text) -> std::string_view { return all.texts.emplace_back(std::move(text)); };
+  const ParameterSpec spec{.id = keep(std::string(kExternalGroup) + "." + parameter.name),
+                           .unit = keep(parameter.unit),
+                           .lower = parameter.lower,
+                           .initial = parameter.initial,
+                           .upper = parameter.upper,
+                           .transform = parameter.transform,
+                           .scope = Scope::shared,
+                           .meaning = keep(parameter.meaning),
+                           .source = "the study"};
+  if (const auto known = find_parameter(spec.id)) {
+    all.parameters[known->index] = spec;
+    return *known;
+  }
+  ROOFTUNE_EXPECTS(all.parameters.size() < kParameters.size() + kMostDeclared);
+  all.parameters.push_back(spec);
+  return {all.parameters.size() - 1};
+}
 std::span<const SwitchSpec> switch_registry() { return kSwitches; }
 
 std::optional<ParameterId> find_parameter(std::string_view id) {
-  const auto* found = std::ranges::find(kParameters, id, &ParameterSpec::id);
-  if (found == kParameters.end()) return std::nullopt;
-  return ParameterId{static_cast<std::size_t>(found - kParameters.begin())};
+  const std::span<const ParameterSpec> all = parameter_registry();
+  const auto found = std::ranges::find(all, id, &ParameterSpec::id);
+  if (found == all.end()) return std::nullopt;
+  return ParameterId{static_cast<std::size_t>(found - all.begin())};
 }
 
 std::optional<SwitchId> find_switch(std::string_view id) {
@@ -181,7 +223,7 @@ std::optional<std::size_t> find_choice(SwitchId id, std::string_view choice) {
 
 std::vector<std::string_view> parameter_ids() {
   std::vector<std::string_view> ids;
-  for (const ParameterSpec& spec : kParameters) ids.push_back(spec.id);
+  for (const ParameterSpec& spec : parameter_registry()) ids.push_back(spec.id);
   return ids;
 }
 

@@ -146,6 +146,10 @@ std::string search_summary(const study::FitResult& result, Colour colour) {
       fmt::format("\nObjective {} -> {} after {} evaluations of {} start{} in {:.1f} s; {}\n", significant(result.objective_before),
                   significant(result.objective_after), result.counts.total(), result.search.starts.size(),
                   result.search.starts.size() == 1 ? "" : "s", result.seconds, opt::format(result.termination));
+  if (result.failures > 0) {
+    const std::string times = result.failures == 1 ? "once" : fmt::format("{} times", result.failures);
+    text += toned(fmt::format("The simulator failed {}; first: {}", times, result.first_failure), Tone::bad, colour) + "\n";
+  }
   if (result.machine_dependent) {
     text += toned("A limit in seconds ended the search: another machine or run may end elsewhere.", Tone::bad, colour) + "\n";
   }

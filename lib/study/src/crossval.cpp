@@ -145,6 +145,11 @@ core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::S
   });
 
   CrossValidation result;
+  if (study.dataset.external && study.dataset.external->aborted().stop_requested()) {
+    result.failures.push_back(study.dataset.external->first_failure());
+    result.aborted = true;
+    return result;
+  }
   result.interrupted =
       std::ranges::any_of(outcomes, [](const FoldResult& fold) { return fold.termination.reason == opt::Reason::cancelled; });
   result.free = study.spec.free;

@@ -10,6 +10,7 @@
 #include "calibration_objective.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
 #include "rooftune/study/posterior.hpp"
+#include "search_stop.hpp"
 #include "trace.hpp"
 
 namespace rooftune::study {
@@ -39,6 +40,15 @@ opt::MultiStartSolution search(const StudySpec& spec, const eval::ResidualFuncti
 bool was_cancelled(const opt::MultiStartSolution& search) {
   return std::ranges::any_of(
       search.starts, [](const opt::StartOutcome& start) { return start.solution.termination.reason == opt::Reason::cancelled; });
+}
+
+/// What an external simulator has failed at so far; when that ended the run, nothing else matters.
+void note_failures(FitResult& result, const eval::Dataset& dataset) {
+  if (!dataset.external) return;
+  result.failures = dataset.external->failures();
+  result.first_failure = dataset.external->first_failure();
+  result.aborted = dataset.external->aborted().stop_requested();
+  if (result.aborted) result.termination = {opt::Reason::failed, "", result.first_failure};
 }
 
 double unit_error(const params::FreeParameter& parameter, double transformed, double standard_error) {
@@ -152,12 +162,15 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   const core::ThreadCount threads{spec.threads};
   const ThreadSplit split = split_threads(spec, threads);
 
+  const SearchStop stop(hooks.cancel, study.dataset);
+  StoreUse store = hooks.store;
+  store.stop = stop.token();
   FitResult result;
   result.start = study.start;
   result.before = eval::evaluate(study.dataset, study.start, {.threads = threads, .stepping = sim::Stepping::closed_form});
 
   const eval::ResidualFunction residuals(study.dataset, study.start, spec.free, spec.objective, split.cases);
-  opt::Hooks search_hooks{.cancel = hooks.cancel, .observe = {}};
+  opt::Hooks search_hooks{.cancel = stop.token(), .observe = {}};
   HeldOut held_out(study, split.cases);
   FitProgress seen{.evaluations = 0, .best_objective = std::numeric_limits<double>::infinity(), .seconds = 0.0};
   if (hooks.progress) {
@@ -171,15 +184,16 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
       hooks.progress(seen);
     };
   }
-  result.search = search(spec, residuals, split.starts, hooks.store, search_hooks);
+  result.search = search(spec, residuals, split.starts, store, search_hooks);
   result.counts = result.search.counts();
   result.machine_dependent = result.search.reproducibility == opt::Reproducibility::machine_dependent;
 
-  result.interrupted = was_cancelled(result.search);
+  note_failures(result, study.dataset);
+  result.interrupted = !result.aborted && was_cancelled(result.search);
 
   const opt::StartOutcome* best = result.search.best();
-  if (best == nullptr || !best->solution.has_point()) {
-    if (!result.search.starts.empty()) result.termination = result.search.starts.front().solution.termination;
+  if (result.aborted || best == nullptr || !best->solution.has_point()) {
+    if (!result.aborted && !result.search.starts.empty()) result.termination = result.search.starts.front().solution.termination;
     result.tuned = study.start;
     result.after = result.before;
     result.seconds = seconds_since(begin);
@@ -194,7 +208,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   result.tuned.domain = eval::calibrated_domain(study.dataset);
 
   const eval::ResidualFunction parallel_residuals(study.dataset, study.start, spec.free, spec.objective, threads);
-  const auto objective = objective_factory(parallel_residuals, hooks.store)(0);
+  const auto objective = objective_factory(parallel_residuals, store)(0);
   const opt::Problem problem = make_problem(spec.free);
   opt::SolveOptions last_options = make_stages(spec).back().options;
   last_options.merit = opt::Merit::least_squares;
@@ -206,7 +220,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   attach_errors(result.tuned, result.estimates);
   if (!result.interrupted) {
     result.unidentified = explain_uncertainty(study, problem, result.uncertainty, prior_shares(spec, result.uncertainty));
-    result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
+    if (residuals.differentiable()) result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
     look_closer(result, study, solution, threads);
   }
   PredictionMemory memory;
@@ -218,6 +232,11 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
     result.held_out_before = eval::evaluate(study.held_out, study.start, as_fitted);
     result.held_out_after = eval::evaluate(study.held_out, result.tuned, as_fitted);
   }
+  note_failures(result, study.dataset);
+  if (!result.after.failures.empty()) {
+    result.usable = false;
+    result.termination = {opt::Reason::failed, "", result.after.failures.front()};
+  }
   result.seconds = seconds_since(begin);
   return result;
 }
@@ -225,14 +244,17 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
 QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training, core::ThreadCount threads,
                      const FitHooks& hooks) {
   const ThreadSplit split = split_threads(spec, threads);
+  const SearchStop stop(hooks.cancel, training);
+  StoreUse store = hooks.store;
+  store.stop = stop.token();
   const eval::ResidualFunction residuals(training, start, spec.free, spec.objective, split.cases);
-  const opt::MultiStartSolution found = search(spec, residuals, split.starts, hooks.store, {.cancel = hooks.cancel, .observe = {}});
+  const opt::MultiStartSolution found = search(spec, residuals, split.starts, store, {.cancel = stop.token(), .observe = {}});
   QuickFit result{.tuned = start, .objective = 0.0, .termination = {}, .counts = found.counts(), .usable = false};
   const opt::StartOutcome* best = found.best();
   if (best == nullptr || !best->solution.has_point()) return result;
   result.tuned = residuals.config_at(best->solution.point);
   result.tuned.domain = eval::calibrated_domain(training);
-  result.tuned.uncertainty = posterior(residuals, best->solution.point, spec.objective.noise);
+  if (residuals.differentiable()) result.tuned.uncertainty = posterior(residuals, best->solution.point, spec.objective.noise);
   result.objective = best->solution.value;
   result.termination = best->solution.termination;
   result.usable = true;

@@ -68,6 +68,7 @@ core::Diagnostic error(std::string problem, std::string remedy) {
 params::Config start_config(const StudySpec& spec, const StudyInputs& inputs) {
   params::Config config = inputs.start.value_or(params::Config{});
   if (spec.step_time_model) config.step_time_model = *spec.step_time_model;
+  if (spec.simulator) config.step_time_model = kExternalModel;
   for (const auto& [id, choice] : spec.switches) config.switches[id] = choice;
   for (const auto& [id, value] : spec.fixed) config.parameters[id] = value;
   return config;
@@ -296,7 +297,11 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
     append(problems, ties.error());
   }
   prepared.start = params::with_values(prepared.start, prepared.spec.free, starts_of(prepared.spec.free), params::ValueSource::given);
-  if (!latency::is_step_time_model(prepared.start.step_time_model)) {
+  if (prepared.start.step_time_model == kExternalModel && !inputs.external) {
+    problems.push_back(error("the config is of an external simulator", "name the study that says how to run it"));
+    return tl::unexpected(problems);
+  }
+  if (!inputs.external && !latency::is_step_time_model(prepared.start.step_time_model)) {
     std::vector<std::string_view> known;
     for (const auto& entry : latency::step_time_models()) known.push_back(entry.name);
     problems.push_back(error(fmt::format("unknown step-time model '{}'", prepared.start.step_time_model),
@@ -319,7 +324,8 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
                                .config = prepared.start,
                                .seed = spec.seed,
                                .replicates = spec.replicates,
-                               .kernels = inputs.kernels});
+                               .kernels = inputs.kernels,
+                               .external = inputs.external});
   };
   const bool none_selected = selected.empty();
   for (std::vector<domain::Experiment>* experiments : {&selected, &held_out}) {
@@ -331,7 +337,8 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
                                .config = *inputs.truth,
                                .seed = spec.data.simulated_by->seed,
                                .replicates = 1,
-                               .kernels = inputs.kernels});
+                               .kernels = inputs.kernels,
+                               .external = {}});
     if (!measured) return tl::unexpected(measured.error());
     *experiments = *std::move(measured);
   }

@@ -10,6 +10,7 @@
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/domain/model.hpp"
+#include "rooftune/eval/external.hpp"
 #include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/params/config.hpp"
 #include "rooftune/sim/request_plan.hpp"
@@ -40,6 +41,7 @@ struct Dataset {
   core::Diagnostics warnings;
   int replicates = 1;
   std::uint64_t seed = 1;
+  std::shared_ptr<ExternalRuns> external{};  ///< what predicts in place of our simulator; null: nothing does
 
   /// The cases at these indices, with the same requests as here.
   [[nodiscard]] Dataset subset(const std::vector<std::size_t>& indices) const;
@@ -53,6 +55,7 @@ struct DatasetInputs {
   std::uint64_t seed = 1;
   int replicates = 1;
   KernelTablesByGpu kernels{};
+  std::shared_ptr<ExternalRuns> external{};
 };
 
 /// Looks up models and GPUs, refuses what the step-time model cannot simulate, and draws the requests. All problems at once.

@@ -55,6 +55,7 @@ struct Evaluation {
   double loss_percent = 0.0;                                      ///< RMSE over experiments of APE(ttft_mean) + RMSE of APE(e2e_mean)
   std::map<std::string, std::map<std::string, MetricErrors>> by;  ///< "model" | "hardware" | "tp" | "workload" -> value -> errors
   std::vector<std::string> warnings;
+  std::vector<std::string> failures;     ///< experiments that could not be predicted, in words; they have no rows
   std::vector<DomainExit> domain_exits;  ///< how predictions leave what the config was calibrated for; also among the warnings
   int replicates = 1;
 

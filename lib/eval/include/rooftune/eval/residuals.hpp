@@ -31,9 +31,10 @@ struct ResidualRow {
 [[nodiscard]] const domain::Latencies& measured_row(const domain::Experiment& experiment, int stage);
 
 struct Residuals {
-  std::vector<double> values;        ///< one per row, then one per prior
-  std::vector<double> jacobian;      ///< row-major, values.size() x free parameters, by transformed parameter; empty if not asked for
-  std::vector<double> predicted_ms;  ///< by row
+  std::vector<double> values;         ///< one per row, then one per prior
+  std::vector<double> jacobian;       ///< row-major, values.size() x free parameters, by transformed parameter; empty if not asked for
+  std::vector<double> predicted_ms;   ///< by row
+  std::vector<std::string> failures;  ///< of an external simulator, in words; where they are penalised, the values say so
   std::optional<std::string> refusal;  ///< the point cannot be evaluated; everything else is then empty
   bool given_up = false;               ///< the sum of squares exceeds what was asked for; everything else is then empty
 };
@@ -75,6 +76,9 @@ class ResidualFunction {
   template <class Scalar>
   void evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes, std::size_t first_column,
                      Residuals& result) const;
+  /// By an external simulator; returns why it failed, or an empty text.
+  [[nodiscard]] std::string evaluate_externally(std::size_t case_index, const params::Config& config, Residuals& result) const;
+  [[nodiscard]] Residuals refuse(std::string reason) const;
 
   const Dataset& dataset_;
   params::Config config_;

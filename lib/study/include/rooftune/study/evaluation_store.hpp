@@ -3,6 +3,7 @@
 #include <atomic>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,6 +60,7 @@ struct StoreUse {
     std::atomic<long> missed = 0;
   };
   Counts* counts = nullptr;  ///< where to count; may be null
+  std::stop_token stop{};    ///< of the search: a refusal that comes after it is no answer, and not stored
 };
 
 /// The answer to `key` from the store, else from `evaluate`, whose answer is stored.
@@ -70,7 +72,7 @@ template <class Evaluate>
   if (known) return *std::move(known);
   if (use.on_miss == OnMiss::refuse) return {.refusal = "the store does not hold this point"};
   StoredEvaluation answer = evaluate();
-  use.store->append(key, answer);
+  if (!(answer.refusal && use.stop.stop_requested())) use.store->append(key, answer);
   return answer;
 }
 

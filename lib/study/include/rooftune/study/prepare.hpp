@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,9 @@ struct StudyInputs {
   std::vector<domain::ModelSpec> models;
   std::vector<domain::GpuSpec> gpus;
   std::optional<params::Config> start;
-  eval::KernelTablesByGpu kernels{};      ///< only models that look kernels up need them
-  std::optional<params::Config> truth{};  ///< of studies whose measurements are simulated
+  eval::KernelTablesByGpu kernels{};               ///< only models that look kernels up need them
+  std::optional<params::Config> truth{};           ///< of studies whose measurements are simulated
+  std::shared_ptr<eval::ExternalRuns> external{};  ///< the study's own simulator, where it names one
 };
 
 /// A study ready to run: the selected experiments with their requests drawn, and the config it starts from.

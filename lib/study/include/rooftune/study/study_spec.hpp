@@ -10,10 +10,12 @@
 
 #include "rooftune/core/word.hpp"
 #include "rooftune/domain/experiment.hpp"
+#include "rooftune/eval/external.hpp"
 #include "rooftune/eval/objective.hpp"
 #include "rooftune/eval/splits.hpp"
 #include "rooftune/params/config.hpp"
 #include "rooftune/params/space.hpp"
+#include "rooftune/study/external_spec.hpp"
 #include "rooftune/study/onboard_spec.hpp"
 
 namespace rooftune::study {
@@ -155,6 +157,8 @@ struct StudySpec {
   DataSpec data;
   std::optional<std::string> start_config;     ///< path of a config to start from; empty: registry defaults
   std::optional<std::string> step_time_model;  ///< overrides the start config's
+  std::optional<ExternalSpec> simulator;       ///< predicts in place of ours
+  eval::FailurePolicy failures;                ///< of an external simulator
   std::map<params::SwitchId, std::size_t> switches;
   params::Assignments fixed;
   std::vector<params::FreeParameter> free;

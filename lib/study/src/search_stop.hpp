@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <stop_token>
+
+#include "rooftune/eval/dataset.hpp"
+
+namespace rooftune::study {
+
+/// Ends a search when the caller cancels it, or when the failure policy of an external simulator does.
+class SearchStop {
+ public:
+  SearchStop(const std::stop_token& cancel, const eval::Dataset& dataset) : by_caller_(cancel, Request{&source_}) {
+    if (!dataset.external) return;
+    dataset.external->cancel_with(cancel);
+    by_failure_.emplace(dataset.external->aborted(), Request{&source_});
+  }
+  SearchStop(const SearchStop&) = delete;
+  SearchStop& operator=(const SearchStop&) = delete;
+
+  [[nodiscard]] std::stop_token token() const { return source_.get_token(); }
+
+ private:
+  struct Request {
+    std::stop_source* source;
+    void operator()() const { source->request_stop(); }
+  };
+  std::stop_source source_;
+  std::stop_callback<Request> by_caller_;
+  std::optional<std::stop_callback<Request>> by_failure_;
+};
+
+}  // namespace rooftune::study
