@@ -34,7 +34,7 @@ struct CrossvalOptions {
 constexpr std::string_view kOurs = "held out: every run is predicted by a fit that has not seen it";
 
 core::Result<LoadedStudy> load(const CrossvalOptions& options) {
-  auto study = load_study(options.data);
+  auto study = load_study(options.data, Simulators::any);
   if (!study) return study;
   study::StudySpec& spec = study->prepared.spec;
   if (options.group) {
@@ -109,7 +109,7 @@ ExitCode run(const CrossvalOptions& options) {
   if (result->aborted) {
     print_errors({{.position = {.file = target.string()},
                    .problem = fmt::format("the simulator failed: {}", result->failures.front()),
-                   .remedy = "mend it and go on with --resume, or choose another policy under 'failures'",
+                   .remedy = "remove the cause and go on with --resume, or choose another policy under 'failures'",
                    .severity = core::Severity::error}});
     return ExitCode::no_usable_solution;
   }

@@ -29,7 +29,7 @@ void print_tables(const eval::Evaluation& evaluation) {
 }
 
 ExitCode run(const EvaluateOptions& options) {
-  const auto study = load_study(options.data);
+  const auto study = load_study(options.data, Simulators::any);
   if (!study) {
     print_errors(study.error());
     return ExitCode::bad_input;

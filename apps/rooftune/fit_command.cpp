@@ -123,7 +123,7 @@ void print_interrupted(const FitOptions& options, const fs::path& target, std::s
 
 core::Result<LoadedStudy> load(const FitOptions& options) {
   if (!options.data.study) return core::fail({}, "no study is given", "name one, e.g. rooftune fit experiments/quickstart.yaml");
-  auto study = load_study(options.data);
+  auto study = load_study(options.data, Simulators::any);
   if (!study) return study;
   if (const auto asked = study::ask_how_sure(study->prepared.spec, options.profile, options.bootstrap); !asked) {
     return tl::unexpected(asked.error());
@@ -197,7 +197,7 @@ ExitCode run(const FitOptions& options) {
   if (result.aborted) {
     print_errors({{.position = {.file = target.string()},
                    .problem = fmt::format("the simulator failed: {}", result.first_failure),
-                   .remedy = "mend it and go on with --resume, or choose another policy under 'failures'",
+                   .remedy = "remove the cause and go on with --resume, or choose another policy under 'failures'",
                    .severity = core::Severity::error}});
     return ExitCode::no_usable_solution;
   }

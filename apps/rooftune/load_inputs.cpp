@@ -113,6 +113,14 @@ class Loader {
     return std::move(file.config);
   }
 
+  void check_simulator(const study::StudySpec& spec, Simulators simulators) {
+    if (!spec.simulator || simulators == Simulators::any) return;
+    problems_.push_back({.position = {.file = options_.study.value_or("")},
+                         .problem = "this command needs the built-in simulation, and the study names a simulator of its own",
+                         .remedy = "use fit, crossval, evaluate or show, or a study without 'simulator'",
+                         .severity = core::Severity::error});
+  }
+
   std::shared_ptr<eval::ExternalRuns> external(const study::StudySpec& spec) {
     if (!spec.simulator) return nullptr;
     for (const fs::path& file : io::program_files(*spec.simulator)) note(file);
@@ -242,9 +250,10 @@ class Loader {
 
 }  // namespace
 
-core::Result<LoadedStudy> load_study(const DataOptions& options) {
+core::Result<LoadedStudy> load_study(const DataOptions& options, Simulators simulators) {
   Loader loader(options);
   const study::StudySpec spec = loader.spec();
+  loader.check_simulator(spec, simulators);
   study::StudyInputs inputs;
   inputs.experiments = loader.experiments(spec);
   inputs.models = loader.models(spec);
@@ -259,13 +268,13 @@ core::Result<LoadedStudy> load_study(const DataOptions& options) {
 core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vector<domain::Experiment> experiments) {
   Loader loader(options);
   const study::StudySpec spec = loader.spec();
+  loader.check_simulator(spec, Simulators::built_in);
   study::StudyInputs inputs;
   inputs.experiments = std::move(experiments);
   inputs.models = loader.models(spec);
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
   inputs.truth = loader.truth(spec, inputs.gpus);
-  inputs.external = loader.external(spec);
   inputs.kernels = loader.kernels(spec, inputs);
   return loader.prepare(spec, std::move(inputs));
 }

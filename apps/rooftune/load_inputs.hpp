@@ -20,10 +20,13 @@ struct LoadedStudy {
   std::vector<io::InputFile> files;  ///< for the manifest; shipped ones count from the data folder
 };
 
+/// Whose predictions a command can work with. What asks for derivatives, traces or engine states needs the built-in simulation.
+enum class Simulators { built_in, any };
+
 /// Reads and checks everything before anything runs, and reports all problems at once.
 /// With --config the study's own start (config, switches, fixed and free values) is left aside. Without a study every role of
 /// experiment is taken.
-[[nodiscard]] core::Result<LoadedStudy> load_study(const DataOptions& options);
+[[nodiscard]] core::Result<LoadedStudy> load_study(const DataOptions& options, Simulators simulators = Simulators::built_in);
 
 /// The same for experiments that no file holds.
 [[nodiscard]] core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vector<domain::Experiment> experiments);

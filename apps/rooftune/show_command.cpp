@@ -90,7 +90,7 @@ std::string free_table(const study::StudySpec& spec, report::Colour colour) {
 }
 
 ExitCode run(const DataOptions& options, const OutputOptions& output) {
-  const auto study = load_study(options);
+  const auto study = load_study(options, Simulators::any);
   if (!study) {
     print_errors(study.error());
     return ExitCode::bad_input;

@@ -186,9 +186,9 @@ std::string ResidualFunction::evaluate_externally(std::size_t case_index, const 
       if (predicted) {
         result.predicted_ms[row] += *predicted * share;
       } else {
-        failure = fmt::format(
-            "experiment '{}': the simulator gives no {} of {}", item.experiment.id, domain::metric_name(rows_[row].metric),
-            rows_[row].stage == domain::kSummaryStage ? "all stages together" : fmt::format("stage {}", rows_[row].stage));
+        failure =
+            fmt::format("experiment '{}': the simulator gives no {} of {}", item.experiment.id, domain::metric_name(rows_[row].metric),
+                        rows_[row].stage == domain::kSummaryStage ? "all stages together" : fmt::format("stage {}", rows_[row].stage));
       }
     }
   }

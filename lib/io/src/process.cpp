@@ -74,6 +74,9 @@ void watch(pid_t child, const Process& process, const std::stop_token& cancel, P
   while (true) {
     pollfd watched{.fd = descriptor, .events = POLLIN, .revents = 0};
     if (::poll(&watched, 1, kPollTime_ms) > 0) break;
+    // Where the system has no such descriptors, looking after it again and again does. WNOWAIT: it stays to be collected.
+    siginfo_t ended{};
+    if (::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == child) break;
     end.cancelled = cancel.stop_requested();
     end.timed_out = !end.cancelled && Clock::now() - begin >= process.timeout;
     if (end.cancelled || end.timed_out) break;

@@ -18,6 +18,8 @@ constexpr core::ThreadCount kOneThread{1};
 eval::Dataset with_other_arrivals(const eval::Dataset& dataset, int replicate) {
   eval::Dataset other = dataset;
   for (eval::Case& item : other.cases) item.plans = {sim::make_request_plan(item.experiment, dataset.seed, replicate)};
+  // A simulator that is not ours draws its own requests, from the seed that it is given.
+  if (other.external) other.seed += static_cast<std::uint64_t>(replicate);
   return other;
 }
 

@@ -301,6 +301,10 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
     problems.push_back(error("the config is of an external simulator", "name the study that says how to run it"));
     return tl::unexpected(problems);
   }
+  if (inputs.truth && inputs.truth->step_time_model == kExternalModel) {
+    problems.push_back(error("'simulated_by' names a config of an external simulator", "name one of the built-in simulation"));
+    return tl::unexpected(problems);
+  }
   if (!inputs.external && !latency::is_step_time_model(prepared.start.step_time_model)) {
     std::vector<std::string_view> known;
     for (const auto& entry : latency::step_time_models()) known.push_back(entry.name);
