@@ -151,6 +151,7 @@ class EngineCore {
 
   // --- the story of one stage, in order of appearance ---
   void wake_up();
+  void schedule();
   void join_pending();
   bool secure_blocks();
   void admit();
@@ -234,7 +235,8 @@ class EngineCore {
 
   // The stage that runs.
   const StagePlan* plan_ = nullptr;
-  StagePlan routed_;  ///< the plan, where a router makes it
+  bool scheduled_ = false;  ///< what the coming step does is decided already
+  StagePlan routed_;        ///< the plan, where a router makes it
   StageRecord<Scalar> record_;
   double ttft_sum_us_ = 0.0;  ///< values of its sums
   double e2e_sum_us_ = 0.0;
@@ -265,30 +267,39 @@ void EngineCore<Scalar>::run_to(double horizon_us) {
   while (true) {
     if (in_flight() == 0) {
       if (next_arrival_ == planned()) return;
+      if (horizon_us < kNever && next_arrival_us_ >= horizon_us) return;  // others may come at the same moment
       wake_up();
       if (in_flight() == 0) continue;  // all of them were refused
     }
-    if (!pending_.empty()) join_pending();
-    const bool preempted = secure_blocks();
-    if (preempted && running_.size > 0) {
-      see_queue(Blocked::for_a_step);
-    } else if (waiting_.size > 0) {
-      admit();
-    } else {
-      blocked_ = Blocked::no;
-    }
+    if (!scheduled_) schedule();
+    scheduled_ = false;
     ROOFTUNE_EXPECTS(running_.size > 0);  // what arrived fits into an empty engine
     see_stretch();
     std::int64_t steps = steps_to_next_event();
     if (horizon_us < kNever) {
-      // All that was decided for the coming step holds when it is resumed: whoever comes during a step waits for its end.
+      // What was decided for the coming step holds when it is resumed: whoever comes during a step waits for its end.
       steps = steps_before(horizon_us, steps);
-      if (steps == 0) return;
+      scheduled_ = steps == 0;
+      if (scheduled_) return;
     }
     advance(steps);
     if (next_arrival_us_ <= now_us_) take_arrivals();
     if (next_finish_.finish_step < step_) complete_finished();
     if (!prefilling_.empty()) finish_prefills();
+  }
+}
+
+/// Decides what the coming step does.
+template <class Scalar>
+void EngineCore<Scalar>::schedule() {
+  if (!pending_.empty()) join_pending();
+  const bool preempted = secure_blocks();
+  if (preempted && running_.size > 0) {
+    see_queue(Blocked::for_a_step);
+  } else if (waiting_.size > 0) {
+    admit();
+  } else {
+    blocked_ = Blocked::no;
   }
 }
 
