@@ -1,17 +1,34 @@
 #include "ad_hoc_load.hpp"
 
 #include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+#include "rooftune/core/word.hpp"
 
 namespace rooftune::app {
+namespace {
 
-domain::Experiment make_experiment(const AdHocLoad& load) {
+constexpr std::array<core::Word<domain::ArrivalProcess>, 4> kArrivals{{
+    {"poisson", domain::ArrivalProcess::poisson},
+    {"conditioned_poisson", domain::ArrivalProcess::conditioned_poisson},
+    {"gamma", domain::ArrivalProcess::gamma},
+    {"constant", domain::ArrivalProcess::constant},
+}};
+
+}  // namespace
+
+domain::Experiment make_experiment(const AdHocLoad& load) { return make_experiment(load, "command line", load.rate_per_s); }
+
+domain::Experiment make_experiment(const AdHocLoad& load, std::string id, double rate_per_s) {
   domain::Experiment experiment;
-  experiment.id = "command line";
+  experiment.id = std::move(id);
   experiment.deployment = {.model = load.model,
                            .hardware = load.gpu,
                            .tp = load.tp,
                            .dp = load.replicas,
-                           .pp = 1,
+                           .pp = load.pp,
                            .precision = "",
                            .settings = load.settings};
   domain::Workload& workload = experiment.workload;
@@ -19,12 +36,13 @@ domain::Experiment make_experiment(const AdHocLoad& load) {
   workload.pattern = load.distinct_prompts > 0 ? domain::PromptPattern::cycled : domain::PromptPattern::unique;
   workload.distinct_prompts = load.distinct_prompts;
   workload.system_prompt_tokens = load.shared_prefix_tokens;
-  workload.prompt.mean_tokens = load.prompt_tokens;
-  workload.output.mean_tokens = load.output_tokens;
-  workload.arrival.process = load.concurrency > 0 ? domain::ArrivalProcess::closed_loop : domain::ArrivalProcess::poisson;
-  workload.arrival.concurrency = load.concurrency;
-  const int requests = std::max(1, static_cast<int>(load.rate_per_s * load.duration_s + 0.5));
-  workload.stages = {{.rate = {load.rate_per_s}, .duration = {load.duration_s}, .num_requests = requests}};
+  workload.prompt_groups = load.prompt_groups;
+  workload.prompt = load.prompt;
+  workload.output = load.output;
+  workload.arrival = load.arrival;
+  if (load.arrival.concurrency > 0) workload.arrival.process = domain::ArrivalProcess::closed_loop;
+  const int requests = std::max(1, static_cast<int>(rate_per_s * load.duration_s + 0.5));
+  workload.stages = {{.rate = {rate_per_s}, .duration = {load.duration_s}, .num_requests = requests}};
   return experiment;
 }
 
@@ -34,9 +52,10 @@ void add_shape_options(CLI::App& command, AdHocLoad& load, const std::string& gr
   };
   command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf")->group(group);
   add("--gpu", load.gpu, "GPU");
-  add("--prompt-tokens", load.prompt_tokens, "length of every prompt")->check(CLI::PositiveNumber);
-  add("--output-tokens", load.output_tokens, "length of every output")->check(CLI::PositiveNumber);
-  add("--shared-prefix-tokens", load.shared_prefix_tokens, "leading tokens that all prompts share")->check(CLI::NonNegativeNumber);
+  add("--prompt-tokens", load.prompt.mean_tokens, "mean length of a prompt, shared prefix included")->check(CLI::PositiveNumber);
+  add("--output-tokens", load.output.mean_tokens, "mean length of an output")->check(CLI::PositiveNumber);
+  add("--shared-prefix-tokens", load.shared_prefix_tokens, "leading tokens that the prompts of a group share")
+      ->check(CLI::NonNegativeNumber);
   add("--distinct-prompts", load.distinct_prompts, "prompts that are sent in turn; 0: every prompt differs")
       ->check(CLI::NonNegativeNumber);
   add("--max-num-seqs", load.settings.max_num_seqs, "engine setting")->check(CLI::PositiveNumber);
@@ -55,11 +74,31 @@ void add_load_options(CLI::App& command, AdHocLoad& load) {
   };
   add_shape_options(command, load, kGroup);
   add("--tp", load.tp, "tensor-parallel degree")->check(CLI::PositiveNumber);
-  add("--replicas", load.replicas, "engines behind a round-robin router")->check(CLI::PositiveNumber);
+  add("--pp", load.pp, "pipeline stages")->check(CLI::PositiveNumber);
+  add("--replicas", load.replicas, "engines behind a router")->check(CLI::PositiveNumber);
+  add("--router", load.router, "how requests reach replicas")->check(CLI::IsMember({"round_robin", "least_loaded"}));
   add("--rate", load.rate_per_s, "requests per second")->check(CLI::PositiveNumber);
+  command.add_option("--rates", load.rates_per_s, "a sweep: simulate each of these rates by itself, e.g. --rates 1,2,4,8")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
+  command.add_option("--arrivals", load.arrival.process, "poisson, conditioned_poisson (as inference-perf sends), gamma or constant")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, domain::ArrivalProcess>(kArrivals.begin(), kArrivals.end())))
+      ->group(kGroup);
+  add("--gamma-variation", load.arrival.gamma_coefficient_of_variation, "gamma arrivals: standard deviation of a gap over its mean")
+      ->check(CLI::PositiveNumber);
   add("--duration", load.duration_s, "seconds of load")->check(CLI::PositiveNumber);
-  add("--concurrency", load.concurrency, "closed loop with this many clients instead of a rate; 0: off")
+  add("--concurrency", load.arrival.concurrency, "closed loop with this many clients instead of a rate; 0: off")
       ->check(CLI::NonNegativeNumber);
+  add("--prompt-tokens-sd", load.prompt.standard_deviation_tokens, "standard deviation of the length of a prompt")
+      ->check(CLI::NonNegativeNumber);
+  add("--prompt-tokens-min", load.prompt.min_tokens, "shortest prompt")->check(CLI::PositiveNumber);
+  add("--prompt-tokens-max", load.prompt.max_tokens, "longest prompt")->check(CLI::PositiveNumber);
+  add("--output-tokens-sd", load.output.standard_deviation_tokens, "standard deviation of the length of an output")
+      ->check(CLI::NonNegativeNumber);
+  add("--output-tokens-min", load.output.min_tokens, "shortest output")->check(CLI::PositiveNumber);
+  add("--output-tokens-max", load.output.max_tokens, "longest output")->check(CLI::PositiveNumber);
+  add("--prompt-groups", load.prompt_groups, "groups that share a prefix each")->check(CLI::PositiveNumber);
 }
 
 }  // namespace rooftune::app

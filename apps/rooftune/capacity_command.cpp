@@ -63,8 +63,8 @@ ExitCode run(const CapacityCommandOptions& options) {
   report.objectives = search->objectives;
   report.replicates = search->replicates;
   report.load_per_s = options.questions.load_per_s;
-  report.prompt_tokens = options.load.prompt_tokens;
-  report.output_tokens = options.load.output_tokens;
+  report.prompt_tokens = options.load.prompt.mean_tokens;
+  report.output_tokens = options.load.output.mean_tokens;
   core::Diagnostics refusals;
   bool is_answered = false;
   ProgressLine progress;

@@ -16,6 +16,7 @@ struct EvaluateOptions {
   DataOptions data;
   OutputOptions output;
   std::optional<std::string> peers;
+  std::int64_t warm_up_requests = 0;
 };
 
 constexpr std::string_view kOurs = "predictions of this config; held out only where it was not fitted on the run";
@@ -39,9 +40,10 @@ ExitCode run(const EvaluateOptions& options) {
     print_errors(published.error());
     return ExitCode::bad_input;
   }
-  const eval::Evaluation evaluation =
-      eval::evaluate(study->prepared.dataset, study->prepared.start,
-                     {.threads = {study->prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
+  const eval::Evaluation evaluation = eval::evaluate(study->prepared.dataset, study->prepared.start,
+                                                     {.threads = {study->prepared.spec.threads},
+                                                      .stepping = sim::Stepping::closed_form,
+                                                      .warm_up_requests = options.warm_up_requests});
   if (!evaluation.failures.empty()) {
     core::Diagnostics problems;
     for (const std::string& failure : evaluation.failures) {
@@ -81,6 +83,7 @@ void add_evaluate_command(CLI::App& program, ExitCode& exit_code) {
   add_peers_option(*command, options->peers);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);
+  add_warm_up_option(*command, options->warm_up_requests);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

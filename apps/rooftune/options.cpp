@@ -57,4 +57,11 @@ void add_csv_option(CLI::App& command, OutputOptions& options) {
   command.add_option("--csv", options.csv, "write the rows to this file as well");
 }
 
+void add_warm_up_option(CLI::App& command, std::int64_t& requests) {
+  command
+      .add_option("--warm-up-requests", requests,
+                  "the first so many simulated requests of every stage count in no latency; for measurements that left them out")
+      ->check(CLI::NonNegativeNumber);
+}
+
 }  // namespace rooftune::app

@@ -45,4 +45,7 @@ void add_csv_option(CLI::App& command, OutputOptions& options);
 /// An option that may be given several times, with one value each time.
 CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help);
 
+/// --warm-up-requests.
+void add_warm_up_option(CLI::App& command, std::int64_t& requests);
+
 }  // namespace rooftune::app

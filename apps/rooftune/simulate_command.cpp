@@ -25,6 +25,7 @@ struct SimulateOptions {
   std::optional<std::string> trace;
   std::optional<std::string> chrome_trace;
   std::optional<std::string> requests;
+  std::int64_t warm_up_requests = 0;
 };
 
 core::Result<LoadedStudy> load(const SimulateOptions& options) {
@@ -32,7 +33,19 @@ core::Result<LoadedStudy> load(const SimulateOptions& options) {
   if (is_ad_hoc && (options.data.study || !options.data.ground_truth.empty())) {
     return core::fail({}, "both a workload (--model) and measured experiments are given", "give one of them");
   }
-  if (is_ad_hoc) return load_experiments(options.data, {make_experiment(options.load)});
+  if (is_ad_hoc) {
+    std::vector<domain::Experiment> experiments;
+    for (const double rate : options.load.rates_per_s) {
+      experiments.push_back(make_experiment(options.load, fmt::format("rate {:g}", rate), rate));
+    }
+    if (experiments.empty()) experiments.push_back(make_experiment(options.load));
+    auto study = load_experiments(options.data, std::move(experiments));
+    if (study) {
+      const params::SwitchId router = params::switch_id("engine.router");
+      study->prepared.start.switches[router] = *params::find_choice(router, options.load.router);
+    }
+    return study;
+  }
   if (!options.data.study && options.data.ground_truth.empty()) {
     return core::fail({}, "nothing to simulate", "name a study, --ground-truth FILE with --select id=..., or a workload with --model");
   }
@@ -72,6 +85,17 @@ core::Result<void> write(const SimulateOptions& options, const Traces& traces) {
   return write_to(options.requests, traces.requests.text());
 }
 
+ExitCode run_sweep(const SimulateOptions& options, const study::PreparedStudy& prepared) {
+  const auto points = study::sweep(prepared.dataset, prepared.start, options.warm_up_requests, {prepared.spec.threads});
+  if (options.output.json) {
+    print(io::sweep_json(points));
+    return ExitCode::done;
+  }
+  print_errors(prepared.dataset.warnings);
+  print(report::sweep_table(points, output_colour()));
+  return ExitCode::done;
+}
+
 ExitCode run(const SimulateOptions& options) {
   const auto study = load(options);
   if (!study) {
@@ -80,9 +104,10 @@ ExitCode run(const SimulateOptions& options) {
   }
   const study::PreparedStudy& prepared = study->prepared;
   const params::Config& config = prepared.start;
+  if (!options.load.rates_per_s.empty()) return run_sweep(options, prepared);
   const eval::Case& item = prepared.dataset.cases.front();
   Traces traces;
-  const study::Inspection inspection = study::inspect(item, 0, config, wanted(options, traces));
+  const study::Inspection inspection = study::inspect(item, 0, config, wanted(options, traces), options.warm_up_requests);
   if (const auto written = write(options, traces); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
@@ -106,7 +131,8 @@ void add_simulate_command(CLI::App& program, ExitCode& exit_code) {
       program.add_subcommand("simulate", "simulate one workload on one config: latencies, throughput, where the time goes");
   command->footer(
       "Examples: rooftune simulate --ground-truth ground_truth/h100.json --select id=60 --config configs/tuned/h100.json\n"
-      "          rooftune simulate --model Llama-2-7b-hf --rate 4 --duration 120 --prompt-tokens 600 --output-tokens 250");
+      "          rooftune simulate --model Llama-2-7b-hf --rate 4 --duration 120 --prompt-tokens 600 --output-tokens 250\n"
+      "          rooftune simulate --model Llama-2-7b-hf --rates 1,2,4,8 --prompt-tokens 600 --output-tokens 250");
   const auto options = std::make_shared<SimulateOptions>();
   add_study_argument(*command, options->data, StudyArgument::optional);
   add_config_options(*command, options->data);
@@ -115,6 +141,7 @@ void add_simulate_command(CLI::App& program, ExitCode& exit_code) {
       ->group("Output");
   command->add_option("--chrome-trace", options->chrome_trace, "write every step for chrome://tracing or Perfetto")->group("Output");
   command->add_option("--requests", options->requests, "write every request as CSV")->group("Output");
+  add_warm_up_option(*command, options->warm_up_requests);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });

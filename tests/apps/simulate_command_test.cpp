@@ -68,5 +68,48 @@ TEST_F(SimulateCommand, RefusesAModelThatDoesNotFit) {
   EXPECT_THAT(result.errors, HasSubstr("the weights do not fit"));
 }
 
+TEST_F(SimulateCommand, SweepsRates) {
+  const std::vector<std::string> load{
+      "simulate",           "--model", "Llama-2-7b-hf",      "--rates", "1,8", "--duration", "20", "--output-tokens", "40",
+      "--output-tokens-sd", "10",      "--prompt-tokens-sd", "50"};
+  const ProgramResult table = rooftune(load);
+  ASSERT_EQ(table.exit_code, 0) << table;
+  EXPECT_THAT(table.output, HasSubstr("Latencies by rate"));
+  const auto json = nlohmann::json::parse(rooftune(with(load, {"--json"})).output);
+  ASSERT_EQ(json["points"].size(), 2U);
+  EXPECT_EQ(json["points"][1]["finished"], 160);
+  EXPECT_GT(json["points"][1]["tpot_mean_ms"], json["points"][0]["tpot_mean_ms"]);
+}
+
+TEST_F(SimulateCommand, RoutesStagesAndRefusalsShow) {
+  const ProgramResult result = rooftune({"simulate",
+                                         "--model",
+                                         "Llama-2-7b-hf",
+                                         "--rate",
+                                         "4",
+                                         "--duration",
+                                         "10",
+                                         "--replicas",
+                                         "2",
+                                         "--router",
+                                         "least_loaded",
+                                         "--pp",
+                                         "2",
+                                         "--prompt-tokens",
+                                         "500",
+                                         "--prompt-tokens-sd",
+                                         "100",
+                                         "--max-model-len",
+                                         "500",
+                                         "--requests",
+                                         (folder_ / "requests.csv").string(),
+                                         "--step-time-model",
+                                         "physics"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  EXPECT_THAT(result.output, HasSubstr("pipeline_hops"));
+  EXPECT_THAT(result.output, HasSubstr("longer than max_model_len (500 tokens)"));
+  EXPECT_THAT(folder_.read("requests.csv"), HasSubstr("rejected: longer than max_model_len"));
+}
+
 }  // namespace
 }  // namespace rooftune::testing_support

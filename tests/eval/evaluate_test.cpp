@@ -119,5 +119,89 @@ TEST(Evaluate, WarnsOfASaturatedRun) {
   EXPECT_THAT(evaluate(dataset, truth(), kOneThread).warnings, Contains(HasSubstr("queue grows")));
 }
 
+/// Two replicas, every other request ten times as long: in turn, one replica gets all the long ones.
+TEST(Evaluate, RoutingByLoadBeatsTakingTurnsWhenRequestsDiffer) {
+  domain::Experiment run = examples::unmeasured_run("routed", examples::llama_2_7b(), 1, {30.0});
+  run.deployment.dp = 2;
+  run.deployment.settings.max_num_seqs = 16;
+  run.workload.arrival.process = domain::ArrivalProcess::trace;
+  for (int i = 0; i < 200; ++i) {
+    run.workload.trace.push_back({.arrival_s = i / 30.0, .input_tokens = 100, .output_tokens = i % 2 == 0 ? 400 : 40});
+  }
+  const auto mean_e2e_us = [&](std::string_view router) {
+    params::Config config = truth();
+    const params::SwitchId id = params::switch_id("engine.router");
+    config.switches[id] = *params::find_choice(id, router);
+    const Dataset dataset = examples::dataset_of({run}, config);
+    const Case& item = dataset.cases.front();
+    const auto prediction =
+        sim::simulate<double>("physics", item.scenario(0), params::resolve(config, item.experiment.deployment, item.gpu), {});
+    EXPECT_EQ(prediction.summary.finished, 200);
+    return prediction.summary.e2e_mean_us;
+  };
+  EXPECT_LT(mean_e2e_us("least_loaded"), 0.9 * mean_e2e_us("round_robin"));
+}
+
+std::vector<QualityIssue> issues(const std::vector<QualityFinding>& findings) {
+  std::vector<QualityIssue> result;
+  for (const QualityFinding& finding : findings) result.push_back(finding.issue);
+  return result;
+}
+
+domain::Experiment sound_run() {
+  return examples::measured({examples::unmeasured_run("sound", examples::llama_2_7b(), 1, {2.0})}, truth())[0];
+}
+
+TEST(DataQuality, FindsNothingInASoundRun) {
+  EXPECT_THAT(measured_quality(sound_run()), testing::IsEmpty());
+  const Dataset dataset = examples::dataset_of({sound_run()}, truth());
+  EXPECT_THAT(evaluate(dataset, truth(), kOneThread).findings, testing::IsEmpty());
+}
+
+TEST(DataQuality, SeesFailuresAndMissingRequests) {
+  domain::Experiment run = sound_run();
+  run.measured.summary.failed = 3;
+  EXPECT_THAT(issues(measured_quality(run)), testing::ElementsAre(QualityIssue::failures));
+  run.measured.summary.failed = 0;
+  run.measured.summary.succeeded = 150;
+  EXPECT_THAT(format(measured_quality(run).at(0)), HasSubstr("experiment 'sound': measured: 150 of 200 requests were recorded"));
+}
+
+TEST(DataQuality, SeesLatenciesThatContradictEachOther) {
+  domain::Experiment run = sound_run();
+  *run.measured.stages[0][Metric::tpot_mean] *= 1.25;  // per re-tokenised token, say
+  EXPECT_THAT(issues(measured_quality(run)), testing::ElementsAre(QualityIssue::identity));
+  run = sound_run();
+  run.measured.summary[Metric::ttft_p90] = *run.measured.summary[Metric::ttft_p99] + 1.0;
+  EXPECT_THAT(issues(measured_quality(run)), testing::ElementsAre(QualityIssue::identity));
+}
+
+TEST(DataQuality, SeesMeasuredQueuesAndFullPoolsByLittlesLaw) {
+  domain::Experiment run = sound_run();
+  run.measured.stages[0] = {};
+  run.measured.stages[0][Metric::e2e_mean] = 70000.0;  // 140 requests in flight at 2 per second, 128 seats
+  EXPECT_THAT(issues(measured_quality(run)), testing::ElementsAre(QualityIssue::saturation));
+  run.deployment.settings.total_kv_blocks = 1000;
+  EXPECT_THAT(issues(measured_quality(run)), testing::ElementsAre(QualityIssue::saturation, QualityIssue::kv_limit));
+}
+
+TEST(DataQuality, SaysWhySimulatedRequestsWereRefused) {
+  domain::Experiment run = examples::unmeasured_run("refused", examples::llama_2_7b(), 1, {2.0});
+  run.deployment.settings.max_model_len = 400;
+  const Dataset dataset = examples::dataset_of({run}, truth());
+  const Evaluation evaluation = evaluate(dataset, truth(), kOneThread);
+  EXPECT_THAT(evaluation.warnings,
+              Contains(HasSubstr("simulated: 200 requests were rejected: 200 longer than max_model_len (400 tokens)")));
+}
+
+TEST(Evaluate, LeavesAWarmUpOut) {
+  const Dataset dataset = examples::dataset_of({sound_run()}, truth());
+  EvaluationOptions options = kOneThread;
+  options.warm_up_requests = 100;
+  const Evaluation all = evaluate(dataset, truth(), kOneThread);
+  const Evaluation later = evaluate(dataset, truth(), options);
+  EXPECT_NE(all.rows[0].predicted_ms, later.rows[0].predicted_ms);
+}
+
 }  // namespace
 }  // namespace rooftune::eval

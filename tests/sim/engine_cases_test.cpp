@@ -261,5 +261,69 @@ TEST(Engine, AddsTheFrontEndToWhatTheClientSees) {
   EXPECT_EQ(record.single_token, 1);
 }
 
+class Rejections final : public Observer {
+ public:
+  void on_rejected(const RejectionEvent& event) override { seen.push_back(event); }
+  std::vector<RejectionEvent> seen;
+};
+
+TEST(Engine, SaysWhyItRefusesARequest) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 10;
+  setup.max_model_len = 300;
+  auto times = cases::constant_steps(1000.0);
+  Engine<double> engine(setup, {}, times);
+  Rejections rejections;
+  engine.observe(&rejections);
+  const RequestPlan plan = one_stage({request(0.0, 300, 5), request(0.0, 100, 5), request(10.0, 200, 5)});
+  EXPECT_EQ(engine.run_stage(plan.stages[0], 0, 0.0).finished, 1);
+  ASSERT_EQ(rejections.seen.size(), 2U);
+  EXPECT_EQ(rejections.seen[0].reason, RejectionReason::model_length);
+  EXPECT_EQ(rejections.seen[1].reason, RejectionReason::kv_pool);
+  EXPECT_EQ(rejections.seen[1].index, 2);
+  EXPECT_EQ(engine.counters().rejected, 2);
+  EXPECT_EQ(engine.counters().rejected_by_length, 1);
+}
+
+TEST(Engine, LeavesTheWarmUpOutOfItsRecordOnly) {
+  auto times = cases::constant_steps(1000.0);
+  const RequestPlan plan = one_stage({request(0.0, 16, 3), request(50000.0, 16, 3), request(90000.0, 16, 5)});
+  Engine<double> engine(synchronous(), {}, times);
+  engine.leave_out(2);
+  const StageRecord<double> record = engine.run_stage(plan.stages[0], 0, 0.0);
+  EXPECT_EQ(record.finished, 1);
+  EXPECT_EQ(record.warm_up, 2);
+  EXPECT_DOUBLE_EQ(record.e2e_sum_us, 5000.0);
+  EXPECT_EQ(engine.counters().generated_tokens, 11);
+}
+
+/// What a router hands over when it comes gives what a plan known beforehand does.
+TEST(Engine, ServesOffersAsItServesAPlan) {
+  cases::RandomCases random(21, "offers");
+  for (int i = 0; i < 200; ++i) {
+    cases::RandomCase drawn = random.draw(i % 2 == 0 ? cases::Pool::ample : cases::Pool::tight);
+    drawn.plan.concurrency = 0;
+    cases::LinearStepTime<> planned_times(drawn.times);
+    cases::LinearStepTime<> offered_times(drawn.times);
+    Engine<double> planned(drawn.setup, drawn.plan.chains, planned_times);
+    Engine<double> offered(drawn.setup, drawn.plan.chains, offered_times);
+    double start_us = 0.0;
+    for (const StagePlan& stage : drawn.plan.stages) {
+      const StageRecord<double> expected = planned.run_stage(stage, 0, start_us);
+      offered.begin_stage(start_us, stage.requests_per_us, stage.requests.size());
+      for (const PlannedRequest& request : stage.requests) {
+        offered.run_to(start_us + request.arrival_us);
+        offered.offer(request);
+      }
+      const StageRecord<double> record = offered.end_stage();
+      ASSERT_EQ(record.finished, expected.finished) << "case " << i;
+      ASSERT_NEAR(record.e2e_sum_us, expected.e2e_sum_us, 1e-9 * expected.e2e_sum_us) << "case " << i;
+      ASSERT_NEAR(record.ttft_sum_us, expected.ttft_sum_us, 1e-9 * expected.ttft_sum_us) << "case " << i;
+      start_us = expected.last_finish_us;
+    }
+    ASSERT_EQ(planned.counters().preemptions, offered.counters().preemptions) << "case " << i;
+  }
+}
+
 }  // namespace
 }  // namespace rooftune::sim

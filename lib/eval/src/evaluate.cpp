@@ -15,6 +15,7 @@ using domain::Metric;
 struct CasePrediction {
   std::vector<domain::Latencies> latencies;
   CaseReport report;
+  std::vector<QualityFinding> findings;
   std::vector<std::string> warnings;
   std::vector<DomainExit> domain_exits;
   std::string failure;  ///< why there are no latencies, or empty
@@ -32,25 +33,11 @@ void scale(domain::Latencies& latencies, double factor) {
   }
 }
 
-/// What a reader must know before believing the numbers of this case.
-std::vector<std::string> quality_warnings(const Case& item, const sim::Prediction<double>& prediction) {
+/// How far measured kernels covered what the step-time model asked for.
+std::vector<std::string> lookup_warnings(const Case& item, const sim::Prediction<double>& prediction) {
   std::vector<std::string> warnings;
   const auto& id = item.experiment.id;
   const auto warn = [&](std::string text) { warnings.push_back(fmt::format("experiment '{}': {}", id, text)); };
-  if (prediction.counters.rejected > 0) {
-    warn(fmt::format("{} simulated requests do not fit max_model_len or the KV pool and were rejected", prediction.counters.rejected));
-  }
-  const double preempted =
-      static_cast<double>(prediction.counters.preemptions) / std::max(1.0, static_cast<double>(prediction.summary.finished));
-  if (preempted > 0.01)
-    warn(fmt::format("{:.1f} % of the simulated requests are preempted: the KV pool is at its limit", 100 * preempted));
-  for (std::size_t stage = 0; stage < prediction.stages.size(); ++stage) {
-    const auto seqs = item.experiment.deployment.settings.max_num_seqs;
-    if (prediction.stages[stage].longest_queue > seqs) {
-      warn(fmt::format("the simulated queue grows to {:.0f} requests in stage {}: saturated", prediction.stages[stage].longest_queue,
-                       stage));
-    }
-  }
   if (prediction.lookups) {
     const std::uint64_t nearest = prediction.lookups->count(kernels::LookupEvent::nearest_shape);
     const std::uint64_t below = prediction.lookups->count(kernels::LookupEvent::below_table);
@@ -65,9 +52,6 @@ std::vector<std::string> quality_warnings(const Case& item, const sim::Predictio
       warn(fmt::format("of {} kernel lookups {} were scaled from the nearest measured shape, {} lie below their table and {} above it",
                        all, nearest, below, above));
     }
-  }
-  if (item.experiment.measured.summary.failed.value_or(0) > 0) {
-    warn(fmt::format("{} measured requests failed; its means are over survivors", *item.experiment.measured.summary.failed));
   }
   return warnings;
 }
@@ -107,9 +91,11 @@ CasePrediction predict(const Case& item, const params::Config& config, const Eva
   result.report = report_of(item);
   result.latencies.resize(item.experiment.workload.stages.size() + 1);
   for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
-    const sim::Prediction<double> prediction =
-        sim::simulate<double>(config.step_time_model, item.scenario(replicate), parameters,
-                              {.stepping = options.stepping, .percentiles = sim::Percentiles::compute, .observer = nullptr});
+    const sim::Prediction<double> prediction = sim::simulate<double>(config.step_time_model, item.scenario(replicate), parameters,
+                                                                     {.stepping = options.stepping,
+                                                                      .percentiles = sim::Percentiles::compute,
+                                                                      .observer = nullptr,
+                                                                      .warm_up_requests = options.warm_up_requests});
     accumulate(result.latencies[0], prediction.summary.latencies);
     for (std::size_t stage = 0; stage < prediction.stages.size(); ++stage) {
       accumulate(result.latencies[stage + 1], prediction.stages[stage].latencies);
@@ -117,7 +103,9 @@ CasePrediction predict(const Case& item, const params::Config& config, const Eva
     }
     if (replicate == 0) {
       result.report.counters = prediction.counters;
-      result.warnings = quality_warnings(item, prediction);
+      result.warnings = lookup_warnings(item, prediction);
+      result.findings = measured_quality(item.experiment);
+      for (QualityFinding& finding : simulated_quality(item.experiment, prediction)) result.findings.push_back(std::move(finding));
     }
   }
   for (auto& latencies : result.latencies) scale(latencies, 1.0 / static_cast<double>(item.plans.size()));
@@ -206,6 +194,10 @@ Evaluation evaluate(const Dataset& dataset, const params::Config& config, const 
                   experiment.measured.stages[stage]);
     }
     evaluation.cases.push_back(std::move(predictions[i].report));
+    for (QualityFinding& finding : predictions[i].findings) {
+      evaluation.warnings.push_back(format(finding));
+      evaluation.findings.push_back(std::move(finding));
+    }
     for (std::string& warning : predictions[i].warnings) evaluation.warnings.push_back(std::move(warning));
     merge(evaluation.domain_exits, predictions[i].domain_exits);
   }

@@ -104,6 +104,14 @@ nlohmann::ordered_json peers_json(const std::vector<eval::PeerComparison>& peers
 std::string evaluation_json(const eval::Evaluation& evaluation, const std::vector<eval::PeerComparison>& peers) {
   Json rows = Json::array();
   for (const eval::Row& row : evaluation.rows) rows.push_back(row_json(row));
+  Json findings = Json::array();
+  for (const eval::QualityFinding& finding : evaluation.findings) {
+    findings.push_back({{"experiment", finding.experiment},
+                        {"source", core::word_of(eval::kRunSources, finding.source)},
+                        {"issue", core::word_of(eval::kQualityIssues, finding.issue)},
+                        {"stage", stage_json(finding.stage)},
+                        {"text", finding.text}});
+  }
   Json overall = metric_errors_json(evaluation.overall);
   overall["loss_percent"] = evaluation.loss_percent;
   Json by = Json::object();
@@ -117,6 +125,7 @@ std::string evaluation_json(const eval::Evaluation& evaluation, const std::vecto
       {"rows", std::move(rows)},
       {"overall", std::move(overall)},
       {"by", std::move(by)},
+      {"data_quality", std::move(findings)},
       {"warnings", evaluation.warnings},
       {"outside_domain", domain_exits_json(evaluation.domain_exits)},
   };

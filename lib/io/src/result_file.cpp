@@ -176,6 +176,7 @@ Json variant_json(const study::VariantResult& variant) {
 Json latencies_json(const sim::StagePrediction<double>& stage) {
   Json json{{"finished", stage.finished},
             {"rejected", stage.rejected},
+            {"warm_up", stage.warm_up},
             {"output_tokens_per_s", stage.output_tokens_per_s},
             {"longest_queue", stage.longest_queue}};
   for (const domain::Metric metric : domain::kMetrics) {
@@ -386,6 +387,7 @@ std::string inspection_json(const study::Inspection& inspection) {
        {{"steps", counters.steps},
         {"preemptions", counters.preemptions},
         {"rejected", counters.rejected},
+        {"rejected_by_length", counters.rejected_by_length},
         {"prompt_tokens", counters.prompt_tokens},
         {"cached_tokens", counters.cached_tokens},
         {"generated_tokens", counters.generated_tokens},
@@ -398,6 +400,22 @@ std::string inspection_json(const study::Inspection& inspection) {
       {"kv_use_fraction", histogram_json(inspection.kv_use_fraction)},
       {"outside_domain", domain_exits_json(inspection.domain_exits)},
   });
+}
+
+std::string sweep_json(const std::vector<study::SweepPoint>& points) {
+  Json list = Json::array();
+  for (const study::SweepPoint& point : points) {
+    const sim::EngineCounters& counters = point.prediction.counters;
+    Json json = latencies_json(point.prediction.summary);
+    json["rate_per_s"] = point.rate_per_s;
+    json["mean_batch"] = counters.busy_us > 0.0 ? counters.batch_time_us / counters.busy_us : 0.0;
+    json["kv_use_at_most"] = 1.0 - static_cast<double>(counters.least_free_blocks) / static_cast<double>(counters.kv_blocks);
+    json["preemptions"] = counters.preemptions;
+    json["warnings"] = Json::array();
+    for (const eval::QualityFinding& finding : point.findings) json["warnings"].push_back(eval::format(finding));
+    list.push_back(std::move(json));
+  }
+  return json_text({{"schema", "rooftune/sweep/1"}, {"points", std::move(list)}});
 }
 
 }  // namespace rooftune::io

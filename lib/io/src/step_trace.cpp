@@ -68,10 +68,15 @@ std::string ChromeTrace::text() const {
 }
 
 void RequestTable::on_finished(const sim::RequestEvent& event) {
-  fmt::format_to(std::back_inserter(text_), "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{:.3f},{},{},{},{}\n", event.stage, event.index,
-                 event.arrival_us, event.first_token_us, event.finished_us, event.first_token_us - event.arrival_us,
+  fmt::format_to(std::back_inserter(text_), "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{:.3f},{},{},{},{},finished\n", event.stage,
+                 event.index, event.arrival_us, event.first_token_us, event.finished_us, event.first_token_us - event.arrival_us,
                  event.finished_us - event.arrival_us, event.prompt_tokens, event.cached_tokens, event.output_tokens,
                  event.preemptions);
+}
+
+void RequestTable::on_rejected(const sim::RejectionEvent& event) {
+  fmt::format_to(std::back_inserter(text_), "{},{},{:.3f},,,,,{},,{},,rejected: {}\n", event.stage, event.index, event.arrival_us,
+                 event.prompt_tokens, event.output_tokens, sim::rejection_text(event.reason));
 }
 
 }  // namespace rooftune::io

@@ -7,6 +7,7 @@
 
 #include "blackbox.hpp"
 #include "physics.hpp"
+#include "pipeline.hpp"
 #include "roofline_mfu.hpp"
 #include "roofline_v1.hpp"
 #include "rooftune/core/contract.hpp"
@@ -79,8 +80,9 @@ std::optional<std::string> unsupported_reason(std::string_view name, const Targe
     return fmt::format("{}: tp {} does not divide its {} heads and {} KV heads (use tp {})", model.name, deployment.tp, model.heads,
                        model.kv_heads, possible_tps(model));
   }
-  if (deployment.pp != 1) {
-    return fmt::format("{}: {} has no formula for pipeline stages, pp is {} (use pp: 1)", model.name, name, deployment.pp);
+  if (deployment.pp > model.layers) {
+    return fmt::format("{}: {} pipeline stages for {} layers (use pp: {} or less)", model.name, deployment.pp, model.layers,
+                       model.layers);
   }
   if (name == "roofline_mfu") {
     if (const auto missing = MfuKernelTimes::missing_table(target)) {
@@ -96,7 +98,9 @@ std::unique_ptr<StepTime<Scalar>> make_step_time(std::string_view name, const Ta
                                                  const params::Resolved<Scalar>& parameters) {
   const auto index = index_of(name);
   ROOFTUNE_EXPECTS(index.has_value());
-  return kMakers<Scalar>[*index](target, parameters);
+  auto whole = kMakers<Scalar>[*index](target, parameters);
+  if (target.deployment.pp <= 1) return whole;
+  return std::make_unique<PipelineStepTime<Scalar>>(std::move(whole), target, parameters);
 }
 
 template std::unique_ptr<StepTime<double>> make_step_time(std::string_view, const Target&, const params::Resolved<double>&);

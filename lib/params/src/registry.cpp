@@ -98,6 +98,8 @@ constexpr std::array kParameters{
 constexpr std::array<std::string_view, 2> kOffOn{"off", "on"};
 constexpr std::array<std::string_view, 3> kPadding{"off", "vllm", "power_of_two"};
 
+constexpr std::array<std::string_view, 2> kRouters{"round_robin", "least_loaded"};
+
 constexpr std::array<std::string_view, 4> kMixedRules{"weighted", "additive", "max", "p_norm"};
 constexpr std::array<std::string_view, 5> kMixedRulesOrJoint{"joint", "weighted", "additive", "max", "p_norm"};
 constexpr std::array<std::string_view, 2> kGemmRows{"tokens", "requests"};
@@ -113,6 +115,7 @@ constexpr std::array kSwitches{
   SwitchSpec{"engine.async_scheduling", kOffOn, 1, "a request admitted while step k runs joins step k+2 (on) or k+1 (off)", "vLLM v1 asynchronous scheduling"},
   SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
   SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", "vLLM cudagraph_capture_sizes"},
+  SwitchSpec{"engine.router", kRouters, 0, "which of several replicas (dp) a request goes to: the next in turn, or the one with the fewest requests in flight", "load balancers in front of vLLM replicas"},
   SwitchSpec{"roofline_v1.extension", kOffOn, 1, "MoE, FP8 and head_dim beyond the original formula; off reproduces it exactly", "rooftune"},
   SwitchSpec{"roofline_v1.round_to_us", kOffOn, 0, "step time rounded to whole microseconds as the Go program does", "golden tests"},
   SwitchSpec{"roofline_v1.mixed_rule", kMixedRules, 0, "how prefill and decode time make a mixed step; weighted is the original", kGoFamily},

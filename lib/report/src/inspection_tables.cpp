@@ -53,13 +53,15 @@ std::string counter_lines(const study::Inspection& inspection) {
       "steps           {:>12}   mean {:.0f} us\n"
       "busy            {:>12.1f} s\n"
       "preemptions     {:>12}\n"
+      "rejected        {:>12}    {} longer than max_model_len ({} tokens), {} larger than the KV pool\n"
       "cache hits      {:>12.1f} %  of {} prompt tokens\n"
       "generated       {:>12} tokens\n"
       "batch           {:>12.1f}    requests on average, {} at most\n"
       "KV blocks       {:>12}\n",
       counters.steps, counters.steps > 0 ? inspection.busy_us / static_cast<double>(counters.steps) : 0.0, inspection.busy_us * 1e-6,
-      counters.preemptions, share(counters.cached_tokens, counters.prompt_tokens), counters.prompt_tokens, counters.generated_tokens,
-      mean_batch, counters.largest_batch, inspection.setup.kv_blocks);
+      counters.preemptions, counters.rejected, counters.rejected_by_length, inspection.setup.max_model_len,
+      counters.rejected - counters.rejected_by_length, share(counters.cached_tokens, counters.prompt_tokens), counters.prompt_tokens,
+      counters.generated_tokens, mean_batch, counters.largest_batch, inspection.setup.kv_blocks);
 }
 
 std::string time_table(const study::Inspection& inspection, Colour colour) {
@@ -88,6 +90,31 @@ std::string histogram(std::string_view title, std::string_view heading, const st
 }
 
 }  // namespace
+
+std::string sweep_table(const std::vector<study::SweepPoint>& points, Colour colour) {
+  std::vector<Column> columns{{"rate\n1/s"}};
+  for (const Metric metric : domain::kMetrics) columns.push_back({metric_title(metric) + "\nms"});
+  for (const char* heading : {"output\ntokens/s", "mean\nbatch", "KV use\n% at most", "longest\nqueue", "preempted", "rejected"}) {
+    columns.push_back({heading});
+  }
+  TextTable table(std::move(columns));
+  std::string warnings;
+  for (const study::SweepPoint& point : points) {
+    const sim::EngineCounters& counters = point.prediction.counters;
+    std::vector<Cell> cells{significant(point.rate_per_s)};
+    for (const Metric metric : domain::kMetrics) cells.emplace_back(value_of(point.prediction.summary.latencies, metric));
+    cells.emplace_back(fmt::format("{:.0f}", point.prediction.summary.output_tokens_per_s));
+    cells.emplace_back(fmt::format("{:.1f}", counters.busy_us > 0.0 ? counters.batch_time_us / counters.busy_us : 0.0));
+    cells.emplace_back(fmt::format(
+        "{:.0f}", 100.0 * (1.0 - static_cast<double>(counters.least_free_blocks) / static_cast<double>(counters.kv_blocks))));
+    cells.emplace_back(fmt::format("{:.0f}", point.prediction.summary.longest_queue));
+    cells.emplace_back(fmt::format("{}", counters.preemptions));
+    cells.emplace_back(fmt::format("{}", counters.rejected));
+    table.add(std::move(cells));
+    for (const eval::QualityFinding& finding : point.findings) warnings += "- " + eval::format(finding) + "\n";
+  }
+  return titled("Latencies by rate", table.text(colour)) + (warnings.empty() ? "" : "\nWarnings\n" + warnings);
+}
 
 std::string inspection_tables(const study::Inspection& inspection, Colour colour) {
   return latency_table(inspection.prediction, colour) + counter_lines(inspection) + time_table(inspection, colour) +

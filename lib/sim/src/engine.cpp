@@ -89,11 +89,17 @@ class EngineCore {
     finishing_.reserve(2 * batch);
   }
 
-  StageRecord<Scalar> run_stage(const StagePlan& plan, int concurrency, double start_us);
+  void begin_stage(const StagePlan& plan, int concurrency, double start_us);
+  void begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests);
+  void offer(const PlannedRequest& request);
+  void run_to(double horizon_us);
+  StageRecord<Scalar> end_stage();
+  [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + std::ssize(pending_); }
   void observe(Observer* observer);
 
   Stepping stepping = Stepping::closed_form;
   bool keep_latencies = false;
+  std::int64_t warm_up_requests = 0;
   FrontEnd<Scalar> front_end;
   EngineCounters counters;
 
@@ -144,8 +150,8 @@ class EngineCore {
   };
 
   // --- the story of one stage, in order of appearance ---
-  void start_stage(double start_us);
   void wake_up();
+  void schedule();
   void join_pending();
   bool secure_blocks();
   void admit();
@@ -155,7 +161,6 @@ class EngineCore {
   void take_arrivals();
   void complete_finished();
   void finish_prefills();
-  StageRecord<Scalar> close_stage();
 
   // --- verbs ---
   void send_from_idle_clients();
@@ -164,6 +169,7 @@ class EngineCore {
   void start_decoding(std::int32_t id);
   void stop_decoding(std::int32_t id);
   void complete(std::int32_t id);
+  void record(const Slot& slot);
   void preempt_last(std::int64_t decode_tokens);
   void see_queue(Blocked blocked);
   void extend(Slot& slot, std::int64_t blocks);
@@ -183,7 +189,8 @@ class EngineCore {
   [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
   [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps);
   [[nodiscard]] std::int64_t planned() const { return std::ssize(plan_->requests); }
-  [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + std::ssize(pending_); }
+  [[nodiscard]] bool counts(const Slot& slot) const { return slot.index >= warm_up_requests; }
+  [[nodiscard]] std::int64_t steps_before(double horizon_us, std::int64_t steps) const;
   [[nodiscard]] bool closed_loop() const { return concurrency_ > 0; }
   [[nodiscard]] auto stale() const {
     return [this](const FinishQueue::Entry& entry) { return slots_[at(entry.slot)].ticket != entry.ticket; };
@@ -228,6 +235,8 @@ class EngineCore {
 
   // The stage that runs.
   const StagePlan* plan_ = nullptr;
+  bool scheduled_ = false;  ///< what the coming step does is decided already
+  StagePlan routed_;        ///< the plan, where a router makes it
   StageRecord<Scalar> record_;
   double ttft_sum_us_ = 0.0;  ///< values of its sums
   double e2e_sum_us_ = 0.0;
@@ -252,29 +261,27 @@ class EngineCore {
   std::vector<SlotGradients> gradients_;
 };
 
+/// Runs every step that ends before the horizon.
 template <class Scalar>
-StageRecord<Scalar> EngineCore<Scalar>::run_stage(const StagePlan& plan, int concurrency, double start_us) {
-  plan_ = &plan;
-  concurrency_ = concurrency;
-  start_stage(start_us);
+void EngineCore<Scalar>::run_to(double horizon_us) {
   while (true) {
     if (in_flight() == 0) {
-      if (next_arrival_ == planned()) return close_stage();
+      if (next_arrival_ == planned()) return;
+      if (horizon_us < kNever && next_arrival_us_ >= horizon_us) return;  // others may come at the same moment
       wake_up();
       if (in_flight() == 0) continue;  // all of them were refused
     }
-    if (!pending_.empty()) join_pending();
-    const bool preempted = secure_blocks();
-    if (preempted && running_.size > 0) {
-      see_queue(Blocked::for_a_step);
-    } else if (waiting_.size > 0) {
-      admit();
-    } else {
-      blocked_ = Blocked::no;
-    }
+    if (!scheduled_) schedule();
+    scheduled_ = false;
     ROOFTUNE_EXPECTS(running_.size > 0);  // what arrived fits into an empty engine
     see_stretch();
-    const std::int64_t steps = steps_to_next_event();
+    std::int64_t steps = steps_to_next_event();
+    if (horizon_us < kNever) {
+      // What was decided for the coming step holds when it is resumed: whoever comes during a step waits for its end.
+      steps = steps_before(horizon_us, steps);
+      scheduled_ = steps == 0;
+      if (scheduled_) return;
+    }
     advance(steps);
     if (next_arrival_us_ <= now_us_) take_arrivals();
     if (next_finish_.finish_step < step_) complete_finished();
@@ -282,8 +289,46 @@ StageRecord<Scalar> EngineCore<Scalar>::run_stage(const StagePlan& plan, int con
   }
 }
 
+/// Decides what the coming step does.
 template <class Scalar>
-void EngineCore<Scalar>::start_stage(double start_us) {
+void EngineCore<Scalar>::schedule() {
+  if (!pending_.empty()) join_pending();
+  const bool preempted = secure_blocks();
+  if (preempted && running_.size > 0) {
+    see_queue(Blocked::for_a_step);
+  } else if (waiting_.size > 0) {
+    admit();
+  } else {
+    blocked_ = Blocked::no;
+  }
+}
+
+template <class Scalar>
+std::int64_t EngineCore<Scalar>::steps_before(double horizon_us, std::int64_t steps) const {
+  return steps_until(horizon_us - now_us_, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps + 1) - 1;
+}
+
+template <class Scalar>
+void EngineCore<Scalar>::begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests) {
+  routed_.requests.clear();
+  routed_.requests.reserve(most_requests);  // slots point into it
+  routed_.requests_per_us = requests_per_us;
+  begin_stage(routed_, 0, start_us);
+  record_.first_arrival_us = kNever;
+}
+
+template <class Scalar>
+void EngineCore<Scalar>::offer(const PlannedRequest& request) {
+  ROOFTUNE_EXPECTS(routed_.requests.size() < routed_.requests.capacity());
+  routed_.requests.push_back(request);
+  record_.first_arrival_us = std::min(record_.first_arrival_us, stage_start_us_ + request.arrival_us);
+  see_next_arrival();
+}
+
+template <class Scalar>
+void EngineCore<Scalar>::begin_stage(const StagePlan& plan, int concurrency, double start_us) {
+  plan_ = &plan;
+  concurrency_ = concurrency;
   ++stage_index_;
   record_ = {};
   ttft_sum_us_ = e2e_sum_us_ = tpot_sum_us_ = 0.0;
@@ -327,7 +372,7 @@ void EngineCore<Scalar>::send_from_idle_clients() {
     if constexpr (kDerivatives) {
       if (id >= 0) {
         gradients_[at(id)] = {.arrival = now_gradient_, .mass = Gradient::Zero()};
-        arrival_gradient_ += now_gradient_;
+        if (counts(slots_[at(id)])) arrival_gradient_ += now_gradient_;
       }
     }
   }
@@ -364,7 +409,7 @@ void EngineCore<Scalar>::anchor(std::int32_t id, double rest_of_step) {
       derived.mass = plan_->requests_per_us * (derived.arrival - mass_reference_);
     }
     mass_reference_ = derived.arrival;
-    if (id >= 0) arrival_gradient_ += derived.arrival;
+    if (id >= 0 && counts(slots_[at(id)])) arrival_gradient_ += derived.arrival;
   }
 }
 
@@ -383,8 +428,18 @@ std::int32_t EngineCore<Scalar>::arrive(double arrival_us) {
   const std::int64_t output = std::min<std::int64_t>(request.output_tokens, setup_.max_model_len - request.prompt_tokens);
   // The engine refuses what can never run: a prompt without room for one token, or more blocks than there are.
   if (output < 1 || block_.holding(request.prompt_tokens + output - 1) > cache_.total_blocks()) {
+    const RejectionReason reason = output < 1 ? RejectionReason::model_length : RejectionReason::kv_pool;
     ++record_.rejected;
     ++counters.rejected;
+    if (reason == RejectionReason::model_length) ++counters.rejected_by_length;
+    if (observer_ != nullptr) {
+      observer_->on_rejected({.stage = stage_index_,
+                              .index = index,
+                              .arrival_us = arrival_us,
+                              .prompt_tokens = request.prompt_tokens,
+                              .output_tokens = request.output_tokens,
+                              .reason = reason});
+    }
     return -1;
   }
   std::int32_t id = spare_slot_;
@@ -733,8 +788,10 @@ void EngineCore<Scalar>::finish_prefills() {
     if (slot.first_token_us < 0.0) {
       slot.first_token_us = now_us_;
       if constexpr (kDerivatives) {
-        ttft_gradient_ += now_gradient_;
-        if (slot.output_tokens > 1) tpot_gradient_ -= now_gradient_ * (1.0 / (slot.output_tokens - 1));
+        if (counts(slot)) {
+          ttft_gradient_ += now_gradient_;
+          if (slot.output_tokens > 1) tpot_gradient_ -= now_gradient_ * (1.0 / (slot.output_tokens - 1));
+        }
       }
     }
     if (++slot.generated == slot.output_tokens) {
@@ -780,8 +837,7 @@ void EngineCore<Scalar>::stop_decoding(std::int32_t id) {
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::complete(std::int32_t id) {
-  Slot& slot = slots_[at(id)];
+void EngineCore<Scalar>::record(const Slot& slot) {
   const double ttft_us = slot.first_token_us - slot.arrival_us;
   const double e2e_us = now_us_ - slot.arrival_us;
   ++record_.finished;
@@ -797,12 +853,23 @@ void EngineCore<Scalar>::complete(std::int32_t id) {
   }
   record_.prompt_tokens_sum += slot.request->prompt_tokens;
   record_.output_tokens_sum += slot.output_tokens;
-  counters.generated_tokens += slot.output_tokens;
   if (keep_latencies) {
     const double before_us = value_of(front_end.constant_us) + value_of(front_end.per_prompt_token_us) * slot.request->prompt_tokens;
     const double token_us = value_of(front_end.per_output_token_us);
     record_.ttft_us.push_back(ttft_us + before_us + token_us);
     record_.e2e_us.push_back(e2e_us + before_us + token_us * slot.output_tokens);
+  }
+}
+
+template <class Scalar>
+void EngineCore<Scalar>::complete(std::int32_t id) {
+  Slot& slot = slots_[at(id)];
+  counters.generated_tokens += slot.output_tokens;
+  if (counts(slot)) {
+    record(slot);
+  } else {
+    ++record_.warm_up;
+    record_.warm_up_output_tokens_sum += slot.output_tokens;
   }
   if (observer_ != nullptr) {
     observer_->on_finished({.stage = stage_index_,
@@ -866,7 +933,7 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
 
 /// The front end is linear in a request's lengths, so the sums take it at once.
 template <class Scalar>
-StageRecord<Scalar> EngineCore<Scalar>::close_stage() {
+StageRecord<Scalar> EngineCore<Scalar>::end_stage() {
   record_.ttft_sum_us = Scalar(ttft_sum_us_);
   record_.e2e_sum_us = Scalar(e2e_sum_us_);
   record_.tpot_sum_us = Scalar(tpot_sum_us_);
@@ -926,6 +993,14 @@ void EngineCore<Scalar>::remove(List& list, std::int32_t id) {
 
 }  // namespace
 
+std::string_view rejection_text(RejectionReason reason) {
+  switch (reason) {
+    case RejectionReason::model_length: return "longer than max_model_len";
+    case RejectionReason::kv_pool: return "larger than the KV pool";
+  }
+  return "";
+}
+
 template <class Scalar>
 class Engine<Scalar>::Impl : public EngineCore<Scalar> {
  public:
@@ -961,7 +1036,40 @@ void Engine<Scalar>::set_front_end(const FrontEnd<Scalar>& front_end) {
 
 template <class Scalar>
 StageRecord<Scalar> Engine<Scalar>::run_stage(const StagePlan& plan, int concurrency, double start_us) {
-  return impl_->run_stage(plan, concurrency, start_us);
+  impl_->begin_stage(plan, concurrency, start_us);
+  impl_->run_to(std::numeric_limits<double>::infinity());
+  return impl_->end_stage();
+}
+
+template <class Scalar>
+void Engine<Scalar>::begin_stage(double start_us, double requests_per_us, std::size_t most_requests) {
+  impl_->begin_routed_stage(start_us, requests_per_us, most_requests);
+}
+
+template <class Scalar>
+void Engine<Scalar>::run_to(double horizon_us) {
+  impl_->run_to(horizon_us);
+}
+
+template <class Scalar>
+void Engine<Scalar>::offer(const PlannedRequest& request) {
+  impl_->offer(request);
+}
+
+template <class Scalar>
+std::int64_t Engine<Scalar>::in_flight() const {
+  return impl_->in_flight();
+}
+
+template <class Scalar>
+StageRecord<Scalar> Engine<Scalar>::end_stage() {
+  impl_->run_to(std::numeric_limits<double>::infinity());
+  return impl_->end_stage();
+}
+
+template <class Scalar>
+void Engine<Scalar>::leave_out(std::int64_t warm_up_requests) {
+  impl_->warm_up_requests = warm_up_requests;
 }
 
 template <class Scalar>

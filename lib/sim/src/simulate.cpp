@@ -33,6 +33,8 @@ std::vector<RequestPlan> deal(const RequestPlan& plan, int replicas) {
 template <class Scalar>
 void merge(StageRecord<Scalar>& into, StageRecord<Scalar>&& from) {
   into.finished += from.finished;
+  into.warm_up += from.warm_up;
+  into.warm_up_output_tokens_sum += from.warm_up_output_tokens_sum;
   into.rejected += from.rejected;
   into.single_token += from.single_token;
   into.ttft_sum_us += from.ttft_sum_us;
@@ -52,11 +54,11 @@ void merge(EngineCounters& into, const EngineCounters& from) {
   into.advances += from.advances;
   into.preemptions += from.preemptions;
   into.rejected += from.rejected;
+  into.rejected_by_length += from.rejected_by_length;
   into.prompt_tokens += from.prompt_tokens;
   into.cached_tokens += from.cached_tokens;
   into.generated_tokens += from.generated_tokens;
   into.largest_batch = std::max(into.largest_batch, from.largest_batch);
-  into.longest_queue = std::max(into.longest_queue, from.longest_queue);
   into.longest_queue = std::max(into.longest_queue, from.longest_queue);
   into.kv_blocks += from.kv_blocks;
   into.least_free_blocks += from.least_free_blocks;
@@ -71,11 +73,37 @@ void set_percentiles(domain::Latencies& latencies, std::vector<double>& ttft_us,
   latencies[Metric::e2e_p99] = core::quantile_in_place(e2e_us, 0.99) * 1e-3;
 }
 
+/// Runs a stage on several engines; every request goes to the one with the fewest requests in flight when it comes. Of equally
+/// loaded ones, to the next in turn.
+template <class Scalar>
+std::vector<StageRecord<Scalar>> run_least_loaded(std::vector<std::unique_ptr<Engine<Scalar>>>& engines, const StagePlan& stage,
+                                                  double start_us) {
+  const std::size_t replicas = engines.size();
+  for (auto& engine : engines) {
+    engine->begin_stage(start_us, stage.requests_per_us / static_cast<double>(replicas), stage.requests.size());
+  }
+  std::size_t last = replicas - 1;
+  for (const PlannedRequest& request : stage.requests) {
+    std::size_t chosen = replicas;
+    for (std::size_t turn = 1; turn <= replicas; ++turn) {
+      const std::size_t candidate = (last + turn) % replicas;
+      engines[candidate]->run_to(start_us + request.arrival_us);
+      if (chosen == replicas || engines[candidate]->in_flight() < engines[chosen]->in_flight()) chosen = candidate;
+    }
+    engines[chosen]->offer(request);
+    last = chosen;
+  }
+  std::vector<StageRecord<Scalar>> records;
+  for (auto& engine : engines) records.push_back(engine->end_stage());
+  return records;
+}
+
 template <class Scalar>
 StagePrediction<Scalar> predict(StageRecord<Scalar>& record) {
   StagePrediction<Scalar> stage;
   stage.finished = record.finished;
   stage.rejected = record.rejected;
+  stage.warm_up = record.warm_up;
   stage.longest_queue = static_cast<double>(record.longest_queue);
   if (record.finished == 0) return stage;
   const double share = 1.0 / static_cast<double>(record.finished);
@@ -90,7 +118,7 @@ StagePrediction<Scalar> predict(StageRecord<Scalar>& record) {
   stage.latencies.succeeded = static_cast<int>(record.finished);
   stage.latencies.failed = static_cast<int>(record.rejected);
   const double elapsed_us = record.last_finish_us - record.first_arrival_us;
-  if (elapsed_us > 0.0) stage.output_tokens_per_s = record.output_tokens_sum / elapsed_us * 1e6;
+  if (elapsed_us > 0.0) stage.output_tokens_per_s = (record.output_tokens_sum + record.warm_up_output_tokens_sum) / elapsed_us * 1e6;
   if (!record.ttft_us.empty()) set_percentiles(stage.latencies, record.ttft_us, record.e2e_us);
   return stage;
 }
@@ -141,8 +169,9 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   }
 
   const int replicas = std::max(1, deployment.dp);
+  const bool by_load = replicas > 1 && scenario.plan.concurrency == 0 && parameters.choice("engine.router") == "least_loaded";
   std::vector<RequestPlan> dealt;
-  if (replicas > 1) dealt = deal(scenario.plan, replicas);
+  if (replicas > 1 && !by_load) dealt = deal(scenario.plan, replicas);
   std::vector<std::unique_ptr<latency::StepTime<Scalar>>> step_times;
   std::vector<std::unique_ptr<Engine<Scalar>>> engines;
   for (int replica = 0; replica < replicas; ++replica) {
@@ -151,6 +180,7 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
     engines.back()->observe(options.observer);
     if (options.stepping == Stepping::plain) engines.back()->set_stepping(Stepping::plain);
     engines.back()->keep_latencies(options.percentiles == Percentiles::compute);
+    engines.back()->leave_out((options.warm_up_requests + replicas - 1) / replicas);
     engines.back()->set_front_end(front_end);
   }
 
@@ -158,17 +188,18 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   StageRecord<Scalar> pooled;
   double start_us = 0.0;
   for (std::size_t stage = 0; stage < scenario.plan.stages.size(); ++stage) {
-    StageRecord<Scalar> record;
-    for (int replica = 0; replica < replicas; ++replica) {
-      const RequestPlan& plan = replicas > 1 ? dealt[static_cast<std::size_t>(replica)] : scenario.plan;
-      Engine<Scalar>& engine = *engines[static_cast<std::size_t>(replica)];
-      StageRecord<Scalar> part = engine.run_stage(plan.stages[stage], plan.concurrency, start_us);
-      if (replica == 0) {
-        record = std::move(part);
-      } else {
-        merge(record, std::move(part));
+    std::vector<StageRecord<Scalar>> parts;
+    if (by_load) {
+      // Where the router's clock starts is where the engines' does: no engine has drained later than the stage begins.
+      parts = run_least_loaded(engines, scenario.plan.stages[stage], start_us);
+    } else {
+      for (int replica = 0; replica < replicas; ++replica) {
+        const RequestPlan& plan = replicas > 1 ? dealt[static_cast<std::size_t>(replica)] : scenario.plan;
+        parts.push_back(engines[static_cast<std::size_t>(replica)]->run_stage(plan.stages[stage], plan.concurrency, start_us));
       }
     }
+    StageRecord<Scalar> record = std::move(parts.front());
+    for (std::size_t replica = 1; replica < parts.size(); ++replica) merge(record, std::move(parts[replica]));
     start_us = record.last_finish_us + kStageGapUs;
     if (stage == 0) pooled.first_arrival_us = record.first_arrival_us;
     merge(pooled, StageRecord<Scalar>(record));

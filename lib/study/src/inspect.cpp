@@ -36,6 +36,9 @@ class Inspector final : public sim::Observer {
   void on_finished(const sim::RequestEvent& event) override {
     for (InspectionSink* sink : sinks_) sink->on_finished(event);
   }
+  void on_rejected(const sim::RejectionEvent& event) override {
+    for (InspectionSink* sink : sinks_) sink->on_rejected(event);
+  }
 
  private:
   void add_terms(const latency::StepBreakdown& breakdown) {
@@ -58,8 +61,23 @@ class Inspector final : public sim::Observer {
 
 }  // namespace
 
+std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config& config, std::int64_t warm_up_requests,
+                              core::ThreadCount threads) {
+  std::vector<SweepPoint> points(dataset.cases.size());
+  core::parallel_for(points.size(), threads, [&](std::size_t i) {
+    const eval::Case& item = dataset.cases[i];
+    const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
+    SweepPoint& point = points[i];
+    point.rate_per_s = item.experiment.workload.stages.front().rate.value;
+    point.prediction = sim::simulate<double>(config.step_time_model, item.scenario(0), parameters,
+                                             {.percentiles = sim::Percentiles::compute, .warm_up_requests = warm_up_requests});
+    point.findings = eval::simulated_quality(item.experiment, point.prediction);
+  });
+  return points;
+}
+
 Inspection inspect(const eval::Case& item, std::size_t replicate, const params::Config& config,
-                   const std::vector<InspectionSink*>& sinks) {
+                   const std::vector<InspectionSink*>& sinks, std::int64_t warm_up_requests) {
   const sim::Scenario scenario = item.scenario(replicate);
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
   const latency::Target target{
@@ -68,9 +86,11 @@ Inspection inspect(const eval::Case& item, std::size_t replicate, const params::
   Inspection inspection;
   inspection.setup = sim::make_engine_setup(scenario, parameters);
   Inspector inspector(inspection, *step_time, sinks);
-  inspection.prediction =
-      sim::simulate<double>(config.step_time_model, scenario, parameters,
-                            {.stepping = sim::Stepping::plain, .percentiles = sim::Percentiles::compute, .observer = &inspector});
+  inspection.prediction = sim::simulate<double>(config.step_time_model, scenario, parameters,
+                                                {.stepping = sim::Stepping::plain,
+                                                 .percentiles = sim::Percentiles::compute,
+                                                 .observer = &inspector,
+                                                 .warm_up_requests = warm_up_requests});
   std::vector<domain::Latencies> stages;
   for (const auto& stage : inspection.prediction.stages) stages.push_back(stage.latencies);
   inspection.domain_exits = eval::domain_exits(config.domain, item, stages);

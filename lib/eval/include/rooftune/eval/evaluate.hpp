@@ -9,6 +9,7 @@
 #include "rooftune/core/parallel_for.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
+#include "rooftune/eval/data_quality.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/params/config.hpp"
 
@@ -54,6 +55,7 @@ struct Evaluation {
   MetricErrors overall;
   double loss_percent = 0.0;                                      ///< RMSE over experiments of APE(ttft_mean) + RMSE of APE(e2e_mean)
   std::map<std::string, std::map<std::string, MetricErrors>> by;  ///< "model" | "hardware" | "tp" | "workload" -> value -> errors
+  std::vector<QualityFinding> findings;  ///< what measured and simulated runs suffer from; each among the warnings as well
   std::vector<std::string> warnings;
   std::vector<std::string> failures;     ///< experiments that could not be predicted, in words; they have no rows
   std::vector<DomainExit> domain_exits;  ///< how predictions leave what the config was calibrated for; also among the warnings
@@ -65,6 +67,7 @@ struct Evaluation {
 struct EvaluationOptions {
   core::ThreadCount threads;
   sim::Stepping stepping = sim::Stepping::closed_form;
+  std::int64_t warm_up_requests = 0;  ///< simulated requests of every stage that count in no latency; what was measured stays as it is
 };
 
 /// Predicts every experiment of the dataset with the config, in parallel; means over the dataset's replicates.

@@ -38,4 +38,7 @@ namespace rooftune::io {
 /// What a study resolves to as "rooftune/resolved/1": its experiments, models, GPUs and free parameters, and the warnings.
 [[nodiscard]] std::string resolved_json(const study::PreparedStudy& study);
 
+/// One workload at several rates as "rooftune/sweep/1".
+[[nodiscard]] std::string sweep_json(const std::vector<study::SweepPoint>& points);
+
 }  // namespace rooftune::io

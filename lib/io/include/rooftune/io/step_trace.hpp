@@ -29,15 +29,17 @@ class ChromeTrace final : public study::InspectionSink {
   std::string events_;
 };
 
-/// Every finished request as CSV, in order of completion. Times are those of the engine: front-end latencies come on top.
+/// Every request as CSV, in order of completion; refused ones have no times, and the reason as their status. Times are those of the engine: front-end latencies come on top.
 class RequestTable final : public study::InspectionSink {
  public:
   void on_finished(const sim::RequestEvent& event) override;
+  void on_rejected(const sim::RejectionEvent& event) override;
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
   std::string text_ =
-      "stage,index,arrival_us,first_token_us,finished_us,ttft_us,e2e_us,prompt_tokens,cached_tokens,output_tokens,preemptions\n";
+      "stage,index,arrival_us,first_token_us,finished_us,ttft_us,e2e_us,prompt_tokens,cached_tokens,output_tokens,preemptions,"
+      "status\n";
 };
 
 }  // namespace rooftune::io

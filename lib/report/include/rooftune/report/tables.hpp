@@ -77,4 +77,7 @@ namespace rooftune::report {
 /// Latencies, throughput, queue, cache and where the time goes of one simulation.
 [[nodiscard]] std::string inspection_tables(const study::Inspection& inspection, Colour colour);
 
+/// One workload at several rates: latencies, throughput and how full the engine is.
+[[nodiscard]] std::string sweep_table(const std::vector<study::SweepPoint>& points, Colour colour);
+
 }  // namespace rooftune::report

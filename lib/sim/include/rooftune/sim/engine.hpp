@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "rooftune/core/derivative.hpp"
@@ -51,6 +52,24 @@ struct RequestEvent {
   std::int32_t preemptions = 0;
 };
 
+/// Why an engine refuses a request: it could never run.
+enum class RejectionReason {
+  model_length,  ///< the prompt leaves no room for a token within max_model_len
+  kv_pool,       ///< prompt and output need more blocks than the pool has
+};
+/// "longer than max_model_len" ...
+[[nodiscard]] std::string_view rejection_text(RejectionReason reason);
+
+/// One refused request.
+struct RejectionEvent {
+  int stage = 0;
+  std::int64_t index = 0;
+  double arrival_us = 0.0;
+  std::int32_t prompt_tokens = 0;
+  std::int32_t output_tokens = 0;
+  RejectionReason reason = RejectionReason::model_length;
+};
+
 /// Watches a simulation. Watching steps turns closed-form advancing off.
 class Observer {
  public:
@@ -58,6 +77,7 @@ class Observer {
   [[nodiscard]] virtual bool wants_steps() const { return false; }
   virtual void on_step(const StepEvent& /*event*/) {}
   virtual void on_finished(const RequestEvent& /*event*/) {}
+  virtual void on_rejected(const RejectionEvent& /*event*/) {}
 };
 
 /// Client-side additions to the engine's latencies: before the queue, and per streamed token.
@@ -68,10 +88,11 @@ struct FrontEnd {
   Scalar per_output_token_us{0.0};
 };
 
-/// Latencies of one stage: sums over its finished requests (microseconds).
+/// Latencies of one stage: sums over its finished requests (microseconds), those of the warm-up left out.
 template <class Scalar>
 struct StageRecord {
   std::int64_t finished = 0;
+  std::int64_t warm_up = 0;  ///< finished, but not counted
   std::int64_t rejected = 0;
   std::int64_t single_token = 0;  ///< finished with one output token: they have no time per token
   Scalar ttft_sum_us{0.0};
@@ -79,6 +100,7 @@ struct StageRecord {
   Scalar tpot_sum_us{0.0};  ///< over requests with more than one output token
   double prompt_tokens_sum = 0.0;
   double output_tokens_sum = 0.0;
+  double warm_up_output_tokens_sum = 0.0;
   double first_arrival_us = 0.0;
   double last_finish_us = 0.0;
   std::int64_t longest_queue = 0;
@@ -92,7 +114,8 @@ struct EngineCounters {
   std::int64_t steps = 0;
   std::int64_t advances = 0;  ///< stretches of steps that were advanced at once
   std::int64_t preemptions = 0;
-  std::int64_t rejected = 0;
+  std::int64_t rejected = 0;            ///< for any reason
+  std::int64_t rejected_by_length = 0;  ///< of these, RejectionReason::model_length
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;
   std::int64_t generated_tokens = 0;
@@ -127,12 +150,24 @@ class Engine {
   /// Keep each request's latencies in the records (16 bytes each).
   void keep_latencies(bool keep);
 
+  /// The first so many requests of every stage are served, but left out of its record.
+  void leave_out(std::int64_t warm_up_requests);
+
   /// Times outside the engine that the client sees; added to every recorded latency.
   void set_front_end(const FrontEnd<Scalar>& front_end);
 
   /// Runs one stage that starts at `start_us` (not before the engine has drained) to its last completion. The KV cache and
   /// its contents live on from stage to stage.
   [[nodiscard]] StageRecord<Scalar> run_stage(const StagePlan& plan, int concurrency, double start_us);
+
+  // The same in pieces, for a router that decides when a request comes: between begin_stage and end_stage, run_to(t) runs
+  // every step that ends before t, and offer() hands over a request that arrives at such a t. Offers come in order of time.
+  void begin_stage(double start_us, double requests_per_us, std::size_t most_requests);
+  void run_to(double horizon_us);
+  void offer(const PlannedRequest& request);
+  /// Requests that have arrived and not finished.
+  [[nodiscard]] std::int64_t in_flight() const;
+  [[nodiscard]] StageRecord<Scalar> end_stage();
 
   [[nodiscard]] const EngineCounters& counters() const;
 

@@ -31,6 +31,7 @@ struct SimulationOptions {
   Stepping stepping = Stepping::closed_form;
   Percentiles percentiles = Percentiles::skip;
   Observer* observer = nullptr;
+  std::int64_t warm_up_requests = 0;  ///< the first so many of every stage are served, but counted in no latency
 };
 
 /// Predicted latencies of one stage, or of all pooled.
@@ -43,6 +44,7 @@ struct StagePrediction {
   domain::Latencies latencies;
   std::int64_t finished = 0;
   std::int64_t rejected = 0;
+  std::int64_t warm_up = 0;  ///< finished beside `finished`, but left out of the latencies
   double output_tokens_per_s = 0.0;
   double longest_queue = 0.0;
 };
@@ -61,7 +63,8 @@ struct Prediction {
 /// The load generator's pause between stages: 1 s polling, 1 s interval and 1 s lead, seen as 2 to 3 s.
 inline constexpr double kStageGapUs = 2e6;
 
-/// Replays the scenario's requests through the engine (dp replicas of it, served in turn). The scenario must not be refused.
+/// Replays the scenario's requests through the engine: dp replicas of it behind a router (engine.router; the clients of closed
+/// loops are dealt out in turn). The scenario must not be refused.
 /// Pure: the same arguments give the same bits. Instantiated for double and the core::Dual widths.
 template <class Scalar>
 [[nodiscard]] Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& scenario,

@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/core/parallel_for.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
+#include "rooftune/eval/data_quality.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "rooftune/params/config.hpp"
@@ -19,6 +21,7 @@ class InspectionSink {
   virtual ~InspectionSink() = default;
   virtual void on_step(const sim::StepEvent& /*event*/, const latency::StepBreakdown& /*breakdown*/) {}
   virtual void on_finished(const sim::RequestEvent& /*event*/) {}
+  virtual void on_rejected(const sim::RejectionEvent& /*event*/) {}
 };
 
 /// The part of the engine's busy time that one term of the step-time model takes.
@@ -45,8 +48,20 @@ struct Inspection {
   std::vector<HistogramBin> kv_use_fraction;  ///< blocks in use of all blocks, in tenths
 };
 
-/// Simulates one case step by step. Every sink sees every step, in order of time within each replica.
+/// One load of a sweep.
+struct SweepPoint {
+  double rate_per_s = 0.0;
+  sim::Prediction<double> prediction;
+  std::vector<eval::QualityFinding> findings;
+};
+
+/// Simulates every case of the dataset by itself, on an engine of its own: the same workload at several rates.
+[[nodiscard]] std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config& config, std::int64_t warm_up_requests,
+                                            core::ThreadCount threads);
+
+/// Simulates one case step by step. Every sink sees every step, in order of time within each replica. The first
+/// `warm_up_requests` of every stage count in no latency.
 [[nodiscard]] Inspection inspect(const eval::Case& item, std::size_t replicate, const params::Config& config,
-                                 const std::vector<InspectionSink*>& sinks = {});
+                                 const std::vector<InspectionSink*>& sinks = {}, std::int64_t warm_up_requests = 0);
 
 }  // namespace rooftune::study
