@@ -76,12 +76,18 @@ CasePrediction predict_externally(const Dataset& dataset, const Case& item, cons
   result.report = report_of(item);
   for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
     const ExternalOutcome outcome = dataset.external->predict(item, dataset.seed + replicate, config);
-    if (!outcome) return {.latencies = {}, .report = report_of(item), .warnings = {}, .domain_exits = {}, .failure = outcome.error()};
+    if (!outcome) {
+      CasePrediction failed;
+      failed.report = report_of(item);
+      failed.failure = outcome.error();
+      return failed;
+    }
     for (std::size_t row = 0; row < outcome->size(); ++row) accumulate(result.latencies[row], (*outcome)[row]);
   }
   for (auto& latencies : result.latencies) scale(latencies, 1.0 / static_cast<double>(item.plans.size()));
   const std::vector<domain::Latencies> stages(result.latencies.begin() + 1, result.latencies.end());
   result.domain_exits = domain_exits(config.domain, item, stages);
+  result.findings = measured_quality(item.experiment);
   return result;
 }
 

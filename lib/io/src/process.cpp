@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+extern "C" {  // glibc 2.36 forgot to say so
 #include <sys/pidfd.h>
+}
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
