@@ -38,7 +38,7 @@ class ExternalSimulatorStudy : public TemporaryFolderTest {
     const double scale = nlohmann::json::parse(folder_.read("run/tuned.json"))["parameters"]["external.scale"]["value"];
     EXPECT_GT(scale, 4.0);
     EXPECT_LT(scale, 6.0);
-    EXPECT_GT(result_of("run")["failures"]["count"], 0);
+    EXPECT_GT(result_of("run")["failed_evaluations"]["count"], 0);
     EXPECT_THAT(result.output, HasSubstr("The simulator failed"));
   }
 

@@ -209,7 +209,7 @@ std::string fit_json(const study::FitResult& result) {
       {"schema", "rooftune/fit/1"},
       {"usable", result.usable},
       {"interrupted", result.interrupted},
-      {"failures", {{"count", result.failures}, {"first", result.first_failure}}},
+      {"failed_evaluations", {{"count", result.failures}, {"first", result.first_failure}}},
       {"termination", termination_json(result.termination)},
       {"machine_dependent", result.machine_dependent},
       {"objective", {{"before", result.objective_before}, {"after", result.objective_after}}},
