@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -122,25 +123,38 @@ std::vector<Distances> compare_all(const char* ground_truth, const char* config_
   return all;
 }
 
-TEST(ShippedDerivatives, AgreeWithSymmetricDifferencesOnH100) {
-  for (const Distances& run : compare_all("ground_truth/h100.json", "configs/tuned/h100.physics.json")) {
+/// What derivatives miss where it is known to be more, as measured with the tuned configs of 2026-11-25 (ADR 0007), with room for
+/// another refit. Everything else agrees within kE2e and kTtft.
+constexpr double kE2e = 0.03;
+constexpr double kTtft = 0.15;
+const std::map<std::string, double> kWorseE2e{{"17", 0.06}, {"54", 0.10}};
+const std::map<std::string, double> kWorseTtft{{"17", 0.55}, {"20", 0.50}, {"20260217-231439", 0.50}, {"21", 0.40}, {"48", 0.95},
+                                               {"67", 0.60}, {"54", 0.80}};
+
+double limit(const std::map<std::string, double>& worse, const std::string& run, double usual) {
+  const auto found = worse.find(run);
+  return found == worse.end() ? usual : found->second;
+}
+
+void expect_agreement(const char* ground_truth, const char* config) {
+  for (const Distances& run : compare_all(ground_truth, config)) {
     for (std::size_t stage = 0; stage < run.e2e.size(); ++stage) {
-      EXPECT_LT(run.e2e[stage], 0.03) << run.run << " stage " << stage;
-      EXPECT_LT(run.ttft[stage], 0.25) << run.run << " stage " << stage;
+      EXPECT_LT(run.e2e[stage], limit(kWorseE2e, run.run, kE2e)) << run.run << " stage " << stage;
+      EXPECT_LT(run.ttft[stage], limit(kWorseTtft, run.run, kTtft)) << run.run << " stage " << stage;
     }
   }
 }
 
+TEST(ShippedDerivatives, AgreeWithSymmetricDifferencesOnH100) {
+  expect_agreement("ground_truth/h100.json", "configs/tuned/h100.physics.json");
+}
+
 TEST(ShippedDerivatives, AgreeWithSymmetricDifferencesAtTheKvLimitOfL40s) {
-  for (const Distances& run : compare_all("ground_truth/l40s.json", "configs/tuned/l40s.physics.json")) {
-    for (std::size_t stage = 0; stage < run.e2e.size(); ++stage) EXPECT_LT(run.e2e[stage], 0.03) << run.run << " stage " << stage;
-  }
+  expect_agreement("ground_truth/l40s.json", "configs/tuned/l40s.physics.json");
 }
 
 TEST(ShippedDerivatives, AgreeWithSymmetricDifferencesInTheOverloadedRun) {
-  for (const Distances& run : compare_all("ground_truth/overload.json", "configs/tuned/h100.physics.json")) {
-    for (std::size_t stage = 0; stage < run.e2e.size(); ++stage) EXPECT_LT(run.e2e[stage], 0.03) << run.run << " stage " << stage;
-  }
+  expect_agreement("ground_truth/overload.json", "configs/tuned/h100.physics.json");
 }
 
 }  // namespace
