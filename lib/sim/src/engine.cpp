@@ -39,9 +39,12 @@ std::int64_t steps_until(double gap_us, double first_us, double increment_us, st
     return steps * first_us + increment_us * (0.5 * steps * (steps - 1.0));
   };
   if (elapsed(limit) < gap_us) return limit;
-  const double b = first_us - 0.5 * increment_us;
-  const double root = 2.0 * gap_us / (b + std::sqrt(std::max(0.0, b * b + 2.0 * increment_us * gap_us)));
-  std::int64_t k = std::clamp(static_cast<std::int64_t>(std::ceil(root)), std::int64_t{1}, limit);
+  double guess = gap_us / first_us;
+  if (guess * guess * increment_us > first_us) {  // by steps of equal length: too far off
+    const double b = first_us - 0.5 * increment_us;
+    guess = 2.0 * gap_us / (b + std::sqrt(std::max(0.0, b * b + 2.0 * increment_us * gap_us)));
+  }
+  std::int64_t k = std::clamp(static_cast<std::int64_t>(guess) + 1, std::int64_t{1}, limit);
   while (k > 1 && elapsed(k - 1) >= gap_us) --k;
   while (k < limit && elapsed(k) < gap_us) ++k;
   return k;
@@ -83,6 +86,7 @@ class EngineCore {
     const std::size_t batch = at(std::min(setup.max_num_seqs, 4096));
     slots_.reserve(2 * batch);
     gradients_.reserve(kDerivatives ? 2 * batch : 0);
+    for (List* list : {&running_, &waiting_}) list->ends = new_slot();
     pending_.reserve(batch);
     prefilling_.reserve(batch);
     chunks_.reserve(batch);
@@ -92,7 +96,7 @@ class EngineCore {
   void begin_stage(const StagePlan& plan, int concurrency, double start_us);
   void begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests);
   void offer(const PlannedRequest& request);
-  void run_to(double horizon_us);
+  [[gnu::flatten]] void run_to(double horizon_us);
   StageRecord<Scalar> end_stage();
   [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + std::ssize(pending_); }
   void observe(Observer* observer);
@@ -109,7 +113,7 @@ class EngineCore {
   using Gradient = typename GradientOf<Scalar>::Type;
 
   /// A request that has arrived and not yet finished.
-  struct Slot {
+  struct alignas(128) Slot {
     const PlannedRequest* request = nullptr;
     std::int64_t index = 0;
     double arrival_us = 0.0;
@@ -137,9 +141,9 @@ class EngineCore {
     Gradient mass;     ///< of the expected number of requests that this one stands for
   };
 
+  /// A ring of slots through one that is no request: its `next` is the first of the list, its `previous` the last.
   struct List {
-    std::int32_t head = -1;
-    std::int32_t tail = -1;
+    std::int32_t ends = -1;
     std::int64_t size = 0;
   };
 
@@ -195,9 +199,13 @@ class EngineCore {
   [[nodiscard]] auto stale() const {
     return [this](const FinishQueue::Entry& entry) { return slots_[at(entry.slot)].ticket != entry.ticket; };
   }
-  void append(List& list, std::int32_t id);
-  void prepend(List& list, std::int32_t id);
+  [[nodiscard]] std::int32_t first(const List& list) const { return slots_[at(list.ends)].next; }
+  [[nodiscard]] std::int32_t last(const List& list) const { return slots_[at(list.ends)].previous; }
+  void append(List& list, std::int32_t id) { insert_before(list, list.ends, id); }
+  void prepend(List& list, std::int32_t id) { insert_before(list, first(list), id); }
+  void insert_before(List& list, std::int32_t next, std::int32_t id);
   void remove(List& list, std::int32_t id);
+  std::int32_t new_slot();
 
   EngineSetup setup_;
   BlockSize block_;
@@ -444,9 +452,7 @@ std::int32_t EngineCore<Scalar>::arrive(double arrival_us) {
   }
   std::int32_t id = spare_slot_;
   if (id < 0) {
-    id = static_cast<std::int32_t>(slots_.size());
-    slots_.emplace_back();
-    if constexpr (kDerivatives) gradients_.emplace_back();
+    id = new_slot();
   } else {
     spare_slot_ = slots_[at(id)].next;
   }
@@ -475,13 +481,16 @@ void EngineCore<Scalar>::join_pending() {
 /// Allocates what the coming step writes, preempting the last admitted requests when blocks run out. True if it did.
 template <class Scalar>
 bool EngineCore<Scalar>::secure_blocks() {
-  if (prefilling_.empty() && most_growth(1) <= cache_.free_blocks()) return false;
+  const bool ample = most_growth(1) <= cache_.free_blocks();
+  if (ample && prefilling_.empty()) return false;
   bool preempted = false;
-  grow_decodes(step_);
-  see_fullness();
-  while (block_takers_.taken(step_, 1) > cache_.free_blocks()) {
-    preempt_last(0);
-    preempted = true;
+  if (!ample) {
+    grow_decodes(step_);
+    see_fullness();
+    while (block_takers_.taken_in(step_) > cache_.free_blocks()) {
+      preempt_last(0);
+      preempted = true;
+    }
   }
   grow_decodes(step_ + 1);
   if (prefilling_.empty()) return preempted;
@@ -528,7 +537,7 @@ void EngineCore<Scalar>::extend(Slot& slot, std::int64_t blocks) {
 /// The blocks of the coming step are allocated already.
 template <class Scalar>
 auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
-  Claim claim{.tokens = decoding_, .blocks = ahead ? block_takers_.taken(step_ + 1, 1) : 0};
+  Claim claim{.tokens = decoding_, .blocks = ahead ? block_takers_.taken_in(step_ + 1) : 0};
   if (ahead && next_finish_.finish_step == step_) {
     finishing_.for_each_at(step_, stale(), [&](const FinishQueue::Entry& entry) {
       --claim.tokens;
@@ -564,7 +573,7 @@ void EngineCore<Scalar>::admit() {
   const Claim claim = claim_of_running(ahead);
   std::int64_t budget = setup_.max_num_batched_tokens - claim.tokens;
   while (waiting_.size > 0) {
-    const std::int32_t id = waiting_.head;
+    const std::int32_t id = first(waiting_);
     Slot& slot = slots_[at(id)];
     const bool full = running_.size + std::ssize(pending_) >= setup_.max_num_seqs;
     blocked_ = full ? Blocked::by_seats : try_admit(slot, budget, claim.blocks);
@@ -587,7 +596,7 @@ template <class Scalar>
 void EngineCore<Scalar>::see_queue(Blocked blocked) {
   blocked_ = blocked;
   if constexpr (kDerivatives) {
-    if (blocked_ != Blocked::no) queue_gradient_ = gradients_[at(waiting_.head)].arrival;
+    if (blocked_ != Blocked::no) queue_gradient_ = gradients_[at(first(waiting_))].arrival;
   }
 }
 
@@ -637,7 +646,7 @@ void EngineCore<Scalar>::see_chunks() {
 template <class Scalar>
 void EngineCore<Scalar>::see_contexts() {
   contexts_.clear();
-  for (std::int32_t id = running_.head; id >= 0; id = slots_[at(id)].next) {
+  for (std::int32_t id = first(running_); id != running_.ends; id = slots_[at(id)].next) {
     if (slots_[at(id)].decoding) contexts_.push_back(step_ + slots_[at(id)].context_offset);
   }
   batch_.decode_contexts = contexts_;
@@ -811,7 +820,7 @@ void EngineCore<Scalar>::start_decoding(std::int32_t id) {
   slot.context_offset = slot.computed - step_;
   ++decoding_;
   offset_sum_ += slot.context_offset;
-  block_takers_.add(block_.rest(-slot.context_offset), 1);
+  block_takers_.add(block_.rest(-slot.context_offset));
   if constexpr (kDerivatives) {
     mass_sum_ += gradients_[at(id)].mass;
     mass_offset_sum_ += static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
@@ -829,7 +838,7 @@ void EngineCore<Scalar>::stop_decoding(std::int32_t id) {
   same_batch_ = false;
   --decoding_;
   offset_sum_ -= slot.context_offset;
-  block_takers_.add(block_.rest(-slot.context_offset), -1);
+  block_takers_.remove(block_.rest(-slot.context_offset));
   if constexpr (kDerivatives) {
     mass_sum_ -= gradients_[at(id)].mass;
     mass_offset_sum_ -= static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
@@ -904,7 +913,7 @@ std::int64_t EngineCore<Scalar>::grown_blocks(const Slot& slot, std::int64_t tok
 template <class Scalar>
 void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
   ROOFTUNE_EXPECTS(running_.size > 0);
-  const std::int32_t id = running_.tail;
+  const std::int32_t id = last(running_);
   Slot& slot = slots_[at(id)];
   std::int64_t tokens_in_cache = slot.computed + slot.chunk;
   std::int64_t room = tokens_in_cache;
@@ -960,34 +969,28 @@ void EngineCore<Scalar>::observe(Observer* observer) {
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::append(List& list, std::int32_t id) {
-  Slot& slot = slots_[at(id)];
-  slot.previous = list.tail;
-  slot.next = -1;
-  if (list.tail >= 0) slots_[at(list.tail)].next = id;
-  list.tail = id;
-  if (list.head < 0) list.head = id;
-  ++list.size;
+std::int32_t EngineCore<Scalar>::new_slot() {
+  const auto id = static_cast<std::int32_t>(slots_.size());
+  slots_.push_back({.previous = id, .next = id});
+  if constexpr (kDerivatives) gradients_.emplace_back();
+  return id;
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::prepend(List& list, std::int32_t id) {
-  Slot& slot = slots_[at(id)];
-  slot.previous = -1;
-  slot.next = list.head;
-  if (list.head >= 0) slots_[at(list.head)].previous = id;
-  list.head = id;
-  if (list.tail < 0) list.tail = id;
+void EngineCore<Scalar>::insert_before(List& list, std::int32_t next, std::int32_t id) {
+  const std::int32_t previous = slots_[at(next)].previous;
+  slots_[at(id)].previous = previous;
+  slots_[at(id)].next = next;
+  slots_[at(previous)].next = id;
+  slots_[at(next)].previous = id;
   ++list.size;
 }
 
 template <class Scalar>
 void EngineCore<Scalar>::remove(List& list, std::int32_t id) {
   const Slot& slot = slots_[at(id)];
-  if (slot.previous >= 0) slots_[at(slot.previous)].next = slot.next;
-  if (slot.next >= 0) slots_[at(slot.next)].previous = slot.previous;
-  if (list.head == id) list.head = slot.next;
-  if (list.tail == id) list.tail = slot.previous;
+  slots_[at(slot.previous)].next = slot.next;
+  slots_[at(slot.next)].previous = slot.previous;
   --list.size;
 }
 
