@@ -109,7 +109,7 @@ ExitCode run(const CrossvalOptions& options) {
   if (result->aborted) {
     print_errors({{.position = {.file = target.string()},
                    .problem = fmt::format("the simulator failed: {}", result->failures.front()),
-                   .remedy = "remove the cause and go on with --resume, or choose another policy under 'failures'",
+                   .remedy = failure_remedy(study->prepared.spec),
                    .severity = core::Severity::error}});
     return ExitCode::no_usable_solution;
   }

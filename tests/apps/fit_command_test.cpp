@@ -50,6 +50,24 @@ TEST_F(FitCommand, MakesTheErrorSmaller) {
   EXPECT_LT(double(result["objective"]["after"]), 0.8 * double(result["objective"]["before"]));
 }
 
+TEST_F(FitCommand, EndsAtAnExperimentThatNeedsMoreEventsThanTheStudyAllows) {
+  folder_.write("study.yaml", small_study() + "failures: {policy: abort, max_events: 100}\n");
+  const ProgramResult result = fit("run");
+  EXPECT_EQ(result.exit_code, 2) << result;
+  EXPECT_THAT(result.errors, HasSubstr("more than 100 events (failures.max_events) (raise max_events under 'failures'"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run/tuned.json"));
+  const ProgramResult evaluated = rooftune({"evaluate", study_});
+  EXPECT_EQ(evaluated.exit_code, 2) << evaluated;
+  EXPECT_THAT(evaluated.errors, HasSubstr("more than 100 events"));
+}
+
+TEST_F(FitCommand, CountsExperimentsThatNeedMoreEventsThanTheStudyAllows) {
+  folder_.write("study.yaml", small_study() + "failures: {policy: skip, max_events: 100}\n");
+  const ProgramResult result = fit("run");
+  EXPECT_EQ(result.exit_code, 2) << result;
+  EXPECT_THAT(result.errors, HasSubstr("the fit found no usable point"));
+}
+
 TEST_F(FitCommand, GivesTheSameBytesAgainAndForOtherThreadCounts) {
   ASSERT_EQ(fit("one", {"--threads", "1"}).exit_code, 0);
   ASSERT_EQ(fit("two", {"--threads", "2"}).exit_code, 0);

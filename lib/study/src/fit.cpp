@@ -42,12 +42,11 @@ bool was_cancelled(const opt::MultiStartSolution& search) {
       search.starts, [](const opt::StartOutcome& start) { return start.solution.termination.reason == opt::Reason::cancelled; });
 }
 
-/// What an external simulator has failed at so far; when that ended the run, nothing else matters.
+/// What the simulator has failed at so far; when that ended the run, nothing else matters.
 void note_failures(FitResult& result, const eval::Dataset& dataset) {
-  if (!dataset.external) return;
-  result.failures = dataset.external->failures();
-  result.first_failure = dataset.external->first_failure();
-  result.aborted = dataset.external->aborted().stop_requested();
+  result.failures = dataset.failures->count();
+  result.first_failure = dataset.failures->first();
+  result.aborted = dataset.failures->aborted().stop_requested();
   if (result.aborted) result.termination = {opt::Reason::failed, "", result.first_failure};
 }
 

@@ -97,7 +97,7 @@ struct FitResult {
   double seconds = 0.0;
   bool machine_dependent = false;  ///< a limit in seconds ended some part: another run may differ
   bool usable = false;             ///< a point better than nothing was found
-  long failures = 0;               ///< of an external simulator, whatever the policy made of them
+  long failures = 0;               ///< of the simulator, whatever the policy made of them
   std::string first_failure;       ///< in words; empty without failures
   bool aborted = false;            ///< a failure ended the run
   bool interrupted = false;        ///< cancelled before the search was over: the best so far, without standard errors
