@@ -49,7 +49,7 @@ TEST_F(ValidateCommand, GoesOnAfterABrokenFile) {
 }
 
 TEST_F(ValidateCommand, PrintsWhatItFoundAsJson) {
-  const std::string broken = folder_.write("broken.yaml", "name: x\nseed: -1\n").string();
+  const std::string broken = folder_.write("broken.yaml", "name: x\nobjective: {noise: -1}\n").string();
   const ProgramResult result = rooftune({"validate", kGroundTruth, broken, "--json"});
   EXPECT_EQ(result.exit_code, 1) << result;
   const auto json = nlohmann::json::parse(result.output);
