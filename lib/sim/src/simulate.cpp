@@ -185,6 +185,7 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
     engines.back()->leave_out((options.warm_up_requests + replicas - 1) / replicas);
     engines.back()->set_front_end(front_end);
     engines.back()->set_loading(kv_block_bytes(scenario.model, deployment) / (parameters["engine.host_link_GBs"] * 1e3));
+    engines.back()->limit_events(options.max_events);
   }
 
   Prediction<Scalar> prediction;
@@ -200,6 +201,10 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
         const RequestPlan& plan = replicas > 1 ? dealt[static_cast<std::size_t>(replica)] : scenario.plan;
         parts.push_back(engines[static_cast<std::size_t>(replica)]->run_stage(plan.stages[stage], plan.concurrency, start_us));
       }
+    }
+    if (std::ranges::any_of(engines, [](const auto& engine) { return engine->out_of_events(); })) {
+      prediction.out_of_events = true;
+      return prediction;
     }
     StageRecord<Scalar> record = std::move(parts.front());
     for (std::size_t replica = 1; replica < parts.size(); ++replica) merge(record, std::move(parts[replica]));
