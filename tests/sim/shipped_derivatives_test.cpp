@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -19,7 +19,11 @@
 namespace rooftune::sim {
 namespace {
 
-constexpr int kSeeds = 16;
+/// ROOFTUNE_DERIVATIVE_SEEDS asks for more, to see what is noise: that falls with their root.
+int seeds() {
+  const char* asked = std::getenv("ROOFTUNE_DERIVATIVE_SEEDS");
+  return asked != nullptr ? std::atoi(asked) : 16;
+}
 constexpr double kStep = 0.02;
 using Scalar = core::Dual<core::kMediumWidth>;
 
@@ -29,26 +33,45 @@ T value(core::Result<T> result) {
   throw std::runtime_error(core::format(result.error()));
 }
 
-/// d log(latency) / d log(parameter), for every stage in turn.
-struct Rows {
-  std::vector<double> ttft;
-  std::vector<double> e2e;
-};
-
-void add(std::vector<double>& sum, std::size_t index, double part) {
-  if (sum.size() <= index) sum.resize(index + 1, 0.0);
-  sum[index] += part;
-}
-
-double distance(const std::vector<double>& rows, const std::vector<double>& expected, std::size_t stage) {
-  double difference = 0.0;
-  double norm = 0.0;
-  for (std::size_t i = stage * core::kMediumWidth; i < (stage + 1) * core::kMediumWidth; ++i) {
-    difference += (rows[i] - expected[i]) * (rows[i] - expected[i]);
-    norm += expected[i] * expected[i];
+/// What one run's derivatives d log(latency) / d log(parameter) miss, over many seeds: every stage's parameters in turn.
+class Misses {
+ public:
+  void add(std::size_t index, double derived, double expected) {
+    if (sums_.size() <= index) sums_.resize(index + 1);
+    Sums& sums = sums_[index];
+    sums.miss += derived - expected;
+    sums.miss_squared += (derived - expected) * (derived - expected);
+    sums.expected += expected;
   }
-  return std::sqrt(difference / norm);
-}
+
+  /// In norm over a stage's parameters, relative to the differences: of the means over the seeds, and what of it is expected
+  /// from their scatter alone.
+  struct Distance {
+    double mean = 0.0;
+    double noise = 0.0;
+  };
+  [[nodiscard]] Distance distance(std::size_t stage, std::size_t parameters, double seeds) const {
+    double miss = 0.0;
+    double noise = 0.0;
+    double norm = 0.0;
+    for (std::size_t i = stage * parameters; i < (stage + 1) * parameters; ++i) {
+      const Sums& sums = sums_[i];
+      const double mean = sums.miss / seeds;
+      miss += mean * mean;
+      noise += (sums.miss_squared / seeds - mean * mean) / (seeds - 1.0);
+      norm += sums.expected / seeds * sums.expected / seeds;
+    }
+    return {.mean = std::sqrt(miss / norm), .noise = std::sqrt(noise / norm)};
+  }
+
+ private:
+  struct Sums {
+    double miss = 0.0;
+    double miss_squared = 0.0;
+    double expected = 0.0;
+  };
+  std::vector<Sums> sums_;
+};
 
 std::vector<params::ParameterId> physics_parameters() {
   std::vector<params::ParameterId> ids;
@@ -61,44 +84,45 @@ std::vector<params::ParameterId> physics_parameters() {
 
 struct Distances {
   std::string run;
-  std::vector<double> ttft;  ///< by stage
-  std::vector<double> e2e;
+  std::vector<Misses::Distance> ttft;  ///< by stage
+  std::vector<Misses::Distance> e2e;
 };
 
 Distances compare(const eval::Case& item, const params::Config& config) {
   const auto ids = physics_parameters();
   const params::Resolved<double> values = params::resolve(config, item.experiment.deployment, item.gpu);
-  Rows derived;
-  Rows expected;
+  const std::size_t stages = item.experiment.workload.stages.size();
+  Misses ttft;
+  Misses e2e;
   for (std::size_t seed = 0; seed < item.plans.size(); ++seed) {
     const Scenario scenario = item.scenario(seed);
     params::Resolved<Scalar> seeded = values.as<Scalar>();
     for (std::size_t i = 0; i < ids.size(); ++i) seeded[ids[i]].v[static_cast<int>(i)] = values[ids[i]];
-    const auto prediction = simulate<Scalar>(config.step_time_model, scenario, seeded, {});
-    for (std::size_t stage = 0; stage < prediction.stages.size(); ++stage) {
-      for (std::size_t i = 0; i < ids.size(); ++i) {
-        const auto& [ttft, e2e] = std::pair(prediction.stages[stage].ttft_mean_us, prediction.stages[stage].e2e_mean_us);
-        add(derived.ttft, stage * ids.size() + i, ttft.v[static_cast<int>(i)] / ttft.a);
-        add(derived.e2e, stage * ids.size() + i, e2e.v[static_cast<int>(i)] / e2e.a);
-      }
-    }
+    const auto derived = simulate<Scalar>(config.step_time_model, scenario, seeded, {});
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      for (const double direction : {1.0, -1.0}) {
-        params::Resolved<double> shifted = values;
-        shifted[ids[i]] *= std::exp(direction * kStep);
-        const auto other = simulate<double>(config.step_time_model, scenario, shifted, {});
-        for (std::size_t stage = 0; stage < other.stages.size(); ++stage) {
-          const double share = direction / (2.0 * kStep);
-          add(expected.ttft, stage * ids.size() + i, share * std::log(other.stages[stage].ttft_mean_us));
-          add(expected.e2e, stage * ids.size() + i, share * std::log(other.stages[stage].e2e_mean_us));
-        }
+      params::Resolved<double> shifted = values;
+      shifted[ids[i]] *= std::exp(kStep);
+      const auto above = simulate<double>(config.step_time_model, scenario, shifted, {});
+      shifted[ids[i]] = values[ids[i]] * std::exp(-kStep);
+      const auto below = simulate<double>(config.step_time_model, scenario, shifted, {});
+      for (std::size_t stage = 0; stage < stages; ++stage) {
+        const auto expected = [&](auto latency) {
+          return std::log(latency(above.stages[stage]) / latency(below.stages[stage])) / (2.0 * kStep);
+        };
+        const Scalar& ttft_us = derived.stages[stage].ttft_mean_us;
+        const Scalar& e2e_us = derived.stages[stage].e2e_mean_us;
+        ttft.add(stage * ids.size() + i, ttft_us.v[static_cast<int>(i)] / ttft_us.a,
+                 expected([](const auto& prediction) { return prediction.ttft_mean_us; }));
+        e2e.add(stage * ids.size() + i, e2e_us.v[static_cast<int>(i)] / e2e_us.a,
+                expected([](const auto& prediction) { return prediction.e2e_mean_us; }));
       }
     }
   }
   Distances result{.run = item.experiment.id, .ttft = {}, .e2e = {}};
-  for (std::size_t stage = 0; stage < item.experiment.workload.stages.size(); ++stage) {
-    result.ttft.push_back(distance(derived.ttft, expected.ttft, stage));
-    result.e2e.push_back(distance(derived.e2e, expected.e2e, stage));
+  const auto seeds = static_cast<double>(item.plans.size());
+  for (std::size_t stage = 0; stage < stages; ++stage) {
+    result.ttft.push_back(ttft.distance(stage, ids.size(), seeds));
+    result.e2e.push_back(e2e.distance(stage, ids.size(), seeds));
   }
   return result;
 }
@@ -112,35 +136,32 @@ std::vector<Distances> compare_all(const char* ground_truth, const char* config_
                                                           .models = models,
                                                           .gpus = gpus,
                                                           .config = config,
-                                                          .replicates = kSeeds}));
+                                                          .replicates = seeds()}));
   std::vector<Distances> all(dataset.cases.size());
   core::parallel_for(all.size(), {}, [&](std::size_t i) { all[i] = compare(dataset.cases[i], config); });
   for (const Distances& run : all) {
     for (std::size_t stage = 0; stage < run.e2e.size(); ++stage) {
-      fmt::print("{:<16} stage {}  E2E {:5.1f} %  TTFT {:5.1f} %\n", run.run, stage, 100.0 * run.e2e[stage], 100.0 * run.ttft[stage]);
+      fmt::print("{:<16} stage {}  E2E {:5.1f} % (noise {:5.1f} %)  TTFT {:5.1f} % (noise {:5.1f} %)\n", run.run, stage,
+                 100.0 * run.e2e[stage].mean, 100.0 * run.e2e[stage].noise, 100.0 * run.ttft[stage].mean,
+                 100.0 * run.ttft[stage].noise);
     }
   }
   return all;
 }
 
-/// What derivatives miss where it is known to be more, as measured with the tuned configs of 2026-11-25 (ADR 0007), with room for
-/// another refit. Everything else agrees within kE2e and kTtft.
+/// Within these, and what scatter explains. In run 67 prompts push each other out of the cache: whether one is still there
+/// when it comes again is a jump that no derivative along one order of events sees (ADR 0007).
 constexpr double kE2e = 0.03;
 constexpr double kTtft = 0.15;
-const std::map<std::string, double> kWorseE2e{{"17", 0.06}, {"54", 0.10}};
-const std::map<std::string, double> kWorseTtft{{"17", 0.55}, {"20", 0.50}, {"20260217-231439", 0.50}, {"21", 0.40}, {"48", 0.95},
-                                               {"67", 0.60}, {"54", 0.80}};
-
-double limit(const std::map<std::string, double>& worse, const std::string& run, double usual) {
-  const auto found = worse.find(run);
-  return found == worse.end() ? usual : found->second;
-}
+constexpr double kTtftOfAThrashingCache = 0.6;
+constexpr double kScatter = 2.5;
 
 void expect_agreement(const char* ground_truth, const char* config) {
   for (const Distances& run : compare_all(ground_truth, config)) {
+    const double ttft = run.run == "67" ? kTtftOfAThrashingCache : kTtft;
     for (std::size_t stage = 0; stage < run.e2e.size(); ++stage) {
-      EXPECT_LT(run.e2e[stage], limit(kWorseE2e, run.run, kE2e)) << run.run << " stage " << stage;
-      EXPECT_LT(run.ttft[stage], limit(kWorseTtft, run.run, kTtft)) << run.run << " stage " << stage;
+      EXPECT_LT(run.e2e[stage].mean, kE2e + kScatter * run.e2e[stage].noise) << run.run << " stage " << stage;
+      EXPECT_LT(run.ttft[stage].mean, ttft + kScatter * run.ttft[stage].noise) << run.run << " stage " << stage;
     }
   }
 }

@@ -215,10 +215,11 @@ double PhysicsStepTime<Scalar>::duration_us(const Batch& batch) {
 
 template <class Scalar>
 double PhysicsStepTime<Scalar>::decode_marginal_us(const Batch& batch) {
-  // Central difference over the batch size: steps in the padding average out.
+  // What one more takes, as masses count requests that come in addition. Where batches are padded, over a whole padding and
+  // to both sides: its steps average out.
   const std::int64_t tokens = batch.decode_requests + sum(batch.prefills).tokens;
   const std::int64_t reach = pads_ ? 8 : 1;
-  const std::int64_t lower = std::max<std::int64_t>(1, tokens - reach);
+  const std::int64_t lower = pads_ ? std::max<std::int64_t>(1, tokens - reach) : tokens;
   const double above_us = core::value_of(token_work_us(padded(tokens + reach)));
   const double below_us = core::value_of(token_work_us(padded(lower)));
   return core::value_of(per_sequence_us_) + (above_us - below_us) / static_cast<double>(tokens + reach - lower);

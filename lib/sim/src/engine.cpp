@@ -144,6 +144,7 @@ class EngineCore {
     std::int32_t offload_chain = -1;  ///< its chain in the host's memory, and how many tokens of it lie there
     std::int32_t offload_tokens = 0;
     double loaded_us = 0.0;  ///< when its blocks are back from the host's memory
+    bool queued = false;     ///< it came when there was no room, and waits for somebody to end
     bool loaded = false;     ///< they are, or will be; until it is admitted
     bool decoding = false;
   };
@@ -192,6 +193,7 @@ class EngineCore {
   bool make_room(std::int64_t decode_tokens);
   void preempt_last(std::int64_t decode_tokens);
   void see_queue(Blocked blocked);
+  void inherit_anchor(std::int32_t id);
   void extend(Slot& slot, std::int64_t blocks);
   Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
   [[gnu::noinline]] Loading try_load(std::int32_t id, std::int64_t reserved_blocks);
@@ -287,6 +289,7 @@ class EngineCore {
   Gradient tpot_gradient_;
   Gradient mass_sum_;         ///< over the decoding requests
   Gradient mass_offset_sum_;  ///< times context_offset
+  Gradient room_gradient_;    ///< the anchor of the request that ended last and so made room
   Gradient queue_gradient_;   ///< the clock's where the present queue began
   Gradient mass_reference_;   ///< the clock's at the last arrival, less what an idle period took from it since
   std::vector<SlotGradients> gradients_;
@@ -379,7 +382,7 @@ void EngineCore<Scalar>::begin_stage(const StagePlan& plan, int concurrency, dou
   record_.first_arrival_us = stage_start_us_ + (plan_->requests.empty() ? 0.0 : plan_->requests.front().arrival_us);
   if constexpr (kDerivatives) {
     for (Gradient* gradient : {&now_gradient_, &arrival_gradient_, &ttft_gradient_, &e2e_gradient_, &tpot_gradient_, &mass_sum_,
-                               &mass_offset_sum_, &queue_gradient_, &mass_reference_}) {
+                               &mass_offset_sum_, &queue_gradient_, &room_gradient_, &mass_reference_}) {
       gradient->setZero();
     }
   }
@@ -433,6 +436,7 @@ void EngineCore<Scalar>::anchor(std::int32_t id, double rest_of_step) {
     if (blocked_ != Blocked::no) {
       derived.arrival = queue_gradient_;
       derived.mass.setZero();
+      if (id >= 0) slots_[at(id)].queued = blocked_ == Blocked::by_seats || blocked_ == Blocked::by_blocks;
     } else {
       if (rest_of_step == 0.0) {
         derived.arrival = now_gradient_;
@@ -613,6 +617,7 @@ void EngineCore<Scalar>::admit() {
     blocked_ = full ? Blocked::by_seats : try_admit(slot, budget, claim.blocks);
     if (blocked_ != Blocked::no) break;
     remove(waiting_, id);
+    if (slot.queued) inherit_anchor(id);
     budget -= slot.chunk;
     slot.ticket = ++tickets_;
     if (ahead) {
@@ -623,6 +628,18 @@ void EngineCore<Scalar>::admit() {
     }
   }
   see_queue(blocked_);
+}
+
+/// A request that waited for room starts when another one ended, and that one's end is as far from its own anchor as the clock
+/// has moved since: the newcomer goes on from there.
+template <class Scalar>
+void EngineCore<Scalar>::inherit_anchor(std::int32_t id) {
+  if constexpr (kDerivatives) {
+    Gradient& anchor = gradients_[at(id)].arrival;
+    if (counts(slots_[at(id)])) arrival_gradient_ += room_gradient_ - anchor;
+    anchor = room_gradient_;
+    slots_[at(id)].queued = false;
+  }
 }
 
 /// Later arrivals are anchored where the present queue began: at the arrival of its first request.
@@ -1025,6 +1042,7 @@ template <class Scalar>
 void EngineCore<Scalar>::complete(std::int32_t id) {
   Slot& slot = slots_[at(id)];
   counters.generated_tokens += slot.output_tokens;
+  if constexpr (kDerivatives) room_gradient_ = gradients_[at(id)].arrival;
   if (counts(slot)) {
     record(slot);
   } else {

@@ -138,7 +138,7 @@ struct EngineCounters {
 /// of events is decided by values. Three corrections make that unbiased enough to fit with (docs/adr/0007):
 ///   - an arrival is anchored inside the running step at its phase, so that only what happens after it counts;
 ///   - every request carries a mass: by how much the expected number of arrivals in its gap grows when steps take longer;
-///   - a request that had to queue is anchored where the queue began.
+///   - a request that had to wait for room is anchored where the one was whose end made it.
 template <class Scalar>
 class Engine {
  public:
