@@ -149,8 +149,9 @@ std::vector<Distances> compare_all(const char* ground_truth, const char* config_
   return all;
 }
 
-/// Within these, and what scatter explains. In run 67 prompts push each other out of the cache: whether one is still there
-/// when it comes again is a jump that no derivative along one order of events sees (ADR 0007).
+/// Within these, and what scatter explains. In runs 48 and 67 prompts push each other out of the cache (9 % of their tokens are
+/// found there): whether one is still there when it comes again is a jump that no derivative along one order of events sees
+/// (ADR 0007).
 constexpr double kE2e = 0.03;
 constexpr double kTtft = 0.15;
 constexpr double kTtftOfAThrashingCache = 0.6;
@@ -158,7 +159,7 @@ constexpr double kScatter = 2.5;
 
 void expect_agreement(const char* ground_truth, const char* config) {
   for (const Distances& run : compare_all(ground_truth, config)) {
-    const double ttft = run.run == "67" ? kTtftOfAThrashingCache : kTtft;
+    const double ttft = run.run == "48" || run.run == "67" ? kTtftOfAThrashingCache : kTtft;
     for (std::size_t stage = 0; stage < run.e2e.size(); ++stage) {
       EXPECT_LT(run.e2e[stage].mean, kE2e + kScatter * run.e2e[stage].noise) << run.run << " stage " << stage;
       EXPECT_LT(run.ttft[stage].mean, ttft + kScatter * run.ttft[stage].noise) << run.run << " stage " << stage;
