@@ -1,10 +1,12 @@
 #include "rooftune/study/improve.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -23,30 +25,16 @@ constexpr std::size_t kLeastFinalists = 2;
 
 TrialOptions verdict_options(const ImproveSpec& improve) { return {.folds = {}, .seeds = improve.seeds, .starts = improve.starts}; }
 
-/// Score of the first seed on the experiments that `other` judges with its first seed: a rung has fewer folds.
-double score_on(const Trial& trial, const Trial& other) {
-  std::set<std::string> experiments;
-  for (const RunError& error : other.errors.front()) experiments.insert(error.experiment);
-  double sum = 0.0;
-  double weights = 0.0;
-  for (const RunError& error : trial.errors.front()) {
-    if (!experiments.contains(error.experiment)) continue;
-    sum += error.weight * error.log_error_percent;
-    weights += error.weight;
-  }
-  return weights > 0.0 ? sum / weights : 0.0;
-}
-
 /// Folds of the structure, the worst predicted first: where there is most to gain.
 std::vector<std::string> folds_by_error(const PreparedStudy& study, const ImproveRuns& runs, const Trial& trial) {
   const auto folds = improve_folds(study, runs);
   std::vector<std::pair<double, std::string>> ranked;
-  for (const eval::Fold& fold : *folds) {
+  for (const JudgedFold& fold : *folds) {
     double sum = 0.0;
     int rows = 0;
     for (const std::size_t index : fold.test) {
       for (const RunError& error : trial.errors.front()) {
-        if (error.experiment != study.dataset.cases[index].experiment.id) continue;
+        if (error.unseen != fold.unseen || error.experiment != study.dataset.cases[index].experiment.id) continue;
         sum += error.log_error_percent;
         ++rows;
       }
@@ -57,6 +45,28 @@ std::vector<std::string> folds_by_error(const PreparedStudy& study, const Improv
   std::vector<std::string> names;
   for (auto& [error, name] : ranked) names.push_back(std::move(name));
   return names;
+}
+
+/// Does to `free` what led from `base` to `changed`: parameters freed, tied or with another transform, and those no longer free.
+void move_free_parameters(std::vector<params::FreeParameter>& free, const std::vector<params::FreeParameter>& base,
+                          const std::vector<params::FreeParameter>& changed) {
+  const auto find = [](auto& list, const params::FreeParameter& parameter) {
+    return std::ranges::find_if(list, [&](const auto& other) { return other.id == parameter.id && other.where == parameter.where; });
+  };
+  for (const params::FreeParameter& parameter : base) {
+    if (find(changed, parameter) != changed.end()) continue;
+    if (const auto gone = find(free, parameter); gone != free.end()) free.erase(gone);
+  }
+  for (const params::FreeParameter& parameter : changed) {
+    const auto before = find(base, parameter);
+    if (before != base.end() && *before == parameter) continue;
+    const auto known = find(free, parameter);
+    if (known == free.end()) {
+      free.push_back(parameter);
+    } else {
+      *known = parameter;
+    }
+  }
 }
 
 /// The state of a campaign, and its steps. Everything that decides is deterministic, so a journal can be continued anywhere.
@@ -141,7 +151,7 @@ class Campaign {
     std::vector<Proposal> proposals = propose(study_, runs_, tuned, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
     const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
-    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_pairs(study_, proposals, catalogue_);
+    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves(), catalogue_);
     std::erase_if(proposals, is_tried);
     if (proposals.empty()) return end("nothing in the catalogue helps");
 
@@ -167,6 +177,7 @@ class Campaign {
                               .suggested_by = std::move(proposal.suggested_by),
                               .strength = proposal.strength,
                               .extra_parameters = proposal.extra_parameters,
+                              .burden = proposal.burden,
                               .fate = CandidateFate::screened_out,
                               .why = {},
                               .folds = 0,
@@ -174,16 +185,32 @@ class Campaign {
                               .before_percent = {},
                               .spec = std::move(proposal.spec)};
     const auto prepared = prepare(candidate.spec, inputs_);
-    const auto refuse = [&](const core::Diagnostics& problems) {
+    const auto refuse = [&](std::string why) {
       candidate.fate = CandidateFate::refused;
-      candidate.why = problems.front().problem;
+      candidate.why = std::move(why);
     };
     if (!prepared) {
-      refuse(prepared.error());
+      refuse(prepared.error().front().problem);
     } else if (const auto folds = improve_folds(*prepared, improve_runs(*prepared, inputs_.gpus)); !folds) {
-      refuse(folds.error());
+      refuse(folds.error().front().problem);
+    } else if (const auto unchecked = newly_unchecked(unchecked_parameters(*prepared, *folds)); !unchecked.empty()) {
+      std::vector<std::string> labels;
+      for (const UncheckedParameter& parameter : unchecked) labels.push_back(parameter.label);
+      const std::string& unseen = unchecked.front().unseen;
+      refuse(fmt::format("the test is about a {} that was never fitted, and {} {} such runs while no fold can learn {} from others: too "
+                         "few different {} to check how it carries on",
+                         unseen, fmt::join(labels, " and "), labels.size() == 1 ? "moves" : "move", labels.size() == 1 ? "it" : "them",
+                         unseen == "tp" ? "TP degrees" : unseen + "s"));
     }
     return candidate;
+  }
+
+  /// Those that the structure does not have already: what the study itself frees is its author's business.
+  [[nodiscard]] std::vector<UncheckedParameter> newly_unchecked(std::vector<UncheckedParameter> unchecked) const {
+    const auto folds = improve_folds(study_, runs_);
+    const std::vector<UncheckedParameter> known = unchecked_parameters(study_, *folds);
+    std::erase_if(unchecked, [&](const UncheckedParameter& item) { return std::ranges::find(known, item) != known.end(); });
+    return unchecked;
   }
 
   /// Successive halving over folds: a third of them for all candidates, all of them for the better half; one seed and one start.
@@ -211,7 +238,12 @@ class Campaign {
     }
     std::ranges::stable_sort(field, std::ranges::greater{}, gain);
     for (const std::size_t i : field) {
-      if (gain(i) <= 0.0) continue;
+      const CandidateRecord& item = record.candidates[i];
+      // One seed cannot tell a small loss from none; what need not gain gets its verdict.
+      const double least = item.burden == Burden::must_not_lose && item.before_percent
+                               ? -rules().tolerance_fraction * *item.before_percent
+                               : std::numeric_limits<double>::min();
+      if (gain(i) < least) continue;
       record.candidates[i].fate = CandidateFate::judged;
       record.queue.push_back(i);
     }
@@ -237,8 +269,8 @@ class Campaign {
         item.why = *trials[k].failure;
         continue;
       }
-      item.score_percent = score_on(trials[k], trial_);
-      item.before_percent = score_on(trial_, trials[k]);
+      item.score_percent = trials[k].score_on(trial_);
+      item.before_percent = trial_.score_on(trials[k]);
     }
   }
 
@@ -263,7 +295,7 @@ class Campaign {
       round.why = "what was kept before does it already";
     } else {
       trial = std::move(run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_).front());
-      const Verdict verdict = judge(trial_, trial, rules());
+      const Verdict verdict = judge(trial_, trial, rules(), item.burden);
       round.fate = verdict.keep ? RoundFate::kept : RoundFate::reverted;
       round.why = verdict.why;
       round.extra_parameters = verdict.extra_parameters;
@@ -302,14 +334,8 @@ class Campaign {
       spec.fixed[id] = value;
       std::erase_if(spec.free, [&, id = id](const params::FreeParameter& parameter) { return parameter.id == id; });
     }
-    for (const params::FreeParameter& parameter : item.spec.free) {
-      const auto is_same = [&](const params::FreeParameter& other) {
-        return other.id == parameter.id && other.where == parameter.where;
-      };
-      if (std::ranges::any_of(base.free, is_same) || std::ranges::any_of(spec.free, is_same)) continue;
-      spec.fixed.erase(parameter.id);
-      spec.free.push_back(parameter);
-    }
+    move_free_parameters(spec.free, base.free, item.spec.free);
+    for (const params::FreeParameter& parameter : spec.free) spec.fixed.erase(parameter.id);
     if (!(item.spec.objective == base.objective)) spec.objective = item.spec.objective;
     if (!(item.spec.data == base.data)) spec.data = item.spec.data;
     const ImproveSpec before = base.improve.value_or(ImproveSpec{});
@@ -395,6 +421,17 @@ class Campaign {
       if (round.round > structure_ && round.fate == RoundFate::reverted) tried.insert(round.move);
     }
     return tried;
+  }
+
+  /// Moves that gained beyond their noise on the structure as it is, and were reverted for the sake of a group.
+  [[nodiscard]] std::vector<std::string> blocked_moves() const {
+    std::vector<std::string> blocked;
+    for (const RoundRecord& round : entries_.rounds) {
+      const bool is_blocked = round.round > structure_ && round.fate == RoundFate::reverted &&
+                              round.gain_percent > std::max(round.noise_percent, rules().min_gain_percent);
+      if (is_blocked) blocked.push_back(round.move);
+    }
+    return blocked;
   }
 
   void say(const std::string& doing) const {
