@@ -7,9 +7,11 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
+#include "rooftune/io/atomic_file.hpp"
 #include "rooftune/io/config_file.hpp"
 #include "rooftune/io/document.hpp"
 #include "rooftune/io/evaluation_file.hpp"
+#include "rooftune/io/improve_file.hpp"
 #include "rooftune/io/improve_journal.hpp"
 #include "rooftune/io/result_file.hpp"
 #include "rooftune/io/run_folder.hpp"
@@ -25,6 +27,7 @@ namespace fs = std::filesystem;
 
 struct ImproveOptions {
   DataOptions data;
+  OutputOptions output;
   std::optional<std::string> run_folder;
   bool resume = false;
   std::optional<int> rounds;
@@ -126,6 +129,7 @@ ExitCode run(const ImproveOptions& options) {
   ProgressLine progress;
   const auto show = [&](const std::string& text) {
     progress.clear();
+    if (options.output.json) return;
     print(text);
     std::fflush(stdout);
   };
@@ -143,6 +147,16 @@ ExitCode run(const ImproveOptions& options) {
   if (const auto written = write_result(*study, *improvement, target); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
+  }
+  if (options.output.csv) {
+    if (const auto written = io::write_file_atomically(*options.output.csv, io::improvement_csv(improvement->journal)); !written) {
+      print_errors(written.error());
+      return ExitCode::bad_input;
+    }
+  }
+  if (options.output.json) {
+    print(io::improvement_json(*improvement));
+    return ExitCode::done;
   }
   print(report::improvement_story(*improvement, output_colour()));
   print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / io::kTunedConfigName).string(),
@@ -164,6 +178,8 @@ void add_improve_command(CLI::App& program, ExitCode& exit_code) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")
       ->check(CLI::NonNegativeNumber);
+  add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   add_data_options(*command, options->data);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }

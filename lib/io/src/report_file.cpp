@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "json_text.hpp"
+#include "improve_json.hpp"
 #include "metric_errors_json.hpp"
 #include "rooftune/io/csv.hpp"
 #include "rooftune/io/document.hpp"
@@ -232,6 +233,7 @@ std::string report_json(const ReportContent& content) {
   json["interval_level"] = content.interval_level;
   json["step_time"] = list_json(content.step_time, step_time_json);
   json["kernels"] = list_json(content.kernels, roofline_json);
+  json["journal"] = content.journal ? journal_json(*content.journal) : Json(nullptr);
   json["notices"] = content.notices;
   return json.dump() + "\n";
 }

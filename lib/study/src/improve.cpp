@@ -12,6 +12,7 @@
 
 #include "rooftune/core/contract.hpp"
 #include "rooftune/study/improve_trial.hpp"
+#include "rooftune/study/posterior.hpp"
 
 namespace rooftune::study {
 namespace {
@@ -19,6 +20,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Parameters that residuals of the result ask to free, and that its next measurements are to tell about.
+constexpr std::size_t kAskedParameters = 3;
 
 /// Candidates that always reach the second rung of a screening, however bad the first was for all.
 constexpr std::size_t kLeastFinalists = 2;
@@ -30,11 +34,12 @@ std::vector<std::string> folds_by_error(const PreparedStudy& study, const Improv
   const auto folds = improve_folds(study, runs);
   std::vector<std::pair<double, std::string>> ranked;
   for (const JudgedFold& fold : *folds) {
+    if (!fold.unseen.empty()) continue;  // those object to verdicts
     double sum = 0.0;
     int rows = 0;
     for (const std::size_t index : fold.test) {
       for (const RunError& error : trial.errors.front()) {
-        if (error.unseen != fold.unseen || error.experiment != study.dataset.cases[index].experiment.id) continue;
+        if (!error.unseen.empty() || error.experiment != study.dataset.cases[index].experiment.id) continue;
         sum += error.log_error_percent;
         ++rows;
       }
@@ -151,7 +156,7 @@ class Campaign {
     std::vector<Proposal> proposals = propose(study_, runs_, tuned, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
     const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
-    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves(), catalogue_);
+    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves());
     std::erase_if(proposals, is_tried);
     if (proposals.empty()) return end("nothing in the catalogue helps");
 
@@ -228,25 +233,32 @@ class Campaign {
       return item.score_percent ? *item.before_percent - *item.score_percent - price(item) : -1e300;
     };
     std::ranges::stable_sort(field, std::ranges::greater{}, gain);
-    // Whatever helps where errors are largest goes on, at least the better half.
-    std::size_t finalists = std::max(kLeastFinalists, (field.size() + 1) / 2);
-    finalists = std::min(finalists, field.size());
-    field.resize(finalists);
+    // The better half goes on, and whatever need not gain and does not lose.
+    const std::size_t half = std::max(kLeastFinalists, (field.size() + 1) / 2);
+    std::vector<std::size_t> finalists;
+    for (std::size_t place = 0; place < field.size(); ++place) {
+      const bool need_not_gain = record.candidates[field[place]].burden == Burden::must_not_lose;
+      if (place < half || (need_not_gain && gain(field[place]) >= least_gain(record.candidates[field[place]]))) {
+        finalists.push_back(field[place]);
+      }
+    }
+    field = std::move(finalists);
     if (worst.size() < folds.size()) {
       say(fmt::format("screening the better {} on all {} folds", field.size(), folds.size()));
-      try_candidates(record, field, {});
+      try_candidates(record, field, folds);
     }
     std::ranges::stable_sort(field, std::ranges::greater{}, gain);
     for (const std::size_t i : field) {
-      const CandidateRecord& item = record.candidates[i];
-      // One seed cannot tell a small loss from none; what need not gain gets its verdict.
-      const double least = item.burden == Burden::must_not_lose && item.before_percent
-                               ? -rules().tolerance_fraction * *item.before_percent
-                               : std::numeric_limits<double>::min();
-      if (gain(i) < least) continue;
+      if (gain(i) < least_gain(record.candidates[i])) continue;
       record.candidates[i].fate = CandidateFate::judged;
       record.queue.push_back(i);
     }
+  }
+
+  /// One seed cannot tell a small loss from none: what need not gain gets its verdict unless it loses more than a group may.
+  [[nodiscard]] double least_gain(const CandidateRecord& item) const {
+    if (item.burden == Burden::must_gain || !item.before_percent) return std::numeric_limits<double>::min();
+    return -rules().tolerance_fraction * *item.before_percent;
   }
 
   [[nodiscard]] double price(const CandidateRecord& item) const {
@@ -377,7 +389,52 @@ class Campaign {
       improvement.test_after = eval::evaluate(study_.dataset.subset(runs_.test), improvement.after.tuned, options);
     }
     improvement.left = diagnose(study_, runs_, improvement.after.tuned, trial_).findings;
+    say("looking for the next measurement");
+    if (auto offered = offer_measurements(improvement); !offered) return tl::unexpected(offered.error());
     return improvement;
+  }
+
+  /// What one more run could teach: about the parameters that are free, and those that wait for data.
+  core::Result<void> offer_measurements(Improvement& improvement) const {
+    if (current_.simulator) return {};
+    std::vector<params::FreeParameter> free = current_.free;
+    const auto add = [&](const params::FreeParameter& parameter) {
+      const auto is_same = [&](const params::FreeParameter& other) { return other.label() == parameter.label(); };
+      if (std::ranges::none_of(free, is_same)) free.push_back(parameter);
+    };
+    for (const ScreeningRecord& screening : entries_.screenings) {
+      if (screening.structure != structure_) continue;
+      for (const CandidateRecord& item : screening.candidates) {
+        if (item.fate != CandidateFate::refused) continue;
+        for (const params::FreeParameter& parameter : item.spec.free) add(parameter);
+      }
+    }
+    std::size_t asked = 0;
+    for (const Finding& finding : improvement.left) {
+      if (finding.kind != FindingKind::held_parameter || asked == kAskedParameters) continue;
+      params::FreeParameter parameter = params::make_free(params::parameter(finding.parameter));
+      parameter.initial = std::clamp(params::current_value(improvement.after.tuned, parameter), parameter.lower, parameter.upper);
+      if (parameter.transform == params::Transform::log) parameter.prior = params::Prior{.centre = parameter.initial, .standard_deviation = 1.0};
+      add(parameter);
+      ++asked;
+    }
+    const eval::Dataset training = study_.dataset.subset(runs_.training);
+    const core::ThreadCount threads{current_.threads};
+    const eval::ResidualFunction residuals(training, improvement.after.tuned, free, current_.objective, threads);
+    if (free.empty() || !residuals.differentiable()) return {};
+    CandidateSpec candidates = current_.onboard ? current_.onboard->candidates : CandidateSpec{};
+    const auto dataset = candidate_dataset(study_, inputs_, candidates, training.cases.front().gpu.name);
+    if (!dataset) return tl::unexpected(dataset.error());
+    std::vector<double> point;
+    for (const params::FreeParameter& parameter : free) {
+      const double value = std::clamp(params::current_value(improvement.after.tuned, parameter), parameter.lower, parameter.upper);
+      point.push_back(params::to_transformed(parameter, value));
+      improvement.next_is_about.push_back(parameter.label());
+    }
+    const double noise = current_.objective.noise;
+    const opt::GaussianBelief belief = posterior_belief(residuals, point, noise);
+    improvement.next = recommend_runs(candidates, *dataset, improvement.after.tuned, free, belief, noise, threads);
+    return {};
   }
 
   [[nodiscard]] FitResult fit_training(const PreparedStudy& study) const {

@@ -49,7 +49,7 @@ void free_parameter(StudySpec& spec, const PreparedStudy& study, params::Paramet
 }
 
 /// Makes the first of `ids` carry the others along; false where one of them is not free for all deployments.
-bool tie_parameters(StudySpec& spec, const PreparedStudy& study, const std::vector<std::string>& ids) {
+bool tie_parameters(StudySpec& spec, const std::vector<std::string>& ids) {
   if (ids.size() < 2) return false;
   const auto find = [&](const std::string& id) {
     return std::ranges::find_if(spec.free, [&](const params::FreeParameter& parameter) {
@@ -60,8 +60,7 @@ bool tie_parameters(StudySpec& spec, const PreparedStudy& study, const std::vect
   for (std::size_t i = 1; i < ids.size(); ++i) {
     const auto tied = find(ids[i]);
     const std::vector<params::ParameterId> companions = tied->together_with;
-    // The ratio that it keeps is the one that the structure starts with.
-    spec.fixed[tied->id] = {.value = start_of(study, tied->id), .standard_error = {}};
+    // It keeps the ratio that the start config has.
     spec.free.erase(tied);
     const auto leader = find(ids.front());
     leader->together_with.push_back(params::parameter(ids[i]));
@@ -93,6 +92,7 @@ std::optional<Proposal> applied(const Move& move, const PreparedStudy& study) {
                     .strength = 0.0,
                     .extra_parameters = 0,
                     .burden = move.burden,
+                    .definition = move,
                     .spec = study.spec};
   StudySpec& spec = proposal.spec;
   if (!spec.improve) spec.improve.emplace();
@@ -119,7 +119,7 @@ std::optional<Proposal> applied(const Move& move, const PreparedStudy& study) {
     std::erase_if(spec.free, [&](const params::FreeParameter& parameter) { return parameter.id == id; });
     spec.fixed[id] = {.value = value, .standard_error = {}};
   }
-  if (tie_parameters(spec, study, move.tie)) changes.push_back(fmt::format("one multiplier for {}", fmt::join(move.tie, ", ")));
+  if (tie_parameters(spec, move.tie)) changes.push_back(fmt::format("one multiplier for {}", fmt::join(move.tie, ", ")));
   if (!move.linear.empty() && search_linearly(spec, params::parameter(move.linear))) {
     changes.push_back(fmt::format("search {} on a linear scale", move.linear));
   }
@@ -478,28 +478,34 @@ const std::vector<Move>& move_catalogue() {
 
 namespace {
 
+template <class Item>
+void append(std::vector<Item>& all, const std::vector<Item>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
+
 /// Several moves as one.
 Move together(const std::vector<const Move*>& moves, std::string id) {
   Move all{.id = std::move(id), .burden = Burden::must_not_lose};
   for (const Move* move : moves) {
     all.reason += (all.reason.empty() ? "" : "; and ") + move->reason;
-    all.switches.insert(all.switches.end(), move->switches.begin(), move->switches.end());
-    all.fix.insert(all.fix.end(), move->fix.begin(), move->fix.end());
+    append(all.switches, move->switches);
+    append(all.free, move->free);
+    append(all.fix, move->fix);
+    all.extend = all.extend || move->extend;
     if (move->burden == Burden::must_gain) all.burden = Burden::must_gain;
   }
   return all;
 }
 
+bool only_turns_switches(const Move& move) { return !move.switches.empty() && move.free.empty() && !move.extend; }
+
+/// Ties, losses, assumptions and quarantines stand for themselves.
+bool may_be_combined(const Move& move) { return !move.switches.empty() || !move.free.empty() || !move.fix.empty(); }
+
 }  // namespace
 
 std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std::vector<Proposal>& proposals,
-                                           const std::vector<std::string>& blocked, const std::vector<Move>& catalogue) {
-  std::vector<std::pair<const Move*, const Proposal*>> switching;
-  for (const Proposal& proposal : proposals) {
-    const auto move = std::ranges::find(catalogue, proposal.move, &Move::id);
-    if (move == catalogue.end() || move->switches.empty() || !move->free.empty() || move->extend) continue;
-    switching.emplace_back(&*move, &proposal);
-  }
+                                           const std::vector<std::string>& blocked) {
   std::vector<Proposal> combinations;
   const auto add = [&](const Move& move, double strength, const std::string& suggested_by) {
     auto proposal = applied(move, study);
@@ -508,23 +514,27 @@ std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std
     proposal->suggested_by = suggested_by;
     combinations.push_back(*std::move(proposal));
   };
+  const auto add_pair = [&](const Proposal& first, const Proposal& second) {
+    add(together({&first.definition, &second.definition}, fmt::format("{}+{}", first.move, second.move)),
+        std::min(first.strength, second.strength), first.suggested_by);
+  };
   std::vector<const Move*> corrections;
-  for (const auto& [move, proposal] : switching) {
-    if (move->burden == Burden::must_not_lose) corrections.push_back(move);
+  std::vector<const Proposal*> switching;
+  for (const Proposal& proposal : proposals) {
+    if (!only_turns_switches(proposal.definition)) continue;
+    if (proposal.burden == Burden::must_not_lose) corrections.push_back(&proposal.definition);
+    if (proposal.strength > 0.0) switching.push_back(&proposal);
   }
-  if (corrections.size() > 2) add(together(corrections, "all_corrections"), 0.0, "single corrections cancel");
-  const auto is_blocked = [&](const Move& move) { return std::ranges::find(blocked, move.id) != blocked.end(); };
-  for (const bool with_blocked : {true, false}) {
-    for (std::size_t j = 1; j < switching.size(); ++j) {
-      for (std::size_t i = 0; i < j; ++i) {
-        const auto& [first, first_proposal] = switching[i];
-        const auto& [second, second_proposal] = switching[j];
-        if ((is_blocked(*first) || is_blocked(*second)) != with_blocked) continue;
-        if (!with_blocked && j >= kPairedMoves) continue;
-        add(together({first, second}, fmt::format("{}+{}", first->id, second->id)),
-            std::min(first_proposal->strength, second_proposal->strength), first_proposal->suggested_by);
-      }
+  if (corrections.size() > 2) add(together(corrections, "all_corrections"), 0.0, "single corrections may cancel");
+  for (const Proposal& first : proposals) {
+    if (std::ranges::find(blocked, first.move) == blocked.end() || !may_be_combined(first.definition)) continue;
+    for (const Proposal& second : proposals) {
+      if (&first != &second && second.strength > 0.0 && may_be_combined(second.definition)) add_pair(first, second);
     }
+  }
+  if (switching.size() > kPairedMoves) switching.resize(kPairedMoves);
+  for (std::size_t j = 1; j < switching.size(); ++j) {
+    for (std::size_t i = 0; i < j; ++i) add_pair(*switching[i], *switching[j]);
   }
   return combinations;
 }

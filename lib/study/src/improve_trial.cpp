@@ -148,10 +148,10 @@ std::map<std::string, double> kind_scores(const std::vector<RunError>& errors, c
   return scores;
 }
 
-double mean_over_kinds(const std::map<std::string, double>& scores) {
-  double sum = 0.0;
-  for (const auto& [unseen, score] : scores) sum += score;
-  return scores.empty() ? 0.0 : sum / static_cast<double>(scores.size());
+/// What counts is the study's own split; folds of an extrapolation can only object.
+double own_score(const std::map<std::string, double>& scores) {
+  const auto own = scores.find("");
+  return own == scores.end() ? 0.0 : own->second;
 }
 
 using GroupMetric = std::pair<GroupKey, domain::Metric>;
@@ -195,6 +195,12 @@ std::map<GroupMetric, GroupMeans> group_means(const Trial& trial, const std::set
   return means;
 }
 
+/// What one kind of fold says, by seed.
+struct KindGains {
+  double before_percent = 0.0;
+  std::vector<double> gains;
+};
+
 /// The group that gets worse beyond its tolerance by most.
 const GroupChange* worst_change(const std::vector<GroupChange>& groups, const ImproveSpec& rules) {
   const GroupChange* worst = nullptr;
@@ -230,13 +236,12 @@ std::string objection_to_gain(const Verdict& verdict, const ImproveSpec& rules, 
 }
 
 /// Why a change is not kept; empty where nothing speaks against it.
-std::string objection(const Verdict& verdict, const std::map<std::string, std::vector<double>>& gains_by_kind,
-                      const ImproveSpec& rules, Burden burden) {
+std::string objection(const Verdict& verdict, const std::map<std::string, KindGains>& kinds, const ImproveSpec& rules, Burden burden) {
   if (std::string text = objection_to_gain(verdict, rules, burden); !text.empty()) return text;
-  for (const auto& [unseen, gains] : gains_by_kind) {
-    if (gains_by_kind.size() < 2 || core::mean(gains) >= -std::max(noise_of_mean(gains), rules.min_gain_percent)) continue;
-    return unseen.empty() ? fmt::format("the study's own folds lose {:.2f}", -core::mean(gains))
-                          : fmt::format("predictions for a {} that was not fitted get worse by {:.2f}", unseen, -core::mean(gains));
+  for (const auto& [unseen, kind] : kinds) {
+    const double loss = -core::mean(kind.gains);
+    if (unseen.empty() || loss <= std::max(noise_of_mean(kind.gains), rules.tolerance_fraction * kind.before_percent)) continue;
+    return fmt::format("predictions for a {} that was not fitted get worse by {:.2f} of {:.2f}", unseen, loss, kind.before_percent);
   }
   if (const GroupChange* worst = worst_change(verdict.groups, rules)) {
     return fmt::format("{} of {} {} would go from {:.1f} to {:.1f}", domain::metric_name(worst->metric), worst->group.first,
@@ -337,13 +342,22 @@ ImproveRuns improve_runs(const PreparedStudy& study, const std::vector<domain::G
 }
 
 std::vector<std::string> asked_extrapolations(const PreparedStudy& study, const ImproveRuns& runs) {
+  if (study.spec.improve && !study.spec.improve->extrapolate.empty()) return study.spec.improve->extrapolate;
   const SplitSpec split = study.spec.split.value_or(SplitSpec{});
   std::vector<std::string> asked;
-  for (const std::string_view kind : {"model", "tp", "gpu"}) {
+  for (const std::string_view kind : kExtrapolations) {
     if (split.kind != "KFold" && split.kind != "PredefinedSplit" && split.group == kind && kind != "tp") continue;
     std::set<std::string> known;
-    for (const std::size_t index : runs.judged) known.insert(eval::group_of(study.dataset.cases[index], kind));
-    const auto is_new = [&](std::size_t index) { return !known.contains(eval::group_of(study.dataset.cases[index], kind)); };
+    int highest = 0;
+    for (const std::size_t index : runs.judged) {
+      known.insert(eval::group_of(study.dataset.cases[index], kind));
+      highest = std::max(highest, study.dataset.cases[index].experiment.deployment.tp);
+    }
+    const auto is_new = [&](std::size_t index) {
+      const eval::Case& item = study.dataset.cases[index];
+      // A degree between two that are fitted is no extrapolation.
+      return kind == "tp" ? item.experiment.deployment.tp > highest : !known.contains(eval::group_of(item, kind));
+    };
     if (std::ranges::any_of(runs.test, is_new)) asked.emplace_back(kind);
   }
   return asked;
@@ -400,13 +414,13 @@ std::vector<UncheckedParameter> unchecked_parameters(const PreparedStudy& study,
 double Trial::score_percent(std::size_t seed) const {
   std::set<JudgedRun> all;
   for (const RunError& error : errors[seed]) all.insert(judged_run(error));
-  return mean_over_kinds(kind_scores(errors[seed], all));
+  return own_score(kind_scores(errors[seed], all));
 }
 
 double Trial::score_on(const Trial& other) const {
   std::set<JudgedRun> judged;
   for (const RunError& error : other.errors.front()) judged.insert(judged_run(error));
-  return mean_over_kinds(kind_scores(errors.front(), judged));
+  return own_score(kind_scores(errors.front(), judged));
 }
 
 double Trial::mean_score_percent() const {
@@ -480,14 +494,17 @@ Verdict judge(const Trial& before, const Trial& after, const ImproveSpec& rules,
   const std::set<JudgedRun> common = common_runs(before, after);
   const std::size_t seeds = std::min(before.errors.size(), after.errors.size());
   std::vector<double> gains;
-  std::map<std::string, std::vector<double>> gains_by_kind;
+  std::map<std::string, KindGains> kinds;
   for (std::size_t seed = 0; seed < seeds; ++seed) {
     const auto scores_before = kind_scores(before.errors[seed], common);
     const auto scores_after = kind_scores(after.errors[seed], common);
-    verdict.before_percent += mean_over_kinds(scores_before) / static_cast<double>(seeds);
-    verdict.after_percent += mean_over_kinds(scores_after) / static_cast<double>(seeds);
-    gains.push_back(mean_over_kinds(scores_before) - mean_over_kinds(scores_after));
-    for (const auto& [unseen, score] : scores_before) gains_by_kind[unseen].push_back(score - scores_after.at(unseen));
+    verdict.before_percent += own_score(scores_before) / static_cast<double>(seeds);
+    verdict.after_percent += own_score(scores_after) / static_cast<double>(seeds);
+    gains.push_back(own_score(scores_before) - own_score(scores_after));
+    for (const auto& [unseen, score] : scores_before) {
+      kinds[unseen].before_percent += score / static_cast<double>(seeds);
+      kinds[unseen].gains.push_back(score - scores_after.at(unseen));
+    }
   }
   verdict.gain_percent = core::mean(gains);
   verdict.noise_percent = noise_of_mean(gains);
@@ -502,7 +519,7 @@ Verdict judge(const Trial& before, const Trial& after, const ImproveSpec& rules,
                               .ape_after_percent = changed.ape_percent,
                               .runs = mean.rows / static_cast<int>(seeds)});
   }
-  verdict.why = objection(verdict, gains_by_kind, rules, burden);
+  verdict.why = objection(verdict, kinds, rules, burden);
   verdict.keep = verdict.why.empty();
   if (verdict.keep) verdict.why = recommendation(verdict, burden);
   return verdict;

@@ -51,6 +51,7 @@ struct Proposal {
   double strength = 0.0;     ///< of that finding
   long extra_parameters = 0;
   Burden burden = Burden::must_gain;
+  Move definition{};
   StudySpec spec;
 };
 
@@ -58,12 +59,11 @@ struct Proposal {
 [[nodiscard]] std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,
                                             const Diagnosis& diagnosis, const std::vector<Move>& catalogue = move_catalogue());
 
-/// Moves of the catalogue that only turn switches, together: two effects that cancel hide each other, so that either correction
-/// alone makes things worse. Pairs of the strongest with each other and of `blocked` ones (which gained, but at the cost of some
-/// group) with every other; and all corrections that need not gain at once.
+/// Moves together: two effects that cancel hide each other, so that either correction alone makes things worse. All corrections
+/// that need not gain at once; `blocked` moves (they gained, but at the cost of some group) with every other; pairs of the
+/// strongest that only turn switches.
 [[nodiscard]] std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std::vector<Proposal>& proposals,
-                                                         const std::vector<std::string>& blocked,
-                                                         const std::vector<Move>& catalogue = move_catalogue());
+                                                         const std::vector<std::string>& blocked);
 
 /// Whether `id` is `pattern`, or begins with it where that ends in "*".
 [[nodiscard]] bool matches_pattern(std::string_view id, std::string_view pattern);

@@ -30,8 +30,8 @@ struct JudgedFold : eval::Fold {
   std::string unseen{};
 };
 
-/// Kinds of groups of which `improve.test` has one that no other run has, and which the study's own split does not leave out:
-/// folds hold the extrapolation that the test will be about.
+/// What `improve.extrapolate` says, or the kinds of groups of which `improve.test` has one that no other run has (of TP: a higher degree), and which the study's own split
+/// does not leave out: folds hold the extrapolation that the test will be about.
 [[nodiscard]] std::vector<std::string> asked_extrapolations(const PreparedStudy& study, const ImproveRuns& runs);
 
 /// The fit of one fold with one seed.
@@ -68,7 +68,7 @@ struct Trial {
   long evaluations = 0;
   std::optional<std::string> failure;  ///< why there are no errors
 
-  /// Weighted mean of the log errors with one seed, for each kind of fold; the mean over the kinds.
+  /// Weighted mean of the log errors with one seed, on the folds of the study's own split.
   [[nodiscard]] double score_percent(std::size_t seed) const;
   [[nodiscard]] double mean_score_percent() const;
   /// Score of the first seed on what `other` judges with its first seed: a screening has fewer folds.
@@ -136,8 +136,8 @@ struct Verdict {
 };
 
 /// Keeps a change when its gain, less the price of its parameters, exceeds both its noise over seeds and the smallest gain worth
-/// having (or, where it need not gain, when it loses no more than that), no kind of fold loses more than its own noise, and no
-/// group of runs gets worse beyond its tolerance. Training errors play no part.
+/// having (or, where it need not gain, when it loses no more than that), no extrapolation that folds hold and no group of
+/// runs gets worse beyond its tolerance. Training errors play no part.
 [[nodiscard]] Verdict judge(const Trial& before, const Trial& after, const ImproveSpec& rules, Burden burden = Burden::must_gain);
 
 }  // namespace rooftune::study

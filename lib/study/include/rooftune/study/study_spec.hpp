@@ -129,11 +129,15 @@ struct CompareSpec {
 /// Experiments that match any of several lists of selectors.
 using Selection = std::vector<std::vector<Selector>>;
 
+/// What a model may have to be carried to: another model, a higher TP degree, another GPU.
+inline constexpr std::array<std::string_view, 3> kExtrapolations{"model", "tp", "gpu"};
+
 /// What `rooftune improve` may do with a study, and what a change has to show to be kept.
 struct ImproveSpec {
   Selection train;                      ///< runs that fits see at first; empty: all but `test`. The others are held out always
   Selection extend;                     ///< runs that the move "extend the training data" may add, one entry at a time
   Selection test;                       ///< runs that no decision sees: scored before the first round and after the last
+  std::vector<std::string> extrapolate;  ///< kExtrapolations that folds check beside the split; empty: those that `test` asks for
   std::vector<std::string> quarantine;  ///< ids of runs that were found suspicious: not fitted, shown, not scored
   std::vector<std::string> moves;       ///< ids or "prefix*" of the catalogue; empty: all of it
   std::vector<std::string> without;     ///< those that are not tried
