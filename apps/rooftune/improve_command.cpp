@@ -16,6 +16,7 @@
 #include "rooftune/io/result_file.hpp"
 #include "rooftune/io/run_folder.hpp"
 #include "rooftune/report/improve_tables.hpp"
+#include "rooftune/report/tables.hpp"
 #include "rooftune/study/improve.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
@@ -28,6 +29,7 @@ namespace fs = std::filesystem;
 struct ImproveOptions {
   DataOptions data;
   OutputOptions output;
+  std::optional<std::string> peers;
   std::optional<std::string> run_folder;
   bool resume = false;
   std::optional<int> rounds;
@@ -113,6 +115,11 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
+  const auto published = load_peers(options.peers);
+  if (!published) {
+    print_errors(published.error());
+    return ExitCode::bad_input;
+  }
   const fs::path target =
       options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name + "-improve");
   if (options.replay_round) return replay_round(options, *study, target);
@@ -159,6 +166,10 @@ ExitCode run(const ImproveOptions& options) {
     return ExitCode::done;
   }
   print(report::improvement_story(*improvement, output_colour()));
+  if (options.peers) {
+    print(report::peer_table(eval::compare_with_peers(improvement->held_out, *published), "the result on runs that its refitted folds had not seen",
+                             output_colour()));
+  }
   print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / io::kTunedConfigName).string(),
                     (target / io::kStudyName).string(), (target / io::kJournalName).string()));
   return ExitCode::done;
@@ -178,6 +189,7 @@ void add_improve_command(CLI::App& program, ExitCode& exit_code) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")
       ->check(CLI::NonNegativeNumber);
+  add_peers_option(*command, options->peers);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);
   add_data_options(*command, options->data);

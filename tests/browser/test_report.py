@@ -167,18 +167,18 @@ class ReportInABrowser(unittest.TestCase):
 
 
 class JournalInABrowser(unittest.TestCase):
-    """The improvement of a study that lacks the admission lag: one change that helps, one that does not."""
+    """The improvement of a study that lacks prefix reuse: one change that helps, some that do not."""
 
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.folder.name)
-        study = STUDY.format(source=SOURCE) + "improve: {moves: [admission_lag, engine.router=*, remove:*], seeds: 2, candidates: 4}\n"
-        study += "switches: {engine.async_scheduling: off}\n"
+        study = STUDY.format(source=SOURCE) + "improve: {moves: [prefix_reuse, robust_loss, 'remove:*', 'free:*'], seeds: 2, candidates: 6, tolerance_percent: 10, rounds: 4}\n"
+        study += "switches: {engine.prefix_reuse: off}\n"
         (cls.root / "study.yaml").write_text(study)
         rooftune("improve", cls.root / "study.yaml", "--out", cls.root / "run", "--csv", cls.root / "rounds.csv")
         rooftune("report", cls.root / "run", "-o", cls.root / "report.html")
-        cls.rounds = list(csv.DictReader((cls.root / "rounds.csv").open()))
+        cls.rounds = list(csv.DictReader((cls.root / "rounds.csv").read_text().splitlines()))
         cls.page = Page()
         cls.page.resize(1280, 1000)
         cls.page.open(cls.root / "report.html")

@@ -367,7 +367,6 @@ TEST(Diagnosis, PointsAtATermThatLacksAFactorOfLayers) {
   const Diagnosis diagnosis = diagnose(prepared, all, fit(prepared).tuned, trial_of(spec, data));
   const auto factor = std::ranges::find(diagnosis.findings, FindingKind::missing_factor, &Finding::kind);
   ASSERT_NE(factor, diagnosis.findings.end()) << "the strongest of them";
- for(const auto&f:diagnosis.findings)std::cout<<f.strength<<" "<<f.text<<"\n";
   EXPECT_EQ(factor->parameter, "physics.t_layer_us");
   EXPECT_EQ(factor->factor, "layers");
   EXPECT_THAT(factor->effect, DoubleNear(1.0, 0.2));

@@ -388,6 +388,7 @@ class Campaign {
       improvement.test_before = eval::evaluate(first->dataset.subset(runs_.test), improvement.before.tuned, options);
       improvement.test_after = eval::evaluate(study_.dataset.subset(runs_.test), improvement.after.tuned, options);
     }
+    improvement.held_out = trial_.held_out;
     improvement.left = diagnose(study_, runs_, improvement.after.tuned, trial_).findings;
     say("looking for the next measurement");
     if (auto offered = offer_measurements(improvement); !offered) return tl::unexpected(offered.error());

@@ -404,6 +404,8 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
       }
       const Score score = score_test(beside, left_beside, direction);
       if (score.t < kReportedFactorStrength) continue;
+      // To first order an exponent may be anything; what no refit can check must make sense as it is.
+      if (!property.where(training.cases.front()) && std::abs(score.coefficient) > kLargestExponent) continue;
       candidates.push_back({.id = all[i].id,
                             .property = &property,
                             .centre = centre,

@@ -11,9 +11,7 @@ namespace rooftune::study {
 namespace {
 
 constexpr core::ThreadCount kOneThread{1};
-/// A cost that goes with more than the cube of a property is no term that lacks a factor.
-constexpr double kLargestExponent = 3.0;
-constexpr long kEvaluations = 20;
+constexpr long kEvaluations = 30;
 
 /// Residuals by (everything else that is free, the parameter at the centre, the exponent): the parameter has a value of its own on
 /// each level, and these follow from the last two.
@@ -84,30 +82,44 @@ std::optional<Refit> refit(const eval::ResidualFunction& residuals, const std::v
   return Refit{.exponent = solved.point.back(), .sum_of_squares = solved.value};
 }
 
+std::optional<Refit> best_refit(const eval::ResidualFunction& residuals, const std::vector<PropertyLevel>& levels,
+                                const std::vector<opt::Problem>& problems, double largest_exponent) {
+  std::optional<Refit> best;
+  for (const opt::Problem& problem : problems) {
+    const auto reached = refit(residuals, levels, problem, largest_exponent);
+    if (reached && (!best || reached->sum_of_squares < best->sum_of_squares)) best = reached;
+  }
+  return best;
+}
+
 }  // namespace
 
 std::optional<FactorFit> fit_factor(const PreparedStudy& study, const eval::Dataset& training, const params::Config& tuned,
                                     params::ParameterId id, const std::vector<PropertyLevel>& levels) {
   std::vector<params::FreeParameter> free = study.spec.free;
   std::erase_if(free, [&](const params::FreeParameter& parameter) { return parameter.id == id; });
-  for (params::FreeParameter& parameter : free) {
-    parameter.initial = std::clamp(params::current_value(tuned, parameter), parameter.lower, parameter.upper);
+  free.push_back(params::make_free(id));
+  // Where the fit without the factor ended (maybe at a bound, out of which no derivative leads), and where it began.
+  std::vector<opt::Problem> problems;
+  for (const params::Config* config : {&tuned, &study.start}) {
+    for (params::FreeParameter& parameter : free) {
+      parameter.initial = std::clamp(params::current_value(*config, parameter), parameter.lower, parameter.upper);
+    }
+    problems.push_back(make_problem(free));
   }
-  params::FreeParameter centre = params::make_free(id);
-  centre.initial = std::clamp(params::current_value(tuned, centre), centre.lower, centre.upper);
-  opt::Problem problem = make_problem(free);
-  problem.variables.push_back(make_problem({{centre}}).variables.front());
+  const params::FreeParameter centre = free.back();
+  free.pop_back();
   for (const PropertyLevel& level : levels) {
     free.push_back(centre);
     free.back().where = level.where;
   }
   const eval::ResidualFunction residuals(training, tuned, free, study.spec.objective, kOneThread);
   if (!residuals.differentiable()) return std::nullopt;
-  const auto without = refit(residuals, levels, problem, 0.0);
-  const auto with = refit(residuals, levels, problem, kLargestExponent);
+  const auto without = best_refit(residuals, levels, problems, 0.0);
+  const auto with = best_refit(residuals, levels, problems, kLargestExponent);
   if (!without || !with || without->sum_of_squares <= 0.0) return std::nullopt;
   const double gained = std::max(0.0, without->sum_of_squares - with->sum_of_squares);
-  const double freedom = static_cast<double>(residuals.rows().size()) - static_cast<double>(problem.variables.size()) - 1.0;
+  const double freedom = static_cast<double>(residuals.rows().size()) - static_cast<double>(problems.front().variables.size()) - 1.0;
   if (freedom < 1.0) return std::nullopt;
   const double left = std::max(with->sum_of_squares, 1e-12 * without->sum_of_squares);
   return FactorFit{.exponent = with->exponent,

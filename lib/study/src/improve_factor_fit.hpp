@@ -8,6 +8,9 @@
 
 namespace rooftune::study {
 
+/// A cost that goes with more than the cube of a property is no term that lacks a factor.
+inline constexpr double kLargestExponent = 3.0;
+
 /// Deployments with the same value of a property, and the log of that value relative to a common centre.
 struct PropertyLevel {
   params::DeploymentFilter where;

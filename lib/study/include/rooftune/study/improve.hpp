@@ -24,6 +24,7 @@ struct Improvement {
   FitResult after;                                ///< the result, fitted on its training runs
   std::optional<eval::Evaluation> test_before{};  ///< on the runs that no decision saw
   std::optional<eval::Evaluation> test_after{};
+  eval::Evaluation held_out{};  ///< of the result on runs that its refitted folds had not seen, with the study's own seed
   std::vector<Finding> left{};  ///< what is still wrong with the result
   /// Runs that would teach most about what is free, about what the loop would have freed if any fold could check it, and about
   /// what the result's residuals ask to free; the best first. Empty where predictions have no derivatives.
