@@ -21,6 +21,8 @@ packages=(
   libjs-vega
   # tests and benchmarks
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
+  # the other shell that completion is tested in
+  zsh
 )
 browser=(chromium fonts-liberation)  # opens reports in tests; fonts so that their text has a width
 checkers=(clang-format clang-tidy cppcheck)

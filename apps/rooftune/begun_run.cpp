@@ -51,6 +51,11 @@ void add_run_options(CLI::App& command, RunOptions& options, const std::string& 
       ->excludes(store);
 }
 
+std::string failure_remedy(const study::StudySpec& spec) {
+  return spec.simulator ? "remove the cause and go on with --resume, or choose another policy under 'failures'"
+                        : "raise max_events under 'failures' or choose another policy there, and give the run another --out";
+}
+
 core::Result<std::unique_ptr<BegunRun>> BegunRun::begin(const io::RunManifest& manifest, const LoadedStudy& study, fs::path folder,
                                                         const RunOptions& options) {
   std::unique_ptr<BegunRun> run(new BegunRun);

@@ -24,6 +24,9 @@ struct RunOptions {
 /// --out, --resume, --store, --replay.
 void add_run_options(CLI::App& command, RunOptions& options, const std::string& default_folder);
 
+/// What to do about a simulator whose failure has ended the run.
+[[nodiscard]] std::string failure_remedy(const study::StudySpec& spec);
+
 /// A run folder from its first moment on: it says what was begun and keeps every evaluation, so that --resume can go on after a
 /// crash. The final files are put there as a whole by the command.
 class BegunRun {

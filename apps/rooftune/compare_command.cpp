@@ -9,6 +9,7 @@
 #include "options.hpp"
 #include "rooftune/io/result_file.hpp"
 #include "rooftune/io/run_folder.hpp"
+#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/study/compare.hpp"
 #include "run_record.hpp"
@@ -80,6 +81,7 @@ ExitCode run(const CompareOptions& options) {
       return ExitCode::bad_input;
     }
   }
+  if (!write_csv(options.output, [&] { return io::comparison_csv(*comparison); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(io::comparison_json(*comparison));
   } else {
@@ -99,6 +101,7 @@ void add_compare_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-compare-<UTC time>");
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

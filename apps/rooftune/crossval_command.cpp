@@ -109,7 +109,7 @@ ExitCode run(const CrossvalOptions& options) {
   if (result->aborted) {
     print_errors({{.position = {.file = target.string()},
                    .problem = fmt::format("the simulator failed: {}", result->failures.front()),
-                   .remedy = "remove the cause and go on with --resume, or choose another policy under 'failures'",
+                   .remedy = failure_remedy(study->prepared.spec),
                    .severity = core::Severity::error}});
     return ExitCode::no_usable_solution;
   }
@@ -136,6 +136,7 @@ ExitCode run(const CrossvalOptions& options) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
+  if (!write_csv(options.output, [&] { return io::evaluation_csv(result->pooled); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(io::crossval_json(*result, peers));
   } else {
@@ -161,6 +162,7 @@ void add_crossval_command(CLI::App& program, ExitCode& exit_code) {
   add_peers_option(*command, options->peers);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -6,6 +6,7 @@
 #include "commands.hpp"
 #include "options.hpp"
 #include "rooftune/io/run_difference.hpp"
+#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "terminal.hpp"
 
@@ -66,6 +67,7 @@ ExitCode run(const DiffOptions& options) {
     print_errors(difference.error());
     return ExitCode::bad_input;
   }
+  if (!write_csv(options.output, [&] { return io::difference_csv(*difference); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(io::difference_json(*difference));
     return ExitCode::done;
@@ -86,6 +88,7 @@ void add_diff_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("FIRST", options->first, "a run folder")->required();
   command->add_option("SECOND", options->second, "another run folder")->required();
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

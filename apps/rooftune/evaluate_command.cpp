@@ -4,7 +4,6 @@
 #include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/eval/evaluate.hpp"
-#include "rooftune/io/atomic_file.hpp"
 #include "rooftune/io/evaluation_file.hpp"
 #include "rooftune/report/tables.hpp"
 #include "terminal.hpp"
@@ -56,12 +55,7 @@ ExitCode run(const EvaluateOptions& options) {
     return ExitCode::no_usable_solution;
   }
   const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(evaluation, *published);
-  if (options.output.csv) {
-    if (const auto written = io::write_file_atomically(*options.output.csv, io::evaluation_csv(evaluation)); !written) {
-      print_errors(written.error());
-      return ExitCode::bad_input;
-    }
-  }
+  if (!write_csv(options.output, [&] { return io::evaluation_csv(evaluation); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(io::evaluation_json(evaluation, peers));
   } else {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -42,13 +43,22 @@ struct FitOptions {
   std::optional<int> bootstrap;
 };
 
+/// Rate, best value, held-out error and time left. Searches mostly converge before their limit: the time is the most that is left.
+std::string progress_text(const study::FitProgress& progress) {
+  const double rate = static_cast<double>(progress.evaluations) / std::max(progress.seconds, 1e-3);
+  std::string text =
+      fmt::format("fitting: {} evaluations, {:.0f}/s, objective {:.4g}", progress.evaluations, rate, progress.best_objective);
+  if (progress.held_out_percent) text += fmt::format(", held out {:.1f} %", *progress.held_out_percent);
+  const auto left = static_cast<double>(progress.most_evaluations - progress.evaluations);
+  if (rate > 0.0 && left > 0.0) text += fmt::format(", at most {:.0f} s left", std::ceil(left / rate));
+  return text;
+}
+
 study::FitHooks with_progress(ProgressLine& line) {
   study::FitHooks hooks;
   hooks.progress = [&line](const study::FitProgress& progress) {
     if (!line.wants_update()) return;
-    line.show(fmt::format("fitting: {} evaluations, {:.0f}/s, objective {:.4g}, {:.0f} s", progress.evaluations,
-                          static_cast<double>(progress.evaluations) / std::max(progress.seconds, 1e-3), progress.best_objective,
-                          progress.seconds));
+    line.show(progress_text(progress));
   };
   return hooks;
 }
@@ -69,6 +79,7 @@ Written write_run(const FitOptions& options, const LoadedStudy& study, const stu
   files.manifest.state = result.interrupted ? io::RunState::interrupted : io::RunState::finished;
   params::Config tuned = result.tuned;
   add_provenance(tuned, study, files.manifest);
+  add_own_gpus(tuned, study);
   files.study_yaml = resolved_study(study, target);
   files.result_json = io::fit_json(result);
   files.tuned_json = io::config_text(tuned);
@@ -102,6 +113,7 @@ void print_result(const FitOptions& options, const study::FitResult& result, con
   print(report::improvement_table(result.before, result.after, colour));
   print(report::parameter_table(result, colour));
   print(report::how_sure_tables(result, colour));
+  print(report::interval_table(result, colour));
   print(report::trace_table(result, colour));
   print(report::waterfall_table(result, colour));
   print(report::warning_list(result.after, colour));
@@ -188,6 +200,7 @@ ExitCode run(const FitOptions& options) {
       return ExitCode::bad_input;
     }
   }
+  study::note_intervals(result, study->prepared);
   progress.clear();
   (*run)->close_store();
   if (!result.usable && result.interrupted) {
@@ -197,7 +210,7 @@ ExitCode run(const FitOptions& options) {
   if (result.aborted) {
     print_errors({{.position = {.file = target.string()},
                    .problem = fmt::format("the simulator failed: {}", result.first_failure),
-                   .remedy = "remove the cause and go on with --resume, or choose another policy under 'failures'",
+                   .remedy = failure_remedy(study->prepared.spec),
                    .severity = core::Severity::error}});
     return ExitCode::no_usable_solution;
   }
@@ -212,6 +225,7 @@ ExitCode run(const FitOptions& options) {
   const Written written = write_run(options, *study, result, target);
   print_errors(written.problems);
   if (written.exit_code != ExitCode::done) return written.exit_code;
+  if (!write_csv(options.output, [&] { return io::evaluation_csv(result.after); })) return ExitCode::bad_input;
   print_result(options, result, target);
   if (!options.output.json) print((*run)->store_summary());
   if (!result.interrupted) return ExitCode::done;
@@ -240,6 +254,7 @@ void add_fit_command(CLI::App& program, ExitCode& exit_code) {
       ->check(CLI::NonNegativeNumber);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -8,6 +8,7 @@
 #include "options.hpp"
 #include "rooftune/io/config_file.hpp"
 #include "rooftune/io/result_file.hpp"
+#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/study/recovery.hpp"
@@ -63,6 +64,7 @@ ExitCode run_solvers(const SolversOptions& options) {
   };
   const auto rows = study::solver_table(study->prepared, table);
   progress.clear();
+  if (!write_csv(options.output, [&] { return io::solver_table_csv(rows); })) return ExitCode::bad_input;
   print(options.output.json ? io::solver_table_json(rows) : report::solver_table(rows, output_colour()));
   return ExitCode::done;
 }
@@ -86,6 +88,7 @@ ExitCode run_recover(const RecoverOptions& options) {
   const study::Recovery recovery = study::recover(
       study->prepared, truth, {.repeats = options.repeats, .noise_fraction = 0.01 * options.noise_percent, .progress = show});
   progress.clear();
+  if (!write_csv(options.output, [&] { return io::recovery_csv(recovery); })) return ExitCode::bad_input;
   print(options.output.json ? io::recovery_json(recovery) : report::recovery_table(recovery, output_colour()));
   return recovery.counted > 0 ? ExitCode::done : ExitCode::no_usable_solution;
 }
@@ -102,6 +105,7 @@ void add_solvers_command(CLI::App& program, ExitCode& exit_code) {
       ->check(CLI::PositiveNumber);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run_solvers(*options); });
 }
 
@@ -118,6 +122,7 @@ void add_recover_command(CLI::App& program, ExitCode& exit_code) {
       ->check(CLI::NonNegativeNumber);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run_recover(*options); });
 }
 

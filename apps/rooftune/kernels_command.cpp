@@ -262,6 +262,15 @@ ExitCode plan(const KernelOptions& options) {
   if (!problems.empty()) return fail(problems);
   const auto made = kernels::plan_measurements(models, options.tp);
   if (!made) return fail(made.error());
+  core::Diagnostics left_out;
+  for (const domain::ModelSpec& model : models) {
+    if (!model.moe) continue;
+    left_out.push_back({.position = {},
+                        .problem = fmt::format("{}: the plan leaves out its {} expert layers", model.name, model.moe->moe_layers),
+                        .remedy = "scripts/collect_kernels.py has no kernel for them; import tables that have (docs/kernel_data.md)",
+                        .severity = core::Severity::warning});
+  }
+  print_errors(left_out);
   print(options.json ? io::kernel_plan_json(*made) : plan_table(*made, output_colour()));
   return ExitCode::done;
 }

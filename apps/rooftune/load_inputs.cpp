@@ -124,7 +124,7 @@ class Loader {
   std::shared_ptr<eval::ExternalRuns> external(const study::StudySpec& spec) {
     if (!spec.simulator) return nullptr;
     for (const fs::path& file : io::program_files(*spec.simulator)) note(file);
-    return std::make_shared<eval::ExternalRuns>(io::make_external_simulator(*spec.simulator), spec.failures);
+    return std::make_shared<eval::ExternalRuns>(io::make_external_simulator(*spec.simulator));
   }
 
   /// Normalised tables of every GPU that the experiments name, from the study's folders or the shipped ones. Read only for

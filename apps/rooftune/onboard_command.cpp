@@ -12,6 +12,7 @@
 #include "rooftune/io/kernel_summary_file.hpp"
 #include "rooftune/io/onboard_file.hpp"
 #include "rooftune/io/run_folder.hpp"
+#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/report/onboard_tables.hpp"
 #include "rooftune/study/onboard.hpp"
 #include "run_record.hpp"
@@ -70,6 +71,7 @@ core::Result<void> write(const Job& job, const study::Onboarding& result) {
   params::Config config = result.last().config;
   config.provenance.clear();
   add_provenance(config, job.study, files.manifest);
+  add_own_gpus(config, job.study);
   files.tuned_json = io::config_text(config);
   const eval::Evaluation predicted = eval::evaluate(
       job.study.prepared.dataset, config, {.threads = {job.study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
@@ -154,6 +156,7 @@ ExitCode run(const OnboardOptions& options) {
     }
     onboardings.push_back(*std::move(result));
   }
+  if (!write_csv(options.output, [&] { return io::onboard_csv(onboardings); })) return ExitCode::bad_input;
   if (!onboardings.empty() && !options.output.json) print(report::onboard_error_table(onboardings, output_colour()));
   return ExitCode::done;
 }
@@ -170,6 +173,7 @@ void add_onboard_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-onboard-<UTC time>");
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

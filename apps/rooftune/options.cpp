@@ -1,5 +1,8 @@
 #include "options.hpp"
 
+#include "rooftune/io/atomic_file.hpp"
+#include "terminal.hpp"
+
 namespace rooftune::app {
 
 CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help) {
@@ -55,6 +58,13 @@ void add_json_option(CLI::App& command, OutputOptions& options) {
 
 void add_csv_option(CLI::App& command, OutputOptions& options) {
   command.add_option("--csv", options.csv, "write the rows to this file as well");
+}
+
+bool write_csv(const OutputOptions& options, const std::function<std::string()>& text) {
+  if (!options.csv) return true;
+  const auto written = io::write_file_atomically(*options.csv, text());
+  if (!written) print_errors(written.error());
+  return written.has_value();
 }
 
 void add_warm_up_option(CLI::App& command, std::int64_t& requests) {

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,6 +42,8 @@ void add_config_options(CLI::App& command, DataOptions& options);
 void add_peers_option(CLI::App& command, std::optional<std::string>& file);
 void add_json_option(CLI::App& command, OutputOptions& options);
 void add_csv_option(CLI::App& command, OutputOptions& options);
+/// Writes the file of --csv where it was asked for; false, with the reason on standard error, when it cannot be written.
+[[nodiscard]] bool write_csv(const OutputOptions& options, const std::function<std::string()>& text);
 
 /// An option that may be given several times, with one value each time.
 CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help);

@@ -117,7 +117,9 @@ class Gatherer {
     const core::ThreadCount threads{options_.threads};
     const eval::Dataset& dataset = study.prepared.dataset;
     content_.before = eval::evaluate(dataset, study.prepared.start, {.threads = threads, .stepping = sim::Stepping::closed_form});
-    content_.load_curves = study::load_curves(dataset, tuned->config, {.threads = threads});
+    // Of arrivals the curves need the size of the noise, not its last digit.
+    const study::IntervalOptions along_curves{.level = content_.interval_level, .arrival_draws = 4, .threads = threads};
+    content_.load_curves = study::load_curves(dataset, tuned->config, {.intervals = along_curves, .threads = threads});
     content_.intervals = study::prediction_intervals(dataset, tuned->config, {.level = content_.interval_level, .threads = threads});
     content_.step_time = study::step_time_by_batch(dataset, tuned->config);
   }

@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "rooftune/io/config_file.hpp"
+#include "rooftune/io/gpus.hpp"
 #include "rooftune/io/study_file.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "versions.hpp"
@@ -64,9 +65,23 @@ void add_provenance(params::Config& tuned, const LoadedStudy& study, const io::R
   }
 }
 
+void add_own_gpus(params::Config& tuned, const LoadedStudy& study) {
+  const auto shipped = io::default_gpus();
+  for (const eval::Dataset* dataset : {&study.prepared.dataset, &study.prepared.held_out}) {
+    for (const eval::Case& item : dataset->cases) {
+      const bool is_shipped = shipped && std::ranges::find(*shipped, item.gpu) != shipped->end();
+      const bool is_listed =
+          std::ranges::any_of(tuned.hardware, [&](const params::HardwareEntry& entry) { return entry.gpu.name == item.gpu.name; });
+      if (!is_shipped && !is_listed) tuned.hardware.push_back({.gpu = item.gpu, .parameters = {}});
+    }
+  }
+}
+
 core::Result<void> check_written_config(std::string_view text, const std::string& file, const LoadedStudy& study,
                                         const eval::Evaluation& reported) {
-  const auto read_back = io::parse_config(text, file, study.inputs.gpus);
+  const auto shipped = io::default_gpus();
+  if (!shipped) return tl::unexpected(shipped.error());
+  const auto read_back = io::parse_config(text, file, *shipped);
   if (!read_back) return tl::unexpected(read_back.error());
   const eval::Evaluation again = eval::evaluate(study.prepared.dataset, read_back->config,
                                                 {.threads = {study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});

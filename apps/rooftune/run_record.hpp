@@ -20,6 +20,9 @@ void remember_command_line(int argument_count, char** arguments);
 /// The study as its run folder keeps it: everything written out, paths counting from the folder.
 [[nodiscard]] std::string resolved_study(const LoadedStudy& study, const std::filesystem::path& run_folder);
 
+/// GPUs of the study that are not shipped, or not as the study has them, go into the config: it loads by itself.
+void add_own_gpus(params::Config& tuned, const LoadedStudy& study);
+
 /// Where tuned values came from, beside the values.
 void add_provenance(params::Config& tuned, const LoadedStudy& study, const io::RunManifest& manifest);
 

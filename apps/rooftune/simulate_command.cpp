@@ -11,6 +11,7 @@
 #include "rooftune/io/atomic_file.hpp"
 #include "rooftune/io/result_file.hpp"
 #include "rooftune/io/step_trace.hpp"
+#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/study/inspect.hpp"
 #include "terminal.hpp"
@@ -87,6 +88,7 @@ core::Result<void> write(const SimulateOptions& options, const Traces& traces) {
 
 ExitCode run_sweep(const SimulateOptions& options, const study::PreparedStudy& prepared) {
   const auto points = study::sweep(prepared.dataset, prepared.start, options.warm_up_requests, {prepared.spec.threads});
+  if (!write_csv(options.output, [&] { return io::sweep_csv(points); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(io::sweep_json(points));
     return ExitCode::done;
@@ -112,6 +114,7 @@ ExitCode run(const SimulateOptions& options) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
+  if (!write_csv(options.output, [&] { return io::inspection_csv(inspection); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(io::inspection_json(inspection));
     return ExitCode::done;
@@ -144,6 +147,7 @@ void add_simulate_command(CLI::App& program, ExitCode& exit_code) {
   add_warm_up_option(*command, options->warm_up_requests);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -8,6 +8,8 @@
 
 #include "commands.hpp"
 #include "file_kind.hpp"
+#include "options.hpp"
+#include "rooftune/io/checked_files.hpp"
 #include "rooftune/io/config_file.hpp"
 #include "rooftune/io/gpus.hpp"
 #include "rooftune/io/ground_truth.hpp"
@@ -86,9 +88,27 @@ core::Result<Finding> check(const fs::path& path) {
   return core::fail({.file = path.string()}, "not recognised", "");
 }
 
-ExitCode run(const std::vector<std::string>& files) {
+struct ValidateOptions {
+  std::vector<std::string> files;
+  OutputOptions output;
+};
+
+ExitCode run(const ValidateOptions& options) {
   ExitCode exit_code = ExitCode::done;
-  for (const std::string& file : files) {
+  if (options.output.json) {
+    std::vector<io::CheckedFile> checked;
+    for (const std::string& file : options.files) {
+      const auto finding = check(file);
+      if (!finding) exit_code = ExitCode::bad_input;
+      checked.push_back({.file = file,
+                         .content = finding ? finding->content : "",
+                         .problems = finding ? finding->warnings : finding.error(),
+                         .is_sound = finding.has_value()});
+    }
+    print(io::checked_files_json(checked));
+    return exit_code;
+  }
+  for (const std::string& file : options.files) {
     const auto finding = check(file);
     if (!finding) {
       print_errors(finding.error());
@@ -106,9 +126,10 @@ ExitCode run(const std::vector<std::string>& files) {
 void add_validate_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command = program.add_subcommand("validate", "check input files: studies, configs, ground truth, models, GPUs");
   command->footer("Example: rooftune validate experiments/quickstart.yaml ground_truth/*.json");
-  const auto files = std::make_shared<std::vector<std::string>>();
-  command->add_option("FILE", *files, "files to check; what they are is seen from their content")->required();
-  command->callback([files, &exit_code] { exit_code = run(*files); });
+  const auto options = std::make_shared<ValidateOptions>();
+  command->add_option("FILE", options->files, "files to check; what they are is seen from their content")->required();
+  add_json_option(*command, options->output);
+  command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -72,6 +72,26 @@ constexpr const char* kWorks = "echo \"{\\\"e2e\\\": $1}\"";
 constexpr const char* kFailsFromSix = "case $1 in [6-9]*) exit 9;; esac; echo \"{\\\"e2e\\\": $1}\"";
 constexpr const char* kBroken = "echo out of memory >&2; exit 9";
 
+TEST_F(ExternalSimulatorStudy, TracesProfilesAndBootstrapsLikeAnyOther) {
+  const std::string study = study_of(R"(awk -v scale="$1" 'BEGIN {printf "{\"e2e\": %.9f}", scale * 1000}')", "{policy: abort}");
+  std::string text = folder_.read("study.yaml");
+  const std::string one_run = "\n  select: {id: [short-prompts]}";
+  text.erase(text.find(one_run),
+             one_run.size());  // all runs: one parameter cannot fit them, so that something is left to be unsure of
+  folder_.write("study.yaml", text);
+  const ProgramResult result = fit(study, {"--profile", "external.scale", "--bootstrap", "3"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const auto json = result_of("run");
+  const double value = json["parameters"][0]["value"];
+  const auto& profile = json["profiles"][0];
+  EXPECT_EQ(profile["parameter"], "external.scale");
+  EXPECT_GT(profile["points"].size(), 5U);
+  EXPECT_LT(double(profile["lower_95"]), value);
+  EXPECT_EQ(json["bootstrap"]["refits"], 3);
+  EXPECT_EQ(json["bootstrap"]["failed"], 0);
+  EXPECT_GT(double(json["bootstrap"]["parameters"][0]["standard_deviation"]), 0.0);
+}
+
 TEST_F(ExternalSimulatorStudy, AbortsAtAFailureAndGoesOnOnceItsCauseIsGone) {
   const std::string ready = (folder_ / "ready").string();
   const std::string study =

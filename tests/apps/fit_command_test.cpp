@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "command_line.hpp"
 
@@ -48,6 +50,82 @@ TEST_F(FitCommand, MakesTheErrorSmaller) {
   const auto result = nlohmann::json::parse(folder_.read("run/result.json"));
   EXPECT_TRUE(result["usable"]);
   EXPECT_LT(double(result["objective"]["after"]), 0.8 * double(result["objective"]["before"]));
+}
+
+TEST_F(FitCommand, EndsAtAnExperimentThatNeedsMoreEventsThanTheStudyAllows) {
+  folder_.write("study.yaml", small_study() + "failures: {policy: abort, max_events: 100}\n");
+  const ProgramResult result = fit("run");
+  EXPECT_EQ(result.exit_code, 2) << result;
+  EXPECT_THAT(result.errors, HasSubstr("more than 100 events (failures.max_events) (raise max_events under 'failures'"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run/tuned.json"));
+  const ProgramResult evaluated = rooftune({"evaluate", study_});
+  EXPECT_EQ(evaluated.exit_code, 2) << evaluated;
+  EXPECT_THAT(evaluated.errors, HasSubstr("more than 100 events"));
+}
+
+TEST_F(FitCommand, CountsExperimentsThatNeedMoreEventsThanTheStudyAllows) {
+  folder_.write("study.yaml", small_study() + "failures: {policy: skip, max_events: 100}\n");
+  const ProgramResult result = fit("run");
+  EXPECT_EQ(result.exit_code, 2) << result;
+  EXPECT_THAT(result.errors, HasSubstr("the fit found no usable point"));
+}
+
+TEST_F(FitCommand, SaysWhereMeasurementsShouldFall) {
+  const ProgramResult fitted = fit("run");
+  ASSERT_EQ(fitted.exit_code, 0) << fitted;
+  EXPECT_THAT(fitted.output, HasSubstr("Where 90 % of such measurements should fall"));
+  EXPECT_THAT(fitted.output, HasSubstr("the model's own error is not in it"));
+  const auto result = nlohmann::json::parse(folder_.read("run/result.json"))["prediction_intervals"];
+  EXPECT_EQ(result["level"], 0.9);
+  std::map<std::string, double> predicted;
+  for (const auto& row : nlohmann::json::parse(folder_.read("run/evaluation.json"))["rows"]) {
+    if (row["stage"] == "summary") predicted[std::string(row["experiment"]) + std::string(row["metric"])] = row["predicted"];
+  }
+  std::size_t compared = 0;
+  for (const auto& interval : result["intervals"]) {
+    EXPECT_LT(double(interval["lower"]), double(interval["predicted"]));
+    EXPECT_GT(double(interval["upper"]), double(interval["predicted"]));
+    EXPECT_TRUE(interval["structural_deviation"].is_null());
+    const auto found = predicted.find(std::string(interval["experiment"]) + std::string(interval["metric"]));
+    if (interval["stage"] != "summary" || found == predicted.end()) continue;
+    EXPECT_EQ(double(interval["predicted"]), found->second);
+    ++compared;
+  }
+  EXPECT_EQ(compared, predicted.size());
+}
+
+TEST_F(FitCommand, PutsTheModelsOwnErrorIntoIntervalsThatKnowIt) {
+  const ProgramResult fitted = fit("run", {"--held-out"});
+  ASSERT_EQ(fitted.exit_code, 0) << fitted;
+  const auto result = nlohmann::json::parse(folder_.read("run/result.json"))["prediction_intervals"];
+  ASSERT_FALSE(result["intervals"].empty());
+  EXPECT_FALSE(result["intervals"][0]["structural_deviation"].is_null());
+}
+
+TEST_F(FitCommand, WritesAConfigForAGpuOfOnesOwnThatLoadsByItself) {
+  folder_.write(
+      "gpu.yaml",
+      "schema: rooftune/gpus/1\ngpus:\n  - name: MyGPU\n    peak_bf16_tflops: 989.5\n    hbm_bandwidth_tbs: 3.35\n    interconnect: "
+      "nvlink\n    link_bandwidth_gbs: 450\n    memory_gib: 80\n    source: its data sheet\n");
+  std::string truth = TemporaryFolder::read_file(kGroundTruth);
+  for (std::size_t at = truth.find("\"hardware\": \"H100\""); at != std::string::npos; at = truth.find("\"hardware\": \"H100\"")) {
+    truth.replace(at, 18, "\"hardware\": \"MyGPU\"");
+  }
+  const std::string ground_truth = folder_.write("truth.json", truth).string();
+  std::string study = small_study("['64', '62']", "{id: physics.t_layer_us, where: {gpu: MyGPU}}");
+  study.replace(study.find(kGroundTruth), kGroundTruth.size(), ground_truth);
+  study.replace(study.find("data:\n"), 6, "data:\n  hardware: [gpu.yaml]\n");
+  folder_.write("study.yaml", study);
+  const ProgramResult fitted = fit("run");
+  ASSERT_EQ(fitted.exit_code, 0) << fitted;
+  const ProgramResult again = rooftune({"evaluate", "--ground-truth", ground_truth, "--select", "id=64", "--select", "id=62",
+                                        "--config", (folder_ / "run/tuned.json").string(), "--json"});
+  ASSERT_EQ(again.exit_code, 0) << again;
+  EXPECT_EQ(nlohmann::json::parse(again.output)["rows"], nlohmann::json::parse(folder_.read("run/evaluation.json"))["rows"]);
+  EXPECT_EQ(rooftune({"simulate", "--model", "Llama-2-7b-hf", "--gpu", "MyGPU", "--config", (folder_ / "run/tuned.json").string(),
+                      "--rate", "1", "--duration", "20", "--prompt-tokens", "100", "--output-tokens", "20"})
+                .exit_code,
+            0);
 }
 
 TEST_F(FitCommand, GivesTheSameBytesAgainAndForOtherThreadCounts) {

@@ -126,6 +126,30 @@ TEST_F(SharedStore, ReplaysAFitAndCountsWhatItLacks) {
   EXPECT_FALSE(fs::exists(folder_ / "strange"));
 }
 
+TEST_F(SharedStore, GivesTheSameBytesWhereHopelessCandidatesAreGivenUp) {
+  std::string text = small_study();
+  const std::string stage = "{algorithm: ceres_lm, max_evaluations: 20}";
+  text.replace(text.find(stage), stage.size(), "{algorithm: ceres_lm, starts: 4, max_evaluations: 20}");
+  folder_.write("study.yaml", text);
+  ASSERT_EQ(run("fit", "own", {"--threads", "1"}).exit_code, 0);
+  {
+    SQLite::Database database((folder_ / "own/journal.sqlite").string(), SQLite::OPEN_READONLY);
+    EXPECT_GT(database.execAndGet("SELECT count(*) FROM evaluations WHERE refusal = 'worse than the best'").getInt(), 0);
+  }
+  ASSERT_EQ(run("fit", "filled", {"--store", store(), "--threads", "2"}).exit_code, 0);
+  const ProgramResult looked_up = run("fit", "looked-up", {"--store", store(), "--threads", "2"});
+  ASSERT_EQ(looked_up.exit_code, 0) << looked_up;
+  EXPECT_THAT(looked_up.output, HasSubstr(", 0 computed"));
+  const ProgramResult replayed = run("fit", "replayed", {"--replay", store()});
+  ASSERT_EQ(replayed.exit_code, 0) << replayed;
+  EXPECT_THAT(replayed.output, HasSubstr("0 were not in it"));
+  for (const char* out : {"filled", "looked-up", "replayed"}) {
+    for (const std::string& file : kResults) {
+      EXPECT_EQ(folder_.read("own/" + file), folder_.read(std::string(out) + "/" + file)) << out << ' ' << file;
+    }
+  }
+}
+
 TEST_F(SharedStore, IsRefusedWhenItIsNone) {
   const ProgramResult result = run("fit", "run", {"--store", study_});
   EXPECT_EQ(result.exit_code, 1);

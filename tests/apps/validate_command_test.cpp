@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "command_line.hpp"
 
 namespace rooftune::testing_support {
@@ -44,6 +46,21 @@ TEST_F(ValidateCommand, GoesOnAfterABrokenFile) {
   EXPECT_THAT(result.errors, HasSubstr("empty.yaml"));
   EXPECT_THAT(result.errors, HasSubstr("other.yaml:1:1: error: not recognised"));
   EXPECT_THAT(result.output, HasSubstr("gpus.yaml"));
+}
+
+TEST_F(ValidateCommand, PrintsWhatItFoundAsJson) {
+  const std::string broken = folder_.write("broken.yaml", "name: x\nobjective: {noise: -1}\n").string();
+  const ProgramResult result = rooftune({"validate", kGroundTruth, broken, "--json"});
+  EXPECT_EQ(result.exit_code, 1) << result;
+  const auto json = nlohmann::json::parse(result.output);
+  EXPECT_EQ(json["schema"], "rooftune/validation/1");
+  EXPECT_FALSE(json["sound"]);
+  EXPECT_TRUE(json["files"][0]["sound"]);
+  EXPECT_EQ(json["files"][0]["content"], "ground truth, 15 experiments");
+  EXPECT_FALSE(json["files"][1]["sound"]);
+  EXPECT_EQ(json["files"][1]["problems"][0]["line"], 2);
+  EXPECT_EQ(json["files"][1]["problems"][0]["severity"], "error");
+  EXPECT_EQ(rooftune({"validate", kGroundTruth, "--json"}).exit_code, 0);
 }
 
 }  // namespace

@@ -127,6 +127,21 @@ class ReportInABrowser(unittest.TestCase):
                 compared += 1
         self.assertEqual(compared, len(predicted))
 
+    def test_shades_the_interval_along_the_simulated_curve(self):
+        self.go_to("load")
+        points = 0
+        for curve in self.page.run("rooftuneReport.data.load_curves"):
+            for point in curve["simulated"]:
+                self.assertEqual({one["metric"] for one in point["intervals"]}, {"ttft_mean_ms", "e2e_mean_ms", "tpot_mean_ms"})
+                for one in point["intervals"]:
+                    self.assertLess(one["lower"], point["latencies"][one["metric"]])
+                    self.assertGreater(one["upper"], point["latencies"][one["metric"]])
+                    self.assertAlmostEqual(one["predicted"] / point["latencies"][one["metric"]], 1.0, places=9)
+                points += 1
+        self.assertGreater(points, 30)
+        bands = self.page.run("[...document.querySelectorAll('#load .plot')].map((plot) => plot.querySelectorAll('svg .mark-area path').length)")
+        self.assertTrue(bands and all(count == 3 for count in bands), bands)
+
     def test_names_the_run_under_the_pointer(self):
         self.go_to("predicted")
         box = self.page.run("(() => { const mark = document.querySelector('#predicted svg .mark-group .mark-group .mark-symbol path');"
@@ -216,6 +231,61 @@ class JournalInABrowser(unittest.TestCase):
 
     def test_has_no_complaint(self):
         self.assertEqual(self.page.problems, [])
+
+
+class ReportsOfOtherCommands(unittest.TestCase):
+    """Runs that have pages of their own."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.root = pathlib.Path(self.folder.name)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def open_report(self, *arguments):
+        rooftune(*arguments, "--out", self.root / "run")
+        rooftune("report", self.root / "run")
+        page = Page()
+        self.addCleanup(page.__exit__)
+        page.open(self.root / "run" / "report.html")
+        for name in page.run("rooftuneReport.pages"):
+            page.run(f"location.hash = '#{name}'")
+            page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.assertEqual(page.problems, [])
+        return page, json.loads((self.root / "run" / "result.json").read_text())
+
+    def numbers(self, page, name):
+        return set(page.run(f"[...document.querySelectorAll('#{name} td[data-value]')].map((cell) => Number(cell.dataset.value))"))
+
+    def marks(self, page, name):
+        return page.run(f"[...document.querySelectorAll('#{name} .plot')].map((plot) => plot.querySelectorAll('svg .mark-symbol:not(.role-legend-symbol) path').length)")
+
+    def test_of_an_onboarding_shows_every_step_and_the_next_runs(self):
+        page, result = self.open_report("onboard", SOURCE / "experiments" / "onboard_a100.yaml")
+        self.assertIn("onboard", page.run("rooftuneReport.pages"))
+        rows = [row for step in result["steps"] for row in step["fitted"] + step["unseen"]]
+        shown = self.numbers(page, "onboard")
+        for row in rows:
+            if row["metric"] in ("e2e_mean_ms", "ttft_mean_ms"):
+                self.assertIn(row["error_percent"], shown)
+        for run in result["steps"][-1]["next_runs"]:
+            self.assertIn(run["gpu_minutes"], shown)
+        for parameter in result["steps"][-1]["parameters"]:
+            self.assertIn(parameter["value"], shown)
+        self.assertEqual(self.marks(page, "onboard"), [sum(row["metric"] == metric for row in rows) for metric in ("e2e_mean_ms", "ttft_mean_ms")])
+        self.assertIn(result["steps"][-1]["next_runs"][0]["model"], page.run("document.querySelector('#summary').innerText"))
+
+    def test_of_a_comparison_shows_every_variant(self):
+        study = self.root / "study.yaml"
+        study.write_text(STUDY.format(source=SOURCE) + "compare: {variants: [{name: plain}, {name: no lag, switches: {engine.async_scheduling: off}}]}\n")
+        page, result = self.open_report("compare", study)
+        self.assertIn("compare", page.run("rooftuneReport.pages"))
+        shown = self.numbers(page, "compare")
+        for variant in result["variants"]:
+            for errors in (variant["training"], variant["held_out"]):
+                self.assertIn(errors["e2e_mean_ms"]["mean_ape_percent"], shown)
+        self.assertEqual(self.marks(page, "compare"), [4, 4])
 
 
 if __name__ == "__main__":

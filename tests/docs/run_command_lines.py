@@ -55,6 +55,7 @@ def command_lines(text):
             continue
         if file is None and line.startswith("# file: "):
             first, file = number, File(line.removeprefix("# file: ").strip())
+            continue  # JSON has no comments
         if file is not None:
             file.lines.append(line)
             continue

@@ -58,7 +58,8 @@ class FailurePolicies : public testing::Test {
     Dataset result = examples::dataset_of(
         examples::measured({examples::unmeasured_run("a", model, 1, {1.0}), examples::unmeasured_run("b", model, 1, {2.0})}, truth()),
         truth());
-    result.external = std::make_shared<ExternalRuns>(std::make_unique<Fake>("b", failures, calls_), policy);
+    result.external = std::make_shared<ExternalRuns>(std::make_unique<Fake>("b", failures, calls_));
+    result.failures = std::make_shared<Failures>(policy);
     return result;
   }
 
@@ -76,7 +77,7 @@ TEST_F(FailurePolicies, LeaveAlonePredictionsThatSucceed) {
   ASSERT_FALSE(result.refusal);
   ASSERT_THAT(result.values, SizeIs(4));
   for (const double value : result.values) EXPECT_NEAR(value, std::log(2.0), 1e-12);
-  EXPECT_EQ(data.external->failures(), 0);
+  EXPECT_EQ(data.failures->count(), 0);
 }
 
 TEST_F(FailurePolicies, AbortEndsTheRunAtTheFirstFailure) {
@@ -84,27 +85,27 @@ TEST_F(FailurePolicies, AbortEndsTheRunAtTheFirstFailure) {
   const Residuals result = residuals(data);
   ASSERT_TRUE(result.refusal);
   EXPECT_THAT(*result.refusal, HasSubstr("experiment 'b': broken"));
-  EXPECT_TRUE(data.external->aborted().stop_requested());
-  EXPECT_EQ(data.external->failures(), 1);
+  EXPECT_TRUE(data.failures->aborted().stop_requested());
+  EXPECT_EQ(data.failures->count(), 1);
   const int calls = *calls_;
   EXPECT_TRUE(residuals(data).refusal);
   EXPECT_EQ(*calls_, calls) << "nothing is simulated after the end";
-  EXPECT_EQ(data.external->failures(), 1);
+  EXPECT_EQ(data.failures->count(), 1);
 }
 
 TEST_F(FailurePolicies, RetryTriesAgainAndCountsWhatFailed) {
   const Dataset data = dataset({.on_failure = OnFailure::retry, .retries = 2}, 3);  // call 1 is of "a"
   EXPECT_FALSE(residuals(data).refusal);
   EXPECT_EQ(*calls_, 4);
-  EXPECT_EQ(data.external->failures(), 2);
-  EXPECT_FALSE(data.external->aborted().stop_requested());
+  EXPECT_EQ(data.failures->count(), 2);
+  EXPECT_FALSE(data.failures->aborted().stop_requested());
 }
 
 TEST_F(FailurePolicies, RetryEndsTheRunWhenEveryTryFailed) {
   const Dataset data = dataset({.on_failure = OnFailure::retry, .retries = 2}, kAlways);
   EXPECT_TRUE(residuals(data).refusal);
-  EXPECT_EQ(data.external->failures(), 3);
-  EXPECT_TRUE(data.external->aborted().stop_requested());
+  EXPECT_EQ(data.failures->count(), 3);
+  EXPECT_TRUE(data.failures->aborted().stop_requested());
 }
 
 TEST_F(FailurePolicies, PenaliseGivesTheFailedExperimentAStatedResidual) {
@@ -116,7 +117,7 @@ TEST_F(FailurePolicies, PenaliseGivesTheFailedExperimentAStatedResidual) {
   EXPECT_NEAR(result.values[2], 5.0, 1e-12);
   EXPECT_NEAR(result.values[3], 5.0, 1e-12);
   EXPECT_THAT(result.failures, ElementsAre("experiment 'b': broken"));
-  EXPECT_FALSE(data.external->aborted().stop_requested());
+  EXPECT_FALSE(data.failures->aborted().stop_requested());
 }
 
 TEST_F(FailurePolicies, PenaliseWhatTheSimulatorDoesNotSay) {
@@ -131,7 +132,7 @@ TEST_F(FailurePolicies, PenaliseWhatTheSimulatorDoesNotSay) {
       return std::vector<domain::Latencies>(2);
     }
   };
-  unsaid.external = std::make_shared<ExternalRuns>(std::make_unique<Silent>(), data.external->policy());
+  unsaid.external = std::make_shared<ExternalRuns>(std::make_unique<Silent>());
   const Residuals result = ResidualFunction(unsaid, truth(), {}, objective, kOneThread)(std::vector<double>{}, Derivatives::no);
   ASSERT_THAT(result.failures, SizeIs(2));
   EXPECT_THAT(result.failures[0], HasSubstr("the simulator gives no tpot_mean_ms"));
@@ -141,8 +142,8 @@ TEST_F(FailurePolicies, PenaliseWhatTheSimulatorDoesNotSay) {
 TEST_F(FailurePolicies, SkipTurnsThePointDownAndGoesOn) {
   const Dataset data = dataset({.on_failure = OnFailure::skip}, 2);
   EXPECT_THAT(residuals(data).refusal, testing::Optional(std::string("experiment 'b': broken")));
-  EXPECT_EQ(data.external->failures(), 1);
-  EXPECT_FALSE(data.external->aborted().stop_requested());
+  EXPECT_EQ(data.failures->count(), 1);
+  EXPECT_FALSE(data.failures->aborted().stop_requested());
   EXPECT_FALSE(residuals(data).refusal) << "another point may succeed";
 }
 
@@ -150,6 +151,114 @@ TEST_F(FailurePolicies, EvaluationsHaveNoRowsOfFailedExperiments) {
   const Dataset data = dataset({.on_failure = OnFailure::skip}, kAlways);
   const Evaluation evaluation = evaluate(data, truth(), {.threads = kOneThread, .stepping = sim::Stepping::closed_form});
   EXPECT_THAT(evaluation.failures, ElementsAre("experiment 'b': broken"));
+  EXPECT_FALSE(evaluation.rows.empty());
+  for (const auto& row : evaluation.rows) EXPECT_EQ(row.experiment, "a");
+}
+
+/// Two runs on the built-in simulation, of which "b" needs more events than "a", and the limit lies between.
+class EventLimit : public testing::Test {
+ protected:
+  static Dataset dataset(const FailurePolicy& policy) {
+    const auto model = examples::llama_2_7b();
+    Dataset result = examples::dataset_of(
+        examples::measured({examples::unmeasured_run("a", model, 1, {1.0}), examples::unmeasured_run("b", model, 1, {1.0, 2.0})},
+                           truth()),
+        truth());
+    result.failures = std::make_shared<Failures>(policy);
+    return result;
+  }
+
+  static std::int64_t events_of(const Case& item, std::int64_t limit, bool expect_out_of_events) {
+    const auto prediction =
+        sim::simulate<double>("physics", item.scenario(0), params::resolve(truth(), item.experiment.deployment, item.gpu),
+                              {.stepping = sim::Stepping::closed_form,
+                               .percentiles = sim::Percentiles::skip,
+                               .observer = nullptr,
+                               .warm_up_requests = 0,
+                               .max_events = limit});
+    EXPECT_EQ(prediction.out_of_events, expect_out_of_events);
+    return prediction.counters.advances;
+  }
+
+  static FailurePolicy between(OnFailure on_failure) {
+    const Dataset data = dataset({});
+    const std::int64_t fewer = events_of(data.cases[0], 1'000'000, false);
+    const std::int64_t more = events_of(data.cases[1], 1'000'000, false);
+    EXPECT_GT(more, fewer + 100);
+    return {.on_failure = on_failure, .retries = 2, .penalty = 5.0, .max_events = (fewer + more) / 2};
+  }
+
+  static Residuals residuals(const Dataset& dataset, Derivatives derivatives = Derivatives::no, double give_up_above = kNeverGiveUp,
+                             int threads = 1) {
+    const params::FreeParameter bandwidth = params::make_free(params::parameter("physics.weight_bandwidth_fraction"));
+    const std::vector<double> point{params::to_transformed(bandwidth, 0.7)};
+    return ResidualFunction(dataset, truth(), {bandwidth}, {}, {threads})(point, derivatives, give_up_above);
+  }
+
+  static std::string words(const FailurePolicy& policy) {
+    return "experiment 'b': more than " + std::to_string(policy.max_events) + " events (failures.max_events)";
+  }
+};
+
+TEST_F(EventLimit, IsReachedByWhatNeedsOneEventMore) {
+  const Dataset data = dataset({});
+  const std::int64_t needed = events_of(data.cases[1], 1'000'000, false);
+  EXPECT_EQ(events_of(data.cases[1], needed, false), needed);
+  events_of(data.cases[1], needed - 1, true);
+}
+
+TEST_F(EventLimit, ChangesNothingBelowIt) {
+  EXPECT_EQ(residuals(dataset({}), Derivatives::yes).jacobian,
+            residuals(dataset({.on_failure = OnFailure::skip, .retries = 2, .penalty = 3.0, .max_events = 100'000}), Derivatives::yes)
+                .jacobian);
+}
+
+TEST_F(EventLimit, SkipTurnsThePointDownAndCountsIt) {
+  const FailurePolicy policy = between(OnFailure::skip);
+  for (const Derivatives derivatives : {Derivatives::no, Derivatives::yes}) {
+    const Dataset data = dataset(policy);
+    EXPECT_THAT(residuals(data, derivatives).refusal, testing::Optional(words(policy)));
+    EXPECT_EQ(data.failures->count(), 1);
+    EXPECT_FALSE(data.failures->aborted().stop_requested());
+  }
+}
+
+TEST_F(EventLimit, AbortEndsTheRun) {
+  const Dataset data = dataset(between(OnFailure::abort));
+  EXPECT_TRUE(residuals(data).refusal);
+  EXPECT_TRUE(data.failures->aborted().stop_requested());
+}
+
+TEST_F(EventLimit, PenaliseGivesTheFailedExperimentAStatedResidualWithoutASlope) {
+  const FailurePolicy policy = between(OnFailure::penalise);
+  const Dataset data = dataset(policy);
+  const Residuals result = residuals(data, Derivatives::yes);
+  ASSERT_FALSE(result.refusal);
+  ASSERT_THAT(result.values, SizeIs(6));
+  ASSERT_THAT(result.jacobian, SizeIs(6));
+  const double weight = std::sqrt(0.5);  // two stages share the weight of one experiment
+  for (std::size_t row = 0; row < 2; ++row) EXPECT_NE(result.jacobian[row], 0.0);
+  for (std::size_t row = 2; row < 6; ++row) {
+    EXPECT_NEAR(result.values[row], weight * policy.penalty, 1e-12);
+    EXPECT_EQ(result.jacobian[row], 0.0);
+  }
+  EXPECT_THAT(result.failures, SizeIs(1));
+  EXPECT_EQ(data.failures->count(), 1);
+}
+
+TEST_F(EventLimit, DoesNotMatterAtPointsThatAreHopelessWithoutTheFailedExperiment) {
+  for (const int threads : {1, 2}) {
+    const Dataset data = dataset(between(OnFailure::abort));
+    EXPECT_TRUE(residuals(data, Derivatives::no, 1e-9, threads).given_up);
+    EXPECT_EQ(data.failures->count(), 0) << "whether it was simulated depends on the threads";
+    EXPECT_FALSE(data.failures->aborted().stop_requested());
+  }
+}
+
+TEST_F(EventLimit, EvaluationsHaveNoRowsOfWhatExceedsIt) {
+  const FailurePolicy policy = between(OnFailure::skip);
+  const Evaluation evaluation = evaluate(dataset(policy), truth(), {.threads = kOneThread, .stepping = sim::Stepping::closed_form});
+  EXPECT_THAT(evaluation.failures, ElementsAre(words(policy)));
   EXPECT_FALSE(evaluation.rows.empty());
   for (const auto& row : evaluation.rows) EXPECT_EQ(row.experiment, "a");
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <string>
 
 #include "io/bad_inputs.hpp"
 #include "rooftune/io/ground_truth.hpp"
@@ -284,6 +285,25 @@ TEST(BadImports, AreRefusedWithPlaceAndRemedy) {
         std::pair{"import_otel", ImportFormat::otel}, std::pair{"import_blis", ImportFormat::blis}}) {
     bad_inputs::expect_all_refused(folder, [format = format](const fs::path& input) { return import_one(format, input); });
   }
+}
+
+/// Each input takes the place of the file of its kind in a report folder that is sound otherwise.
+TEST_F(Import, RefusesBadReportsOfInferencePerfWithPlaceAndRemedy) {
+  int folders = 0;
+  bad_inputs::expect_all_refused("import_inference_perf", [&](const fs::path& input) {
+    const fs::path folder = folder_ / ("report" + std::to_string(folders++));
+    fs::copy(example("inference_perf"), folder);
+    const char* replaced = input.extension() == ".yaml" ? "config.yaml" : "summary_lifecycle_metrics.json";
+    fs::copy_file(input, folder / replaced, fs::copy_options::overwrite_existing);
+    auto imported = import_one(ImportFormat::inference_perf, folder);
+    if (!imported) {
+      for (core::Diagnostic& problem : imported.error()) {
+        // The folder's name is chance.
+        if (fs::path(problem.position.file) == folder) problem.position.file = "report";
+      }
+    }
+    return imported;
+  });
 }
 
 TEST(BadVllmLogs, AreRefusedWithPlaceAndRemedy) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <vector>
 
 #include "certified_problems.hpp"
 #include "nist_conformance.hpp"
@@ -12,17 +13,26 @@ namespace {
 using namespace rooftune::opt;
 
 void print_small_problems() {
-  fmt::print("value above the known minimum (relative where it is not zero) / calls\n{:22}", "problem");
+  fmt::print("value above the known minimum (relative where it is not zero) / calls\n{:26}", "problem");
   for (const AlgorithmInfo& info : algorithms()) fmt::print(" {:>15}", info.name);
   fmt::print("\n");
+  std::vector<int> solved(algorithms().size(), 0);
   for (const CertifiedProblem& certified : certified_problems()) {
-    fmt::print("{:22}", certified.name);
+    fmt::print("{:26}", certified.name);
     for (const AlgorithmInfo& info : algorithms()) {
       const auto objective = make_residual_objective(certified.residuals);
       const Solution solution = solve(certified.problem, *objective, info.algorithm, smooth_options());
-      fmt::print(" {:>8.1e} {:>6}", excess(certified, solution), solution.counts.total());
+      const double above = excess(certified, solution, info.scope);
+      solved[static_cast<std::size_t>(info.algorithm)] += above <= bar_of(info.algorithm).tolerance;
+      fmt::print(" {:>8.1e} {:>6}", above, solution.counts.total());
     }
     fmt::print("\n");
+  }
+  fmt::print("\n{:14} {:>9} {:>10} {:>5}\n", "algorithm", "within", "passes", "bar");
+  for (const AlgorithmInfo& info : algorithms()) {
+    const Bar bar = bar_of(info.algorithm);
+    fmt::print("{:14} {:>9.0e} {:>4} of {:>2} {:>5}\n", info.name, bar.tolerance, solved[static_cast<std::size_t>(info.algorithm)],
+               certified_problems().size(), bar.solved);
   }
 }
 

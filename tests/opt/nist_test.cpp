@@ -22,8 +22,7 @@ TEST(NistData, CertifiedParametersGiveTheCertifiedSumOfSquares) {
 
 TEST(NistData, AFitOfLanczos1ReachesItsSumOfSquares) {
   const NistOutcome outcome = fit_nist(nist_problem("lanczos1"), 1, Algorithm::ceres_lm, Support::values_and_derivatives);
-  // Residuals of 1e-13 are differences of numbers around 1: three digits are what double precision leaves.
-  EXPECT_NEAR(outcome.sum_of_squares / 1.4307867721e-25, 1.0, 5e-3);
+  EXPECT_NEAR(outcome.sum_of_squares / 1.4307867721e-25, 1.0, 1e-6);
 }
 
 NistSummary fit_all(Algorithm algorithm, Support support) {
@@ -42,25 +41,24 @@ NistSummary fit_all(Algorithm algorithm, Support support) {
   return summary;
 }
 
-// Standard errors of Lanczos1 (both starts) cannot have 4 digits: its residual sum of squares has only three in double precision.
-
 TEST(NistConformance, LevenbergMarquardtWithDerivativesSolvesAll) {
   const NistSummary summary = fit_all(Algorithm::ceres_lm, Support::values_and_derivatives);
   EXPECT_EQ(summary.solved, 54);
-  EXPECT_EQ(summary.errors_right, 52);
+  EXPECT_EQ(summary.errors_right, 54);
   EXPECT_GE(summary.average_digits(), 10.0);
 }
 
 TEST(NistConformance, LevenbergMarquardtWithoutDerivativesSolvesAll) {
   const NistSummary summary = fit_all(Algorithm::ceres_lm, Support::values);
   EXPECT_EQ(summary.solved, 54);
-  EXPECT_EQ(summary.errors_right, 52);
+  EXPECT_EQ(summary.errors_right, 54);
   EXPECT_GE(summary.average_digits(), 9.5);
 }
 
 TEST(NistConformance, DoglegSolvesAllButTwo) {
   const NistSummary summary = fit_all(Algorithm::ceres_dogleg, Support::values_and_derivatives);
   EXPECT_GE(summary.solved, 52);
+  EXPECT_GE(summary.errors_right, 53);
   EXPECT_GE(summary.average_digits(), 9.5);
 }
 

@@ -34,8 +34,14 @@ Dataset Dataset::subset(const std::vector<std::size_t>& indices) const {
   part.replicates = replicates;
   part.seed = seed;
   part.external = external;
+  part.failures = failures;
   for (const std::size_t index : indices) part.cases.push_back(cases[index]);
   return part;
+}
+
+std::string out_of_events(const Dataset& dataset, const Case& item) {
+  return fmt::format("experiment '{}': more than {} events (failures.max_events)", item.experiment.id,
+                     dataset.failures->policy().max_events);
 }
 
 core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
@@ -43,6 +49,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
   dataset.replicates = inputs.replicates;
   dataset.seed = inputs.seed;
   dataset.external = inputs.external;
+  dataset.failures = inputs.failures;
   core::Diagnostics problems;
   std::set<std::string_view> ids;
   std::set<std::string_view> unknown_sampling;

@@ -46,11 +46,17 @@ static void add_to(core::Digest& digest, const ObjectiveSpec& objective) {
   digest.add(residual, metrics, rows, balance, scalar, noise);
 }
 
+static void add_to(core::Digest& digest, const FailurePolicy& policy) {
+  const auto& [on_failure, retries, penalty, max_events] = policy;
+  // How often something is tried again changes nothing in what succeeds.
+  static_cast<void>(retries);
+  digest.add(on_failure, penalty, max_events);
+}
+
 std::string problem_digest(const ResidualFunction& residuals) {
   core::Digest digest;
-  if (const auto& external = residuals.dataset().external) {
-    digest.add(external->identity(), residuals.dataset().seed, external->policy().on_failure, external->policy().penalty);
-  }
+  if (const auto& external = residuals.dataset().external) digest.add(external->identity(), residuals.dataset().seed);
+  digest.add(residuals.dataset().failures->policy());
   return digest
       .add(sim::simulator_identity(), ROOFTUNE_EVALUATOR_IDENTITY, residuals.config(), residuals.dataset().cases,
            residuals.objective(), residuals.free())

@@ -70,18 +70,20 @@ CaseReport report_of(const Case& item) {
   return report;
 }
 
+CasePrediction failed(const Case& item, std::string failure) {
+  CasePrediction result;
+  result.report = report_of(item);
+  result.failure = std::move(failure);
+  return result;
+}
+
 CasePrediction predict_externally(const Dataset& dataset, const Case& item, const params::Config& config) {
   CasePrediction result;
   result.latencies.resize(item.experiment.workload.stages.size() + 1);
   result.report = report_of(item);
   for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
-    const ExternalOutcome outcome = dataset.external->predict(item, dataset.seed + replicate, config);
-    if (!outcome) {
-      CasePrediction failed;
-      failed.report = report_of(item);
-      failed.failure = outcome.error();
-      return failed;
-    }
+    const ExternalOutcome outcome = dataset.external->predict(item, dataset.seed + replicate, config, *dataset.failures);
+    if (!outcome) return failed(item, outcome.error());
     for (std::size_t row = 0; row < outcome->size(); ++row) accumulate(result.latencies[row], (*outcome)[row]);
   }
   for (auto& latencies : result.latencies) scale(latencies, 1.0 / static_cast<double>(item.plans.size()));
@@ -91,7 +93,7 @@ CasePrediction predict_externally(const Dataset& dataset, const Case& item, cons
   return result;
 }
 
-CasePrediction predict(const Case& item, const params::Config& config, const EvaluationOptions& options) {
+CasePrediction predict(const Dataset& dataset, const Case& item, const params::Config& config, const EvaluationOptions& options) {
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
   CasePrediction result;
   result.report = report_of(item);
@@ -101,7 +103,12 @@ CasePrediction predict(const Case& item, const params::Config& config, const Eva
                                                                      {.stepping = options.stepping,
                                                                       .percentiles = sim::Percentiles::compute,
                                                                       .observer = nullptr,
-                                                                      .warm_up_requests = options.warm_up_requests});
+                                                                      .warm_up_requests = options.warm_up_requests,
+                                                                      .max_events = dataset.failures->policy().max_events});
+    if (prediction.out_of_events) {
+      dataset.failures->note(out_of_events(dataset, item));
+      return failed(item, out_of_events(dataset, item));
+    }
     accumulate(result.latencies[0], prediction.summary.latencies);
     for (std::size_t stage = 0; stage < prediction.stages.size(); ++stage) {
       accumulate(result.latencies[stage + 1], prediction.stages[stage].latencies);
@@ -183,7 +190,7 @@ Evaluation evaluate(const Dataset& dataset, const params::Config& config, const 
   std::vector<CasePrediction> predictions(dataset.cases.size());
   core::parallel_for(dataset.cases.size(), options.threads, [&](std::size_t i) {
     predictions[i] =
-        dataset.external ? predict_externally(dataset, dataset.cases[i], config) : predict(dataset.cases[i], config, options);
+        dataset.external ? predict_externally(dataset, dataset.cases[i], config) : predict(dataset, dataset.cases[i], config, options);
   });
   Evaluation evaluation;
   evaluation.replicates = dataset.replicates;

@@ -121,8 +121,8 @@ ResidualFunction::Slopes ResidualFunction::slopes_at(const params::Config& confi
 }
 
 template <class Scalar>
-void ResidualFunction::evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes,
-                                     std::size_t first_column, Residuals& result) const {
+std::string ResidualFunction::evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes,
+                                            std::size_t first_column, Residuals& result) const {
   const Case& item = dataset_.cases[case_index];
   const params::Resolved<double> values = params::resolve(config, item.experiment.deployment, item.gpu);
   params::Resolved<Scalar> parameters = values.as<Scalar>();
@@ -147,7 +147,13 @@ void ResidualFunction::evaluate_case(std::size_t case_index, const params::Confi
     const auto prediction = sim::simulate<Scalar>(config.step_time_model, item.scenario(replicate), parameters,
                                                   {.stepping = sim::Stepping::closed_form,
                                                    .percentiles = differentiable_ ? sim::Percentiles::skip : sim::Percentiles::compute,
-                                                   .observer = nullptr});
+                                                   .observer = nullptr,
+                                                   .warm_up_requests = 0,
+                                                   .max_events = dataset_.failures->policy().max_events});
+    if (prediction.out_of_events) {
+      penalise(case_index, result);
+      return out_of_events(dataset_, item);
+    }
     for (std::size_t row = first; row < last; ++row) {
       mean_ms[row - first] += metric_ms(predicted_row(prediction, rows_[row].stage), rows_[row].metric) * share;
     }
@@ -167,6 +173,7 @@ void ResidualFunction::evaluate_case(std::size_t case_index, const params::Confi
       }
     }
   }
+  return {};
 }
 
 std::string ResidualFunction::evaluate_externally(std::size_t case_index, const params::Config& config, Residuals& result) const {
@@ -176,7 +183,7 @@ std::string ResidualFunction::evaluate_externally(std::size_t case_index, const 
   const double share = 1.0 / static_cast<double>(item.plans.size());
   std::string failure;
   for (std::size_t replicate = 0; replicate < item.plans.size() && failure.empty(); ++replicate) {
-    const ExternalOutcome outcome = dataset_.external->predict(item, dataset_.seed + replicate, config);
+    const ExternalOutcome outcome = dataset_.external->predict(item, dataset_.seed + replicate, config, *dataset_.failures);
     if (!outcome) {
       failure = outcome.error();
       break;
@@ -192,12 +199,26 @@ std::string ResidualFunction::evaluate_externally(std::size_t case_index, const 
       }
     }
   }
+  if (!failure.empty()) {
+    penalise(case_index, result);
+    return failure;
+  }
   for (std::size_t row = first; row < last; ++row) {
     const double ratio = result.predicted_ms[row] / *measured_row(item.experiment, rows_[row].stage)[rows_[row].metric];
     const double residual = objective_.residual == ResidualKind::log_ratio ? std::log(ratio) : ratio - 1.0;
-    result.values[row] = rows_[row].weight * (failure.empty() ? residual : dataset_.external->policy().penalty);
+    result.values[row] = rows_[row].weight * residual;
   }
   return failure;
+}
+
+void ResidualFunction::penalise(std::size_t case_index, Residuals& result) const {
+  const FailurePolicy& policy = dataset_.failures->policy();
+  const double penalty = policy.on_failure == OnFailure::penalise ? policy.penalty : 0.0;
+  for (std::size_t row = first_row_[case_index]; row < first_row_[case_index + 1]; ++row) {
+    result.values[row] = rows_[row].weight * penalty;
+    std::fill_n(result.jacobian.begin() + static_cast<std::ptrdiff_t>(row * free_.size()), result.jacobian.empty() ? 0 : free_.size(),
+                0.0);
+  }
 }
 
 Residuals ResidualFunction::refuse(std::string reason) const {
@@ -246,30 +267,34 @@ Residuals ResidualFunction::operator()(std::span<const double> transformed, Deri
     }
     if (so_far.load() > give_up_above * kMargin) is_hopeless = true;
     if (is_hopeless) return;
-    if (!differentiate) evaluate_case<double>(i, config, slopes, 0, result);
-    for (std::size_t first = 0; differentiate && first < columns;) {
+    if (!differentiate) failures[i] = evaluate_case<double>(i, config, slopes, 0, result);
+    for (std::size_t first = 0; differentiate && first < columns && failures[i].empty();) {
       const std::size_t left = columns - first;
       if (left <= static_cast<std::size_t>(core::kNarrowWidth)) {
-        evaluate_case<Dual<core::kNarrowWidth>>(i, config, slopes, first, result);
+        failures[i] = evaluate_case<Dual<core::kNarrowWidth>>(i, config, slopes, first, result);
         first += static_cast<std::size_t>(core::kNarrowWidth);
       } else if (left <= static_cast<std::size_t>(core::kMediumWidth)) {
-        evaluate_case<Dual<core::kMediumWidth>>(i, config, slopes, first, result);
+        failures[i] = evaluate_case<Dual<core::kMediumWidth>>(i, config, slopes, first, result);
         first += static_cast<std::size_t>(core::kMediumWidth);
       } else {
-        evaluate_case<Dual<core::kWideWidth>>(i, config, slopes, first, result);
+        failures[i] = evaluate_case<Dual<core::kWideWidth>>(i, config, slopes, first, result);
         first += static_cast<std::size_t>(core::kWideWidth);
       }
     }
     so_far.fetch_add(sum_of_squares(first_row_[i], first_row_[i + 1]));
   });
-  std::erase_if(failures, [](const std::string& failure) { return failure.empty(); });
-  if (!failures.empty() && dataset_.external->policy().on_failure != OnFailure::penalise) return refuse(failures.front());
-  result.failures = std::move(failures);
+  // First of all, because which experiments were simulated before a point was found hopeless depends on the threads.
   if (is_hopeless || sum_of_squares(0, size()) > give_up_above) {
     Residuals given_up;
     given_up.given_up = true;
     return given_up;
   }
+  std::erase_if(failures, [](const std::string& failure) { return failure.empty(); });
+  if (!dataset_.external) {
+    for (const std::string& failure : failures) dataset_.failures->note(failure);
+  }
+  if (!failures.empty() && dataset_.failures->policy().on_failure != OnFailure::penalise) return refuse(failures.front());
+  result.failures = std::move(failures);
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::ranges::all_of(result.values, finite) || !std::ranges::all_of(result.jacobian, finite)) {
     return refuse("a predicted latency is not a finite positive number at this point");

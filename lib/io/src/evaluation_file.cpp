@@ -10,6 +10,7 @@
 #include "metric_errors_json.hpp"
 #include "rooftune/io/document.hpp"
 #include "rooftune/io/object_reader.hpp"
+#include "rooftune/io/tables_csv.hpp"
 
 namespace rooftune::io {
 namespace {
@@ -48,14 +49,6 @@ eval::Row read_row(const Node& node, Problems& problems) {
   reader.required("predicted", row.predicted_ms);
   reader.required("measured", row.measured_ms);
   return row;
-}
-
-/// A CSV field, quoted where it has to be.
-std::string field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + '"';
 }
 
 }  // namespace
@@ -101,6 +94,18 @@ nlohmann::ordered_json peers_json(const std::vector<eval::PeerComparison>& peers
   return json;
 }
 
+nlohmann::ordered_json interval_json(const study::PredictionInterval& interval) {
+  return {{"experiment", interval.experiment},
+          {"stage", interval.stage == domain::kSummaryStage ? Json("summary") : Json(interval.stage)},
+          {"metric", domain::metric_name(interval.metric)},
+          {"predicted", interval.predicted_ms},
+          {"lower", interval.lower_ms},
+          {"upper", interval.upper_ms},
+          {"parameter_deviation", interval.parameter_deviation},
+          {"structural_deviation", interval.structural_deviation ? Json(*interval.structural_deviation) : Json(nullptr)},
+          {"arrival_deviation", interval.arrival_deviation}};
+}
+
 std::string evaluation_json(const eval::Evaluation& evaluation, const std::vector<eval::PeerComparison>& peers) {
   Json rows = Json::array();
   for (const eval::Row& row : evaluation.rows) rows.push_back(row_json(row));
@@ -139,9 +144,9 @@ std::string evaluation_csv(const eval::Evaluation& evaluation) {
     const auto found = std::ranges::find(evaluation.cases, row.experiment, &eval::CaseReport::experiment);
     const eval::CaseReport report = found == evaluation.cases.end() ? eval::CaseReport{} : *found;
     const std::string stage = row.stage == domain::kSummaryStage ? "summary" : fmt::format("{}", row.stage);
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", field(row.experiment), field(report.model), field(report.hardware),
-                        report.tp, field(report.workload), stage, domain::metric_name(row.metric), row.predicted_ms, row.measured_ms,
-                        row.error_percent(), row.ape_percent());
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", csv_cell(row.experiment), csv_cell(report.model),
+                        csv_cell(report.hardware), report.tp, csv_cell(report.workload), stage, domain::metric_name(row.metric),
+                        row.predicted_ms, row.measured_ms, row.error_percent(), row.ape_percent());
   }
   return text;
 }

@@ -172,13 +172,16 @@ ExternalSpec read_external(const Node& object, Problems& problems) {
   return spec;
 }
 
-eval::FailurePolicy read_failures(const Node& object, Problems& problems) {
+eval::FailurePolicy read_failures(const Node& object, bool of_external_simulator, Problems& problems) {
   eval::FailurePolicy policy;
   ObjectReader reader(object, problems, "'failures'");
-  reader.optional_choice("policy", policy.on_failure, std::span<const Choice<eval::OnFailure>>(eval::kOnFailures));
-  // A key without effect is an error like any unknown one.
+  // A key or value without effect is an error like any unknown one: the built-in simulation fails the same way every time.
+  std::vector<Choice<eval::OnFailure>> choices(eval::kOnFailures.begin(), eval::kOnFailures.end());
+  if (!of_external_simulator) std::erase_if(choices, [](const auto& choice) { return choice.second == eval::OnFailure::retry; });
+  reader.optional_choice("policy", policy.on_failure, std::span<const Choice<eval::OnFailure>>(choices));
   if (policy.on_failure == eval::OnFailure::retry) reader.optional("retries", policy.retries, at_least(1));
   if (policy.on_failure == eval::OnFailure::penalise) reader.optional("penalty", policy.penalty, above(0));
+  if (!of_external_simulator) reader.optional("max_events", policy.max_events, at_least(1));
   return policy;
 }
 
@@ -209,10 +212,11 @@ std::string external_text(const ExternalSpec& spec) {
   return text;
 }
 
-std::string failures_text(const eval::FailurePolicy& policy) {
+std::string failures_text(const eval::FailurePolicy& policy, bool of_external_simulator) {
   std::string text = fmt::format("failures: {{policy: {}", core::word_of(eval::kOnFailures, policy.on_failure));
   if (policy.on_failure == eval::OnFailure::retry) text += fmt::format(", retries: {}", policy.retries);
   if (policy.on_failure == eval::OnFailure::penalise) text += fmt::format(", penalty: {}", policy.penalty);
+  if (!of_external_simulator) text += fmt::format(", max_events: {}", policy.max_events);
   return text + "}\n";
 }
 

@@ -5,6 +5,7 @@
 
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/eval/peers.hpp"
+#include "rooftune/study/prediction_intervals.hpp"
 
 namespace rooftune::io {
 
@@ -16,5 +17,8 @@ namespace rooftune::io {
 
 /// `[{"simulator": ..., "experiments": [...], "errors": {"e2e_mean_ms": {"theirs_mean_ape_percent": ...}}}, ...]`
 [[nodiscard]] nlohmann::ordered_json peers_json(const std::vector<eval::PeerComparison>& peers);
+
+/// `{"experiment": ..., "stage": ..., "metric": ..., "predicted": ..., "lower": ..., "upper": ...}` and the deviations behind them
+[[nodiscard]] nlohmann::ordered_json interval_json(const study::PredictionInterval& interval);
 
 }  // namespace rooftune::io

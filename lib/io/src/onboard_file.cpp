@@ -22,18 +22,6 @@ Json rows_json(const eval::Evaluation& evaluation) {
   return rows;
 }
 
-Json interval_json(const study::PredictionInterval& interval) {
-  return {{"experiment", interval.experiment},
-          {"stage", interval.stage == domain::kSummaryStage ? Json("summary") : Json(interval.stage)},
-          {"metric", domain::metric_name(interval.metric)},
-          {"predicted", interval.predicted_ms},
-          {"lower", interval.lower_ms},
-          {"upper", interval.upper_ms},
-          {"parameter_deviation", interval.parameter_deviation},
-          {"structural_deviation", interval.structural_deviation ? Json(*interval.structural_deviation) : Json(nullptr)},
-          {"arrival_deviation", interval.arrival_deviation}};
-}
-
 Json parameter_json(const study::OnboardParameter& parameter) {
   return {{"parameter", parameter.prior.parameter.id.spec().id},
           {"expected", parameter.prior.parameter.prior->centre},

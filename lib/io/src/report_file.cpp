@@ -115,11 +115,19 @@ Json peer_json(const eval::PeerPrediction& peer) {
           {"measured", peer.measured_ms}};
 }
 
+template <class Item, class Writer>
+Json list_json(const std::vector<Item>& items, Writer writer) {
+  Json json = Json::array();
+  for (const Item& item : items) json.push_back(writer(item));
+  return json;
+}
+
 Json points_json(const std::vector<study::LoadPoint>& points) {
   Json json = Json::array();
   for (const study::LoadPoint& point : points) {
     Json entry{{"load", point.load}, {"stage", point.stage}, {"latencies", latencies_json(point.latencies)}};
     if (point.output_tokens_per_s > 0.0) entry["output_tokens_per_s"] = point.output_tokens_per_s;
+    if (!point.intervals.empty()) entry["intervals"] = list_json(point.intervals, interval_json);
     json.push_back(std::move(entry));
   }
   return json;
@@ -130,16 +138,6 @@ Json curve_json(const study::LoadCurve& curve) {
           {"unit", curve.unit == study::LoadUnit::clients ? "clients" : "requests/s"},
           {"simulated", points_json(curve.simulated)},
           {"measured", points_json(curve.measured)}};
-}
-
-Json interval_json(const study::PredictionInterval& interval) {
-  return {{"experiment", interval.experiment},
-          {"stage", interval.stage == domain::kSummaryStage ? Json("summary") : Json(interval.stage)},
-          {"metric", domain::metric_name(interval.metric)},
-          {"predicted", interval.predicted_ms},
-          {"lower", interval.lower_ms},
-          {"upper", interval.upper_ms},
-          {"structural", interval.structural_deviation.has_value()}};
 }
 
 Json step_time_json(const study::StepTimeByBatch& steps) {
@@ -174,13 +172,6 @@ Json roofline_json(const study::KernelRoofline& roofline) {
           {"peak_fp8_tflops", roofline.peak_fp8_tflops ? Json(*roofline.peak_fp8_tflops) : Json(nullptr)},
           {"measured", roofline.measured},
           {"points", std::move(points)}};
-}
-
-template <class Item, class Writer>
-Json list_json(const std::vector<Item>& items, Writer writer) {
-  Json json = Json::array();
-  for (const Item& item : items) json.push_back(writer(item));
-  return json;
 }
 
 }  // namespace

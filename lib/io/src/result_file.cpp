@@ -33,7 +33,7 @@ Json aggregates_json(const eval::Evaluation& evaluation) {
   return json;
 }
 
-Json interval_json(const std::optional<study::Estimate::Interval>& interval) {
+Json bounds_json(const std::optional<study::Estimate::Interval>& interval) {
   return interval ? Json::array({interval->lower, interval->upper}) : Json(nullptr);
 }
 
@@ -118,7 +118,7 @@ Json estimate_json(const study::Estimate& estimate) {
       {"value", estimate.value},
       {"standard_error", or_null(estimate.standard_error)},
       {"relative_standard_error", or_null(estimate.relative_standard_error)},
-      {"interval_95", interval_json(estimate.interval)},
+      {"interval_95", bounds_json(estimate.interval)},
       {"prior_share", or_null(estimate.prior_share)},
       {"lower", parameter.lower},
       {"upper", parameter.upper},
@@ -202,6 +202,8 @@ std::string fit_json(const study::FitResult& result) {
                             {"second", result.estimates[correlation.second].parameter.label()},
                             {"correlation", correlation.value}});
   }
+  Json intervals = Json::array();
+  for (const study::PredictionInterval& interval : result.intervals) intervals.push_back(interval_json(interval));
   Json starts = Json::array();
   for (const opt::StartOutcome& start : result.search.starts) starts.push_back(start_json(start));
   // Wall time is left out: the same run gives the same bytes.
@@ -229,6 +231,7 @@ std::string fit_json(const study::FitResult& result) {
       {"trace", trace_json(result.trace)},
       {"profiles", profiles_json(result)},
       {"bootstrap", bootstrap_json(result)},
+      {"prediction_intervals", {{"level", result.interval_level}, {"intervals", std::move(intervals)}}},
       {"starts", std::move(starts)},
       {"waterfall", result.search.waterfall()},
   });

@@ -492,8 +492,8 @@ study::StudySpec read_root(const Node& root, study::StudySpec spec, Problems& pr
   if (simulator != nullptr) {
     spec.simulator = read_external(*simulator, problems);
   }
-  if (spec.simulator) {
-    if (const Node* node = reader.optional_object("failures")) spec.failures = read_failures(*node, problems);
+  if (const Node* node = reader.optional_object("failures")) {
+    spec.failures = read_failures(*node, spec.simulator.has_value(), problems);
   }
   if (const Node* node = reader.optional_object("start")) {
     ObjectReader start(*node, problems, "'start'");

@@ -86,7 +86,7 @@ std::string start_text(const study::StudySpec& spec) {
 }
 
 std::string simulator_text(const study::StudySpec& spec) {
-  return spec.simulator ? external_text(*spec.simulator) + failures_text(spec.failures) : "";
+  return (spec.simulator ? external_text(*spec.simulator) : "") + failures_text(spec.failures, spec.simulator.has_value());
 }
 
 std::string switches_text(const std::map<params::SwitchId, std::size_t>& switches) {
@@ -309,7 +309,10 @@ start:
 #   metrics: {ttft_mean_ms: {json: /summary/ttft_ms}, e2e_mean_ms: {regex: 'e2e: ([0-9.]+) s', scale: 1000}}
 #   timeout_s: 300                           # of one run
 #   parameters: [{name: decode_us, unit: us, lower: 3000, initial: 12000, upper: 30000, transform: log}]
-# failures: {policy: abort}                  # when it fails: abort; retry, with retries: 2; penalise, with penalty: 3; skip
+
+# When the simulation fails, or needs more than max_events events for one experiment: abort; penalise, with penalty: 3; skip. A
+# `simulator` of its own has its timeout_s in the place of max_events, and one policy more: retry, with retries: 2.
+failures: {policy: abort, max_events: 10000000}
 
 # Structural choices, by default as here. They override the config's.
 )";

@@ -81,6 +81,19 @@ std::vector<double> first_steps(const Problem& problem, double step_in_scales) {
   return steps;
 }
 
+/// BOBYQA moves a start that lies nearer to a bound than its first step, by up to that step: a good start is then lost before
+/// the first evaluation. Its steps end at the nearer bound instead, but for starts that all but lie on one.
+std::vector<double> first_steps_from(const std::vector<double>& start, const Problem& problem, double step_in_scales) {
+  constexpr double kLeastShare = 0.1;
+  std::vector<double> steps = first_steps(problem, step_in_scales);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const Variable& variable = problem.variables[i];
+    const double room = std::min(start[i] - variable.lower, variable.upper - start[i]);
+    if (room > 0.0) steps[i] = std::min(steps[i], std::max(room, kLeastShare * steps[i]));
+  }
+  return steps;
+}
+
 void set_tolerances(nlopt::opt& optimizer, const Tolerances& tolerances) {
   optimizer.set_ftol_rel(tolerances.value);
   optimizer.set_xtol_rel(tolerances.step);
@@ -128,7 +141,9 @@ BackendOutcome run_nlopt(Algorithm algorithm, Evaluator& evaluator) {
     }
     optimizer.set_lower_bounds(lower);
     optimizer.set_upper_bounds(upper);
-    optimizer.set_initial_step(first_steps(problem, options.search.initial_step));
+    optimizer.set_initial_step(algorithm == Algorithm::bobyqa
+                                   ? first_steps_from(evaluator.best()->point, problem, options.search.initial_step)
+                                   : first_steps(problem, options.search.initial_step));
     set_tolerances(optimizer, options.tolerances);
     if (options.search.population > 0) optimizer.set_population(static_cast<unsigned>(options.search.population));
     if (algorithm == Algorithm::mlsl) {

@@ -202,6 +202,8 @@ const rooftuneReport = (() => {
   };
   const whatNext = () => {
     const steps = [];
+    const advice = result.schema === "rooftune/onboard/1" ? result.steps[result.steps.length - 1].next_runs[0] : null;
+    if (advice) steps.push(`Measure ${advice.model} at TP ${advice.tp}, ${significant(advice.rate_per_s)} requests/s, ${advice.prompt_tokens} prompt and ${advice.output_tokens} output tokens (${significant(advice.gpu_minutes)} GPU-minutes): predictions would then be known to ±${percent(100 * advice.deviation_after)} %.`);
     for (const next of result.recommendations || []) steps.push(typeof next === "string" ? next : next.text || JSON.stringify(next));
     if (!crossval) steps.push("Measure how it carries over: rooftune crossval on the same study, then rooftune report with --crossval.");
     if (Array.isArray(result.parameters)) {
@@ -260,10 +262,13 @@ const rooftuneReport = (() => {
               if (points.length) layers.push({ kind: "symbol", points, style, size: summary ? 75 : 28, hollow: !summary });
             }
           });
+          const bars = data.intervals.filter((one) => one.metric === metric && one.stage === "summary").map((one) => ({ one, row: rows.find((row) => row.stage === "summary" && row.experiment === one.experiment) })).filter(({ row }) => row)
+            .map(({ one, row }) => ({ x: row.measured, low: one.lower, high: one.upper, tip: [label(row.experiment), `${Math.round(100 * data.interval_level)} % interval: ${significant(one.lower)} to ${significant(one.upper)} ms`] }));
+          if (bars.length) layers.push({ kind: "rule", points: bars, thickness: 2, opacity: 0.6, colour: colours.faint });
           const panel = plots.xyPanel(colours, { width: 330, height: 290, x: { title: "measured, ms", log: true, domain, ticks: 4 }, y: { title: "predicted, ms", log: true, domain, ticks: 4 }, layers });
           return plots.panels(colours, [panel], { columns: 1, legendColumns: 2, legend: familyStyle.models.map((name, style) => ({ name, style })) });
         };
-        grid.append(figure(metricTitles[metric], "Dashed: predicted = measured; shaded: within 10 %. Filled: whole runs; small and hollow: their stages.", spec, table(errorColumns, rows)));
+        grid.append(figure(metricTitles[metric], `Dashed: predicted = measured; shaded: within 10 %. Filled: whole runs; small and hollow: their stages.${data.intervals.length ? ` Bars: where ${Math.round(100 * data.interval_level)} % of such measurements should fall.` : ""}`, spec, table(errorColumns, rows)));
       }
       section.append(grid);
     },
@@ -298,12 +303,18 @@ const rooftuneReport = (() => {
     fill(section) {
       const percentLevel = Math.round(100 * data.interval_level);
       section.append(el("p", { class: "note" }, "Curves: the config of this run, simulated at other loads with the stage's duration and the stages before it. Points: measured stages."));
-      if (data.intervals.length) section.append(el("p", { class: "note" }, `Bars: where ${percentLevel} % of such measurements should fall${data.intervals.some((one) => one.structural) ? "" : " as far as parameters and arrivals go: the error of the model's structure is not known for this config, so they are too narrow (rooftune fit --held-out adds it)"}.`));
+      if (data.intervals.length) section.append(el("p", { class: "note" }, `Shaded along the curves, and as bars at the measured stages: where ${percentLevel} % of such measurements should fall${data.intervals.some((one) => one.structural_deviation !== null) ? "" : " as far as parameters and arrivals go: the error of the model's structure is not known for this config, so they are too narrow (rooftune fit --held-out adds it)"}.`));
       // A run of one stage has its interval on the summary.
       const intervalsOf = (curve, metric) => {
         const own = data.intervals.filter((one) => one.experiment === curve.experiment && one.metric === metric);
         const stages = own.filter((one) => one.stage !== "summary");
         return (stages.length ? stages : curve.measured.length === 1 ? own : []).map((one) => ({ ...one, load: curve.measured.find((point) => stages.length === 0 || point.stage === one.stage)?.load })).filter((one) => isNumber(one.load));
+      };
+      // Intervals may span decades where the engine saturates: the axis follows curve and points, and a factor of two around them.
+      const yDomain = (logarithmic, values, ranges) => {
+        const low = Math.min(...values), high = Math.max(...values);
+        const all = [...values, ...ranges.flatMap((range) => [Math.max(range.low, low / 2), Math.min(range.high, high * 2)])];
+        return logarithmic ? [Math.min(...all) / 1.1, Math.max(...all) * 1.1] : [0, Math.max(...all) * 1.05];
       };
       for (const curve of data.load_curves) {
         const unit = curve.unit === "clients" ? "clients" : "requests/s";
@@ -311,12 +322,13 @@ const rooftuneReport = (() => {
         const spec = (colours) => plots.panels(colours, shown.map((metric) => {
           const line = curve.simulated.filter((point) => isNumber(point.latencies[metric])).map((point) => ({ x: point.load, y: point.latencies[metric] }));
           const points = curve.measured.filter((point) => isNumber(point.latencies[metric])).map((point) => ({ x: point.load, y: point.latencies[metric], tip: [label(curve.experiment), `stage ${point.stage} at ${significant(point.load)} ${unit}`, `measured ${metricTitles[metric]} ${significant(point.latencies[metric])} ms`] }));
-          const layers = [];
+          const band = curve.simulated.flatMap((point) => (point.intervals || []).filter((one) => one.metric === metric).map((one) => ({ x: point.load, low: one.lower, high: one.upper, y: one.predicted })));
+          const layers = band.length ? [{ kind: "band", points: band.map(({ x, low, high }) => ({ x, low, high })), colour: plots.colourOf(colours, 0) }] : [];
           const bars = intervalsOf(curve, metric).map((one) => ({ x: one.load, low: one.lower, high: one.upper, tip: [label(curve.experiment), `${percentLevel} % interval: ${significant(one.lower)} to ${significant(one.upper)} ms`] }));
           layers.push({ kind: "line", points: line, style: 0 });
           if (bars.length) layers.push({ kind: "rule", points: bars, thickness: 5, opacity: 0.45, colour: plots.colourOf(colours, 0) });
           layers.push({ kind: "symbol", points: points, style: 1, size: 80 });
-          return plots.xyPanel(colours, { title: metricTitles[metric], width: 230, height: 170, x: { title: unit, log: true, ticks: 4 }, y: { title: "ms", log: metric !== "tpot_mean_ms", ticks: 4 }, layers });
+          return plots.xyPanel(colours, { title: metricTitles[metric], width: 230, height: 170, x: { title: unit, log: true, ticks: 4 }, y: { title: "ms", log: metric !== "tpot_mean_ms", ticks: 4, domain: yDomain(metric !== "tpot_mean_ms", [...line, ...points].map((point) => point.y), [...bars, ...band]) }, layers });
         }), { columns: 3, legend: [{ name: data.intervals.length ? `simulated, with ${percentLevel} % interval` : "simulated", style: 0, line: true }, { name: "measured", style: 1 }] });
         const rows = [...curve.simulated.map((point) => ({ ...point, kind: "simulated" })), ...curve.measured.map((point) => ({ ...point, kind: "measured" }))];
         const columns = [words("", (row) => row.kind), number(unit, (row) => row.load), number("like stage", (row) => row.stage), ...Object.keys(metricTitles).map((metric) => number(`${metricTitles[metric]} ms`, (row) => row.latencies[metric]))];
@@ -531,6 +543,41 @@ const rooftuneReport = (() => {
     },
   };
 
+  const onboardPage = {
+    id: "onboard", title: "Onboarding", question: "What did each step teach about the new GPU, and which run should be next?", available: () => result.schema === "rooftune/onboard/1",
+    fill(section) {
+      const steps = result.steps;
+      const rowsOf = (step) => [...step.fitted.map((row) => ({ ...row, step: step.step, kind: "fitted" })), ...step.unseen.map((row) => ({ ...row, step: step.step, kind: "unseen" }))];
+      for (const metric of ["e2e_mean_ms", "ttft_mean_ms"]) {
+        const rows = steps.flatMap(rowsOf).filter((row) => row.metric === metric);
+        if (!rows.length) continue;
+        const name = (row) => `${row.step}: ${row.experiment}`;
+        const spec = (colours) => plots.dotRange(colours, {
+          labels: rows.map(name), x: { title: `error of ${metricTitles[metric]}, % (predicted − measured)`, format: "+" }, reference: 0,
+          ranges: rows.flatMap((row) => {
+            const own = steps.find((step) => step.step === row.step).intervals.find((one) => one.experiment === row.experiment && one.stage === "summary" && one.metric === metric);
+            return own ? [{ label: name(row), low: 100 * (row.predicted / own.upper - 1), high: 100 * (row.predicted / own.lower - 1), tip: [name(row), `a measurement should lie between ${significant(own.lower)} and ${significant(own.upper)} ms`] }] : [];
+          }),
+          dots: rows.map((row) => ({ label: name(row), x: row.error_percent, kind: row.kind, tip: [name(row), `predicted ${significant(row.predicted)} ms, measured ${significant(row.measured)} ms`, `error ${signed(row.error_percent)} %, ${row.kind}`] })),
+          legend: [{ name: "unseen", style: 1 }, { name: "fitted", style: 0 }],
+        });
+        section.append(figure(`Error after each step: ${metricTitles[metric]}`, "Bars: errors that the prediction interval allows. Unseen runs tell what to expect of new ones.", spec,
+          table([words("knows", (row) => row.step), words("run", (row) => row.experiment), words("run was", (row) => row.kind), number("predicted ms", (row) => row.predicted), number("measured ms", (row) => row.measured), { ...number("error %", (row) => row.error_percent, signed), tone: errorTone }], rows)));
+      }
+      const counted = steps.filter((step) => step.unseen_in_interval.measurements > 0);
+      if (counted.length) section.append(el("h3", {}, "Unseen measurements inside their interval"), table([words("knows", (step) => step.step), number("inside", (step) => step.unseen_in_interval.inside), number("of", (step) => step.unseen_in_interval.measurements)], counted));
+      const last = steps[steps.length - 1];
+      section.append(el("h3", {}, `Parameters after '${last.step}'`), table([words("parameter", (p) => p.parameter), number("expected", (p) => p.expected), words("because", (p) => p.expectation), number("value", (p) => p.value),
+        number("± expected, %", (p) => 100 * p.expected_deviation, percent), number("± now, %", (p) => 100 * p.deviation, percent), words("source", (p) => p.source), words("told by the runs", (p) => (p.identified ? "yes" : "no"))], last.parameters,
+        "Deviations are of the logarithm (of the logit for shares with bounds)."));
+      if (last.next_runs.length) section.append(el("h3", {}, `Next runs after '${last.step}'`), table([words("model", (run) => run.model), number("TP", (run) => run.tp), number("requests/s", (run) => run.rate_per_s), number("prompt tokens", (run) => run.prompt_tokens),
+        number("output tokens", (run) => run.output_tokens), number("GPU-minutes", (run) => run.gpu_minutes), number("predictions then ± %", (run) => 100 * run.deviation_after, percent), number("parameters, bits", (run) => run.bits, percent)], last.next_runs,
+        "How well all candidates would be predicted after the run; before: " + percent(100 * last.next_runs[0].deviation_before) + " %."));
+      if (result.kv_blocks.length) section.append(el("h3", {}, "Other numbers of KV blocks"), table([words("run", (row) => row.experiment), number("KV blocks", (row) => row.total_kv_blocks), words("", (row) => (row.recorded ? "as recorded" : "")),
+        number("TTFT error %", (row) => row.ttft_error_percent, signed), number("E2E error %", (row) => row.e2e_error_percent, signed)], result.kv_blocks));
+    },
+  };
+
   const kernelsPage = {
     id: "kernels", title: "Kernels", question: "What do measured kernels reach of the GPU's roof?", available: () => data.kernels.length > 0,
     fill(section) {
@@ -561,7 +608,7 @@ const rooftuneReport = (() => {
     },
   };
 
-  const pages = [summaryPage, predictedPage, errorsPage, loadPage, stepsPage, parametersPage, searchPage, crossvalPage, journalPage, comparePage, kernelsPage, manifestPage].filter((page) => page.available());
+  const pages = [summaryPage, predictedPage, errorsPage, loadPage, stepsPage, parametersPage, searchPage, crossvalPage, journalPage, comparePage, onboardPage, kernelsPage, manifestPage].filter((page) => page.available());
 
   // ---- navigation: links with anchors, so that the browser's own keys, history and bookmarks work
   const container = document.getElementById("pages");

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "numbers.hpp"
@@ -107,6 +109,49 @@ std::string how_sure_tables(const study::FitResult& result, Colour colour) {
                    table.text(colour));
   }
   return text;
+}
+
+std::string interval_table(const study::FitResult& result, Colour colour) {
+  if (result.intervals.empty()) return {};
+  constexpr std::array kShown{std::pair{domain::Metric::ttft_mean, "TTFT"}, std::pair{domain::Metric::e2e_mean, "E2E"},
+                              std::pair{domain::Metric::tpot_mean, "TPOT"}};
+  std::vector<Column> columns{{"experiment", Align::left}};
+  for (const auto& [metric, title] : kShown) {
+    columns.push_back({fmt::format("{} ms\nmeasured", title)});
+    columns.push_back({"\nfrom"});
+    columns.push_back({"\nto"});
+  }
+  TextTable table(std::move(columns));
+  int inside = 0;
+  int measurements = 0;
+  for (const eval::CaseReport& item : result.after.cases) {
+    std::vector<Cell> row{item.experiment};
+    for (const auto& [metric, title] : kShown) {
+      const eval::Row* compared = result.after.find(item.experiment, domain::kSummaryStage, metric);
+      const auto found = std::ranges::find_if(result.intervals, [&, metric = metric](const study::PredictionInterval& interval) {
+        return interval.experiment == item.experiment && interval.stage == domain::kSummaryStage && interval.metric == metric;
+      });
+      if (compared == nullptr || found == result.intervals.end()) {
+        row.insert(row.end(), 3, "-");
+        continue;
+      }
+      const bool is_inside = compared->measured_ms >= found->lower_ms && compared->measured_ms <= found->upper_ms;
+      inside += is_inside;
+      ++measurements;
+      row.emplace_back(significant(compared->measured_ms), is_inside ? Tone::plain : Tone::bad);
+      row.emplace_back(significant(found->lower_ms));
+      row.emplace_back(significant(found->upper_ms));
+    }
+    table.add(std::move(row));
+  }
+  const bool is_complete = result.intervals.front().structural_deviation.has_value();
+  return titled(fmt::format("Where {:.0f} % of such measurements should fall", 100.0 * result.interval_level), table.text(colour)) +
+         toned(
+             fmt::format(
+                 "{} of {} lie inside{}", inside, measurements,
+                 is_complete ? "" : "; the model's own error is not in it, which --held-out learns: expect more outside on new runs"),
+             Tone::faint, colour) +
+         "\n";
 }
 
 std::string trace_table(const study::FitResult& result, Colour colour) {

@@ -95,8 +95,10 @@ class EngineCore {
   void run_to(double horizon_us);
   StageRecord<Scalar> end_stage();
   [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + std::ssize(pending_); }
+  [[nodiscard]] bool out_of_events() const { return counters.advances > most_advances; }
   void observe(Observer* observer);
 
+  std::int64_t most_advances = std::numeric_limits<std::int64_t>::max();
   Stepping stepping = Stepping::closed_form;
   bool keep_latencies = false;
   std::int64_t warm_up_requests = 0;
@@ -264,7 +266,7 @@ class EngineCore {
 /// Runs every step that ends before the horizon.
 template <class Scalar>
 void EngineCore<Scalar>::run_to(double horizon_us) {
-  while (true) {
+  while (!out_of_events()) {
     if (in_flight() == 0) {
       if (next_arrival_ == planned()) return;
       if (horizon_us < kNever && next_arrival_us_ >= horizon_us) return;  // others may come at the same moment
@@ -1070,6 +1072,16 @@ StageRecord<Scalar> Engine<Scalar>::end_stage() {
 template <class Scalar>
 void Engine<Scalar>::leave_out(std::int64_t warm_up_requests) {
   impl_->warm_up_requests = warm_up_requests;
+}
+
+template <class Scalar>
+void Engine<Scalar>::limit_events(std::int64_t most) {
+  impl_->most_advances = most;
+}
+
+template <class Scalar>
+bool Engine<Scalar>::out_of_events() const {
+  return impl_->out_of_events();
 }
 
 template <class Scalar>

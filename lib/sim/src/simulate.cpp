@@ -182,6 +182,7 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
     engines.back()->keep_latencies(options.percentiles == Percentiles::compute);
     engines.back()->leave_out((options.warm_up_requests + replicas - 1) / replicas);
     engines.back()->set_front_end(front_end);
+    engines.back()->limit_events(options.max_events);
   }
 
   Prediction<Scalar> prediction;
@@ -197,6 +198,10 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
         const RequestPlan& plan = replicas > 1 ? dealt[static_cast<std::size_t>(replica)] : scenario.plan;
         parts.push_back(engines[static_cast<std::size_t>(replica)]->run_stage(plan.stages[stage], plan.concurrency, start_us));
       }
+    }
+    if (std::ranges::any_of(engines, [](const auto& engine) { return engine->out_of_events(); })) {
+      prediction.out_of_events = true;
+      return prediction;
     }
     StageRecord<Scalar> record = std::move(parts.front());
     for (std::size_t replica = 1; replica < parts.size(); ++replica) merge(record, std::move(parts[replica]));

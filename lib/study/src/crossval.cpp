@@ -145,8 +145,8 @@ core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::S
   });
 
   CrossValidation result;
-  if (study.dataset.external && study.dataset.external->aborted().stop_requested()) {
-    result.failures.push_back(study.dataset.external->first_failure());
+  if (study.dataset.failures->aborted().stop_requested()) {
+    result.failures.push_back(study.dataset.failures->first());
     result.aborted = true;
     return result;
   }

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <utility>
 
 #include "calibration_objective.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
@@ -31,10 +34,33 @@ ThreadSplit split_threads(const StudySpec& spec, core::ThreadCount threads) {
   return many_starts ? ThreadSplit{.starts = threads, .cases = {1}} : ThreadSplit{.starts = {1}, .cases = threads};
 }
 
+/// Counts the evaluations of all starts, for whoever watches.
+class Counted final : public opt::Objective {
+ public:
+  Counted(std::unique_ptr<opt::Objective> objective, std::atomic<long>& count) : objective_(std::move(objective)), count_(count) {}
+  [[nodiscard]] opt::Capabilities capabilities() const override { return objective_->capabilities(); }
+  [[nodiscard]] tl::expected<opt::Evaluation, opt::Refusal> evaluate(std::span<const double> point, opt::Request request) override {
+    ++count_;
+    return objective_->evaluate(point, request);
+  }
+
+ private:
+  std::unique_ptr<opt::Objective> objective_;
+  std::atomic<long>& count_;
+};
+
 opt::MultiStartSolution search(const StudySpec& spec, const eval::ResidualFunction& residuals, core::ThreadCount threads,
-                               const StoreUse& store, const opt::Hooks& hooks) {
-  return opt::solve_multistart(make_problem(spec.free), objective_factory(residuals, store), make_stages(spec),
-                               make_multistart(spec, threads), hooks);
+                               const StoreUse& store, const opt::Hooks& hooks, std::atomic<long>& evaluations) {
+  const auto counted = [&evaluations, make = objective_factory(residuals, store)](std::size_t start) {
+    return std::make_unique<Counted>(make(start), evaluations);
+  };
+  return opt::solve_multistart(make_problem(spec.free), counted, make_stages(spec), make_multistart(spec, threads), hooks);
+}
+
+long most_evaluations(const StudySpec& spec) {
+  long most = 0;
+  for (const SolverStage& stage : spec.solver) most += stage.max_evaluations;
+  return most * static_cast<long>(make_multistart(spec, {1}).starts);
 }
 
 bool was_cancelled(const opt::MultiStartSolution& search) {
@@ -42,12 +68,11 @@ bool was_cancelled(const opt::MultiStartSolution& search) {
       search.starts, [](const opt::StartOutcome& start) { return start.solution.termination.reason == opt::Reason::cancelled; });
 }
 
-/// What an external simulator has failed at so far; when that ended the run, nothing else matters.
+/// What the simulator has failed at so far; when that ended the run, nothing else matters.
 void note_failures(FitResult& result, const eval::Dataset& dataset) {
-  if (!dataset.external) return;
-  result.failures = dataset.external->failures();
-  result.first_failure = dataset.external->first_failure();
-  result.aborted = dataset.external->aborted().stop_requested();
+  result.failures = dataset.failures->count();
+  result.first_failure = dataset.failures->first();
+  result.aborted = dataset.failures->aborted().stop_requested();
   if (result.aborted) result.termination = {opt::Reason::failed, "", result.first_failure};
 }
 
@@ -172,10 +197,14 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   const eval::ResidualFunction residuals(study.dataset, study.start, spec.free, spec.objective, split.cases);
   opt::Hooks search_hooks{.cancel = stop.token(), .observe = {}};
   HeldOut held_out(study, split.cases);
-  FitProgress seen{.evaluations = 0, .best_objective = std::numeric_limits<double>::infinity(), .seconds = 0.0};
+  std::atomic<long> evaluations = 0;
+  FitProgress seen{.evaluations = 0,
+                   .most_evaluations = most_evaluations(spec),
+                   .best_objective = std::numeric_limits<double>::infinity(),
+                   .seconds = 0.0};
   if (hooks.progress) {
     search_hooks.observe = [&](const opt::IterationRecord& record) {
-      seen.evaluations = record.evaluations;
+      seen.evaluations = evaluations.load();
       seen.seconds = seconds_since(begin);
       if (record.value < seen.best_objective) {
         seen.best_objective = record.value;
@@ -184,7 +213,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
       hooks.progress(seen);
     };
   }
-  result.search = search(spec, residuals, split.starts, store, search_hooks);
+  result.search = search(spec, residuals, split.starts, store, search_hooks, evaluations);
   result.counts = result.search.counts();
   result.machine_dependent = result.search.reproducibility == opt::Reproducibility::machine_dependent;
 
@@ -241,6 +270,12 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   return result;
 }
 
+void note_intervals(FitResult& result, const PreparedStudy& study) {
+  if (!result.usable || result.interrupted) return;
+  result.intervals =
+      prediction_intervals(study.dataset, result.tuned, {.level = result.interval_level, .threads = {study.spec.threads}});
+}
+
 QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const eval::Dataset& training, core::ThreadCount threads,
                      const FitHooks& hooks) {
   const ThreadSplit split = split_threads(spec, threads);
@@ -248,7 +283,9 @@ QuickFit fit_quickly(const StudySpec& spec, const params::Config& start, const e
   StoreUse store = hooks.store;
   store.stop = stop.token();
   const eval::ResidualFunction residuals(training, start, spec.free, spec.objective, split.cases);
-  const opt::MultiStartSolution found = search(spec, residuals, split.starts, store, {.cancel = stop.token(), .observe = {}});
+  std::atomic<long> unwatched = 0;
+  const opt::MultiStartSolution found =
+      search(spec, residuals, split.starts, store, {.cancel = stop.token(), .observe = {}}, unwatched);
   QuickFit result{.tuned = start, .objective = 0.0, .termination = {}, .counts = found.counts(), .usable = false};
   const opt::StartOutcome* best = found.best();
   if (best == nullptr || !best->solution.has_point()) return result;

@@ -321,6 +321,8 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
     if (is_held_out(experiment, spec.data, inputs.gpus)) held_out.push_back(experiment);
   }
   const std::vector<domain::ModelSpec> models = with_assumptions(inputs.models, spec.data, problems);
+  // One for both datasets: what ends the fit ends everything.
+  const auto failures = std::make_shared<eval::Failures>(spec.failures);
   const auto draw = [&](std::vector<domain::Experiment> experiments) {
     return eval::make_dataset({.experiments = std::move(experiments),
                                .models = models,
@@ -329,7 +331,8 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
                                .seed = spec.seed,
                                .replicates = spec.replicates,
                                .kernels = inputs.kernels,
-                               .external = inputs.external});
+                               .external = inputs.external,
+                               .failures = failures});
   };
   const bool none_selected = selected.empty();
   for (std::vector<domain::Experiment>* experiments : {&selected, &held_out}) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -66,6 +67,10 @@ domain::Experiment under_load(const domain::Experiment& experiment, LoadUnit uni
   return varied;
 }
 
+bool is_mean(domain::Metric metric) {
+  return metric == domain::Metric::ttft_mean || metric == domain::Metric::e2e_mean || metric == domain::Metric::tpot_mean;
+}
+
 LoadCurve measured_curve(const domain::Experiment& experiment, LoadUnit unit) {
   LoadCurve curve{.experiment = experiment.id, .unit = unit, .simulated = {}, .measured = {}};
   const domain::Workload& workload = experiment.workload;
@@ -110,6 +115,30 @@ LoadPoint simulate_point(const PlannedPoint& point, LoadPoint planned, const eva
   planned.latencies = prediction.stages.back().latencies;
   planned.output_tokens_per_s = prediction.stages.back().output_tokens_per_s;
   return planned;
+}
+
+/// Prediction intervals of all points at once; each is a run of its own, named by its index.
+void add_intervals(std::vector<LoadCurve>& curves, const std::vector<PlannedPoint>& planned, const eval::Dataset& dataset,
+                   const params::Config& config, const IntervalOptions& options) {
+  eval::Dataset points;
+  points.seed = dataset.seed;
+  points.failures = dataset.failures;
+  for (std::size_t i = 0; i < planned.size(); ++i) {
+    eval::Case& item = points.cases.emplace_back(*planned[i].item);
+    item.experiment = planned[i].experiment;
+    item.plans = {sim::make_request_plan(item.experiment, dataset.seed, 0)};
+    item.experiment.id = fmt::format("{}", i);
+  }
+  for (PredictionInterval& interval : prediction_intervals(points, config, options)) {
+    const auto index = static_cast<std::size_t>(std::stoul(interval.experiment));
+    const std::size_t stages = planned[index].experiment.workload.stages.size();
+    const int own = stages == 1 ? domain::kSummaryStage : static_cast<int>(stages) - 1;
+    if (interval.stage != own || !is_mean(interval.metric)) continue;
+    LoadPoint& point = curves[planned[index].curve].simulated[planned[index].slot];
+    interval.experiment = curves[planned[index].curve].experiment;
+    interval.stage = point.stage;
+    point.intervals.push_back(std::move(interval));
+  }
 }
 
 /// Breaks steps of one deployment down.
@@ -247,6 +276,7 @@ std::vector<LoadCurve> load_curves(const eval::Dataset& dataset, const params::C
     LoadPoint& slot = curves[planned[i].curve].simulated[planned[i].slot];
     slot = simulate_point(planned[i], slot, dataset, config);
   });
+  if (options.intervals) add_intervals(curves, planned, dataset, config, *options.intervals);
   return curves;
 }
 

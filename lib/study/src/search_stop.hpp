@@ -1,20 +1,18 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <stop_token>
 
 #include "rooftune/eval/dataset.hpp"
 
 namespace rooftune::study {
 
-/// Ends a search when the caller cancels it, or when the failure policy of an external simulator does.
+/// Ends a search when the caller cancels it, or when the failure policy does.
 class SearchStop {
  public:
-  SearchStop(const std::stop_token& cancel, const eval::Dataset& dataset) : by_caller_(cancel, Request{&source_}) {
-    if (!dataset.external) return;
-    dataset.external->cancel_with(cancel);
-    by_failure_.emplace(dataset.external->aborted(), Request{&source_});
+  SearchStop(const std::stop_token& cancel, const eval::Dataset& dataset)
+      : by_caller_(cancel, Request{&source_}), by_failure_(dataset.failures->aborted(), Request{&source_}) {
+    if (dataset.external) dataset.external->cancel_with(cancel);
   }
   SearchStop(const SearchStop&) = delete;
   SearchStop& operator=(const SearchStop&) = delete;
@@ -28,7 +26,7 @@ class SearchStop {
   };
   std::stop_source source_;
   std::stop_callback<Request> by_caller_;
-  std::optional<std::stop_callback<Request>> by_failure_;
+  std::stop_callback<Request> by_failure_;
 };
 
 }  // namespace rooftune::study

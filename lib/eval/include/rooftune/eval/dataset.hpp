@@ -11,6 +11,7 @@
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/domain/model.hpp"
 #include "rooftune/eval/external.hpp"
+#include "rooftune/eval/failures.hpp"
 #include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/params/config.hpp"
 #include "rooftune/sim/request_plan.hpp"
@@ -41,7 +42,8 @@ struct Dataset {
   core::Diagnostics warnings;
   int replicates = 1;
   std::uint64_t seed = 1;
-  std::shared_ptr<ExternalRuns> external{};  ///< what predicts in place of our simulator; null: nothing does
+  std::shared_ptr<ExternalRuns> external{};                           ///< what predicts in place of our simulator; null: nothing does
+  std::shared_ptr<Failures> failures = std::make_shared<Failures>();  ///< shared by all parts of a run
 
   /// The cases at these indices, with the same requests as here.
   [[nodiscard]] Dataset subset(const std::vector<std::size_t>& indices) const;
@@ -56,7 +58,11 @@ struct DatasetInputs {
   int replicates = 1;
   KernelTablesByGpu kernels{};
   std::shared_ptr<ExternalRuns> external{};
+  std::shared_ptr<Failures> failures = std::make_shared<Failures>();
 };
+
+/// Why the built-in simulation gave up on a case, in words.
+[[nodiscard]] std::string out_of_events(const Dataset& dataset, const Case& item);
 
 /// Looks up models and GPUs, refuses what the step-time model cannot simulate, and draws the requests. All problems at once.
 [[nodiscard]] core::Result<Dataset> make_dataset(const DatasetInputs& inputs);

@@ -34,7 +34,7 @@ struct Residuals {
   std::vector<double> values;         ///< one per row, then one per prior
   std::vector<double> jacobian;       ///< row-major, values.size() x free parameters, by transformed parameter; empty if not asked for
   std::vector<double> predicted_ms;   ///< by row
-  std::vector<std::string> failures;  ///< of an external simulator, in words; where they are penalised, the values say so
+  std::vector<std::string> failures;  ///< of the simulator, in words; where they are penalised, the values say so
   std::optional<std::string> refusal;  ///< the point cannot be evaluated; everything else is then empty
   bool given_up = false;               ///< the sum of squares exceeds what was asked for; everything else is then empty
 };
@@ -73,11 +73,13 @@ class ResidualFunction {
   };
   void balance_groups();
   [[nodiscard]] Slopes slopes_at(const params::Config& config, std::span<const double> transformed) const;
+  /// Returns why the simulation failed, or an empty text; so does the next one.
   template <class Scalar>
-  void evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes, std::size_t first_column,
-                     Residuals& result) const;
-  /// By an external simulator; returns why it failed, or an empty text.
+  [[nodiscard]] std::string evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes,
+                                          std::size_t first_column, Residuals& result) const;
   [[nodiscard]] std::string evaluate_externally(std::size_t case_index, const params::Config& config, Residuals& result) const;
+  /// What the failure policy makes of the rows of a failed experiment.
+  void penalise(std::size_t case_index, Residuals& result) const;
   [[nodiscard]] Residuals refuse(std::string reason) const;
 
   const Dataset& dataset_;

@@ -47,6 +47,9 @@ namespace rooftune::report {
 /// Profiles and bootstrap; empty when the study asks for neither.
 [[nodiscard]] std::string how_sure_tables(const study::FitResult& result, Colour colour);
 
+/// Where measured means should fall, beside where they fell; empty without intervals.
+[[nodiscard]] std::string interval_table(const study::FitResult& result, Colour colour);
+
 /// Errors by model over the iterations of the start that won, with held-out ones where there are any.
 [[nodiscard]] std::string trace_table(const study::FitResult& result, Colour colour);
 

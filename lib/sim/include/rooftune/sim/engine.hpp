@@ -153,6 +153,10 @@ class Engine {
   /// The first so many requests of every stage are served, but left out of its record.
   void leave_out(std::int64_t warm_up_requests);
 
+  /// Gives up after so many advances (EngineCounters), over all stages: nothing runs any more, and records are incomplete.
+  void limit_events(std::int64_t most);
+  [[nodiscard]] bool out_of_events() const;
+
   /// Times outside the engine that the client sees; added to every recorded latency.
   void set_front_end(const FrontEnd<Scalar>& front_end);
 

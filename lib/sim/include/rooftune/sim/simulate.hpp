@@ -1,6 +1,8 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +34,8 @@ struct SimulationOptions {
   Percentiles percentiles = Percentiles::skip;
   Observer* observer = nullptr;
   std::int64_t warm_up_requests = 0;  ///< the first so many of every stage are served, but counted in no latency
+  /// Events (EngineCounters::advances) of one engine after which the simulation gives up.
+  std::int64_t max_events = std::numeric_limits<std::int64_t>::max();
 };
 
 /// Predicted latencies of one stage, or of all pooled.
@@ -55,6 +59,7 @@ struct Prediction {
   StagePrediction<Scalar> summary;
   EngineCounters counters;
   std::optional<kernels::LookupReport> lookups{};  ///< how measured kernels covered the steps, where the model looks them up
+  bool out_of_events = false;                      ///< it gave up: nothing else here is complete
 };
 
 /// Why the scenario cannot be simulated with this step-time model, or nothing.

@@ -53,7 +53,7 @@ struct CrossValidation {
   int repeats = 1;
   std::vector<SeedNoise> noise;       ///< with two repeats or more
   std::vector<std::string> failures;  ///< why the cross-validation cannot be believed; empty: it can
-  bool aborted = false;               ///< a failure of an external simulator ended it; there are no folds then
+  bool aborted = false;               ///< a failure of the simulator ended it; there are no folds then
   bool interrupted = false;           ///< cancelled before every fold was fitted
 
   [[nodiscard]] bool usable() const { return failures.empty() && !folds.empty() && !interrupted; }

@@ -14,6 +14,7 @@
 #include "rooftune/params/config.hpp"
 #include "rooftune/study/evaluation_store.hpp"
 #include "rooftune/study/how_sure.hpp"
+#include "rooftune/study/prediction_intervals.hpp"
 #include "rooftune/study/prepare.hpp"
 #include "rooftune/study/study_spec.hpp"
 
@@ -62,7 +63,8 @@ struct TracePoint {
 
 /// What a running fit tells about itself.
 struct FitProgress {
-  long evaluations = 0;
+  long evaluations = 0;       ///< of all starts together
+  long most_evaluations = 0;  ///< that the limits of all starts allow
   double best_objective = 0.0;
   double seconds = 0.0;
   std::optional<double> held_out_percent{};  ///< mean absolute error of the held-out rows at the best point
@@ -89,6 +91,8 @@ struct FitResult {
   std::optional<eval::Evaluation> held_out_after;
   std::vector<Profile> profiles;
   std::optional<Bootstrap> bootstrap;
+  std::vector<PredictionInterval> intervals;  ///< of the fitted experiments at the tuned config (note_intervals)
+  double interval_level = 0.9;
   opt::MultiStartSolution search;
   opt::Termination termination;
   opt::EvaluationCounts counts;
@@ -97,7 +101,7 @@ struct FitResult {
   double seconds = 0.0;
   bool machine_dependent = false;  ///< a limit in seconds ended some part: another run may differ
   bool usable = false;             ///< a point better than nothing was found
-  long failures = 0;               ///< of an external simulator, whatever the policy made of them
+  long failures = 0;               ///< of the simulator, whatever the policy made of them
   std::string first_failure;       ///< in words; empty without failures
   bool aborted = false;            ///< a failure ended the run
   bool interrupted = false;        ///< cancelled before the search was over: the best so far, without standard errors
@@ -105,6 +109,10 @@ struct FitResult {
 
 /// Finds the free parameters that make the objective small on the prepared data.
 [[nodiscard]] FitResult fit(const PreparedStudy& study, const FitHooks& hooks = {});
+
+/// Adds prediction intervals of the fitted experiments: the last step, because the tuned config may have learned its held-out error
+/// after the fit. None where the config knows no uncertainty.
+void note_intervals(FitResult& result, const PreparedStudy& study);
 
 /// The same on some of the cases only (a training fold), without evaluations before and after, and without progress.
 struct QuickFit {

@@ -11,6 +11,7 @@
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/kernels/tables.hpp"
 #include "rooftune/params/config.hpp"
+#include "rooftune/study/prediction_intervals.hpp"
 
 /// What a report draws beside the results of a run: values computed from the run's config and data.
 namespace rooftune::study {
@@ -23,7 +24,8 @@ struct LoadPoint {
   double load = 0.0;
   int stage = 0;  ///< the measured stage, or the one whose duration and history a simulated point shares
   domain::Latencies latencies;
-  double output_tokens_per_s = 0.0;  ///< simulated points only
+  double output_tokens_per_s = 0.0;             ///< simulated points only
+  std::vector<PredictionInterval> intervals{};  ///< of the means at simulated points, where a level was asked for
 };
 
 /// How latency grows with load in one deployment. A simulated point replaces the nearest measured stage's load and keeps its
@@ -36,10 +38,11 @@ struct LoadCurve {
 };
 
 struct LoadCurveOptions {
-  int points = 16;              ///< of each curve, spread evenly in the logarithm of the load
-  double beyond = 1.4;          ///< curves reach from lowest / beyond to highest * beyond of the measured loads
-  double max_requests = 2e4;    ///< a stage with more is not simulated: it adds time and no knowledge
-  core::ThreadCount threads{};  ///< the result does not depend on it
+  int points = 16;                             ///< of each curve, spread evenly in the logarithm of the load
+  double beyond = 1.4;                         ///< curves reach from lowest / beyond to highest * beyond of the measured loads
+  double max_requests = 2e4;                   ///< a stage with more is not simulated: it adds time and no knowledge
+  std::optional<IntervalOptions> intervals{};  ///< around simulated points; configs without uncertainty have none
+  core::ThreadCount threads{};                 ///< the result does not depend on it
 };
 
 /// A curve for every case whose load is a rate or a number of clients; traces have none.

@@ -162,7 +162,7 @@ struct StudySpec {
   std::optional<std::string> start_config;     ///< path of a config to start from; empty: registry defaults
   std::optional<std::string> step_time_model;  ///< overrides the start config's
   std::optional<ExternalSpec> simulator;       ///< predicts in place of ours
-  eval::FailurePolicy failures;                ///< of an external simulator
+  eval::FailurePolicy failures;                ///< of the simulator
   std::map<params::SwitchId, std::size_t> switches;
   params::Assignments fixed;
   std::vector<params::FreeParameter> free;

@@ -1,0 +1,131 @@
+#include "rooftune/io/tables_csv.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <optional>
+#include <string_view>
+
+namespace rooftune::io {
+namespace {
+
+std::string cell(const std::optional<double>& value) { return value && std::isfinite(*value) ? fmt::format("{}", *value) : ""; }
+
+std::string stage_cell(int stage) { return stage == domain::kSummaryStage ? "summary" : fmt::format("{}", stage); }
+
+void add_errors(std::string& text, const study::VariantResult& variant, std::string_view scope, const eval::Evaluation& evaluation) {
+  for (const auto& [metric, errors] : evaluation.overall) {
+    text += fmt::format("{},{},{},{},{},{},{},{},{}\n", csv_cell(variant.name), variant.step_time_model, variant.free_parameters,
+                        variant.fit_seconds, scope, domain::metric_name(metric), errors.mean_ape_percent, errors.median_ape_percent,
+                        errors.rmse_ape_percent);
+  }
+}
+
+void add_step_rows(std::string& text, const study::Onboarding& onboarding, const study::OnboardStep& step, std::string_view run_was,
+                   const eval::Evaluation& evaluation) {
+  for (const eval::Row& row : evaluation.rows) {
+    std::optional<double> lower;
+    std::optional<double> upper;
+    for (const study::PredictionInterval& interval : step.intervals) {
+      if (interval.experiment != row.experiment || interval.stage != row.stage || interval.metric != row.metric) continue;
+      lower = interval.lower_ms;
+      upper = interval.upper_ms;
+    }
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", csv_cell(onboarding.gpu), csv_cell(step.name), csv_cell(row.experiment),
+                        stage_cell(row.stage), domain::metric_name(row.metric), run_was, row.predicted_ms, row.measured_ms,
+                        row.error_percent(), cell(lower), cell(upper));
+  }
+}
+
+std::string prediction_header() {
+  std::string text = "rate_per_s,stage,finished,rejected,output_tokens_per_s";
+  for (const domain::Metric metric : domain::kMetrics) text += fmt::format(",{}", domain::metric_name(metric));
+  return text + "\n";
+}
+
+void add_prediction(std::string& text, std::optional<double> rate_per_s, int stage, const sim::StagePrediction<double>& prediction) {
+  text += fmt::format("{},{},{},{},{}", cell(rate_per_s), stage_cell(stage), prediction.finished, prediction.rejected,
+                      prediction.output_tokens_per_s);
+  for (const domain::Metric metric : domain::kMetrics) text += "," + cell(prediction.latencies[metric]);
+  text += "\n";
+}
+
+}  // namespace
+
+std::string csv_cell(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+std::string comparison_csv(const study::Comparison& comparison) {
+  std::string text =
+      "variant,step_time_model,free_parameters,fit_seconds,scope,metric,mean_ape_percent,median_ape_percent,rmse_ape_percent\n";
+  for (const auto* variants : {&comparison.variants, &comparison.reverted}) {
+    for (const study::VariantResult& variant : *variants) {
+      add_errors(text, variant, "training", variant.training);
+      if (variant.held_out) add_errors(text, variant, "held_out", *variant.held_out);
+    }
+  }
+  return text;
+}
+
+std::string solver_table_csv(const std::vector<study::SolverRow>& rows) {
+  std::string text = "solver,passes,with_derivatives,seconds,objective,loss_percent,ended\n";
+  for (const study::SolverRow& row : rows) {
+    text += fmt::format("{},{},{},{},{},{},{}\n", csv_cell(study::title(row)), row.counts.total(), row.counts.derivatives, row.seconds,
+                        cell(row.objective), cell(row.loss_percent), opt::name(row.termination.reason));
+  }
+  return text;
+}
+
+std::string recovery_csv(const study::Recovery& recovery) {
+  std::string text = "parameter,truth,identified,covered,bias,spread,mean_standard_error\n";
+  for (const study::ParameterRecovery& one : recovery.parameters) {
+    text += fmt::format("{},{},{},{},{},{},{}\n", csv_cell(one.parameter.label()), one.truth, one.identified, one.covered, one.bias,
+                        one.spread, one.mean_standard_error);
+  }
+  return text;
+}
+
+std::string onboard_csv(std::span<const study::Onboarding> onboardings) {
+  std::string text = "gpu,step,experiment,stage,metric,run_was,predicted_ms,measured_ms,error_percent,lower_ms,upper_ms\n";
+  for (const study::Onboarding& onboarding : onboardings) {
+    for (const study::OnboardStep& step : onboarding.steps) {
+      add_step_rows(text, onboarding, step, "fitted", step.fitted);
+      add_step_rows(text, onboarding, step, "unseen", step.held_out);
+    }
+  }
+  return text;
+}
+
+std::string inspection_csv(const study::Inspection& inspection) {
+  std::string text = prediction_header();
+  add_prediction(text, std::nullopt, domain::kSummaryStage, inspection.prediction.summary);
+  for (std::size_t stage = 0; stage < inspection.prediction.stages.size(); ++stage) {
+    add_prediction(text, std::nullopt, static_cast<int>(stage), inspection.prediction.stages[stage]);
+  }
+  return text;
+}
+
+std::string sweep_csv(const std::vector<study::SweepPoint>& points) {
+  std::string text = prediction_header();
+  for (const study::SweepPoint& point : points)
+    add_prediction(text, point.rate_per_s, domain::kSummaryStage, point.prediction.summary);
+  return text;
+}
+
+std::string difference_csv(const RunDifference& difference) {
+  std::string text = "what,name,stage,metric,first,second\n";
+  for (const ParameterDifference& one : difference.parameters) {
+    text += fmt::format("parameter,{},,,{},{}\n", csv_cell(one.parameter), cell(one.first), cell(one.second));
+  }
+  for (const auto& [first, second] : difference.predictions) {
+    text += fmt::format("prediction,{},{},{},{},{}\n", csv_cell(first.experiment), stage_cell(first.stage),
+                        domain::metric_name(first.metric), first.predicted_ms, second.predicted_ms);
+  }
+  return text;
+}
+
+}  // namespace rooftune::io
