@@ -230,9 +230,13 @@ std::string objection_to_gain(const Verdict& verdict, const ImproveSpec& rules, 
   if (verdict.gain_percent <= verdict.noise_percent) {
     return fmt::format("a gain of {:.2f} is within its noise of {:.2f}", verdict.gain_percent, verdict.noise_percent);
   }
-  return fmt::format("a gain of {:.2f} does not pay for {}", verdict.gain_percent,
-                     verdict.extra_parameters > 0 ? fmt::format("{} more parameters", verdict.extra_parameters)
-                                                  : std::string("the change"));
+  if (verdict.extra_parameters <= 0) return fmt::format("a gain of {:.2f} does not pay for the change", verdict.gain_percent);
+  const std::string paid = fmt::format("the price of {} more {}", verdict.extra_parameters,
+                                       verdict.extra_parameters == 1 ? "parameter" : "parameters");
+  if (net <= verdict.noise_percent && net > least) {
+    return fmt::format("a gain of {:.2f} less {} is within its noise of {:.2f}", verdict.gain_percent, paid, verdict.noise_percent);
+  }
+  return fmt::format("a gain of {:.2f} does not cover {}", verdict.gain_percent, paid);
 }
 
 /// Why a change is not kept; empty where nothing speaks against it.
