@@ -167,8 +167,8 @@ ExitCode run(const ImproveOptions& options) {
   }
   print(report::improvement_story(*improvement, output_colour()));
   if (options.peers) {
-    print(report::peer_table(eval::compare_with_peers(improvement->held_out, *published), "the result on runs that its refitted folds had not seen",
-                             output_colour()));
+    print(report::peer_table(eval::compare_with_peers(improvement->held_out, *published),
+                             "the result on runs that its refitted folds had not seen", output_colour()));
   }
   print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / io::kTunedConfigName).string(),
                     (target / io::kStudyName).string(), (target / io::kJournalName).string()));

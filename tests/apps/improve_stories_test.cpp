@@ -81,7 +81,8 @@ TEST_F(ImproveStory, V1LearnsNoLawOfTpThatItCannotCheckAndSaysWhatToMeasure) {
   EXPECT_THAT(kept(story), Contains("extend")) << "training data grow to the higher TP degree";
   EXPECT_THAT(refusal(story, "extend_and_scale_with_tp"), HasSubstr("too few different TP degrees"));
   EXPECT_LE(held_out(story, true), held_out(story, false));
-  EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), mean_test_error(story, "e2e_mean_ms", "error_before_percent") + 0.1)
+  EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"),
+            mean_test_error(story, "e2e_mean_ms", "error_before_percent") + 0.1)
       << "an unseen TP degree and another model do not pay for what folds gained";
   ASSERT_FALSE(story["next_runs"].empty());
   EXPECT_GT(story["next_runs"][0]["tp"], 1);
@@ -97,7 +98,8 @@ TEST_F(ImproveStory, V1WithThreeTpDegreesFindsThatItsLawOfTpDoesNotCarry) {
     objected = objected || round["why"].get<std::string>().starts_with("predictions for a tp that was not fitted get worse");
   }
   EXPECT_TRUE(objected) << "what fits TP 1 and 2 is tested on TP 4, and fails";
-  EXPECT_LT(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), mean_test_error(story, "e2e_mean_ms", "error_before_percent"));
+  EXPECT_LT(mean_test_error(story, "e2e_mean_ms", "error_after_percent"),
+            mean_test_error(story, "e2e_mean_ms", "error_before_percent"));
 }
 
 TEST_F(ImproveStory, V2FindsItsReviewFindings) {

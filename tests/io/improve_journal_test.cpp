@@ -104,7 +104,8 @@ TEST_F(ImproveJournal, BecomesJsonWithRoundsScreeningsAndWhyItEnded) {
   study::Improvement improvement;
   improvement.journal = rich_entries();
   improvement.start.name = "small";
-  improvement.next.push_back({.model = "m", .tp = 4, .rate_per_s = 2.0, .prompt_tokens = 500, .output_tokens = 128, .gpu_minutes = 32.0, .value = {}});
+  improvement.next.push_back(
+      {.model = "m", .tp = 4, .rate_per_s = 2.0, .prompt_tokens = 500, .output_tokens = 128, .gpu_minutes = 32.0, .value = {}});
   const auto json = nlohmann::json::parse(improvement_json(improvement));
   EXPECT_EQ(json["schema"], "rooftune/improvement/1");
   EXPECT_EQ(json["rounds"].size(), 2u);

@@ -240,7 +240,8 @@ TEST(Folds, AskForNothingWhereTheTestHoldsNothingNew) {
   EXPECT_THAT(asked_extrapolations(prepared, improve_runs(prepared, data.gpus)), IsEmpty());
 }
 
-const Move kAllReduce{.id = "all_reduce", .reason = "its latency shows in runs of more than one GPU", .free = {"physics.allreduce_us"}};
+const Move kAllReduce{
+    .id = "all_reduce", .reason = "its latency shows in runs of more than one GPU", .free = {"physics.allreduce_us"}};
 
 TEST(Improve, RefusesToLearnFromTwoTpDegreesWhatOnlyAThirdCouldCheck) {
   const std::vector<Move> catalogue{kAllReduce};
@@ -467,7 +468,11 @@ TEST(Catalogue, CombinesABlockedMoveWithOthersAndAllCorrectionsAtOnce) {
   const StudyInputs data = inputs();
   const PreparedStudy prepared = prepare(without_lag(), data).value();
   const auto correction = [](const std::string& id, const std::string& choice) {
-    return Move{.id = id + "_move", .reason = "engines do", .suggested_by = {{"ttft_mean_ms"}}, .switches = {{id, choice}}, .burden = Burden::must_not_lose};
+    return Move{.id = id + "_move",
+                .reason = "engines do",
+                .suggested_by = {{"ttft_mean_ms"}},
+                .switches = {{id, choice}},
+                .burden = Burden::must_not_lose};
   };
   const std::vector<Move> catalogue{correction("engine.async_scheduling", "on"), correction("engine.prefix_reuse", "off"),
                                     correction("engine.graph_padding", "vllm")};

@@ -183,8 +183,8 @@ class SqliteJournal final : public study::Journal {
         (Insert(database_, "improve_candidates", 16)
          << record.screening << static_cast<std::int64_t>(rank) << item.move << item.change << item.reason << item.suggested_by
          << item.strength << std::int64_t{item.extra_parameters} << core::word_of(study::kBurdens, item.burden)
-         << core::word_of(study::kCandidateFates, item.fate) << item.why
-         << item.folds << item.before_percent << item.score_percent << queued << text_of(item.spec))
+         << core::word_of(study::kCandidateFates, item.fate) << item.why << item.folds << item.before_percent << item.score_percent
+         << queued << text_of(item.spec))
             .run();
       }
       add_seconds(fmt::format("screening {}", record.screening), seconds);

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <system_error>
 
-#include "json_text.hpp"
 #include "improve_json.hpp"
+#include "json_text.hpp"
 #include "metric_errors_json.hpp"
 #include "rooftune/io/csv.hpp"
 #include "rooftune/io/document.hpp"

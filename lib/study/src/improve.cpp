@@ -202,10 +202,11 @@ class Campaign {
       std::vector<std::string> labels;
       for (const UncheckedParameter& parameter : unchecked) labels.push_back(parameter.label);
       const std::string& unseen = unchecked.front().unseen;
-      refuse(fmt::format("the test is about a {} that was never fitted, and {} {} such runs while no fold can learn {} from others: too "
-                         "few different {} to check how it carries on",
-                         unseen, fmt::join(labels, " and "), labels.size() == 1 ? "moves" : "move", labels.size() == 1 ? "it" : "them",
-                         unseen == "tp" ? "TP degrees" : unseen + "s"));
+      refuse(
+          fmt::format("the test is about a {} that was never fitted, and {} {} such runs while no fold can learn {} from others: too "
+                      "few different {} to check how it carries on",
+                      unseen, fmt::join(labels, " and "), labels.size() == 1 ? "moves" : "move", labels.size() == 1 ? "it" : "them",
+                      unseen == "tp" ? "TP degrees" : unseen + "s"));
     }
     return candidate;
   }
@@ -415,7 +416,8 @@ class Campaign {
       if (finding.kind != FindingKind::held_parameter || asked == kAskedParameters) continue;
       params::FreeParameter parameter = params::make_free(params::parameter(finding.parameter));
       parameter.initial = std::clamp(params::current_value(improvement.after.tuned, parameter), parameter.lower, parameter.upper);
-      if (parameter.transform == params::Transform::log) parameter.prior = params::Prior{.centre = parameter.initial, .standard_deviation = 1.0};
+      if (parameter.transform == params::Transform::log)
+        parameter.prior = params::Prior{.centre = parameter.initial, .standard_deviation = 1.0};
       add(parameter);
       ++asked;
     }

@@ -429,10 +429,10 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
          .parameter = std::string(candidate.id.spec().id),
          .effect = candidate.exponent,
          .strength = candidate.t,
-         .text = fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
-                             "lacks a factor, or has one too many",
-                             candidate.id.spec().id, candidate.property->name, candidate.exponent,
-                             100.0 * candidate.explained_fraction)});
+         .text =
+             fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
+                         "lacks a factor, or has one too many",
+                         candidate.id.spec().id, candidate.property->name, candidate.exponent, 100.0 * candidate.explained_fraction)});
   }
 }
 

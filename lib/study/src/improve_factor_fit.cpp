@@ -122,9 +122,8 @@ std::optional<FactorFit> fit_factor(const PreparedStudy& study, const eval::Data
   const double freedom = static_cast<double>(residuals.rows().size()) - static_cast<double>(problems.front().variables.size()) - 1.0;
   if (freedom < 1.0) return std::nullopt;
   const double left = std::max(with->sum_of_squares, 1e-12 * without->sum_of_squares);
-  return FactorFit{.exponent = with->exponent,
-                   .t = std::sqrt(gained / (left / freedom)),
-                   .explained_fraction = gained / without->sum_of_squares};
+  return FactorFit{
+      .exponent = with->exponent, .t = std::sqrt(gained / (left / freedom)), .explained_fraction = gained / without->sum_of_squares};
 }
 
 }  // namespace rooftune::study

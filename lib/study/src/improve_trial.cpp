@@ -231,8 +231,8 @@ std::string objection_to_gain(const Verdict& verdict, const ImproveSpec& rules, 
     return fmt::format("a gain of {:.2f} is within its noise of {:.2f}", verdict.gain_percent, verdict.noise_percent);
   }
   if (verdict.extra_parameters <= 0) return fmt::format("a gain of {:.2f} does not pay for the change", verdict.gain_percent);
-  const std::string paid = fmt::format("the price of {} more {}", verdict.extra_parameters,
-                                       verdict.extra_parameters == 1 ? "parameter" : "parameters");
+  const std::string paid =
+      fmt::format("the price of {} more {}", verdict.extra_parameters, verdict.extra_parameters == 1 ? "parameter" : "parameters");
   if (net <= verdict.noise_percent && net > least) {
     return fmt::format("a gain of {:.2f} less {} is within its noise of {:.2f}", verdict.gain_percent, paid, verdict.noise_percent);
   }
@@ -312,8 +312,8 @@ Sensitivities sensitivities_at_start(const PreparedStudy& study, const std::vect
   if (!function.differentiable()) return result;
   std::vector<double> point;
   for (const params::FreeParameter& parameter : free) {
-    point.push_back(
-        params::to_transformed(parameter, std::clamp(params::current_value(study.start, parameter), parameter.lower, parameter.upper)));
+    point.push_back(params::to_transformed(
+        parameter, std::clamp(params::current_value(study.start, parameter), parameter.lower, parameter.upper)));
   }
   const eval::Residuals residuals = function(point, eval::Derivatives::yes);
   if (residuals.refusal) return result;

@@ -163,8 +163,7 @@ core::Result<eval::Dataset> candidate_dataset(const PreparedStudy& study, const 
     for (const eval::Case& item : study.dataset.cases) models.insert(item.experiment.deployment.model);
     spec.models.assign(models.begin(), models.end());
   }
-  std::vector<domain::Experiment> experiments =
-      candidate_experiments(spec, gpu, study.dataset.cases.front().experiment.deployment);
+  std::vector<domain::Experiment> experiments = candidate_experiments(spec, gpu, study.dataset.cases.front().experiment.deployment);
   // Combinations that cannot run (weights beyond memory) are no candidates; unknown models stay, to be reported.
   std::erase_if(experiments, [&](const domain::Experiment& experiment) {
     const domain::ModelSpec* model = domain::find_model(inputs.models, experiment.deployment.model);

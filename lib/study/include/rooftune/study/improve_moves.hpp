@@ -31,10 +31,10 @@ struct Move {
   std::optional<LossKind> loss{};
   std::optional<StageRows> rows{};
   std::vector<ModelAssumption> assume{};
-  bool extend = false;       ///< take the next entry of `improve.extend` into the training data
-  std::string quarantine{};  ///< id of a run
-  std::vector<std::string> tie{};          ///< free parameters that keep their ratios from now on: one multiplier over all
-  std::string linear{};                    ///< a free parameter that is searched on a linear scale instead of a log scale
+  bool extend = false;             ///< take the next entry of `improve.extend` into the training data
+  std::string quarantine{};        ///< id of a run
+  std::vector<std::string> tie{};  ///< free parameters that keep their ratios from now on: one multiplier over all
+  std::string linear{};            ///< a free parameter that is searched on a linear scale instead of a log scale
   Burden burden = Burden::must_gain;
 };
 
