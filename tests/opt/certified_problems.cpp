@@ -461,7 +461,7 @@ Bar bar_of(Algorithm algorithm) {
     case Algorithm::ceres_lm: return {1e-9, 33};
     case Algorithm::ceres_dogleg: return {1e-9, 34};
     // Without residuals the badly scaled problems remain: Powell's, Meyer's, Osborne's first.
-    case Algorithm::bobyqa: return {1e-9, 31};
+    case Algorithm::bobyqa: return {1e-9, 32};
     case Algorithm::lbfgs: return {1e-9, 31};
     case Algorithm::mlsl: return {1e-9, 32};
     case Algorithm::crs2: return {1e-8, 24};

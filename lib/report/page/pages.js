@@ -553,7 +553,7 @@ const rooftuneReport = (() => {
         if (!rows.length) continue;
         const name = (row) => `${row.step}: ${row.experiment}`;
         const spec = (colours) => plots.dotRange(colours, {
-          labels: rows.map(name), x: { title: `error of ${metricTitles[metric]}, % (predicted − measured)`, format: "+" }, reference: 0,
+          labels: rows.map(name), x: { title: `error of ${metricTitles[metric]}, % (predicted − measured)`, format: "+.0f" }, reference: 0,
           ranges: rows.flatMap((row) => {
             const own = steps.find((step) => step.step === row.step).intervals.find((one) => one.experiment === row.experiment && one.stage === "summary" && one.metric === metric);
             return own ? [{ label: name(row), low: 100 * (row.predicted / own.upper - 1), high: 100 * (row.predicted / own.lower - 1), tip: [name(row), `a measurement should lie between ${significant(own.lower)} and ${significant(own.upper)} ms`] }] : [];
@@ -570,9 +570,13 @@ const rooftuneReport = (() => {
       section.append(el("h3", {}, `Parameters after '${last.step}'`), table([words("parameter", (p) => p.parameter), number("expected", (p) => p.expected), words("because", (p) => p.expectation), number("value", (p) => p.value),
         number("± expected, %", (p) => 100 * p.expected_deviation, percent), number("± now, %", (p) => 100 * p.deviation, percent), words("source", (p) => p.source), words("told by the runs", (p) => (p.identified ? "yes" : "no"))], last.parameters,
         "Deviations are of the logarithm (of the logit for shares with bounds)."));
-      if (last.next_runs.length) section.append(el("h3", {}, `Next runs after '${last.step}'`), table([words("model", (run) => run.model), number("TP", (run) => run.tp), number("requests/s", (run) => run.rate_per_s), number("prompt tokens", (run) => run.prompt_tokens),
-        number("output tokens", (run) => run.output_tokens), number("GPU-minutes", (run) => run.gpu_minutes), number("predictions then ± %", (run) => 100 * run.deviation_after, percent), number("parameters, bits", (run) => run.bits, percent)], last.next_runs,
-        "How well all candidates would be predicted after the run; before: " + percent(100 * last.next_runs[0].deviation_before) + " %."));
+      if (last.next_runs.length) {
+        const columns = [words("model", (run) => run.model), number("TP", (run) => run.tp), number("requests/s", (run) => run.rate_per_s), number("prompt tokens", (run) => run.prompt_tokens), number("output tokens", (run) => run.output_tokens),
+          number("GPU-minutes", (run) => run.gpu_minutes), number("predictions then ± %", (run) => 100 * run.deviation_after, percent), number("parameters, bits", (run) => run.bits, percent)];
+        const shown = 8, caption = `How well all candidates would be predicted after the run; now: ± ${percent(100 * last.next_runs[0].deviation_before)} %.`;
+        section.append(el("h3", {}, `Next runs after '${last.step}'`), table(columns, last.next_runs.slice(0, shown), caption));
+        if (last.next_runs.length > shown) section.append(folded(`All ${last.next_runs.length} candidates`, table(columns, last.next_runs)));
+      }
       if (result.kv_blocks.length) section.append(el("h3", {}, "Other numbers of KV blocks"), table([words("run", (row) => row.experiment), number("KV blocks", (row) => row.total_kv_blocks), words("", (row) => (row.recorded ? "as recorded" : "")),
         number("TTFT error %", (row) => row.ttft_error_percent, signed), number("E2E error %", (row) => row.e2e_error_percent, signed)], result.kv_blocks));
     },
