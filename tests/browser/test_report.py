@@ -213,8 +213,8 @@ class JournalInABrowser(unittest.TestCase):
         self.assertEqual([row[2] for row in shown], [row["move"] for row in self.rounds])
         for row, wanted in zip(shown, self.rounds):
             self.assertEqual(row[1], wanted["fate"])
-            self.assertEqual(row[4], wanted["reason"] or "")
-            for column, key in ((6, "before_percent"), (7, "after_percent"), (8, "noise_percent")):
+            self.assertEqual(row[3], wanted["reason"])
+            for column, key in ((4, "before_percent"), (5, "after_percent"), (6, "noise_percent")):
                 self.assertAlmostEqual(float(row[column]), float(wanted[key]), places=9)
 
     def test_tells_kept_from_reverted_without_colour(self):

@@ -512,9 +512,11 @@ const rooftuneReport = (() => {
           { kind: "symbol", style: 0, shape: "circle", size: 90, points: kept.map(point) },
         ] })], { columns: 1, legend: [{ name: "kept", style: 0, shape: "circle" }, ...(reverted.length ? [{ name: "reverted", style: 1, shape: "cross", hollow: true }] : [])] });
       section.append(figure("Rounds", "Each mark is what a change made of the held-out score, with its noise over seeds; the line is the score that was kept. Below the line is better, but a change also needs to beat its noise, pay for its parameters and spare every group.", spec));
+      const verdict = { ...words("verdict", (r) => r.fate), tone: (fate) => (fate === "kept" ? "word good" : "word") };
       section.append(table([
-        number("round", (r) => r.round), { ...words("verdict", (r) => r.fate), tone: (fate) => (fate === "kept" ? "good" : "") }, words("move", (r) => r.move), words("change", (r) => r.change), words("reason", (r) => r.reason), words("suggested by", (r) => r.suggested_by),
-        number("before %", (r) => r.before_percent), number("after %", (r) => r.after_percent), number("noise %", (r) => r.noise_percent), number("parameters", (r) => r.free_parameters), words("why", (r) => r.why)], rounds, "Rounds of the journal"));
+        number("round", (r) => r.round), verdict, words("move", (r) => r.move), words("reason", (r) => r.reason),
+        number("before %", (r) => r.before_percent), number("after %", (r) => r.after_percent), number("noise %", (r) => r.noise_percent), words("why", (r) => r.why)], rounds, "Rounds of the journal"));
+      section.append(folded("What each round changed, and the finding that suggested it", table([number("round", (r) => r.round), words("change", (r) => r.change), number("parameters", (r) => r.free_parameters), words("suggested by", (r) => r.suggested_by)], rounds)));
       const refused = screenings.flatMap((screening) => screening.candidates.filter((item) => item.fate === "refused").map((item) => ({ ...item, screening: screening.screening })));
       if (refused.length) section.append(folded("Refused before any fit", table([number("diagnosis", (r) => r.screening), words("move", (r) => r.move), words("why", (r) => r.why)], refused)));
       for (const screening of screenings) {
