@@ -325,5 +325,54 @@ TEST(Engine, ServesOffersAsItServesAPlan) {
   }
 }
 
+/// Eight blocks on the GPU: the second prompt takes the first one's place, and of that the host still has all blocks. Three of
+/// them make sense, because the last token is computed anyway.
+RequestPlan evicted_and_wanted_again() {
+  return one_stage({request_on(0, 0.0, 64, 2), request_on(1, 10000.0, 112, 2), request_on(0, 20000.0, 64, 2)}, 2);
+}
+
+TEST(Engine, ComputesAgainWhatTheGpuHasLost) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 8;
+  const EngineRun result = run(setup, evicted_and_wanted_again());
+  EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 11000.0, 21000.0));
+  EXPECT_THAT(cached(result), ElementsAre(0, 0, 0));
+}
+
+TEST(Engine, ReadsItBackFromTheHost) {
+  for (EngineSetup setup : {synchronous(), asynchronous()}) {
+    setup.kv_blocks = 8;
+    setup.offload_blocks = 100;
+    auto times = cases::constant_steps(1000.0);
+    const EngineRun result = cases::run_engine(setup, evicted_and_wanted_again(), times, Stepping::closed_form, 0.0, 200.0);
+    EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 11000.0, 21600.0));
+    EXPECT_THAT(cached(result), ElementsAre(0, 0, 48));
+    EXPECT_EQ(result.counters.loaded_tokens, 48);
+  }
+}
+
+TEST(Engine, ForgetsOnTheHostWhatWasNotUsedForLongest) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 8;
+  setup.offload_blocks = 7;  // the second prompt alone
+  auto times = cases::constant_steps(1000.0);
+  const EngineRun result = cases::run_engine(setup, evicted_and_wanted_again(), times, Stepping::closed_form, 0.0, 200.0);
+  EXPECT_THAT(cached(result), ElementsAre(0, 0, 0));
+}
+
+TEST(Engine, DerivesTheTimeThatReadingBackTakes) {
+  using Scalar = core::Dual<core::kNarrowWidth>;
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 8;
+  setup.offload_blocks = 100;
+  cases::LinearStepTime<Scalar> times({.base_us = 1000.0});
+  const RequestPlan plan = evicted_and_wanted_again();
+  Engine<Scalar> engine(setup, plan.chains, times);
+  engine.set_loading(Scalar(200.0, 0));
+  const StageRecord<Scalar> record = engine.run_stage(plan.stages[0], 0, 0.0);
+  EXPECT_DOUBLE_EQ(record.ttft_sum_us.a, 3600.0);
+  EXPECT_DOUBLE_EQ(record.ttft_sum_us.v[0], 3.0);  // blocks
+}
+
 }  // namespace
 }  // namespace rooftune::sim

@@ -20,11 +20,14 @@ using cases::RandomCases;
 
 constexpr int kCases = 600;
 
-RandomCase draw(RandomCases& random, int index) { return random.draw(index % 3 == 0 ? Pool::ample : Pool::tight); }
+RandomCase draw(RandomCases& random, int index) {
+  if (index % 4 == 3) return random.draw_offloading(Pool::tight, random.chance(0.5) ? Pool::ample : Pool::tight);
+  return random.draw(index % 4 == 0 ? Pool::ample : Pool::tight);
+}
 
 EngineRun run(const RandomCase& drawn, Stepping stepping = Stepping::closed_form) {
   LinearStepTime<> times(drawn.times);
-  return cases::run_engine(drawn.setup, drawn.plan, times, stepping);
+  return cases::run_engine(drawn.setup, drawn.plan, times, stepping, 0.0, drawn.load_us_per_block);
 }
 
 /// Stages kept, requests that arrive together in another order.

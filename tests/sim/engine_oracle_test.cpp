@@ -19,12 +19,12 @@ constexpr double kGapUs = 12345.0;
 
 oracle::Result run_oracle(const RandomCase& drawn) {
   LinearStepTime<> times(drawn.times);
-  return oracle::Oracle(drawn.setup, drawn.plan.chains, times).run(drawn.plan, kGapUs);
+  return oracle::Oracle(drawn.setup, drawn.plan.chains, times, drawn.load_us_per_block).run(drawn.plan, kGapUs);
 }
 
 EngineRun run_engine(const RandomCase& drawn, Stepping stepping) {
   LinearStepTime<> times(drawn.times);
-  return cases::run_engine(drawn.setup, drawn.plan, times, stepping, kGapUs);
+  return cases::run_engine(drawn.setup, drawn.plan, times, stepping, kGapUs, drawn.load_us_per_block);
 }
 
 std::vector<RequestEvent> in_order(const oracle::Result& result) {
@@ -93,6 +93,35 @@ TEST(EngineAgainstOracle, IsExactUnderPressureUnlessBlocksAreDuplicatedOrHeldUne
   EXPECT_GT(evictions, 50000);
 }
 
+/// With the host's memory as a second tier, too, while that does not fill either.
+TEST(EngineAgainstOracle, IsExactWithBlocksReadBackFromTheHost) {
+  RandomCases random(4);
+  int exact = 0;
+  std::int64_t loaded_tokens = 0;
+  std::int64_t preemptions = 0;
+  std::int64_t given_back = 0;
+  for (int i = 0; i < 1200; ++i) {
+    const RandomCase drawn = random.draw_offloading(Pool::tight, Pool::ample);
+    const oracle::Result expected = run_oracle(drawn);
+    for (const Stepping stepping : {Stepping::closed_form, Stepping::plain}) {
+      const EngineRun run = run_engine(drawn, stepping);
+      ASSERT_EQ(run.finished(), static_cast<std::int64_t>(expected.finished.size())) << "case " << i;
+      if (expected.duplicates > 0 || expected.uneven_holds > 0) continue;
+      ++exact;
+      loaded_tokens += expected.loaded_tokens;
+      preemptions += expected.preemptions;
+      given_back += expected.given_back;
+      ASSERT_EQ(first_difference(run.requests, in_order(expected)), "") << "case " << i;
+      ASSERT_EQ(run.counters.loaded_tokens, expected.loaded_tokens) << "case " << i;
+      ASSERT_EQ(run.counters.cached_tokens, expected.cached_tokens) << "case " << i;
+    }
+  }
+  EXPECT_GT(exact, 500);
+  EXPECT_GT(loaded_tokens, 50000);
+  EXPECT_GT(preemptions, 1000);
+  EXPECT_GT(given_back, 0);
+}
+
 /// With them, the two differ request by request, not on the whole.
 TEST(EngineAgainstOracle, AgreesOnTheWholeWhereItIsNotExact) {
   RandomCases random(3);
@@ -117,6 +146,30 @@ TEST(EngineAgainstOracle, AgreesOnTheWholeWhereItIsNotExact) {
   EXPECT_NEAR(engine_us / oracle_us, 1.0, 0.01);
   EXPECT_NEAR(static_cast<double>(engine_preemptions) / static_cast<double>(oracle_preemptions), 1.0, 0.1);
   EXPECT_NEAR(static_cast<double>(engine_hits) / static_cast<double>(oracle_hits), 1.0, 0.03);
+}
+
+/// Where the host's memory fills, which of its blocks were used last is known less exactly.
+TEST(EngineAgainstOracle, AgreesOnTheWholeWhereTheHostsMemoryFills) {
+  RandomCases random(5);
+  double engine_us = 0.0;
+  double oracle_us = 0.0;
+  std::int64_t engine_loaded = 0;
+  std::int64_t oracle_loaded = 0;
+  std::int64_t host_evictions = 0;
+  for (int i = 0; i < 600; ++i) {
+    const RandomCase drawn = random.draw_offloading(Pool::tight, Pool::tight);
+    const oracle::Result expected = run_oracle(drawn);
+    const EngineRun run = run_engine(drawn, Stepping::closed_form);
+    ASSERT_EQ(run.finished(), static_cast<std::int64_t>(expected.finished.size())) << "case " << i;
+    for (const RequestEvent& event : run.requests) engine_us += event.finished_us - event.arrival_us;
+    for (const RequestEvent& event : expected.finished) oracle_us += event.finished_us - event.arrival_us;
+    engine_loaded += run.counters.loaded_tokens;
+    oracle_loaded += expected.loaded_tokens;
+    host_evictions += expected.host_evictions;
+  }
+  EXPECT_GT(host_evictions, 10000);
+  EXPECT_NEAR(engine_us / oracle_us, 1.0, 0.02);
+  EXPECT_NEAR(static_cast<double>(engine_loaded) / static_cast<double>(oracle_loaded), 1.0, 0.1);
 }
 
 }  // namespace

@@ -2,9 +2,12 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <vector>
 
 #include "block_pool.hpp"
+#include "host_blocks.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "rooftune/sim/engine.hpp"
 #include "rooftune/sim/request_plan.hpp"
@@ -17,6 +20,9 @@
 ///      or, when the scheduler works ahead and a step runs, into the next one, after what running requests take there.
 ///   4. The step runs. Then requests that were sent meanwhile arrive, decodes that are complete leave, prompts that are
 ///      complete yield their first token.
+/// With offloading, a waiting request of whose prompt the host's memory has more than the GPU's takes blocks for it and is set
+/// aside until they are filled, one request after the other; then it waits in front again, where it holds them. What a
+/// request has computed is copied to the host when its prompt is complete, when it ends and when it is preempted.
 namespace rooftune::sim::oracle {
 
 struct Request {
@@ -33,6 +39,8 @@ struct Request {
   std::int64_t chunk = 0;     ///< tokens of the coming step
   bool admitted_with_chunk = false;
   int preemptions = 0;
+  bool loaded = false;
+  double loaded_us = 0.0;
   std::vector<std::int64_t> blocks;
 
   [[nodiscard]] bool decoding() const { return in_cache >= to_compute; }
@@ -45,6 +53,9 @@ struct Result {
   std::int64_t steps = 0;
   std::int64_t preemptions = 0;
   std::int64_t cached_tokens = 0;
+  std::int64_t loaded_tokens = 0;
+  std::int64_t host_evictions = 0;
+  std::int64_t given_back = 0;  ///< loaded blocks that had to make room for others
   std::int64_t evictions = 0;
   std::int64_t duplicates = 0;    ///< blocks computed although another one held the same
   std::int64_t uneven_holds = 0;  ///< blocks freed while the beginning of the same run stayed in use
@@ -54,8 +65,14 @@ struct Result {
 
 class Oracle {
  public:
-  Oracle(const EngineSetup& setup, const std::vector<PrefixChain>& chains, latency::StepTime<double>& step_time)
-      : setup_(setup), chains_(chains), step_time_(step_time), pool_(setup.kv_blocks) {
+  Oracle(const EngineSetup& setup, const std::vector<PrefixChain>& chains, latency::StepTime<double>& step_time,
+         double load_us_per_block = 0.0)
+      : setup_(setup),
+        chains_(chains),
+        step_time_(step_time),
+        load_us_per_block_(load_us_per_block),
+        pool_(setup.kv_blocks),
+        host_(setup.offload_blocks) {
     result_.least_free = setup.kv_blocks;
   }
 
@@ -64,6 +81,7 @@ class Oracle {
       run_stage(plan.stages[stage], static_cast<int>(stage), plan.concurrency, stage == 0 ? 0.0 : now_us_ + gap_us);
     }
     result_.evictions = pool_.evictions();
+    result_.host_evictions = host_.evictions();
     result_.duplicates = pool_.duplicates();
     result_.free_at_the_end = pool_.free();
     return result_;
@@ -88,13 +106,55 @@ class Oracle {
       running_.insert(running_.end(), pending_.begin(), pending_.end());
       pending_.clear();
       assign_tokens();
-      if (!assign_blocks()) admit();
+      if (!assign_blocks() || running_.empty()) admit();
+      if (running_.empty()) {
+        wait();
+        continue;
+      }
       result_.least_free = std::min(result_.least_free, pool_.free());
       run_step();
     }
   }
 
-  [[nodiscard]] std::size_t in_flight() const { return running_.size() + waiting_.size() + pending_.size(); }
+  [[nodiscard]] std::size_t in_flight() const { return running_.size() + waiting_.size() + pending_.size() + loading_.size(); }
+
+  /// The last waiting request that holds loaded blocks gives them up.
+  bool give_back() {
+    const auto found = std::find_if(waiting_.rbegin(), waiting_.rend(), [](const Shared& request) { return request->loaded; });
+    if (found == waiting_.rend()) return false;
+    Request& request = **found;
+    release(request);
+    request.in_cache = 0;
+    request.loaded = false;
+    ++result_.given_back;
+    return true;
+  }
+
+  /// Nobody can run before blocks are back, or somebody gives up those that are.
+  void wait() {
+    if (loading_.empty()) {
+      if (!give_back()) throw std::logic_error("nobody can run");
+      return;
+    }
+    double until_us = loading_.front()->loaded_us;
+    if (concurrency_ == 0 && sent_ < plan_->requests.size()) {
+      until_us = std::min(until_us, start_us_ + plan_->requests[sent_].arrival_us);
+    }
+    now_us_ = std::max(now_us_, until_us);
+    if (concurrency_ == 0) take_arrivals();
+    take_loaded();
+  }
+
+  void take_loaded() {
+    while (!loading_.empty() && loading_.front()->loaded_us <= now_us_) {
+      const Shared request = loading_.front();
+      loading_.pop_front();
+      publish(*request, request->in_cache);
+      auto place = waiting_.begin();
+      while (place != waiting_.end() && (*place)->loaded) ++place;
+      waiting_.insert(place, request);
+    }
+  }
 
   void take_arrivals() {
     while (sent_ < plan_->requests.size()) {
@@ -139,6 +199,7 @@ class Oracle {
       Request& request = *running_[i];
       const std::int64_t wanted = blocks_for(request.in_cache + request.chunk);
       if (wanted - static_cast<std::int64_t>(request.blocks.size()) > pool_.free()) {
+        if (running_.size() == 1 && give_back()) continue;  // or it would preempt itself again and again
         preempt(running_.back());
         preempted = true;
         continue;
@@ -153,12 +214,43 @@ class Oracle {
     while (static_cast<std::int64_t>(request.blocks.size()) < blocks_for(request.in_cache + request.chunk)) {
       request.blocks.push_back(pool_.allocate());
     }
-    for (std::int64_t place = 0; (place + 1) * setup_.block_tokens <= request.in_cache + request.chunk; ++place) {
+    publish(request, request.in_cache + request.chunk);
+  }
+
+  void publish(const Request& request, std::int64_t tokens) {
+    for (std::int64_t place = 0; (place + 1) * setup_.block_tokens <= tokens; ++place) {
       if (setup_.prefix_caching) pool_.publish(request.blocks[static_cast<std::size_t>(place)], content_of(request, place));
     }
   }
 
+  [[nodiscard]] bool offloads() const { return setup_.offload_blocks > 0 && setup_.prefix_caching; }
+
+  void offload(const Request& request) {
+    if (offloads()) host_.store(contents_of(request, request.in_cache));
+  }
+
+  /// True: the request has begun to load. False: it does not need to. Empty: there is no room.
+  [[nodiscard]] std::optional<bool> load(const Shared& request, std::int64_t reserved) {
+    if (!offloads() || request->loaded) return false;
+    const std::vector<std::int64_t> hits = cached_blocks(*request);
+    const std::int64_t missing = host_.find(contents_of(*request, request->to_compute - 1)) - std::ssize(hits);
+    if (missing <= 0) return false;
+    std::int64_t wanted = missing;
+    for (const std::int64_t block : hits) wanted += pool_.is_idle(block) ? 1 : 0;
+    if (wanted > pool_.free() - reserved) return std::nullopt;
+    for (const std::int64_t block : hits) pool_.use(block);
+    request->blocks = hits;
+    for (std::int64_t i = 0; i < missing; ++i) request->blocks.push_back(pool_.allocate());
+    request->in_cache = std::ssize(request->blocks) * setup_.block_tokens;
+    request->loaded = true;
+    request->loaded_us = (loading_.empty() ? now_us_ : loading_.back()->loaded_us) + static_cast<double>(missing) * load_us_per_block_;
+    result_.loaded_tokens += missing * setup_.block_tokens;
+    loading_.push_back(request);
+    return true;
+  }
+
   void preempt(const Shared& victim) {
+    offload(*victim);
     release(*victim);
     victim->to_compute = victim->planned->prompt_tokens + victim->generated;
     victim->in_cache = 0;
@@ -193,15 +285,24 @@ class Oracle {
     }
     while (!waiting_.empty() && running_.size() + pending_.size() < static_cast<std::size_t>(setup_.max_num_seqs)) {
       Shared request = waiting_.front();
-      const std::vector<std::int64_t> hits = cached_blocks(*request);
+      const std::optional<bool> loads = load(request, reserved);
+      if (!loads) return;
+      if (*loads) {
+        waiting_.pop_front();
+        continue;
+      }
+      const std::vector<std::int64_t> hits = request->loaded ? request->blocks : cached_blocks(*request);
       const auto hit_tokens = static_cast<std::int64_t>(hits.size()) * setup_.block_tokens;
       const std::int64_t chunk = chunk_of(request->to_compute - hit_tokens, budget);
       if (chunk <= 0) return;
       std::int64_t wanted = blocks_for(hit_tokens + chunk) - static_cast<std::int64_t>(hits.size());
       for (const std::int64_t block : hits) wanted += pool_.is_idle(block) ? 1 : 0;
       if (wanted > pool_.free() - reserved) return;
-      for (const std::int64_t block : hits) pool_.use(block);
+      if (!request->loaded) {
+        for (const std::int64_t block : hits) pool_.use(block);
+      }
       request->blocks = hits;
+      request->loaded = false;
       request->in_cache = hit_tokens;
       request->chunk = chunk;
       request->admitted_with_chunk = true;
@@ -241,6 +342,7 @@ class Oracle {
     for (const Shared& request : running_) (request->decoding() ? decoding : prefilling).push_back(request);
     for (const Shared& request : decoding) finish_step(request);
     for (const Shared& request : prefilling) finish_step(request);
+    take_loaded();
   }
 
   void finish_step(const Shared& request) {
@@ -248,6 +350,7 @@ class Oracle {
     request->chunk = 0;
     request->admitted_with_chunk = false;
     if (!request->decoding()) return;
+    if (request->in_cache == request->to_compute) offload(*request);
     if (request->first_token_us < 0.0) request->first_token_us = now_us_;
     if (++request->generated < request->output) return;
     result_.finished.push_back({.stage = request->stage,
@@ -258,6 +361,7 @@ class Oracle {
                                 .prompt_tokens = request->planned->prompt_tokens,
                                 .output_tokens = static_cast<std::int32_t>(request->output),
                                 .preemptions = request->preemptions});
+    offload(*request);
     release(*request);
     std::erase(running_, request);
     if (concurrency_ > 0) take_arrivals();
@@ -274,12 +378,14 @@ class Oracle {
 
   [[nodiscard]] std::vector<std::int64_t> cached_blocks(const Request& request) const {
     if (!setup_.prefix_caching) return {};
+    return pool_.find(contents_of(request, request.to_compute - 1));  // at least the last token is computed
+  }
+
+  /// Of the blocks that the request's first `tokens` tokens fill.
+  [[nodiscard]] std::vector<BlockContent> contents_of(const Request& request, std::int64_t tokens) const {
     std::vector<BlockContent> contents;
-    // At least the last token is computed.
-    for (std::int64_t place = 0; (place + 1) * setup_.block_tokens <= request.to_compute - 1; ++place) {
-      contents.push_back(content_of(request, place));
-    }
-    return pool_.find(contents);
+    for (std::int64_t place = 0; (place + 1) * setup_.block_tokens <= tokens; ++place) contents.push_back(content_of(request, place));
+    return contents;
   }
 
   /// Whose tokens fill the block at this place of the request.
@@ -306,10 +412,13 @@ class Oracle {
   EngineSetup setup_;
   const std::vector<PrefixChain>& chains_;
   latency::StepTime<double>& step_time_;
+  double load_us_per_block_;
   BlockPool pool_;
+  HostBlocks host_;
   std::vector<Shared> running_;
   std::vector<Shared> pending_;
   std::deque<Shared> waiting_;
+  std::deque<Shared> loading_;
   const StagePlan* plan_ = nullptr;
   int stage_ = 0;
   int concurrency_ = 0;

@@ -80,8 +80,9 @@ struct EngineRun {
 };
 
 inline EngineRun run_engine(const EngineSetup& setup, const RequestPlan& plan, latency::StepTime<double>& step_time,
-                            Stepping stepping = Stepping::closed_form, double gap_us = 0.0) {
+                            Stepping stepping = Stepping::closed_form, double gap_us = 0.0, double load_us_per_block = 0.0) {
   Engine<double> engine(setup, plan.chains, step_time);
+  engine.set_loading(load_us_per_block);
   Recorder recorder;
   engine.observe(&recorder);
   engine.set_stepping(stepping);
@@ -105,6 +106,7 @@ struct RandomCase {
   EngineSetup setup;
   RequestPlan plan;
   LinearTimes times;
+  double load_us_per_block = 0.0;
 };
 
 class RandomCases {
@@ -117,6 +119,16 @@ class RandomCases {
   }
   [[nodiscard]] bool chance(double probability) { return core::uniform01(random_) < probability; }
   [[nodiscard]] double uniform(double lowest, double highest) { return lowest + (highest - lowest) * core::uniform01(random_); }
+
+  /// The same with the host's memory as a second tier.
+  [[nodiscard]] RandomCase draw_offloading(Pool pool, Pool host) {
+    RandomCase drawn = draw(pool);
+    EngineSetup& setup = drawn.setup;
+    setup.prefix_caching = true;
+    setup.offload_blocks = host == Pool::ample ? 100000 : between(50, 600) / setup.block_tokens + 1;
+    drawn.load_us_per_block = uniform(0.0, 100.0) * setup.block_tokens;
+    return drawn;
+  }
 
   [[nodiscard]] RandomCase draw(Pool pool) {
     RandomCase drawn;

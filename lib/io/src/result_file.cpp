@@ -393,6 +393,7 @@ std::string inspection_json(const study::Inspection& inspection) {
         {"rejected_by_length", counters.rejected_by_length},
         {"prompt_tokens", counters.prompt_tokens},
         {"cached_tokens", counters.cached_tokens},
+        {"loaded_tokens", counters.loaded_tokens},
         {"generated_tokens", counters.generated_tokens},
         {"largest_batch", counters.largest_batch},
         {"kv_blocks", inspection.setup.kv_blocks}}},

@@ -37,7 +37,7 @@ double fp8_calls(const domain::ModelSpec& model) {
 
 template <class Scalar>
 PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Resolved<Scalar>& parameters)
-    : token_work_(kRemembered, Scalar(0.0)), known_(kRemembered, 0) {
+    : token_work_(kRemembered, Scalar(kUnknown)), decode_work_(kRemembered, Scalar(kUnknown)) {
   const domain::ModelSpec& model = target.model;
   const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
   const double layers = model.layers;
@@ -159,14 +159,21 @@ Scalar PhysicsStepTime<Scalar>::allreduce_us(std::int64_t tokens) const {
 /// What depends on the number of tokens in the step alone.
 template <class Scalar>
 const Scalar& PhysicsStepTime<Scalar>::token_work_us(std::int64_t tokens) {
-  const auto index = static_cast<std::size_t>(tokens);
-  const bool remembered = index < kRemembered;
-  if (remembered && known_[index] != 0) return token_work_[index];
-  Scalar& work = remembered ? token_work_[index] : large_step_work_;
+  if (tokens < kRemembered && known(token_work_[at(tokens)])) return token_work_[at(tokens)];
+  Scalar& work = tokens < kRemembered ? token_work_[at(tokens)] : large_step_work_;
   work = linear_us(tokens) + static_cast<double>(tokens) * activation_us_per_token_;
   if (mixture_) work += moe_us(tokens);
   if (tensor_parallel_) work += allreduce_us(tokens);
-  if (remembered) known_[index] = 1;
+  return work;
+}
+
+/// A step that only decodes, without the KV cache it reads.
+template <class Scalar>
+const Scalar& PhysicsStepTime<Scalar>::decode_work_us(std::int64_t requests) {
+  if (requests < kRemembered && known(decode_work_[at(requests)])) return decode_work_[at(requests)];
+  Scalar& work = requests < kRemembered ? decode_work_[at(requests)] : large_decode_work_;
+  set_sum(work, token_work_us(padded(requests)), Scaled<Scalar>{step_overhead_us_, 1.0},
+          Scaled<Scalar>{per_sequence_us_, static_cast<double>(requests)});
   return work;
 }
 
@@ -176,8 +183,7 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
   if (batch.prefills.empty()) {
     piece.slope_us_per_token = kv_us_per_token_;
     piece.valid_steps = kEveryStep;
-    set_sum(piece.duration_us, token_work_us(padded(batch.decode_requests)), Scaled<Scalar>{step_overhead_us_, 1.0},
-            Scaled<Scalar>{per_sequence_us_, static_cast<double>(batch.decode_requests)},
+    set_sum(piece.duration_us, decode_work_us(batch.decode_requests),
             Scaled<Scalar>{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)});
     return piece;
   }
@@ -203,8 +209,7 @@ template <class Scalar>
 double PhysicsStepTime<Scalar>::duration_us(const Batch& batch) {
   using core::value_of;
   if (!batch.prefills.empty()) return value_of(piece(batch).duration_us);
-  return value_of(token_work_us(padded(batch.decode_requests))) + value_of(step_overhead_us_) +
-         value_of(per_sequence_us_) * static_cast<double>(batch.decode_requests) +
+  return value_of(decode_work_us(batch.decode_requests)) +
          value_of(kv_us_per_token_) * static_cast<double>(batch.decode_context_tokens);
 }
 

@@ -37,7 +37,9 @@ class PhysicsStepTime final : public StepTime<Scalar> {
 
  private:
   /// Step sizes up to this many tokens are remembered; larger ones are prefills, computed as they come.
-  static constexpr std::size_t kRemembered = 640;
+  static constexpr std::int64_t kRemembered = 640;
+  /// Stands where nothing is remembered yet: no step takes negative time.
+  static constexpr double kUnknown = -1.0;
   /// vLLM runs larger prefill steps without a CUDA graph.
   static constexpr std::int64_t kGraphPrefillTokens = 64;
   /// Joins host and GPU time of steps without a graph: close to the larger of the two, yet differentiable.
@@ -57,6 +59,9 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   [[nodiscard]] static PrefillSums sum(std::span<const PrefillChunk> prefills);
   [[nodiscard]] std::int64_t padded(std::int64_t decode_requests) const;
   [[nodiscard]] const Scalar& token_work_us(std::int64_t tokens);
+  [[nodiscard]] const Scalar& decode_work_us(std::int64_t requests);
+  [[nodiscard]] static constexpr std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+  [[nodiscard]] static bool known(const Scalar& work) { return core::value_of(work) >= 0.0; }
   [[nodiscard]] Scalar linear_us(std::int64_t tokens) const;
   [[nodiscard]] Scalar moe_us(std::int64_t tokens) const;
   [[nodiscard]] Scalar allreduce_us(std::int64_t tokens) const;
@@ -83,9 +88,10 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   bool mixture_ = false;
   bool pads_ = false;
 
-  std::vector<Scalar> token_work_;
-  std::vector<unsigned char> known_;
+  std::vector<Scalar> token_work_;   ///< by tokens in the step
+  std::vector<Scalar> decode_work_;  ///< by decoding requests
   Scalar large_step_work_{0.0};
+  Scalar large_decode_work_{0.0};
 };
 
 }  // namespace rooftune::latency

@@ -30,6 +30,8 @@ constexpr std::array kParameters{
   ParameterSpec{"hardware.link_GBs", "GB/s", 0.1, 450, 1e4, log, gpu, "GPU-to-GPU link, one direction", kDatasheet},
   ParameterSpec{"hardware.MemoryGiB", "GiB", 1, 80, 1e4, log, gpu, "memory of one GPU", kDatasheet},
 
+  ParameterSpec{"engine.host_link_GBs", "GB/s", 0.1, 63, 2000, log, gpu, "link of one GPU to the host's memory, one direction, at which offloaded KV blocks are read back", "PCIe 5.0 x16 (PCI-SIG), before protocol overhead"},
+
   ParameterSpec{"frontend.constant_us", "us", 1, 5000, 100000, log, shared, "HTTP, tokenisation and scheduling before the queue, per request", kPhysics},
   ParameterSpec{"frontend.per_prompt_token_us", "us/token", 0.001, 5, 100, log, shared, "front-end time per prompt token, before the queue", kPhysics},
   ParameterSpec{"frontend.per_output_token_us", "us/token", 0.001, 10, 5000, log, shared, "detokenisation and streaming per output token", kPhysics},
@@ -114,6 +116,7 @@ constexpr std::array<std::string_view, 2> kFp8Source{"fp8_table", "bf16_table"};
 constexpr std::array kSwitches{
   SwitchSpec{"engine.async_scheduling", kOffOn, 1, "a request admitted while step k runs joins step k+2 (on) or k+1 (off)", "vLLM v1 asynchronous scheduling"},
   SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
+  SwitchSpec{"engine.kv_offload", kOffOn, 1, "KV blocks that the GPU has lost are read back from the host's memory, where the deployment offloads them (cpu_offload, cpu_kv_blocks)", "vLLM OffloadingConnector"},
   SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", "vLLM cudagraph_capture_sizes"},
   SwitchSpec{"engine.router", kRouters, 0, "which of several replicas (dp) a request goes to: the next in turn, or the one with the fewest requests in flight", "load balancers in front of vLLM replicas"},
   SwitchSpec{"roofline_v1.extension", kOffOn, 1, "MoE, FP8 and head_dim beyond the original formula; off reproduces it exactly", "rooftune"},

@@ -54,14 +54,15 @@ std::string counter_lines(const study::Inspection& inspection) {
       "busy            {:>12.1f} s\n"
       "preemptions     {:>12}\n"
       "rejected        {:>12}    {} longer than max_model_len ({} tokens), {} larger than the KV pool\n"
-      "cache hits      {:>12.1f} %  of {} prompt tokens\n"
+      "cache hits      {:>12.1f} %  of {} prompt tokens, {:.1f} % read back from the host\n"
       "generated       {:>12} tokens\n"
       "batch           {:>12.1f}    requests on average, {} at most\n"
       "KV blocks       {:>12}\n",
       counters.steps, counters.steps > 0 ? inspection.busy_us / static_cast<double>(counters.steps) : 0.0, inspection.busy_us * 1e-6,
       counters.preemptions, counters.rejected, counters.rejected_by_length, inspection.setup.max_model_len,
       counters.rejected - counters.rejected_by_length, share(counters.cached_tokens, counters.prompt_tokens), counters.prompt_tokens,
-      counters.generated_tokens, mean_batch, counters.largest_batch, inspection.setup.kv_blocks);
+      share(counters.loaded_tokens, counters.prompt_tokens), counters.generated_tokens, mean_batch, counters.largest_batch,
+      inspection.setup.kv_blocks);
 }
 
 std::string time_table(const study::Inspection& inspection, Colour colour) {

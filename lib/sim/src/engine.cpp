@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "block_takers.hpp"
 #include "finish_queue.hpp"
 #include "kv_cache.hpp"
+#include "offload_tier.hpp"
 #include "rooftune/core/contract.hpp"
 
 namespace rooftune::sim {
@@ -39,9 +41,12 @@ std::int64_t steps_until(double gap_us, double first_us, double increment_us, st
     return steps * first_us + increment_us * (0.5 * steps * (steps - 1.0));
   };
   if (elapsed(limit) < gap_us) return limit;
-  const double b = first_us - 0.5 * increment_us;
-  const double root = 2.0 * gap_us / (b + std::sqrt(std::max(0.0, b * b + 2.0 * increment_us * gap_us)));
-  std::int64_t k = std::clamp(static_cast<std::int64_t>(std::ceil(root)), std::int64_t{1}, limit);
+  double guess = gap_us / first_us;
+  if (guess * guess * increment_us > first_us) {  // by steps of equal length: too far off
+    const double b = first_us - 0.5 * increment_us;
+    guess = 2.0 * gap_us / (b + std::sqrt(std::max(0.0, b * b + 2.0 * increment_us * gap_us)));
+  }
+  std::int64_t k = std::clamp(static_cast<std::int64_t>(guess) + 1, std::int64_t{1}, limit);
   while (k > 1 && elapsed(k - 1) >= gap_us) --k;
   while (k < limit && elapsed(k) < gap_us) ++k;
   return k;
@@ -67,6 +72,9 @@ struct Stretch {
 /// with a request's last step at the earliest, or a lack of seats, which ends when one has left.
 enum class Blocked { no, for_a_step, by_blocks, by_seats };
 
+/// What reading a request's blocks back from the host's memory came to.
+enum class Loading { needless, begun, no_room };
+
 /// Values decide what happens and when; with a derivative-carrying scalar the gradients of the clock, of the latency sums and
 /// of the requests' masses ride along. In an unnamed namespace so that the compiler makes one loop of it.
 template <class Scalar>
@@ -83,6 +91,8 @@ class EngineCore {
     const std::size_t batch = at(std::min(setup.max_num_seqs, 4096));
     slots_.reserve(2 * batch);
     gradients_.reserve(kDerivatives ? 2 * batch : 0);
+    for (List* list : {&running_, &waiting_, &loading_}) list->ends = new_slot();
+    if (setup.offload_blocks > 0 && setup.prefix_caching) offload_.emplace(setup.offload_blocks, block_, chains);
     pending_.reserve(batch);
     prefilling_.reserve(batch);
     chunks_.reserve(batch);
@@ -92,9 +102,9 @@ class EngineCore {
   void begin_stage(const StagePlan& plan, int concurrency, double start_us);
   void begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests);
   void offer(const PlannedRequest& request);
-  void run_to(double horizon_us);
+  [[gnu::flatten]] void run_to(double horizon_us);
   StageRecord<Scalar> end_stage();
-  [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + std::ssize(pending_); }
+  [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + loading_.size + std::ssize(pending_); }
   [[nodiscard]] bool out_of_events() const { return counters.advances > most_advances; }
   void observe(Observer* observer);
 
@@ -103,6 +113,7 @@ class EngineCore {
   bool keep_latencies = false;
   std::int64_t warm_up_requests = 0;
   FrontEnd<Scalar> front_end;
+  Scalar load_us_per_block{0.0};
   EngineCounters counters;
 
  private:
@@ -111,7 +122,7 @@ class EngineCore {
   using Gradient = typename GradientOf<Scalar>::Type;
 
   /// A request that has arrived and not yet finished.
-  struct Slot {
+  struct alignas(128) Slot {
     const PlannedRequest* request = nullptr;
     std::int64_t index = 0;
     double arrival_us = 0.0;
@@ -130,6 +141,10 @@ class EngineCore {
     std::uint32_t ticket = 0;  ///< of its admission; a new one when it is preempted
     std::int32_t previous = -1;
     std::int32_t next = -1;
+    std::int32_t offload_chain = -1;  ///< its chain in the host's memory, and how many tokens of it lie there
+    std::int32_t offload_tokens = 0;
+    double loaded_us = 0.0;  ///< when its blocks are back from the host's memory
+    bool loaded = false;     ///< they are, or will be; until it is admitted
     bool decoding = false;
   };
 
@@ -139,9 +154,9 @@ class EngineCore {
     Gradient mass;     ///< of the expected number of requests that this one stands for
   };
 
+  /// A ring of slots through one that is no request: its `next` is the first of the list, its `previous` the last.
   struct List {
-    std::int32_t head = -1;
-    std::int32_t tail = -1;
+    std::int32_t ends = -1;
     std::int64_t size = 0;
   };
 
@@ -157,12 +172,14 @@ class EngineCore {
   void join_pending();
   bool secure_blocks();
   void admit();
+  [[gnu::noinline]] bool idle_until_loaded(double horizon_us);
   void see_stretch();
   std::int64_t steps_to_next_event();
   void advance(std::int64_t steps);
   void take_arrivals();
   void complete_finished();
   void finish_prefills();
+  [[gnu::noinline]] void take_loaded();
 
   // --- verbs ---
   void send_from_idle_clients();
@@ -172,10 +189,16 @@ class EngineCore {
   void stop_decoding(std::int32_t id);
   void complete(std::int32_t id);
   void record(const Slot& slot);
+  bool make_room(std::int64_t decode_tokens);
   void preempt_last(std::int64_t decode_tokens);
   void see_queue(Blocked blocked);
   void extend(Slot& slot, std::int64_t blocks);
   Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
+  [[gnu::noinline]] Loading try_load(std::int32_t id, std::int64_t reserved_blocks);
+  [[gnu::noinline]] bool give_back_loaded();
+  [[gnu::noinline]] void offload(const Slot& slot);
+  [[gnu::noinline]] void offload_finished(const Slot& slot);
+  [[gnu::noinline]] void offload_preempted(Slot& slot, std::int64_t tokens_in_cache);
   void see_gradients(const latency::StepPiece<Scalar>& piece);
   void see_next_arrival();
   void see_next_finish() { next_finish_ = finishing_.top(stale()); }
@@ -197,14 +220,19 @@ class EngineCore {
   [[nodiscard]] auto stale() const {
     return [this](const FinishQueue::Entry& entry) { return slots_[at(entry.slot)].ticket != entry.ticket; };
   }
-  void append(List& list, std::int32_t id);
-  void prepend(List& list, std::int32_t id);
+  [[nodiscard]] std::int32_t first(const List& list) const { return slots_[at(list.ends)].next; }
+  [[nodiscard]] std::int32_t last(const List& list) const { return slots_[at(list.ends)].previous; }
+  void append(List& list, std::int32_t id) { insert_before(list, list.ends, id); }
+  void prepend(List& list, std::int32_t id) { insert_before(list, first(list), id); }
+  void insert_before(List& list, std::int32_t next, std::int32_t id);
   void remove(List& list, std::int32_t id);
+  std::int32_t new_slot();
 
   EngineSetup setup_;
   BlockSize block_;
   latency::StepTime<Scalar>& step_time_;
   KvCache cache_;
+  std::optional<OffloadTier> offload_;
   Observer* observer_ = nullptr;
   bool observes_steps_ = false;
   bool wants_contexts_;
@@ -216,6 +244,7 @@ class EngineCore {
   std::int32_t spare_slot_ = -1;          ///< the first of the unused ones, linked by `next`
   List running_;                          ///< in order of admission
   List waiting_;                          ///< arrived, in order of service
+  List loading_;                          ///< their blocks come from the host's memory, one request after the other
   std::vector<std::int32_t> pending_;     ///< admitted, joining the next step
   std::vector<std::int32_t> prefilling_;  ///< running requests whose prompt is not complete
   std::vector<PrefillChunk> chunks_;
@@ -261,6 +290,7 @@ class EngineCore {
   Gradient queue_gradient_;   ///< the clock's where the present queue began
   Gradient mass_reference_;   ///< the clock's at the last arrival, less what an idle period took from it since
   std::vector<SlotGradients> gradients_;
+  std::vector<Gradient> loaded_gradients_;  ///< of loaded_us, by slot
 };
 
 /// Runs every step that ends before the horizon.
@@ -275,7 +305,10 @@ void EngineCore<Scalar>::run_to(double horizon_us) {
     }
     if (!scheduled_) schedule();
     scheduled_ = false;
-    ROOFTUNE_EXPECTS(running_.size > 0);  // what arrived fits into an empty engine
+    if (running_.size == 0) {
+      if (!idle_until_loaded(horizon_us)) return;
+      continue;
+    }
     see_stretch();
     std::int64_t steps = steps_to_next_event();
     if (horizon_us < kNever) {
@@ -288,6 +321,7 @@ void EngineCore<Scalar>::run_to(double horizon_us) {
     if (next_arrival_us_ <= now_us_) take_arrivals();
     if (next_finish_.finish_step < step_) complete_finished();
     if (!prefilling_.empty()) finish_prefills();
+    if (loading_.size > 0) take_loaded();
   }
 }
 
@@ -446,9 +480,7 @@ std::int32_t EngineCore<Scalar>::arrive(double arrival_us) {
   }
   std::int32_t id = spare_slot_;
   if (id < 0) {
-    id = static_cast<std::int32_t>(slots_.size());
-    slots_.emplace_back();
-    if constexpr (kDerivatives) gradients_.emplace_back();
+    id = new_slot();
   } else {
     spare_slot_ = slots_[at(id)].next;
   }
@@ -459,7 +491,9 @@ std::int32_t EngineCore<Scalar>::arrive(double arrival_us) {
           .chain = request.chain,
           .chain_tokens = request.chain_tokens,
           .output_tokens = static_cast<std::int32_t>(output),
-          .to_compute = request.prompt_tokens};
+          .to_compute = request.prompt_tokens,
+          .offload_chain = request.chain,
+          .offload_tokens = request.chain_tokens};
   append(waiting_, id);
   record_.longest_queue = std::max(record_.longest_queue, waiting_.size);
   return id;
@@ -477,13 +511,13 @@ void EngineCore<Scalar>::join_pending() {
 /// Allocates what the coming step writes, preempting the last admitted requests when blocks run out. True if it did.
 template <class Scalar>
 bool EngineCore<Scalar>::secure_blocks() {
-  if (prefilling_.empty() && most_growth(1) <= cache_.free_blocks()) return false;
+  const bool ample = most_growth(1) <= cache_.free_blocks();
+  if (ample && prefilling_.empty()) return false;
   bool preempted = false;
-  grow_decodes(step_);
-  see_fullness();
-  while (block_takers_.taken(step_, 1) > cache_.free_blocks()) {
-    preempt_last(0);
-    preempted = true;
+  if (!ample) {
+    grow_decodes(step_);
+    see_fullness();
+    while (block_takers_.taken_in(step_) > cache_.free_blocks()) preempted |= make_room(0);
   }
   grow_decodes(step_ + 1);
   if (prefilling_.empty()) return preempted;
@@ -496,8 +530,7 @@ bool EngineCore<Scalar>::secure_blocks() {
       const std::int64_t chunk = chunk_of(slot.to_compute - slot.computed, budget);
       const std::int64_t blocks = block_.holding(slot.computed + chunk) - block_.holding(slot.computed);
       if (blocks > cache_.free_blocks()) {
-        preempt_last(1);
-        preempted = true;
+        preempted |= make_room(1);
         continue;  // the same index: either the request itself is gone, or there is room now
       }
       slot.chunk = static_cast<std::int32_t>(chunk);
@@ -530,7 +563,7 @@ void EngineCore<Scalar>::extend(Slot& slot, std::int64_t blocks) {
 /// The blocks of the coming step are allocated already.
 template <class Scalar>
 auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
-  Claim claim{.tokens = decoding_, .blocks = ahead ? block_takers_.taken(step_ + 1, 1) : 0};
+  Claim claim{.tokens = decoding_, .blocks = ahead ? block_takers_.taken_in(step_ + 1) : 0};
   if (ahead && next_finish_.finish_step == step_) {
     finishing_.for_each_at(step_, stale(), [&](const FinishQueue::Entry& entry) {
       --claim.tokens;
@@ -566,9 +599,17 @@ void EngineCore<Scalar>::admit() {
   const Claim claim = claim_of_running(ahead);
   std::int64_t budget = setup_.max_num_batched_tokens - claim.tokens;
   while (waiting_.size > 0) {
-    const std::int32_t id = waiting_.head;
+    const std::int32_t id = first(waiting_);
     Slot& slot = slots_[at(id)];
     const bool full = running_.size + std::ssize(pending_) >= setup_.max_num_seqs;
+    if (offload_ && !full && !slot.loaded) {
+      const Loading loading = try_load(id, claim.blocks);
+      if (loading == Loading::begun) continue;
+      if (loading == Loading::no_room) {
+        blocked_ = Blocked::by_blocks;
+        break;
+      }
+    }
     blocked_ = full ? Blocked::by_seats : try_admit(slot, budget, claim.blocks);
     if (blocked_ != Blocked::no) break;
     remove(waiting_, id);
@@ -589,31 +630,143 @@ template <class Scalar>
 void EngineCore<Scalar>::see_queue(Blocked blocked) {
   blocked_ = blocked;
   if constexpr (kDerivatives) {
-    if (blocked_ != Blocked::no) queue_gradient_ = gradients_[at(waiting_.head)].arrival;
+    if (blocked_ != Blocked::no) queue_gradient_ = gradients_[at(first(waiting_))].arrival;
   }
 }
 
 template <class Scalar>
 Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks) {
   // At least the last token is computed, whatever is cached.
-  const KvCache::Hit hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
-  const std::int32_t hit_tokens = hit.blocks * block_.tokens();
-  const std::int64_t chunk = chunk_of(slot.to_compute - hit_tokens, budget);
+  KvCache::Hit hit;
+  if (!slot.loaded) hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+  const std::int32_t there = slot.loaded ? slot.computed : hit.blocks * block_.tokens();
+  const std::int64_t chunk = chunk_of(slot.to_compute - there, budget);
   if (chunk <= 0) return Blocked::for_a_step;
-  const std::int64_t blocks = block_.holding(hit_tokens + chunk) - hit.blocks;
+  const std::int64_t blocks = block_.holding(there + chunk) - block_.full(there);
   if (blocks + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) {
-    // When what it hits is evicted meanwhile, its first chunk, and with it what it needs to start, may become smaller.
-    const bool may_shrink = hit.blocks > 0 && chunk_of(slot.to_compute, budget) < slot.to_compute;
+    // When what it hits is evicted meanwhile, its first chunk, and with it what it needs to start, may become smaller; or it
+    // takes less to read that back first.
+    const bool may_shrink = hit.blocks > 0 && (offload_ || chunk_of(slot.to_compute, budget) < slot.to_compute);
     return may_shrink ? Blocked::for_a_step : Blocked::by_blocks;
   }
-  slot.lease = cache_.acquire(slot.chain, hit.blocks);
-  slot.computed = hit_tokens;
+  if (!slot.loaded) slot.lease = cache_.acquire(slot.chain, hit.blocks);
+  slot.loaded = false;
+  slot.computed = there;
   slot.chunk = static_cast<std::int32_t>(chunk);
   extend(slot, blocks);
   if (slot.preemptions == 0) slot.cached = slot.computed;
-  counters.cached_tokens += hit_tokens;
+  counters.cached_tokens += there;
   counters.prompt_tokens += slot.to_compute;
   return Blocked::no;
+}
+
+/// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
+/// others until they are filled, and the link to the host serves one request after the other.
+template <class Scalar>
+Loading EngineCore<Scalar>::try_load(std::int32_t id, std::int64_t reserved_blocks) {
+  Slot& slot = slots_[at(id)];
+  const KvCache::Hit hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+  const std::int32_t there = offload_->blocks_of(slot.offload_chain, std::min(slot.offload_tokens, slot.to_compute - 1));
+  const std::int32_t missing = there - hit.blocks;
+  if (missing <= 0) return Loading::needless;
+  if (missing + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) return Loading::no_room;
+  slot.lease = cache_.acquire(slot.chain, hit.blocks);
+  cache_.extend(slot.lease, missing, hit.blocks);
+  slot.computed = there * block_.tokens();
+  slot.loaded = true;
+  const std::int32_t before = loading_.size > 0 ? last(loading_) : -1;
+  slot.loaded_us = (before < 0 ? now_us_ : slots_[at(before)].loaded_us) + missing * value_of(load_us_per_block);
+  if constexpr (kDerivatives) {
+    loaded_gradients_.resize(std::max(loaded_gradients_.size(), slots_.size()));
+    const Gradient& from = before < 0 ? now_gradient_ : loaded_gradients_[at(before)];
+    loaded_gradients_[at(id)] = from + missing * load_us_per_block.v;
+  }
+  counters.loaded_tokens += std::int64_t{missing} * block_.tokens();
+  remove(waiting_, id);
+  append(loading_, id);
+  return Loading::begun;
+}
+
+/// Requests whose blocks are back wait in front of those that came after them.
+template <class Scalar>
+void EngineCore<Scalar>::take_loaded() {
+  while (loading_.size > 0 && slots_[at(first(loading_))].loaded_us <= now_us_) {
+    const std::int32_t id = first(loading_);
+    Slot& slot = slots_[at(id)];
+    cache_.extend(slot.lease, 0, static_cast<std::int32_t>(block_.full(std::min(slot.chain_tokens, slot.computed))));
+    remove(loading_, id);
+    std::int32_t place = first(waiting_);
+    while (place != waiting_.ends && slots_[at(place)].loaded) place = slots_[at(place)].next;
+    insert_before(waiting_, place, id);
+  }
+}
+
+/// Nobody runs: what arrived fits into an empty engine, so blocks are being read back, or such as were keep the others from
+/// starting. False: nothing happens before the horizon.
+template <class Scalar>
+bool EngineCore<Scalar>::idle_until_loaded(double horizon_us) {
+  if (loading_.size == 0) {
+    const bool gave = give_back_loaded();
+    ROOFTUNE_EXPECTS(gave);
+    return true;
+  }
+  const std::int32_t next = first(loading_);
+  const double loaded_us = slots_[at(next)].loaded_us;
+  const double until_us = std::min(loaded_us, next_arrival_us_);
+  if (until_us >= horizon_us) return false;
+  blocked_ = Blocked::no;
+  now_us_ = std::max(now_us_, until_us);
+  if constexpr (kDerivatives) {
+    if (until_us < loaded_us) {
+      mass_reference_ -= now_gradient_;
+      now_gradient_.setZero();
+    } else {
+      now_gradient_ = loaded_gradients_[at(next)];
+    }
+  }
+  while (next_arrival_us_ <= now_us_) anchor(arrive(next_arrival_us_), 0.0);
+  take_loaded();
+  return true;
+}
+
+/// The last of the waiting requests that hold blocks read back gives them up: others need the room. False: there is none.
+template <class Scalar>
+bool EngineCore<Scalar>::give_back_loaded() {
+  std::int32_t id = last(waiting_);
+  while (id != waiting_.ends && !slots_[at(id)].loaded) id = slots_[at(id)].previous;
+  if (id == waiting_.ends) return false;
+  Slot& slot = slots_[at(id)];
+  slot.chain = cache_.release_preempted(slot.lease, 0, static_cast<std::int32_t>(block_.full(slot.computed)));
+  if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
+  slot.lease = {};
+  slot.computed = 0;
+  slot.loaded = false;
+  return true;
+}
+
+/// A complete prompt is copied to the host's memory.
+template <class Scalar>
+void EngineCore<Scalar>::offload(const Slot& slot) {
+  const std::int64_t chain_blocks = block_.full(std::min(slot.offload_tokens, slot.computed));
+  offload_->store(slot.offload_chain, static_cast<std::int32_t>(chain_blocks),
+                  static_cast<std::int32_t>(block_.full(slot.computed) - chain_blocks));
+}
+
+/// So is what a request has generated, which nobody asks for unless its conversation goes on.
+template <class Scalar>
+void EngineCore<Scalar>::offload_finished(const Slot& slot) {
+  if (offload_->is_continuation(slot.offload_chain)) offload_->forget(slot.offload_chain);
+  const bool goes_on = slot.request->extends_chain && slot.preemptions == 0;
+  const std::int64_t chain_blocks = block_.full(goes_on ? slot.computed : std::min(slot.request->chain_tokens, slot.computed));
+  const std::int64_t others = goes_on ? 0 : block_.full(slot.computed) - block_.full(slot.to_compute);
+  offload_->store(slot.request->chain, static_cast<std::int32_t>(chain_blocks), static_cast<std::int32_t>(others));
+}
+
+template <class Scalar>
+void EngineCore<Scalar>::offload_preempted(Slot& slot, std::int64_t tokens_in_cache) {
+  const std::int64_t chain_blocks = block_.full(std::min<std::int64_t>(slot.offload_tokens, tokens_in_cache));
+  slot.offload_chain = offload_->store_preempted(slot.offload_chain, static_cast<std::int32_t>(chain_blocks),
+                                                 static_cast<std::int32_t>(block_.full(tokens_in_cache)));
 }
 
 /// The batch of the coming step, as the model wants it.
@@ -639,7 +792,7 @@ void EngineCore<Scalar>::see_chunks() {
 template <class Scalar>
 void EngineCore<Scalar>::see_contexts() {
   contexts_.clear();
-  for (std::int32_t id = running_.head; id >= 0; id = slots_[at(id)].next) {
+  for (std::int32_t id = first(running_); id != running_.ends; id = slots_[at(id)].next) {
     if (slots_[at(id)].decoding) contexts_.push_back(step_ + slots_[at(id)].context_offset);
   }
   batch_.decode_contexts = contexts_;
@@ -721,6 +874,10 @@ std::int64_t EngineCore<Scalar>::steps_to_next_event() {
   if (waiting_.size == 0) {
     steps = steps_until(next_arrival_us_ - now_us_, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps);
   }
+  if (loading_.size > 0) {
+    const double gap_us = slots_[at(first(loading_))].loaded_us - now_us_;
+    steps = steps_until(gap_us, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps);
+  }
   return steps_within_pool(steps);
 }
 
@@ -796,6 +953,7 @@ void EngineCore<Scalar>::finish_prefills() {
         }
       }
     }
+    if (offload_) offload(slot);
     if (++slot.generated == slot.output_tokens) {
       complete(id);
     } else {
@@ -813,7 +971,7 @@ void EngineCore<Scalar>::start_decoding(std::int32_t id) {
   slot.context_offset = slot.computed - step_;
   ++decoding_;
   offset_sum_ += slot.context_offset;
-  block_takers_.add(block_.rest(-slot.context_offset), 1);
+  block_takers_.add(block_.rest(-slot.context_offset));
   if constexpr (kDerivatives) {
     mass_sum_ += gradients_[at(id)].mass;
     mass_offset_sum_ += static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
@@ -831,7 +989,7 @@ void EngineCore<Scalar>::stop_decoding(std::int32_t id) {
   same_batch_ = false;
   --decoding_;
   offset_sum_ -= slot.context_offset;
-  block_takers_.add(block_.rest(-slot.context_offset), -1);
+  block_takers_.remove(block_.rest(-slot.context_offset));
   if constexpr (kDerivatives) {
     mass_sum_ -= gradients_[at(id)].mass;
     mass_offset_sum_ -= static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
@@ -884,6 +1042,7 @@ void EngineCore<Scalar>::complete(std::int32_t id) {
                             .output_tokens = slot.output_tokens,
                             .preemptions = slot.preemptions});
   }
+  if (offload_) offload_finished(slot);
   // A conversation goes on from here.
   const std::int64_t published = slot.request->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
   cache_.release(slot.lease, grown_blocks(slot, slot.computed), static_cast<std::int32_t>(published));
@@ -900,16 +1059,26 @@ std::int64_t EngineCore<Scalar>::grown_blocks(const Slot& slot, std::int64_t tok
   return std::max<std::int64_t>(0, block_.holding(tokens_in_cache) - leased);
 }
 
+/// Blocks ran out. True: a request was preempted for it. One that runs alone would only preempt itself again and again while
+/// others wait with blocks that were read back, so those give theirs first.
+template <class Scalar>
+bool EngineCore<Scalar>::make_room(std::int64_t decode_tokens) {
+  if (offload_ && running_.size == 1 && give_back_loaded()) return false;
+  preempt_last(decode_tokens);
+  return true;
+}
+
 /// vLLM's recompute preemption: the last admitted request gives its blocks back and waits in front. Its full blocks stay
 /// cached until they are needed, so it may find some of them again. A decoding request has room for `decode_tokens` more
 /// tokens than it has written.
 template <class Scalar>
 void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
   ROOFTUNE_EXPECTS(running_.size > 0);
-  const std::int32_t id = running_.tail;
+  const std::int32_t id = last(running_);
   Slot& slot = slots_[at(id)];
   std::int64_t tokens_in_cache = slot.computed + slot.chunk;
   std::int64_t room = tokens_in_cache;
+  if (offload_) offload_preempted(slot, slot.decoding ? step_ + slot.context_offset : slot.computed);
   if (slot.decoding) {
     tokens_in_cache = step_ + slot.context_offset;
     room = tokens_in_cache + decode_tokens;
@@ -923,6 +1092,7 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
   slot.lease = {};
   slot.to_compute = slot.request->prompt_tokens + slot.generated;
   if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
+  if (offload_ && offload_->is_continuation(slot.offload_chain)) slot.offload_tokens = slot.to_compute;
   slot.computed = 0;
   slot.chunk = 0;
   ++slot.preemptions;
@@ -962,34 +1132,28 @@ void EngineCore<Scalar>::observe(Observer* observer) {
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::append(List& list, std::int32_t id) {
-  Slot& slot = slots_[at(id)];
-  slot.previous = list.tail;
-  slot.next = -1;
-  if (list.tail >= 0) slots_[at(list.tail)].next = id;
-  list.tail = id;
-  if (list.head < 0) list.head = id;
-  ++list.size;
+std::int32_t EngineCore<Scalar>::new_slot() {
+  const auto id = static_cast<std::int32_t>(slots_.size());
+  slots_.push_back({.previous = id, .next = id});
+  if constexpr (kDerivatives) gradients_.emplace_back();
+  return id;
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::prepend(List& list, std::int32_t id) {
-  Slot& slot = slots_[at(id)];
-  slot.previous = -1;
-  slot.next = list.head;
-  if (list.head >= 0) slots_[at(list.head)].previous = id;
-  list.head = id;
-  if (list.tail < 0) list.tail = id;
+void EngineCore<Scalar>::insert_before(List& list, std::int32_t next, std::int32_t id) {
+  const std::int32_t previous = slots_[at(next)].previous;
+  slots_[at(id)].previous = previous;
+  slots_[at(id)].next = next;
+  slots_[at(previous)].next = id;
+  slots_[at(next)].previous = id;
   ++list.size;
 }
 
 template <class Scalar>
 void EngineCore<Scalar>::remove(List& list, std::int32_t id) {
   const Slot& slot = slots_[at(id)];
-  if (slot.previous >= 0) slots_[at(slot.previous)].next = slot.next;
-  if (slot.next >= 0) slots_[at(slot.next)].previous = slot.previous;
-  if (list.head == id) list.head = slot.next;
-  if (list.tail == id) list.tail = slot.previous;
+  slots_[at(slot.previous)].next = slot.next;
+  slots_[at(slot.next)].previous = slot.previous;
   --list.size;
 }
 
@@ -1034,6 +1198,11 @@ void Engine<Scalar>::keep_latencies(bool keep) {
 template <class Scalar>
 void Engine<Scalar>::set_front_end(const FrontEnd<Scalar>& front_end) {
   impl_->front_end = front_end;
+}
+
+template <class Scalar>
+void Engine<Scalar>::set_loading(const Scalar& us_per_block) {
+  impl_->load_us_per_block = us_per_block;
 }
 
 template <class Scalar>

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "rooftune/core/contract.hpp"
@@ -63,24 +66,22 @@ class KvCache {
   [[nodiscard]] bool is_continuation(std::int32_t chain) const { return chain >= 0 && chain_at(chain).continuation; }
 
  private:
-  struct Chain {
+  struct alignas(32) Chain {
     std::int32_t parent = -1;
     std::int32_t parent_blocks = 0;  ///< blocks of the path above this chain
     std::int32_t resident = 0;       ///< own blocks present, counted after parent_blocks
-    std::int32_t held = 0;           ///< of these, the leading ones in use
+    std::int32_t held = 0;           ///< of these, the leading ones in use; the others lie in the free queue
     std::int32_t holders = 0;        ///< leases that hold some of it
-    std::int32_t newest = -1;        ///< its run in the free queue that follows the held blocks, -1: none
+    std::uint32_t newest = 0;        ///< its run in the free queue that follows the held blocks, if any
     bool continuation = false;       ///< of one preempted request
   };
   /// Blocks that were freed together, in the free queue. A chain's runs lie in the order of its blocks: the newer a run,
-  /// the nearer to the chain's start, so that the queue takes a chain from its end.
+  /// the nearer to the chain's start, so that the queue takes a chain from its end. Where a run has lost its blocks to
+  /// whoever holds the chain again, it stays behind, empty.
   struct Run {
-    std::int32_t chain = -1;  ///< -1: blocks without reusable content
-    std::int32_t previous = -1;
-    std::int32_t next = -1;
-    std::int32_t newer = -1;  ///< neighbours within the chain
-    std::int32_t older = -1;
     std::int64_t blocks = 0;
+    std::int32_t chain = -1;  ///< -1: blocks without reusable content
+    std::uint32_t older = 0;  ///< the chain's run before this one, if any
   };
 
   [[nodiscard]] std::int32_t add_chain(const Chain& chain);
@@ -90,38 +91,41 @@ class KvCache {
   void let_go(const KvLease& lease);
   void forget(std::int32_t continuation);
   void push_free(std::int32_t chain, std::int64_t blocks);
-  void unlink(std::int32_t run);
-  [[nodiscard]] Chain& chain_at(std::int32_t id) { return chains_[static_cast<std::size_t>(id)]; }
-  [[nodiscard]] const Chain& chain_at(std::int32_t id) const { return chains_[static_cast<std::size_t>(id)]; }
-  [[nodiscard]] Run& run_at(std::int32_t id) { return runs_[static_cast<std::size_t>(id)]; }
+  void make_room();
+  [[nodiscard]] Chain& chain_at(std::int32_t id) { return chains_[static_cast<std::size_t>(id + 1)]; }
+  [[nodiscard]] const Chain& chain_at(std::int32_t id) const { return chains_[static_cast<std::size_t>(id + 1)]; }
+  [[nodiscard]] Run& run_at(std::uint32_t position) { return runs_[position & mask_]; }
 
   std::int64_t total_blocks_;
   std::int64_t free_blocks_ = 0;
   BlockSize block_;
   bool reuse_;
-  std::vector<Chain> chains_;
+  std::vector<Chain> chains_;  ///< the first stands for none, so that what no chain owns needs no case of its own
   std::vector<std::int32_t> spare_chains_;
+  /// The free queue, a ring: positions from head_ to before tail_, each in the slot that its last bits name.
   std::vector<Run> runs_;
-  std::int32_t spare_run_ = -1;  ///< the first of the unused ones, linked by `next`
-  std::int32_t head_ = -1;
-  std::int32_t tail_ = -1;
+  std::uint32_t mask_ = 0;
+  std::uint32_t head_ = 0;
+  std::uint32_t tail_ = 0;
 };
 
 inline KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse)
     : total_blocks_(total_blocks), block_(block), reuse_(reuse) {
-  chains_.reserve(chains.size());
+  chains_.reserve(chains.size() + 1);
+  chains_.emplace_back();
   for (const PrefixChain& chain : chains) {
     const std::int64_t parent_blocks = chain.parent < 0 ? 0 : block_.full(chain.parent_tokens);
     (void)add_chain({.parent = chain.parent, .parent_blocks = static_cast<std::int32_t>(parent_blocks)});
   }
-  runs_.reserve(2 * chains.size() + 64);
+  runs_.resize(std::bit_ceil(2 * chains.size() + 64));
+  mask_ = static_cast<std::uint32_t>(runs_.size()) - 1;
   push_free(-1, total_blocks);
 }
 
 inline std::int32_t KvCache::add_chain(const Chain& chain) {
   if (spare_chains_.empty()) {
     chains_.push_back(chain);
-    return static_cast<std::int32_t>(chains_.size()) - 1;
+    return static_cast<std::int32_t>(chains_.size()) - 2;
   }
   const std::int32_t id = spare_chains_.back();
   spare_chains_.pop_back();
@@ -162,13 +166,12 @@ inline KvLease KvCache::acquire(std::int32_t chain, std::int32_t blocks) {
 /// Takes the chain's leading blocks out of the free queue, as far as they are not in use already.
 inline void KvCache::hold(Chain& chain, std::int32_t blocks) {
   while (chain.held < blocks) {
-    const std::int32_t id = chain.newest;
-    Run& run = run_at(id);
-    const std::int64_t taken = std::min<std::int64_t>(blocks - chain.held, run.blocks);
+    Run& run = run_at(chain.newest);
+    const auto taken = static_cast<std::int32_t>(std::min<std::int64_t>(blocks - chain.held, run.blocks));
     run.blocks -= taken;
-    chain.held += static_cast<std::int32_t>(taken);
+    chain.held += taken;
     free_blocks_ -= taken;
-    if (run.blocks == 0) unlink(id);
+    if (run.blocks == 0) chain.newest = run.older;
   }
 }
 
@@ -247,11 +250,13 @@ inline void KvCache::let_go(const KvLease& lease) {
 
 /// The request that alone knew this chain has ended: its blocks hold nothing that anybody could look up.
 inline void KvCache::forget(std::int32_t continuation) {
-  Chain& own = chain_at(continuation);
-  for (std::int32_t id = own.newest; id >= 0;) {
-    Run& run = run_at(id);
-    id = run.older;
-    run.chain = run.newer = run.older = -1;
+  const Chain& own = chain_at(continuation);
+  std::uint32_t position = own.newest;
+  for (std::int64_t left = own.resident - own.held; left > 0;) {
+    Run& run = run_at(position);
+    left -= run.blocks;
+    run.chain = -1;
+    position = run.older;
   }
   push_free(-1, own.held);
   spare_chains_.push_back(continuation);
@@ -260,13 +265,14 @@ inline void KvCache::forget(std::int32_t continuation) {
 inline void KvCache::take(std::int64_t blocks) {
   ROOFTUNE_EXPECTS(blocks <= free_blocks_);
   free_blocks_ -= blocks;
-  while (blocks > 0) {
+  while (true) {
     Run& oldest = run_at(head_);
     const std::int64_t taken = std::min(blocks, oldest.blocks);
     oldest.blocks -= taken;
     blocks -= taken;
-    if (oldest.chain >= 0) chain_at(oldest.chain).resident -= static_cast<std::int32_t>(taken);
-    if (oldest.blocks == 0) unlink(head_);
+    chain_at(oldest.chain).resident -= static_cast<std::int32_t>(taken);
+    if (blocks == 0) return;
+    ++head_;
   }
 }
 
@@ -274,47 +280,32 @@ inline void KvCache::take(std::int64_t blocks) {
 inline void KvCache::push_free(std::int32_t chain, std::int64_t blocks) {
   if (blocks == 0) return;
   free_blocks_ += blocks;
-  if (chain < 0 && tail_ >= 0 && run_at(tail_).chain < 0) {
-    run_at(tail_).blocks += blocks;
+  if (chain < 0 && tail_ != head_ && run_at(tail_ - 1).chain < 0) {
+    run_at(tail_ - 1).blocks += blocks;
     return;
   }
-  std::int32_t id = spare_run_;
-  if (id < 0) {
-    id = static_cast<std::int32_t>(runs_.size());
-    runs_.emplace_back();
-  } else {
-    spare_run_ = run_at(id).next;
-  }
-  Run& run = run_at(id);
-  run = {.chain = chain, .previous = tail_, .blocks = blocks};
-  if (tail_ >= 0) run_at(tail_).next = id;
-  tail_ = id;
-  if (head_ < 0) head_ = id;
-  if (chain >= 0) {
-    Chain& own = chain_at(chain);
-    run.older = own.newest;
-    if (own.newest >= 0) run_at(own.newest).newer = id;
-    own.newest = id;
-  }
+  if (tail_ - head_ > mask_) make_room();
+  Run& run = run_at(tail_);
+  run = {.blocks = blocks, .chain = chain};
+  run.older = std::exchange(chain_at(chain).newest, tail_);
+  ++tail_;
 }
 
-/// Takes an empty run out of the queue and out of its chain.
-inline void KvCache::unlink(std::int32_t id) {
-  Run& gone = run_at(id);
-  if (gone.previous >= 0) run_at(gone.previous).next = gone.next;
-  if (gone.next >= 0) run_at(gone.next).previous = gone.previous;
-  if (head_ == id) head_ = gone.next;
-  if (tail_ == id) tail_ = gone.previous;
-  if (gone.chain >= 0) {
-    if (gone.older >= 0) run_at(gone.older).newer = gone.newer;
-    if (gone.newer >= 0) {
-      run_at(gone.newer).older = gone.older;
-    } else {
-      chain_at(gone.chain).newest = gone.older;
-    }
+/// Leaves empty runs out, and doubles the ring where that does not help much.
+inline void KvCache::make_room() {
+  const auto live = static_cast<std::size_t>(std::ranges::count_if(runs_, [](const Run& run) { return run.blocks > 0; }));
+  std::vector<Run> kept(2 * live > runs_.size() ? 2 * runs_.size() : runs_.size());
+  std::uint32_t end = 0;
+  for (std::uint32_t position = head_; position != tail_; ++position) {
+    Run run = run_at(position);
+    if (run.blocks == 0) continue;
+    run.older = std::exchange(chain_at(run.chain).newest, end);
+    kept[end++] = run;
   }
-  gone.next = spare_run_;
-  spare_run_ = id;
+  runs_ = std::move(kept);
+  mask_ = static_cast<std::uint32_t>(runs_.size()) - 1;
+  head_ = 0;
+  tail_ = end;
 }
 
 }  // namespace rooftune::sim

@@ -30,6 +30,11 @@ bool is_multimodal(const domain::ModelSpec& model) { return model.architecture.e
 
 }  // namespace
 
+double kv_block_bytes(const domain::ModelSpec& model, const domain::Deployment& deployment) {
+  const double heads_share = std::max(1.0, static_cast<double>(model.kv_heads) / deployment.tp) / model.kv_heads;
+  return domain::kv_bytes_per_token(model) / deployment.pp * heads_share * deployment.settings.block_size;
+}
+
 std::int64_t estimate_kv_blocks(const domain::ModelSpec& model, const domain::GpuSpec& gpu, const domain::Deployment& deployment) {
   const double tp = deployment.tp;
   const double usable_bytes = core::to_bytes(core::Gibibytes{reported_gib(gpu)}).value * deployment.settings.gpu_mem_util;
@@ -39,9 +44,7 @@ std::int64_t estimate_kv_blocks(const domain::ModelSpec& model, const domain::Gp
                                   (6.0 * model.hidden + 2.0 * model.ffn_width / tp) * model.widths.activation_bytes;
   const double fixed_gib = kFixedOverheadGib + (is_multimodal(model) ? kMultimodalGib : 0.0);
   const double overhead_bytes = core::to_bytes(core::Gibibytes{fixed_gib}).value + activation_bytes;
-  const double heads_share = std::max(1.0, model.kv_heads / tp) / model.kv_heads;
-  const double block_bytes = domain::kv_bytes_per_token(model) / pp * heads_share * deployment.settings.block_size;
-  const double blocks = std::floor((usable_bytes - weight_bytes - overhead_bytes) / block_bytes);
+  const double blocks = std::floor((usable_bytes - weight_bytes - overhead_bytes) / kv_block_bytes(model, deployment));
   return static_cast<std::int64_t>(std::max(0.0, blocks));
 }
 

@@ -57,6 +57,7 @@ void merge(EngineCounters& into, const EngineCounters& from) {
   into.rejected_by_length += from.rejected_by_length;
   into.prompt_tokens += from.prompt_tokens;
   into.cached_tokens += from.cached_tokens;
+  into.loaded_tokens += from.loaded_tokens;
   into.generated_tokens += from.generated_tokens;
   into.largest_batch = std::max(into.largest_batch, from.largest_batch);
   into.longest_queue = std::max(into.longest_queue, from.longest_queue);
@@ -150,6 +151,7 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   setup.chunked_prefill = settings.enable_chunked_prefill;
   setup.prefix_caching = settings.enable_prefix_caching && parameters.is_on("engine.prefix_reuse");
   setup.async_scheduling = parameters.is_on("engine.async_scheduling");
+  if (settings.cpu_offload && parameters.is_on("engine.kv_offload")) setup.offload_blocks = settings.cpu_kv_blocks;
   return setup;
 }
 
@@ -182,6 +184,7 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
     engines.back()->keep_latencies(options.percentiles == Percentiles::compute);
     engines.back()->leave_out((options.warm_up_requests + replicas - 1) / replicas);
     engines.back()->set_front_end(front_end);
+    engines.back()->set_loading(kv_block_bytes(scenario.model, deployment) / (parameters["engine.host_link_GBs"] * 1e3));
     engines.back()->limit_events(options.max_events);
   }
 

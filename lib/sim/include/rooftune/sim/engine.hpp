@@ -17,6 +17,7 @@ namespace rooftune::sim {
 struct EngineSetup {
   std::int64_t kv_blocks = 0;
   std::int32_t block_tokens = 16;
+  std::int64_t offload_blocks = 0;  ///< that the host's memory keeps beside; 0: none
   std::int32_t max_num_seqs = 128;
   std::int32_t max_num_batched_tokens = 2048;
   std::int32_t max_model_len = 4096;
@@ -117,7 +118,8 @@ struct EngineCounters {
   std::int64_t rejected = 0;            ///< for any reason
   std::int64_t rejected_by_length = 0;  ///< of these, RejectionReason::model_length
   std::int64_t prompt_tokens = 0;
-  std::int64_t cached_tokens = 0;
+  std::int64_t cached_tokens = 0;  ///< those loaded included
+  std::int64_t loaded_tokens = 0;  ///< read back from the host's memory
   std::int64_t generated_tokens = 0;
   std::int64_t largest_batch = 0;
   std::int64_t longest_queue = 0;
@@ -159,6 +161,9 @@ class Engine {
 
   /// Times outside the engine that the client sees; added to every recorded latency.
   void set_front_end(const FrontEnd<Scalar>& front_end);
+
+  /// How long it takes to read one KV block of the model back from the host's memory.
+  void set_loading(const Scalar& us_per_block);
 
   /// Runs one stage that starts at `start_us` (not before the engine has drained) to its last completion. The KV cache and
   /// its contents live on from stage to stage.
