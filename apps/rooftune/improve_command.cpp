@@ -7,13 +7,16 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
+#include "rooftune/io/atomic_file.hpp"
 #include "rooftune/io/config_file.hpp"
 #include "rooftune/io/document.hpp"
 #include "rooftune/io/evaluation_file.hpp"
+#include "rooftune/io/improve_file.hpp"
 #include "rooftune/io/improve_journal.hpp"
 #include "rooftune/io/result_file.hpp"
 #include "rooftune/io/run_folder.hpp"
 #include "rooftune/report/improve_tables.hpp"
+#include "rooftune/report/tables.hpp"
 #include "rooftune/study/improve.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
@@ -25,6 +28,8 @@ namespace fs = std::filesystem;
 
 struct ImproveOptions {
   DataOptions data;
+  OutputOptions output;
+  std::optional<std::string> peers;
   std::optional<std::string> run_folder;
   bool resume = false;
   std::optional<int> rounds;
@@ -110,6 +115,11 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
+  const auto published = load_peers(options.peers);
+  if (!published) {
+    print_errors(published.error());
+    return ExitCode::bad_input;
+  }
   const fs::path target =
       options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name + "-improve");
   if (options.replay_round) return replay_round(options, *study, target);
@@ -126,6 +136,7 @@ ExitCode run(const ImproveOptions& options) {
   ProgressLine progress;
   const auto show = [&](const std::string& text) {
     progress.clear();
+    if (options.output.json) return;
     print(text);
     std::fflush(stdout);
   };
@@ -144,7 +155,21 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
+  if (options.output.csv) {
+    if (const auto written = io::write_file_atomically(*options.output.csv, io::improvement_csv(improvement->journal)); !written) {
+      print_errors(written.error());
+      return ExitCode::bad_input;
+    }
+  }
+  if (options.output.json) {
+    print(io::improvement_json(*improvement));
+    return ExitCode::done;
+  }
   print(report::improvement_story(*improvement, output_colour()));
+  if (options.peers) {
+    print(report::peer_table(eval::compare_with_peers(improvement->held_out, *published),
+                             "the result on runs that its refitted folds had not seen", output_colour()));
+  }
   print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / io::kTunedConfigName).string(),
                     (target / io::kStudyName).string(), (target / io::kJournalName).string()));
   return ExitCode::done;
@@ -164,6 +189,9 @@ void add_improve_command(CLI::App& program, ExitCode& exit_code) {
       ->check(CLI::NonNegativeNumber);
   command->add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")
       ->check(CLI::NonNegativeNumber);
+  add_peers_option(*command, options->peers);
+  add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   add_data_options(*command, options->data);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "commands.hpp"
+#include "options.hpp"
 #include "rooftune/io/registry_file.hpp"
 #include "rooftune/params/registry.hpp"
 #include "rooftune/report/text_table.hpp"
@@ -93,14 +94,16 @@ void add_params_command(CLI::App& program, ExitCode& exit_code) {
   command->footer("Example: rooftune params --json");
   struct Forms {
     bool markdown = false;
-    bool json = false;
+    OutputOptions output;
   };
   const auto forms = std::make_shared<Forms>();
   CLI::Option* as_markdown = command->add_flag("--markdown", forms->markdown, "print docs/parameters.md");
-  command->add_flag("--json", forms->json, "print one JSON object")->excludes(as_markdown);
+  command->add_flag("--json", forms->output.json, "print one JSON object")->excludes(as_markdown);
+  add_csv_option(*command, forms->output);
   command->callback([forms, &exit_code] {
-    print(forms->markdown ? markdown() : (forms->json ? io::registry_json() : plain_text()));
-    exit_code = ExitCode::done;
+    exit_code = write_csv(forms->output, io::registry_csv) ? ExitCode::done : ExitCode::bad_input;
+    if (exit_code != ExitCode::done) return;
+    print(forms->markdown ? markdown() : (forms->output.json ? io::registry_json() : plain_text()));
   });
 }
 

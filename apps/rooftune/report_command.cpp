@@ -14,6 +14,7 @@
 #include "rooftune/io/config_file.hpp"
 #include "rooftune/io/data_directory.hpp"
 #include "rooftune/io/evaluation_file.hpp"
+#include "rooftune/io/improve_journal.hpp"
 #include "rooftune/io/kernel_tables.hpp"
 #include "rooftune/io/peers.hpp"
 #include "rooftune/io/report_file.hpp"
@@ -46,6 +47,7 @@ class Gatherer {
   core::Result<io::ReportContent> gather() {
     take(io::read_run_documents(run_), content_.run);
     if (options_.crossval) take_crossval(*options_.crossval);
+    add_journal();
     if (!problems_.empty()) return tl::unexpected(std::move(problems_));
     if (const auto study = run_again()) {
       add_simulations(*study);
@@ -80,6 +82,17 @@ class Gatherer {
                            .remedy = "name the run folder of rooftune crossval"});
     }
     content_.crossval = std::move(crossval);
+  }
+
+  /// The rounds of an improvement; other runs keep no such journal.
+  void add_journal() {
+    const auto manifest = io::read_manifest(run_);
+    if (!manifest || manifest->command != "improve" || !fs::exists(run_ / io::kJournalName)) return;
+    if (const auto journal = io::open_journal(run_ / io::kJournalName); !journal) {
+      std::ranges::copy(journal.error(), std::back_inserter(problems_));
+    } else {
+      take((*journal)->read(), content_.journal.emplace());
+    }
   }
 
   /// The run's study with the files that it names; nothing where they have moved since.

@@ -121,6 +121,14 @@ TEST_F(Csv, OfADifferenceHasParametersThenPredictions) {
   EXPECT_EQ(rows_.size(), json["parameters"].size() + json["predictions"].size());
 }
 
+TEST_F(Csv, OfTheRegistryHasEveryParameterAndSwitch) {
+  const auto json = run({"params"});
+  ASSERT_EQ(rows_.size(), json["parameters"].size() + json["switches"].size());
+  EXPECT_EQ(cell(0, "id"), json["parameters"][0]["id"]);
+  EXPECT_EQ(number(0, "upper"), double(json["parameters"][0]["upper"]));
+  EXPECT_EQ(cell(rows_.size() - 1, "meaning"), json["switches"].back()["meaning"]);
+}
+
 TEST_F(Csv, ThatCannotBeWrittenIsAnError) {
   const ProgramResult result = rooftune({"evaluate", study_, "--csv", (folder_ / "missing/rows.csv").string()});
   EXPECT_EQ(result.exit_code, 1) << result;

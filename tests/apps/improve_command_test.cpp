@@ -47,6 +47,27 @@ TEST_F(ImproveCommand, TellsItsStoryKeepsAJournalAndReplaysARound) {
   EXPECT_THAT(resumed.output, HasSubstr("Ended: "));
 }
 
+TEST_F(ImproveCommand, WritesItsRoundsForMachines) {
+  const std::string table = (folder_ / "rounds.csv").string();
+  const ProgramResult result = improve({"--json", "--csv", table, "--rounds", "1"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  EXPECT_THAT(result.output, testing::StartsWith("{"));
+  for (const char* key : {"\"rounds\"", "\"screenings\"", "\"next_runs\"", "\"burden\"", "rooftune/improvement/1"}) {
+    EXPECT_THAT(result.output, HasSubstr(key));
+  }
+  EXPECT_THAT(result.output, Not(HasSubstr("round  0")));
+  EXPECT_THAT(folder_.read("rounds.csv"), HasSubstr("\n1,"));
+}
+
+TEST_F(ImproveCommand, ShowsItsJournalInTheReport) {
+  ASSERT_EQ(improve({"--rounds", "1"}).exit_code, 0);
+  const ProgramResult result = rooftune({"report", (folder_ / "run").string(), "-o", (folder_ / "report.html").string()});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const std::string page = folder_.read("report.html");
+  EXPECT_THAT(page, HasSubstr("\"journal\":{\"rounds\":[{\"round\":0"));
+  EXPECT_THAT(page, HasSubstr("admission_lag"));
+}
+
 TEST_F(ImproveCommand, SaysWhatToHoldOutIsMissing) {
   const std::string study = folder_.write("bare.yaml", "name: x\ndata: {ground_truth: [" + kGroundTruth + "]}\n").string();
   const ProgramResult result = rooftune({"improve", study});

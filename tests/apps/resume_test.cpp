@@ -81,6 +81,29 @@ TEST_F(Resume, EndsAnInterruptedFitWithTheBestSoFarAndGoesOn) {
   expect_same_results("unbroken", "run");
 }
 
+TEST_F(Resume, EndsABootstrapThatWasInterruptedAtTheSameBytes) {
+  // Priors are drawn anew in every refit, so that each asks for evaluations of its own: long enough to be met in its middle, after
+  // the search with its 320.
+  std::string text = folder_.read("study.yaml");
+  text.replace(text.find("- physics.t_layer_us"), 20, "- {id: physics.t_layer_us, prior: {centre: 24.7, standard_deviation: 0.2}}");
+  folder_.write("study.yaml", text);
+  const std::vector<std::string> more{"--bootstrap", "40"};
+  RunningProgram program(ROOFTUNE_PROGRAM, fit("run", more));
+  while (stored_evaluations(folder_ / "run/journal.sqlite") < 380 && !fs::exists(folder_ / "run/result.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  program.send(SIGINT);
+  const ProgramResult interrupted = program.wait();
+  ASSERT_EQ(interrupted.exit_code, 2) << interrupted;
+  const auto result = nlohmann::json::parse(folder_.read("run/result.json"));
+  EXPECT_EQ(result["interrupted"], true);
+  EXPECT_TRUE(result["bootstrap"].is_null());
+  std::vector<std::string> resume = more;
+  resume.emplace_back("--resume");
+  ASSERT_EQ(rooftune(fit("run", resume)).exit_code, 0);
+  ASSERT_EQ(rooftune(fit("unbroken", more)).exit_code, 0);
+  expect_same_results("unbroken", "run");
+}
+
 TEST_F(Resume, RefusesToGoOnWithOtherOptions) {
   ASSERT_EQ(fit_until_signal("run", SIGKILL).signal, SIGKILL);
   const ProgramResult other = rooftune(fit("run", {"--resume", "--select", "id=64"}));
@@ -124,6 +147,16 @@ TEST_F(SharedStore, ReplaysAFitAndCountsWhatItLacks) {
   EXPECT_EQ(strange.exit_code, 2);
   EXPECT_THAT(strange.errors, HasSubstr("the store does not hold this point"));
   EXPECT_FALSE(fs::exists(folder_ / "strange"));
+}
+
+TEST_F(SharedStore, ServesProfilesAndBootstrapsToo) {
+  const std::vector<std::string> closer{"--store", store(), "--profile", "physics.t_layer_us", "--bootstrap", "4"};
+  const ProgramResult first = run("fit", "first", closer);
+  ASSERT_EQ(first.exit_code, 0) << first;
+  const ProgramResult again = run("fit", "again", closer);
+  ASSERT_EQ(again.exit_code, 0) << again;
+  EXPECT_THAT(again.output, HasSubstr(", 0 computed"));
+  EXPECT_EQ(folder_.read("first/result.json"), folder_.read("again/result.json"));
 }
 
 TEST_F(SharedStore, GivesTheSameBytesWhereHopelessCandidatesAreGivenUp) {

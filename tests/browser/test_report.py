@@ -3,6 +3,7 @@
   test_report.py PROGRAM SOURCE_DIR
 """
 
+import csv
 import json
 import pathlib
 import subprocess
@@ -178,6 +179,58 @@ class ReportInABrowser(unittest.TestCase):
 
     def test_stays_small(self):
         self.assertLess(self.html.stat().st_size, 5_000_000)
+
+
+class JournalInABrowser(unittest.TestCase):
+    """The improvement of a study that lacks prefix reuse: one change that helps, some that do not."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.folder.name)
+        study = STUDY.format(source=SOURCE) + "improve: {moves: [prefix_reuse, robust_loss, 'remove:*', 'free:*'], seeds: 2, candidates: 6, tolerance_percent: 10, rounds: 4}\n"
+        study += "switches: {engine.prefix_reuse: off}\n"
+        (cls.root / "study.yaml").write_text(study)
+        rooftune("improve", cls.root / "study.yaml", "--out", cls.root / "run", "--csv", cls.root / "rounds.csv")
+        rooftune("report", cls.root / "run", "-o", cls.root / "report.html")
+        cls.rounds = list(csv.DictReader((cls.root / "rounds.csv").read_text().splitlines()))
+        cls.page = Page()
+        cls.page.resize(1280, 1000)
+        cls.page.open(cls.root / "report.html")
+        cls.page.run("location.hash = '#journal'")
+        cls.page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.page.__exit__()
+        cls.folder.cleanup()
+
+    def test_has_a_mark_and_a_line_of_the_table_for_every_round(self):
+        self.assertGreater(len(self.rounds), 1)
+        marks = self.page.run("document.querySelectorAll('#journal svg .mark-group .mark-group .mark-symbol:not(.role-legend-symbol) path').length")
+        self.assertEqual(marks, len(self.rounds))
+        shown = self.page.run("[...document.querySelectorAll('#journal figure ~ .scroll table')[0].tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.dataset.value ?? cell.textContent))")
+        self.assertEqual([row[2] for row in shown], [row["move"] for row in self.rounds])
+        for row, wanted in zip(shown, self.rounds):
+            self.assertEqual(row[1], wanted["fate"])
+            self.assertEqual(row[3], wanted["reason"])
+            for column, key in ((4, "before_percent"), (5, "after_percent"), (6, "noise_percent")):
+                self.assertAlmostEqual(float(row[column]), float(wanted[key]), places=9)
+
+    def test_tells_kept_from_reverted_without_colour(self):
+        fates = {row["fate"] for row in self.rounds}
+        self.assertIn("kept", fates)
+        self.assertIn("reverted", fates)
+        shapes = self.page.run("[...document.querySelectorAll('#journal svg .mark-group .mark-group .mark-symbol:not(.role-legend-symbol)')].map((layer) =>"
+                               " [...layer.querySelectorAll('path')].map((mark) => [mark.getAttribute('d'), mark.getAttribute('fill')]))")
+        kinds = [{tuple(mark) for mark in layer} for layer in shapes if layer]
+        self.assertEqual(len(kinds), 2)
+        (first, ), (second, ) = kinds
+        self.assertNotEqual(first[0], second[0], "another shape")
+        self.assertEqual([first[1] == "transparent", second[1] == "transparent"].count(True), 1, "one of them hollow")
+
+    def test_has_no_complaint(self):
+        self.assertEqual(self.page.problems, [])
 
 
 class ReportsOfOtherCommands(unittest.TestCase):

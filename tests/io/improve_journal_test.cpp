@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "rooftune/io/improve_file.hpp"
 #include "rooftune/io/study_file.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -52,6 +56,7 @@ study::JournalEntries rich_entries() {
   for (study::CandidateRecord& item : screening.candidates) item.spec = study_named("candidate");
   screening.candidates[0].fate = study::CandidateFate::refused;
   screening.candidates[0].why = "contradicts";
+  screening.candidates[2].burden = study::Burden::must_not_lose;
   screening.candidates[1].score_percent = 0.25;
   screening.candidates[1].before_percent = 0.5;
   screening.queue = {2, 1};
@@ -84,6 +89,31 @@ TEST_F(ImproveJournal, GivesBackWhatWasWrittenToTheLastBit) {
   const auto read = (*open_journal(file))->read();
   ASSERT_TRUE(read) << core::format(read.error());
   EXPECT_EQ(*read, entries);
+}
+
+TEST_F(ImproveJournal, BecomesATableWithALineForEveryRound) {
+  study::JournalEntries entries = rich_entries();
+  entries.rounds[1].why = "a \"quote\", and a comma";
+  const std::string table = improvement_csv(entries);
+  EXPECT_EQ(std::ranges::count(table, '\n'), 3);
+  EXPECT_THAT(table, testing::HasSubstr("\n0,start,start,\"roofline_v1, 1 free parameter\","));
+  EXPECT_THAT(table, testing::HasSubstr("\"a \"\"quote\"\", and a comma\""));
+}
+
+TEST_F(ImproveJournal, BecomesJsonWithRoundsScreeningsAndWhyItEnded) {
+  study::Improvement improvement;
+  improvement.journal = rich_entries();
+  improvement.start.name = "small";
+  improvement.next.push_back(
+      {.model = "m", .tp = 4, .rate_per_s = 2.0, .prompt_tokens = 500, .output_tokens = 128, .gpu_minutes = 32.0, .value = {}});
+  const auto json = nlohmann::json::parse(improvement_json(improvement));
+  EXPECT_EQ(json["schema"], "rooftune/improvement/1");
+  EXPECT_EQ(json["rounds"].size(), 2u);
+  EXPECT_EQ(json["rounds"][1]["fate"], "kept");
+  EXPECT_EQ(json["screenings"][0]["candidates"][2]["burden"], "must_not_lose");
+  EXPECT_TRUE(json["screenings"][0]["candidates"][2]["score_percent"].is_null());
+  EXPECT_EQ(json["outcome"]["reason"], "nothing helps");
+  EXPECT_EQ(json["next_runs"][0]["tp"], 4);
 }
 
 TEST_F(ImproveJournal, KeepsEveryEntryOnce) {

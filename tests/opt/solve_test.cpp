@@ -119,6 +119,21 @@ TEST(Solve, LeavesABoundWhenDescentPointsInside) {
   EXPECT_THAT(solution.point, Each(DoubleNear(1.0, 1e-6)));
 }
 
+TEST(Solve, BobyqaBeginsAtAStartThatLiesNearABound) {
+  // A first step of 0.25 does not fit between 0.9 and 1; BOBYQA by itself would move the start to 0.75.
+  Problem problem{
+      {{.name = "a", .lower = 0.0, .initial = 0.9, .upper = 1.0}, {.name = "b", .lower = -5.0, .initial = 0.0, .upper = 5.0}}};
+  std::vector<double> seen;
+  const auto objective = make_residual_objective([&](auto x) {
+    seen.push_back(x[0]);
+    return std::vector<double>{10.0 * (x[0] - 0.92), x[1] - 0.1};
+  });
+  const Solution solution = solve(problem, *objective, Algorithm::bobyqa, smooth_options());
+  EXPECT_THAT(solution.point, ElementsAre(DoubleNear(0.92, 1e-6), DoubleNear(0.1, 1e-6)));
+  ASSERT_GE(seen.size(), 5U);
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_NEAR(seen[i], 0.9, 0.1 + 1e-12) << i;
+}
+
 TEST(Solve, HoldsAVariableWhoseBoundsAreEqual) {
   Problem problem = two_variables();
   problem.variables[0] = {.name = "a", .lower = 0.7, .initial = 0.7, .upper = 0.7};

@@ -141,6 +141,7 @@ Trial made_trial(std::size_t parameters, const std::vector<std::vector<double>>&
     auto& rows = trial.errors.emplace_back();
     for (std::size_t run = 0; run < errors.size(); ++run) {
       rows.push_back({.experiment = std::to_string(run),
+                      .unseen = {},
                       .metric = domain::Metric::e2e_mean,
                       .weight = 1.0,
                       .log_error_percent = errors[run],
@@ -176,6 +177,99 @@ TEST(Judge, LetsNoGroupGetWorseThanItsTolerance) {
   const Verdict verdict = judge(made_trial(2, {{30, 5}, {30, 5}}), made_trial(2, {{5, 15}, {5, 15}}), ImproveSpec{});
   EXPECT_FALSE(verdict.keep);
   EXPECT_THAT(verdict.why, HasSubstr("model m1 would go from 5.0 to 15.0"));
+}
+
+TEST(Judge, KeepsWhatEnginesDoUnlessErrorsSpeakAgainstIt) {
+  const Trial before = made_trial(2, {{10, 10}, {10, 10}});
+  const Trial same = made_trial(2, {{10.05, 10}, {9.95, 10}});
+  const Trial worse = made_trial(2, {{11.05, 11}, {10.95, 11}});
+  EXPECT_FALSE(judge(before, same, ImproveSpec{}, Burden::must_gain).keep);
+  EXPECT_TRUE(judge(before, same, ImproveSpec{}, Burden::must_not_lose).keep);
+  const Verdict verdict = judge(before, worse, ImproveSpec{}, Burden::must_not_lose);
+  EXPECT_FALSE(verdict.keep);
+  EXPECT_THAT(verdict.why, HasSubstr("speaks against it"));
+}
+
+TEST(Judge, LetsTheExtrapolationThatIsAskedForObject) {
+  const auto with_extrapolation = [](double own, double unseen) {
+    Trial trial = made_trial(2, {{own, own}, {own, own}});
+    for (auto& errors : trial.errors) {
+      for (const RunError& error : std::vector<RunError>(errors)) {
+        errors.push_back(error);
+        errors.back().unseen = "model";
+        errors.back().log_error_percent = unseen;
+      }
+    }
+    return trial;
+  };
+  ImproveSpec rules;
+  rules.tolerance_percent = 100.0;  // no group objects
+  const Trial before = with_extrapolation(10.0, 10.0);
+  EXPECT_TRUE(judge(before, with_extrapolation(7.0, 10.5), rules).keep);
+  const Verdict verdict = judge(before, with_extrapolation(7.0, 14.0), rules);
+  EXPECT_FALSE(verdict.keep);
+  EXPECT_THAT(verdict.why, HasSubstr("a model that was not fitted get worse by 4.00 of 10.00"));
+  EXPECT_THAT(verdict.gain_percent, DoubleNear(3.0, 1e-9)) << "the score is that of the study's own folds";
+}
+
+/// Judged runs of TP 1 and 2, test runs of TP 4; the all-reduce costs what `config` says.
+StudySpec test_beyond_the_fitted_degrees() {
+  StudySpec spec = study();
+  spec.split = SplitSpec{.kind = "LeaveOneGroupOut", .group = "model"};
+  spec.improve->test = {{{.field = "tp", .value = "4"}}};
+  return spec;
+}
+
+TEST(Folds, HoldTheExtrapolationThatTheTestAsksFor) {
+  const StudyInputs data = inputs();
+  const PreparedStudy prepared = prepare(test_beyond_the_fitted_degrees(), data).value();
+  const ImproveRuns parts = improve_runs(prepared, data.gpus);
+  EXPECT_THAT(asked_extrapolations(prepared, parts), testing::ElementsAre("tp"));
+  const auto folds = improve_folds(prepared, parts).value();
+  const auto upward = std::ranges::find(folds, "tp=2 from lower", [](const JudgedFold& fold) { return fold.name; });
+  ASSERT_NE(upward, folds.end());
+  for (const std::size_t index : upward->training) EXPECT_EQ(prepared.dataset.cases[index].experiment.deployment.tp, 1);
+  for (const std::size_t index : upward->test) EXPECT_EQ(prepared.dataset.cases[index].experiment.deployment.tp, 2);
+}
+
+TEST(Folds, AskForNothingWhereTheTestHoldsNothingNew) {
+  StudySpec spec = test_beyond_the_fitted_degrees();
+  spec.improve->test = {{{.field = "id", .value = "f"}}};
+  const StudyInputs data = inputs();
+  const PreparedStudy prepared = prepare(spec, data).value();
+  EXPECT_THAT(asked_extrapolations(prepared, improve_runs(prepared, data.gpus)), IsEmpty());
+}
+
+const Move kAllReduce{
+    .id = "all_reduce", .reason = "its latency shows in runs of more than one GPU", .free = {"physics.allreduce_us"}};
+
+TEST(Improve, RefusesToLearnFromTwoTpDegreesWhatOnlyAThirdCouldCheck) {
+  const std::vector<Move> catalogue{kAllReduce};
+  const StudyInputs data = inputs(examples::config_with("physics", {{"physics.allreduce_us", 40.0}}));
+  const Improvement two = improved(only_named(test_beyond_the_fitted_degrees(), catalogue), data, catalogue);
+  ASSERT_THAT(two.journal.screenings, SizeIs(1));
+  const CandidateRecord& refused = two.journal.screenings.front().candidates.front();
+  EXPECT_EQ(refused.fate, CandidateFate::refused);
+  EXPECT_EQ(refused.folds, 0) << "before any fit";
+  EXPECT_THAT(refused.why, HasSubstr("physics.allreduce_us"));
+  EXPECT_THAT(refused.why, HasSubstr("too few different TP degrees"));
+
+  StudySpec with_a_third = test_beyond_the_fitted_degrees();
+  with_a_third.improve->test.clear();
+  with_a_third.improve->extrapolate = {"tp"};
+  const Improvement three = improved(only_named(with_a_third, catalogue), data, catalogue);
+  EXPECT_EQ(three.kept_last().move, "all_reduce") << "TP 4 from TP 1 and 2 confirms it";
+}
+
+TEST(Improve, OffersMeasurementsThatTellAboutWhatItCouldNotCheck) {
+  const std::vector<Move> catalogue{kAllReduce};
+  const Improvement result = improved(only_named(test_beyond_the_fitted_degrees(), catalogue), inputs(), catalogue);
+  EXPECT_THAT(result.next_is_about, Contains("physics.allreduce_us"));
+  ASSERT_THAT(result.next, Not(IsEmpty()));
+  EXPECT_LT(result.next.front().value.deviation_after, result.next.front().value.deviation_before);
+  for (std::size_t i = 1; i < result.next.size(); ++i) {
+    EXPECT_GE(result.next[i].value.deviation_after, result.next[i - 1].value.deviation_after) << "the best first";
+  }
 }
 
 TEST(Judge, ParametersThatBuyNothingMayGo) {
@@ -273,10 +367,10 @@ TEST(Diagnosis, PointsAtATermThatLacksAFactorOfLayers) {
   const ImproveRuns all = improve_runs(prepared, data.gpus);
   const Diagnosis diagnosis = diagnose(prepared, all, fit(prepared).tuned, trial_of(spec, data));
   const auto factor = std::ranges::find(diagnosis.findings, FindingKind::missing_factor, &Finding::kind);
-  ASSERT_NE(factor, diagnosis.findings.end());
-  EXPECT_THAT(diagnosis.findings,
-              Contains(testing::AllOf(Field(&Finding::kind, FindingKind::missing_factor),
-                                      Field(&Finding::parameter, "physics.t_layer_us"), Field(&Finding::factor, "layers"))));
+  ASSERT_NE(factor, diagnosis.findings.end()) << "the strongest of them";
+  EXPECT_EQ(factor->parameter, "physics.t_layer_us");
+  EXPECT_EQ(factor->factor, "layers");
+  EXPECT_THAT(factor->effect, DoubleNear(1.0, 0.2));
 }
 
 TEST(Diagnosis, NamesMeasurementsOutOfReach) {
@@ -318,6 +412,79 @@ TEST(Catalogue, NamesOnlyWhatTheRegistryKnowsAndGivesReasons) {
     for (const auto& [id, value] : move.fix) EXPECT_TRUE(params::find_parameter(id)) << move.id;
     for (const Hint& hint : move.suggested_by) EXPECT_TRUE(domain::find_metric(hint.metric)) << move.id;
   }
+}
+
+/// What the rules propose for a structure.
+std::vector<Proposal> proposals_for(const StudySpec& spec, const StudyInputs& data) {
+  const PreparedStudy prepared = prepare(spec, data).value();
+  const ImproveRuns all = improve_runs(prepared, data.gpus);
+  const params::Config tuned = fit(prepared).tuned;
+  return propose(prepared, all, tuned, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
+}
+
+const Proposal* find_proposal(const std::vector<Proposal>& proposals, const std::string& move) {
+  const auto found = std::ranges::find(proposals, move, &Proposal::move);
+  return found == proposals.end() ? nullptr : &*found;
+}
+
+TEST(Catalogue, OffersToRemoveEveryFreeCost) {
+  const std::vector<Proposal> proposals = proposals_for(study(), inputs());
+  const Proposal* removal = find_proposal(proposals, "remove:frontend.constant_us");
+  ASSERT_NE(removal, nullptr);
+  EXPECT_EQ(removal->extra_parameters, -1);
+  EXPECT_EQ(removal->spec.fixed.at(params::parameter("frontend.constant_us")).value,
+            params::parameter("frontend.constant_us").spec().lower);
+}
+
+TEST(Catalogue, OffersToTieWhatTheRunsDoNotTellApart) {
+  // One model: a cost per step and a cost per layer are the same thing.
+  StudyInputs data = inputs();
+  std::erase_if(data.experiments, [](const domain::Experiment& run) { return run.id > "c"; });
+  StudySpec spec = study();
+  spec.split = SplitSpec{.kind = "KFold", .group = "experiment", .folds = 3};
+  spec.free.push_back(params::make_free(params::parameter("physics.t_layer_us")));
+  const std::vector<Proposal> proposals = proposals_for(spec, data);
+  const Proposal* tie = find_proposal(proposals, "tie:physics.t_step_us+physics.t_layer_us");
+  ASSERT_NE(tie, nullptr);
+  EXPECT_EQ(tie->extra_parameters, -1);
+  ASSERT_TRUE(prepare(tie->spec, data)) << core::format(prepare(tie->spec, data).error());
+  EXPECT_THAT(tie->spec.free.front().together_with, testing::ElementsAre(params::parameter("physics.t_layer_us")));
+}
+
+TEST(Catalogue, OffersALinearScaleForACostAtItsBound) {
+  StudySpec spec = study();
+  spec.free.push_back(params::make_free(params::parameter("frontend.per_output_token_us")));
+  spec.free.back().lower = 5.0;
+  spec.free.back().initial = 6.0;
+  const StudyInputs data = inputs(examples::config_with("physics", {{"frontend.per_output_token_us", 0.02}}));
+  const std::vector<Proposal> proposals = proposals_for(spec, data);
+  const Proposal* linear = find_proposal(proposals, "linear:frontend.per_output_token_us");
+  ASSERT_NE(linear, nullptr);
+  EXPECT_EQ(linear->spec.free.back().transform, params::Transform::linear);
+  EXPECT_TRUE(prepare(linear->spec, data));
+}
+
+TEST(Catalogue, CombinesABlockedMoveWithOthersAndAllCorrectionsAtOnce) {
+  const StudyInputs data = inputs();
+  const PreparedStudy prepared = prepare(without_lag(), data).value();
+  const auto correction = [](const std::string& id, const std::string& choice) {
+    return Move{.id = id + "_move",
+                .reason = "engines do",
+                .suggested_by = {{"ttft_mean_ms"}},
+                .switches = {{id, choice}},
+                .burden = Burden::must_not_lose};
+  };
+  const std::vector<Move> catalogue{correction("engine.async_scheduling", "on"), correction("engine.prefix_reuse", "off"),
+                                    correction("engine.graph_padding", "vllm")};
+  const std::vector<Proposal> singles = propose(prepared, improve_runs(prepared, data.gpus), prepared.start, Diagnosis{}, catalogue);
+  std::vector<Proposal> ranked = singles;
+  for (Proposal& proposal : ranked) proposal.strength = 1.0;
+  const std::vector<Proposal> combined = propose_combinations(prepared, ranked, {"engine.graph_padding_move"});
+  ASSERT_FALSE(combined.empty());
+  EXPECT_EQ(combined.front().move, "all_corrections");
+  EXPECT_EQ(combined.front().burden, Burden::must_not_lose);
+  EXPECT_THAT(combined.front().spec.switches, SizeIs(3));
+  EXPECT_EQ(combined[1].move.substr(0, 26), "engine.graph_padding_move+");
 }
 
 TEST(Catalogue, PutsNoRunInQuarantineWithoutSayingSo) {

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS improve_findings (
 );
 CREATE TABLE IF NOT EXISTS improve_candidates (
   screening INTEGER NOT NULL, rank INTEGER NOT NULL, move TEXT NOT NULL, change TEXT NOT NULL, reason TEXT NOT NULL,
-  suggested_by TEXT NOT NULL, strength REAL NOT NULL, extra_parameters INTEGER NOT NULL, fate TEXT NOT NULL, why TEXT NOT NULL,
+  suggested_by TEXT NOT NULL, strength REAL NOT NULL, extra_parameters INTEGER NOT NULL, burden TEXT NOT NULL, fate TEXT NOT NULL, why TEXT NOT NULL,
   folds INTEGER NOT NULL, before_percent REAL, score_percent REAL,
   place INTEGER,               -- in the queue of those to judge
   study TEXT NOT NULL,
@@ -180,10 +180,11 @@ class SqliteJournal final : public study::Journal {
         const auto place = std::ranges::find(record.queue, rank);
         std::optional<double> queued;
         if (place != record.queue.end()) queued = static_cast<double>(place - record.queue.begin());
-        (Insert(database_, "improve_candidates", 15)
+        (Insert(database_, "improve_candidates", 16)
          << record.screening << static_cast<std::int64_t>(rank) << item.move << item.change << item.reason << item.suggested_by
-         << item.strength << std::int64_t{item.extra_parameters} << core::word_of(study::kCandidateFates, item.fate) << item.why
-         << item.folds << item.before_percent << item.score_percent << queued << text_of(item.spec))
+         << item.strength << std::int64_t{item.extra_parameters} << core::word_of(study::kBurdens, item.burden)
+         << core::word_of(study::kCandidateFates, item.fate) << item.why << item.folds << item.before_percent << item.score_percent
+         << queued << text_of(item.spec))
             .run();
       }
       add_seconds(fmt::format("screening {}", record.screening), seconds);
@@ -276,7 +277,7 @@ class SqliteJournal final : public study::Journal {
   void read_candidates(study::ScreeningRecord& record) {
     SQLite::Statement candidates(
         database_,
-        "SELECT move, change, reason, suggested_by, strength, extra_parameters, fate, why, folds, "
+        "SELECT move, change, reason, suggested_by, strength, extra_parameters, burden, fate, why, folds, "
         "before_percent, score_percent, place, study FROM improve_candidates WHERE screening = ? ORDER BY rank");
     candidates.bind(1, record.screening);
     std::vector<std::pair<int, std::size_t>> queue;
@@ -286,6 +287,7 @@ class SqliteJournal final : public study::Journal {
       for (std::string* text : {&item.move, &item.change, &item.reason, &item.suggested_by}) *text = row.text();
       item.strength = row.number();
       item.extra_parameters = row.long_integer();
+      item.burden = enum_of(row.text(), study::kBurdens);
       item.fate = enum_of(row.text(), study::kCandidateFates);
       item.why = row.text();
       item.folds = row.integer();

@@ -2,6 +2,7 @@
 
 #include "json_text.hpp"
 #include "metric_errors_json.hpp"
+#include "next_run_json.hpp"
 
 namespace rooftune::io {
 namespace {
@@ -32,6 +33,15 @@ Json parameter_json(const study::OnboardParameter& parameter) {
           {"identified", parameter.is_identified()}};
 }
 
+template <class Items, class Make>
+Json list_of(const Items& items, const Make& make) {
+  Json json = Json::array();
+  for (const auto& item : items) json.push_back(make(item));
+  return json;
+}
+
+}  // namespace
+
 Json next_run_json(const study::NextRun& run) {
   return {{"model", run.model},
           {"tp", run.tp},
@@ -43,15 +53,6 @@ Json next_run_json(const study::NextRun& run) {
           {"deviation_after", run.value.deviation_after},
           {"bits", run.value.bits}};
 }
-
-template <class Items, class Make>
-Json list_of(const Items& items, const Make& make) {
-  Json json = Json::array();
-  for (const auto& item : items) json.push_back(make(item));
-  return json;
-}
-
-}  // namespace
 
 std::string onboard_json(const study::Onboarding& onboarding) {
   Json steps = Json::array();

@@ -1,6 +1,10 @@
 #include "rooftune/io/registry_file.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "json_text.hpp"
+#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/params/registry.hpp"
 
 namespace rooftune::io {
@@ -30,6 +34,20 @@ std::string registry_json() {
                         {"source", spec.source}});
   }
   return json_text({{"schema", "rooftune/parameters/1"}, {"parameters", std::move(parameters)}, {"switches", std::move(switches)}});
+}
+
+std::string registry_csv() {
+  std::string text = "kind,id,unit,lower,initial,upper,choices,transform,scope,meaning,source\n";
+  for (const params::ParameterSpec& spec : params::parameter_registry()) {
+    text += fmt::format("parameter,{},{},{},{},{},,{},{},{},{}\n", spec.id, spec.unit, spec.lower, spec.initial, spec.upper,
+                        params::transform_name(spec.transform), params::scope_name(spec.scope), csv_cell(spec.meaning),
+                        csv_cell(spec.source));
+  }
+  for (const params::SwitchSpec& spec : params::switch_registry()) {
+    text += fmt::format("switch,{},,,{},,{},,,{},{}\n", spec.id, spec.choices[spec.initial], fmt::join(spec.choices, " "),
+                        csv_cell(spec.meaning), csv_cell(spec.source));
+  }
+  return text;
 }
 
 }  // namespace rooftune::io

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "improve_json.hpp"
 #include "json_text.hpp"
 #include "metric_errors_json.hpp"
 #include "rooftune/io/csv.hpp"
@@ -223,6 +224,7 @@ std::string report_json(const ReportContent& content) {
   json["interval_level"] = content.interval_level;
   json["step_time"] = list_json(content.step_time, step_time_json);
   json["kernels"] = list_json(content.kernels, roofline_json);
+  json["journal"] = content.journal ? journal_json(*content.journal) : Json(nullptr);
   json["notices"] = content.notices;
   return json.dump() + "\n";
 }

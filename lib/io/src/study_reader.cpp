@@ -436,6 +436,12 @@ study::ImproveSpec read_improve(const Node& object, Problems& problems) {
   improve.train = read_selection(reader, "train", problems);
   improve.extend = read_selection(reader, "extend", problems);
   improve.test = read_selection(reader, "test", problems);
+  read_texts(reader, "extrapolate", improve.extrapolate);
+  for (const std::string& kind : improve.extrapolate) {
+    if (std::ranges::find(study::kExtrapolations, kind) != study::kExtrapolations.end()) continue;
+    problems.error(reader.place_of("extrapolate"), fmt::format("folds cannot extrapolate to another '{}'", kind),
+                   core::suggest(kind, {study::kExtrapolations.begin(), study::kExtrapolations.end()}));
+  }
   read_texts(reader, "quarantine", improve.quarantine);
   read_texts(reader, "moves", improve.moves);
   read_texts(reader, "without", improve.without);

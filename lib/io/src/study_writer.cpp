@@ -216,7 +216,8 @@ std::string improve_text(const study::ImproveSpec& improve) {
   std::string text = "improve:\n";
   text += selection_line("train", improve.train) + selection_line("extend", improve.extend) + selection_line("test", improve.test);
   for (const auto& [key, texts] :
-       {std::pair{"quarantine", &improve.quarantine}, std::pair{"moves", &improve.moves}, std::pair{"without", &improve.without}}) {
+       {std::pair{"extrapolate", &improve.extrapolate}, std::pair{"quarantine", &improve.quarantine},
+        std::pair{"moves", &improve.moves}, std::pair{"without", &improve.without}}) {
     if (!texts->empty()) text += fmt::format("  {}: {}\n", key, list(*texts));
   }
   text += fmt::format("  rounds: {}\n", improve.rounds);
@@ -379,6 +380,8 @@ how_sure:
 #   train: [{{tp: [1]}}]
 #   extend: [{{tp: [2]}}]
 #   test: [{{tp: [4]}}, {{model: [Yi-34B]}}]
+#   extrapolate: [tp]    # folds that may object beside the split: each degree from the lower ones, each model or gpu left out;
+#                        # empty: what of these is new in `test`
 #   quarantine: []       # ids of suspicious runs: neither fitted nor scored, always shown
 #   moves: []            # ids of the catalogue, or prefix*; empty: all
 #   without: []

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "numbers.hpp"
 #include "rooftune/core/word.hpp"
@@ -14,6 +15,7 @@ namespace {
 using domain::Metric;
 
 constexpr std::size_t kShownFindings = 5;
+constexpr std::size_t kShownMeasurements = 3;
 
 std::string parameters_text(long extra) {
   if (extra == 0) return "";
@@ -93,6 +95,31 @@ std::string test_comparison(const study::Improvement& improvement, Colour colour
   return titled("Runs that no decision saw: signed errors, fitted without them", table.text(colour));
 }
 
+/// The best candidate of each deployment.
+std::string next_measurements(const study::Improvement& improvement, Colour colour) {
+  if (improvement.next.empty()) return "";
+  TextTable table({{"model", Align::left},
+                   {"TP"},
+                   {"rate/s"},
+                   {"prompt"},
+                   {"output"},
+                   {"predictions then\n+- %"},
+                   {"parameters\nbits"},
+                   {"cost\nGPU-min"}});
+  std::set<std::pair<std::string, int>> shown;
+  for (const study::NextRun& run : improvement.next) {
+    if (shown.size() == kShownMeasurements) break;
+    if (!shown.insert({run.model, run.tp}).second) continue;
+    table.add({run.model, fmt::format("{}", run.tp), fmt::format("{}", run.rate_per_s), fmt::format("{}", run.prompt_tokens),
+               fmt::format("{}", run.output_tokens), fmt::format("{:.1f}", 100.0 * run.value.deviation_after),
+               fmt::format("{:.1f}", run.value.bits), fmt::format("{:.0f}", run.gpu_minutes)});
+  }
+  return titled(fmt::format("Worth measuring next: predictions of {} candidate runs are now known to +- {:.1f} % (parameters' part)",
+                            improvement.next.size(), 100.0 * improvement.next.front().value.deviation_before),
+                table.text(colour)) +
+         fmt::format("they would tell about {}\n", fmt::join(improvement.next_is_about, ", "));
+}
+
 }  // namespace
 
 std::string round_line(const study::RoundRecord& round, Colour colour) {
@@ -161,10 +188,7 @@ std::string improvement_story(const study::Improvement& improvement, Colour colo
       text += fmt::format("  t {:>5.1f}  {}\n", improvement.left[i].strength, improvement.left[i].text);
     }
   }
-  if (!improvement.next.empty()) {
-    text += "\nWorth measuring next\n";
-    for (const study::NextMeasurement& next : improvement.next) text += fmt::format("  {}\n", next.text);
-  }
+  text += next_measurements(improvement, colour);
   return text;
 }
 

@@ -158,13 +158,19 @@ std::vector<TracePoint> trace_of(const opt::Solution& best, const eval::Residual
 }
 
 /// What the study asks for beside standard errors.
-void look_closer(FitResult& result, const PreparedStudy& study, const opt::Solution& best, core::ThreadCount threads) {
+void look_closer(FitResult& result, const PreparedStudy& study, const opt::Solution& best, core::ThreadCount threads,
+                 const StoreUse& store) {
   for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
     const auto& wanted = study.spec.how_sure.profile;
     if (std::ranges::find(wanted, study.spec.free[i].label()) == wanted.end()) continue;
-    result.profiles.push_back(profile(study, best, result.uncertainty, i));
+    result.profiles.push_back(profile(study, best, result.uncertainty, i, store));
   }
-  if (study.spec.how_sure.bootstrap > 0) result.bootstrap = bootstrap(study, best, study.spec.how_sure.bootstrap, threads);
+  if (study.spec.how_sure.bootstrap > 0) result.bootstrap = bootstrap(study, best, study.spec.how_sure.bootstrap, threads, store);
+  if (!store.stop.stop_requested()) return;
+  // What was cut short says something else than was asked for; --resume goes on from the store.
+  result.interrupted = true;
+  result.profiles.clear();
+  result.bootstrap.reset();
 }
 
 /// Standard errors belong into the config, beside the values that they describe.
@@ -250,7 +256,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   if (!result.interrupted) {
     result.unidentified = explain_uncertainty(study, problem, result.uncertainty, prior_shares(spec, result.uncertainty));
     if (residuals.differentiable()) result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
-    look_closer(result, study, solution, threads);
+    look_closer(result, study, solution, threads, store);
   }
   PredictionMemory memory;
   result.trace = trace_of(solution, parallel_residuals, memory, held_out);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <numbers>
+#include <stop_token>
 
 #include "calibration_objective.hpp"
 #include "rooftune/core/random.hpp"
@@ -58,9 +60,10 @@ constexpr long kRefitEvaluations = 60;
 /// Traces a profile in one direction.
 class ProfileWalk {
  public:
-  ProfileWalk(const PreparedStudy& study, const opt::Solution& best, std::size_t parameter)
+  ProfileWalk(const PreparedStudy& study, const opt::Solution& best, std::size_t parameter, const StoreUse& store)
       : residuals_(study.dataset, study.start, study.spec.free, study.spec.objective, kOneThread),
-        objective_(residuals_),
+        objective_(objective_factory(residuals_, store)(0)),
+        stop_(store.stop),
         options_(refit_options(study.spec, kRefitEvaluations)),
         problem_(make_problem(study.spec.free)),
         best_(best),
@@ -80,8 +83,8 @@ class ProfileWalk {
       opt::Problem held = problem_;
       held.variables[parameter_].lower = held.variables[parameter_].upper = held.variables[parameter_].initial = value;
       point[parameter_] = value;
-      const opt::Solution solution =
-          opt::solve(opt::starting_from(std::move(held), point), objective_, opt::Algorithm::ceres_lm, options_);
+      const opt::Solution solution = opt::solve(opt::starting_from(std::move(held), point), *objective_, opt::Algorithm::ceres_lm,
+                                                options_, {.cancel = stop_, .observe = {}});
       if (!solution.has_point()) break;
       point = solution.point;
       points.push_back({.value = value, .objective = solution.value});
@@ -92,7 +95,8 @@ class ProfileWalk {
 
  private:
   eval::ResidualFunction residuals_;
-  CalibrationObjective objective_;
+  std::unique_ptr<opt::Objective> objective_;
+  std::stop_token stop_;
   opt::SolveOptions options_;
   opt::Problem problem_;
   const opt::Solution& best_;
@@ -169,7 +173,8 @@ opt::NoiseModel noise_model(const PreparedStudy& study, std::span<const double> 
   return noise;
 }
 
-Profile profile(const PreparedStudy& study, const opt::Solution& best, const opt::Uncertainty& uncertainty, std::size_t parameter) {
+Profile profile(const PreparedStudy& study, const opt::Solution& best, const opt::Uncertainty& uncertainty, std::size_t parameter,
+                const StoreUse& store) {
   const params::FreeParameter& free = study.spec.free[parameter];
   const double quantile = opt::interval_factor_95(uncertainty.degrees_of_freedom);
   const double variance = uncertainty.residual_standard_deviation * uncertainty.residual_standard_deviation;
@@ -181,7 +186,7 @@ Profile profile(const PreparedStudy& study, const opt::Solution& best, const opt
 
   std::array<std::vector<ProfilePoint>, 2> sides;
   core::parallel_for(sides.size(), {study.spec.threads}, [&](std::size_t side) {
-    sides[side] = ProfileWalk(study, best, parameter).walk(side == 0 ? -step : step, result.threshold);
+    sides[side] = ProfileWalk(study, best, parameter, store).walk(side == 0 ? -step : step, result.threshold);
   });
   const ProfilePoint middle{.value = best.point[parameter], .objective = best.value};
   for (auto& side : sides) side.insert(side.begin(), middle);
@@ -199,14 +204,16 @@ Profile profile(const PreparedStudy& study, const opt::Solution& best, const opt
   return result;
 }
 
-Bootstrap bootstrap(const PreparedStudy& study, const opt::Solution& best, int refits, core::ThreadCount threads) {
+Bootstrap bootstrap(const PreparedStudy& study, const opt::Solution& best, int refits, core::ThreadCount threads,
+                    const StoreUse& store) {
   std::vector<std::vector<double>> values(static_cast<std::size_t>(refits));
   core::parallel_for(values.size(), threads, [&](std::size_t k) {
     const PreparedStudy drawn = resampled(study, static_cast<int>(k));
     const eval::ResidualFunction residuals(drawn.dataset, drawn.start, drawn.spec.free, drawn.spec.objective, kOneThread);
-    CalibrationObjective objective(residuals);
-    const opt::Solution solution = opt::solve(opt::starting_from(make_problem(drawn.spec.free), best.point), objective,
-                                              opt::Algorithm::ceres_lm, refit_options(drawn.spec, kRefitEvaluations));
+    const auto objective = objective_factory(residuals, store)(0);
+    const opt::Solution solution =
+        opt::solve(opt::starting_from(make_problem(drawn.spec.free), best.point), *objective, opt::Algorithm::ceres_lm,
+                   refit_options(drawn.spec, kRefitEvaluations), {.cancel = store.stop, .observe = {}});
     for (std::size_t i = 0; i < solution.point.size(); ++i) {
       values[k].push_back(params::from_transformed(drawn.spec.free[i], solution.point[i]));
     }

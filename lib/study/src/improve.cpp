@@ -1,15 +1,18 @@
 #include "rooftune/study/improve.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <utility>
 
 #include "rooftune/core/contract.hpp"
 #include "rooftune/study/improve_trial.hpp"
+#include "rooftune/study/posterior.hpp"
 
 namespace rooftune::study {
 namespace {
@@ -18,35 +21,25 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+/// Parameters that residuals of the result ask to free, and that its next measurements are to tell about.
+constexpr std::size_t kAskedParameters = 3;
+
 /// Candidates that always reach the second rung of a screening, however bad the first was for all.
 constexpr std::size_t kLeastFinalists = 2;
 
 TrialOptions verdict_options(const ImproveSpec& improve) { return {.folds = {}, .seeds = improve.seeds, .starts = improve.starts}; }
 
-/// Score of the first seed on the experiments that `other` judges with its first seed: a rung has fewer folds.
-double score_on(const Trial& trial, const Trial& other) {
-  std::set<std::string> experiments;
-  for (const RunError& error : other.errors.front()) experiments.insert(error.experiment);
-  double sum = 0.0;
-  double weights = 0.0;
-  for (const RunError& error : trial.errors.front()) {
-    if (!experiments.contains(error.experiment)) continue;
-    sum += error.weight * error.log_error_percent;
-    weights += error.weight;
-  }
-  return weights > 0.0 ? sum / weights : 0.0;
-}
-
 /// Folds of the structure, the worst predicted first: where there is most to gain.
 std::vector<std::string> folds_by_error(const PreparedStudy& study, const ImproveRuns& runs, const Trial& trial) {
   const auto folds = improve_folds(study, runs);
   std::vector<std::pair<double, std::string>> ranked;
-  for (const eval::Fold& fold : *folds) {
+  for (const JudgedFold& fold : *folds) {
+    if (!fold.unseen.empty()) continue;  // those object to verdicts
     double sum = 0.0;
     int rows = 0;
     for (const std::size_t index : fold.test) {
       for (const RunError& error : trial.errors.front()) {
-        if (error.experiment != study.dataset.cases[index].experiment.id) continue;
+        if (!error.unseen.empty() || error.experiment != study.dataset.cases[index].experiment.id) continue;
         sum += error.log_error_percent;
         ++rows;
       }
@@ -57,6 +50,28 @@ std::vector<std::string> folds_by_error(const PreparedStudy& study, const Improv
   std::vector<std::string> names;
   for (auto& [error, name] : ranked) names.push_back(std::move(name));
   return names;
+}
+
+/// Does to `free` what led from `base` to `changed`: parameters freed, tied or with another transform, and those no longer free.
+void move_free_parameters(std::vector<params::FreeParameter>& free, const std::vector<params::FreeParameter>& base,
+                          const std::vector<params::FreeParameter>& changed) {
+  const auto find = [](auto& list, const params::FreeParameter& parameter) {
+    return std::ranges::find_if(list, [&](const auto& other) { return other.id == parameter.id && other.where == parameter.where; });
+  };
+  for (const params::FreeParameter& parameter : base) {
+    if (find(changed, parameter) != changed.end()) continue;
+    if (const auto gone = find(free, parameter); gone != free.end()) free.erase(gone);
+  }
+  for (const params::FreeParameter& parameter : changed) {
+    const auto before = find(base, parameter);
+    if (before != base.end() && *before == parameter) continue;
+    const auto known = find(free, parameter);
+    if (known == free.end()) {
+      free.push_back(parameter);
+    } else {
+      *known = parameter;
+    }
+  }
 }
 
 /// The state of a campaign, and its steps. Everything that decides is deterministic, so a journal can be continued anywhere.
@@ -141,7 +156,7 @@ class Campaign {
     std::vector<Proposal> proposals = propose(study_, runs_, tuned, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
     const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
-    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_pairs(study_, proposals, catalogue_);
+    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves());
     std::erase_if(proposals, is_tried);
     if (proposals.empty()) return end("nothing in the catalogue helps");
 
@@ -167,6 +182,7 @@ class Campaign {
                               .suggested_by = std::move(proposal.suggested_by),
                               .strength = proposal.strength,
                               .extra_parameters = proposal.extra_parameters,
+                              .burden = proposal.burden,
                               .fate = CandidateFate::screened_out,
                               .why = {},
                               .folds = 0,
@@ -174,16 +190,33 @@ class Campaign {
                               .before_percent = {},
                               .spec = std::move(proposal.spec)};
     const auto prepared = prepare(candidate.spec, inputs_);
-    const auto refuse = [&](const core::Diagnostics& problems) {
+    const auto refuse = [&](std::string why) {
       candidate.fate = CandidateFate::refused;
-      candidate.why = problems.front().problem;
+      candidate.why = std::move(why);
     };
     if (!prepared) {
-      refuse(prepared.error());
+      refuse(prepared.error().front().problem);
     } else if (const auto folds = improve_folds(*prepared, improve_runs(*prepared, inputs_.gpus)); !folds) {
-      refuse(folds.error());
+      refuse(folds.error().front().problem);
+    } else if (const auto unchecked = newly_unchecked(unchecked_parameters(*prepared, *folds)); !unchecked.empty()) {
+      std::vector<std::string> labels;
+      for (const UncheckedParameter& parameter : unchecked) labels.push_back(parameter.label);
+      const std::string& unseen = unchecked.front().unseen;
+      refuse(
+          fmt::format("the test is about a {} that was never fitted, and {} {} such runs while no fold can learn {} from others: too "
+                      "few different {} to check how it carries on",
+                      unseen, fmt::join(labels, " and "), labels.size() == 1 ? "moves" : "move", labels.size() == 1 ? "it" : "them",
+                      unseen == "tp" ? "TP degrees" : unseen + "s"));
     }
     return candidate;
+  }
+
+  /// Those that the structure does not have already: what the study itself frees is its author's business.
+  [[nodiscard]] std::vector<UncheckedParameter> newly_unchecked(std::vector<UncheckedParameter> unchecked) const {
+    const auto folds = improve_folds(study_, runs_);
+    const std::vector<UncheckedParameter> known = unchecked_parameters(study_, *folds);
+    std::erase_if(unchecked, [&](const UncheckedParameter& item) { return std::ranges::find(known, item) != known.end(); });
+    return unchecked;
   }
 
   /// Successive halving over folds: a third of them for all candidates, all of them for the better half; one seed and one start.
@@ -201,20 +234,32 @@ class Campaign {
       return item.score_percent ? *item.before_percent - *item.score_percent - price(item) : -1e300;
     };
     std::ranges::stable_sort(field, std::ranges::greater{}, gain);
-    // Whatever helps where errors are largest goes on, at least the better half.
-    std::size_t finalists = std::max(kLeastFinalists, (field.size() + 1) / 2);
-    finalists = std::min(finalists, field.size());
-    field.resize(finalists);
+    // The better half goes on, and whatever need not gain and does not lose.
+    const std::size_t half = std::max(kLeastFinalists, (field.size() + 1) / 2);
+    std::vector<std::size_t> finalists;
+    for (std::size_t place = 0; place < field.size(); ++place) {
+      const bool need_not_gain = record.candidates[field[place]].burden == Burden::must_not_lose;
+      if (place < half || (need_not_gain && gain(field[place]) >= least_gain(record.candidates[field[place]]))) {
+        finalists.push_back(field[place]);
+      }
+    }
+    field = std::move(finalists);
     if (worst.size() < folds.size()) {
       say(fmt::format("screening the better {} on all {} folds", field.size(), folds.size()));
-      try_candidates(record, field, {});
+      try_candidates(record, field, folds);
     }
     std::ranges::stable_sort(field, std::ranges::greater{}, gain);
     for (const std::size_t i : field) {
-      if (gain(i) <= 0.0) continue;
+      if (gain(i) < least_gain(record.candidates[i])) continue;
       record.candidates[i].fate = CandidateFate::judged;
       record.queue.push_back(i);
     }
+  }
+
+  /// One seed cannot tell a small loss from none: what need not gain gets its verdict unless it loses more than a group may.
+  [[nodiscard]] double least_gain(const CandidateRecord& item) const {
+    if (item.burden == Burden::must_gain || !item.before_percent) return std::numeric_limits<double>::min();
+    return -rules().tolerance_fraction * *item.before_percent;
   }
 
   [[nodiscard]] double price(const CandidateRecord& item) const {
@@ -237,8 +282,8 @@ class Campaign {
         item.why = *trials[k].failure;
         continue;
       }
-      item.score_percent = score_on(trials[k], trial_);
-      item.before_percent = score_on(trial_, trials[k]);
+      item.score_percent = trials[k].score_on(trial_);
+      item.before_percent = trial_.score_on(trials[k]);
     }
   }
 
@@ -263,7 +308,7 @@ class Campaign {
       round.why = "what was kept before does it already";
     } else {
       trial = std::move(run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_).front());
-      const Verdict verdict = judge(trial_, trial, rules());
+      const Verdict verdict = judge(trial_, trial, rules(), item.burden);
       round.fate = verdict.keep ? RoundFate::kept : RoundFate::reverted;
       round.why = verdict.why;
       round.extra_parameters = verdict.extra_parameters;
@@ -302,14 +347,8 @@ class Campaign {
       spec.fixed[id] = value;
       std::erase_if(spec.free, [&, id = id](const params::FreeParameter& parameter) { return parameter.id == id; });
     }
-    for (const params::FreeParameter& parameter : item.spec.free) {
-      const auto is_same = [&](const params::FreeParameter& other) {
-        return other.id == parameter.id && other.where == parameter.where;
-      };
-      if (std::ranges::any_of(base.free, is_same) || std::ranges::any_of(spec.free, is_same)) continue;
-      spec.fixed.erase(parameter.id);
-      spec.free.push_back(parameter);
-    }
+    move_free_parameters(spec.free, base.free, item.spec.free);
+    for (const params::FreeParameter& parameter : spec.free) spec.fixed.erase(parameter.id);
     if (!(item.spec.objective == base.objective)) spec.objective = item.spec.objective;
     if (!(item.spec.data == base.data)) spec.data = item.spec.data;
     const ImproveSpec before = base.improve.value_or(ImproveSpec{});
@@ -350,8 +389,55 @@ class Campaign {
       improvement.test_before = eval::evaluate(first->dataset.subset(runs_.test), improvement.before.tuned, options);
       improvement.test_after = eval::evaluate(study_.dataset.subset(runs_.test), improvement.after.tuned, options);
     }
+    improvement.held_out = trial_.held_out;
     improvement.left = diagnose(study_, runs_, improvement.after.tuned, trial_).findings;
+    say("looking for the next measurement");
+    if (auto offered = offer_measurements(improvement); !offered) return tl::unexpected(offered.error());
     return improvement;
+  }
+
+  /// What one more run could teach: about the parameters that are free, and those that wait for data.
+  core::Result<void> offer_measurements(Improvement& improvement) const {
+    if (current_.simulator) return {};
+    std::vector<params::FreeParameter> free = current_.free;
+    const auto add = [&](const params::FreeParameter& parameter) {
+      const auto is_same = [&](const params::FreeParameter& other) { return other.label() == parameter.label(); };
+      if (std::ranges::none_of(free, is_same)) free.push_back(parameter);
+    };
+    for (const ScreeningRecord& screening : entries_.screenings) {
+      if (screening.structure != structure_) continue;
+      for (const CandidateRecord& item : screening.candidates) {
+        if (item.fate != CandidateFate::refused) continue;
+        for (const params::FreeParameter& parameter : item.spec.free) add(parameter);
+      }
+    }
+    std::size_t asked = 0;
+    for (const Finding& finding : improvement.left) {
+      if (finding.kind != FindingKind::held_parameter || asked == kAskedParameters) continue;
+      params::FreeParameter parameter = params::make_free(params::parameter(finding.parameter));
+      parameter.initial = std::clamp(params::current_value(improvement.after.tuned, parameter), parameter.lower, parameter.upper);
+      if (parameter.transform == params::Transform::log)
+        parameter.prior = params::Prior{.centre = parameter.initial, .standard_deviation = 1.0};
+      add(parameter);
+      ++asked;
+    }
+    const eval::Dataset training = study_.dataset.subset(runs_.training);
+    const core::ThreadCount threads{current_.threads};
+    const eval::ResidualFunction residuals(training, improvement.after.tuned, free, current_.objective, threads);
+    if (free.empty() || !residuals.differentiable()) return {};
+    CandidateSpec candidates = current_.onboard ? current_.onboard->candidates : CandidateSpec{};
+    const auto dataset = candidate_dataset(study_, inputs_, candidates, training.cases.front().gpu.name);
+    if (!dataset) return tl::unexpected(dataset.error());
+    std::vector<double> point;
+    for (const params::FreeParameter& parameter : free) {
+      const double value = std::clamp(params::current_value(improvement.after.tuned, parameter), parameter.lower, parameter.upper);
+      point.push_back(params::to_transformed(parameter, value));
+      improvement.next_is_about.push_back(parameter.label());
+    }
+    const double noise = current_.objective.noise;
+    const opt::GaussianBelief belief = posterior_belief(residuals, point, noise);
+    improvement.next = recommend_runs(candidates, *dataset, improvement.after.tuned, free, belief, noise, threads);
+    return {};
   }
 
   [[nodiscard]] FitResult fit_training(const PreparedStudy& study) const {
@@ -395,6 +481,17 @@ class Campaign {
       if (round.round > structure_ && round.fate == RoundFate::reverted) tried.insert(round.move);
     }
     return tried;
+  }
+
+  /// Moves that gained beyond their noise on the structure as it is, and were reverted for the sake of a group.
+  [[nodiscard]] std::vector<std::string> blocked_moves() const {
+    std::vector<std::string> blocked;
+    for (const RoundRecord& round : entries_.rounds) {
+      const bool is_blocked = round.round > structure_ && round.fate == RoundFate::reverted &&
+                              round.gain_percent > std::max(round.noise_percent, rules().min_gain_percent);
+      if (is_blocked) blocked.push_back(round.move);
+    }
+    return blocked;
   }
 
   void say(const std::string& doing) const {

@@ -10,10 +10,13 @@
 #include <set>
 
 #include "calibration_objective.hpp"
+#include "improve_factor_fit.hpp"
 #include "rooftune/core/parallel_for.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/eval/residuals.hpp"
+#include "rooftune/opt/gaussian_belief.hpp"
 #include "rooftune/opt/multistart.hpp"
+#include "rooftune/study/posterior.hpp"
 
 namespace rooftune::study {
 namespace {
@@ -22,6 +25,8 @@ constexpr double kReportedStrength = 2.0;
 /// A missing factor is one of some two hundred hypotheses that are tested at once.
 constexpr double kReportedFactorStrength = 4.0;
 constexpr std::size_t kReportedFactors = 3;
+constexpr std::size_t kRefittedFactors = 8;
+constexpr double kConfounded = 0.95;
 constexpr std::size_t kReachSamples = 64;
 /// Priors are searched as far as this many standard deviations.
 constexpr double kPriorReach = 3.0;
@@ -146,17 +151,29 @@ void find_patterns(Diagnosis& diagnosis, const PreparedStudy& study, const Impro
 struct Property {
   std::string_view name;
   std::function<double(const eval::Case&)> value;
+  /// The deployments that share a case's value; empty where the workload decides.
+  std::function<std::optional<params::DeploymentFilter>(const eval::Case&)> where;
 };
+
+std::optional<params::DeploymentFilter> of_model(const eval::Case& item) {
+  return params::DeploymentFilter{.model = item.model.name, .gpu = {}, .tp = {}};
+}
+
+std::optional<params::DeploymentFilter> of_tp(const eval::Case& item) {
+  return params::DeploymentFilter{.model = {}, .gpu = {}, .tp = item.experiment.deployment.tp};
+}
+
+std::optional<params::DeploymentFilter> of_nothing(const eval::Case& /*item*/) { return std::nullopt; }
 
 const std::vector<Property>& properties() {
   static const std::vector<Property> all{
-      {"layers", [](const eval::Case& item) { return item.model.layers; }},
-      {"hidden size", [](const eval::Case& item) { return item.model.hidden; }},
-      {"KV heads", [](const eval::Case& item) { return item.model.kv_heads; }},
-      {"vocabulary", [](const eval::Case& item) { return item.model.vocabulary; }},
-      {"tp", [](const eval::Case& item) { return item.experiment.deployment.tp; }},
-      {"prompt tokens", [](const eval::Case& item) { return item.experiment.workload.prompt.mean_tokens; }},
-      {"output tokens", [](const eval::Case& item) { return item.experiment.workload.output.mean_tokens; }},
+      {"layers", [](const eval::Case& item) { return item.model.layers; }, of_model},
+      {"hidden size", [](const eval::Case& item) { return item.model.hidden; }, of_model},
+      {"KV heads", [](const eval::Case& item) { return item.model.kv_heads; }, of_model},
+      {"vocabulary", [](const eval::Case& item) { return item.model.vocabulary; }, of_model},
+      {"tp", [](const eval::Case& item) { return item.experiment.deployment.tp; }, of_tp},
+      {"prompt tokens", [](const eval::Case& item) { return item.experiment.workload.prompt.mean_tokens; }, of_nothing},
+      {"output tokens", [](const eval::Case& item) { return item.experiment.workload.output.mean_tokens; }, of_nothing},
   };
   return all;
 }
@@ -236,6 +253,62 @@ std::vector<params::FreeParameter> all_parameters(const PreparedStudy& study, co
   return all;
 }
 
+/// Pairs of free parameters whose errors go together: costs or shares that only their combination is known of.
+void find_confounded(Diagnosis& diagnosis, const PreparedStudy& study, const std::vector<double>& jacobian, std::size_t rows,
+                     std::size_t columns) {
+  const std::vector<params::FreeParameter>& free = study.spec.free;
+  if (free.empty()) return;
+  opt::GaussianBelief belief = prior_belief(free);
+  const double noise = study.spec.objective.noise;
+  for (std::size_t row = 0; row < rows; ++row) {
+    belief.observe(std::span<const double>(jacobian).subspan(row * columns, free.size()), noise * noise);
+  }
+  for (std::size_t i = 0; i < free.size(); ++i) {
+    for (std::size_t j = i + 1; j < free.size(); ++j) {
+      const bool are_alike = free[i].transform == params::Transform::log && free[j].transform == params::Transform::log &&
+                             free[i].id.spec().unit == free[j].id.spec().unit && free[i].where.matches_everything() &&
+                             free[j].where.matches_everything();
+      const double scale = std::sqrt(belief.covariance(i, i) * belief.covariance(j, j));
+      if (!are_alike || scale <= 0.0 || std::abs(belief.covariance(i, j)) < kConfounded * scale) continue;
+      diagnosis.findings.push_back({.kind = FindingKind::confounded,
+                                    .metric = {},
+                                    .factor = {},
+                                    .level = std::string(free[j].id.spec().id),
+                                    .parameter = std::string(free[i].id.spec().id),
+                                    .effect = belief.covariance(i, j) / scale,
+                                    .strength = kReportedStrength,
+                                    .text = fmt::format("the training runs hardly tell {} from {} (correlation {:.2f})",
+                                                        free[i].label(), free[j].label(), belief.covariance(i, j) / scale)});
+    }
+  }
+}
+
+/// A parameter that may have to go with a property, to first order.
+struct FactorCandidate {
+  params::ParameterId id;
+  const Property* property;
+  double centre = 0.0;  ///< mean log of the property
+  double exponent = 0.0;
+  double t = 0.0;
+  double explained_fraction = 0.0;
+};
+
+/// Refits a candidate in full, where deployments tell its levels apart.
+void confirm(FactorCandidate& candidate, const PreparedStudy& study, const eval::Dataset& training, const params::Config& tuned) {
+  std::vector<PropertyLevel> levels;
+  for (const eval::Case& item : training.cases) {
+    const auto where = candidate.property->where(item);
+    if (!where) return;
+    if (std::ranges::any_of(levels, [&](const PropertyLevel& level) { return level.where == *where; })) continue;
+    levels.push_back({.where = *where, .log_factor = std::log(std::max(1e-9, candidate.property->value(item))) - candidate.centre});
+  }
+  const auto refitted = fit_factor(study, training, tuned, candidate.id, levels);
+  candidate.t = refitted ? refitted->t : 0.0;
+  if (!refitted) return;
+  candidate.exponent = refitted->exponent;
+  candidate.explained_fraction = refitted->explained_fraction;
+}
+
 void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned) {
   const eval::Dataset training = study.dataset.subset(runs.training);
   const std::vector<params::FreeParameter> all = all_parameters(study, tuned);
@@ -291,6 +364,7 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
       report(FindingKind::unidentified, fmt::format("the training runs do not tell {} from other free parameters", parameter.label()));
     }
   }
+  find_confounded(diagnosis, study, residuals.jacobian, function.rows().size(), all.size());
   const Column left_over = complement.of(residuals.values);
 
   for (std::size_t i = free; i < all.size(); ++i) {
@@ -312,9 +386,13 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
                              value, wanted > value ? "larger" : "smaller", 100.0 * score.explained_fraction)});
   }
 
-  std::vector<Finding> factors;
+  std::vector<FactorCandidate> candidates;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (all[i].transform != params::Transform::log) continue;
+    if (all[i].transform != params::Transform::log || !all[i].where.matches_everything()) continue;
+    // That it varies is only news beside what freeing it would do already.
+    Complement beside = complement;
+    beside.take_out(column(i));
+    const Column left_beside = beside.of(residuals.values);
     for (const Property& property : properties()) {
       std::vector<double> logs;
       for (const eval::Case& item : training.cases) logs.push_back(std::log(std::max(1e-9, property.value(item))));
@@ -324,24 +402,38 @@ void test_parameters(Diagnosis& diagnosis, const PreparedStudy& study, const Imp
       for (std::size_t row = 0; row < rows; ++row) {
         direction[row] *= row < function.rows().size() ? logs[function.rows()[row].case_index] - centre : 0.0;
       }
-      const Score score = score_test(complement, left_over, direction);
+      const Score score = score_test(beside, left_beside, direction);
       if (score.t < kReportedFactorStrength) continue;
-      factors.push_back(
-          {.kind = FindingKind::missing_factor,
-           .metric = {},
-           .factor = std::string(property.name),
-           .level = {},
-           .parameter = std::string(all[i].id.spec().id),
-           .effect = score.coefficient,
-           .strength = score.t,
-           .text = fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
-                               "lacks a factor, or has one too many",
-                               all[i].id.spec().id, property.name, score.coefficient, 100.0 * score.explained_fraction)});
+      // To first order an exponent may be anything; what no refit can check must make sense as it is.
+      if (!property.where(training.cases.front()) && std::abs(score.coefficient) > kLargestExponent) continue;
+      candidates.push_back({.id = all[i].id,
+                            .property = &property,
+                            .centre = centre,
+                            .exponent = score.coefficient,
+                            .t = score.t,
+                            .explained_fraction = score.explained_fraction});
     }
   }
-  std::ranges::stable_sort(factors, std::ranges::greater{}, &Finding::strength);
-  if (factors.size() > kReportedFactors) factors.resize(kReportedFactors);
-  diagnosis.findings.insert(diagnosis.findings.end(), factors.begin(), factors.end());
+  std::ranges::stable_sort(candidates, std::ranges::greater{}, &FactorCandidate::t);
+  if (candidates.size() > kRefittedFactors) candidates.resize(kRefittedFactors);
+  core::parallel_for(candidates.size(), {study.spec.threads}, [&](std::size_t i) { confirm(candidates[i], study, training, tuned); });
+  std::ranges::stable_sort(candidates, std::ranges::greater{}, &FactorCandidate::t);
+  if (candidates.size() > kReportedFactors) candidates.resize(kReportedFactors);
+  for (const FactorCandidate& candidate : candidates) {
+    if (candidate.t < kReportedFactorStrength) continue;
+    diagnosis.findings.push_back(
+        {.kind = FindingKind::missing_factor,
+         .metric = {},
+         .factor = std::string(candidate.property->name),
+         .level = {},
+         .parameter = std::string(candidate.id.spec().id),
+         .effect = candidate.exponent,
+         .strength = candidate.t,
+         .text =
+             fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
+                         "lacks a factor, or has one too many",
+                         candidate.id.spec().id, candidate.property->name, candidate.exponent, 100.0 * candidate.explained_fraction)});
+  }
 }
 
 /// Points all over what bounds and priors allow; a measurement outside everything that they predict cannot be reached.

@@ -48,6 +48,39 @@ void free_parameter(StudySpec& spec, const PreparedStudy& study, params::Paramet
   spec.free.push_back(parameter);
 }
 
+/// Makes the first of `ids` carry the others along; false where one of them is not free for all deployments.
+bool tie_parameters(StudySpec& spec, const std::vector<std::string>& ids) {
+  if (ids.size() < 2) return false;
+  const auto find = [&](const std::string& id) {
+    return std::ranges::find_if(spec.free, [&](const params::FreeParameter& parameter) {
+      return parameter.id == params::parameter(id) && parameter.where.matches_everything();
+    });
+  };
+  if (std::ranges::any_of(ids, [&](const std::string& id) { return find(id) == spec.free.end(); })) return false;
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    const auto tied = find(ids[i]);
+    const std::vector<params::ParameterId> companions = tied->together_with;
+    // It keeps the ratio that the start config has.
+    spec.free.erase(tied);
+    const auto leader = find(ids.front());
+    leader->together_with.push_back(params::parameter(ids[i]));
+    leader->together_with.insert(leader->together_with.end(), companions.begin(), companions.end());
+  }
+  return true;
+}
+
+/// A prior on a log scale becomes the one on the linear scale that agrees with it around its centre.
+bool search_linearly(StudySpec& spec, params::ParameterId id) {
+  bool changed = false;
+  for (params::FreeParameter& parameter : spec.free) {
+    if (parameter.id != id || parameter.transform != params::Transform::log) continue;
+    parameter.transform = params::Transform::linear;
+    if (parameter.prior) parameter.prior->standard_deviation *= parameter.prior->centre;
+    changed = true;
+  }
+  return changed;
+}
+
 /// A move applied to a structure; nothing where it changes nothing or does not fit.
 std::optional<Proposal> applied(const Move& move, const PreparedStudy& study) {
   const params::Config& config = study.start;
@@ -58,6 +91,8 @@ std::optional<Proposal> applied(const Move& move, const PreparedStudy& study) {
                     .suggested_by = {},
                     .strength = 0.0,
                     .extra_parameters = 0,
+                    .burden = move.burden,
+                    .definition = move,
                     .spec = study.spec};
   StudySpec& spec = proposal.spec;
   if (!spec.improve) spec.improve.emplace();
@@ -83,6 +118,10 @@ std::optional<Proposal> applied(const Move& move, const PreparedStudy& study) {
     changes.push_back(fmt::format("{} = {:.6g}", name, value));
     std::erase_if(spec.free, [&](const params::FreeParameter& parameter) { return parameter.id == id; });
     spec.fixed[id] = {.value = value, .standard_error = {}};
+  }
+  if (tie_parameters(spec, move.tie)) changes.push_back(fmt::format("one multiplier for {}", fmt::join(move.tie, ", ")));
+  if (!move.linear.empty() && search_linearly(spec, params::parameter(move.linear))) {
+    changes.push_back(fmt::format("search {} on a linear scale", move.linear));
   }
   if (move.loss && *move.loss != spec.objective.loss) {
     changes.push_back(
@@ -147,7 +186,7 @@ class Rules {
   Rules(const PreparedStudy& study, const params::Config& tuned, const Diagnosis& diagnosis, const std::vector<Move>& catalogue)
       : study_(study), tuned_(tuned), diagnosis_(diagnosis) {
     for (const Move& move : catalogue) {
-      for (const auto& [id, choice] : move.switches) covered_.insert(id + "=" + choice);
+      for (const auto& [id, choice] : move.switches) covered_.insert(id);
     }
   }
 
@@ -155,6 +194,9 @@ class Rules {
     turn_switches();
     free_parameters();
     fix_parameters();
+    remove_terms();
+    tie_confounded();
+    search_idle_costs_linearly();
     quarantine_runs();
     assume_about_models();
     return std::move(moves_);
@@ -164,10 +206,10 @@ class Rules {
   void turn_switches() {
     for (std::size_t index = 0; index < params::switch_registry().size(); ++index) {
       const params::SwitchSpec& spec = params::SwitchId{index}.spec();
-      if (!concerns(spec.group(), study_.start)) continue;
+      // Where the catalogue says which way a switch is to be turned, the other ways have no reason.
+      if (!concerns(spec.group(), study_.start) || covered_.contains(std::string(spec.id))) continue;
       for (const std::string_view choice : spec.choices) {
         const std::string id = fmt::format("{}={}", spec.id, choice);
-        if (covered_.contains(id)) continue;
         moves_.push_back({.id = id, .reason = std::string(spec.meaning), .switches = {{std::string(spec.id), std::string(choice)}}});
       }
     }
@@ -197,6 +239,38 @@ class Rules {
       moves_.push_back({.id = fmt::format("fix:{}", finding.parameter),
                         .reason = finding.text,
                         .fix = {{finding.parameter, finding.kind == FindingKind::at_bound ? finding.effect : kept}}});
+    }
+  }
+
+  /// A cost that held-out runs do not need is better left out: the simpler of two structures that predict equally well.
+  void remove_terms() {
+    for (const params::FreeParameter& free : study_.spec.free) {
+      const params::ParameterSpec& spec = free.id.spec();
+      const bool is_cost = spec.unit.starts_with("us");
+      if (!is_cost || !free.where.matches_everything() || !free.together_with.empty()) continue;
+      moves_.push_back({.id = fmt::format("remove:{}", spec.id),
+                        .reason = fmt::format("a term that unseen runs do not need goes: {}", spec.meaning),
+                        .fix = {{std::string(spec.id), spec.lower}}});
+    }
+  }
+
+  /// What the training runs cannot tell apart is one number to them.
+  void tie_confounded() {
+    for (const Finding& finding : diagnosis_.findings) {
+      if (finding.kind != FindingKind::confounded) continue;
+      moves_.push_back({.id = fmt::format("tie:{}+{}", finding.parameter, finding.level),
+                        .reason = finding.text,
+                        .tie = {finding.parameter, finding.level}});
+    }
+  }
+
+  /// On a log scale a cost can be small but never nothing.
+  void search_idle_costs_linearly() {
+    for (const Finding& finding : diagnosis_.findings) {
+      if (finding.kind != FindingKind::at_bound) continue;
+      moves_.push_back({.id = fmt::format("linear:{}", finding.parameter),
+                        .reason = finding.text + "; on a log scale it can become small, but not nothing",
+                        .linear = finding.parameter});
     }
   }
 
@@ -284,7 +358,8 @@ const std::vector<Move>& move_catalogue() {
       {.id = "extend",
        .reason = "a term whose cost depends on TP shows only in runs of more than one TP degree",
        .suggested_by = {{"e2e_mean_ms", "tp"}, {"ttft_mean_ms", "tp"}},
-       .extend = true},
+       .extend = true,
+       .burden = Burden::must_not_lose},
       {.id = "extend_and_scale_with_tp",
        .reason = "work does not shrink exactly with TP: shards lose efficiency and all-reduces come on top; the exponents and the "
                  "latency can be seen as soon as other TP degrees are fitted",
@@ -324,58 +399,69 @@ const std::vector<Move>& move_catalogue() {
        .reason = "a prefill GEMM has a row for every token of the step, not for every request",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"ttft_mean_ms"}, {"e2e_mean_ms", "workload"}},
-       .switches = {{"roofline_mfu.gemm_rows", "tokens"}}},
+       .switches = {{"roofline_mfu.gemm_rows", "tokens"}},
+       .burden = Burden::must_not_lose},
       {.id = "causal_half",
        .reason = "causal attention computes half of the square; the divisor 1.8 stood in for it",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"ttft_mean_ms"}},
        .switches = {{"roofline_mfu.causal_mask", "half"}},
-       .fix = {{"roofline_mfu.prefill_attention_divisor", 1.0}}},
+       .fix = {{"roofline_mfu.prefill_attention_divisor", 1.0}},
+       .burden = Burden::must_not_lose},
       {.id = "decode_context_sum",
        .reason = "paged attention reads every request's own context: the sum, not the number times the longest",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"e2e_mean_ms"}, {"tpot_mean_ms"}},
-       .switches = {{"roofline_mfu.decode_context", "sum"}}},
+       .switches = {{"roofline_mfu.decode_context", "sum"}},
+       .burden = Burden::must_not_lose},
       {.id = "shards",
        .reason = "a shard's GEMM is a smaller shape with an efficiency of its own, not the whole layer's time over tp",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"e2e_mean_ms", "tp"}, {"ttft_mean_ms", "tp"}, {"e2e_mean_ms", "model"}},
-       .switches = {{"roofline_mfu.tp_split", "shards"}}},
+       .switches = {{"roofline_mfu.tp_split", "shards"}},
+       .burden = Burden::must_not_lose},
       {.id = "memory_term",
        .reason = "a step takes no less than streaming its weights and KV cache",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"e2e_mean_ms"}, {"tpot_mean_ms"}},
-       .switches = {{"roofline_mfu.memory_term", "on"}}},
+       .switches = {{"roofline_mfu.memory_term", "on"}},
+       .burden = Burden::must_not_lose},
       {.id = "lm_head",
        .reason = "the LM head is one more GEMM over the vocabulary for each sequence",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"e2e_mean_ms", "model"}},
-       .switches = {{"roofline_mfu.lm_head", "on"}}},
+       .switches = {{"roofline_mfu.lm_head", "on"}},
+       .burden = Burden::must_not_lose},
       {.id = "fp8_rows_for_fp8_layers",
        .reason = "FP8 layers run at FP8 speed; bf16 rows of the table describe another kernel",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"e2e_mean_ms", "model"}, {"ttft_mean_ms", "model"}},
-       .switches = {{"roofline_mfu.fp8_source", "fp8_table"}}},
+       .switches = {{"roofline_mfu.fp8_source", "fp8_table"}},
+       .burden = Burden::must_not_lose},
       {.id = "interpolated_look_up",
        .reason = "between measured rows efficiency is smooth in log space; the nearest row is off by up to a factor of two in size",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"e2e_mean_ms"}, {"ttft_mean_ms"}},
-       .switches = {{"roofline_mfu.lookup", "interpolate"}}},
+       .switches = {{"roofline_mfu.lookup", "interpolate"}},
+       .burden = Burden::must_not_lose},
       {.id = "own_prefill_size",
        .reason = "prefill attention at its own length instead of the next power of two",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"ttft_mean_ms"}},
-       .switches = {{"roofline_mfu.prefill_bucket", "off"}}},
+       .switches = {{"roofline_mfu.prefill_bucket", "off"}},
+       .burden = Burden::must_not_lose},
       {.id = "one_pass",
        .reason = "a mixed step is one pass over all its tokens: its linear layers run once, not once for each phase",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"ttft_mean_ms"}, {"e2e_mean_ms", "load"}},
-       .switches = {{"roofline_mfu.mixed_rule", "joint"}}},
+       .switches = {{"roofline_mfu.mixed_rule", "joint"}},
+       .burden = Burden::must_not_lose},
       {.id = "fused_gemms",
        .reason = "engines fuse Q, K and V, and gate and up, into one GEMM each",
        .step_time_model = "roofline_mfu",
        .suggested_by = {{"e2e_mean_ms"}, {"ttft_mean_ms"}},
-       .switches = {{"roofline_mfu.gemm_shapes", "fused"}}},
+       .switches = {{"roofline_mfu.gemm_shapes", "fused"}},
+       .burden = Burden::must_not_lose},
 
       // What is minimised.
       {.id = "robust_loss",
@@ -390,33 +476,67 @@ const std::vector<Move>& move_catalogue() {
   return catalogue;
 }
 
-std::vector<Proposal> propose_pairs(const PreparedStudy& study, const std::vector<Proposal>& proposals,
-                                    const std::vector<Move>& catalogue) {
-  std::vector<const Move*> paired;
-  std::vector<const Proposal*> singles;
-  for (const Proposal& proposal : proposals) {
-    const auto move = std::ranges::find(catalogue, proposal.move, &Move::id);
-    if (move == catalogue.end() || move->switches.empty() || !move->free.empty() || move->extend) continue;
-    if (paired.size() == kPairedMoves) break;
-    paired.push_back(&*move);
-    singles.push_back(&proposal);
+namespace {
+
+template <class Item>
+void append(std::vector<Item>& all, const std::vector<Item>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
+
+/// Several moves as one.
+Move together(const std::vector<const Move*>& moves, std::string id) {
+  Move all{.id = std::move(id), .burden = Burden::must_not_lose};
+  for (const Move* move : moves) {
+    all.reason += (all.reason.empty() ? "" : "; and ") + move->reason;
+    append(all.switches, move->switches);
+    append(all.free, move->free);
+    append(all.fix, move->fix);
+    all.extend = all.extend || move->extend;
+    if (move->burden == Burden::must_gain) all.burden = Burden::must_gain;
   }
-  std::vector<Proposal> pairs;
-  for (std::size_t j = 1; j < paired.size(); ++j) {
-    for (std::size_t i = 0; i < j; ++i) {
-      Move both = *paired[i];
-      both.id = fmt::format("{}+{}", paired[i]->id, paired[j]->id);
-      both.reason = fmt::format("{}; and {}", paired[i]->reason, paired[j]->reason);
-      both.switches.insert(both.switches.end(), paired[j]->switches.begin(), paired[j]->switches.end());
-      both.fix.insert(both.fix.end(), paired[j]->fix.begin(), paired[j]->fix.end());
-      auto proposal = applied(both, study);
-      if (!proposal) continue;
-      proposal->strength = std::min(singles[i]->strength, singles[j]->strength);
-      proposal->suggested_by = singles[i]->suggested_by;
-      pairs.push_back(*std::move(proposal));
+  return all;
+}
+
+bool only_turns_switches(const Move& move) { return !move.switches.empty() && move.free.empty() && !move.extend; }
+
+/// Ties, losses, assumptions and quarantines stand for themselves.
+bool may_be_combined(const Move& move) { return !move.switches.empty() || !move.free.empty() || !move.fix.empty(); }
+
+}  // namespace
+
+std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std::vector<Proposal>& proposals,
+                                           const std::vector<std::string>& blocked) {
+  std::vector<Proposal> combinations;
+  const auto add = [&](const Move& move, double strength, const std::string& suggested_by) {
+    auto proposal = applied(move, study);
+    if (!proposal || std::ranges::any_of(combinations, [&](const Proposal& known) { return known.spec == proposal->spec; })) return;
+    proposal->strength = strength;
+    proposal->suggested_by = suggested_by;
+    combinations.push_back(*std::move(proposal));
+  };
+  const auto add_pair = [&](const Proposal& first, const Proposal& second) {
+    add(together({&first.definition, &second.definition}, fmt::format("{}+{}", first.move, second.move)),
+        std::min(first.strength, second.strength), first.suggested_by);
+  };
+  std::vector<const Move*> corrections;
+  std::vector<const Proposal*> switching;
+  for (const Proposal& proposal : proposals) {
+    if (!only_turns_switches(proposal.definition)) continue;
+    if (proposal.burden == Burden::must_not_lose) corrections.push_back(&proposal.definition);
+    if (proposal.strength > 0.0) switching.push_back(&proposal);
+  }
+  if (corrections.size() > 2) add(together(corrections, "all_corrections"), 0.0, "single corrections may cancel");
+  for (const Proposal& first : proposals) {
+    if (std::ranges::find(blocked, first.move) == blocked.end() || !may_be_combined(first.definition)) continue;
+    for (const Proposal& second : proposals) {
+      if (&first != &second && second.strength > 0.0 && may_be_combined(second.definition)) add_pair(first, second);
     }
   }
-  return pairs;
+  if (switching.size() > kPairedMoves) switching.resize(kPairedMoves);
+  for (std::size_t j = 1; j < switching.size(); ++j) {
+    for (std::size_t i = 0; i < j; ++i) add_pair(*switching[i], *switching[j]);
+  }
+  return combinations;
 }
 
 std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,

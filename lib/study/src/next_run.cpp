@@ -6,6 +6,7 @@
 #include <cmath>
 #include <mutex>
 #include <numeric>
+#include <set>
 
 #include "rooftune/core/parallel_for.hpp"
 #include "rooftune/core/random.hpp"
@@ -153,6 +154,32 @@ std::vector<domain::Experiment> candidate_experiments(const CandidateSpec& spec,
     }
   }
   return experiments;
+}
+
+core::Result<eval::Dataset> candidate_dataset(const PreparedStudy& study, const StudyInputs& inputs, CandidateSpec& spec,
+                                              const std::string& gpu) {
+  if (spec.models.empty()) {
+    std::set<std::string> models;
+    for (const eval::Case& item : study.dataset.cases) models.insert(item.experiment.deployment.model);
+    spec.models.assign(models.begin(), models.end());
+  }
+  std::vector<domain::Experiment> experiments = candidate_experiments(spec, gpu, study.dataset.cases.front().experiment.deployment);
+  // Combinations that cannot run (weights beyond memory) are no candidates; unknown models stay, to be reported.
+  std::erase_if(experiments, [&](const domain::Experiment& experiment) {
+    const domain::ModelSpec* model = domain::find_model(inputs.models, experiment.deployment.model);
+    const domain::GpuSpec* known = domain::find_gpu(inputs.gpus, gpu);
+    if (model == nullptr || known == nullptr) return false;
+    const sim::RequestPlan no_requests;
+    const sim::Scenario scenario{.experiment = experiment, .model = *model, .gpu = *known, .plan = no_requests};
+    return sim::refusal(study.start.step_time_model, scenario).has_value();
+  });
+  return eval::make_dataset({.experiments = std::move(experiments),
+                             .models = inputs.models,
+                             .gpus = inputs.gpus,
+                             .config = study.start,
+                             .seed = study.spec.seed,
+                             .replicates = 1,
+                             .kernels = inputs.kernels});
 }
 
 std::vector<NextRun> recommend_runs(const CandidateSpec& spec, const eval::Dataset& candidates, const params::Config& config,

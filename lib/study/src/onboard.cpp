@@ -267,33 +267,6 @@ std::vector<KvBlocksRow> over_kv_blocks(const eval::Dataset& dataset, const para
   return rows;
 }
 
-core::Result<eval::Dataset> candidate_dataset(const PreparedStudy& study, const StudyInputs& inputs, OnboardSpec& spec,
-                                              const std::string& gpu) {
-  if (spec.candidates.models.empty()) {
-    std::set<std::string> models;
-    for (const eval::Case& item : study.dataset.cases) models.insert(item.experiment.deployment.model);
-    spec.candidates.models.assign(models.begin(), models.end());
-  }
-  std::vector<domain::Experiment> experiments =
-      candidate_experiments(spec.candidates, gpu, study.dataset.cases.front().experiment.deployment);
-  // Combinations that cannot run (weights beyond memory) are no candidates; unknown models stay, to be reported.
-  std::erase_if(experiments, [&](const domain::Experiment& experiment) {
-    const domain::ModelSpec* model = domain::find_model(inputs.models, experiment.deployment.model);
-    const domain::GpuSpec* known = domain::find_gpu(inputs.gpus, gpu);
-    if (model == nullptr || known == nullptr) return false;
-    const sim::RequestPlan no_requests;
-    const sim::Scenario scenario{.experiment = experiment, .model = *model, .gpu = *known, .plan = no_requests};
-    return sim::refusal(study.start.step_time_model, scenario).has_value();
-  });
-  return eval::make_dataset({.experiments = std::move(experiments),
-                             .models = inputs.models,
-                             .gpus = inputs.gpus,
-                             .config = study.start,
-                             .seed = study.spec.seed,
-                             .replicates = 1,
-                             .kernels = inputs.kernels});
-}
-
 }  // namespace
 
 const KernelSummary* find_summary(const std::vector<KernelSummary>& summaries, std::string_view gpu) {
@@ -369,7 +342,7 @@ core::Result<Onboarding> onboard(const PreparedStudy& study, const StudyInputs& 
   if (!problems.empty()) return tl::unexpected(std::move(problems));
   spec.gpu = gpu->name;
   spec.reference = reference->name;
-  const auto candidates = candidate_dataset(study, inputs, spec, gpu->name);
+  const auto candidates = candidate_dataset(study, inputs, spec.candidates, gpu->name);
   if (!candidates) return tl::unexpected(candidates.error());
 
   const auto tell = [&](const std::string& name) {

@@ -6,5 +6,7 @@ namespace rooftune::io {
 
 /// Every parameter and switch of the registry as "rooftune/parameters/1".
 [[nodiscard]] std::string registry_json();
+/// The same as a table: `kind` (parameter, switch), `id`, `unit`, bounds or choices, default, transform, scope, meaning, source.
+[[nodiscard]] std::string registry_csv();
 
 }  // namespace rooftune::io

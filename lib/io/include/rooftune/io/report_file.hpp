@@ -10,6 +10,7 @@
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/eval/peers.hpp"
+#include "rooftune/study/journal.hpp"
 #include "rooftune/study/prediction_intervals.hpp"
 #include "rooftune/study/report_curves.hpp"
 
@@ -57,6 +58,7 @@ struct ReportContent {
   double interval_level = 0.9;                       ///< share of measurements that should fall inside
   std::vector<study::StepTimeByBatch> step_time;     ///< of the tuned config
   std::vector<study::KernelRoofline> kernels;        ///< of the run's GPUs
+  std::optional<study::JournalEntries> journal;      ///< of rooftune improve
   std::vector<std::string> notices;                  ///< what the report lacks and why
 };
 

@@ -10,6 +10,7 @@
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/opt/solve.hpp"
 #include "rooftune/opt/uncertainty.hpp"
+#include "rooftune/study/evaluation_store.hpp"
 #include "rooftune/study/prepare.hpp"
 
 namespace rooftune::study {
@@ -35,9 +36,10 @@ struct Profile {
   std::optional<double> upper_95;
 };
 
-/// Traces the profile of a parameter in both directions from a solution, refitting the others at each step.
+/// Traces the profile of a parameter in both directions from a solution, refitting the others at each step. Looks evaluations up in
+/// the store, keeps them there, and ends when the store's `stop` says so.
 [[nodiscard]] Profile profile(const PreparedStudy& study, const opt::Solution& best, const opt::Uncertainty& uncertainty,
-                              std::size_t parameter);
+                              std::size_t parameter, const StoreUse& store = {});
 
 /// The spread of one parameter over refits.
 struct BootstrapSpread {
@@ -53,8 +55,9 @@ struct Bootstrap {
 };
 
 /// Refits on as many experiments, drawn with replacement, and with priors drawn anew, from a solution; in parallel, the same for
-/// any number of threads. Whole experiments are drawn: rows of one share their errors.
-[[nodiscard]] Bootstrap bootstrap(const PreparedStudy& study, const opt::Solution& best, int refits, core::ThreadCount threads);
+/// any number of threads. Whole experiments are drawn: rows of one share their errors. The store serves as for a profile.
+[[nodiscard]] Bootstrap bootstrap(const PreparedStudy& study, const opt::Solution& best, int refits, core::ThreadCount threads,
+                                  const StoreUse& store = {});
 
 /// Unidentified directions, strong correlations and parameters that only their prior determines, in words and with the reason
 /// from the data: "a and b can hardly be told apart (correlation -0.95): prompts span 573 to 1081 tokens".

@@ -10,15 +10,10 @@
 #include "rooftune/study/fit.hpp"
 #include "rooftune/study/improve_moves.hpp"
 #include "rooftune/study/journal.hpp"
+#include "rooftune/study/next_run.hpp"
 #include "rooftune/study/prepare.hpp"
 
 namespace rooftune::study {
-
-/// A run that would tell the parameters of the result better apart, best first.
-struct NextMeasurement {
-  std::string text;
-  double standard_error_ratio = 1.0;  ///< of the mean log standard error of the free parameters, after over before
-};
 
 /// What the loop made of a study.
 struct Improvement {
@@ -29,8 +24,12 @@ struct Improvement {
   FitResult after;                                ///< the result, fitted on its training runs
   std::optional<eval::Evaluation> test_before{};  ///< on the runs that no decision saw
   std::optional<eval::Evaluation> test_after{};
+  eval::Evaluation held_out{};  ///< of the result on runs that its refitted folds had not seen, with the study's own seed
   std::vector<Finding> left{};  ///< what is still wrong with the result
-  std::vector<NextMeasurement> next{};
+  /// Runs that would teach most about what is free, about what the loop would have freed if any fold could check it, and about
+  /// what the result's residuals ask to free; the best first. Empty where predictions have no derivatives.
+  std::vector<NextRun> next{};
+  std::vector<std::string> next_is_about{};  ///< labels of these parameters
 
   /// The round that a resulting structure comes from: the last that was kept.
   [[nodiscard]] const RoundRecord& kept_last() const;

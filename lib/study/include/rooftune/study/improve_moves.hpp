@@ -31,8 +31,11 @@ struct Move {
   std::optional<LossKind> loss{};
   std::optional<StageRows> rows{};
   std::vector<ModelAssumption> assume{};
-  bool extend = false;       ///< take the next entry of `improve.extend` into the training data
-  std::string quarantine{};  ///< id of a run
+  bool extend = false;             ///< take the next entry of `improve.extend` into the training data
+  std::string quarantine{};        ///< id of a run
+  std::vector<std::string> tie{};  ///< free parameters that keep their ratios from now on: one multiplier over all
+  std::string linear{};            ///< a free parameter that is searched on a linear scale instead of a log scale
+  Burden burden = Burden::must_gain;
 };
 
 /// The moves that rooftune knows by name; a new one is a new entry. Beside them every switch, every parameter and every run of
@@ -47,6 +50,8 @@ struct Proposal {
   std::string suggested_by;  ///< the finding that ranks it; empty where none does
   double strength = 0.0;     ///< of that finding
   long extra_parameters = 0;
+  Burden burden = Burden::must_gain;
+  Move definition{};
   StudySpec spec;
 };
 
@@ -54,10 +59,11 @@ struct Proposal {
 [[nodiscard]] std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,
                                             const Diagnosis& diagnosis, const std::vector<Move>& catalogue = move_catalogue());
 
-/// Pairs of the strongest moves of the catalogue that only turn switches: two effects that cancel hide each other, so that either
-/// correction alone makes things worse.
-[[nodiscard]] std::vector<Proposal> propose_pairs(const PreparedStudy& study, const std::vector<Proposal>& proposals,
-                                                  const std::vector<Move>& catalogue = move_catalogue());
+/// Moves together: two effects that cancel hide each other, so that either correction alone makes things worse. All corrections
+/// that need not gain at once; `blocked` moves (they gained, but at the cost of some group) with every other; pairs of the
+/// strongest that only turn switches.
+[[nodiscard]] std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std::vector<Proposal>& proposals,
+                                                         const std::vector<std::string>& blocked);
 
 /// Whether `id` is `pattern`, or begins with it where that ends in "*".
 [[nodiscard]] bool matches_pattern(std::string_view id, std::string_view pattern);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/core/word.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/eval/splits.hpp"
 #include "rooftune/study/prepare.hpp"
@@ -20,6 +22,17 @@ struct ImproveRuns {
   std::vector<std::size_t> test;
 };
 [[nodiscard]] ImproveRuns improve_runs(const PreparedStudy& study, const std::vector<domain::GpuSpec>& gpus);
+
+/// A fold, and what is new about the runs that it holds out.
+struct JudgedFold : eval::Fold {
+  /// Empty: a fold of the study's own split. Otherwise the kind of group that the test runs ask for beside it: "tp", each degree
+  /// predicted from the lower ones alone; "model" or "gpu", each left out in turn.
+  std::string unseen{};
+};
+
+/// What `improve.extrapolate` says, or the kinds of groups of which `improve.test` has one that no other run has (of TP: a higher degree), and which the study's own split
+/// does not leave out: folds hold the extrapolation that the test will be about.
+[[nodiscard]] std::vector<std::string> asked_extrapolations(const PreparedStudy& study, const ImproveRuns& runs);
 
 /// The fit of one fold with one seed.
 struct FoldFit {
@@ -35,6 +48,7 @@ struct FoldFit {
 /// How far the prediction of an unseen run is off.
 struct RunError {
   std::string experiment;
+  std::string unseen;  ///< of the fold
   domain::Metric metric = domain::Metric::ttft_mean;
   double weight = 1.0;
   double log_error_percent = 0.0;  ///< 100 |ln(predicted / measured)|: close to the APE where small, and fair to both signs
@@ -50,13 +64,15 @@ struct Trial {
   std::vector<FoldFit> fits;                            ///< by seed, then by fold
   std::vector<std::vector<RunError>> errors;            ///< by seed
   std::map<std::string, std::vector<GroupKey>> groups;  ///< of each experiment
-  eval::Evaluation held_out;                            ///< of the first seed, all folds pooled
+  eval::Evaluation held_out;                            ///< of the first seed, the folds of the study's own split pooled
   long evaluations = 0;
   std::optional<std::string> failure;  ///< why there are no errors
 
-  /// Weighted mean of the log errors on the experiments of `folds` (all where empty) with one seed.
+  /// Weighted mean of the log errors with one seed, on the folds of the study's own split.
   [[nodiscard]] double score_percent(std::size_t seed) const;
   [[nodiscard]] double mean_score_percent() const;
+  /// Score of the first seed on what `other` judges with its first seed: a screening has fewer folds.
+  [[nodiscard]] double score_on(const Trial& other) const;
 };
 
 struct TrialOptions {
@@ -70,8 +86,17 @@ struct TrialRequest {
   TrialOptions options;
 };
 
-/// Folds of the judged runs; what a fold trains on is what is left of the training runs.
-[[nodiscard]] core::Result<std::vector<eval::Fold>> improve_folds(const PreparedStudy& study, const ImproveRuns& runs);
+/// Folds of the judged runs, those of the study's split first; what a fold trains on is what is left of the training runs.
+[[nodiscard]] core::Result<std::vector<JudgedFold>> improve_folds(const PreparedStudy& study, const ImproveRuns& runs);
+
+/// A free parameter that moves what the fold of an extrapolation holds out, while nothing that any such fold fits depends on it:
+/// its value would be carried to where no fold can check it.
+struct UncheckedParameter {
+  std::string label;
+  std::string unseen;  ///< the kind of group
+  friend bool operator==(const UncheckedParameter&, const UncheckedParameter&) = default;
+};
+[[nodiscard]] std::vector<UncheckedParameter> unchecked_parameters(const PreparedStudy& study, const std::vector<JudgedFold>& folds);
 
 /// Fits every request's folds and seeds from cold starts, all in parallel; the result does not depend on the number of threads.
 [[nodiscard]] std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const StudyInputs& inputs);
@@ -88,6 +113,16 @@ struct GroupChange {
   friend bool operator==(const GroupChange&, const GroupChange&) = default;
 };
 
+/// What a change has to show.
+enum class Burden {
+  must_gain,      ///< it is kept only for a gain beyond its noise
+  must_not_lose,  ///< it says what engines do, or lets fits see more runs: it is kept unless held-out errors speak against it
+};
+inline constexpr std::array<core::Word<Burden>, 2> kBurdens{{
+    {"must_gain", Burden::must_gain},
+    {"must_not_lose", Burden::must_not_lose},
+}};
+
 /// What the judge says about a change.
 struct Verdict {
   bool keep = false;
@@ -101,7 +136,8 @@ struct Verdict {
 };
 
 /// Keeps a change when its gain, less the price of its parameters, exceeds both its noise over seeds and the smallest gain worth
-/// having, and no group of runs gets worse beyond its tolerance. Training errors play no part.
-[[nodiscard]] Verdict judge(const Trial& before, const Trial& after, const ImproveSpec& rules);
+/// having (or, where it need not gain, when it loses no more than that), no extrapolation that folds hold and no group of
+/// runs gets worse beyond its tolerance. Training errors play no part.
+[[nodiscard]] Verdict judge(const Trial& before, const Trial& after, const ImproveSpec& rules, Burden burden = Burden::must_gain);
 
 }  // namespace rooftune::study

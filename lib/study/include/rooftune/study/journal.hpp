@@ -32,6 +32,7 @@ struct CandidateRecord {
   std::string suggested_by;
   double strength = 0.0;
   long extra_parameters = 0;
+  Burden burden = Burden::must_gain;
   CandidateFate fate = CandidateFate::screened_out;
   std::string why;                         ///< it was refused
   int folds = 0;                           ///< fitted before it was dropped or passed

@@ -45,6 +45,11 @@ struct NextRun {
 [[nodiscard]] std::vector<domain::Experiment> candidate_experiments(const CandidateSpec& spec, const std::string& gpu,
                                                                     const domain::Deployment& like);
 
+/// The candidates with their requests drawn; combinations that cannot run on `gpu` are left out. An empty list of models becomes
+/// that of the study's runs.
+[[nodiscard]] core::Result<eval::Dataset> candidate_dataset(const PreparedStudy& study, const StudyInputs& inputs, CandidateSpec& spec,
+                                                            const std::string& gpu);
+
 /// Ranks the candidates that fit into memory and do not overload at `config`; `belief` is over `free`.
 [[nodiscard]] std::vector<NextRun> recommend_runs(const CandidateSpec& spec, const eval::Dataset& candidates,
                                                   const params::Config& config, std::span<const params::FreeParameter> free,

@@ -129,24 +129,28 @@ struct CompareSpec {
 /// Experiments that match any of several lists of selectors.
 using Selection = std::vector<std::vector<Selector>>;
 
+/// What a model may have to be carried to: another model, a higher TP degree, another GPU.
+inline constexpr std::array<std::string_view, 3> kExtrapolations{"model", "tp", "gpu"};
+
 /// What `rooftune improve` may do with a study, and what a change has to show to be kept.
 struct ImproveSpec {
-  Selection train;                      ///< runs that fits see at first; empty: all but `test`. The others are held out always
-  Selection extend;                     ///< runs that the move "extend the training data" may add, one entry at a time
-  Selection test;                       ///< runs that no decision sees: scored before the first round and after the last
-  std::vector<std::string> quarantine;  ///< ids of runs that were found suspicious: not fitted, shown, not scored
-  std::vector<std::string> moves;       ///< ids or "prefix*" of the catalogue; empty: all of it
-  std::vector<std::string> without;     ///< those that are not tried
-  int rounds = 30;                      ///< at most
-  std::optional<long> max_evaluations;  ///< of an experiment's fits in all rounds together
-  std::optional<double> max_seconds;    ///< makes the result depend on the machine; marked in every output
-  int candidates = 12;                  ///< moves that are screened together
-  int seeds = 3;                        ///< repeats with other arrivals by which a verdict knows its noise
-  int starts = 1;                       ///< of each fit of a verdict
-  double min_gain_percent = 0.1;        ///< of the held-out score that a change must bring beside being outside the noise
-  double price_percent = 0.1;           ///< of the held-out score that every further free parameter must bring
-  double tolerance_percent = 3.0;       ///< points by which a group's held-out error may grow, ...
-  double tolerance_fraction = 0.1;      ///< ... or this part of the error that it had, whichever is larger
+  Selection train;                       ///< runs that fits see at first; empty: all but `test`. The others are held out always
+  Selection extend;                      ///< runs that the move "extend the training data" may add, one entry at a time
+  Selection test;                        ///< runs that no decision sees: scored before the first round and after the last
+  std::vector<std::string> extrapolate;  ///< kExtrapolations that folds check beside the split; empty: those that `test` asks for
+  std::vector<std::string> quarantine;   ///< ids of runs that were found suspicious: not fitted, shown, not scored
+  std::vector<std::string> moves;        ///< ids or "prefix*" of the catalogue; empty: all of it
+  std::vector<std::string> without;      ///< those that are not tried
+  int rounds = 30;                       ///< at most
+  std::optional<long> max_evaluations;   ///< of an experiment's fits in all rounds together
+  std::optional<double> max_seconds;     ///< makes the result depend on the machine; marked in every output
+  int candidates = 12;                   ///< moves that are screened together
+  int seeds = 3;                         ///< repeats with other arrivals by which a verdict knows its noise
+  int starts = 1;                        ///< of each fit of a verdict
+  double min_gain_percent = 0.1;         ///< of the held-out score that a change must bring beside being outside the noise
+  double price_percent = 0.1;            ///< of the held-out score that every further free parameter must bring
+  double tolerance_percent = 3.0;        ///< points by which a group's held-out error may grow, ...
+  double tolerance_fraction = 0.1;       ///< ... or this part of the error that it had, whichever is larger
   friend bool operator==(const ImproveSpec&, const ImproveSpec&) = default;
 };
 

@@ -1,0 +1,202 @@
+// The improvement stories that ship (docs/improve.md), each with its promise, and improvements that are killed. Label "long".
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "command_line.hpp"
+#include "store_files.hpp"
+
+namespace rooftune::testing_support {
+namespace {
+
+using Json = nlohmann::json;
+using Seconds = std::chrono::duration<double>;
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsSupersetOf;
+
+class ImproveStory : public TemporaryFolderTest {
+ protected:
+  [[nodiscard]] Json improved(const std::string& study, std::vector<std::string> more = {}) const {
+    std::vector<std::string> arguments{"improve", shipped(study), "--json", "--out", (folder_ / "run").string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = rooftune(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result;
+    return Json::parse(result.output);
+  }
+
+  static std::set<std::string> kept(const Json& story) {
+    std::set<std::string> moves;
+    for (const Json& round : story["rounds"]) {
+      if (round["fate"] != "kept") continue;
+      // "prefix_reuse+admission_lag" keeps both.
+      std::string move = round["move"];
+      for (std::size_t plus = move.find('+'); plus != std::string::npos; plus = move.find('+')) {
+        moves.insert(move.substr(0, plus));
+        move.erase(0, plus + 1);
+      }
+      moves.insert(move);
+    }
+    return moves;
+  }
+
+  static double held_out(const Json& story, bool at_the_end) {
+    double score = story["rounds"][0]["after_percent"];
+    for (const Json& round : story["rounds"]) {
+      if (at_the_end && round["fate"] == "kept") score = round["after_percent"];
+    }
+    return score;
+  }
+
+  static double mean_test_error(const Json& story, const char* metric, const char* when) {
+    double sum = 0.0;
+    int rows = 0;
+    for (const Json& row : story["test"]) {
+      if (row["metric"] != metric) continue;
+      sum += std::abs(row[when].get<double>());
+      ++rows;
+    }
+    return sum / rows;
+  }
+
+  static std::string refusal(const Json& story, const std::string& move) {
+    for (const Json& screening : story["screenings"]) {
+      for (const Json& item : screening["candidates"]) {
+        if (item["move"] == move && item["fate"] == "refused") return item["why"];
+      }
+    }
+    return "";
+  }
+};
+
+TEST_F(ImproveStory, V1LearnsNoLawOfTpThatItCannotCheckAndSaysWhatToMeasure) {
+  const Json story = improved("experiments/improve_v1.yaml");
+  EXPECT_THAT(kept(story), Contains("extend")) << "training data grow to the higher TP degree";
+  EXPECT_THAT(refusal(story, "extend_and_scale_with_tp"), HasSubstr("too few different TP degrees"));
+  EXPECT_LE(held_out(story, true), held_out(story, false));
+  EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"),
+            mean_test_error(story, "e2e_mean_ms", "error_before_percent") + 0.1)
+      << "an unseen TP degree and another model do not pay for what folds gained";
+  ASSERT_FALSE(story["next_runs"].empty());
+  EXPECT_GT(story["next_runs"][0]["tp"], 1);
+  EXPECT_THAT(story["next_runs_are_about"], Contains("roofline_v1.decodeTpScalingExponent"));
+}
+
+TEST_F(ImproveStory, V1WithThreeTpDegreesFindsThatItsLawOfTpDoesNotCarry) {
+  const Json story = improved("experiments/improve_v1_three_degrees.yaml");
+  EXPECT_THAT(kept(story), AllOf(Contains("extend"), Contains("mixed_rule_max")));
+  EXPECT_LT(held_out(story, true), held_out(story, false));
+  bool objected = false;
+  for (const Json& round : story["rounds"]) {
+    objected = objected || round["why"].get<std::string>().starts_with("predictions for a tp that was not fitted get worse");
+  }
+  EXPECT_TRUE(objected) << "what fits TP 1 and 2 is tested on TP 4, and fails";
+  EXPECT_LT(mean_test_error(story, "e2e_mean_ms", "error_after_percent"),
+            mean_test_error(story, "e2e_mean_ms", "error_before_percent"));
+}
+
+TEST_F(ImproveStory, V2FindsItsReviewFindings) {
+  const Json story = improved("experiments/improve_v2.yaml");
+  EXPECT_THAT(kept(story), IsSupersetOf({"gemm_rows_are_tokens", "causal_half", "decode_context_sum", "memory_term", "shards",
+                                         "fp8_rows_for_fp8_layers", "own_prefill_size", "lm_head"}));
+  EXPECT_LT(held_out(story, true), 0.3 * held_out(story, false));
+}
+
+TEST_F(ImproveStory, PhysicsFindsTheTermsThatWereSwitchedOff) {
+  const Json story = improved("experiments/improve_physics.yaml");
+  EXPECT_THAT(kept(story), IsSupersetOf({"prefix_reuse", "admission_lag", "sampler"}));
+  EXPECT_LT(held_out(story, true), 0.4 * held_out(story, false));
+}
+
+TEST_F(ImproveStory, ThePlantedBugComesFirstAmongMissingFactors) {
+  const Json story = improved("experiments/improve_planted_bug.yaml", {"--rounds", "1"});
+  const Json& findings = story["screenings"][0]["findings"];
+  ASSERT_FALSE(findings.empty());
+  EXPECT_EQ(findings[0]["kind"], "missing_factor") << "the strongest of all findings";
+  EXPECT_EQ(findings[0]["parameter"], "physics.kv_bandwidth_fraction");
+  EXPECT_EQ(findings[0]["factor"], "layers");
+  EXPECT_NEAR(findings[0]["effect"], -1.0, 0.1);
+}
+
+/// Tables of a journal that must not depend on whether the run was broken off.
+std::string journal_text(const std::filesystem::path& file) {
+  SQLite::Database database(file.string(), SQLite::OPEN_READONLY, 1000);
+  std::string text;
+  for (const char* table : {"improve_screenings", "improve_findings", "improve_candidates", "improve_rounds", "improve_errors",
+                            "improve_fits", "improve_outcome"}) {
+    SQLite::Statement rows(database, std::string("SELECT * FROM ") + table + " ORDER BY rowid");
+    while (rows.executeStep()) {
+      for (int column = 0; column < rows.getColumnCount(); ++column) text += rows.getColumn(column).getString() + "|";
+      text += "\n";
+    }
+  }
+  return text;
+}
+
+class KilledImprovement : public TemporaryFolderTest {
+ protected:
+  static constexpr int kKills = 10;
+
+  KilledImprovement() {
+    study_ = folder_
+                 .write("study.yaml", small_study("['64', '62', '66']") +
+                                          "improve: {moves: [admission_lag, graph_padding, 'remove:*'], seeds: 2, candidates: 3}\n"
+                                          "switches: {engine.async_scheduling: off}\n")
+                 .string();
+    const auto begin = std::chrono::steady_clock::now();
+    const ProgramResult result = rooftune(improve("unbroken"));
+    duration_ = std::chrono::steady_clock::now() - begin;
+    if (result.exit_code != 0) throw std::runtime_error("the unbroken improvement failed: " + result.errors);
+  }
+
+  [[nodiscard]] std::vector<std::string> improve(const std::string& out) const {
+    return {"improve", study_, "--resume", "--out", (folder_ / out).string()};
+  }
+
+  [[nodiscard]] bool kill_at_random(const std::string& out) {
+    RunningProgram program(ROOFTUNE_PROGRAM, improve(out));
+    std::this_thread::sleep_for(duration_ * std::uniform_real_distribution<double>(0.0, 1.0)(random_));
+    program.send(SIGKILL);
+    return program.wait().signal == SIGKILL;
+  }
+
+  void expect_as_unbroken(const std::string& out) {
+    const ProgramResult resumed = rooftune(improve(out));
+    ASSERT_EQ(resumed.exit_code, 0) << resumed;
+    EXPECT_EQ(journal_text(folder_ / out / "journal.sqlite"), journal_text(folder_ / "unbroken" / "journal.sqlite"));
+    EXPECT_EQ(integrity(folder_ / out / "journal.sqlite"), "ok");
+    for (const std::string& file : kResults) EXPECT_EQ(folder_.read(out + "/" + file), folder_.read("unbroken/" + file)) << file;
+  }
+
+  std::string study_;
+  std::mt19937_64 random_{20260102};
+  Seconds duration_{};
+};
+
+TEST_F(KilledImprovement, EndsWithTheSameJournalWheneverItWasKilled) {
+  int killed = 0;
+  for (int run = 0; killed < kKills; ++run) {
+    ASSERT_LT(run, 10 * kKills) << "improvements end before they can be killed";
+    const std::string out = "run" + std::to_string(run);
+    if (!kill_at_random(out)) continue;
+    ++killed;
+    expect_as_unbroken(out);
+  }
+}
+
+TEST_F(KilledImprovement, EndsWithTheSameJournalWhenItIsKilledAgainAndAgain) {
+  for (int kill = 0; kill < kKills; ++kill) {
+    if (!kill_at_random("run")) break;
+  }
+  expect_as_unbroken("run");
+}
+
+}  // namespace
+}  // namespace rooftune::testing_support
