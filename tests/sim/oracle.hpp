@@ -22,7 +22,7 @@
 ///      complete yield their first token.
 /// With offloading, a waiting request of whose prompt the host's memory has more than the GPU's takes blocks for it and is set
 /// aside until they are filled, one request after the other; then it waits in front again, where it holds them. What a
-/// request has computed is copied to the host when its prompt is complete, when it ends and when it is preempted.
+/// request has computed is copied to the host when it ends and when it is preempted.
 namespace rooftune::sim::oracle {
 
 struct Request {
@@ -350,7 +350,6 @@ class Oracle {
     request->chunk = 0;
     request->admitted_with_chunk = false;
     if (!request->decoding()) return;
-    if (request->in_cache == request->to_compute) offload(*request);
     if (request->first_token_us < 0.0) request->first_token_us = now_us_;
     if (++request->generated < request->output) return;
     result_.finished.push_back({.stage = request->stage,

@@ -69,11 +69,9 @@ struct Stretch {
 };
 
 /// What keeps the first waiting request waiting: nothing, something that may pass with any step, a lack of blocks, which ends
-/// with a request's last step at the earliest, or a lack of seats, which ends when one has left.
-enum class Blocked { no, for_a_step, by_blocks, by_seats };
-
-/// What reading a request's blocks back from the host's memory came to.
-enum class Loading { needless, begun, no_room };
+/// with a request's last step at the earliest, a lack of seats, which ends when one has left, or blocks of it that are being
+/// read back from the host's memory, for which it does not wait in the queue.
+enum class Blocked { no, for_a_step, by_blocks, by_seats, by_loading };
 
 /// Values decide what happens and when; with a derivative-carrying scalar the gradients of the clock, of the latency sums and
 /// of the requests' masses ride along. In an unnamed namespace so that the compiler makes one loop of it.
@@ -195,10 +193,9 @@ class EngineCore {
   void see_queue(Blocked blocked);
   void inherit_anchor(std::int32_t id);
   void extend(Slot& slot, std::int64_t blocks);
-  Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
-  [[gnu::noinline]] Loading try_load(std::int32_t id, std::int64_t reserved_blocks);
+  Blocked try_admit(std::int32_t id, std::int64_t budget, std::int64_t reserved_blocks);
+  [[gnu::noinline]] Blocked try_load(std::int32_t id, const KvCache::Hit& hit, std::int64_t reserved_blocks);
   [[gnu::noinline]] bool give_back_loaded();
-  [[gnu::noinline]] void offload(const Slot& slot);
   [[gnu::noinline]] void offload_finished(const Slot& slot);
   [[gnu::noinline]] void offload_preempted(Slot& slot, std::int64_t tokens_in_cache);
   void see_gradients(const latency::StepPiece<Scalar>& piece);
@@ -606,15 +603,11 @@ void EngineCore<Scalar>::admit() {
     const std::int32_t id = first(waiting_);
     Slot& slot = slots_[at(id)];
     const bool full = running_.size + std::ssize(pending_) >= setup_.max_num_seqs;
-    if (offload_ && !full && !slot.loaded) {
-      const Loading loading = try_load(id, claim.blocks);
-      if (loading == Loading::begun) continue;
-      if (loading == Loading::no_room) {
-        blocked_ = Blocked::by_blocks;
-        break;
-      }
+    blocked_ = full ? Blocked::by_seats : try_admit(id, budget, claim.blocks);
+    if (blocked_ == Blocked::by_loading) {
+      blocked_ = Blocked::no;  // the next one may start meanwhile
+      continue;
     }
-    blocked_ = full ? Blocked::by_seats : try_admit(slot, budget, claim.blocks);
     if (blocked_ != Blocked::no) break;
     remove(waiting_, id);
     if (slot.queued) inherit_anchor(id);
@@ -652,10 +645,17 @@ void EngineCore<Scalar>::see_queue(Blocked blocked) {
 }
 
 template <class Scalar>
-Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks) {
+Blocked EngineCore<Scalar>::try_admit(std::int32_t id, std::int64_t budget, std::int64_t reserved_blocks) {
+  Slot& slot = slots_[at(id)];
   // At least the last token is computed, whatever is cached.
   KvCache::Hit hit;
-  if (!slot.loaded) hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+  if (!slot.loaded) {
+    hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+    if (offload_) {
+      const Blocked blocked = try_load(id, hit, reserved_blocks);
+      if (blocked != Blocked::no) return blocked;
+    }
+  }
   const std::int32_t there = slot.loaded ? slot.computed : hit.blocks * block_.tokens();
   const std::int64_t chunk = chunk_of(slot.to_compute - there, budget);
   if (chunk <= 0) return Blocked::for_a_step;
@@ -680,13 +680,14 @@ Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int6
 /// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
 /// others until they are filled, and the link to the host serves one request after the other.
 template <class Scalar>
-Loading EngineCore<Scalar>::try_load(std::int32_t id, std::int64_t reserved_blocks) {
+Blocked EngineCore<Scalar>::try_load(std::int32_t id, const KvCache::Hit& hit, std::int64_t reserved_blocks) {
   Slot& slot = slots_[at(id)];
-  const KvCache::Hit hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
-  const std::int32_t there = offload_->blocks_of(slot.offload_chain, std::min(slot.offload_tokens, slot.to_compute - 1));
+  const std::int32_t most_tokens = std::min(slot.offload_tokens, slot.to_compute - 1);
+  if (hit.blocks >= block_.full(most_tokens)) return Blocked::no;
+  const std::int32_t there = offload_->blocks_of(slot.offload_chain, most_tokens);
   const std::int32_t missing = there - hit.blocks;
-  if (missing <= 0) return Loading::needless;
-  if (missing + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) return Loading::no_room;
+  if (missing <= 0) return Blocked::no;
+  if (missing + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) return Blocked::by_blocks;
   slot.lease = cache_.acquire(slot.chain, hit.blocks);
   cache_.extend(slot.lease, missing, hit.blocks);
   slot.computed = there * block_.tokens();
@@ -701,7 +702,7 @@ Loading EngineCore<Scalar>::try_load(std::int32_t id, std::int64_t reserved_bloc
   counters.loaded_tokens += std::int64_t{missing} * block_.tokens();
   remove(waiting_, id);
   append(loading_, id);
-  return Loading::begun;
+  return Blocked::by_loading;
 }
 
 /// Requests whose blocks are back wait in front of those that came after them.
@@ -761,22 +762,15 @@ bool EngineCore<Scalar>::give_back_loaded() {
   return true;
 }
 
-/// A complete prompt is copied to the host's memory.
-template <class Scalar>
-void EngineCore<Scalar>::offload(const Slot& slot) {
-  const std::int64_t chain_blocks = block_.full(std::min(slot.offload_tokens, slot.computed));
-  offload_->store(slot.offload_chain, static_cast<std::int32_t>(chain_blocks),
-                  static_cast<std::int32_t>(block_.full(slot.computed) - chain_blocks));
-}
-
-/// So is what a request has generated, which nobody asks for unless its conversation goes on.
+/// A request's blocks are copied to the host's memory: its prompt, and what it has generated, which nobody asks for unless its
+/// conversation goes on.
 template <class Scalar>
 void EngineCore<Scalar>::offload_finished(const Slot& slot) {
-  if (offload_->is_continuation(slot.offload_chain)) offload_->forget(slot.offload_chain);
+  offload_->forget(slot.offload_chain);
   const bool goes_on = slot.request->extends_chain && slot.preemptions == 0;
   const std::int64_t chain_blocks = block_.full(goes_on ? slot.computed : std::min(slot.request->chain_tokens, slot.computed));
-  const std::int64_t others = goes_on ? 0 : block_.full(slot.computed) - block_.full(slot.to_compute);
-  offload_->store(slot.request->chain, static_cast<std::int32_t>(chain_blocks), static_cast<std::int32_t>(others));
+  offload_->store(slot.request->chain, static_cast<std::int32_t>(chain_blocks),
+                  static_cast<std::int32_t>(block_.full(slot.computed) - chain_blocks));
 }
 
 template <class Scalar>
@@ -970,7 +964,6 @@ void EngineCore<Scalar>::finish_prefills() {
         }
       }
     }
-    if (offload_) offload(slot);
     if (++slot.generated == slot.output_tokens) {
       complete(id);
     } else {

@@ -12,8 +12,8 @@ namespace rooftune::sim {
 /// written there beside serving it, the least recently used gives way, and a prompt's blocks that the GPU has lost are read
 /// back. A `KvCache` in which nobody holds anything.
 ///
-/// Known differences: blocks are written when a prompt is complete, when its request ends and when it is preempted, not one
-/// by one as they fill; writing takes no time.
+/// Known differences: blocks are written when their request ends or is preempted, not one by one as they fill (until then the
+/// GPU keeps them, and vLLM counts all of a request's blocks as used whenever it writes one more); writing takes no time.
 class OffloadTier {
  public:
   OffloadTier(std::int64_t blocks, BlockSize block, std::span<const PrefixChain> chains)
