@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "rooftune/core/parallel_for.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "support/example_targets.hpp"
 #include "workloads.hpp"
@@ -124,6 +125,21 @@ TEST(EngineLaws, TheSameRunGivesTheSameBits) {
     for (std::size_t stage = 0; stage < first.stages.size(); ++stage) {
       ASSERT_EQ(first.stages[stage].ttft_us, second.stages[stage].ttft_us);
       ASSERT_EQ(first.stages[stage].e2e_us, second.stages[stage].e2e_us);
+    }
+  }
+}
+
+TEST(EngineLaws, EnginesSideBySideShareNothing) {
+  RandomCases random(16, "side by side");
+  for (int i = 0; i < 20; ++i) {
+    const RandomCase drawn = draw(random, i);
+    const EngineRun alone = run(drawn);
+    std::vector<EngineRun> together(8);
+    core::parallel_for(together.size(), {.value = 4}, [&](std::size_t k) { together[k] = run(drawn); });
+    for (const EngineRun& result : together) {
+      for (std::size_t stage = 0; stage < alone.stages.size(); ++stage) {
+        ASSERT_EQ(alone.stages[stage].e2e_us, result.stages[stage].e2e_us);
+      }
     }
   }
 }
