@@ -27,7 +27,7 @@ class ImproveStory : public TemporaryFolderTest {
   [[nodiscard]] Json improved(const std::string& study, std::vector<std::string> more = {}) const {
     std::vector<std::string> arguments{"improve", shipped(study), "--json", "--out", (folder_ / "run").string()};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    const ProgramResult result = rooftune(arguments);
+    const ProgramResult result = rooftune(arguments, {.time_limit = std::chrono::minutes{30}});
     EXPECT_EQ(result.exit_code, 0) << result;
     return Json::parse(result.output);
   }
