@@ -215,9 +215,8 @@ std::string compare_text(const study::CompareSpec& compare) {
 std::string improve_text(const study::ImproveSpec& improve) {
   std::string text = "improve:\n";
   text += selection_line("train", improve.train) + selection_line("extend", improve.extend) + selection_line("test", improve.test);
-  for (const auto& [key, texts] :
-       {std::pair{"extrapolate", &improve.extrapolate}, std::pair{"quarantine", &improve.quarantine},
-        std::pair{"moves", &improve.moves}, std::pair{"without", &improve.without}}) {
+  for (const auto& [key, texts] : {std::pair{"extrapolate", &improve.extrapolate}, std::pair{"quarantine", &improve.quarantine},
+                                   std::pair{"moves", &improve.moves}, std::pair{"without", &improve.without}}) {
     if (!texts->empty()) text += fmt::format("  {}: {}\n", key, list(*texts));
   }
   text += fmt::format("  rounds: {}\n", improve.rounds);
