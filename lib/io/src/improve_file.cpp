@@ -3,26 +3,16 @@
 #include <fmt/format.h>
 
 #include "improve_json.hpp"
+#include "json_pieces.hpp"
 #include "json_text.hpp"
 #include "next_run_json.hpp"
 #include "rooftune/core/word.hpp"
+#include "rooftune/io/tables_csv.hpp"
 
 namespace rooftune::io {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-template <class Items, class Make>
-Json list_of(const Items& items, const Make& make) {
-  Json json = Json::array();
-  for (const auto& item : items) json.push_back(make(item));
-  return json;
-}
-
-template <class Value>
-Json or_null(const std::optional<Value>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
 
 Json finding_json(const study::Finding& finding) {
   return {{"kind", core::word_of(study::kFindingKinds, finding.kind)},
@@ -102,14 +92,6 @@ Json test_json(const study::Improvement& improvement) {
   return rows;
 }
 
-/// Quoted where a cell holds a separator (RFC 4180).
-std::string cell(std::string_view text) {
-  if (text.find_first_of(",\"\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
-
 }  // namespace
 
 Json journal_json(const study::JournalEntries& journal) {
@@ -141,9 +123,9 @@ std::string improvement_csv(const study::JournalEntries& journal) {
       "noise_percent,evaluations\n";
   for (const study::RoundRecord& round : journal.rounds) {
     text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", round.round, core::word_of(study::kRoundFates, round.fate),
-                        cell(round.move), cell(round.change), cell(round.reason), cell(round.suggested_by), cell(round.why),
-                        round.free_parameters, round.extra_parameters, round.before_percent, round.after_percent, round.gain_percent,
-                        round.noise_percent, round.evaluations);
+                        csv_cell(round.move), csv_cell(round.change), csv_cell(round.reason), csv_cell(round.suggested_by),
+                        csv_cell(round.why), round.free_parameters, round.extra_parameters, round.before_percent, round.after_percent,
+                        round.gain_percent, round.noise_percent, round.evaluations);
   }
   return text;
 }

@@ -1,5 +1,6 @@
 #include "rooftune/io/onboard_file.hpp"
 
+#include "json_pieces.hpp"
 #include "json_text.hpp"
 #include "metric_errors_json.hpp"
 #include "next_run_json.hpp"
@@ -31,13 +32,6 @@ Json parameter_json(const study::OnboardParameter& parameter) {
           {"deviation", parameter.posterior_deviation},
           {"source", params::source_name(parameter.source)},
           {"identified", parameter.is_identified()}};
-}
-
-template <class Items, class Make>
-Json list_of(const Items& items, const Make& make) {
-  Json json = Json::array();
-  for (const auto& item : items) json.push_back(make(item));
-  return json;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "json_pieces.hpp"
 #include "json_text.hpp"
 #include "metric_errors_json.hpp"
 #include "rooftune/core/word.hpp"
@@ -20,8 +21,6 @@ constexpr std::array<core::Word<opt::BoundState>, 4> kBoundStates{{
     {"at_upper", opt::BoundState::at_upper},
     {"held", opt::BoundState::held},
 }};
-
-Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 Json termination_json(const opt::Termination& termination) {
   return {{"reason", opt::name(termination.reason)}, {"limit", termination.limit}, {"detail", termination.detail}};

@@ -6,6 +6,7 @@
 #include <set>
 #include <tuple>
 
+#include "json_pieces.hpp"
 #include "json_text.hpp"
 #include "rooftune/io/config_file.hpp"
 #include "rooftune/io/evaluation_file.hpp"
@@ -85,11 +86,6 @@ std::map<std::string, std::string> facts(const RunManifest& manifest) {
   for (const auto& [name, version] : manifest.versions) facts["version of " + name] = version;
   for (const InputFile& input : manifest.inputs) facts["input " + input.path] = "sha256 " + input.sha256;
   return facts;
-}
-
-template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <set>
 
+#include "next_runs.hpp"
 #include "numbers.hpp"
 #include "rooftune/core/word.hpp"
 
@@ -98,25 +98,9 @@ std::string test_comparison(const study::Improvement& improvement, Colour colour
 /// The best candidate of each deployment.
 std::string next_measurements(const study::Improvement& improvement, Colour colour) {
   if (improvement.next.empty()) return "";
-  TextTable table({{"model", Align::left},
-                   {"TP"},
-                   {"rate/s"},
-                   {"prompt"},
-                   {"output"},
-                   {"predictions then\n+- %"},
-                   {"parameters\nbits"},
-                   {"cost\nGPU-min"}});
-  std::set<std::pair<std::string, int>> shown;
-  for (const study::NextRun& run : improvement.next) {
-    if (shown.size() == kShownMeasurements) break;
-    if (!shown.insert({run.model, run.tp}).second) continue;
-    table.add({run.model, fmt::format("{}", run.tp), fmt::format("{}", run.rate_per_s), fmt::format("{}", run.prompt_tokens),
-               fmt::format("{}", run.output_tokens), fmt::format("{:.1f}", 100.0 * run.value.deviation_after),
-               fmt::format("{:.1f}", run.value.bits), fmt::format("{:.0f}", run.gpu_minutes)});
-  }
   return titled(fmt::format("Worth measuring next: predictions of {} candidate runs are now known to +- {:.1f} % (parameters' part)",
                             improvement.next.size(), 100.0 * improvement.next.front().value.deviation_before),
-                table.text(colour)) +
+                table_of(improvement.next, kShownMeasurements, 1).text(colour)) +
          fmt::format("they would tell about {}\n", fmt::join(improvement.next_is_about, ", "));
 }
 

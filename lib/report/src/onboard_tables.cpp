@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <map>
 
+#include "next_runs.hpp"
 #include "numbers.hpp"
 #include "rooftune/core/statistics.hpp"
 
@@ -128,31 +128,10 @@ std::string onboard_parameter_table(const study::Onboarding& onboarding, Colour 
 
 std::string next_run_table(const study::OnboardStep& step, Colour colour) {
   if (step.next_runs.empty()) return "no candidate fits into memory without overloading: widen onboard.candidates\n";
-  TextTable table({{"model", Align::left},
-                   {"TP"},
-                   {"rate/s"},
-                   {"prompt"},
-                   {"output"},
-                   {"predictions then\n+- %"},
-                   {"parameters\nbits"},
-                   {"cost\nGPU-min"},
-                   {"better per\nGPU-hour %"}});
-  std::map<std::pair<std::string, int>, std::size_t> shown;
-  std::size_t rows = 0;
-  for (const study::NextRun& run : step.next_runs) {
-    if (rows == kShownRuns) break;
-    if (++shown[{run.model, run.tp}] > kShownPerDeployment) continue;
-    const double gain = 100.0 * (1.0 - run.value.deviation_after / run.value.deviation_before);
-    table.add({run.model, fmt::format("{}", run.tp), fmt::format("{}", run.rate_per_s), fmt::format("{}", run.prompt_tokens),
-               fmt::format("{}", run.output_tokens), fmt::format("{:.1f}", 100.0 * run.value.deviation_after),
-               fmt::format("{:.1f}", run.value.bits), fmt::format("{:.0f}", run.gpu_minutes),
-               fmt::format("{:.0f}", 60.0 * gain / run.gpu_minutes)});
-    ++rows;
-  }
   return titled(fmt::format("Next run after '{}': predictions of {} candidates are now known to +- {:.1f} % (parameters' part, RMS of "
                             "TTFT and E2E)",
                             step.name, step.next_runs.size(), 100.0 * step.next_runs.front().value.deviation_before),
-                table.text(colour));
+                table_of(step.next_runs, kShownRuns, kShownPerDeployment).text(colour));
 }
 
 std::string kv_blocks_table(const study::Onboarding& onboarding, Colour colour) {

@@ -196,6 +196,7 @@ class EngineCore {
   Blocked try_admit(std::int32_t id, std::int64_t budget, std::int64_t reserved_blocks);
   [[gnu::noinline]] Blocked try_load(std::int32_t id, const KvCache::Hit& hit, std::int64_t reserved_blocks);
   [[gnu::noinline]] bool give_back_loaded();
+  void give_back_blocks(Slot& slot, std::int64_t grown, std::int64_t tokens_in_cache);
   [[gnu::noinline]] void offload_finished(const Slot& slot);
   [[gnu::noinline]] void offload_preempted(Slot& slot, std::int64_t tokens_in_cache);
   void see_gradients(const latency::StepPiece<Scalar>& piece);
@@ -754,10 +755,7 @@ bool EngineCore<Scalar>::give_back_loaded() {
   while (id != waiting_.ends && !slots_[at(id)].loaded) id = slots_[at(id)].previous;
   if (id == waiting_.ends) return false;
   Slot& slot = slots_[at(id)];
-  slot.chain = cache_.release_preempted(slot.lease, 0, static_cast<std::int32_t>(block_.full(slot.computed)));
-  if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
-  slot.lease = {};
-  slot.computed = 0;
+  give_back_blocks(slot, 0, slot.computed);
   slot.loaded = false;
   return true;
 }
@@ -1079,6 +1077,15 @@ bool EngineCore<Scalar>::make_room(std::int64_t decode_tokens) {
   return true;
 }
 
+/// A request that starts again later. Its full blocks keep their content until they are needed.
+template <class Scalar>
+void EngineCore<Scalar>::give_back_blocks(Slot& slot, std::int64_t grown, std::int64_t tokens_in_cache) {
+  slot.chain = cache_.release_preempted(slot.lease, grown, static_cast<std::int32_t>(block_.full(tokens_in_cache)));
+  if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
+  slot.lease = {};
+  slot.computed = 0;
+}
+
 /// vLLM's recompute preemption: the last admitted request gives its blocks back and waits in front. Its full blocks stay
 /// cached until they are needed, so it may find some of them again. A decoding request has room for `decode_tokens` more
 /// tokens than it has written.
@@ -1098,13 +1105,9 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
   } else {
     std::erase(prefilling_, id);
   }
-  const auto full_blocks = static_cast<std::int32_t>(block_.full(tokens_in_cache));
-  slot.chain = cache_.release_preempted(slot.lease, grown_blocks(slot, room), full_blocks);
-  slot.lease = {};
   slot.to_compute = slot.request->prompt_tokens + slot.generated;
-  if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
+  give_back_blocks(slot, grown_blocks(slot, room), tokens_in_cache);
   if (offload_ && offload_->is_continuation(slot.offload_chain)) slot.offload_tokens = slot.to_compute;
-  slot.computed = 0;
   slot.chunk = 0;
   ++slot.preemptions;
   slot.ticket = ++tickets_;
