@@ -91,6 +91,34 @@ PreparedStudy small_study() {
       .value();
 }
 
+std::vector<std::string> models_of(const eval::Dataset& candidates) {
+  std::vector<std::string> models;
+  for (const eval::Case& item : candidates.cases) models.push_back(item.model.name);
+  return models;
+}
+
+TEST(CandidateDataset, LeavesOutWhatCannotRunDownToNothing) {
+  const PreparedStudy study = small_study();
+  const std::vector<domain::ModelSpec> models = examples::models();
+  const std::vector<domain::GpuSpec> gpus = examples::gpus();
+  const StudyInputs inputs{.experiments = {}, .models = models, .gpus = gpus, .start = {}};
+  CandidateSpec spec;
+  spec.models = {examples::llama_2_7b().name, examples::llama_3_1_70b().name};  // the second does not fit one GPU
+  spec.tp = {1};
+  spec.rates_per_s = {0.5};
+  spec.prompt_tokens = {500};
+  spec.output_tokens = {60};
+  const auto both = candidate_dataset(study, inputs, spec, examples::h100().name);
+  ASSERT_TRUE(both);
+  EXPECT_THAT(models_of(*both), testing::ElementsAre(examples::llama_2_7b().name));
+  spec.models = {examples::llama_3_1_70b().name};
+  const auto none = candidate_dataset(study, inputs, spec, examples::h100().name);
+  ASSERT_TRUE(none);
+  EXPECT_THAT(none->cases, testing::IsEmpty());
+  const std::vector<params::FreeParameter> free{params::make_free(params::parameter("physics.gemm_fraction"))};
+  EXPECT_THAT(recommend_runs(spec, *none, study.start, free, prior_belief(free), 0.03, {1}), testing::IsEmpty());
+}
+
 TEST(NextRunTrial, ScoresBothChoicesOnRunsThatNeitherHasSeen) {
   PreparedStudy study = small_study();
   const auto trial = try_recommendation(study, {.start_runs = 1, .draws = 6});

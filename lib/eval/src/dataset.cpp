@@ -77,7 +77,9 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     const sim::RequestPlan no_requests;
     const sim::Scenario scenario{.experiment = experiment, .model = *model, .gpu = *gpu, .plan = no_requests, .tables = tables.get()};
     if (const auto reason = inputs.external ? std::nullopt : sim::refusal(inputs.config.step_time_model, scenario)) {
-      problems.push_back(about(experiment, fmt::format("cannot be simulated: {}", *reason), "", core::Severity::error));
+      if (!inputs.leaves_out_refused) {
+        problems.push_back(about(experiment, fmt::format("cannot be simulated: {}", *reason), "", core::Severity::error));
+      }
       continue;
     }
     if (!inputs.external && !model->sampling && unknown_sampling.insert(model->name).second) {
@@ -90,7 +92,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
       added.plans.push_back(sim::make_request_plan(experiment, inputs.seed, replicate));
     }
   }
-  if (problems.empty() && dataset.cases.empty()) {
+  if (problems.empty() && dataset.cases.empty() && !inputs.leaves_out_refused) {
     return core::fail({}, "no experiment is selected", "loosen the selection or name other ground truth");
   }
   if (!problems.empty()) return tl::unexpected(problems);

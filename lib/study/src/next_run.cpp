@@ -163,23 +163,14 @@ core::Result<eval::Dataset> candidate_dataset(const PreparedStudy& study, const 
     for (const eval::Case& item : study.dataset.cases) models.insert(item.experiment.deployment.model);
     spec.models.assign(models.begin(), models.end());
   }
-  std::vector<domain::Experiment> experiments = candidate_experiments(spec, gpu, study.dataset.cases.front().experiment.deployment);
-  // Combinations that cannot run (weights beyond memory) are no candidates; unknown models stay, to be reported.
-  std::erase_if(experiments, [&](const domain::Experiment& experiment) {
-    const domain::ModelSpec* model = domain::find_model(inputs.models, experiment.deployment.model);
-    const domain::GpuSpec* known = domain::find_gpu(inputs.gpus, gpu);
-    if (model == nullptr || known == nullptr) return false;
-    const sim::RequestPlan no_requests;
-    const sim::Scenario scenario{.experiment = experiment, .model = *model, .gpu = *known, .plan = no_requests};
-    return sim::refusal(study.start.step_time_model, scenario).has_value();
-  });
-  return eval::make_dataset({.experiments = std::move(experiments),
+  return eval::make_dataset({.experiments = candidate_experiments(spec, gpu, study.dataset.cases.front().experiment.deployment),
                              .models = inputs.models,
                              .gpus = inputs.gpus,
                              .config = study.start,
                              .seed = study.spec.seed,
                              .replicates = 1,
-                             .kernels = inputs.kernels});
+                             .kernels = inputs.kernels,
+                             .leaves_out_refused = true});
 }
 
 std::vector<NextRun> recommend_runs(const CandidateSpec& spec, const eval::Dataset& candidates, const params::Config& config,

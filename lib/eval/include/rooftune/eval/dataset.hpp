@@ -59,6 +59,9 @@ struct DatasetInputs {
   KernelTablesByGpu kernels{};
   std::shared_ptr<ExternalRuns> external{};
   std::shared_ptr<Failures> failures = std::make_shared<Failures>();
+  /// Leaves out what the step-time model cannot simulate (weights beyond memory, kernels that nobody measured), down to nothing,
+  /// instead of reporting it: experiments are proposals, not measurements.
+  bool leaves_out_refused = false;
 };
 
 /// Why the built-in simulation gave up on a case, in words.
