@@ -133,7 +133,7 @@ class RandomCases {
   [[nodiscard]] RandomCase draw(Pool pool) {
     RandomCase drawn;
     EngineSetup& setup = drawn.setup;
-    constexpr std::int32_t kBlockTokens[] = {1, 4, 6, 16};
+    constexpr std::int32_t kBlockTokens[] = {1, 4, 8, 16};
     setup.block_tokens = kBlockTokens[between(0, 3)];
     setup.max_num_seqs = between(1, 12);
     setup.max_num_batched_tokens = std::max(setup.max_num_seqs, between(4, 150));

@@ -150,7 +150,7 @@ class GroundTruthReader {
     reader.optional("cpu_offload", settings.cpu_offload);
     reader.optional("total_kv_blocks", settings.total_kv_blocks, at_least(1));
     reader.optional("cpu_kv_blocks", settings.cpu_kv_blocks, at_least(0));
-    reader.optional("block_size", settings.block_size, at_least(1));
+    reader.optional("block_size", settings.block_size, power_of_two());
     reader.optional("enable_prefix_caching", settings.enable_prefix_caching);
     reader.optional("enable_chunked_prefill", settings.enable_chunked_prefill);
     reader.optional("long_prefill_token_threshold", settings.long_prefill_token_threshold, at_least(0));

@@ -39,6 +39,7 @@ bool is_boolean(const Node& node) { return is_plain(node) && (node.text == "true
 bool is_number(const Node& node) { return is_plain(node) && is_decimal(node.text); }
 
 std::string range_text(const Range& range) {
+  if (range.power_of_two) return "a power of two";
   const bool has_min = std::isfinite(range.min);
   const bool has_max = std::isfinite(range.max);
   const std::string min = has_min ? fmt::format("{} {}", range.excludes_min ? "above" : "at least", range.min) : "";
@@ -47,6 +48,8 @@ std::string range_text(const Range& range) {
 }
 
 bool contains(const Range& range, double value) {
+  int exponent = 0;
+  if (range.power_of_two && std::frexp(value, &exponent) != 0.5) return false;
   return (range.excludes_min ? value > range.min : value >= range.min) && value <= range.max;
 }
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "block_takers.hpp"
+#include "decode_blocks.hpp"
 #include "finish_queue.hpp"
 #include "kv_cache.hpp"
 #include "offload_tier.hpp"
@@ -84,7 +84,7 @@ class EngineCore {
         step_time_(step_time),
         cache_(setup.kv_blocks, block_, chains, setup.prefix_caching),
         wants_contexts_(step_time.wants_decode_contexts()),
-        block_takers_(block_) {
+        decode_blocks_(block_) {
     counters.kv_blocks = counters.least_free_blocks = setup.kv_blocks;
     const std::size_t batch = at(std::min(setup.max_num_seqs, 4096));
     slots_.reserve(2 * batch);
@@ -102,7 +102,7 @@ class EngineCore {
   void offer(const PlannedRequest& request);
   [[gnu::flatten]] void run_to(double horizon_us);
   StageRecord<Scalar> end_stage();
-  [[nodiscard]] std::int64_t in_flight() const { return running_.size + waiting_.size + loading_.size + std::ssize(pending_); }
+  [[nodiscard]] std::int64_t in_flight() const { return in_flight_; }
   [[nodiscard]] bool out_of_events() const { return counters.advances > most_advances; }
   void observe(Observer* observer);
 
@@ -185,7 +185,7 @@ class EngineCore {
   void anchor(std::int32_t id, double rest_of_step);
   std::int32_t arrive(double arrival_us);
   void start_decoding(std::int32_t id);
-  void stop_decoding(std::int32_t id);
+  void stop_decoding(std::int32_t id, std::int64_t before_step);
   void complete(std::int32_t id);
   void record(const Slot& slot);
   bool make_room(std::int64_t decode_tokens);
@@ -207,9 +207,9 @@ class EngineCore {
   void see_chunks();
   void see_contexts();
   [[nodiscard]] std::int64_t chunk_of(std::int64_t tokens, std::int64_t budget) const;
-  void grow_decodes(std::int64_t until);
-  void see_fullness() { counters.least_free_blocks = std::min(counters.least_free_blocks, cache_.free_blocks()); }
-  [[nodiscard]] std::int64_t most_growth(std::int64_t steps) const { return block_.holding(step_ + steps - grown_until_) * decoding_; }
+  /// Tells the pool what the decoding requests have taken when all steps before that one are done.
+  void grow_decodes(std::int64_t until) { cache_.grow(decode_blocks_.tell_until(until)); }
+  void see_fullness();
   [[nodiscard]] Claim claim_of_running(bool ahead) const;
   [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
   [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps);
@@ -240,6 +240,7 @@ class EngineCore {
   double now_us_ = 0.0;
   std::int64_t step_ = 0;  ///< index of the step that starts now
 
+  std::int64_t in_flight_ = 0;  ///< requests that have arrived and not yet finished
   std::vector<Slot> slots_;
   std::int32_t spare_slot_ = -1;          ///< the first of the unused ones, linked by `next`
   List running_;                          ///< in order of admission
@@ -260,9 +261,7 @@ class EngineCore {
   // Sums over the decoding requests.
   std::int64_t decoding_ = 0;
   std::int64_t offset_sum_ = 0;
-  BlockTakers block_takers_;
-  /// The first step for which they have not yet taken their blocks: the pool is told when somebody looks at it.
-  std::int64_t grown_until_ = 0;
+  DecodeBlocks decode_blocks_;
 
   // The stage that runs.
   const StagePlan* plan_ = nullptr;
@@ -497,6 +496,7 @@ std::int32_t EngineCore<Scalar>::arrive(double arrival_us) {
           .offload_chain = request.chain,
           .offload_tokens = request.chain_tokens};
   append(waiting_, id);
+  ++in_flight_;
   record_.longest_queue = std::max(record_.longest_queue, waiting_.size);
   return id;
 }
@@ -513,15 +513,14 @@ void EngineCore<Scalar>::join_pending() {
 /// Allocates what the coming step writes, preempting the last admitted requests when blocks run out. True if it did.
 template <class Scalar>
 bool EngineCore<Scalar>::secure_blocks() {
-  const bool ample = most_growth(1) <= cache_.free_blocks();
+  const bool ample = decode_blocks_.most_untold_until(step_ + 1) <= cache_.free_blocks();
   if (ample && prefilling_.empty()) return false;
   bool preempted = false;
   if (!ample) {
     grow_decodes(step_);
     see_fullness();
-    while (block_takers_.taken_in(step_) > cache_.free_blocks()) preempted |= make_room(0);
+    while (decode_blocks_.taken_in(step_) > cache_.free_blocks()) preempted |= make_room(0);
   }
-  grow_decodes(step_ + 1);
   if (prefilling_.empty()) return preempted;
   std::int64_t budget = setup_.max_num_batched_tokens - decoding_;
   for (const std::int32_t id : prefilling_) budget -= slots_[at(id)].chunk;  // assigned when it was admitted
@@ -529,6 +528,7 @@ bool EngineCore<Scalar>::secure_blocks() {
     const std::int32_t id = prefilling_[i];
     Slot& slot = slots_[at(id)];
     if (slot.chunk == 0) {
+      grow_decodes(step_ + 1);
       const std::int64_t chunk = chunk_of(slot.to_compute - slot.computed, budget);
       const std::int64_t blocks = block_.holding(slot.computed + chunk) - block_.holding(slot.computed);
       if (blocks > cache_.free_blocks()) {
@@ -565,7 +565,7 @@ void EngineCore<Scalar>::extend(Slot& slot, std::int64_t blocks) {
 /// The blocks of the coming step are allocated already.
 template <class Scalar>
 auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
-  Claim claim{.tokens = decoding_, .blocks = ahead ? block_takers_.taken_in(step_ + 1) : 0};
+  Claim claim{.tokens = decoding_, .blocks = ahead ? decode_blocks_.taken_in(step_ + 1) : 0};
   if (ahead && next_finish_.finish_step == step_) {
     finishing_.for_each_at(step_, stale(), [&](const FinishQueue::Entry& entry) {
       --claim.tokens;
@@ -712,6 +712,7 @@ void EngineCore<Scalar>::take_loaded() {
   while (loading_.size > 0 && slots_[at(first(loading_))].loaded_us <= now_us_) {
     const std::int32_t id = first(loading_);
     Slot& slot = slots_[at(id)];
+    grow_decodes(step_);
     cache_.extend(slot.lease, 0, static_cast<std::int32_t>(block_.full(std::min(slot.chain_tokens, slot.computed))));
     remove(loading_, id);
     std::int32_t place = first(waiting_);
@@ -849,25 +850,18 @@ void EngineCore<Scalar>::see_gradients(const latency::StepPiece<Scalar>& piece) 
   }
 }
 
-/// Hands out what the decoding requests take in the steps before `until`.
-template <class Scalar>
-void EngineCore<Scalar>::grow_decodes(std::int64_t until) {
-  if (decoding_ > 0 && until > grown_until_) cache_.grow(block_takers_.taken(grown_until_, until - grown_until_));
-  grown_until_ = until;
-}
-
 /// The largest number of steps, at most `steps`, for which the pool has blocks.
 template <class Scalar>
 std::int64_t EngineCore<Scalar>::steps_within_pool(std::int64_t steps) {
-  if (most_growth(steps) <= cache_.free_blocks()) return steps;
+  if (decode_blocks_.most_untold_until(step_ + steps) <= cache_.free_blocks()) return steps;
   grow_decodes(step_ + 1);
   const std::int64_t free = cache_.free_blocks();
-  if (block_takers_.taken(step_ + 1, steps - 1) <= free) return steps;
+  if (decode_blocks_.untold_until(step_ + steps) <= free) return steps;
   std::int64_t fits = 1;
   std::int64_t too_many = steps;
   while (too_many - fits > 1) {
     const std::int64_t middle = fits + (too_many - fits) / 2;
-    (block_takers_.taken(step_ + 1, middle - 1) <= free ? fits : too_many) = middle;
+    (decode_blocks_.untold_until(step_ + middle) <= free ? fits : too_many) = middle;
   }
   return fits;
 }
@@ -924,8 +918,14 @@ void EngineCore<Scalar>::observe_step() {
 }
 
 template <class Scalar>
+void EngineCore<Scalar>::see_fullness() {
+  const std::int64_t free = cache_.free_blocks();
+  std::int64_t& least = counters.least_free_blocks;
+  if (free - decode_blocks_.most_untold_until(step_) < least) least = std::min(least, free - decode_blocks_.untold_until(step_));
+}
+
+template <class Scalar>
 void EngineCore<Scalar>::complete_finished() {
-  grow_decodes(step_);
   see_fullness();
   while (next_finish_.finish_step < step_) {
     const FinishQueue::Entry entry = next_finish_;
@@ -934,7 +934,7 @@ void EngineCore<Scalar>::complete_finished() {
     Slot& slot = slots_[at(entry.slot)];
     slot.computed = static_cast<std::int32_t>(step_ + slot.context_offset);
     slot.generated = slot.output_tokens;
-    stop_decoding(entry.slot);
+    stop_decoding(entry.slot, step_);
     complete(entry.slot);
   }
 }
@@ -942,7 +942,6 @@ void EngineCore<Scalar>::complete_finished() {
 /// Prompts that are complete yield their first token at the step's end.
 template <class Scalar>
 void EngineCore<Scalar>::finish_prefills() {
-  grow_decodes(step_);
   see_fullness();
   std::size_t kept = 0;
   for (const std::int32_t id : prefilling_) {
@@ -979,7 +978,7 @@ void EngineCore<Scalar>::start_decoding(std::int32_t id) {
   slot.context_offset = slot.computed - step_;
   ++decoding_;
   offset_sum_ += slot.context_offset;
-  block_takers_.add(block_.rest(-slot.context_offset));
+  decode_blocks_.add(slot.context_offset, step_);
   if constexpr (kDerivatives) {
     mass_sum_ += gradients_[at(id)].mass;
     mass_offset_sum_ += static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
@@ -991,13 +990,13 @@ void EngineCore<Scalar>::start_decoding(std::int32_t id) {
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::stop_decoding(std::int32_t id) {
+void EngineCore<Scalar>::stop_decoding(std::int32_t id, std::int64_t before_step) {
   Slot& slot = slots_[at(id)];
   slot.decoding = false;
   same_batch_ = false;
   --decoding_;
   offset_sum_ -= slot.context_offset;
-  block_takers_.remove(block_.rest(-slot.context_offset));
+  decode_blocks_.remove(slot.context_offset, before_step);
   if constexpr (kDerivatives) {
     mass_sum_ -= gradients_[at(id)].mass;
     mass_offset_sum_ -= static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
@@ -1054,8 +1053,10 @@ void EngineCore<Scalar>::complete(std::int32_t id) {
   if (offload_) offload_finished(slot);
   // A conversation goes on from here.
   const std::int64_t published = slot.request->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
+  if (published > 0) grow_decodes(step_);
   cache_.release(slot.lease, grown_blocks(slot, slot.computed), static_cast<std::int32_t>(published));
   remove(running_, id);
+  --in_flight_;
   slot.next = spare_slot_;
   spare_slot_ = id;
   if (closed_loop()) send_from_idle_clients();
@@ -1101,7 +1102,7 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
     tokens_in_cache = step_ + slot.context_offset;
     room = tokens_in_cache + decode_tokens;
     slot.generated += static_cast<std::int32_t>(tokens_in_cache) - slot.to_compute;
-    stop_decoding(id);
+    stop_decoding(id, step_ + decode_tokens);
   } else {
     std::erase(prefilling_, id);
   }

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kv_cache.hpp"
 
@@ -12,44 +12,76 @@ namespace rooftune::sim {
 /// written there beside serving it, the least recently used gives way, and a prompt's blocks that the GPU has lost are read
 /// back. A `KvCache` in which nobody holds anything.
 ///
+/// Requests end far more often than anybody asks, so what they wrote is only noted, and done when somebody does. A note is
+/// dropped unread once as many blocks as the tier has were written after it: nothing of it would be left.
+///
 /// Known differences: blocks are written when their request ends or is preempted, not one by one as they fill (until then the
 /// GPU keeps them, and vLLM counts all of a request's blocks as used whenever it writes one more); writing takes no time.
 class OffloadTier {
  public:
   OffloadTier(std::int64_t blocks, BlockSize block, std::span<const PrefixChain> chains)
-      : block_(block), cache_(blocks, block, chains, true) {}
+      : block_(block), cache_(blocks, block, chains, true), notes_(kNotes) {}
 
   /// Leading whole blocks of a prompt's first `chain_tokens` tokens that are here.
-  [[nodiscard]] std::int32_t blocks_of(std::int32_t chain, std::int32_t chain_tokens) const {
+  [[nodiscard]] std::int32_t blocks_of(std::int32_t chain, std::int32_t chain_tokens) {
+    read_notes();
     return cache_.look_up(chain, chain_tokens).blocks;
   }
   /// Writes what is missing of the first `chain_blocks` blocks, and `others` that nobody else will ask for. Where they do not
   /// fit, none of them.
   void store(std::int32_t chain, std::int32_t chain_blocks, std::int32_t others) {
-    (void)cache_.release_preempted(write(chain, chain_blocks, others), 0, 0);
+    const Note note{.chain = chain, .chain_blocks = chain_blocks, .others = others};
+    const bool fits = std::int64_t{chain_blocks} + others <= cache_.total_blocks();
+    if (!fits || tail_ - head_ == kNotes) read_notes();
+    if (!fits) return store(note);
+    notes_[tail_++ % kNotes] = note;
+    others_noted_ += others;
+    while (others_noted_ - notes_[head_ % kNotes].others >= cache_.total_blocks()) others_noted_ -= notes_[head_++ % kNotes].others;
   }
   /// The same for a request that is preempted after `blocks` of its blocks were full, which may ask for all of them. Returns
   /// the chain on which it finds them again.
   [[nodiscard]] std::int32_t store_preempted(std::int32_t chain, std::int32_t chain_blocks, std::int32_t blocks) {
+    read_notes();
     return cache_.release_preempted(write(chain, chain_blocks, blocks - chain_blocks), 0, blocks);
   }
   /// The request that went on along `chain` after a preemption has ended.
   void forget(std::int32_t chain) {
-    if (cache_.is_continuation(chain)) cache_.release({.chain = chain}, 0);
+    if (!cache_.is_continuation(chain)) return;
+    read_notes();
+    cache_.release({.chain = chain}, 0);
   }
   [[nodiscard]] bool is_continuation(std::int32_t chain) const { return cache_.is_continuation(chain); }
 
  private:
+  /// What a request wrote when it ended.
+  struct Note {
+    std::int32_t chain = -1;
+    std::int32_t chain_blocks = 0;
+    std::int32_t others = 0;
+  };
+  static constexpr std::uint32_t kNotes = 4096;
+
+  void read_notes() {
+    for (; head_ != tail_; ++head_) store(notes_[head_ % kNotes]);
+    others_noted_ = 0;
+  }
+
+  void store(const Note& note) { (void)cache_.release_preempted(write(note.chain, note.chain_blocks, note.others), 0, 0); }
+
   KvLease write(std::int32_t chain, std::int32_t chain_blocks, std::int32_t others) {
     const KvCache::Hit hit = cache_.look_up(chain, chain_blocks * block_.tokens());
     KvLease lease = cache_.acquire(chain, hit.blocks);
-    const std::int32_t missing = chain_blocks - hit.blocks + std::max(0, others);
+    const std::int32_t missing = chain_blocks - hit.blocks + others;
     if (missing <= cache_.free_blocks()) cache_.extend(lease, missing, chain_blocks);
     return lease;
   }
 
   BlockSize block_;
   KvCache cache_;
+  std::vector<Note> notes_;  ///< a ring: from head_ to before tail_, oldest first
+  std::uint32_t head_ = 0;
+  std::uint32_t tail_ = 0;
+  std::int64_t others_noted_ = 0;
 };
 
 }  // namespace rooftune::sim

@@ -21,7 +21,7 @@ struct EngineSettings {
   bool cpu_offload = false;
   std::optional<int> total_kv_blocks;  ///< empty: estimated from model, memory and gpu_mem_util
   int cpu_kv_blocks = 0;
-  int block_size = 16;  ///< tokens
+  int block_size = 16;  ///< tokens; a power of two
   bool enable_prefix_caching = true;
   bool enable_chunked_prefill = true;
   int long_prefill_token_threshold = 0;  ///< caps a prefill chunk; 0: off

@@ -43,10 +43,12 @@ struct Range {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
   bool excludes_min = false;
+  bool power_of_two = false;
 };
 [[nodiscard]] constexpr Range any_number() { return {}; }
 [[nodiscard]] constexpr Range above(double bound) { return {.min = bound, .excludes_min = true}; }
 [[nodiscard]] constexpr Range at_least(double bound) { return {.min = bound}; }
+[[nodiscard]] constexpr Range power_of_two() { return {.min = 1, .power_of_two = true}; }
 [[nodiscard]] constexpr Range within(double min, double max) { return {.min = min, .max = max}; }
 [[nodiscard]] constexpr Range above_up_to(double min, double max) { return {.min = min, .max = max, .excludes_min = true}; }
 
