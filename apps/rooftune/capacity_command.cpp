@@ -7,7 +7,6 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/atomic_file.hpp"
 #include "rooftune/io/capacity_file.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/study/capacity.hpp"
@@ -90,12 +89,7 @@ ExitCode run(const CapacityCommandOptions& options) {
     print_errors(refusals);
     return ExitCode::bad_input;
   }
-  if (options.output.csv) {
-    if (const auto written = io::write_file_atomically(*options.output.csv, io::capacity_csv(report)); !written) {
-      print_errors(written.error());
-      return ExitCode::bad_input;
-    }
-  }
+  if (!write_csv(options.output, [&] { return io::capacity_csv(report); })) return ExitCode::bad_input;
   print(options.output.json ? io::capacity_json(report) : report::capacity_tables(report, output_colour()));
   const bool has_capacity =
       std::ranges::any_of(report.answers, [](const study::CapacityAnswer& answer) { return answer.capacity.best.has_value(); });

@@ -9,9 +9,9 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/alpha_beta_file.hpp"
 #include "rooftune/io/atomic_file.hpp"
 #include "rooftune/io/config_file.hpp"
+#include "rooftune/io/export_file.hpp"
 #include "rooftune/io/gpus.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "rooftune/study/linear_form.hpp"
@@ -28,6 +28,7 @@ struct ExportOptions {
   DataOptions data;
   std::string form;
   std::optional<std::string> out;
+  OutputOptions output;
   std::vector<std::string> models;
   std::vector<std::string> gpus;
   std::vector<int> tp;
@@ -37,14 +38,18 @@ struct ExportOptions {
 /// What a form leaves out is said on standard error, so that the text can be piped.
 void note(const std::string& text) { fmt::print(stderr, "{}\n", text); }
 
-ExitCode deliver(const ExportOptions& options, const std::string& text) {
-  if (!options.out) {
-    print(text);
-    return ExitCode::done;
+ExitCode deliver(const ExportOptions& options, const io::ExportedConfig& exported) {
+  if (options.out) {
+    if (const auto written = io::write_file_atomically(*options.out, exported.text); !written) {
+      print_errors(written.error());
+      return ExitCode::bad_input;
+    }
   }
-  if (const auto written = io::write_file_atomically(*options.out, text); !written) {
-    print_errors(written.error());
-    return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return io::export_csv(exported); })) return ExitCode::bad_input;
+  if (options.output.json) {
+    print(io::export_json(exported));
+  } else if (!options.out) {
+    print(exported.text);
   }
   return ExitCode::done;
 }
@@ -58,7 +63,7 @@ ExitCode export_hardware_config(const ExportOptions& options, const params::Conf
   }
   for (core::Diagnostic& warning : text->warnings) warning.remedy = "predictions from it differ";
   print_errors(text->warnings);
-  return deliver(options, text->text);
+  return deliver(options, {.form = options.form, .text = text->text, .warnings = text->warnings});
 }
 
 std::vector<std::string> words_of(const params::Config& config, const std::string& name) {
@@ -131,11 +136,14 @@ ExitCode export_alpha_beta(const ExportOptions& options, const params::Config& c
     return ExitCode::bad_input;
   }
   // Where weights do not fit there is nothing to export; another degree of the same model is.
-  for (const core::Diagnostic& problem : problems) note(fmt::format("left out: {}", problem.problem));
+  for (core::Diagnostic& problem : problems) {
+    note(fmt::format("left out: {}", problem.problem));
+    problem.severity = core::Severity::warning;
+  }
   note(
       "not carried: how steps lengthen with context, the larger of compute and memory, steps with and without CUDA "
       "graphs, asynchronous scheduling, uncertainty and calibrated domain");
-  return deliver(options, io::alpha_beta_text(entries));
+  return deliver(options, {.form = options.form, .text = io::alpha_beta_text(entries), .deployments = entries, .warnings = problems});
 }
 
 ExitCode run(const ExportOptions& options) {
@@ -175,6 +183,8 @@ void add_export_command(CLI::App& program, ExitCode& exit_code) {
                    "hardware-config: roofline_v1 values by GPU; alpha-beta: linear coefficients by deployment")
       ->required();
   command->add_option("--out", options->out, "file to write; default: standard output");
+  add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   constexpr auto kGroup = "Deployments (alpha-beta); default: those of the calibration";
   add_repeatable(*command, "--model", options->models, "model; repeatable")->group(kGroup);
   add_repeatable(*command, "--gpu", options->gpus, "GPU; repeatable")->group(kGroup);

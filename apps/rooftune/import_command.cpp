@@ -7,7 +7,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
-#include "rooftune/io/import.hpp"
+#include "rooftune/io/import_record.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -43,6 +43,7 @@ struct ImportCommandOptions {
   std::vector<std::string> set;
   std::optional<std::string> role;
   std::optional<std::string> measured_at;
+  OutputOptions output;
   io::ImportOptions import;
 };
 
@@ -104,7 +105,7 @@ ExitCode run(io::ImportFormat format, ImportCommandOptions& options) {
     return ExitCode::bad_input;
   }
   const std::vector<fs::path> inputs(options.inputs.begin(), options.inputs.end());
-  const auto imported = io::import_benchmarks(format, inputs, options.import);
+  auto imported = io::import_benchmarks(format, inputs, options.import);
   if (!imported) {
     print_errors(imported.error());
     return ExitCode::bad_input;
@@ -117,7 +118,13 @@ ExitCode run(io::ImportFormat format, ImportCommandOptions& options) {
     return ExitCode::bad_input;
   }
   print_errors(*noticed);
-  print_summary(*imported, options.out);
+  imported->warnings.insert(imported->warnings.end(), noticed->begin(), noticed->end());
+  if (!write_csv(options.output, [&] { return io::import_csv(*imported); })) return ExitCode::bad_input;
+  if (options.output.json) {
+    print(io::import_json(*imported, options.out));
+  } else {
+    print_summary(*imported, options.out);
+  }
   return ExitCode::done;
 }
 
@@ -154,6 +161,8 @@ void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) 
     format->add_option("--stage-gap", import.stage_gap_s, "seconds without a request after which a new stage begins")
         ->check(CLI::PositiveNumber);
   }
+  add_json_option(*format, options->output);
+  add_csv_option(*format, options->output);
   format->callback([options, format_name = help.format, &exit_code] { exit_code = run(format_name, *options); });
 }
 

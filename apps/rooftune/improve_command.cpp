@@ -155,12 +155,7 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
-  if (options.output.csv) {
-    if (const auto written = io::write_file_atomically(*options.output.csv, io::improvement_csv(improvement->journal)); !written) {
-      print_errors(written.error());
-      return ExitCode::bad_input;
-    }
-  }
+  if (!write_csv(options.output, [&] { return io::improvement_csv(improvement->journal); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(io::improvement_json(*improvement));
     return ExitCode::done;

@@ -31,7 +31,7 @@ struct KernelOptions {
   std::optional<std::string> target;
   std::vector<std::string> models;
   std::vector<std::int64_t> tp{1};
-  bool json = false;
+  OutputOptions output;
 };
 
 /// --gpu, or the nearest folder of the path that bears a GPU's name.
@@ -169,7 +169,8 @@ ExitCode audit(const KernelOptions& options) {
         note(found.error());
     }
   }
-  if (!verdicts.empty()) print(options.json ? io::kernel_audit_json(verdicts) : audit_tables(verdicts, output_colour()));
+  if (!write_csv(options.output, [&] { return io::kernel_audit_csv(verdicts); })) return ExitCode::bad_input;
+  if (!verdicts.empty()) print(options.output.json ? io::kernel_audit_json(verdicts) : audit_tables(verdicts, output_colour()));
   print_errors(problems);
   if (!problems.empty()) return ExitCode::bad_input;
   const bool all_clean = std::ranges::all_of(verdicts, [](const Verdict& verdict) { return verdict.audit.findings.empty(); });
@@ -197,6 +198,15 @@ core::Result<void> write_normalised(const KernelOptions& options, const kernels:
   return folder->commit();
 }
 
+std::string normalisation_table(const io::KernelNormalisation& done, report::Colour colour) {
+  report::TextTable table({{"file", report::Align::left}, {"rows"}});
+  for (const io::KernelFile& file : done.files) table.add({file.name, fmt::format("{}", file.rows)});
+  std::string text = table.text(colour);
+  for (const kernels::LeftOut& left_out : done.left_out)
+    text += fmt::format("left out: {} rows, {}\n", left_out.rows, left_out.reason);
+  return text + fmt::format("\nkernel tables {}\n", done.folder);
+}
+
 ExitCode normalise(const KernelOptions& options) {
   const fs::path folder = options.paths.front();
   const auto fail = [](const core::Diagnostics& problems) {
@@ -211,12 +221,10 @@ ExitCode normalise(const KernelOptions& options) {
   if (!measured) return fail(measured.error());
   const kernels::NormalisedKernels clean = kernels::normalise(*measured, *gpu);
   if (const auto written = write_normalised(options, clean, *gpu); !written) return fail(written.error());
-  report::TextTable table({{"file", report::Align::left}, {"rows"}});
-  for (const io::KernelFile& file : io::kernel_files(clean.kernels, *gpu)) table.add({file.name, fmt::format("{}", file.rows)});
-  print(table.text(output_colour()));
-  for (const kernels::LeftOut& left_out : clean.left_out)
-    print(fmt::format("left out: {} rows, {}\n", left_out.rows, left_out.reason));
-  print(fmt::format("\nkernel tables {}\n", *options.target));
+  const io::KernelNormalisation done{
+      .folder = *options.target, .gpu = gpu->name, .files = io::kernel_files(clean.kernels, *gpu), .left_out = clean.left_out};
+  if (!write_csv(options.output, [&] { return io::kernel_normalisation_csv(done); })) return ExitCode::bad_input;
+  print(options.output.json ? io::kernel_normalisation_json(done) : normalisation_table(done, output_colour()));
   return ExitCode::done;
 }
 
@@ -271,7 +279,8 @@ ExitCode plan(const KernelOptions& options) {
                         .severity = core::Severity::warning});
   }
   print_errors(left_out);
-  print(options.json ? io::kernel_plan_json(*made) : plan_table(*made, output_colour()));
+  if (!write_csv(options.output, [&] { return io::kernel_plan_csv(*made); })) return ExitCode::bad_input;
+  print(options.output.json ? io::kernel_plan_json(*made) : plan_table(*made, output_colour()));
   return ExitCode::done;
 }
 
@@ -283,13 +292,13 @@ void add_kernels_command(CLI::App& program, ExitCode& exit_code) {
   command->require_subcommand(1);
   const auto options = std::make_shared<KernelOptions>();
   constexpr auto kGpuHelp = "GPU that the kernels ran on; default: the folder's name";
-  constexpr auto kJsonHelp = "print one JSON object instead of tables";
 
   CLI::App* audit_command = command->add_subcommand("audit", "say what MFU columns were divided by, and what cannot be right");
   audit_command->footer("Exit code 2 when there are findings. Example: rooftune kernels audit bench_data/h100");
   audit_command->add_option("PATH", options->paths, "tables, or folders of them")->required();
   audit_command->add_option("--gpu", options->gpu, kGpuHelp);
-  audit_command->add_flag("--json", options->json, kJsonHelp);
+  add_json_option(*audit_command, options->output);
+  add_csv_option(*audit_command, options->output);
   audit_command->callback([options, &exit_code] { exit_code = audit(*options); });
 
   CLI::App* normalise_command = command->add_subcommand("normalise", "write a clean folder of tables in our schema");
@@ -297,13 +306,16 @@ void add_kernels_command(CLI::App& program, ExitCode& exit_code) {
   normalise_command->add_option("PATH", options->paths, "folder of one GPU's tables")->required()->expected(1);
   normalise_command->add_option("--out", options->target, "folder to write")->required();
   normalise_command->add_option("--gpu", options->gpu, kGpuHelp);
+  add_json_option(*normalise_command, options->output);
+  add_csv_option(*normalise_command, options->output);
   normalise_command->callback([options, &exit_code] { exit_code = normalise(*options); });
 
   CLI::App* plan_command = command->add_subcommand("plan", "list the kernel shapes worth measuring for models at TP degrees");
   plan_command->footer("Example: rooftune kernels plan --model Llama-2-7b-hf --tp 1 2 4 --json > plan.json");
   plan_command->add_option("--model", options->models, "models, by name or file")->required();
   plan_command->add_option("--tp", options->tp, "tensor-parallel degrees")->check(CLI::PositiveNumber)->delimiter(',');
-  plan_command->add_flag("--json", options->json, kJsonHelp);
+  add_json_option(*plan_command, options->output);
+  add_csv_option(*plan_command, options->output);
   plan_command->callback([options, &exit_code] { exit_code = plan(*options); });
 }
 

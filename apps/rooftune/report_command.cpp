@@ -32,11 +32,12 @@ namespace fs = std::filesystem;
 
 struct ReportOptions {
   std::string run_folder;
-  std::optional<std::string> output;
+  std::optional<std::string> out;
   std::optional<std::string> crossval;
   std::optional<std::string> peers;
   std::optional<std::string> vega;
   int threads = 0;
+  OutputOptions output;
 };
 
 /// Gathers what the report shows; what cannot be had becomes a notice in it, as long as the run itself can be read.
@@ -203,13 +204,13 @@ ExitCode run(const ReportOptions& options) {
       warnings.push_back(std::move(problem));
     }
   }
-  const fs::path target = options.output ? fs::path(*options.output) : fs::path(options.run_folder) / io::kReportName;
+  const fs::path target = options.out ? fs::path(*options.out) : fs::path(options.run_folder) / io::kReportName;
   if (const auto written = io::write_file_atomically(target, report::html_report(page)); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
   print_errors(warnings);
-  print(fmt::format("report        {}\n", target.string()));
+  print(options.output.json ? data : fmt::format("report        {}\n", target.string()));
   return ExitCode::done;
 }
 
@@ -220,12 +221,13 @@ void add_report_command(CLI::App& program, ExitCode& exit_code) {
   command->footer("Example: rooftune report runs/first -o report.html");
   const auto options = std::make_shared<ReportOptions>();
   command->add_option("RUN", options->run_folder, "run folder of fit, crossval, compare, improve or onboard")->required();
-  command->add_option("-o,--out", options->output, "file to write; default: report.html in the run folder");
+  command->add_option("-o,--out", options->out, "file to write; default: report.html in the run folder");
   command->add_option("--crossval", options->crossval, "run folder of a cross-validation of the same study: adds its held-out errors");
   command->add_option("--peers", options->peers, "CSV of other simulators' predictions; default: the shipped one");
   command->add_option("--vega", options->vega, "folder of the plotting library's modules; default: where libjs-vega installs them");
   command->add_option("--threads", options->threads, "threads; 0: all cores; results do not depend on it")
       ->check(CLI::NonNegativeNumber);
+  add_json_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -7,6 +7,7 @@
 #include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/io/result_file.hpp"
+#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "terminal.hpp"
 
@@ -31,12 +32,10 @@ std::string experiment_table(const eval::Dataset& dataset, report::Colour colour
     const domain::Experiment& experiment = item.experiment;
     const domain::Deployment& deployment = experiment.deployment;
     std::string rates;
-    std::size_t requests = 0;
     for (const domain::Stage& stage : experiment.workload.stages)
       rates += fmt::format("{}{:g}", rates.empty() ? "" : ", ", stage.rate.value);
-    for (const sim::StagePlan& stage : item.plans.front().stages) requests += stage.requests.size();
     table.add({experiment.id, std::string(domain::role_name(experiment.role)), item.model.name, item.gpu.name,
-               fmt::format("{}", deployment.tp), experiment.workload.name, rates, fmt::format("{}", requests),
+               fmt::format("{}", deployment.tp), experiment.workload.name, rates, fmt::format("{}", study::planned_requests(item)),
                deployment.settings.total_kv_blocks ? fmt::format("{}", *deployment.settings.total_kv_blocks) : "estimated",
                deployment.engine + " " + deployment.settings.version});
   }
@@ -96,6 +95,7 @@ ExitCode run(const DataOptions& options, const OutputOptions& output) {
     return ExitCode::bad_input;
   }
   const study::PreparedStudy& prepared = study->prepared;
+  if (!write_csv(output, [&] { return io::experiments_csv(prepared.dataset); })) return ExitCode::bad_input;
   if (output.json) {
     print(io::resolved_json(prepared));
     return ExitCode::done;
@@ -121,6 +121,7 @@ void add_show_command(CLI::App& program, ExitCode& exit_code) {
   add_data_options(*command, *options);
   const auto output = std::make_shared<OutputOptions>();
   add_json_option(*command, *output);
+  add_csv_option(*command, *output);
   command->callback([options, output, &exit_code] { exit_code = run(*options, *output); });
 }
 

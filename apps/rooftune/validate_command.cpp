@@ -93,32 +93,24 @@ struct ValidateOptions {
   OutputOptions output;
 };
 
+void print_checked(const io::CheckedFile& file) {
+  print_errors(file.problems);
+  if (file.is_sound) print(fmt::format("{}: {}\n", file.file, file.content));
+}
+
 ExitCode run(const ValidateOptions& options) {
-  ExitCode exit_code = ExitCode::done;
-  if (options.output.json) {
-    std::vector<io::CheckedFile> checked;
-    for (const std::string& file : options.files) {
-      const auto finding = check(file);
-      if (!finding) exit_code = ExitCode::bad_input;
-      checked.push_back({.file = file,
-                         .content = finding ? finding->content : "",
-                         .problems = finding ? finding->warnings : finding.error(),
-                         .is_sound = finding.has_value()});
-    }
-    print(io::checked_files_json(checked));
-    return exit_code;
-  }
+  std::vector<io::CheckedFile> checked;
   for (const std::string& file : options.files) {
     const auto finding = check(file);
-    if (!finding) {
-      print_errors(finding.error());
-      exit_code = ExitCode::bad_input;
-      continue;
-    }
-    print_errors(finding->warnings);
-    print(fmt::format("{}: {}\n", file, finding->content));
+    checked.push_back({.file = file,
+                       .content = finding ? finding->content : "",
+                       .problems = finding ? finding->warnings : finding.error(),
+                       .is_sound = finding.has_value()});
+    if (!options.output.json) print_checked(checked.back());
   }
-  return exit_code;
+  if (options.output.json) print(io::checked_files_json(checked));
+  if (!write_csv(options.output, [&] { return io::checked_files_csv(checked); })) return ExitCode::bad_input;
+  return std::ranges::all_of(checked, &io::CheckedFile::is_sound) ? ExitCode::done : ExitCode::bad_input;
 }
 
 }  // namespace
@@ -129,6 +121,7 @@ void add_validate_command(CLI::App& program, ExitCode& exit_code) {
   const auto options = std::make_shared<ValidateOptions>();
   command->add_option("FILE", options->files, "files to check; what they are is seen from their content")->required();
   add_json_option(*command, options->output);
+  add_csv_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "command_line.hpp"
 
 namespace rooftune::testing_support {
@@ -40,6 +42,17 @@ TEST_F(ReportCommand, SaysWhatIsMissingWhenTheDataHaveMovedAndWhenThereIsNoPlott
       rooftune({"report", "run", "--vega", folder_.path().string()}, {.working_directory = folder_.path()});
   EXPECT_EQ(no_library.exit_code, 1) << no_library;
   EXPECT_THAT(no_library.errors, HasSubstr("libjs-vega"));
+}
+
+TEST_F(ReportCommand, PrintsTheDataOfThePageAsJson) {
+  folder_.write("study.yaml", small_study());
+  ASSERT_EQ(rooftune({"fit", "study.yaml", "--out", "run"}, {.working_directory = folder_.path()}).exit_code, 0);
+  const ProgramResult result = rooftune({"report", "run", "--json"}, {.working_directory = folder_.path()});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const auto json = nlohmann::json::parse(result.output);
+  EXPECT_EQ(json["schema"], "rooftune/report/1");
+  EXPECT_EQ(json["run"]["evaluation"], nlohmann::json::parse(folder_.read("run/evaluation.json")));
+  EXPECT_THAT(folder_.read("run/report.html"), HasSubstr("rooftune/report/1"));
 }
 
 TEST_F(ReportCommand, RefusesAFitWhereACrossValidationIsAskedFor) {

@@ -1,7 +1,11 @@
 #include "rooftune/io/checked_files.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "csv_pieces.hpp"
+#include "json_pieces.hpp"
 #include "json_text.hpp"
 
 namespace rooftune::io {
@@ -12,27 +16,44 @@ using Json = nlohmann::ordered_json;
 /// 0 means that the place is not known.
 Json place(int number) { return number > 0 ? Json(number) : Json(nullptr); }
 
-Json problem_json(const core::Diagnostic& problem) {
-  return {{"severity", problem.severity == core::Severity::error ? "error" : "warning"},
-          {"file", problem.position.file},
-          {"line", place(problem.position.line)},
-          {"column", place(problem.position.column)},
-          {"problem", problem.problem},
-          {"remedy", problem.remedy}};
+std::string_view severity_name(const core::Diagnostic& problem) {
+  return problem.severity == core::Severity::error ? "error" : "warning";
 }
+
+Json problem_json(const core::Diagnostic& problem) {
+  return {{"severity", severity_name(problem)},       {"file", problem.position.file}, {"line", place(problem.position.line)},
+          {"column", place(problem.position.column)}, {"problem", problem.problem},    {"remedy", problem.remedy}};
+}
+
+std::string place_cell(int number) { return number > 0 ? fmt::format("{}", number) : ""; }
 
 }  // namespace
 
 std::string checked_files_json(const std::vector<CheckedFile>& files) {
   Json checked = Json::array();
   for (const CheckedFile& file : files) {
-    Json problems = Json::array();
-    for (const core::Diagnostic& problem : file.problems) problems.push_back(problem_json(problem));
-    checked.push_back({{"file", file.file}, {"sound", file.is_sound}, {"content", file.content}, {"problems", std::move(problems)}});
+    checked.push_back({{"file", file.file},
+                       {"sound", file.is_sound},
+                       {"content", file.content},
+                       {"problems", list_of(file.problems, problem_json)}});
   }
   return json_text({{"schema", "rooftune/validation/1"},
                     {"sound", std::ranges::all_of(files, &CheckedFile::is_sound)},
                     {"files", std::move(checked)}});
+}
+
+std::string checked_files_csv(const std::vector<CheckedFile>& files) {
+  std::string text = "file,sound,content,severity,problem_file,line,column,problem,remedy\n";
+  for (const CheckedFile& file : files) {
+    const std::string start = fmt::format("{},{},{}", csv_cell(file.file), file.is_sound, csv_cell(file.content));
+    if (file.problems.empty()) text += start + ",,,,,,\n";
+    for (const core::Diagnostic& problem : file.problems) {
+      text += fmt::format("{},{},{},{},{},{},{}\n", start, severity_name(problem), csv_cell(problem.position.file),
+                          place_cell(problem.position.line), place_cell(problem.position.column), csv_cell(problem.problem),
+                          csv_cell(problem.remedy));
+    }
+  }
+  return text;
 }
 
 }  // namespace rooftune::io

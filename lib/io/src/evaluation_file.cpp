@@ -6,11 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "csv_pieces.hpp"
 #include "json_text.hpp"
 #include "metric_errors_json.hpp"
 #include "rooftune/io/document.hpp"
 #include "rooftune/io/object_reader.hpp"
-#include "rooftune/io/tables_csv.hpp"
 
 namespace rooftune::io {
 namespace {
@@ -143,10 +143,9 @@ std::string evaluation_csv(const eval::Evaluation& evaluation) {
   for (const eval::Row& row : evaluation.rows) {
     const auto found = std::ranges::find(evaluation.cases, row.experiment, &eval::CaseReport::experiment);
     const eval::CaseReport report = found == evaluation.cases.end() ? eval::CaseReport{} : *found;
-    const std::string stage = row.stage == domain::kSummaryStage ? "summary" : fmt::format("{}", row.stage);
     text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", csv_cell(row.experiment), csv_cell(report.model),
-                        csv_cell(report.hardware), report.tp, csv_cell(report.workload), stage, domain::metric_name(row.metric),
-                        row.predicted_ms, row.measured_ms, row.error_percent(), row.ape_percent());
+                        csv_cell(report.hardware), report.tp, csv_cell(report.workload), stage_cell(row.stage),
+                        domain::metric_name(row.metric), row.predicted_ms, row.measured_ms, row.error_percent(), row.ape_percent());
   }
   return text;
 }

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "csv_pieces.hpp"
 #include "improve_json.hpp"
 #include "json_pieces.hpp"
 #include "json_text.hpp"
 #include "next_run_json.hpp"
 #include "rooftune/core/word.hpp"
-#include "rooftune/io/tables_csv.hpp"
 
 namespace rooftune::io {
 namespace {

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "rooftune/core/diagnostics.hpp"
+
 namespace rooftune::io {
 
 template <class Value>
@@ -16,6 +18,11 @@ template <class Items, class Make>
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (const auto& item : items) json.push_back(make(item));
   return json;
+}
+
+/// Diagnostics as the texts that people read.
+[[nodiscard]] inline nlohmann::ordered_json texts_of(const core::Diagnostics& diagnostics) {
+  return list_of(diagnostics, [](const core::Diagnostic& diagnostic) { return core::format(diagnostic); });
 }
 
 }  // namespace rooftune::io

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "csv_pieces.hpp"
+#include "json_pieces.hpp"
 #include "json_text.hpp"
 #include "rooftune/core/hash.hpp"
 
@@ -175,12 +177,66 @@ std::string kernel_audit_json(const std::vector<KernelVerdict>& verdicts) {
                       {"gpu", verdict.gpu},
                       {"rows", audit.rows},
                       {"format", audit.format ? Json(kernels::format_name(*audit.format)) : Json(nullptr)},
-                      {"implied_peak_tflops", audit.implied_peak_tflops ? Json(*audit.implied_peak_tflops) : Json(nullptr)},
+                      {"implied_peak_tflops", or_null(audit.implied_peak_tflops)},
                       {"divided_by", audit.denominator ? Json(audit.denominator->peak.name()) : Json(nullptr)},
                       {"highest_mfu", audit.highest_mfu},
                       {"findings", std::move(findings)}});
   }
   return json_text({{"schema", "rooftune/kernel-audit/1"}, {"tables", std::move(tables)}});
+}
+
+std::string kernel_audit_csv(const std::vector<KernelVerdict>& verdicts) {
+  std::string text = "file,table,gpu,rows,format,implied_peak_tflops,divided_by,highest_mfu,findings\n";
+  for (const KernelVerdict& verdict : verdicts) {
+    const kernels::MfuAudit& audit = verdict.audit;
+    std::vector<std::string_view> findings;
+    for (const kernels::Finding& finding : audit.findings) findings.push_back(kernels::finding_name(finding.kind));
+    text +=
+        fmt::format("{},{},{},{},{},{},{},{},{}\n", csv_cell(verdict.file), verdict.table, csv_cell(verdict.gpu), audit.rows,
+                    audit.format ? kernels::format_name(*audit.format) : "", csv_cell(audit.implied_peak_tflops),
+                    csv_cell(audit.denominator ? audit.denominator->peak.name() : ""), audit.highest_mfu, fmt::join(findings, " "));
+  }
+  return text;
+}
+
+std::string kernel_normalisation_json(const KernelNormalisation& normalisation) {
+  using Json = nlohmann::ordered_json;
+  return json_text({{"schema", "rooftune/kernel-normalisation/1"},
+                    {"folder", normalisation.folder},
+                    {"gpu", normalisation.gpu},
+                    {"files", list_of(normalisation.files,
+                                      [](const KernelFile& file) -> Json {
+                                        return {{"file", file.name}, {"rows", file.rows}};
+                                      })},
+                    {"left_out", list_of(normalisation.left_out, [](const kernels::LeftOut& left_out) -> Json {
+                       return {{"reason", left_out.reason}, {"rows", left_out.rows}};
+                     })}});
+}
+
+std::string kernel_normalisation_csv(const KernelNormalisation& normalisation) {
+  std::string text = "what,file,reason,rows\n";
+  for (const KernelFile& file : normalisation.files) text += fmt::format("written,{},,{}\n", csv_cell(file.name), file.rows);
+  for (const kernels::LeftOut& left_out : normalisation.left_out)
+    text += fmt::format("left_out,,{},{}\n", csv_cell(left_out.reason), left_out.rows);
+  return text;
+}
+
+std::string kernel_plan_csv(const kernels::KernelPlan& plan) {
+  std::string text = "table,dtype,kv_dtype,m,n,k,batch,seq_len,kv_len,heads,kv_heads,head_dim,ranks,bytes\n";
+  for (const GemmRow& row : plan.gemms) {
+    text +=
+        fmt::format("gemm,{},,{},{},{},,,,,,,,\n", kernels::format_name(row.format.value_or(NumberFormat::bf16)), row.m, row.n, row.k);
+  }
+  const auto add_attention = [&text](std::string_view table, const AttentionRow& row, std::string_view new_tokens) {
+    text +=
+        fmt::format("{},{},{},,,,{},{},{},{},{},{},,\n", table, kernels::format_name(row.format), kernels::format_name(row.kv_format),
+                    row.batch, new_tokens, row.kv_tokens, row.shape.heads, row.shape.kv_heads, row.shape.head_dim);
+  };
+  for (const AttentionRow& row : plan.context_attention) add_attention("context_attention", row, fmt::format("{}", row.new_tokens));
+  for (const AttentionRow& row : plan.generation_attention) add_attention("generation_attention", row, "");
+  for (const AllReduceRow& row : plan.all_reduces)
+    text += fmt::format("allreduce,bf16,,,,,,,,,,,{},{}\n", row.ranks, row.message_bytes);
+  return text;
 }
 
 std::string kernel_plan_json(const kernels::KernelPlan& plan) {

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "csv_pieces.hpp"
 #include "json_text.hpp"
-#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/params/registry.hpp"
 
 namespace rooftune::io {

@@ -323,8 +323,6 @@ std::string resolved_json(const study::PreparedStudy& study) {
     const domain::Deployment& deployment = experiment.deployment;
     Json rates = Json::array();
     for (const domain::Stage& stage : experiment.workload.stages) rates.push_back(stage.rate.value);
-    std::size_t requests = 0;
-    for (const sim::StagePlan& stage : item.plans.front().stages) requests += stage.requests.size();
     experiments.push_back(
         {{"id", experiment.id},
          {"role", domain::role_name(experiment.role)},
@@ -334,7 +332,7 @@ std::string resolved_json(const study::PreparedStudy& study) {
          {"dp", deployment.dp},
          {"workload", experiment.workload.name},
          {"rates_per_s", std::move(rates)},
-         {"requests", requests},
+         {"requests", study::planned_requests(item)},
          {"kv_blocks", deployment.settings.total_kv_blocks ? Json(*deployment.settings.total_kv_blocks) : Json(nullptr)},
          {"engine", deployment.engine},
          {"engine_version", deployment.settings.version}});
@@ -360,8 +358,6 @@ std::string resolved_json(const study::PreparedStudy& study) {
                     {"upper", parameter.upper},
                     {"transform", params::transform_name(parameter.transform)}});
   }
-  Json warnings = Json::array();
-  for (const core::Diagnostic& warning : study.dataset.warnings) warnings.push_back(core::format(warning));
   return json_text({{"schema", "rooftune/resolved/1"},
                     {"name", study.spec.name},
                     {"description", study.spec.description},
@@ -372,7 +368,7 @@ std::string resolved_json(const study::PreparedStudy& study) {
                     {"models", std::move(models)},
                     {"gpus", std::move(gpus)},
                     {"free", std::move(free)},
-                    {"warnings", std::move(warnings)}});
+                    {"warnings", texts_of(study.dataset.warnings)}});
 }
 
 std::string inspection_json(const study::Inspection& inspection) {

@@ -1,17 +1,16 @@
 #include "rooftune/io/tables_csv.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <cmath>
 #include <optional>
 #include <string_view>
 
+#include "csv_pieces.hpp"
+#include "rooftune/study/prepare.hpp"
+
 namespace rooftune::io {
 namespace {
-
-std::string cell(const std::optional<double>& value) { return value && std::isfinite(*value) ? fmt::format("{}", *value) : ""; }
-
-std::string stage_cell(int stage) { return stage == domain::kSummaryStage ? "summary" : fmt::format("{}", stage); }
 
 void add_errors(std::string& text, const study::VariantResult& variant, std::string_view scope, const eval::Evaluation& evaluation) {
   for (const auto& [metric, errors] : evaluation.overall) {
@@ -33,31 +32,20 @@ void add_step_rows(std::string& text, const study::Onboarding& onboarding, const
     }
     text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", csv_cell(onboarding.gpu), csv_cell(step.name), csv_cell(row.experiment),
                         stage_cell(row.stage), domain::metric_name(row.metric), run_was, row.predicted_ms, row.measured_ms,
-                        row.error_percent(), cell(lower), cell(upper));
+                        row.error_percent(), csv_cell(lower), csv_cell(upper));
   }
 }
 
-std::string prediction_header() {
-  std::string text = "rate_per_s,stage,finished,rejected,output_tokens_per_s";
-  for (const domain::Metric metric : domain::kMetrics) text += fmt::format(",{}", domain::metric_name(metric));
-  return text + "\n";
-}
+std::string prediction_header() { return "rate_per_s,stage,finished,rejected,output_tokens_per_s" + metric_columns() + "\n"; }
 
 void add_prediction(std::string& text, std::optional<double> rate_per_s, int stage, const sim::StagePrediction<double>& prediction) {
-  text += fmt::format("{},{},{},{},{}", cell(rate_per_s), stage_cell(stage), prediction.finished, prediction.rejected,
+  text += fmt::format("{},{},{},{},{}", csv_cell(rate_per_s), stage_cell(stage), prediction.finished, prediction.rejected,
                       prediction.output_tokens_per_s);
-  for (const domain::Metric metric : domain::kMetrics) text += "," + cell(prediction.latencies[metric]);
+  for (const domain::Metric metric : domain::kMetrics) text += "," + csv_cell(prediction.latencies[metric]);
   text += "\n";
 }
 
 }  // namespace
-
-std::string csv_cell(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
 
 std::string comparison_csv(const study::Comparison& comparison) {
   std::string text =
@@ -75,7 +63,7 @@ std::string solver_table_csv(const std::vector<study::SolverRow>& rows) {
   std::string text = "solver,passes,with_derivatives,seconds,objective,loss_percent,ended\n";
   for (const study::SolverRow& row : rows) {
     text += fmt::format("{},{},{},{},{},{},{}\n", csv_cell(study::title(row)), row.counts.total(), row.counts.derivatives, row.seconds,
-                        cell(row.objective), cell(row.loss_percent), opt::name(row.termination.reason));
+                        csv_cell(row.objective), csv_cell(row.loss_percent), opt::name(row.termination.reason));
   }
   return text;
 }
@@ -116,10 +104,27 @@ std::string sweep_csv(const std::vector<study::SweepPoint>& points) {
   return text;
 }
 
+std::string experiments_csv(const eval::Dataset& dataset) {
+  std::string text = "id,role,model,gpu,tp,dp,workload,rates_per_s,requests,kv_blocks,engine,engine_version\n";
+  for (const eval::Case& item : dataset.cases) {
+    const domain::Experiment& experiment = item.experiment;
+    const domain::Deployment& deployment = experiment.deployment;
+    const std::optional<int>& kv_blocks = deployment.settings.total_kv_blocks;
+    std::vector<double> rates_per_s;
+    for (const domain::Stage& stage : experiment.workload.stages) rates_per_s.push_back(stage.rate.value);
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", csv_cell(experiment.id), domain::role_name(experiment.role),
+                        csv_cell(item.model.name), csv_cell(item.gpu.name), deployment.tp, deployment.dp,
+                        csv_cell(experiment.workload.name), fmt::join(rates_per_s, " "), study::planned_requests(item),
+                        kv_blocks ? fmt::format("{}", *kv_blocks) : "", csv_cell(deployment.engine),
+                        csv_cell(deployment.settings.version));
+  }
+  return text;
+}
+
 std::string difference_csv(const RunDifference& difference) {
   std::string text = "what,name,stage,metric,first,second\n";
   for (const ParameterDifference& one : difference.parameters) {
-    text += fmt::format("parameter,{},,,{},{}\n", csv_cell(one.parameter), cell(one.first), cell(one.second));
+    text += fmt::format("parameter,{},,,{},{}\n", csv_cell(one.parameter), csv_cell(one.first), csv_cell(one.second));
   }
   for (const auto& [first, second] : difference.predictions) {
     text += fmt::format("prediction,{},{},{},{},{}\n", csv_cell(first.experiment), stage_cell(first.stage),

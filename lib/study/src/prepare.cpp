@@ -258,6 +258,12 @@ bool is_selected(const domain::Experiment& experiment, const DataSpec& data, con
   return experiment.role == domain::Role::calibration;
 }
 
+std::size_t planned_requests(const eval::Case& item) {
+  std::size_t requests = 0;
+  for (const sim::StagePlan& stage : item.plans.front().stages) requests += stage.requests.size();
+  return requests;
+}
+
 bool is_in(const domain::Experiment& experiment, const Selection& selection, const std::vector<domain::GpuSpec>& gpus) {
   const Matcher matches(gpus);
   return std::ranges::any_of(selection,

@@ -18,4 +18,7 @@ struct CheckedFile {
 /// "rooftune/validation/1" (docs/file_formats.md).
 [[nodiscard]] std::string checked_files_json(const std::vector<CheckedFile>& files);
 
+/// A row for each problem, and one for each file without any.
+[[nodiscard]] std::string checked_files_csv(const std::vector<CheckedFile>& files);
+
 }  // namespace rooftune::io

@@ -6,6 +6,7 @@
 
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/kernels/audit.hpp"
+#include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/kernels/plan.hpp"
 #include "rooftune/kernels/tables.hpp"
 
@@ -35,8 +36,24 @@ struct KernelVerdict {
 };
 /// Verdicts as "rooftune/kernel-audit/1".
 [[nodiscard]] std::string kernel_audit_json(const std::vector<KernelVerdict>& verdicts);
+/// A row for each verdict; findings by name.
+[[nodiscard]] std::string kernel_audit_csv(const std::vector<KernelVerdict>& verdicts);
+
+/// What a folder of clean tables was written from and holds.
+struct KernelNormalisation {
+  std::string folder;
+  std::string gpu;
+  std::vector<KernelFile> files;
+  std::vector<kernels::LeftOut> left_out;
+};
+/// "rooftune/kernel-normalisation/1".
+[[nodiscard]] std::string kernel_normalisation_json(const KernelNormalisation& normalisation);
+/// A row for each file, then one for each reason to leave rows out.
+[[nodiscard]] std::string kernel_normalisation_csv(const KernelNormalisation& normalisation);
 
 /// A plan as "rooftune/kernel-plan/1", which scripts/collect_kernels.py reads; one shape per line.
 [[nodiscard]] std::string kernel_plan_json(const kernels::KernelPlan& plan);
+/// A row for each shape; cells that its table has no size for are empty.
+[[nodiscard]] std::string kernel_plan_csv(const kernels::KernelPlan& plan);
 
 }  // namespace rooftune::io

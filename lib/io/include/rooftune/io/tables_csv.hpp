@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/eval/dataset.hpp"
 #include "rooftune/io/run_difference.hpp"
 #include "rooftune/study/compare.hpp"
 #include "rooftune/study/inspect.hpp"
@@ -24,10 +25,9 @@ namespace rooftune::io {
 /// A row for each load and stage of simulations.
 [[nodiscard]] std::string inspection_csv(const study::Inspection& inspection);
 [[nodiscard]] std::string sweep_csv(const std::vector<study::SweepPoint>& points);
+/// A row for each selected experiment.
+[[nodiscard]] std::string experiments_csv(const eval::Dataset& dataset);
 /// Parameters, then predictions that differ.
 [[nodiscard]] std::string difference_csv(const RunDifference& difference);
-
-/// A text as a cell: in quotes where it must be.
-[[nodiscard]] std::string csv_cell(std::string_view text);
 
 }  // namespace rooftune::io

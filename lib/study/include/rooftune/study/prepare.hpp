@@ -31,6 +31,9 @@ struct PreparedStudy {
   eval::Dataset held_out{};  ///< what `data.held_out` keeps from the fit; mostly empty
 };
 
+/// Requests of one replicate, all stages together.
+[[nodiscard]] std::size_t planned_requests(const eval::Case& item);
+
 /// True when the experiment passes the study's selection and is not held out; a GPU is known by all its names. Without a role among the selectors
 /// only calibration runs pass, those of other GPUs where `hardware` asks for them, and any that is named by its id.
 [[nodiscard]] bool is_selected(const domain::Experiment& experiment, const DataSpec& data, const std::vector<domain::GpuSpec>& gpus);

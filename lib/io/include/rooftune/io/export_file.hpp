@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "rooftune/core/diagnostics.hpp"
 #include "rooftune/study/linear_form.hpp"
 
 namespace rooftune::io {
@@ -21,5 +23,18 @@ struct AlphaBetaEntry {
 /// `{"models": [{"id", "GPU", "tensor_parallelism", "alpha_coeffs", "beta_coeffs", "total_kv_blocks", "vllm_version"}]}` as the Go
 /// simulators' defaults.yaml has it: JSON, which is YAML as well. Microseconds.
 [[nodiscard]] std::string alpha_beta_text(std::span<const AlphaBetaEntry> entries);
+
+/// A config in another simulator's form, and what the form could not carry.
+struct ExportedConfig {
+  std::string form;                           ///< "hardware-config", "alpha-beta"
+  std::string text;                           ///< what the other simulator loads
+  std::vector<AlphaBetaEntry> deployments{};  ///< alpha-beta only
+  core::Diagnostics warnings{};
+};
+
+/// "rooftune/export/1" (docs/file_formats.md).
+[[nodiscard]] std::string export_json(const ExportedConfig& exported);
+/// hardware-config: a row for each GPU and key; alpha-beta: a row for each deployment.
+[[nodiscard]] std::string export_csv(const ExportedConfig& exported);
 
 }  // namespace rooftune::io
