@@ -145,7 +145,6 @@ core::Result<LoadedStudy> load(const FitOptions& options) {
     return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
   if (options.held_out && !spec.split)
     return core::fail({.file = *options.data.study}, "--held-out needs a study that says how to split", "add 'crossval' to it");
-  if (spec.solver.empty()) return core::fail({.file = *options.data.study}, "the study has no solver", "list a stage under 'solver'");
   return study;
 }
 

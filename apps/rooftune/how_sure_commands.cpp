@@ -37,9 +37,8 @@ struct RecoverOptions {
 core::Result<LoadedStudy> load_with_free_parameters(const DataOptions& options) {
   auto study = load_study(options);
   if (!study) return study;
-  const study::StudySpec& spec = study->prepared.spec;
-  if (spec.free.empty()) return core::fail({.file = *options.study}, "the study leaves no parameter free", "list some under 'free'");
-  if (spec.solver.empty()) return core::fail({.file = *options.study}, "the study has no solver", "list a stage under 'solver'");
+  if (study->prepared.spec.free.empty())
+    return core::fail({.file = *options.study}, "the study leaves no parameter free", "list some under 'free'");
   return study;
 }
 

@@ -10,6 +10,7 @@
 namespace rooftune::testing_support {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -56,7 +57,9 @@ TEST_F(Resume, EndsAKilledFitAtTheSameBytesAsAnUnbrokenOne) {
 
   const ProgramResult refused = rooftune(fit("killed"));
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_THAT(refused.errors, HasSubstr("begun and not finished (continue it with --resume"));
+  EXPECT_THAT(
+      refused.errors,
+      HasSubstr("the folder holds a run that was begun and not finished (continue it with --resume, or choose another --out)"));
 
   const ProgramResult resumed = rooftune(fit("killed", {"--resume"}));
   ASSERT_EQ(resumed.exit_code, 0) << resumed;
@@ -69,7 +72,7 @@ TEST_F(Resume, EndsAKilledFitAtTheSameBytesAsAnUnbrokenOne) {
 TEST_F(Resume, EndsAnInterruptedFitWithTheBestSoFarAndGoesOn) {
   const ProgramResult interrupted = fit_until_signal("run", SIGINT);
   ASSERT_EQ(interrupted.exit_code, 2) << interrupted;
-  EXPECT_THAT(interrupted.errors, HasSubstr("interrupted: this is the best so far"));
+  EXPECT_THAT(interrupted.errors, AllOf(HasSubstr("interrupted: this is the best so far"), HasSubstr("(go on with: rooftune fit ")));
   EXPECT_EQ(nlohmann::json::parse(folder_.read("run/manifest.json"))["state"], "interrupted");
   const auto result = nlohmann::json::parse(folder_.read("run/result.json"));
   EXPECT_EQ(result["interrupted"], true);
@@ -108,7 +111,10 @@ TEST_F(Resume, RefusesToGoOnWithOtherOptions) {
   ASSERT_EQ(fit_until_signal("run", SIGKILL).signal, SIGKILL);
   const ProgramResult other = rooftune(fit("run", {"--resume", "--select", "id=64"}));
   EXPECT_EQ(other.exit_code, 1);
-  EXPECT_THAT(other.errors, HasSubstr("study.yaml: error: the options make another study of the file"));
+  EXPECT_THAT(
+      other.errors,
+      HasSubstr("study.yaml: error: the options make another study of the file than the run was begun with (give the same options as "
+                "then, or start afresh with another --out)"));
 }
 
 class SharedStore : public TemporaryFolderTest {

@@ -217,7 +217,8 @@ TEST(DataDirectory, FollowsTheEnvironmentAndRefusesAFolderWithoutConfigs) {
   const auto right = default_gpus();
   ::unsetenv("ROOFTUNE_DATA_DIR");
   ASSERT_FALSE(wrong);
-  EXPECT_THAT(core::format(wrong.error()), testing::HasSubstr("ROOFTUNE_DATA_DIR names this folder, but it has no folder 'configs'"));
+  EXPECT_THAT(core::format(wrong.error()),
+              testing::HasSubstr("ROOFTUNE_DATA_DIR names this folder, but it has no folder 'configs' (correct or unset it)"));
   EXPECT_TRUE(right);
   EXPECT_EQ(value_or_fail(default_models()).size(), 21U) << "without the variable, the source tree's";
 }

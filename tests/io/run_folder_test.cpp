@@ -105,13 +105,17 @@ TEST(RunManifest, MayContinueWithOtherThreadsAndArguments) {
 
 TEST(RunManifest, NamesEverythingThatKeepsARunFromContinuing) {
   RunManifest now = manifest();
+  now.command = "compare";
   now.seed = 1;
+  now.replicates = 7;
   now.simulator_identity = "other";
   now.inputs = {{"a study.yaml", std::string(64, 'c')}, {"new.json", std::string(64, 'd')}};
   EXPECT_EQ(
       core::format(check_continues(manifest(), now, "run")),
+      "run/manifest.json: error: the run was begun as 'fit', not 'compare' (undo that, or start afresh with another --out)\n"
       "run/manifest.json: error: the run was begun with seed 12345678901234567890, not 1 (undo that, or start afresh with another "
       "--out)\n"
+      "run/manifest.json: error: the run was begun with 3 replicates, not 7 (undo that, or start afresh with another --out)\n"
       "run/manifest.json: error: the run was begun with a simulator that predicts differently (undo that, or start afresh with "
       "another "
       "--out)\n"

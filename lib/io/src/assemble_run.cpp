@@ -14,7 +14,7 @@ namespace {
 using domain::ArrivalProcess;
 using domain::Metric;
 
-/// Relative difference above which a reported mean is said not to be that of the requests, or not to obey the identity.
+/// Relative difference above which a reported mean is said not to be that of the requests.
 constexpr double kSameMean = 0.01;
 /// A stage that finishes less than this share of the requested rate is called saturated.
 constexpr double kKeepsUp = 0.95;
@@ -242,7 +242,7 @@ class Assembler {
       row.latencies.itl_mean_ms = reported.latencies.itl_mean_ms;
     } else {
       round_all(row);
-      set_token_time(row, title);
+      set_token_time(row);
     }
     return row;
   }
@@ -265,19 +265,11 @@ class Assembler {
   }
 
   /// E2E = TTFT + (N - 1) x TPOT on means.
-  void set_token_time(RecordedRow& row, const std::string& title) {
+  void set_token_time(RecordedRow& row) {
     const double tokens = row.output_tokens.value_or(experiment().workload.output.mean_tokens);
-    auto& ttft = row.latencies[Metric::ttft_mean];
-    auto& e2e = row.latencies[Metric::e2e_mean];
-    auto& tpot = row.latencies[Metric::tpot_mean];
-    if (tokens <= 1.0 || !ttft || !e2e) return;
-    const double by_identity = (*e2e - *ttft) / (tokens - 1.0);
-    if (tpot && by_identity > 0.0 && std::abs(*tpot / by_identity - 1.0) > kSameMean) {
-      warn(fmt::format("{}: the reported TPOT {:g} ms is not (E2E - TTFT) / (output tokens - 1) = {:g} ms of the means", title, *tpot,
-                       by_identity),
-           "that of the means is taken");
-    }
-    if (by_identity > 0.0) tpot = rounded(by_identity);
+    const auto ttft = row.latencies[Metric::ttft_mean];
+    const auto e2e = row.latencies[Metric::e2e_mean];
+    if (tokens > 1.0 && ttft && e2e && *e2e > *ttft) row.latencies[Metric::tpot_mean] = rounded((*e2e - *ttft) / (tokens - 1.0));
   }
 
   /// Means of all stages by their number of requests. Percentiles of parts say nothing about those of the whole.
@@ -309,7 +301,7 @@ class Assembler {
     };
     row.latencies.succeeded = sum_of(&domain::Latencies::succeeded);
     row.latencies.failed = sum_of(&domain::Latencies::failed);
-    set_token_time(row, "summary");
+    set_token_time(row);
     assume("the summary is the mean of the stages by their number of requests; it has no percentiles");
     return row;
   }

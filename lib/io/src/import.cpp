@@ -7,6 +7,7 @@
 #include <set>
 
 #include "recorded_run.hpp"
+#include "rooftune/core/contract.hpp"
 #include "rooftune/io/atomic_file.hpp"
 #include "rooftune/io/ground_truth.hpp"
 
@@ -43,16 +44,13 @@ std::vector<RecordedRun> read_all(ImportFormat format, std::span<const fs::path>
   return runs;
 }
 
-core::Diagnostics check(ImportFormat format, const ImportOptions& options) {
+core::Diagnostics check(const ImportOptions& options) {
   core::Diagnostics errors;
   const std::vector<std::string_view> names = engine_setting_names();
   for (const auto& [name, text] : options.settings) {
     if (std::ranges::find(names, name) != names.end()) continue;
     errors.push_back(
         {.position = {}, .problem = fmt::format("unknown engine setting '{}'", name), .remedy = core::suggest(name, names)});
-  }
-  if (options.stage_gap_s && format != ImportFormat::otel) {
-    errors.push_back({.position = {}, .problem = "--stage-gap is for spans alone", .remedy = "the other formats say their stages"});
   }
   return errors;
 }
@@ -106,7 +104,8 @@ core::Result<core::Diagnostics> check_readable(const ImportedGroundTruth& import
 
 core::Result<ImportedGroundTruth> import_benchmarks(ImportFormat format, std::span<const fs::path> inputs,
                                                     const ImportOptions& options) {
-  core::Diagnostics errors = check(format, options);
+  ROOFTUNE_EXPECTS(!options.stage_gap_s || format == ImportFormat::otel);
+  core::Diagnostics errors = check(options);
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   ImportedGroundTruth result;
   VllmLog log;

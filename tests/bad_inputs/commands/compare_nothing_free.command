@@ -1,0 +1,1 @@
+compare nothing_free.yaml --out OUT/run

@@ -1,0 +1,1 @@
+compare variants.yaml --out OUT/run

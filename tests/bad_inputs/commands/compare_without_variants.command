@@ -1,0 +1,1 @@
+compare plain.yaml --out OUT/run

@@ -1,0 +1,1 @@
+crossval nothing_free.yaml --out OUT/run

@@ -1,0 +1,1 @@
+crossval predefined.yaml --out OUT/run

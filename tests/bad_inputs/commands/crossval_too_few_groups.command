@@ -1,0 +1,1 @@
+crossval split.yaml --select id=64 --out OUT/run

@@ -1,0 +1,1 @@
+crossval plain.yaml --group modle --out OUT/run

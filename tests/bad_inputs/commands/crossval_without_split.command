@@ -1,0 +1,1 @@
+crossval plain.yaml --out OUT/run

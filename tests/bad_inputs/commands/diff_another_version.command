@@ -1,0 +1,1 @@
+diff run_of_another_version run

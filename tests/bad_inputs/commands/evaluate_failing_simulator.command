@@ -1,0 +1,1 @@
+evaluate other_simulator.yaml

@@ -1,0 +1,1 @@
+fit circle.yaml --out OUT/run

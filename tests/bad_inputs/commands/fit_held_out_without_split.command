@@ -1,0 +1,1 @@
+fit plain.yaml --held-out --out OUT/run

@@ -1,0 +1,1 @@
+fit refused_start.yaml --out OUT/run

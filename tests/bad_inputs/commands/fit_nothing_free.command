@@ -1,0 +1,1 @@
+fit nothing_free.yaml --out OUT/run

@@ -1,0 +1,1 @@
+fit plain.yaml --out run

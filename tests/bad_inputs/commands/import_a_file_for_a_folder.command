@@ -1,0 +1,1 @@
+import inference-perf h100.json --out OUT/truth.json

@@ -1,0 +1,1 @@
+import inference-perf models --out OUT/truth.json

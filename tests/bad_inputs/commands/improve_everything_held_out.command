@@ -1,0 +1,1 @@
+improve everything_held_out.yaml --out OUT/run

@@ -1,0 +1,1 @@
+improve refused_start.yaml --out OUT/run

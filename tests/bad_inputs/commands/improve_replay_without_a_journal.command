@@ -1,0 +1,1 @@
+improve split.yaml --out OUT --replay-round 1

@@ -1,0 +1,1 @@
+improve plain.yaml --out OUT/run

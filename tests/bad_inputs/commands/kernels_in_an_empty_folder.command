@@ -1,0 +1,1 @@
+kernels audit models --gpu H100

@@ -1,0 +1,1 @@
+kernels normalise models --gpu H100 --out OUT/clean

@@ -1,0 +1,1 @@
+kernels audit tables/gemm.csv

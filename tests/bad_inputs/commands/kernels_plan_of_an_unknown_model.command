@@ -1,0 +1,1 @@
+kernels plan --model Llama-3.2-8B-Instruct

@@ -1,0 +1,1 @@
+kernels plan --model Qwen3-30B-A3B --tp 2

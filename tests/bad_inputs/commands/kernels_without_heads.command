@@ -1,0 +1,1 @@
+kernels audit tables/context.csv --gpu H100

@@ -1,0 +1,1 @@
+onboard plain.yaml split.yaml --out OUT/run

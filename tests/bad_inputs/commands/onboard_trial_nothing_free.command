@@ -1,0 +1,1 @@
+onboard nothing_free.yaml --out OUT/run

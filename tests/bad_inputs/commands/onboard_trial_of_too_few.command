@@ -1,0 +1,1 @@
+onboard too_few_for_a_trial.yaml --out OUT/run

@@ -1,0 +1,1 @@
+onboard plain.yaml --out OUT/run

@@ -1,0 +1,1 @@
+onboard onboard.yaml --out OUT/run

@@ -1,0 +1,1 @@
+report run --crossval run --out OUT/report.html

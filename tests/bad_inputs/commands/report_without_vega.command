@@ -1,0 +1,1 @@
+report run --vega models --out OUT/report.html

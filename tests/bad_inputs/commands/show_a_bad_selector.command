@@ -1,0 +1,1 @@
+show plain.yaml --select model

@@ -1,0 +1,1 @@
+show plain.yaml --models models

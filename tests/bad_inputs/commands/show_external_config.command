@@ -1,0 +1,1 @@
+show plain.yaml --config external.json

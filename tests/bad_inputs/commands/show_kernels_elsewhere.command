@@ -1,0 +1,1 @@
+show kernels_elsewhere.yaml

@@ -1,0 +1,1 @@
+show no_ground_truth.yaml

@@ -1,0 +1,1 @@
+show simulated.yaml

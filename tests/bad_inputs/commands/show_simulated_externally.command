@@ -1,0 +1,1 @@
+show simulated_externally.yaml

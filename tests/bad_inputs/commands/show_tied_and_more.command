@@ -1,0 +1,1 @@
+show tied_and_more.yaml

@@ -1,0 +1,1 @@
+show --ground-truth elsewhere.json

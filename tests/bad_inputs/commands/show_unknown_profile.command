@@ -1,0 +1,1 @@
+show profile.yaml

@@ -1,0 +1,1 @@
+simulate plain.yaml --model Llama-2-7b-hf

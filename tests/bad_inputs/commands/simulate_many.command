@@ -1,0 +1,1 @@
+simulate plain.yaml

@@ -1,0 +1,1 @@
+simulate --models own_model --model own_model --prompt-tokens 100 --output-tokens 20

@@ -1,0 +1,1 @@
+solvers nothing_free.yaml

@@ -1,0 +1,1 @@
+solvers other_simulator.yaml
