@@ -5,7 +5,8 @@
 Every line of a fenced block that starts with "rooftune " or "build/release/bin/rooftune " is run, document by document, in order;
 "# exits with N" behind a line names another exit code than 0. A block that begins with "# file: PATH" is written to that file.
 Fits of shipped studies take long and are run with --long only; without it the run folder that they name is a small one made once,
-so that the lines after them still have what they need.
+so that the lines after them still have what they need. The same fit is run once, however many documents name it: results are
+deterministic.
 """
 
 import pathlib
@@ -109,11 +110,42 @@ class Copy:
         shutil.copytree(made, self.folder / target)
 
 
+class Fits:
+    """What fits of shipped studies gave, by arguments (but for --out) and inputs."""
+
+    def __init__(self, folder):
+        self.folder, self.known = folder, {}
+
+    def run(self, copy, line, arguments):
+        """The result, and whether it is that of an earlier run, whose run folder then lies where this line would have put it."""
+        out = option(arguments, "--out")
+        if "--resume" in arguments or any(sign in line for sign in "|<>") or (out and (copy.folder / out).exists()):
+            return copy.run(line), False
+        at = arguments.index("--out") if out else len(arguments)
+        inputs = [(copy.folder / word).read_bytes() for word in arguments if (copy.folder / word).is_file()]
+        # The study in a run folder names its files from there: only folders of one depth are alike.
+        key = (*arguments[:at], *arguments[at + 2:], pathlib.Path(out or "runs/default").parent, *inputs)
+        is_known = key in self.known
+        if not is_known:
+            result = copy.run(line)
+            made = re.search(r"^run folder +(\S+)$", result.stdout, re.MULTILINE)
+            kept = self.folder / str(len(self.known))
+            if made:
+                shutil.copytree(copy.folder / made.group(1), kept)
+            self.known[key] = result, kept
+        result, kept = self.known[key]
+        if is_known and out and kept.exists():
+            shutil.copytree(kept, copy.folder / out)
+        return result, is_known
+
+
 def main():
     program, source = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
     long = "--long" in sys.argv[3:]
     documents = [source / "README.md", *sorted((source / "docs").rglob("*.md"))]
     failures = ran = stood_in = 0
+    kept = tempfile.TemporaryDirectory()
+    fits = Fits(pathlib.Path(kept.name))
     for document in documents:
         lines = list(command_lines(document.read_text()))
         if not lines:
@@ -133,11 +165,15 @@ def main():
                     if target and not (copy.folder / target).exists():
                         copy.stand_in(arguments[0], target)
                     stood_in += 1
+                    for word in arguments:
+                        if word.startswith("experiments/") and not (copy.folder / word).exists():
+                            failures += 1
+                            print(f"{where}: there is no study {word}", flush=True)
                     continue
                 start = time.monotonic()
-                result = copy.run(line)
+                result, is_known = fits.run(copy, line, arguments) if is_slow(arguments) else (copy.run(line), False)
                 ran += 1
-                print(f"{where}: rooftune {line} ({time.monotonic() - start:.1f} s)", flush=True)
+                print(f"{where}: rooftune {line} ({'as before' if is_known else f'{time.monotonic() - start:.1f} s'})", flush=True)
                 if result.returncode != wanted:
                     failures += 1
                     print(f"{where}: exit code {result.returncode} instead of {wanted}:\n{result.stdout}", flush=True)
