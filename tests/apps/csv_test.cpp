@@ -12,7 +12,6 @@ namespace rooftune::testing_support {
 namespace {
 
 using testing::HasSubstr;
-using testing::StartsWith;
 
 class Csv : public TemporaryFolderTest {
  protected:

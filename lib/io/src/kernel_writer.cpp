@@ -140,8 +140,8 @@ std::string plan_table(std::string_view name, const std::vector<Row>& rows, cons
 std::vector<KernelFile> kernel_files(const kernels::MeasuredKernels& kernels, const domain::GpuSpec& gpu) {
   const Shares shares(gpu);
   std::vector<KernelFile> files;
-  const auto add = [&](std::string name, std::size_t rows, const auto& csv) {
-    if (rows > 0) files.push_back({.name = std::move(name), .rows = rows, .text = csv(kernels, shares)});
+  const auto add = [&](const char* name, std::size_t rows, const auto& csv) {
+    if (rows > 0) files.push_back({.name = name, .rows = rows, .text = csv(kernels, shares)});
   };
   add("gemm.csv", kernels.gemms.size(), gemm_csv);
   add("context_attention.csv", kernels.context_attention.size(), context_csv);
