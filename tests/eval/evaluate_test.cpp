@@ -142,6 +142,25 @@ TEST(Evaluate, RoutingByLoadBeatsTakingTurnsWhenRequestsDiffer) {
   EXPECT_LT(mean_e2e_us("least_loaded"), 0.9 * mean_e2e_us("round_robin"));
 }
 
+/// Five clients of two replicas are three and two of them; of three replicas, two clients leave one without work.
+TEST(Evaluate, AClosedLoopKeepsAllItsClientsOverReplicas) {
+  domain::Experiment run = examples::unmeasured_run("closed", examples::llama_2_7b(), 1, {1.0});
+  run.workload.arrival.process = domain::ArrivalProcess::closed_loop;
+  run.workload.stages[0].num_requests = 60;
+  const auto largest_batch = [&](int clients, int replicas) {
+    run.workload.arrival.concurrency = clients;
+    run.deployment.dp = replicas;
+    const Dataset dataset = examples::dataset_of({run}, truth());
+    const Case& item = dataset.cases.front();
+    const auto prediction =
+        sim::simulate<double>("physics", item.scenario(0), params::resolve(truth(), item.experiment.deployment, item.gpu), {});
+    EXPECT_EQ(prediction.summary.finished, 60);
+    return prediction.counters.largest_batch;
+  };
+  EXPECT_EQ(largest_batch(5, 2), 3);
+  EXPECT_EQ(largest_batch(2, 3), 1);
+}
+
 std::vector<QualityIssue> issues(const std::vector<QualityFinding>& findings) {
   std::vector<QualityIssue> result;
   for (const QualityFinding& finding : findings) result.push_back(finding.issue);

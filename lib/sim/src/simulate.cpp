@@ -15,16 +15,22 @@ namespace {
 using core::value_of;
 using domain::Metric;
 
-/// Requests dealt to the replicas in turn, as a round-robin router does.
+/// Requests dealt to the replicas in turn, as a round-robin router does. In a closed loop the clients are dealt too, and each
+/// stays with its replica; of more replicas than clients the last ones get nothing.
 std::vector<RequestPlan> deal(const RequestPlan& plan, int replicas) {
   std::vector<RequestPlan> dealt(static_cast<std::size_t>(replicas));
-  for (std::size_t replica = 0; replica < dealt.size(); ++replica) {
-    dealt[replica].chains = plan.chains;
-    dealt[replica].concurrency = plan.concurrency > 0 ? std::max(1, plan.concurrency / replicas) : 0;
+  const int used = plan.concurrency > 0 ? std::min(plan.concurrency, replicas) : replicas;
+  for (int replica = 0; replica < replicas; ++replica) {
+    RequestPlan& own = dealt[static_cast<std::size_t>(replica)];
+    own.chains = plan.chains;
+    own.concurrency = plan.concurrency / used + (replica < plan.concurrency % used ? 1 : 0);
     for (const StagePlan& stage : plan.stages) {
-      StagePlan& part = dealt[replica].stages.emplace_back();
-      part.requests_per_us = stage.requests_per_us / replicas;
-      for (std::size_t i = replica; i < stage.requests.size(); i += dealt.size()) part.requests.push_back(stage.requests[i]);
+      StagePlan& part = own.stages.emplace_back();
+      part.requests_per_us = stage.requests_per_us / used;
+      if (replica >= used) continue;
+      for (auto i = static_cast<std::size_t>(replica); i < stage.requests.size(); i += static_cast<std::size_t>(used)) {
+        part.requests.push_back(stage.requests[i]);
+      }
     }
   }
   return dealt;
