@@ -395,7 +395,7 @@ TEST(Diagnosis, RanksTheParameterThatIsHeldAtAWrongValue) {
   const params::Config tuned = fit(prepared).tuned;
   const Diagnosis diagnosis = diagnose(prepared, all, tuned, trial_of(spec, data));
   ASSERT_NE(diagnosis.about_parameter(FindingKind::held_parameter, "physics.weight_bandwidth_fraction"), nullptr);
-  const std::vector<Proposal> proposals = propose(prepared, all, tuned, diagnosis, {});
+  const std::vector<Proposal> proposals = propose(prepared, prepared.start, all, tuned, diagnosis, {});
   EXPECT_THAT(proposals, Contains(Field(&Proposal::move, "free:physics.weight_bandwidth_fraction")));
 }
 
@@ -419,7 +419,7 @@ std::vector<Proposal> proposals_for(const StudySpec& spec, const StudyInputs& da
   const PreparedStudy prepared = prepare(spec, data).value();
   const ImproveRuns all = improve_runs(prepared, data.gpus);
   const params::Config tuned = fit(prepared).tuned;
-  return propose(prepared, all, tuned, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
+  return propose(prepared, prepared.start, all, tuned, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
 }
 
 const Proposal* find_proposal(const std::vector<Proposal>& proposals, const std::string& move) {
@@ -464,9 +464,8 @@ TEST(Catalogue, OffersALinearScaleForACostAtItsBound) {
   EXPECT_TRUE(prepare(linear->spec, data));
 }
 
-TEST(Catalogue, CombinesABlockedMoveWithOthersAndAllCorrectionsAtOnce) {
-  const StudyInputs data = inputs();
-  const PreparedStudy prepared = prepare(without_lag(), data).value();
+/// Three corrections of the structure without lag.
+std::vector<Move> three_corrections() {
   const auto correction = [](const std::string& id, const std::string& choice) {
     return Move{.id = id + "_move",
                 .reason = "engines do",
@@ -474,17 +473,45 @@ TEST(Catalogue, CombinesABlockedMoveWithOthersAndAllCorrectionsAtOnce) {
                 .switches = {{id, choice}},
                 .burden = Burden::must_not_lose};
   };
-  const std::vector<Move> catalogue{correction("engine.async_scheduling", "on"), correction("engine.prefix_reuse", "off"),
-                                    correction("engine.graph_padding", "vllm")};
-  const std::vector<Proposal> singles = propose(prepared, improve_runs(prepared, data.gpus), prepared.start, Diagnosis{}, catalogue);
-  std::vector<Proposal> ranked = singles;
+  return {correction("engine.async_scheduling", "on"), correction("engine.prefix_reuse", "off"),
+          correction("engine.graph_padding", "vllm")};
+}
+
+TEST(Catalogue, BeginsWithAllCorrectionsAtOnce) {
+  const StudyInputs data = inputs();
+  const PreparedStudy prepared = prepare(without_lag(), data).value();
+  const auto proposals =
+      propose(prepared, prepared.start, improve_runs(prepared, data.gpus), prepared.start, Diagnosis{}, three_corrections());
+  EXPECT_EQ(proposals.front().move, "all_corrections");
+  EXPECT_EQ(proposals.front().burden, Burden::must_not_lose);
+  EXPECT_THAT(proposals.front().spec.switches, SizeIs(3));
+}
+
+TEST(Catalogue, TakesACorrectionBackThatTheSearchItselfHasMade) {
+  const StudyInputs data = inputs();
+  const PreparedStudy begun = prepare(without_lag(), data).value();
+  StudySpec corrected = without_lag();
+  corrected.switches[params::switch_id("engine.async_scheduling")] =
+      *params::find_choice(params::switch_id("engine.async_scheduling"), "on");
+  const PreparedStudy prepared = prepare(corrected, data).value();
+  const auto proposals =
+      propose(prepared, begun.start, improve_runs(prepared, data.gpus), prepared.start, Diagnosis{}, three_corrections());
+  const Proposal* back = find_proposal(proposals, "back:engine.async_scheduling_move");
+  ASSERT_NE(back, nullptr);
+  EXPECT_EQ(back->change, "engine.async_scheduling: on -> off");
+  EXPECT_EQ(back->burden, Burden::must_gain);
+  EXPECT_EQ(find_proposal(proposals, "back:engine.graph_padding_move"), nullptr);
+}
+
+TEST(Catalogue, CombinesABlockedMoveWithOthers) {
+  const StudyInputs data = inputs();
+  const PreparedStudy prepared = prepare(without_lag(), data).value();
+  std::vector<Proposal> ranked =
+      propose(prepared, prepared.start, improve_runs(prepared, data.gpus), prepared.start, Diagnosis{}, three_corrections());
   for (Proposal& proposal : ranked) proposal.strength = 1.0;
   const std::vector<Proposal> combined = propose_combinations(prepared, ranked, {"engine.graph_padding_move"});
   ASSERT_FALSE(combined.empty());
-  EXPECT_EQ(combined.front().move, "all_corrections");
-  EXPECT_EQ(combined.front().burden, Burden::must_not_lose);
-  EXPECT_THAT(combined.front().spec.switches, SizeIs(3));
-  EXPECT_EQ(combined[1].move.substr(0, 26), "engine.graph_padding_move+");
+  EXPECT_EQ(combined.front().move.substr(0, 26), "engine.graph_padding_move+");
 }
 
 TEST(Catalogue, PutsNoRunInQuarantineWithoutSayingSo) {
@@ -498,7 +525,7 @@ TEST(Catalogue, PutsNoRunInQuarantineWithoutSayingSo) {
   const PreparedStudy prepared = prepare(spec, data).value();
   const ImproveRuns all = improve_runs(prepared, data.gpus);
   const params::Config tuned = fit(prepared).tuned;
-  const auto proposals = propose(prepared, all, tuned, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
+  const auto proposals = propose(prepared, prepared.start, all, tuned, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
   const auto quarantine = std::ranges::find(proposals, "quarantine:a", &Proposal::move);
   ASSERT_NE(quarantine, proposals.end());
   EXPECT_THAT(quarantine->change, HasSubstr("run a in quarantine"));

@@ -85,10 +85,10 @@ class Campaign {
     while (!entries_.outcome) {
       if (auto reason = budget_spent()) {
         if (auto ended = end(*reason); !ended) return tl::unexpected(ended.error());
-      } else if (queue_is_empty()) {
-        if (auto screened = diagnose_and_screen(); !screened) return tl::unexpected(screened.error());
-      } else if (auto judged = judge_next(); !judged) {
-        return tl::unexpected(judged.error());
+      } else if (const CandidateRecord* next = next_in_queue()) {
+        if (auto judged = judge_on_top(*next); !judged) return tl::unexpected(judged.error());
+      } else if (auto screened = diagnose_and_screen(); !screened) {
+        return tl::unexpected(screened.error());
       }
     }
     return conclude();
@@ -104,6 +104,9 @@ class Campaign {
       if (hooks_.on_round) hooks_.on_round(round);
       if (round.fate != RoundFate::reverted) structure_ = round.round;
     }
+    const auto begun = prepare(start_, inputs_);
+    if (!begun) return tl::unexpected(begun.error());
+    begun_ = begun->start;
     current_ = entries_.rounds.empty() ? start_ : round_of(structure_).spec;
     say("fitting the structure on every fold");
     const Clock::time_point begin = Clock::now();
@@ -145,7 +148,20 @@ class Campaign {
     return std::nullopt;
   }
 
-  [[nodiscard]] bool queue_is_empty() const { return entries_.screenings.empty() || judged_of_queue() >= queue().size(); }
+  /// The next survivor of the last screening that waits for its verdict; null where none does. What was kept since may do
+  /// already what it does.
+  [[nodiscard]] const CandidateRecord* next_in_queue() const {
+    if (entries_.screenings.empty()) return nullptr;
+    const ScreeningRecord& screening = entries_.screenings.back();
+    for (const std::size_t index : screening.queue) {
+      const CandidateRecord& item = screening.candidates[index];
+      const bool is_judged = std::ranges::any_of(entries_.rounds, [&](const RoundRecord& round) {
+        return round.screening == screening.screening && round.move == item.move;
+      });
+      if (!is_judged && on_top(item) != current_) return &item;
+    }
+    return nullptr;
+  }
 
   /// Finds out what is wrong with the structure and which moves hold anything for it. Ends the campaign where nothing is left.
   core::Result<void> diagnose_and_screen() {
@@ -153,7 +169,7 @@ class Campaign {
     say("diagnosing");
     const params::Config tuned = fit_training(study_).tuned;
     const Diagnosis diagnosis = diagnose(study_, runs_, tuned, trial_);
-    std::vector<Proposal> proposals = propose(study_, runs_, tuned, diagnosis, catalogue_);
+    std::vector<Proposal> proposals = propose(study_, begun_, runs_, tuned, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
     const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
     if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves());
@@ -287,10 +303,9 @@ class Campaign {
     }
   }
 
-  /// Judges the next survivor of the screening on top of what was kept since.
-  core::Result<void> judge_next() {
+  /// Judges a survivor of the screening on top of what was kept since.
+  core::Result<void> judge_on_top(const CandidateRecord& item) {
     const Clock::time_point begin = Clock::now();
-    const CandidateRecord& item = entries_.screenings.back().candidates[queue()[judged_of_queue()]];
     say(fmt::format("judging {}", item.move));
     RoundRecord round;
     round.round = static_cast<int>(entries_.rounds.size());
@@ -299,27 +314,20 @@ class Campaign {
     round.change = item.change;
     round.reason = item.reason;
     round.suggested_by = item.suggested_by;
-    round.fate = RoundFate::reverted;
     round.spec = on_top(item);
-    round.before_percent = round.after_percent = trial_.mean_score_percent();
     round.free_parameters = static_cast<long>(round.spec.free.size());
-    Trial trial;
-    if (round.spec == current_) {
-      round.why = "what was kept before does it already";
-    } else {
-      trial = std::move(run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_).front());
-      const Verdict verdict = judge(trial_, trial, rules(), item.burden);
-      round.fate = verdict.keep ? RoundFate::kept : RoundFate::reverted;
-      round.why = verdict.why;
-      round.extra_parameters = verdict.extra_parameters;
-      round.before_percent = verdict.before_percent;
-      round.after_percent = verdict.after_percent;
-      round.gain_percent = verdict.gain_percent;
-      round.noise_percent = verdict.noise_percent;
-      round.groups = verdict.groups;
-      round.fits = trial.fits;
-      round.evaluations = trial.evaluations;
-    }
+    Trial trial = std::move(run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_).front());
+    const Verdict verdict = judge(trial_, trial, rules(), item.burden);
+    round.fate = verdict.keep ? RoundFate::kept : RoundFate::reverted;
+    round.why = verdict.why;
+    round.extra_parameters = verdict.extra_parameters;
+    round.before_percent = verdict.before_percent;
+    round.after_percent = verdict.after_percent;
+    round.gain_percent = verdict.gain_percent;
+    round.noise_percent = verdict.noise_percent;
+    round.groups = verdict.groups;
+    round.fits = trial.fits;
+    round.evaluations = trial.evaluations;
     if (round.fate == RoundFate::kept) {
       current_ = round.spec;
       structure_ = round.round;
@@ -454,14 +462,8 @@ class Campaign {
   }
 
   [[nodiscard]] const ImproveSpec& rules() const { return *start_.improve; }
-  [[nodiscard]] const std::vector<std::size_t>& queue() const { return entries_.screenings.back().queue; }
   [[nodiscard]] const RoundRecord& round_of(int round) const { return entries_.rounds[static_cast<std::size_t>(round)]; }
   [[nodiscard]] int judged_rounds() const { return static_cast<int>(entries_.rounds.size()) - 1; }
-
-  [[nodiscard]] std::size_t judged_of_queue() const {
-    return static_cast<std::size_t>(
-        std::ranges::count(entries_.rounds, entries_.screenings.back().screening, &RoundRecord::screening));
-  }
 
   [[nodiscard]] long evaluations() const {
     long sum = 0;
@@ -505,6 +507,7 @@ class Campaign {
   const std::vector<Move>& catalogue_;
   Clock::time_point begin_ = Clock::now();
   JournalEntries entries_;
+  params::Config begun_;  ///< what the search started from
   StudySpec current_;
   int structure_ = 0;  ///< the round that `current_` comes from
   PreparedStudy study_;

@@ -18,6 +18,8 @@ constexpr double kFreedDeviation = 1.0;
 /// The moves that are tried in pairs: six pairs of four.
 constexpr std::size_t kPairedMoves = 4;
 
+constexpr std::string_view kAllCorrections = "all_corrections";
+
 /// The choice that a switch has in a structure.
 std::size_t choice_of(const params::Config& config, params::SwitchId id) {
   const auto found = config.switches.find(id);
@@ -180,11 +182,14 @@ void follow_hints(Proposal& proposal, const Move& move, const Diagnosis& diagnos
   }
 }
 
+bool only_turns_switches(const Move& move) { return !move.switches.empty() && move.free.empty() && move.fix.empty() && !move.extend; }
+
 /// Moves that rules make: one for every switch, parameter and suspicious run that no entry of the catalogue covers.
 class Rules {
  public:
-  Rules(const PreparedStudy& study, const params::Config& tuned, const Diagnosis& diagnosis, const std::vector<Move>& catalogue)
-      : study_(study), tuned_(tuned), diagnosis_(diagnosis) {
+  Rules(const PreparedStudy& study, const params::Config& begun, const params::Config& tuned, const Diagnosis& diagnosis,
+        const std::vector<Move>& catalogue)
+      : study_(study), begun_(begun), tuned_(tuned), diagnosis_(diagnosis), catalogue_(catalogue) {
     for (const Move& move : catalogue) {
       for (const auto& [id, choice] : move.switches) covered_.insert(id);
     }
@@ -192,6 +197,7 @@ class Rules {
 
   [[nodiscard]] std::vector<Move> moves() {
     turn_switches();
+    take_corrections_back();
     free_parameters();
     fix_parameters();
     remove_terms();
@@ -212,6 +218,22 @@ class Rules {
         const std::string id = fmt::format("{}={}", spec.id, choice);
         moves_.push_back({.id = id, .reason = std::string(spec.meaning), .switches = {{std::string(spec.id), std::string(choice)}}});
       }
+    }
+  }
+
+  /// Corrections come together, and one of them may be what another term had made up for.
+  void take_corrections_back() {
+    for (const Move& move : catalogue_) {
+      if (move.burden != Burden::must_not_lose || !only_turns_switches(move)) continue;
+      Move back{.id = "back:" + move.id, .reason = "errors may speak against it by now: " + move.reason};
+      for (const auto& [name, word] : move.switches) {
+        const params::SwitchId id = params::switch_id(name);
+        const std::size_t now = choice_of(study_.start, id);
+        const std::size_t before = choice_of(begun_, id);
+        if (now == before || id.spec().choices[now] != word) continue;
+        back.switches.emplace_back(name, id.spec().choices[before]);
+      }
+      if (back.switches.size() == move.switches.size()) moves_.push_back(std::move(back));
     }
   }
 
@@ -304,8 +326,10 @@ class Rules {
   }
 
   const PreparedStudy& study_;
+  const params::Config& begun_;
   const params::Config& tuned_;
   const Diagnosis& diagnosis_;
+  const std::vector<Move>& catalogue_;
   std::set<std::string> covered_;
   std::vector<Move> moves_;
 };
@@ -338,12 +362,14 @@ const std::vector<Move>& move_catalogue() {
       {.id = "prefix_reuse",
        .reason = "prompts repeat, and a prompt whose blocks are still resident is not computed again (vLLM's prefix caching)",
        .suggested_by = {{"ttft_mean_ms"}, {"e2e_mean_ms", "workload"}},
-       .switches = {{"engine.prefix_reuse", "on"}}},
+       .switches = {{"engine.prefix_reuse", "on"}},
+       .burden = Burden::must_not_lose},
       {.id = "admission_lag",
        .reason = "with asynchronous scheduling a request that arrives during step k joins step k+2, so its first token waits about "
                  "one step more",
        .suggested_by = {{"ttft_mean_ms"}},
-       .switches = {{"engine.async_scheduling", "on"}}},
+       .switches = {{"engine.async_scheduling", "on"}},
+       .burden = Burden::must_not_lose},
       {.id = "graph_padding",
        .reason = "decode batches run as the next larger captured CUDA graph, so small batches cost as much as padded ones",
        .suggested_by = {{"e2e_mean_ms", "load"}, {"tpot_mean_ms", "load"}},
@@ -352,7 +378,8 @@ const std::vector<Move>& move_catalogue() {
        .reason = "top-p and top-k sort the vocabulary in each step; models that ask for them by default pay for it",
        .step_time_model = "physics",
        .suggested_by = {{"e2e_mean_ms", "model"}, {"ttft_mean_ms", "model"}, {"tpot_mean_ms", "model"}},
-       .switches = {{"physics.sampler", "on"}}},
+       .switches = {{"physics.sampler", "on"}},
+       .burden = Burden::must_not_lose},
 
       // Training data.
       {.id = "extend",
@@ -497,15 +524,31 @@ Move together(const std::vector<const Move*>& moves, std::string id) {
   return all;
 }
 
-bool only_turns_switches(const Move& move) { return !move.switches.empty() && move.free.empty() && !move.extend; }
-
 /// Ties, losses, assumptions and quarantines stand for themselves.
 bool may_be_combined(const Move& move) { return !move.switches.empty() || !move.free.empty() || !move.fix.empty(); }
+
+/// Every correction that need not gain, where there are several.
+std::optional<Proposal> all_corrections(const PreparedStudy& study, const std::vector<Proposal>& proposals) {
+  std::vector<const Move*> corrections;
+  double strength = 0.0;
+  for (const Proposal& proposal : proposals) {
+    if (proposal.burden != Burden::must_not_lose || proposal.definition.switches.empty() || proposal.definition.extend) continue;
+    corrections.push_back(&proposal.definition);
+    strength = std::max(strength, proposal.strength);
+  }
+  if (corrections.size() < 2) return std::nullopt;
+  auto all = applied(together(corrections, std::string(kAllCorrections)), study);
+  all->strength = strength;
+  all->suggested_by = "single corrections may cancel";
+  return all;
+}
 
 }  // namespace
 
 std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std::vector<Proposal>& proposals,
                                            const std::vector<std::string>& blocked) {
+  std::vector<Proposal> singles = proposals;
+  std::erase_if(singles, [](const Proposal& proposal) { return proposal.move == kAllCorrections; });
   std::vector<Proposal> combinations;
   const auto add = [&](const Move& move, double strength, const std::string& suggested_by) {
     auto proposal = applied(move, study);
@@ -518,17 +561,13 @@ std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std
     add(together({&first.definition, &second.definition}, fmt::format("{}+{}", first.move, second.move)),
         std::min(first.strength, second.strength), first.suggested_by);
   };
-  std::vector<const Move*> corrections;
   std::vector<const Proposal*> switching;
-  for (const Proposal& proposal : proposals) {
-    if (!only_turns_switches(proposal.definition)) continue;
-    if (proposal.burden == Burden::must_not_lose) corrections.push_back(&proposal.definition);
-    if (proposal.strength > 0.0) switching.push_back(&proposal);
+  for (const Proposal& proposal : singles) {
+    if (only_turns_switches(proposal.definition) && proposal.strength > 0.0) switching.push_back(&proposal);
   }
-  if (corrections.size() > 2) add(together(corrections, "all_corrections"), 0.0, "single corrections may cancel");
-  for (const Proposal& first : proposals) {
+  for (const Proposal& first : singles) {
     if (std::ranges::find(blocked, first.move) == blocked.end() || !may_be_combined(first.definition)) continue;
-    for (const Proposal& second : proposals) {
+    for (const Proposal& second : singles) {
       if (&first != &second && second.strength > 0.0 && may_be_combined(second.definition)) add_pair(first, second);
     }
   }
@@ -539,10 +578,10 @@ std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std
   return combinations;
 }
 
-std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,
-                              const Diagnosis& diagnosis, const std::vector<Move>& catalogue) {
+std::vector<Proposal> propose(const PreparedStudy& study, const params::Config& begun, const ImproveRuns& runs,
+                              const params::Config& tuned, const Diagnosis& diagnosis, const std::vector<Move>& catalogue) {
   std::vector<Move> moves = catalogue;
-  for (Move& move : Rules(study, tuned, diagnosis, catalogue).moves()) moves.push_back(std::move(move));
+  for (Move& move : Rules(study, begun, tuned, diagnosis, catalogue).moves()) moves.push_back(std::move(move));
   const ImproveSpec improve = study.spec.improve.value_or(ImproveSpec{});
   std::vector<Proposal> proposals;
   for (const Move& move : moves) {
@@ -562,6 +601,7 @@ std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& run
     if (a.strength != b.strength) return a.strength > b.strength;
     return a.extra_parameters < b.extra_parameters;
   });
+  if (auto all = all_corrections(study, proposals)) proposals.insert(proposals.begin(), *std::move(all));
   return proposals;
 }
 

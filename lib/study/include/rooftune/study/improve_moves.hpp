@@ -55,12 +55,15 @@ struct Proposal {
   StudySpec spec;
 };
 
-/// Every move that would change the structure, strongest suggestion first, moves that cost fewer parameters before others.
-[[nodiscard]] std::vector<Proposal> propose(const PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,
-                                            const Diagnosis& diagnosis, const std::vector<Move>& catalogue = move_catalogue());
+/// Every move that would change the structure: first all corrections that need not gain at once, because two effects that cancel
+/// hide each other, so that either correction alone makes things worse; then single moves, strongest suggestion first, moves that
+/// cost fewer parameters before others. What was turned on since `begun`, the structure that the search started from, may be
+/// taken back.
+[[nodiscard]] std::vector<Proposal> propose(const PreparedStudy& study, const params::Config& begun, const ImproveRuns& runs,
+                                            const params::Config& tuned, const Diagnosis& diagnosis,
+                                            const std::vector<Move>& catalogue = move_catalogue());
 
-/// Moves together: two effects that cancel hide each other, so that either correction alone makes things worse. All corrections
-/// that need not gain at once; `blocked` moves (they gained, but at the cost of some group) with every other; pairs of the
+/// Moves together that failed alone: `blocked` ones (they gained, but at the cost of some group) with every other; pairs of the
 /// strongest that only turn switches.
 [[nodiscard]] std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std::vector<Proposal>& proposals,
                                                          const std::vector<std::string>& blocked);
