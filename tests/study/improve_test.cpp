@@ -395,7 +395,7 @@ TEST(Diagnosis, RanksTheParameterThatIsHeldAtAWrongValue) {
   const params::Config tuned = fit(prepared).tuned;
   const Diagnosis diagnosis = diagnose(prepared, all, tuned, trial_of(spec, data));
   ASSERT_NE(diagnosis.about_parameter(FindingKind::held_parameter, "physics.weight_bandwidth_fraction"), nullptr);
-  const std::vector<Proposal> proposals = propose(prepared, prepared.start, all, tuned, diagnosis, {});
+  const std::vector<Proposal> proposals = propose(prepared, prepared.start, all, diagnosis, {});
   EXPECT_THAT(proposals, Contains(Field(&Proposal::move, "free:physics.weight_bandwidth_fraction")));
 }
 
@@ -419,7 +419,7 @@ std::vector<Proposal> proposals_for(const StudySpec& spec, const StudyInputs& da
   const PreparedStudy prepared = prepare(spec, data).value();
   const ImproveRuns all = improve_runs(prepared, data.gpus);
   const params::Config tuned = fit(prepared).tuned;
-  return propose(prepared, prepared.start, all, tuned, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
+  return propose(prepared, prepared.start, all, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
 }
 
 const Proposal* find_proposal(const std::vector<Proposal>& proposals, const std::string& move) {
@@ -480,8 +480,7 @@ std::vector<Move> three_corrections() {
 TEST(Catalogue, BeginsWithAllCorrectionsAtOnce) {
   const StudyInputs data = inputs();
   const PreparedStudy prepared = prepare(without_lag(), data).value();
-  const auto proposals =
-      propose(prepared, prepared.start, improve_runs(prepared, data.gpus), prepared.start, Diagnosis{}, three_corrections());
+  const auto proposals = propose(prepared, prepared.start, improve_runs(prepared, data.gpus), Diagnosis{}, three_corrections());
   EXPECT_EQ(proposals.front().move, "all_corrections");
   EXPECT_EQ(proposals.front().burden, Burden::must_not_lose);
   EXPECT_THAT(proposals.front().spec.switches, SizeIs(3));
@@ -494,8 +493,7 @@ TEST(Catalogue, TakesACorrectionBackThatTheSearchItselfHasMade) {
   corrected.switches[params::switch_id("engine.async_scheduling")] =
       *params::find_choice(params::switch_id("engine.async_scheduling"), "on");
   const PreparedStudy prepared = prepare(corrected, data).value();
-  const auto proposals =
-      propose(prepared, begun.start, improve_runs(prepared, data.gpus), prepared.start, Diagnosis{}, three_corrections());
+  const auto proposals = propose(prepared, begun.start, improve_runs(prepared, data.gpus), Diagnosis{}, three_corrections());
   const Proposal* back = find_proposal(proposals, "back:engine.async_scheduling_move");
   ASSERT_NE(back, nullptr);
   EXPECT_EQ(back->change, "engine.async_scheduling: on -> off");
@@ -507,7 +505,7 @@ TEST(Catalogue, CombinesABlockedMoveWithOthers) {
   const StudyInputs data = inputs();
   const PreparedStudy prepared = prepare(without_lag(), data).value();
   std::vector<Proposal> ranked =
-      propose(prepared, prepared.start, improve_runs(prepared, data.gpus), prepared.start, Diagnosis{}, three_corrections());
+      propose(prepared, prepared.start, improve_runs(prepared, data.gpus), Diagnosis{}, three_corrections());
   for (Proposal& proposal : ranked) proposal.strength = 1.0;
   const std::vector<Proposal> combined = propose_combinations(prepared, ranked, {"engine.graph_padding_move"});
   ASSERT_FALSE(combined.empty());
@@ -525,7 +523,7 @@ TEST(Catalogue, PutsNoRunInQuarantineWithoutSayingSo) {
   const PreparedStudy prepared = prepare(spec, data).value();
   const ImproveRuns all = improve_runs(prepared, data.gpus);
   const params::Config tuned = fit(prepared).tuned;
-  const auto proposals = propose(prepared, prepared.start, all, tuned, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
+  const auto proposals = propose(prepared, prepared.start, all, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
   const auto quarantine = std::ranges::find(proposals, "quarantine:a", &Proposal::move);
   ASSERT_NE(quarantine, proposals.end());
   EXPECT_THAT(quarantine->change, HasSubstr("run a in quarantine"));

@@ -143,7 +143,7 @@ class Assembler {
     for (const auto& [name, text] : given) {
       const auto entry = std::ranges::find(kSettings, name, &SettingEntry::name);
       if (entry == kSettings.end()) continue;  // options are checked before files are read
-      entry->assign(experiment().deployment.settings, Node{.kind = Node::Kind::scalar, .place = {}, .text = text}, name, problems);
+      entry->assign(experiment().deployment.settings, Node::at({}, Node::Kind::scalar, text), name, problems);
     }
     for (core::Diagnostic& problem : problems.take_errors()) fail(std::move(problem.problem), std::move(problem.remedy));
     std::vector<std::string> defaults;

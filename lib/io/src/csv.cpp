@@ -41,7 +41,7 @@ class Splitter {
   }
 
   Node cell() {
-    Node node{.place = here()};
+    Node node = Node::at(here());
     if (take('"')) {
       node.kind = Node::Kind::scalar;
       node.quoted = true;

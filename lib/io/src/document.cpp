@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <utility>
 
 #include "document_syntax.hpp"
 
@@ -19,6 +20,15 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
 }  // namespace
+
+Node Node::at(Place place, Kind kind, std::string text, bool quoted) {
+  Node node;
+  node.place = place;
+  node.kind = kind;
+  node.text = std::move(text);
+  node.quoted = quoted;
+  return node;
+}
 
 const Node* Node::find(std::string_view key) const {
   const auto found = std::ranges::find(members, key, &Member::key);

@@ -108,7 +108,7 @@ class Walker {
 
   Node value(std::size_t depth) {
     skip_space();
-    Node node{.place = here()};
+    Node node = Node::at(here());
     if (depth > kMaxNesting) {
       problems_.push_back(nesting_problem(file_, node.place));
       offset_ = text_.size();
@@ -156,7 +156,7 @@ class Walker {
     node.text = std::string(text_.substr(offset_, end - offset_));
     skip(node.text.size());
     node.kind = Node::Kind::scalar;
-    if (node.text == "null") node = Node{.place = node.place};
+    if (node.text == "null") node = Node::at(node.place);
   }
 
   std::string_view text_;

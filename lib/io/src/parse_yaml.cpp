@@ -29,7 +29,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override {
-    Node node{.place = to_place(mark)};
+    Node node = Node::at(to_place(mark));
     // The mark of a missing value is that of whatever follows; its key is the better place.
     if (!open_.empty() && open_.back().has_key) node.place = open_.back().key.place;
     accept(std::move(node));
@@ -37,7 +37,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
     refuse(to_place(mark), "aliases (*name) are not supported", "write the value out");
-    accept(Node{.place = to_place(mark)});
+    accept(Node::at(to_place(mark)));
   }
 
   void OnAnchor(const YAML::Mark& mark, const std::string&) override {
@@ -47,7 +47,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, const std::string& value) override {
     refuse_tag(to_place(mark), tag);
     // yaml-cpp gives plain scalars the tag "?" and quoted or block scalars "!".
-    accept(Node{.kind = Node::Kind::scalar, .place = to_place(mark), .text = value, .quoted = tag == "!"});
+    accept(Node::at(to_place(mark), Node::Kind::scalar, value, tag == "!"));
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, YAML::EmitterStyle::value) override {
@@ -84,7 +84,7 @@ class TreeBuilder final : public YAML::EventHandler {
       too_deep_ = true;
       problems_.push_back(nesting_problem(file_, place));
     }
-    open_.push_back({.node = {.kind = kind, .place = place}});
+    open_.push_back({.node = Node::at(place, kind)});
   }
 
   void close() {

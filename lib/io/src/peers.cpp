@@ -53,7 +53,7 @@ void read_metric(const CellText& cell, domain::Metric& metric, Problems& problem
 
 void read_stage(const CellText& cell, int& stage, Problems& problems) {
   if (cell.text.empty() || cell.text == "summary") return;
-  const Node node{.kind = Node::Kind::scalar, .place = cell.place, .text = cell.text};
+  const Node node = Node::at(cell.place, Node::Kind::scalar, cell.text);
   convert(node, "'stage'", stage, problems, at_least(0));
 }
 

@@ -92,8 +92,8 @@ class KvCache {
   void forget(std::int32_t continuation);
   void push_free(std::int32_t chain, std::int64_t blocks);
   void make_room();
-  [[nodiscard]] Chain& chain_at(std::int32_t id) { return chains_[static_cast<std::size_t>(id + 1)]; }
-  [[nodiscard]] const Chain& chain_at(std::int32_t id) const { return chains_[static_cast<std::size_t>(id + 1)]; }
+  [[nodiscard]] Chain& chain_at(std::int32_t id) { return chains_[static_cast<std::size_t>(id) + 1]; }
+  [[nodiscard]] const Chain& chain_at(std::int32_t id) const { return chains_[static_cast<std::size_t>(id) + 1]; }
   [[nodiscard]] Run& run_at(std::uint32_t position) { return runs_[position & mask_]; }
 
   std::int64_t total_blocks_;

@@ -169,7 +169,7 @@ class Campaign {
     say("diagnosing");
     const params::Config tuned = fit_training(study_).tuned;
     const Diagnosis diagnosis = diagnose(study_, runs_, tuned, trial_);
-    std::vector<Proposal> proposals = propose(study_, begun_, runs_, tuned, diagnosis, catalogue_);
+    std::vector<Proposal> proposals = propose(study_, begun_, runs_, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
     const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
     if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves());

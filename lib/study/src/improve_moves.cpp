@@ -187,9 +187,8 @@ bool only_turns_switches(const Move& move) { return !move.switches.empty() && mo
 /// Moves that rules make: one for every switch, parameter and suspicious run that no entry of the catalogue covers.
 class Rules {
  public:
-  Rules(const PreparedStudy& study, const params::Config& begun, const params::Config& tuned, const Diagnosis& diagnosis,
-        const std::vector<Move>& catalogue)
-      : study_(study), begun_(begun), tuned_(tuned), diagnosis_(diagnosis), catalogue_(catalogue) {
+  Rules(const PreparedStudy& study, const params::Config& begun, const Diagnosis& diagnosis, const std::vector<Move>& catalogue)
+      : study_(study), begun_(begun), diagnosis_(diagnosis), catalogue_(catalogue) {
     for (const Move& move : catalogue) {
       for (const auto& [id, choice] : move.switches) covered_.insert(id);
     }
@@ -327,7 +326,6 @@ class Rules {
 
   const PreparedStudy& study_;
   const params::Config& begun_;
-  const params::Config& tuned_;
   const Diagnosis& diagnosis_;
   const std::vector<Move>& catalogue_;
   std::set<std::string> covered_;
@@ -579,9 +577,9 @@ std::vector<Proposal> propose_combinations(const PreparedStudy& study, const std
 }
 
 std::vector<Proposal> propose(const PreparedStudy& study, const params::Config& begun, const ImproveRuns& runs,
-                              const params::Config& tuned, const Diagnosis& diagnosis, const std::vector<Move>& catalogue) {
+                              const Diagnosis& diagnosis, const std::vector<Move>& catalogue) {
   std::vector<Move> moves = catalogue;
-  for (Move& move : Rules(study, begun, tuned, diagnosis, catalogue).moves()) moves.push_back(std::move(move));
+  for (Move& move : Rules(study, begun, diagnosis, catalogue).moves()) moves.push_back(std::move(move));
   const ImproveSpec improve = study.spec.improve.value_or(ImproveSpec{});
   std::vector<Proposal> proposals;
   for (const Move& move : moves) {

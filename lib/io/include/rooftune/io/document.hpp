@@ -26,10 +26,13 @@ struct Node {
 
   Kind kind = Kind::null;
   Place place;
-  std::string text{};             ///< scalar: unescaped
-  bool quoted = false;            ///< scalar: quotes make it text whatever it spells
-  std::vector<Node> items{};      ///< list
-  std::vector<Member> members{};  ///< object: in the order of the file
+  std::string text{};           ///< scalar: unescaped
+  bool quoted = false;          ///< scalar: quotes make it text whatever it spells
+  std::vector<Node> items{};    ///< list
+  std::vector<Member> members;  ///< object: in the order of the file
+
+  /// A value that holds no others yet.
+  [[nodiscard]] static Node at(Place place, Kind kind = Kind::null, std::string text = {}, bool quoted = false);
 
   /// The value under `key` of an object, or null.
   [[nodiscard]] const Node* find(std::string_view key) const;

@@ -60,8 +60,7 @@ struct Proposal {
 /// cost fewer parameters before others. What was turned on since `begun`, the structure that the search started from, may be
 /// taken back.
 [[nodiscard]] std::vector<Proposal> propose(const PreparedStudy& study, const params::Config& begun, const ImproveRuns& runs,
-                                            const params::Config& tuned, const Diagnosis& diagnosis,
-                                            const std::vector<Move>& catalogue = move_catalogue());
+                                            const Diagnosis& diagnosis, const std::vector<Move>& catalogue = move_catalogue());
 
 /// Moves together that failed alone: `blocked` ones (they gained, but at the cost of some group) with every other; pairs of the
 /// strongest that only turn switches.
