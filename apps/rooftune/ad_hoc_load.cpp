@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <utility>
 
@@ -41,7 +42,7 @@ domain::Experiment make_experiment(const AdHocLoad& load, std::string id, double
   workload.output = load.output;
   workload.arrival = load.arrival;
   if (load.arrival.concurrency > 0) workload.arrival.process = domain::ArrivalProcess::closed_loop;
-  const int requests = std::max(1, static_cast<int>(rate_per_s * load.duration_s + 0.5));
+  const int requests = std::max(1, static_cast<int>(std::lround(rate_per_s * load.duration_s)));
   workload.stages = {{.rate = {rate_per_s}, .duration = {load.duration_s}, .num_requests = requests}};
   return experiment;
 }

@@ -100,8 +100,8 @@ std::string zsh_arguments(const CLI::App& app, std::string_view indent) {
   for (const CLI::Option* option : named_options(app)) {
     for (const std::string& name : names_of(*option)) {
       const std::string repeatable = option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll ? "*" : "";
-      lines += fmt::format("{} \\\n{}'{}{}[{}]{}'", lines.empty() ? "" : "", indent, repeatable, name,
-                           zsh_text(option->get_description()), takes_value(*option) ? ":value:" + zsh_values(*option) : "");
+      lines += fmt::format(" \\\n{}'{}{}[{}]{}'", indent, repeatable, name, zsh_text(option->get_description()),
+                           takes_value(*option) ? ":value:" + zsh_values(*option) : "");
     }
   }
   for (const CLI::Option* option : positionals(app)) {
