@@ -75,7 +75,7 @@ core::Result<void> write(const Job& job, const study::Onboarding& result) {
   files.tuned_json = io::config_text(config);
   const eval::Evaluation predicted = eval::evaluate(
       job.study.prepared.dataset, config, {.threads = {job.study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
-  if (const auto proven = check_written_config(*files.tuned_json, "tuned.json", job.study, predicted); !proven) return proven;
+  if (auto proven = check_written_config(*files.tuned_json, "tuned.json", job.study, predicted); !proven) return proven;
   const study::OnboardStep& last = result.last();
   const eval::Evaluation& evaluation = last.fitted_runs.empty() ? last.held_out : last.fitted;
   files.evaluation_json = io::evaluation_json(evaluation);
