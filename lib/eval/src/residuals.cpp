@@ -189,7 +189,7 @@ std::string ResidualFunction::evaluate_externally(std::size_t case_index, const 
       break;
     }
     for (std::size_t row = first; row < last; ++row) {
-      const auto predicted = (*outcome)[static_cast<std::size_t>(rows_[row].stage + 1)][rows_[row].metric];
+      const auto predicted = (*outcome)[static_cast<std::size_t>(rows_[row].stage) + 1][rows_[row].metric];
       if (predicted) {
         result.predicted_ms[row] += *predicted * share;
       } else {
