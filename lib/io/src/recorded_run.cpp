@@ -156,7 +156,7 @@ std::string id_of(const std::filesystem::path& path) {
 std::string plain_id(std::string text) {
   std::ranges::replace_if(
       text, [](unsigned char c) { return std::isalnum(c) == 0 && c != '-' && c != '_' && c != '.'; }, '-');
-  return text.find_first_not_of(".") == std::string::npos ? "imported" : text;
+  return text.find_first_not_of('.') == std::string::npos ? "imported" : text;
 }
 
 }  // namespace rooftune::io

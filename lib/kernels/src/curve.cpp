@@ -51,8 +51,8 @@ LatencyCurve::LatencyCurve(std::vector<CurvePoint> points, double work_power) : 
   std::ranges::sort(points_, [](const CurvePoint& a, const CurvePoint& b) {
     return std::pair(a.quantity, a.latency_us) < std::pair(b.quantity, b.latency_us);
   });
-  const auto repeated = std::ranges::unique(points_, {}, &CurvePoint::quantity);
-  points_.erase(repeated.begin(), repeated.end());
+  const auto is_same = [](const CurvePoint& a, const CurvePoint& b) { return a.quantity == b.quantity; };
+  points_.erase(std::unique(points_.begin(), points_.end(), is_same), points_.end());
   ROOFTUNE_EXPECTS(points_.front().quantity > 0.0 &&
                    std::ranges::all_of(points_, [](const CurvePoint& p) { return p.latency_us > 0.0; }));
 }

@@ -29,13 +29,14 @@ enum class Repeats { median, fastest };
 
 /// Rows in the order of `key`, one for each; its latency is reduced over the repeats.
 template <class Row, class Key>
-void merge_repeats(std::vector<Row>& rows, const Key& key, Repeats repeats, std::vector<LeftOut>& left_out, std::string reason) {
+void merge_repeats(std::vector<Row>& rows, const Key& key, Repeats repeats, std::vector<LeftOut>& left_out,
+                   const std::string& reason) {
   std::map<decltype(key(rows.front())), std::pair<Row, std::vector<double>>> groups;
   for (const Row& row : rows) {
     auto& [first, latencies_us] = groups.try_emplace(key(row), row, std::vector<double>{}).first->second;
     latencies_us.push_back(row.latency_us);
   }
-  if (groups.size() < rows.size()) left_out.push_back({.reason = std::move(reason), .rows = rows.size() - groups.size()});
+  if (groups.size() < rows.size()) left_out.push_back({.reason = reason, .rows = rows.size() - groups.size()});
   rows.clear();
   for (auto& [unused, group] : groups) {
     auto& [row, latencies_us] = group;

@@ -17,7 +17,7 @@ std::vector<double> initial_point(const Problem& problem) {
 
 std::vector<std::string> defects(const Problem& problem) {
   std::vector<std::string> found;
-  if (problem.variables.empty()) found.push_back("there is no variable");
+  if (problem.variables.empty()) found.emplace_back("there is no variable");
   for (const Variable& variable : problem.variables) {
     if (!std::isfinite(variable.initial)) {
       found.push_back(fmt::format("'{}' starts at {}", variable.name, variable.initial));

@@ -90,7 +90,7 @@ std::vector<opt::Stage> make_stages(const StudySpec& spec) {
     if (spec.objective.scalar != ScalarObjective::sum_of_squares && opt::describe(algorithm).derivatives == opt::DerivativeUse::none) {
       options.merit = opt::Merit::scalar;
     }
-    stages.push_back({.algorithm = algorithm, .options = std::move(options)});
+    stages.push_back({.algorithm = algorithm, .options = options});
   }
   return stages;
 }

@@ -96,8 +96,7 @@ std::vector<double> simulated_loads(const LoadCurve& curve, const LoadCurveOptio
     for (double& load : loads) load = std::max(1.0, std::round(load));
   }
   std::ranges::sort(loads);
-  const auto repeated = std::ranges::unique(loads);
-  loads.erase(repeated.begin(), repeated.end());
+  loads.erase(std::unique(loads.begin(), loads.end()), loads.end());
   return loads;
 }
 
