@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 class Csv : public TemporaryFolderTest {
  protected:
-  Csv() { study_ = folder_.write("study.yaml", small_study()).string(); }
+  Csv() : study_(folder_.write("study.yaml", small_study()).string()) {}
 
   /// What the command prints with --json, after its table went to rows.csv.
   nlohmann::json run(std::vector<std::string> arguments, int exit_code = 0) {

@@ -15,7 +15,7 @@ using testing::IsEmpty;
 
 class FitCommand : public TemporaryFolderTest {
  protected:
-  FitCommand() { study_ = folder_.write("study.yaml", small_study()).string(); }
+  FitCommand() : study_(folder_.write("study.yaml", small_study()).string()) {}
 
   [[nodiscard]] ProgramResult fit(const std::string& out, std::vector<std::string> more = {}) const {
     std::vector<std::string> arguments{"fit", study_, "--out", (folder_ / out).string()};

@@ -11,13 +11,12 @@ using testing::Not;
 
 class ImproveCommand : public TemporaryFolderTest {
  protected:
-  ImproveCommand() {
-    study_ = folder_
-                 .write("study.yaml", small_study("['64', '62', '66']") +
-                                          "improve: {moves: [admission_lag, graph_padding], seeds: 2, candidates: 2}\n"
-                                          "switches: {engine.async_scheduling: off}\n")
-                 .string();
-  }
+  ImproveCommand()
+      : study_(folder_
+                   .write("study.yaml", small_study("['64', '62', '66']") +
+                                            "improve: {moves: [admission_lag, graph_padding], seeds: 2, candidates: 2}\n"
+                                            "switches: {engine.async_scheduling: off}\n")
+                   .string()) {}
 
   [[nodiscard]] ProgramResult improve(std::vector<std::string> more) const {
     std::vector<std::string> arguments{"improve", study_, "--out", (folder_ / "run").string()};

@@ -164,12 +164,12 @@ class KilledImprovement : public TemporaryFolderTest {
  protected:
   static constexpr int kKills = 10;
 
-  KilledImprovement() {
-    study_ = folder_
-                 .write("study.yaml", small_study("['64', '62', '66']") +
-                                          "improve: {moves: [admission_lag, graph_padding, 'remove:*'], seeds: 2, candidates: 3}\n"
-                                          "switches: {engine.async_scheduling: off}\n")
-                 .string();
+  KilledImprovement()
+      : study_(folder_
+                   .write("study.yaml", small_study("['64', '62', '66']") +
+                                            "improve: {moves: [admission_lag, graph_padding, 'remove:*'], seeds: 2, candidates: 3}\n"
+                                            "switches: {engine.async_scheduling: off}\n")
+                   .string()) {
     const auto begin = std::chrono::steady_clock::now();
     const ProgramResult result = rooftune(improve("unbroken"));
     duration_ = std::chrono::steady_clock::now() - begin;

@@ -119,7 +119,7 @@ TEST_F(Resume, RefusesToGoOnWithOtherOptions) {
 
 class SharedStore : public TemporaryFolderTest {
  protected:
-  SharedStore() { study_ = folder_.write("study.yaml", small_study()).string(); }
+  SharedStore() : study_(folder_.write("study.yaml", small_study()).string()) {}
 
   [[nodiscard]] ProgramResult run(const std::string& command, const std::string& out, const std::vector<std::string>& more) const {
     std::vector<std::string> arguments{command, study_, "--out", (folder_ / out).string()};

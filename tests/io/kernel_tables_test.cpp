@@ -2,16 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "rooftune/kernels/audit.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/kernels/kernel_tables.hpp"
 #include "support/example_targets.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace rooftune::io {
 namespace {
@@ -19,31 +18,16 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-/// A folder of its own, removed at the end.
-class KernelTableFiles : public testing::Test {
- protected:
-  KernelTableFiles() {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder = fs::temp_directory_path() / ("rooftune_" + std::to_string(::getpid()) + "_" + test->name());
-    fs::remove_all(folder);
-  }
-  ~KernelTableFiles() override { fs::remove_all(folder); }
-
-  fs::path write(const std::string& name, const std::string& text) const {
-    fs::create_directories((folder / name).parent_path());
-    std::ofstream(folder / name) << text;
-    return folder / name;
-  }
-  fs::path folder;
-};
+using KernelTableFiles = testing_support::TemporaryFolderTest;
 
 fs::path shipped(const std::string& gpu) { return fs::path(ROOFTUNE_SOURCE_DIR) / "bench_data" / gpu; }
 
 TEST_F(KernelTableFiles, LoadTheFieldLayout) {
-  write("gemm/h100/data.csv", "m,k,n,latency_us,mfu\n8,2048,6144,8.988,0.011\n");
-  write("mha/prefill/h100/32-8-128.csv", "dtype,seq_len,latency_us,mfu\nbf16,1024,38.755,0.224\n");
-  write("mha/decode/h100/32-8-128-tp4.csv", "dtype,kv_dtype,batch_size,kv_len,latency_us,mfu\nbf16,bf16,512,8192,1359.926,0.013\n");
-  const auto read = read_kernel_tables(folder, "h100");
+  folder_.write("gemm/h100/data.csv", "m,k,n,latency_us,mfu\n8,2048,6144,8.988,0.011\n");
+  folder_.write("mha/prefill/h100/32-8-128.csv", "dtype,seq_len,latency_us,mfu\nbf16,1024,38.755,0.224\n");
+  folder_.write("mha/decode/h100/32-8-128-tp4.csv",
+                "dtype,kv_dtype,batch_size,kv_len,latency_us,mfu\nbf16,bf16,512,8192,1359.926,0.013\n");
+  const auto read = read_kernel_tables(folder_.path(), "h100");
   ASSERT_TRUE(read.has_value()) << core::format(read.error());
   ASSERT_EQ(read->gemms.size(), 1U);
   EXPECT_EQ(read->gemms[0].n, 6144);
@@ -106,34 +90,34 @@ std::string first_error(const core::Result<std::vector<kernels::GemmRow>>& resul
 }
 
 TEST_F(KernelTableFiles, NameTheLineOfABadNumber) {
-  const fs::path path = write("gemm.csv", "dtype,m,n,k,latency_us\nbf16,8,4096,4096,12\nbf16,8,many,4096,12\n");
+  const fs::path path = folder_.write("gemm.csv", "dtype,m,n,k,latency_us\nbf16,8,4096,4096,12\nbf16,8,many,4096,12\n");
   EXPECT_THAT(first_error(read_gemm_table(path)), HasSubstr("gemm.csv:3:8: error: 'n'"));
 }
 
 TEST_F(KernelTableFiles, RefuseAnUnknownDtypeAMissingColumnAndAMissingHeader) {
-  EXPECT_THAT(first_error(read_gemm_table(write("a.csv", "dtype,m,n,k,latency_us\nint4,8,4096,4096,12\n"))),
+  EXPECT_THAT(first_error(read_gemm_table(folder_.write("a.csv", "dtype,m,n,k,latency_us\nint4,8,4096,4096,12\n"))),
               HasSubstr("a.csv:2:1: error: 'dtype' is 'int4', which is no number format that we know (use bf16 or fp8)"));
-  EXPECT_THAT(first_error(read_gemm_table(write("b.csv", "m,n,latency_us\n8,4096,12\n"))), HasSubstr("no column 'k'"));
-  EXPECT_THAT(first_error(read_gemm_table(write("c.csv", "8,2048,6144,8.988,0.011\n16,2048,6144,8.816,0.023\n"))),
+  EXPECT_THAT(first_error(read_gemm_table(folder_.write("b.csv", "m,n,latency_us\n8,4096,12\n"))), HasSubstr("no column 'k'"));
+  EXPECT_THAT(first_error(read_gemm_table(folder_.write("c.csv", "8,2048,6144,8.988,0.011\n16,2048,6144,8.816,0.023\n"))),
               HasSubstr("the table has no header (add a first line 'm,k,n,latency_us')"));
 }
 
 TEST_F(KernelTableFiles, RefuseAttentionWithoutHeads) {
-  const auto read = read_context_attention_table(write("attention.csv", "dtype,seq_len,latency_us\nbf16,1024,38.755\n"));
+  const auto read = read_context_attention_table(folder_.write("attention.csv", "dtype,seq_len,latency_us\nbf16,1024,38.755\n"));
   ASSERT_FALSE(read.has_value());
   EXPECT_THAT(core::format(read.error()), HasSubstr("neither columns nor the file's name 'attention.csv' give the heads"));
 }
 
 TEST_F(KernelTableFiles, LeaveOutEagerAllReduces) {
   const auto read = read_all_reduce_table(
-      write("allreduce.csv", "kind,mode,ranks,bytes,latency_us\ncustom,eager,2,256,21.5\ncustom,graph,2,256,4.2\n"));
+      folder_.write("allreduce.csv", "kind,mode,ranks,bytes,latency_us\ncustom,eager,2,256,21.5\ncustom,graph,2,256,4.2\n"));
   ASSERT_TRUE(read.has_value());
   ASSERT_EQ(read->size(), 1U);
   EXPECT_EQ(read->front().latency_us, 4.2);
 }
 
 TEST_F(KernelTableFiles, SayWhatToNameWhenAFolderHasNoTables) {
-  const auto read = read_kernel_tables(folder, "h100");
+  const auto read = read_kernel_tables(folder_.path(), "h100");
   ASSERT_FALSE(read.has_value());
   EXPECT_THAT(core::format(read.error()), HasSubstr("no kernel tables of 'h100' here (name a folder with gemm.csv"));
 }

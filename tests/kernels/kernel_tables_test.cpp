@@ -127,7 +127,7 @@ TEST(Work, CountsFlopsAndBytes) {
   EXPECT_EQ(flops(gemm_row({}, 8, 6144, 2048, 1.0)), 2.0 * 8 * 2048 * 6144);
   EXPECT_EQ(weight_bytes(gemm_row(NumberFormat::fp8, 8, 6144, 2048, 1.0)), 2048.0 * 6144);
   EXPECT_EQ(flops(attention_row(kLlama7b, 2, 1024, 1024, 1.0)), 2 * 4.0 * 32 * 128 * 1024 * 1024 / 2);
-  EXPECT_EQ(flops(attention_row(kLlama7b, 1, 512, 1024, 1.0)), 4.0 * 32 * 128 * (512 * 512 + 512 * 512 / 2));
+  EXPECT_EQ(flops(attention_row(kLlama7b, 1, 512, 1024, 1.0)), 4.0 * 32 * 128 * 1.5 * 512 * 512);
   EXPECT_EQ(flops(attention_row(kLlama7b, 3, 1, 1000, 1.0)), 3 * 4.0 * 32 * 128 * 1000);
   EXPECT_EQ(kv_bytes(attention_row(kLlama70bTp4, 3, 1, 1000, 1.0)), 2.0 * 3 * 1000 * 2 * 128 * 2);
 }

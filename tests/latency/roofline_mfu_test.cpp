@@ -115,7 +115,7 @@ TEST(RooflineMfu, SumsTheShardsAndAllReducesOfADenseModelAtTp4) {
   const domain::ModelSpec model = examples::llama_2_7b();
   const double layer_us = gemm_us(8, 3072, 4096) + gemm_us(8, 4096, 1024) + gemm_us(8, 5504, 4096) + gemm_us(8, 4096, 2752);
   EXPECT_NEAR(duration_us(model, 4, with(), decoding(8, 1023)),
-              32 * (layer_us + generation_attention_us(8, 1024, 8) + 2 * all_reduce_us(8 * 4096 * 2)) + gemm_us(8, 8000, 4096) +
+              32 * (layer_us + generation_attention_us(8, 1024, 8) + 2 * all_reduce_us(8L * 4096 * 2)) + gemm_us(8, 8000, 4096) +
                   overheads_us(model, 8),
               1e-6);
 }
@@ -128,7 +128,7 @@ TEST(RooflineMfu, SumsTheKernelsOfAGroupedQueryModel) {
     return 80 * layer_us + gemm_us(8, 128256 / tp, 8192) + overheads_us(model, 8);
   };
   EXPECT_NEAR(duration_us(model, 1, with(), decoding(8, 1023)), expected_us(1, 0.0), 1e-6);
-  EXPECT_NEAR(duration_us(model, 4, with(), decoding(8, 1023)), expected_us(4, all_reduce_us(8 * 8192 * 2)), 1e-6);
+  EXPECT_NEAR(duration_us(model, 4, with(), decoding(8, 1023)), expected_us(4, all_reduce_us(8L * 8192 * 2)), 1e-6);
 }
 
 TEST(RooflineMfu, SumsTheKernelsOfAMixtureOfExperts) {
@@ -139,7 +139,7 @@ TEST(RooflineMfu, SumsTheKernelsOfAMixtureOfExperts) {
     return 32 * layer_us + gemm_us(8, 32000 / tp, 4096) + overheads_us(model, 8);
   };
   EXPECT_NEAR(duration_us(model, 1, with(), decoding(8, 1023)), expected_us(1, 0.0), 1e-6);
-  EXPECT_NEAR(duration_us(model, 4, with(), decoding(8, 1023)), expected_us(4, all_reduce_us(8 * 4096 * 2)), 1e-6);
+  EXPECT_NEAR(duration_us(model, 4, with(), decoding(8, 1023)), expected_us(4, all_reduce_us(8L * 4096 * 2)), 1e-6);
 }
 
 TEST(RooflineMfu, LooksUpMoreHeadsAsMoreSequencesSoThatTheCallIsPaidOnce) {
@@ -272,7 +272,7 @@ TEST_F(ReviewFinding, AStepTakesNoLessThanReadingItsBytes) {
 TEST_F(ReviewFinding, TpMayDivideAWholeLayersTimeByAPower) {
   const Switches power{{"tp_split", "power"}};
   const double whole_us = duration_us(model, 1, with(), decoding(8, 1023)) - overheads_us(model, 8);
-  const double reduce_us = 32 * 2 * all_reduce_us(8 * 4096 * 2);
+  const double reduce_us = 32 * 2 * all_reduce_us(8L * 4096 * 2);
   EXPECT_NEAR(duration_us(model, 4, with(power), decoding(8, 1023)), whole_us / 4 + reduce_us + overheads_us(model, 8), 1e-6);
   EXPECT_NEAR(duration_us(model, 4, with(power, {{"tp_exponent", 0.5}}), decoding(8, 1023)),
               whole_us / 2 + reduce_us + overheads_us(model, 8), 1e-6);

@@ -46,7 +46,7 @@ inline kernels::MeasuredKernels synthetic_kernels(const domain::ModelSpec& model
     add_gemm(d, query);
     add_gemm(model.vocabulary / tp, d);
     if (model.dense_layers() > 0) {
-      add_gemm(2 * model.ffn_width / tp, d);
+      add_gemm(2L * model.ffn_width / tp, d);
       add_gemm(model.ffn_width / tp, d);
       add_gemm(d, model.ffn_width / tp);
     }

@@ -19,9 +19,7 @@ using testing::AllOf;
 using testing::DoubleNear;
 using testing::Each;
 using testing::ElementsAre;
-using testing::Ge;
 using testing::HasSubstr;
-using testing::Le;
 
 /// Rosenbrock 1960; minimum 0 at (1, 1).
 std::vector<double> rosenbrock(std::span<const double> x) { return {10.0 * (x[1] - x[0] * x[0]), 1.0 - x[0]}; }

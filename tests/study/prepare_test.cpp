@@ -25,8 +25,7 @@ class Selection : public testing::Test {
     return ids;
   }
 
-  Selection() {
-    runs_ = examples::four_runs();
+  Selection() : runs_(examples::four_runs()) {
     runs_[2].role = domain::Role::overload;
     domain::Experiment other = runs_[0];
     other.id = "e";
@@ -68,7 +67,7 @@ TEST(ParseSelector, NamesTheFieldThatWasMeant) {
 
 class Prepare : public testing::Test {
  protected:
-  Prepare() { inputs_ = {.experiments = examples::four_runs(), .models = examples::models(), .gpus = examples::gpus(), .start = {}}; }
+  Prepare() : inputs_{.experiments = examples::four_runs(), .models = examples::models(), .gpus = examples::gpus(), .start = {}} {}
 
   [[nodiscard]] std::string problems() const {
     const auto prepared = prepare(spec_, inputs_);

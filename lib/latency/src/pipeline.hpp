@@ -23,11 +23,11 @@ template <class Scalar>
 class PipelineStepTime final : public StepTime<Scalar> {
  public:
   PipelineStepTime(std::unique_ptr<StepTime<Scalar>> whole, const Target& target, const params::Resolved<Scalar>& parameters)
-      : whole_(std::move(whole)), stages_(target.deployment.pp) {
-    const double hops = stages_ - 1.0;
-    hop_us_ = parameters["physics.allreduce_us"] * hops;
-    hop_us_per_token_ = hops * target.model.hidden * target.model.widths.activation_bytes / (parameters["hardware.link_GBs"] * 1e3);
-  }
+      : whole_(std::move(whole)),
+        stages_(target.deployment.pp),
+        hop_us_(parameters["physics.allreduce_us"] * (stages_ - 1.0)),
+        hop_us_per_token_((stages_ - 1.0) * target.model.hidden * target.model.widths.activation_bytes /
+                          (parameters["hardware.link_GBs"] * 1e3)) {}
 
   [[nodiscard]] StepPiece<Scalar> piece(const Batch& batch) override {
     StepPiece<Scalar> piece{.duration_us = Scalar(0.0), .slope_us_per_token = Scalar(0.0), .valid_steps = kEveryStep};
@@ -106,8 +106,8 @@ class PipelineStepTime final : public StepTime<Scalar> {
 
   std::unique_ptr<StepTime<Scalar>> whole_;  ///< all layers on one stage
   int stages_;
-  Scalar hop_us_{0.0};
-  Scalar hop_us_per_token_{0.0};
+  Scalar hop_us_;
+  Scalar hop_us_per_token_;
   std::vector<PrefillChunk> chunks_;
 };
 
