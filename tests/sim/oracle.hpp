@@ -258,9 +258,8 @@ class Oracle {
     victim->admitted_with_chunk = false;
     ++victim->preemptions;
     ++result_.preemptions;
-    const Shared kept = victim;
-    waiting_.push_front(kept);
-    std::erase(running_, kept);
+    waiting_.push_front(victim);
+    std::erase(running_, waiting_.front());  // the victim is one of them
   }
 
   void admit() {

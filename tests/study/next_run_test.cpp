@@ -11,7 +11,6 @@ namespace rooftune::study {
 namespace {
 
 using domain::Metric;
-using testing::Each;
 using testing::HasSubstr;
 using testing::SizeIs;
 
