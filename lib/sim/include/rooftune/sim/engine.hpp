@@ -16,7 +16,7 @@ namespace rooftune::sim {
 /// Settings of one engine replica, resolved from the deployment and the engine switches.
 struct EngineSetup {
   std::int64_t kv_blocks = 0;
-  std::int32_t block_tokens = 16;  ///< a power of two
+  std::int32_t block_tokens = 16;   ///< a power of two
   std::int64_t offload_blocks = 0;  ///< that the host's memory keeps beside; 0: none
   std::int32_t max_num_seqs = 128;
   std::int32_t max_num_batched_tokens = 2048;
