@@ -207,6 +207,7 @@ class EngineCore {
   void see_chunks();
   void see_contexts();
   [[nodiscard]] std::int64_t chunk_of(std::int64_t tokens, std::int64_t budget) const;
+  [[nodiscard]] std::int64_t decoding() const { return decode_blocks_.requests(); }
   /// Tells the pool what the decoding requests have taken when all steps before that one are done.
   void grow_decodes(std::int64_t until) { cache_.grow(decode_blocks_.tell_until(until)); }
   void see_fullness();
@@ -259,7 +260,6 @@ class EngineCore {
   bool same_batch_ = false;  ///< as the one that the stretch was computed for
 
   // Sums over the decoding requests.
-  std::int64_t decoding_ = 0;
   std::int64_t offset_sum_ = 0;
   DecodeBlocks decode_blocks_;
 
@@ -522,7 +522,7 @@ bool EngineCore<Scalar>::secure_blocks() {
     while (decode_blocks_.taken_in(step_) > cache_.free_blocks()) preempted |= make_room(0);
   }
   if (prefilling_.empty()) return preempted;
-  std::int64_t budget = setup_.max_num_batched_tokens - decoding_;
+  std::int64_t budget = setup_.max_num_batched_tokens - decoding();
   for (const std::int32_t id : prefilling_) budget -= slots_[at(id)].chunk;  // assigned when it was admitted
   for (std::size_t i = 0; i < prefilling_.size();) {
     const std::int32_t id = prefilling_[i];
@@ -565,7 +565,7 @@ void EngineCore<Scalar>::extend(Slot& slot, std::int64_t blocks) {
 /// The blocks of the coming step are allocated already.
 template <class Scalar>
 auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
-  Claim claim{.tokens = decoding_, .blocks = ahead ? decode_blocks_.taken_in(step_ + 1) : 0};
+  Claim claim{.tokens = decoding(), .blocks = ahead ? decode_blocks_.taken_in(step_ + 1) : 0};
   if (ahead && next_finish_.finish_step == step_) {
     finishing_.for_each_at(step_, stale(), [&](const FinishQueue::Entry& entry) {
       --claim.tokens;
@@ -782,8 +782,8 @@ void EngineCore<Scalar>::offload_preempted(Slot& slot, std::int64_t tokens_in_ca
 /// The batch of the coming step, as the model wants it.
 template <class Scalar>
 void EngineCore<Scalar>::see_batch() {
-  batch_.decode_requests = decoding_;
-  batch_.decode_context_tokens = decoding_ * step_ + offset_sum_;
+  batch_.decode_requests = decoding();
+  batch_.decode_context_tokens = decoding() * step_ + offset_sum_;
   batch_.prefills = {};
   if (!prefilling_.empty()) see_chunks();
   if (wants_contexts_) see_contexts();
@@ -817,7 +817,7 @@ void EngineCore<Scalar>::see_stretch() {
   see_batch();
   const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
   stretch_.first_us = value_of(piece.duration_us);
-  stretch_.increment_us = value_of(piece.slope_us_per_token) * static_cast<double>(decoding_);
+  stretch_.increment_us = value_of(piece.slope_us_per_token) * static_cast<double>(decoding());
   stretch_.valid_steps = piece.valid_steps;
   stretch_.passed = 0;
   if constexpr (kDerivatives) see_gradients(piece);
@@ -830,17 +830,17 @@ template <class Scalar>
 void EngineCore<Scalar>::see_gradients(const latency::StepPiece<Scalar>& piece) {
   if constexpr (kDerivatives) {
     const bool prefills = !batch_.prefills.empty();
-    if (decoding_ > 0) {
+    if (decoding() > 0) {
       const double slope = value_of(piece.slope_us_per_token);
       const double per_request = step_time_.decode_marginal_us(batch_) + slope * static_cast<double>(step_);
       stretch_.first_gradient = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
-      if (!prefills) stretch_.increment_gradient = static_cast<double>(decoding_) * piece.slope_us_per_token.v + slope * mass_sum_;
+      if (!prefills) stretch_.increment_gradient = static_cast<double>(decoding()) * piece.slope_us_per_token.v + slope * mass_sum_;
     } else {
       stretch_.first_gradient = piece.duration_us.v;
     }
     if (!prefills) return;
     double without_us = 0.0;
-    if (decoding_ > 0) {
+    if (decoding() > 0) {
       latency::Batch decodes = batch_;
       decodes.prefills = {};
       without_us = step_time_.duration_us(decodes);
@@ -976,7 +976,6 @@ void EngineCore<Scalar>::start_decoding(std::int32_t id) {
   slot.decoding = true;
   same_batch_ = false;
   slot.context_offset = slot.computed - step_;
-  ++decoding_;
   offset_sum_ += slot.context_offset;
   decode_blocks_.add(slot.context_offset, step_);
   if constexpr (kDerivatives) {
@@ -994,7 +993,6 @@ void EngineCore<Scalar>::stop_decoding(std::int32_t id, std::int64_t before_step
   Slot& slot = slots_[at(id)];
   slot.decoding = false;
   same_batch_ = false;
-  --decoding_;
   offset_sum_ -= slot.context_offset;
   decode_blocks_.remove(slot.context_offset, before_step);
   if constexpr (kDerivatives) {

@@ -104,9 +104,9 @@ class Campaign {
       if (hooks_.on_round) hooks_.on_round(round);
       if (round.fate != RoundFate::reverted) structure_ = round.round;
     }
-    const auto begun = prepare(start_, inputs_);
+    auto begun = prepare(start_, inputs_);
     if (!begun) return tl::unexpected(begun.error());
-    begun_ = begun->start;
+    begun_ = *std::move(begun);
     current_ = entries_.rounds.empty() ? start_ : round_of(structure_).spec;
     say("fitting the structure on every fold");
     const Clock::time_point begin = Clock::now();
@@ -169,7 +169,7 @@ class Campaign {
     say("diagnosing");
     const params::Config tuned = fit_training(study_).tuned;
     const Diagnosis diagnosis = diagnose(study_, runs_, tuned, trial_);
-    std::vector<Proposal> proposals = propose(study_, begun_, runs_, diagnosis, catalogue_);
+    std::vector<Proposal> proposals = propose(study_, begun_.start, runs_, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
     const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
     if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves());
@@ -388,13 +388,11 @@ class Campaign {
   core::Result<Improvement> conclude() {
     say("fitting the result");
     Improvement improvement{.journal = entries_, .start = start_, .result = current_, .before = {}, .after = {}};
-    auto first = prepare(entries_.rounds.front().spec, inputs_);
-    if (!first) return tl::unexpected(first.error());
-    improvement.before = fit_training(*first);
+    improvement.before = fit_training(begun_);
     improvement.after = structure_ == 0 ? improvement.before : fit_training(study_);
     const eval::EvaluationOptions options{.threads = {current_.threads}, .stepping = sim::Stepping::closed_form};
     if (!runs_.test.empty()) {
-      improvement.test_before = eval::evaluate(first->dataset.subset(runs_.test), improvement.before.tuned, options);
+      improvement.test_before = eval::evaluate(begun_.dataset.subset(runs_.test), improvement.before.tuned, options);
       improvement.test_after = eval::evaluate(study_.dataset.subset(runs_.test), improvement.after.tuned, options);
     }
     improvement.held_out = trial_.held_out;
@@ -507,7 +505,7 @@ class Campaign {
   const std::vector<Move>& catalogue_;
   Clock::time_point begin_ = Clock::now();
   JournalEntries entries_;
-  params::Config begun_;  ///< what the search started from
+  PreparedStudy begun_;  ///< what the search started from
   StudySpec current_;
   int structure_ = 0;  ///< the round that `current_` comes from
   PreparedStudy study_;
