@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -87,9 +88,6 @@ class EngineCore {
         decode_blocks_(block_) {
     counters.kv_blocks = counters.least_free_blocks = setup.kv_blocks;
     const std::size_t batch = at(std::min(setup.max_num_seqs, 4096));
-    slots_.reserve(2 * batch);
-    gradients_.reserve(kDerivatives ? 2 * batch : 0);
-    for (List* list : {&running_, &waiting_, &loading_}) list->ends = new_slot();
     if (setup.offload_blocks > 0 && setup.prefix_caching) offload_.emplace(setup.offload_blocks, block_, chains);
     pending_.reserve(batch);
     prefilling_.reserve(batch);
@@ -119,10 +117,16 @@ class EngineCore {
   static constexpr double kNever = std::numeric_limits<double>::infinity();
   using Gradient = typename GradientOf<Scalar>::Type;
 
+  /// The derivatives that belong to a request.
+  struct RequestGradients {
+    Gradient arrival;  ///< the clock's at that moment
+    Gradient mass;     ///< of the expected number of requests that this one stands for
+    Gradient loaded;   ///< of loaded_us
+  };
+
   /// A request that has arrived and not yet finished.
-  struct alignas(128) Slot {
-    const PlannedRequest* request = nullptr;
-    std::int64_t index = 0;
+  struct Request {
+    const PlannedRequest* planned = nullptr;
     double arrival_us = 0.0;
     double first_token_us = -1.0;     ///< negative: none yet
     std::int64_t context_offset = 0;  ///< decoding: context = step + context_offset
@@ -137,8 +141,6 @@ class EngineCore {
     std::int32_t cached = 0;
     std::int32_t preemptions = 0;
     std::uint32_t ticket = 0;  ///< of its admission; a new one when it is preempted
-    std::int32_t previous = -1;
-    std::int32_t next = -1;
     std::int32_t offload_chain = -1;  ///< its chain in the host's memory, and how many tokens of it lie there
     std::int32_t offload_tokens = 0;
     double loaded_us = 0.0;  ///< when its blocks are back from the host's memory
@@ -147,16 +149,26 @@ class EngineCore {
     bool decoding = false;
   };
 
-  /// The derivatives that belong to a slot.
-  struct SlotGradients {
-    Gradient arrival;  ///< the clock's at that moment
-    Gradient mass;     ///< of the expected number of requests that this one stands for
+  /// Where it is kept, and its neighbours in the list that it is in.
+  struct alignas(128) Slot : Request {
+    Slot* previous = nullptr;
+    Slot* next = nullptr;
+    [[no_unique_address]] std::conditional_t<kDerivatives, RequestGradients, GradientOf<double>> derived;
   };
+  using FinishQueue = sim::FinishQueue<Slot>;
 
   /// A ring of slots through one that is no request: its `next` is the first of the list, its `previous` the last.
   struct List {
-    std::int32_t ends = -1;
+    List() { ends.previous = ends.next = &ends; }
+    Slot ends;
     std::int64_t size = 0;
+
+    [[nodiscard]] Slot& first() { return *ends.next; }
+    [[nodiscard]] Slot& last() { return *ends.previous; }
+    void append(Slot& slot) { insert_before(ends, slot); }
+    void prepend(Slot& slot) { insert_before(first(), slot); }
+    void insert_before(Slot& next, Slot& slot);
+    void remove(Slot& slot);
   };
 
   /// Tokens of a step and blocks that are spoken for.
@@ -169,6 +181,7 @@ class EngineCore {
   void wake_up();
   void schedule();
   void join_pending();
+  void join(Slot& slot);
   bool secure_blocks();
   void admit();
   [[gnu::noinline]] bool idle_until_loaded(double horizon_us);
@@ -182,19 +195,19 @@ class EngineCore {
 
   // --- verbs ---
   void send_from_idle_clients();
-  void anchor(std::int32_t id, double rest_of_step);
-  std::int32_t arrive(double arrival_us);
-  void start_decoding(std::int32_t id);
-  void stop_decoding(std::int32_t id, std::int64_t before_step);
-  void complete(std::int32_t id);
+  void anchor(Slot* slot, double rest_of_step);
+  Slot* arrive(double arrival_us);
+  void start_decoding(Slot& slot);
+  void stop_decoding(Slot& slot, std::int64_t before_step);
+  void complete(Slot& slot);
   void record(const Slot& slot);
   bool make_room(std::int64_t decode_tokens);
   void preempt_last(std::int64_t decode_tokens);
   void see_queue(Blocked blocked);
-  void inherit_anchor(std::int32_t id);
+  void inherit_anchor(Slot& slot);
   void extend(Slot& slot, std::int64_t blocks);
-  Blocked try_admit(std::int32_t id, std::int64_t budget, std::int64_t reserved_blocks);
-  [[gnu::noinline]] Blocked try_load(std::int32_t id, const KvCache::Hit& hit, std::int64_t reserved_blocks);
+  Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
+  [[gnu::noinline]] Blocked try_load(Slot& slot, const KvCache::Hit& hit, std::int64_t reserved_blocks);
   [[gnu::noinline]] bool give_back_loaded();
   void give_back_blocks(Slot& slot, std::int64_t grown, std::int64_t tokens_in_cache);
   [[gnu::noinline]] void offload_finished(const Slot& slot);
@@ -215,19 +228,13 @@ class EngineCore {
   [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
   [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps);
   [[nodiscard]] std::int64_t planned() const { return std::ssize(plan_->requests); }
-  [[nodiscard]] bool counts(const Slot& slot) const { return slot.index >= warm_up_requests; }
+  [[nodiscard]] std::int64_t index_of(const Slot& slot) const { return slot.planned - plan_->requests.data(); }
+  [[nodiscard]] bool counts(const Slot& slot) const { return index_of(slot) >= warm_up_requests; }
   [[nodiscard]] std::int64_t steps_before(double horizon_us, std::int64_t steps) const;
   [[nodiscard]] bool closed_loop() const { return concurrency_ > 0; }
-  [[nodiscard]] auto stale() const {
-    return [this](const FinishQueue::Entry& entry) { return slots_[at(entry.slot)].ticket != entry.ticket; };
+  [[nodiscard]] static auto stale() {
+    return [](const typename FinishQueue::Entry& entry) { return entry.slot->ticket != entry.ticket; };
   }
-  [[nodiscard]] std::int32_t first(const List& list) const { return slots_[at(list.ends)].next; }
-  [[nodiscard]] std::int32_t last(const List& list) const { return slots_[at(list.ends)].previous; }
-  void append(List& list, std::int32_t id) { insert_before(list, list.ends, id); }
-  void prepend(List& list, std::int32_t id) { insert_before(list, first(list), id); }
-  void insert_before(List& list, std::int32_t next, std::int32_t id);
-  void remove(List& list, std::int32_t id);
-  std::int32_t new_slot();
 
   EngineSetup setup_;
   BlockSize block_;
@@ -242,17 +249,17 @@ class EngineCore {
   std::int64_t step_ = 0;  ///< index of the step that starts now
 
   std::int64_t in_flight_ = 0;  ///< requests that have arrived and not yet finished
-  std::vector<Slot> slots_;
-  std::int32_t spare_slot_ = -1;          ///< the first of the unused ones, linked by `next`
-  List running_;                          ///< in order of admission
-  List waiting_;                          ///< arrived, in order of service
-  List loading_;                          ///< their blocks come from the host's memory, one request after the other
-  std::vector<std::int32_t> pending_;     ///< admitted, joining the next step
-  std::vector<std::int32_t> prefilling_;  ///< running requests whose prompt is not complete
+  std::deque<Slot> slots_;
+  Slot* spare_slot_ = nullptr;     ///< the first of the unused ones, linked by `next`
+  List running_;                   ///< in order of admission
+  List waiting_;                   ///< arrived, in order of service
+  List loading_;                   ///< their blocks come from the host's memory, one request after the other
+  std::vector<Slot*> pending_;     ///< admitted, joining the next step
+  std::vector<Slot*> prefilling_;  ///< running requests whose prompt is not complete
   std::vector<PrefillChunk> chunks_;
   std::vector<std::int64_t> contexts_;
   FinishQueue finishing_;
-  FinishQueue::Entry next_finish_{.finish_step = FinishQueue::kNever};
+  typename FinishQueue::Entry next_finish_{.finish_step = FinishQueue::kNever};
   std::uint32_t tickets_ = 0;
 
   latency::Batch batch_;
@@ -289,8 +296,6 @@ class EngineCore {
   Gradient room_gradient_;    ///< the anchor of the request that ended last and so made room
   Gradient queue_gradient_;   ///< the clock's where the present queue began
   Gradient mass_reference_;   ///< the clock's at the last arrival, less what an idle period took from it since
-  std::vector<SlotGradients> gradients_;
-  std::vector<Gradient> loaded_gradients_;  ///< of loaded_us, by slot
 };
 
 /// Runs every step that ends before the horizon.
@@ -404,11 +409,12 @@ void EngineCore<Scalar>::wake_up() {
 template <class Scalar>
 void EngineCore<Scalar>::send_from_idle_clients() {
   while (in_flight() < concurrency_ && next_arrival_ < planned()) {
-    const std::int32_t id = arrive(now_us_);
+    Slot* const slot = arrive(now_us_);
     if constexpr (kDerivatives) {
-      if (id >= 0) {
-        gradients_[at(id)] = {.arrival = now_gradient_, .mass = Gradient::Zero()};
-        if (counts(slots_[at(id)])) arrival_gradient_ += now_gradient_;
+      if (slot != nullptr) {
+        slot->derived.arrival = now_gradient_;
+        slot->derived.mass.setZero();
+        if (counts(*slot)) arrival_gradient_ += now_gradient_;
       }
     }
   }
@@ -426,14 +432,14 @@ void EngineCore<Scalar>::take_arrivals() {
 
 /// Derivatives of an arrival at its phase in the step just done: of that step, only the rest counts.
 template <class Scalar>
-void EngineCore<Scalar>::anchor(std::int32_t id, double rest_of_step) {
+void EngineCore<Scalar>::anchor(Slot* slot, double rest_of_step) {
   if constexpr (kDerivatives) {
-    SlotGradients refused;
-    SlotGradients& derived = id >= 0 ? gradients_[at(id)] : refused;
+    RequestGradients refused;
+    RequestGradients& derived = slot != nullptr ? slot->derived : refused;
     if (blocked_ != Blocked::no) {
       derived.arrival = queue_gradient_;
       derived.mass.setZero();
-      if (id >= 0) slots_[at(id)].queued = blocked_ == Blocked::by_seats || blocked_ == Blocked::by_blocks;
+      if (slot != nullptr) slot->queued = blocked_ == Blocked::by_seats || blocked_ == Blocked::by_blocks;
     } else {
       if (rest_of_step == 0.0) {
         derived.arrival = now_gradient_;
@@ -446,7 +452,7 @@ void EngineCore<Scalar>::anchor(std::int32_t id, double rest_of_step) {
       derived.mass = plan_->requests_per_us * (derived.arrival - mass_reference_);
     }
     mass_reference_ = derived.arrival;
-    if (id >= 0 && counts(slots_[at(id)])) arrival_gradient_ += derived.arrival;
+    if (slot != nullptr && counts(*slot)) arrival_gradient_ += derived.arrival;
   }
 }
 
@@ -456,9 +462,9 @@ void EngineCore<Scalar>::see_next_arrival() {
   next_arrival_us_ = more ? stage_start_us_ + plan_->requests[at(next_arrival_)].arrival_us : kNever;
 }
 
-/// The next planned request joins the waiting queue. Returns its slot, or -1 when the engine refuses it.
+/// The next planned request joins the waiting queue. Returns its slot, or null when the engine refuses it.
 template <class Scalar>
-std::int32_t EngineCore<Scalar>::arrive(double arrival_us) {
+auto EngineCore<Scalar>::arrive(double arrival_us) -> Slot* {
   const PlannedRequest& request = plan_->requests[at(next_arrival_)];
   const std::int64_t index = next_arrival_++;
   see_next_arrival();
@@ -477,37 +483,34 @@ std::int32_t EngineCore<Scalar>::arrive(double arrival_us) {
                               .output_tokens = request.output_tokens,
                               .reason = reason});
     }
-    return -1;
+    return nullptr;
   }
-  std::int32_t id = spare_slot_;
-  if (id < 0) {
-    id = new_slot();
-  } else {
-    spare_slot_ = slots_[at(id)].next;
-  }
-  Slot& slot = slots_[at(id)];
-  slot = {.request = &request,
-          .index = index,
-          .arrival_us = arrival_us,
-          .chain = request.chain,
-          .chain_tokens = request.chain_tokens,
-          .output_tokens = static_cast<std::int32_t>(output),
-          .to_compute = request.prompt_tokens,
-          .offload_chain = request.chain,
-          .offload_tokens = request.chain_tokens};
-  append(waiting_, id);
+  Slot& slot = spare_slot_ != nullptr ? *spare_slot_ : slots_.emplace_back();
+  spare_slot_ = slot.next;
+  static_cast<Request&>(slot) = {.planned = &request,
+                                 .arrival_us = arrival_us,
+                                 .chain = request.chain,
+                                 .chain_tokens = request.chain_tokens,
+                                 .output_tokens = static_cast<std::int32_t>(output),
+                                 .to_compute = request.prompt_tokens,
+                                 .offload_chain = request.chain,
+                                 .offload_tokens = request.chain_tokens};
+  waiting_.append(slot);
   ++in_flight_;
   record_.longest_queue = std::max(record_.longest_queue, waiting_.size);
-  return id;
+  return &slot;
 }
 
 template <class Scalar>
 void EngineCore<Scalar>::join_pending() {
-  for (const std::int32_t id : pending_) {
-    append(running_, id);
-    prefilling_.push_back(id);
-  }
+  for (Slot* const slot : pending_) join(*slot);
   pending_.clear();
+}
+
+template <class Scalar>
+void EngineCore<Scalar>::join(Slot& slot) {
+  running_.append(slot);
+  prefilling_.push_back(&slot);
 }
 
 /// Allocates what the coming step writes, preempting the last admitted requests when blocks run out. True if it did.
@@ -523,10 +526,9 @@ bool EngineCore<Scalar>::secure_blocks() {
   }
   if (prefilling_.empty()) return preempted;
   std::int64_t budget = setup_.max_num_batched_tokens - decoding();
-  for (const std::int32_t id : prefilling_) budget -= slots_[at(id)].chunk;  // assigned when it was admitted
+  for (const Slot* const slot : prefilling_) budget -= slot->chunk;  // assigned when it was admitted
   for (std::size_t i = 0; i < prefilling_.size();) {
-    const std::int32_t id = prefilling_[i];
-    Slot& slot = slots_[at(id)];
+    Slot& slot = *prefilling_[i];
     if (slot.chunk == 0) {
       grow_decodes(step_ + 1);
       const std::int64_t chunk = chunk_of(slot.to_compute - slot.computed, budget);
@@ -567,13 +569,13 @@ template <class Scalar>
 auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
   Claim claim{.tokens = decoding(), .blocks = ahead ? decode_blocks_.taken_in(step_ + 1) : 0};
   if (ahead && next_finish_.finish_step == step_) {
-    finishing_.for_each_at(step_, stale(), [&](const FinishQueue::Entry& entry) {
+    finishing_.for_each_at(step_, stale(), [&](const typename FinishQueue::Entry& entry) {
       --claim.tokens;
-      if (block_.rest(step_ + 1 + slots_[at(entry.slot)].context_offset) == 0) --claim.blocks;
+      if (block_.rest(step_ + 1 + entry.slot->context_offset) == 0) --claim.blocks;
     });
   }
-  for (const std::int32_t id : prefilling_) {
-    const Slot& slot = slots_[at(id)];
+  for (const Slot* const prefilling : prefilling_) {
+    const Slot& slot = *prefilling;
     if (!ahead) {
       claim.tokens += slot.chunk;
       continue;
@@ -601,24 +603,22 @@ void EngineCore<Scalar>::admit() {
   const Claim claim = claim_of_running(ahead);
   std::int64_t budget = setup_.max_num_batched_tokens - claim.tokens;
   while (waiting_.size > 0) {
-    const std::int32_t id = first(waiting_);
-    Slot& slot = slots_[at(id)];
+    Slot& slot = waiting_.first();
     const bool full = running_.size + std::ssize(pending_) >= setup_.max_num_seqs;
-    blocked_ = full ? Blocked::by_seats : try_admit(id, budget, claim.blocks);
+    blocked_ = full ? Blocked::by_seats : try_admit(slot, budget, claim.blocks);
     if (blocked_ == Blocked::by_loading) {
       blocked_ = Blocked::no;  // the next one may start meanwhile
       continue;
     }
     if (blocked_ != Blocked::no) break;
-    remove(waiting_, id);
-    if (slot.queued) inherit_anchor(id);
+    waiting_.remove(slot);
+    if (slot.queued) inherit_anchor(slot);
     budget -= slot.chunk;
     slot.ticket = ++tickets_;
     if (ahead) {
-      pending_.push_back(id);
+      pending_.push_back(&slot);
     } else {
-      append(running_, id);
-      prefilling_.push_back(id);
+      join(slot);
     }
   }
   see_queue(blocked_);
@@ -627,12 +627,12 @@ void EngineCore<Scalar>::admit() {
 /// A request that waited for room starts when another one ended, and that one's end is as far from its own anchor as the clock
 /// has moved since: the newcomer goes on from there.
 template <class Scalar>
-void EngineCore<Scalar>::inherit_anchor(std::int32_t id) {
+void EngineCore<Scalar>::inherit_anchor(Slot& slot) {
   if constexpr (kDerivatives) {
-    Gradient& anchor = gradients_[at(id)].arrival;
-    if (counts(slots_[at(id)])) arrival_gradient_ += room_gradient_ - anchor;
+    Gradient& anchor = slot.derived.arrival;
+    if (counts(slot)) arrival_gradient_ += room_gradient_ - anchor;
     anchor = room_gradient_;
-    slots_[at(id)].queued = false;
+    slot.queued = false;
   }
 }
 
@@ -641,19 +641,18 @@ template <class Scalar>
 void EngineCore<Scalar>::see_queue(Blocked blocked) {
   blocked_ = blocked;
   if constexpr (kDerivatives) {
-    if (blocked_ != Blocked::no) queue_gradient_ = gradients_[at(first(waiting_))].arrival;
+    if (blocked_ != Blocked::no) queue_gradient_ = waiting_.first().derived.arrival;
   }
 }
 
 template <class Scalar>
-Blocked EngineCore<Scalar>::try_admit(std::int32_t id, std::int64_t budget, std::int64_t reserved_blocks) {
-  Slot& slot = slots_[at(id)];
+Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks) {
   // At least the last token is computed, whatever is cached.
   KvCache::Hit hit;
   if (!slot.loaded) {
     hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
     if (offload_) {
-      const Blocked blocked = try_load(id, hit, reserved_blocks);
+      const Blocked blocked = try_load(slot, hit, reserved_blocks);
       if (blocked != Blocked::no) return blocked;
     }
   }
@@ -681,8 +680,7 @@ Blocked EngineCore<Scalar>::try_admit(std::int32_t id, std::int64_t budget, std:
 /// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
 /// others until they are filled, and the link to the host serves one request after the other.
 template <class Scalar>
-Blocked EngineCore<Scalar>::try_load(std::int32_t id, const KvCache::Hit& hit, std::int64_t reserved_blocks) {
-  Slot& slot = slots_[at(id)];
+Blocked EngineCore<Scalar>::try_load(Slot& slot, const KvCache::Hit& hit, std::int64_t reserved_blocks) {
   const std::int32_t most_tokens = std::min(slot.offload_tokens, slot.to_compute - 1);
   if (hit.blocks >= block_.full(most_tokens)) return Blocked::no;
   const std::int32_t there = offload_->blocks_of(slot.offload_chain, most_tokens);
@@ -693,31 +691,29 @@ Blocked EngineCore<Scalar>::try_load(std::int32_t id, const KvCache::Hit& hit, s
   cache_.extend(slot.lease, missing, hit.blocks);
   slot.computed = there * block_.tokens();
   slot.loaded = true;
-  const std::int32_t before = loading_.size > 0 ? last(loading_) : -1;
-  slot.loaded_us = (before < 0 ? now_us_ : slots_[at(before)].loaded_us) + missing * value_of(load_us_per_block);
+  const Slot* const before = loading_.size > 0 ? &loading_.last() : nullptr;
+  slot.loaded_us = (before == nullptr ? now_us_ : before->loaded_us) + missing * value_of(load_us_per_block);
   if constexpr (kDerivatives) {
-    loaded_gradients_.resize(std::max(loaded_gradients_.size(), slots_.size()));
-    const Gradient& from = before < 0 ? now_gradient_ : loaded_gradients_[at(before)];
-    loaded_gradients_[at(id)] = from + missing * load_us_per_block.v;
+    const Gradient& from = before == nullptr ? now_gradient_ : before->derived.loaded;
+    slot.derived.loaded = from + missing * load_us_per_block.v;
   }
   counters.loaded_tokens += std::int64_t{missing} * block_.tokens();
-  remove(waiting_, id);
-  append(loading_, id);
+  waiting_.remove(slot);
+  loading_.append(slot);
   return Blocked::by_loading;
 }
 
 /// Requests whose blocks are back wait in front of those that came after them.
 template <class Scalar>
 void EngineCore<Scalar>::take_loaded() {
-  while (loading_.size > 0 && slots_[at(first(loading_))].loaded_us <= now_us_) {
-    const std::int32_t id = first(loading_);
-    Slot& slot = slots_[at(id)];
+  while (loading_.size > 0 && loading_.first().loaded_us <= now_us_) {
+    Slot& slot = loading_.first();
     grow_decodes(step_);
     cache_.extend(slot.lease, 0, static_cast<std::int32_t>(block_.full(std::min(slot.chain_tokens, slot.computed))));
-    remove(loading_, id);
-    std::int32_t place = first(waiting_);
-    while (place != waiting_.ends && slots_[at(place)].loaded) place = slots_[at(place)].next;
-    insert_before(waiting_, place, id);
+    loading_.remove(slot);
+    Slot* place = &waiting_.first();
+    while (place != &waiting_.ends && place->loaded) place = place->next;
+    waiting_.insert_before(*place, slot);
   }
 }
 
@@ -730,8 +726,8 @@ bool EngineCore<Scalar>::idle_until_loaded(double horizon_us) {
     ROOFTUNE_EXPECTS(gave);
     return true;
   }
-  const std::int32_t next = first(loading_);
-  const double loaded_us = slots_[at(next)].loaded_us;
+  const Slot& next = loading_.first();
+  const double loaded_us = next.loaded_us;
   const double until_us = std::min(loaded_us, next_arrival_us_);
   if (until_us >= horizon_us) return false;
   blocked_ = Blocked::no;
@@ -741,7 +737,7 @@ bool EngineCore<Scalar>::idle_until_loaded(double horizon_us) {
       mass_reference_ -= now_gradient_;
       now_gradient_.setZero();
     } else {
-      now_gradient_ = loaded_gradients_[at(next)];
+      now_gradient_ = next.derived.loaded;
     }
   }
   while (next_arrival_us_ <= now_us_) anchor(arrive(next_arrival_us_), 0.0);
@@ -752,12 +748,11 @@ bool EngineCore<Scalar>::idle_until_loaded(double horizon_us) {
 /// The last of the waiting requests that hold blocks read back gives them up: others need the room. False: there is none.
 template <class Scalar>
 bool EngineCore<Scalar>::give_back_loaded() {
-  std::int32_t id = last(waiting_);
-  while (id != waiting_.ends && !slots_[at(id)].loaded) id = slots_[at(id)].previous;
-  if (id == waiting_.ends) return false;
-  Slot& slot = slots_[at(id)];
-  give_back_blocks(slot, 0, slot.computed);
-  slot.loaded = false;
+  Slot* slot = &waiting_.last();
+  while (slot != &waiting_.ends && !slot->loaded) slot = slot->previous;
+  if (slot == &waiting_.ends) return false;
+  give_back_blocks(*slot, 0, slot->computed);
+  slot->loaded = false;
   return true;
 }
 
@@ -766,9 +761,9 @@ bool EngineCore<Scalar>::give_back_loaded() {
 template <class Scalar>
 void EngineCore<Scalar>::offload_finished(const Slot& slot) {
   offload_->forget(slot.offload_chain);
-  const bool goes_on = slot.request->extends_chain && slot.preemptions == 0;
-  const std::int64_t chain_blocks = block_.full(goes_on ? slot.computed : std::min(slot.request->chain_tokens, slot.computed));
-  offload_->store(slot.request->chain, static_cast<std::int32_t>(chain_blocks),
+  const bool goes_on = slot.planned->extends_chain && slot.preemptions == 0;
+  const std::int64_t chain_blocks = block_.full(goes_on ? slot.computed : std::min(slot.planned->chain_tokens, slot.computed));
+  offload_->store(slot.planned->chain, static_cast<std::int32_t>(chain_blocks),
                   static_cast<std::int32_t>(block_.full(slot.computed) - chain_blocks));
 }
 
@@ -792,8 +787,8 @@ void EngineCore<Scalar>::see_batch() {
 template <class Scalar>
 void EngineCore<Scalar>::see_chunks() {
   chunks_.clear();
-  for (const std::int32_t id : prefilling_) {
-    const Slot& slot = slots_[at(id)];
+  for (const Slot* const prefilling : prefilling_) {
+    const Slot& slot = *prefilling;
     if (slot.chunk > 0) chunks_.push_back({.context_tokens = slot.computed, .new_tokens = slot.chunk});
   }
   batch_.prefills = chunks_;
@@ -802,8 +797,8 @@ void EngineCore<Scalar>::see_chunks() {
 template <class Scalar>
 void EngineCore<Scalar>::see_contexts() {
   contexts_.clear();
-  for (std::int32_t id = first(running_); id != running_.ends; id = slots_[at(id)].next) {
-    if (slots_[at(id)].decoding) contexts_.push_back(step_ + slots_[at(id)].context_offset);
+  for (const Slot* slot = &running_.first(); slot != &running_.ends; slot = slot->next) {
+    if (slot->decoding) contexts_.push_back(step_ + slot->context_offset);
   }
   batch_.decode_contexts = contexts_;
   batch_.decode_max_context_tokens = contexts_.empty() ? 0 : *std::ranges::max_element(contexts_);
@@ -846,7 +841,7 @@ void EngineCore<Scalar>::see_gradients(const latency::StepPiece<Scalar>& piece) 
       without_us = step_time_.duration_us(decodes);
     }
     const double per_prefill_us = (stretch_.first_us - without_us) / static_cast<double>(batch_.prefills.size());
-    for (const std::int32_t id : prefilling_) stretch_.first_gradient += per_prefill_us * gradients_[at(id)].mass;
+    for (const Slot* const slot : prefilling_) stretch_.first_gradient += per_prefill_us * slot->derived.mass;
   }
 }
 
@@ -878,7 +873,7 @@ std::int64_t EngineCore<Scalar>::steps_to_next_event() {
     steps = steps_until(next_arrival_us_ - now_us_, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps);
   }
   if (loading_.size > 0) {
-    const double gap_us = slots_[at(first(loading_))].loaded_us - now_us_;
+    const double gap_us = loading_.first().loaded_us - now_us_;
     steps = steps_until(gap_us, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps);
   }
   return steps_within_pool(steps);
@@ -928,14 +923,14 @@ template <class Scalar>
 void EngineCore<Scalar>::complete_finished() {
   see_fullness();
   while (next_finish_.finish_step < step_) {
-    const FinishQueue::Entry entry = next_finish_;
+    const typename FinishQueue::Entry entry = next_finish_;
     finishing_.pop(entry);
     see_next_finish();
-    Slot& slot = slots_[at(entry.slot)];
+    Slot& slot = *entry.slot;
     slot.computed = static_cast<std::int32_t>(step_ + slot.context_offset);
     slot.generated = slot.output_tokens;
-    stop_decoding(entry.slot, step_);
-    complete(entry.slot);
+    stop_decoding(slot, step_);
+    complete(slot);
   }
 }
 
@@ -944,12 +939,12 @@ template <class Scalar>
 void EngineCore<Scalar>::finish_prefills() {
   see_fullness();
   std::size_t kept = 0;
-  for (const std::int32_t id : prefilling_) {
-    Slot& slot = slots_[at(id)];
+  for (Slot* const prefilling : prefilling_) {
+    Slot& slot = *prefilling;
     slot.computed += slot.chunk;
     slot.chunk = 0;
     if (slot.computed < slot.to_compute) {
-      prefilling_[kept++] = id;
+      prefilling_[kept++] = &slot;
       continue;
     }
     if (slot.first_token_us < 0.0) {
@@ -962,42 +957,40 @@ void EngineCore<Scalar>::finish_prefills() {
       }
     }
     if (++slot.generated == slot.output_tokens) {
-      complete(id);
+      complete(slot);
     } else {
-      start_decoding(id);
+      start_decoding(slot);
     }
   }
   prefilling_.resize(kept);
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::start_decoding(std::int32_t id) {
-  Slot& slot = slots_[at(id)];
+void EngineCore<Scalar>::start_decoding(Slot& slot) {
   slot.decoding = true;
   same_batch_ = false;
   slot.context_offset = slot.computed - step_;
   offset_sum_ += slot.context_offset;
   decode_blocks_.add(slot.context_offset, step_);
   if constexpr (kDerivatives) {
-    mass_sum_ += gradients_[at(id)].mass;
-    mass_offset_sum_ += static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
+    mass_sum_ += slot.derived.mass;
+    mass_offset_sum_ += static_cast<double>(slot.context_offset) * slot.derived.mass;
   }
   const std::int64_t finish_step = step_ + slot.output_tokens - slot.generated - 1;
-  const FinishQueue::Entry finish{.finish_step = finish_step, .slot = id, .ticket = slot.ticket};
+  const typename FinishQueue::Entry finish{.finish_step = finish_step, .slot = &slot, .ticket = slot.ticket};
   finishing_.push(finish);
   if (FinishQueue::later(next_finish_, finish)) next_finish_ = finish;
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::stop_decoding(std::int32_t id, std::int64_t before_step) {
-  Slot& slot = slots_[at(id)];
+void EngineCore<Scalar>::stop_decoding(Slot& slot, std::int64_t before_step) {
   slot.decoding = false;
   same_batch_ = false;
   offset_sum_ -= slot.context_offset;
   decode_blocks_.remove(slot.context_offset, before_step);
   if constexpr (kDerivatives) {
-    mass_sum_ -= gradients_[at(id)].mass;
-    mass_offset_sum_ -= static_cast<double>(slot.context_offset) * gradients_[at(id)].mass;
+    mass_sum_ -= slot.derived.mass;
+    mass_offset_sum_ -= static_cast<double>(slot.context_offset) * slot.derived.mass;
   }
 }
 
@@ -1016,10 +1009,10 @@ void EngineCore<Scalar>::record(const Slot& slot) {
   } else {
     ++record_.single_token;
   }
-  record_.prompt_tokens_sum += slot.request->prompt_tokens;
+  record_.prompt_tokens_sum += slot.planned->prompt_tokens;
   record_.output_tokens_sum += slot.output_tokens;
   if (keep_latencies) {
-    const double before_us = value_of(front_end.constant_us) + value_of(front_end.per_prompt_token_us) * slot.request->prompt_tokens;
+    const double before_us = value_of(front_end.constant_us) + value_of(front_end.per_prompt_token_us) * slot.planned->prompt_tokens;
     const double token_us = value_of(front_end.per_output_token_us);
     record_.ttft_us.push_back(ttft_us + before_us + token_us);
     record_.e2e_us.push_back(e2e_us + before_us + token_us * slot.output_tokens);
@@ -1027,10 +1020,9 @@ void EngineCore<Scalar>::record(const Slot& slot) {
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::complete(std::int32_t id) {
-  Slot& slot = slots_[at(id)];
+void EngineCore<Scalar>::complete(Slot& slot) {
   counters.generated_tokens += slot.output_tokens;
-  if constexpr (kDerivatives) room_gradient_ = gradients_[at(id)].arrival;
+  if constexpr (kDerivatives) room_gradient_ = slot.derived.arrival;
   if (counts(slot)) {
     record(slot);
   } else {
@@ -1039,24 +1031,24 @@ void EngineCore<Scalar>::complete(std::int32_t id) {
   }
   if (observer_ != nullptr) {
     observer_->on_finished({.stage = stage_index_,
-                            .index = slot.index,
+                            .index = index_of(slot),
                             .arrival_us = slot.arrival_us,
                             .first_token_us = slot.first_token_us,
                             .finished_us = now_us_,
-                            .prompt_tokens = slot.request->prompt_tokens,
+                            .prompt_tokens = slot.planned->prompt_tokens,
                             .cached_tokens = slot.cached,
                             .output_tokens = slot.output_tokens,
                             .preemptions = slot.preemptions});
   }
   if (offload_) offload_finished(slot);
   // A conversation goes on from here.
-  const std::int64_t published = slot.request->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
+  const std::int64_t published = slot.planned->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
   if (published > 0) grow_decodes(step_);
   cache_.release(slot.lease, grown_blocks(slot, slot.computed), static_cast<std::int32_t>(published));
-  remove(running_, id);
+  running_.remove(slot);
   --in_flight_;
   slot.next = spare_slot_;
-  spare_slot_ = id;
+  spare_slot_ = &slot;
   if (closed_loop()) send_from_idle_clients();
 }
 
@@ -1091,8 +1083,7 @@ void EngineCore<Scalar>::give_back_blocks(Slot& slot, std::int64_t grown, std::i
 template <class Scalar>
 void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
   ROOFTUNE_EXPECTS(running_.size > 0);
-  const std::int32_t id = last(running_);
-  Slot& slot = slots_[at(id)];
+  Slot& slot = running_.last();
   std::int64_t tokens_in_cache = slot.computed + slot.chunk;
   std::int64_t room = tokens_in_cache;
   if (offload_) offload_preempted(slot, slot.decoding ? step_ + slot.context_offset : slot.computed);
@@ -1100,11 +1091,11 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
     tokens_in_cache = step_ + slot.context_offset;
     room = tokens_in_cache + decode_tokens;
     slot.generated += static_cast<std::int32_t>(tokens_in_cache) - slot.to_compute;
-    stop_decoding(id, step_ + decode_tokens);
+    stop_decoding(slot, step_ + decode_tokens);
   } else {
-    std::erase(prefilling_, id);
+    std::erase(prefilling_, &slot);
   }
-  slot.to_compute = slot.request->prompt_tokens + slot.generated;
+  slot.to_compute = slot.planned->prompt_tokens + slot.generated;
   give_back_blocks(slot, grown_blocks(slot, room), tokens_in_cache);
   if (offload_ && offload_->is_continuation(slot.offload_chain)) slot.offload_tokens = slot.to_compute;
   slot.chunk = 0;
@@ -1112,8 +1103,8 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
   slot.ticket = ++tickets_;
   see_next_finish();
   ++counters.preemptions;
-  remove(running_, id);
-  prepend(waiting_, id);
+  running_.remove(slot);
+  waiting_.prepend(slot);
 }
 
 /// The front end is linear in a request's lengths, so the sums take it at once.
@@ -1145,29 +1136,19 @@ void EngineCore<Scalar>::observe(Observer* observer) {
 }
 
 template <class Scalar>
-std::int32_t EngineCore<Scalar>::new_slot() {
-  const auto id = static_cast<std::int32_t>(slots_.size());
-  slots_.push_back({.previous = id, .next = id});
-  if constexpr (kDerivatives) gradients_.emplace_back();
-  return id;
+void EngineCore<Scalar>::List::insert_before(Slot& next, Slot& slot) {
+  slot.previous = next.previous;
+  slot.next = &next;
+  slot.previous->next = &slot;
+  next.previous = &slot;
+  ++size;
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::insert_before(List& list, std::int32_t next, std::int32_t id) {
-  const std::int32_t previous = slots_[at(next)].previous;
-  slots_[at(id)].previous = previous;
-  slots_[at(id)].next = next;
-  slots_[at(previous)].next = id;
-  slots_[at(next)].previous = id;
-  ++list.size;
-}
-
-template <class Scalar>
-void EngineCore<Scalar>::remove(List& list, std::int32_t id) {
-  const Slot& slot = slots_[at(id)];
-  slots_[at(slot.previous)].next = slot.next;
-  slots_[at(slot.next)].previous = slot.previous;
-  --list.size;
+void EngineCore<Scalar>::List::remove(Slot& slot) {
+  slot.previous->next = slot.next;
+  slot.next->previous = slot.previous;
+  --size;
 }
 
 }  // namespace

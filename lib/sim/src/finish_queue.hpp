@@ -10,11 +10,12 @@ namespace rooftune::sim {
 /// Decoding requests by the step at whose end they finish. Outputs of equal length finish in the order they began, so
 /// most entries arrive sorted: those go to a plain queue, the rest to a heap. Entries of requests that were preempted stay
 /// behind and are recognised by their ticket.
+template <class Slot>
 class FinishQueue {
  public:
   struct Entry {
     std::int64_t finish_step = 0;
-    std::int32_t slot = -1;
+    Slot* slot = nullptr;
     std::uint32_t ticket = 0;  ///< counts admissions: of requests that finish together the first admitted leaves first
   };
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
