@@ -58,15 +58,12 @@ template <class Scalar>
 struct Stretch {
   using Gradient = typename GradientOf<Scalar>::Type;
 
-  double first_us = 0.0;
+  std::int64_t steps = 0;  ///< for which it holds; 0: the model is to be asked again
+  double first_us = 0.0;   ///< of the coming step
   double increment_us = 0.0;  ///< per step
-  std::int64_t valid_steps = 1;
-  std::int64_t passed = 0;  ///< steps of it that are done
   Gradient first_gradient;
-  Gradient increment_gradient;  ///< set where valid_steps > 1
-
-  /// Duration of the step after the first `steps` ones.
-  [[nodiscard]] double duration_us(std::int64_t steps) const { return first_us + static_cast<double>(steps) * increment_us; }
+  Gradient increment_gradient;  ///< set where it grows
+  bool grows = false;           ///< nobody prefills, so that there may be more steps than one
 };
 
 /// What keeps the first waiting request waiting: nothing, something that may pass with any step, a lack of blocks, which ends
@@ -264,7 +261,6 @@ class EngineCore {
 
   latency::Batch batch_;
   Stretch<Scalar> stretch_;
-  bool same_batch_ = false;  ///< as the one that the stretch was computed for
 
   // Sums over the decoding requests.
   std::int64_t offset_sum_ = 0;
@@ -346,7 +342,7 @@ void EngineCore<Scalar>::schedule() {
 
 template <class Scalar>
 std::int64_t EngineCore<Scalar>::steps_before(double horizon_us, std::int64_t steps) const {
-  return steps_until(horizon_us - now_us_, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps + 1) - 1;
+  return steps_until(horizon_us - now_us_, stretch_.first_us, stretch_.increment_us, steps + 1) - 1;
 }
 
 template <class Scalar>
@@ -423,7 +419,7 @@ void EngineCore<Scalar>::send_from_idle_clients() {
 /// Lets everything arrive that was sent during the steps just done; all of it falls into the last of them.
 template <class Scalar>
 void EngineCore<Scalar>::take_arrivals() {
-  const double last_us = stretch_.duration_us(stretch_.passed - 1);
+  const double last_us = stretch_.first_us - stretch_.increment_us;
   while (next_arrival_us_ <= now_us_) {
     const double rest_of_step = last_us > 0.0 ? (now_us_ - next_arrival_us_) / last_us : 0.0;
     anchor(arrive(next_arrival_us_), rest_of_step);
@@ -443,11 +439,10 @@ void EngineCore<Scalar>::anchor(Slot* slot, double rest_of_step) {
     } else {
       if (rest_of_step == 0.0) {
         derived.arrival = now_gradient_;
-      } else if (stretch_.passed == 1) {
-        derived.arrival = now_gradient_ - rest_of_step * stretch_.first_gradient;
+      } else if (stretch_.grows) {
+        derived.arrival = now_gradient_ - rest_of_step * (stretch_.first_gradient - stretch_.increment_gradient);
       } else {
-        derived.arrival = now_gradient_ - rest_of_step * stretch_.first_gradient -
-                          (rest_of_step * static_cast<double>(stretch_.passed - 1)) * stretch_.increment_gradient;
+        derived.arrival = now_gradient_ - rest_of_step * stretch_.first_gradient;
       }
       derived.mass = plan_->requests_per_us * (derived.arrival - mass_reference_);
     }
@@ -511,6 +506,7 @@ template <class Scalar>
 void EngineCore<Scalar>::join(Slot& slot) {
   running_.append(slot);
   prefilling_.push_back(&slot);
+  stretch_.steps = 0;
 }
 
 /// Allocates what the coming step writes, preempting the last admitted requests when blocks run out. True if it did.
@@ -786,6 +782,7 @@ void EngineCore<Scalar>::see_batch() {
 
 template <class Scalar>
 void EngineCore<Scalar>::see_chunks() {
+  counters.largest_batch = std::max(counters.largest_batch, running_.size);
   chunks_.clear();
   for (const Slot* const prefilling : prefilling_) {
     const Slot& slot = *prefilling;
@@ -805,18 +802,17 @@ void EngineCore<Scalar>::see_contexts() {
 }
 
 /// The coming steps as the model sees them. While the batch stays the same, they are the rest of the steps before; plain
-/// stepping asks anew for every step.
+/// stepping asks anew for every step. Only whoever decodes makes the next step longer.
 template <class Scalar>
 void EngineCore<Scalar>::see_stretch() {
-  if (same_batch_ && prefilling_.empty() && stretch_.passed < stretch_.valid_steps) return;
+  if (stretch_.steps > 0) return;
   see_batch();
   const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
+  stretch_.grows = prefilling_.empty();
+  stretch_.steps = stretch_.grows && stepping == Stepping::closed_form ? piece.valid_steps : 1;
   stretch_.first_us = value_of(piece.duration_us);
-  stretch_.increment_us = value_of(piece.slope_us_per_token) * static_cast<double>(decoding());
-  stretch_.valid_steps = piece.valid_steps;
-  stretch_.passed = 0;
+  stretch_.increment_us = stretch_.grows ? value_of(piece.slope_us_per_token) * static_cast<double>(decoding()) : 0.0;
   if constexpr (kDerivatives) see_gradients(piece);
-  same_batch_ = prefilling_.empty() && stepping == Stepping::closed_form;
 }
 
 /// The model's derivatives, and the masses' share: more requests than one may stand behind a decode or a prefill, and what
@@ -824,16 +820,16 @@ void EngineCore<Scalar>::see_stretch() {
 template <class Scalar>
 void EngineCore<Scalar>::see_gradients(const latency::StepPiece<Scalar>& piece) {
   if constexpr (kDerivatives) {
-    const bool prefills = !batch_.prefills.empty();
     if (decoding() > 0) {
       const double slope = value_of(piece.slope_us_per_token);
       const double per_request = step_time_.decode_marginal_us(batch_) + slope * static_cast<double>(step_);
       stretch_.first_gradient = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
-      if (!prefills) stretch_.increment_gradient = static_cast<double>(decoding()) * piece.slope_us_per_token.v + slope * mass_sum_;
+      if (stretch_.grows) stretch_.increment_gradient = static_cast<double>(decoding()) * piece.slope_us_per_token.v + slope * mass_sum_;
     } else {
       stretch_.first_gradient = piece.duration_us.v;
+      if (stretch_.grows) stretch_.increment_gradient.setZero();
     }
-    if (!prefills) return;
+    if (batch_.prefills.empty()) return;
     double without_us = 0.0;
     if (decoding() > 0) {
       latency::Batch decodes = batch_;
@@ -863,18 +859,18 @@ std::int64_t EngineCore<Scalar>::steps_within_pool(std::int64_t steps) {
 
 template <class Scalar>
 std::int64_t EngineCore<Scalar>::steps_to_next_event() {
-  if (!prefilling_.empty() || !pending_.empty() || blocked_ == Blocked::for_a_step || stepping == Stepping::plain) return 1;
+  if (!pending_.empty() || stretch_.steps == 1 || blocked_ == Blocked::for_a_step) return 1;
   std::int64_t steps_to_finish = next_finish_.finish_step - step_ + 1;
   // Before a request's last step, the one after it is planned without that request.
   if (blocked_ == Blocked::by_blocks && steps_to_finish > 1) --steps_to_finish;
-  std::int64_t steps = std::min(stretch_.valid_steps - stretch_.passed, steps_to_finish);
+  std::int64_t steps = std::min(stretch_.steps, steps_to_finish);
   // Whoever comes while others wait for room waits behind them: no event.
   if (waiting_.size == 0) {
-    steps = steps_until(next_arrival_us_ - now_us_, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps);
+    steps = steps_until(next_arrival_us_ - now_us_, stretch_.first_us, stretch_.increment_us, steps);
   }
   if (loading_.size > 0) {
     const double gap_us = loading_.first().loaded_us - now_us_;
-    steps = steps_until(gap_us, stretch_.duration_us(stretch_.passed), stretch_.increment_us, steps);
+    steps = steps_until(gap_us, stretch_.first_us, stretch_.increment_us, steps);
   }
   return steps_within_pool(steps);
 }
@@ -883,23 +879,20 @@ template <class Scalar>
 void EngineCore<Scalar>::advance(std::int64_t steps) {
   if (observes_steps_) observe_step();
   const auto count = static_cast<double>(steps);
-  const double increments = count * (static_cast<double>(stretch_.passed) + 0.5 * (count - 1.0));
+  const double increments = 0.5 * count * (count - 1.0);
   const double elapsed_us = count * stretch_.first_us + increments * stretch_.increment_us;
   now_us_ += elapsed_us;
   if constexpr (kDerivatives) {
-    if (increments == 0.0) {
-      now_gradient_ += count * stretch_.first_gradient;
-    } else {
-      now_gradient_ += count * stretch_.first_gradient + increments * stretch_.increment_gradient;
-    }
+    now_gradient_ += count * stretch_.first_gradient;
+    if (increments > 0.0) now_gradient_ += increments * stretch_.increment_gradient;
+    if (stretch_.grows) stretch_.first_gradient += count * stretch_.increment_gradient;
   }
+  stretch_.first_us += count * stretch_.increment_us;
+  stretch_.steps -= steps;
   step_ += steps;
-  stretch_.passed += steps;
-  counters.steps += steps;
   ++counters.advances;
   counters.busy_us += elapsed_us;
   counters.batch_time_us += elapsed_us * static_cast<double>(running_.size);
-  counters.largest_batch = std::max(counters.largest_batch, running_.size);
 }
 
 template <class Scalar>
@@ -968,7 +961,7 @@ void EngineCore<Scalar>::finish_prefills() {
 template <class Scalar>
 void EngineCore<Scalar>::start_decoding(Slot& slot) {
   slot.decoding = true;
-  same_batch_ = false;
+  stretch_.steps = 0;
   slot.context_offset = slot.computed - step_;
   offset_sum_ += slot.context_offset;
   decode_blocks_.add(slot.context_offset, step_);
@@ -985,7 +978,7 @@ void EngineCore<Scalar>::start_decoding(Slot& slot) {
 template <class Scalar>
 void EngineCore<Scalar>::stop_decoding(Slot& slot, std::int64_t before_step) {
   slot.decoding = false;
-  same_batch_ = false;
+  stretch_.steps = 0;
   offset_sum_ -= slot.context_offset;
   decode_blocks_.remove(slot.context_offset, before_step);
   if constexpr (kDerivatives) {
@@ -1125,6 +1118,7 @@ StageRecord<Scalar> EngineCore<Scalar>::end_stage() {
   record_.tpot_sum_us += static_cast<double>(record_.finished - record_.single_token) * front_end.per_output_token_us;
   record_.last_finish_us = now_us_;
   counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);
+  counters.steps = step_;
   return std::move(record_);
 }
 
