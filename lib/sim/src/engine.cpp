@@ -131,6 +131,7 @@ class EngineCore {
     std::int32_t chain = -1;
     std::int32_t chain_tokens = 0;
     std::int32_t output_tokens = 0;
+    std::int32_t most_blocks = 0;  ///< of the pool, with its last token
     std::int32_t generated = 0;
     std::int32_t to_compute = 0;  ///< prompt tokens, and after a preemption the generated ones again
     std::int32_t computed = 0;    ///< tokens in the KV cache while prefilling
@@ -204,6 +205,7 @@ class EngineCore {
   void inherit_anchor(Slot& slot);
   void extend(Slot& slot, std::int64_t blocks);
   Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
+  void take_lease(Slot& slot, std::int32_t blocks);
   [[gnu::noinline]] Blocked try_load(Slot& slot, const KvCache::Hit& hit, std::int64_t reserved_blocks);
   [[gnu::noinline]] bool give_back_loaded();
   void give_back_blocks(Slot& slot, std::int64_t grown, std::int64_t tokens_in_cache);
@@ -221,6 +223,10 @@ class EngineCore {
   /// Tells the pool what the decoding requests have taken when all steps before that one are done.
   void grow_decodes(std::int64_t until) { cache_.grow(decode_blocks_.tell_until(until)); }
   void see_fullness();
+  /// Whether the pool surely has the blocks for all steps before that one.
+  [[nodiscard]] bool has_room_until(std::int64_t step) const {
+    return most_blocks_ <= cache_.total_blocks() || decode_blocks_.most_untold_until(step) <= cache_.free_blocks();
+  }
   [[nodiscard]] Claim claim_of_running(bool ahead) const;
   [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
   [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps);
@@ -245,7 +251,8 @@ class EngineCore {
   double now_us_ = 0.0;
   std::int64_t step_ = 0;  ///< index of the step that starts now
 
-  std::int64_t in_flight_ = 0;  ///< requests that have arrived and not yet finished
+  std::int64_t in_flight_ = 0;    ///< requests that have arrived and not yet finished
+  std::int64_t most_blocks_ = 0;  ///< of the pool, when all that hold some have their last token
   std::deque<Slot> slots_;
   Slot* spare_slot_ = nullptr;     ///< the first of the unused ones, linked by `next`
   List running_;                   ///< in order of admission
@@ -465,7 +472,8 @@ auto EngineCore<Scalar>::arrive(double arrival_us) -> Slot* {
   see_next_arrival();
   const std::int64_t output = std::min<std::int64_t>(request.output_tokens, setup_.max_model_len - request.prompt_tokens);
   // The engine refuses what can never run: a prompt without room for one token, or more blocks than there are.
-  if (output < 1 || block_.holding(request.prompt_tokens + output - 1) > cache_.total_blocks()) {
+  const std::int64_t most_blocks = block_.holding(request.prompt_tokens + output - 1);
+  if (output < 1 || most_blocks > cache_.total_blocks()) {
     const RejectionReason reason = output < 1 ? RejectionReason::model_length : RejectionReason::kv_pool;
     ++record_.rejected;
     ++counters.rejected;
@@ -487,6 +495,7 @@ auto EngineCore<Scalar>::arrive(double arrival_us) -> Slot* {
                                  .chain = request.chain,
                                  .chain_tokens = request.chain_tokens,
                                  .output_tokens = static_cast<std::int32_t>(output),
+                                 .most_blocks = static_cast<std::int32_t>(most_blocks),
                                  .to_compute = request.prompt_tokens,
                                  .offload_chain = request.chain,
                                  .offload_tokens = request.chain_tokens};
@@ -512,7 +521,7 @@ void EngineCore<Scalar>::join(Slot& slot) {
 /// Allocates what the coming step writes, preempting the last admitted requests when blocks run out. True if it did.
 template <class Scalar>
 bool EngineCore<Scalar>::secure_blocks() {
-  const bool ample = decode_blocks_.most_untold_until(step_ + 1) <= cache_.free_blocks();
+  const bool ample = has_room_until(step_ + 1);
   if (ample && prefilling_.empty()) return false;
   bool preempted = false;
   if (!ample) {
@@ -647,7 +656,7 @@ Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int6
   KvCache::Hit hit;
   if (!slot.loaded) {
     hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
-    if (offload_) {
+    if (offload_ && hit.blocks < block_.full(std::min(slot.offload_tokens, slot.to_compute - 1))) {
       const Blocked blocked = try_load(slot, hit, reserved_blocks);
       if (blocked != Blocked::no) return blocked;
     }
@@ -662,7 +671,7 @@ Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int6
     const bool may_shrink = hit.blocks > 0 && (offload_ || chunk_of(slot.to_compute, budget) < slot.to_compute);
     return may_shrink ? Blocked::for_a_step : Blocked::by_blocks;
   }
-  if (!slot.loaded) slot.lease = cache_.acquire(slot.chain, hit.blocks);
+  if (!slot.loaded) take_lease(slot, hit.blocks);
   slot.loaded = false;
   slot.computed = there;
   slot.chunk = static_cast<std::int32_t>(chunk);
@@ -673,17 +682,21 @@ Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int6
   return Blocked::no;
 }
 
+template <class Scalar>
+void EngineCore<Scalar>::take_lease(Slot& slot, std::int32_t blocks) {
+  slot.lease = cache_.acquire(slot.chain, blocks);
+  most_blocks_ += slot.most_blocks;
+}
+
 /// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
 /// others until they are filled, and the link to the host serves one request after the other.
 template <class Scalar>
 Blocked EngineCore<Scalar>::try_load(Slot& slot, const KvCache::Hit& hit, std::int64_t reserved_blocks) {
-  const std::int32_t most_tokens = std::min(slot.offload_tokens, slot.to_compute - 1);
-  if (hit.blocks >= block_.full(most_tokens)) return Blocked::no;
-  const std::int32_t there = offload_->blocks_of(slot.offload_chain, most_tokens);
+  const std::int32_t there = offload_->blocks_of(slot.offload_chain, std::min(slot.offload_tokens, slot.to_compute - 1));
   const std::int32_t missing = there - hit.blocks;
   if (missing <= 0) return Blocked::no;
   if (missing + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) return Blocked::by_blocks;
-  slot.lease = cache_.acquire(slot.chain, hit.blocks);
+  take_lease(slot, hit.blocks);
   cache_.extend(slot.lease, missing, hit.blocks);
   slot.computed = there * block_.tokens();
   slot.loaded = true;
@@ -844,7 +857,7 @@ void EngineCore<Scalar>::see_gradients(const latency::StepPiece<Scalar>& piece) 
 /// The largest number of steps, at most `steps`, for which the pool has blocks.
 template <class Scalar>
 std::int64_t EngineCore<Scalar>::steps_within_pool(std::int64_t steps) {
-  if (decode_blocks_.most_untold_until(step_ + steps) <= cache_.free_blocks()) return steps;
+  if (has_room_until(step_ + steps)) return steps;
   grow_decodes(step_ + 1);
   const std::int64_t free = cache_.free_blocks();
   if (decode_blocks_.untold_until(step_ + steps) <= free) return steps;
@@ -1038,6 +1051,7 @@ void EngineCore<Scalar>::complete(Slot& slot) {
   const std::int64_t published = slot.planned->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
   if (published > 0) grow_decodes(step_);
   cache_.release(slot.lease, grown_blocks(slot, slot.computed), static_cast<std::int32_t>(published));
+  most_blocks_ -= slot.most_blocks;
   running_.remove(slot);
   --in_flight_;
   slot.next = spare_slot_;
@@ -1065,6 +1079,7 @@ bool EngineCore<Scalar>::make_room(std::int64_t decode_tokens) {
 template <class Scalar>
 void EngineCore<Scalar>::give_back_blocks(Slot& slot, std::int64_t grown, std::int64_t tokens_in_cache) {
   slot.chain = cache_.release_preempted(slot.lease, grown, static_cast<std::int32_t>(block_.full(tokens_in_cache)));
+  most_blocks_ -= slot.most_blocks;
   if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
   slot.lease = {};
   slot.computed = 0;
