@@ -156,10 +156,8 @@ Scalar PhysicsStepTime<Scalar>::allreduce_us(std::int64_t tokens) const {
   return allreduce_latency_us_ + static_cast<double>(tokens) * allreduce_us_per_token_;
 }
 
-/// What depends on the number of tokens in the step alone.
 template <class Scalar>
-const Scalar& PhysicsStepTime<Scalar>::token_work_us(std::int64_t tokens) {
-  if (tokens < kRemembered && known(token_work_[at(tokens)])) return token_work_[at(tokens)];
+const Scalar& PhysicsStepTime<Scalar>::find_token_work_us(std::int64_t tokens) {
   Scalar& work = tokens < kRemembered ? token_work_[at(tokens)] : large_step_work_;
   work = linear_us(tokens) + static_cast<double>(tokens) * activation_us_per_token_;
   if (mixture_) work += moe_us(tokens);
@@ -167,10 +165,8 @@ const Scalar& PhysicsStepTime<Scalar>::token_work_us(std::int64_t tokens) {
   return work;
 }
 
-/// A step that only decodes, without the KV cache it reads.
 template <class Scalar>
-const Scalar& PhysicsStepTime<Scalar>::decode_work_us(std::int64_t requests) {
-  if (requests < kRemembered && known(decode_work_[at(requests)])) return decode_work_[at(requests)];
+const Scalar& PhysicsStepTime<Scalar>::find_decode_work_us(std::int64_t requests) {
   Scalar& work = requests < kRemembered ? decode_work_[at(requests)] : large_decode_work_;
   set_sum(work, token_work_us(padded(requests)), Scaled<Scalar>{step_overhead_us_, 1.0},
           Scaled<Scalar>{per_sequence_us_, static_cast<double>(requests)});
@@ -179,14 +175,18 @@ const Scalar& PhysicsStepTime<Scalar>::decode_work_us(std::int64_t requests) {
 
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
+  if (!batch.prefills.empty()) return mixed_piece(batch);
   StepPiece<Scalar> piece;
-  if (batch.prefills.empty()) {
-    piece.slope_us_per_token = kv_us_per_token_;
-    piece.valid_steps = kEveryStep;
-    set_sum(piece.duration_us, decode_work_us(batch.decode_requests),
-            Scaled<Scalar>{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)});
-    return piece;
-  }
+  piece.slope_us_per_token = kv_us_per_token_;
+  piece.valid_steps = kEveryStep;
+  set_sum(piece.duration_us, decode_work_us(batch.decode_requests),
+          Scaled<Scalar>{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)});
+  return piece;
+}
+
+template <class Scalar>
+StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
+  StepPiece<Scalar> piece;
   piece.slope_us_per_token = mixed_kv_us_per_token_;
   const PrefillSums prefill = sum(batch.prefills);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));

@@ -58,8 +58,19 @@ class PhysicsStepTime final : public StepTime<Scalar> {
 
   [[nodiscard]] static PrefillSums sum(std::span<const PrefillChunk> prefills);
   [[nodiscard]] std::int64_t padded(std::int64_t decode_requests) const;
-  [[nodiscard]] const Scalar& token_work_us(std::int64_t tokens);
-  [[nodiscard]] const Scalar& decode_work_us(std::int64_t requests);
+  [[nodiscard]] StepPiece<Scalar> mixed_piece(const Batch& batch);
+  /// What depends on the number of tokens in the step alone.
+  [[nodiscard]] const Scalar& token_work_us(std::int64_t tokens) {
+    if (tokens < kRemembered && known(token_work_[at(tokens)])) return token_work_[at(tokens)];
+    return find_token_work_us(tokens);
+  }
+  [[nodiscard, gnu::noinline]] const Scalar& find_token_work_us(std::int64_t tokens);
+  /// A step that only decodes, without the KV cache it reads.
+  [[nodiscard]] const Scalar& decode_work_us(std::int64_t requests) {
+    if (requests < kRemembered && known(decode_work_[at(requests)])) return decode_work_[at(requests)];
+    return find_decode_work_us(requests);
+  }
+  [[nodiscard, gnu::noinline]] const Scalar& find_decode_work_us(std::int64_t requests);
   [[nodiscard]] static constexpr std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
   [[nodiscard]] static bool known(const Scalar& work) { return core::value_of(work) >= 0.0; }
   [[nodiscard]] Scalar linear_us(std::int64_t tokens) const;

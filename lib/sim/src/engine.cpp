@@ -943,7 +943,6 @@ void EngineCore<Scalar>::complete_finished() {
 /// Prompts that are complete yield their first token at the step's end.
 template <class Scalar>
 void EngineCore<Scalar>::finish_prefills() {
-  see_fullness();
   std::size_t kept = 0;
   for (Slot* const prefilling : prefilling_) {
     Slot& slot = *prefilling;
@@ -963,6 +962,7 @@ void EngineCore<Scalar>::finish_prefills() {
       }
     }
     if (++slot.generated == slot.output_tokens) {
+      see_fullness();
       complete(slot);
     } else {
       start_decoding(slot);
