@@ -75,12 +75,13 @@ class KvCache {
     std::uint32_t newest = 0;        ///< its run in the free queue that follows the held blocks, if any
     bool continuation = false;       ///< of one preempted request
   };
-  /// Blocks that were freed together, in the free queue. A chain's runs lie in the order of its blocks: the newer a run,
-  /// the nearer to the chain's start, so that the queue takes a chain from its end. Where a run has lost its blocks to
+  /// Blocks of a chain that were freed together, in the free queue. A chain's runs lie in the order of its blocks: the newer a
+  /// run, the nearer to the chain's start, so that the queue takes a chain from its end. Where a run has lost its blocks to
   /// whoever holds the chain again, it stays behind, empty.
   struct Run {
-    std::int64_t blocks = 0;
-    std::int32_t chain = -1;  ///< -1: blocks without reusable content
+    std::int64_t blank = 0;   ///< blocks without reusable content that lie before it
+    std::int32_t blocks = 0;
+    std::int32_t chain = -1;
     std::uint32_t older = 0;  ///< the chain's run before this one, if any
   };
 
@@ -90,42 +91,46 @@ class KvCache {
   void hold(Chain& chain, std::int32_t blocks);
   void let_go(const KvLease& lease);
   void forget(std::int32_t continuation);
-  void push_free(std::int32_t chain, std::int64_t blocks);
+  void free_blank(std::int64_t blocks) {
+    free_blocks_ += blocks;
+    blank_ += blocks;
+  }
+  void free_run(std::int32_t chain, std::int32_t blocks);
   void make_room();
-  [[nodiscard]] Chain& chain_at(std::int32_t id) { return chains_[static_cast<std::size_t>(id) + 1]; }
-  [[nodiscard]] const Chain& chain_at(std::int32_t id) const { return chains_[static_cast<std::size_t>(id) + 1]; }
+  [[nodiscard]] Chain& chain_at(std::int32_t id) { return chains_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] const Chain& chain_at(std::int32_t id) const { return chains_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] Run& run_at(std::uint32_t position) { return runs_[position & mask_]; }
 
   std::int64_t total_blocks_;
   std::int64_t free_blocks_ = 0;
   BlockSize block_;
   bool reuse_;
-  std::vector<Chain> chains_;  ///< the first stands for none, so that what no chain owns needs no case of its own
+  std::vector<Chain> chains_;
   std::vector<std::int32_t> spare_chains_;
   /// The free queue, a ring: positions from head_ to before tail_, each in the slot that its last bits name.
   std::vector<Run> runs_;
   std::uint32_t mask_ = 0;
   std::uint32_t head_ = 0;
   std::uint32_t tail_ = 0;
+  std::int64_t blank_ = 0;  ///< blocks without reusable content after its last run
 };
 
 inline KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse)
     : total_blocks_(total_blocks), block_(block), reuse_(reuse) {
-  chains_.reserve(chains.size() + 1);
-  chains_.emplace_back();
+  chains_.reserve(chains.size());
   for (const PrefixChain& chain : chains) {
     const std::int64_t parent_blocks = chain.parent < 0 ? 0 : block_.full(chain.parent_tokens);
     (void)add_chain({.parent = chain.parent, .parent_blocks = static_cast<std::int32_t>(parent_blocks)});
   }
   runs_.resize(std::bit_ceil(2 * chains.size() + 64));
   mask_ = static_cast<std::uint32_t>(runs_.size()) - 1;
-  push_free(-1, total_blocks);
+  free_blank(total_blocks);
 }
 
 inline std::int32_t KvCache::add_chain(const Chain& chain) {
   if (spare_chains_.empty()) {
     chains_.push_back(chain);
-    return static_cast<std::int32_t>(chains_.size()) - 2;
+    return static_cast<std::int32_t>(chains_.size()) - 1;
   }
   const std::int32_t id = spare_chains_.back();
   spare_chains_.pop_back();
@@ -167,7 +172,7 @@ inline KvLease KvCache::acquire(std::int32_t chain, std::int32_t blocks) {
 inline void KvCache::hold(Chain& chain, std::int32_t blocks) {
   while (chain.held < blocks) {
     Run& run = run_at(chain.newest);
-    const auto taken = static_cast<std::int32_t>(std::min<std::int64_t>(blocks - chain.held, run.blocks));
+    const std::int32_t taken = std::min(blocks - chain.held, run.blocks);
     run.blocks -= taken;
     chain.held += taken;
     free_blocks_ -= taken;
@@ -199,7 +204,7 @@ inline void KvCache::publish(KvLease& lease, std::int32_t full_chain_blocks) {
       // Somebody else has computed the same: those serve both.
       moved = std::min(moved, own.resident - first);
       hold(own, first + moved);
-      push_free(-1, moved);
+      free_blank(moved);
     } else {
       own.resident += moved;
       own.held += moved;
@@ -213,7 +218,7 @@ inline void KvCache::release(KvLease lease, std::int64_t grown_blocks, std::int3
   lease.private_blocks += static_cast<std::int32_t>(grown_blocks);
   publish(lease, full_chain_blocks);
   // Last block first: what nobody can reuse goes to the queue before the chain, the chain before its ancestors.
-  push_free(-1, lease.private_blocks);
+  free_blank(lease.private_blocks);
   while (is_continuation(lease.chain)) {
     const std::int32_t parent = chain_at(lease.chain).parent;
     lease.chain_blocks = std::min(lease.chain_blocks, chain_at(lease.chain).parent_blocks);
@@ -230,7 +235,7 @@ inline std::int32_t KvCache::release_preempted(KvLease lease, std::int64_t grown
     lease.chain = add_chain({.parent = lease.chain, .parent_blocks = lease.chain_blocks, .continuation = true});
   }
   if (continues) publish(lease, full_blocks);
-  push_free(-1, lease.private_blocks);
+  free_blank(lease.private_blocks);
   let_go(lease);
   return lease.chain;
 }
@@ -243,7 +248,7 @@ inline void KvCache::let_go(const KvLease& lease) {
     if (end <= own.parent_blocks) continue;
     end = own.parent_blocks;
     if (--own.holders > 0) continue;
-    push_free(id, own.held);
+    free_run(id, own.held);
     own.held = 0;
   }
 }
@@ -252,43 +257,43 @@ inline void KvCache::let_go(const KvLease& lease) {
 inline void KvCache::forget(std::int32_t continuation) {
   const Chain& own = chain_at(continuation);
   std::uint32_t position = own.newest;
-  for (std::int64_t left = own.resident - own.held; left > 0;) {
+  for (std::int32_t left = own.resident - own.held; left > 0;) {
     Run& run = run_at(position);
     left -= run.blocks;
-    run.chain = -1;
+    run.blank += std::exchange(run.blocks, 0);
     position = run.older;
   }
-  push_free(-1, own.held);
+  free_blank(own.held);
   spare_chains_.push_back(continuation);
 }
 
 inline void KvCache::take(std::int64_t blocks) {
   ROOFTUNE_EXPECTS(blocks <= free_blocks_);
   free_blocks_ -= blocks;
-  while (true) {
+  for (; head_ != tail_; ++head_) {
     Run& oldest = run_at(head_);
-    const std::int64_t taken = std::min(blocks, oldest.blocks);
+    const std::int64_t blank = std::min(blocks, oldest.blank);
+    oldest.blank -= blank;
+    blocks -= blank;
+    if (blocks == 0) return;
+    if (oldest.blocks == 0) continue;
+    const auto taken = static_cast<std::int32_t>(std::min<std::int64_t>(blocks, oldest.blocks));
     oldest.blocks -= taken;
     blocks -= taken;
-    chain_at(oldest.chain).resident -= static_cast<std::int32_t>(taken);
+    chain_at(oldest.chain).resident -= taken;
     if (blocks == 0) return;
-    ++head_;
   }
+  blank_ -= blocks;
 }
 
 /// Freed blocks go to the end of the queue.
-inline void KvCache::push_free(std::int32_t chain, std::int64_t blocks) {
+inline void KvCache::free_run(std::int32_t chain, std::int32_t blocks) {
   if (blocks == 0) return;
   free_blocks_ += blocks;
-  if (chain < 0 && tail_ != head_ && run_at(tail_ - 1).chain < 0) {
-    run_at(tail_ - 1).blocks += blocks;
-    return;
-  }
   if (tail_ - head_ > mask_) make_room();
-  Run& run = run_at(tail_);
-  run = {.blocks = blocks, .chain = chain};
-  run.older = std::exchange(chain_at(chain).newest, tail_);
-  ++tail_;
+  Chain& own = chain_at(chain);
+  run_at(tail_) = {.blank = std::exchange(blank_, 0), .blocks = blocks, .chain = chain, .older = own.newest};
+  own.newest = tail_++;
 }
 
 /// Leaves empty runs out, and doubles the ring where that does not help much.
@@ -296,12 +301,16 @@ inline void KvCache::make_room() {
   const auto live = static_cast<std::size_t>(std::ranges::count_if(runs_, [](const Run& run) { return run.blocks > 0; }));
   std::vector<Run> kept(2 * live > runs_.size() ? 2 * runs_.size() : runs_.size());
   std::uint32_t end = 0;
+  std::int64_t blank = 0;
   for (std::uint32_t position = head_; position != tail_; ++position) {
     Run run = run_at(position);
+    blank += run.blank;
     if (run.blocks == 0) continue;
+    run.blank = std::exchange(blank, 0);
     run.older = std::exchange(chain_at(run.chain).newest, end);
     kept[end++] = run;
   }
+  blank_ += blank;
   runs_ = std::move(kept);
   mask_ = static_cast<std::uint32_t>(runs_.size()) - 1;
   head_ = 0;
