@@ -221,11 +221,15 @@ class EngineCore {
   [[nodiscard]] std::int64_t chunk_of(std::int64_t tokens, std::int64_t budget) const;
   [[nodiscard]] std::int64_t decoding() const { return decode_blocks_.requests(); }
   /// Tells the pool what the decoding requests have taken when all steps before that one are done.
-  void grow_decodes(std::int64_t until) { cache_.grow(decode_blocks_.tell_until(until)); }
+  void grow_decodes(std::int64_t until) {
+    const std::int64_t blocks = decode_blocks_.tell_until(until);
+    cache_.grow(blocks);
+    coming_blocks_ -= blocks;
+  }
   void see_fullness();
   /// Whether the pool surely has the blocks for all steps before that one.
   [[nodiscard]] bool has_room_until(std::int64_t step) const {
-    return most_blocks_ <= cache_.total_blocks() || decode_blocks_.most_untold_until(step) <= cache_.free_blocks();
+    return coming_blocks_ <= cache_.free_blocks() || decode_blocks_.most_untold_until(step) <= cache_.free_blocks();
   }
   [[nodiscard]] Claim claim_of_running(bool ahead) const;
   [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
@@ -251,8 +255,8 @@ class EngineCore {
   double now_us_ = 0.0;
   std::int64_t step_ = 0;  ///< index of the step that starts now
 
-  std::int64_t in_flight_ = 0;    ///< requests that have arrived and not yet finished
-  std::int64_t most_blocks_ = 0;  ///< of the pool, when all that hold some have their last token
+  std::int64_t in_flight_ = 0;      ///< requests that have arrived and not yet finished
+  std::int64_t coming_blocks_ = 0;  ///< of the pool, that those who hold some will take at most
   std::deque<Slot> slots_;
   Slot* spare_slot_ = nullptr;     ///< the first of the unused ones, linked by `next`
   List running_;                   ///< in order of admission
@@ -526,7 +530,6 @@ bool EngineCore<Scalar>::secure_blocks() {
   bool preempted = false;
   if (!ample) {
     grow_decodes(step_);
-    see_fullness();
     while (decode_blocks_.taken_in(step_) > cache_.free_blocks()) preempted |= make_room(0);
   }
   if (prefilling_.empty()) return preempted;
@@ -565,6 +568,7 @@ std::int64_t EngineCore<Scalar>::chunk_of(std::int64_t tokens, std::int64_t budg
 template <class Scalar>
 void EngineCore<Scalar>::extend(Slot& slot, std::int64_t blocks) {
   const std::int64_t full_chain_blocks = block_.full(std::min(slot.chain_tokens, slot.computed + slot.chunk));
+  coming_blocks_ -= blocks;
   cache_.extend(slot.lease, static_cast<std::int32_t>(blocks), static_cast<std::int32_t>(full_chain_blocks));
 }
 
@@ -685,7 +689,7 @@ Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int6
 template <class Scalar>
 void EngineCore<Scalar>::take_lease(Slot& slot, std::int32_t blocks) {
   slot.lease = cache_.acquire(slot.chain, blocks);
-  most_blocks_ += slot.most_blocks;
+  coming_blocks_ += slot.most_blocks - blocks;
 }
 
 /// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
@@ -698,6 +702,7 @@ Blocked EngineCore<Scalar>::try_load(Slot& slot, const KvCache::Hit& hit, std::i
   if (missing + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) return Blocked::by_blocks;
   take_lease(slot, hit.blocks);
   cache_.extend(slot.lease, missing, hit.blocks);
+  coming_blocks_ -= missing;
   slot.computed = there * block_.tokens();
   slot.loaded = true;
   const Slot* const before = loading_.size > 0 ? &loading_.last() : nullptr;
@@ -1051,7 +1056,6 @@ void EngineCore<Scalar>::complete(Slot& slot) {
   const std::int64_t published = slot.planned->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
   if (published > 0) grow_decodes(step_);
   cache_.release(slot.lease, grown_blocks(slot, slot.computed), static_cast<std::int32_t>(published));
-  most_blocks_ -= slot.most_blocks;
   running_.remove(slot);
   --in_flight_;
   slot.next = spare_slot_;
@@ -1078,8 +1082,9 @@ bool EngineCore<Scalar>::make_room(std::int64_t decode_tokens) {
 /// A request that starts again later. Its full blocks keep their content until they are needed.
 template <class Scalar>
 void EngineCore<Scalar>::give_back_blocks(Slot& slot, std::int64_t grown, std::int64_t tokens_in_cache) {
+  see_fullness();
+  coming_blocks_ -= slot.most_blocks - slot.lease.chain_blocks - slot.lease.private_blocks - grown;
   slot.chain = cache_.release_preempted(slot.lease, grown, static_cast<std::int32_t>(block_.full(tokens_in_cache)));
-  most_blocks_ -= slot.most_blocks;
   if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
   slot.lease = {};
   slot.computed = 0;
