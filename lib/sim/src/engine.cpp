@@ -206,7 +206,7 @@ class EngineCore {
   void extend(Slot& slot, std::int64_t blocks);
   Blocked try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks);
   void take_lease(Slot& slot, std::int32_t blocks);
-  [[gnu::noinline]] Blocked try_load(Slot& slot, const KvCache::Hit& hit, std::int64_t reserved_blocks);
+  [[gnu::noinline]] Blocked try_load(Slot& slot, std::int32_t hit, std::int64_t reserved_blocks);
   [[gnu::noinline]] bool give_back_loaded();
   void give_back_blocks(Slot& slot, std::int64_t grown, std::int64_t tokens_in_cache);
   [[gnu::noinline]] void offload_finished(const Slot& slot);
@@ -657,25 +657,27 @@ void EngineCore<Scalar>::see_queue(Blocked blocked) {
 template <class Scalar>
 Blocked EngineCore<Scalar>::try_admit(Slot& slot, std::int64_t budget, std::int64_t reserved_blocks) {
   // At least the last token is computed, whatever is cached.
-  KvCache::Hit hit;
+  std::int32_t hit = 0;
   if (!slot.loaded) {
-    hit = cache_.look_up(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
-    if (offload_ && hit.blocks < block_.full(std::min(slot.offload_tokens, slot.to_compute - 1))) {
+    hit = cache_.resident_blocks(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+    if (offload_ && hit < block_.full(std::min(slot.offload_tokens, slot.to_compute - 1))) {
       const Blocked blocked = try_load(slot, hit, reserved_blocks);
       if (blocked != Blocked::no) return blocked;
     }
   }
-  const std::int32_t there = slot.loaded ? slot.computed : hit.blocks * block_.tokens();
+  const std::int32_t there = slot.loaded ? slot.computed : hit * block_.tokens();
   const std::int64_t chunk = chunk_of(slot.to_compute - there, budget);
   if (chunk <= 0) return Blocked::for_a_step;
   const std::int64_t blocks = block_.holding(there + chunk) - block_.full(there);
-  if (blocks + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) {
+  const bool fits = coming_blocks_ + slot.most_blocks <= cache_.free_blocks() ||
+                    blocks + cache_.idle_blocks(slot.chain, hit) <= cache_.free_blocks() - reserved_blocks;
+  if (!fits) {
     // When what it hits is evicted meanwhile, its first chunk, and with it what it needs to start, may become smaller; or it
     // takes less to read that back first.
-    const bool may_shrink = hit.blocks > 0 && (offload_ || chunk_of(slot.to_compute, budget) < slot.to_compute);
+    const bool may_shrink = hit > 0 && (offload_ || chunk_of(slot.to_compute, budget) < slot.to_compute);
     return may_shrink ? Blocked::for_a_step : Blocked::by_blocks;
   }
-  if (!slot.loaded) take_lease(slot, hit.blocks);
+  if (!slot.loaded) take_lease(slot, hit);
   slot.loaded = false;
   slot.computed = there;
   slot.chunk = static_cast<std::int32_t>(chunk);
@@ -695,13 +697,13 @@ void EngineCore<Scalar>::take_lease(Slot& slot, std::int32_t blocks) {
 /// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
 /// others until they are filled, and the link to the host serves one request after the other.
 template <class Scalar>
-Blocked EngineCore<Scalar>::try_load(Slot& slot, const KvCache::Hit& hit, std::int64_t reserved_blocks) {
+Blocked EngineCore<Scalar>::try_load(Slot& slot, std::int32_t hit, std::int64_t reserved_blocks) {
   const std::int32_t there = offload_->blocks_of(slot.offload_chain, std::min(slot.offload_tokens, slot.to_compute - 1));
-  const std::int32_t missing = there - hit.blocks;
+  const std::int32_t missing = there - hit;
   if (missing <= 0) return Blocked::no;
-  if (missing + hit.idle_blocks > cache_.free_blocks() - reserved_blocks) return Blocked::by_blocks;
-  take_lease(slot, hit.blocks);
-  cache_.extend(slot.lease, missing, hit.blocks);
+  if (missing + cache_.idle_blocks(slot.chain, hit) > cache_.free_blocks() - reserved_blocks) return Blocked::by_blocks;
+  take_lease(slot, hit);
+  cache_.extend(slot.lease, missing, hit);
   coming_blocks_ -= missing;
   slot.computed = there * block_.tokens();
   slot.loaded = true;

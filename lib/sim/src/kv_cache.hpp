@@ -41,12 +41,11 @@ class KvCache {
   /// Blocks that can be handed out now: never used, or cached and not in use.
   [[nodiscard]] std::int64_t free_blocks() const { return free_blocks_; }
 
-  struct Hit {
-    std::int32_t blocks = 0;       ///< leading whole blocks of the prompt that are resident
-    std::int64_t idle_blocks = 0;  ///< of these, the ones that are free now and stop being free when they are acquired
-  };
-  /// What is resident of a prompt's first `chain_tokens` tokens.
-  [[nodiscard]] Hit look_up(std::int32_t chain, std::int32_t chain_tokens) const;
+  /// How many leading whole blocks of a prompt's first `chain_tokens` tokens are resident.
+  [[nodiscard]] std::int32_t resident_blocks(std::int32_t chain, std::int32_t chain_tokens) const;
+  /// Of the first `blocks` blocks of the path, which are resident, those that are free now and stop being free when they are
+  /// acquired.
+  [[nodiscard]] std::int64_t idle_blocks(std::int32_t chain, std::int32_t blocks) const;
 
   /// A lease on the first `blocks` blocks of the path, which are resident.
   [[nodiscard]] KvLease acquire(std::int32_t chain, std::int32_t blocks);
@@ -138,21 +137,24 @@ inline std::int32_t KvCache::add_chain(const Chain& chain) {
   return id;
 }
 
-inline KvCache::Hit KvCache::look_up(std::int32_t chain, std::int32_t chain_tokens) const {
-  Hit hit;
-  if (!reuse_) return hit;
+inline std::int32_t KvCache::resident_blocks(std::int32_t chain, std::int32_t chain_tokens) const {
+  if (!reuse_) return 0;
   auto end = static_cast<std::int32_t>(block_.full(chain_tokens));
   std::int32_t id = chain;
   for (; id >= 0 && chain_at(id).resident == 0; id = chain_at(id).parent) end = std::min(end, chain_at(id).parent_blocks);
-  if (id < 0) return hit;
   // A chain has resident blocks only while everything above it is resident.
-  hit.blocks = end = std::min(end, chain_at(id).parent_blocks + chain_at(id).resident);
-  for (; id >= 0; id = chain_at(id).parent) {
+  return id < 0 ? 0 : std::min(end, chain_at(id).parent_blocks + chain_at(id).resident);
+}
+
+inline std::int64_t KvCache::idle_blocks(std::int32_t chain, std::int32_t blocks) const {
+  std::int64_t idle = 0;
+  std::int32_t end = blocks;
+  for (std::int32_t id = chain; id >= 0; id = chain_at(id).parent) {
     const Chain& own = chain_at(id);
-    hit.idle_blocks += std::max(0, end - own.parent_blocks - own.held);
+    idle += std::max(0, end - own.parent_blocks - own.held);
     end = std::min(end, own.parent_blocks);
   }
-  return hit;
+  return idle;
 }
 
 inline KvLease KvCache::acquire(std::int32_t chain, std::int32_t blocks) {

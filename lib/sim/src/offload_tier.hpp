@@ -25,7 +25,7 @@ class OffloadTier {
   /// Leading whole blocks of a prompt's first `chain_tokens` tokens that are here.
   [[nodiscard]] std::int32_t blocks_of(std::int32_t chain, std::int32_t chain_tokens) {
     read_notes();
-    return cache_.look_up(chain, chain_tokens).blocks;
+    return cache_.resident_blocks(chain, chain_tokens);
   }
   /// Writes what is missing of the first `chain_blocks` blocks, and `others` that nobody else will ask for. Where they do not
   /// fit, none of them.
@@ -35,8 +35,6 @@ class OffloadTier {
     if (!fits || tail_ - head_ == kNotes) read_notes();
     if (!fits) return store(note);
     notes_[tail_++ % kNotes] = note;
-    others_noted_ += others;
-    while (others_noted_ - notes_[head_ % kNotes].others >= cache_.total_blocks()) others_noted_ -= notes_[head_++ % kNotes].others;
   }
   /// The same for a request that is preempted after `blocks` of its blocks were full, which may ask for all of them. Returns
   /// the chain on which it finds them again.
@@ -62,16 +60,17 @@ class OffloadTier {
   static constexpr std::uint32_t kNotes = 4096;
 
   void read_notes() {
-    for (; head_ != tail_; ++head_) store(notes_[head_ % kNotes]);
-    others_noted_ = 0;
+    std::uint32_t first = tail_;
+    for (std::int64_t after = 0; first != head_ && after < cache_.total_blocks();) after += notes_[--first % kNotes].others;
+    for (head_ = first; head_ != tail_; ++head_) store(notes_[head_ % kNotes]);
   }
 
   void store(const Note& note) { (void)cache_.release_preempted(write(note.chain, note.chain_blocks, note.others), 0, 0); }
 
   KvLease write(std::int32_t chain, std::int32_t chain_blocks, std::int32_t others) {
-    const KvCache::Hit hit = cache_.look_up(chain, chain_blocks * block_.tokens());
-    KvLease lease = cache_.acquire(chain, hit.blocks);
-    const std::int32_t missing = chain_blocks - hit.blocks + others;
+    const std::int32_t resident = cache_.resident_blocks(chain, chain_blocks * block_.tokens());
+    KvLease lease = cache_.acquire(chain, resident);
+    const std::int32_t missing = chain_blocks - resident + others;
     if (missing <= cache_.free_blocks()) cache_.extend(lease, missing, chain_blocks);
     return lease;
   }
@@ -81,7 +80,6 @@ class OffloadTier {
   std::vector<Note> notes_;  ///< a ring: from head_ to before tail_, oldest first
   std::uint32_t head_ = 0;
   std::uint32_t tail_ = 0;
-  std::int64_t others_noted_ = 0;
 };
 
 }  // namespace rooftune::sim
