@@ -264,6 +264,7 @@ class EngineCore {
   List loading_;                   ///< their blocks come from the host's memory, one request after the other
   std::vector<Slot*> pending_;     ///< admitted, joining the next step
   std::vector<Slot*> prefilling_;  ///< running requests whose prompt is not complete
+  bool prompts_go_on_ = false;     ///< some of them have no chunk for the coming step yet
   std::vector<PrefillChunk> chunks_;
   std::vector<std::int64_t> contexts_;
   FinishQueue finishing_;
@@ -308,10 +309,11 @@ class EngineCore {
 /// Runs every step that ends before the horizon.
 template <class Scalar>
 void EngineCore<Scalar>::run_to(double horizon_us) {
+  const bool ends = horizon_us < kNever;
   while (!out_of_events()) {
     if (in_flight() == 0) {
       if (next_arrival_ == planned()) return;
-      if (horizon_us < kNever && next_arrival_us_ >= horizon_us) return;  // others may come at the same moment
+      if (ends && next_arrival_us_ >= horizon_us) return;  // others may come at the same moment
       wake_up();
       if (in_flight() == 0) continue;  // all of them were refused
     }
@@ -323,7 +325,7 @@ void EngineCore<Scalar>::run_to(double horizon_us) {
     }
     see_stretch();
     std::int64_t steps = steps_to_next_event();
-    if (horizon_us < kNever) {
+    if (ends) {
       // What was decided for the coming step holds when it is resumed: whoever comes during a step waits for its end.
       steps = steps_before(horizon_us, steps);
       scheduled_ = steps == 0;
@@ -526,13 +528,13 @@ void EngineCore<Scalar>::join(Slot& slot) {
 template <class Scalar>
 bool EngineCore<Scalar>::secure_blocks() {
   const bool ample = has_room_until(step_ + 1);
-  if (ample && prefilling_.empty()) return false;
+  if (ample && !prompts_go_on_) return false;
   bool preempted = false;
   if (!ample) {
     grow_decodes(step_);
     while (decode_blocks_.taken_in(step_) > cache_.free_blocks()) preempted |= make_room(0);
   }
-  if (prefilling_.empty()) return preempted;
+  if (!prompts_go_on_) return preempted;
   std::int64_t budget = setup_.max_num_batched_tokens - decoding();
   for (const Slot* const slot : prefilling_) budget -= slot->chunk;  // assigned when it was admitted
   for (std::size_t i = 0; i < prefilling_.size();) {
@@ -976,6 +978,7 @@ void EngineCore<Scalar>::finish_prefills() {
     }
   }
   prefilling_.resize(kept);
+  prompts_go_on_ = kept > 0;
 }
 
 template <class Scalar>
@@ -1022,8 +1025,8 @@ void EngineCore<Scalar>::record(const Slot& slot) {
   } else {
     ++record_.single_token;
   }
-  record_.prompt_tokens_sum += slot.planned->prompt_tokens;
-  record_.output_tokens_sum += slot.output_tokens;
+  record_.prompt_tokens += slot.planned->prompt_tokens;
+  record_.output_tokens += slot.output_tokens;
   if (keep_latencies) {
     const double before_us = value_of(front_end.constant_us) + value_of(front_end.per_prompt_token_us) * slot.planned->prompt_tokens;
     const double token_us = value_of(front_end.per_output_token_us);
@@ -1040,7 +1043,7 @@ void EngineCore<Scalar>::complete(Slot& slot) {
     record(slot);
   } else {
     ++record_.warm_up;
-    record_.warm_up_output_tokens_sum += slot.output_tokens;
+    record_.warm_up_output_tokens += slot.output_tokens;
   }
   if (observer_ != nullptr) {
     observer_->on_finished({.stage = stage_index_,
@@ -1134,9 +1137,9 @@ StageRecord<Scalar> EngineCore<Scalar>::end_stage() {
     record_.tpot_sum_us.v = tpot_gradient_;
   }
   const auto finished = static_cast<double>(record_.finished);
-  const Scalar before_us = finished * front_end.constant_us + record_.prompt_tokens_sum * front_end.per_prompt_token_us;
+  const Scalar before_us = finished * front_end.constant_us + static_cast<double>(record_.prompt_tokens) * front_end.per_prompt_token_us;
   record_.ttft_sum_us += before_us + finished * front_end.per_output_token_us;
-  record_.e2e_sum_us += before_us + record_.output_tokens_sum * front_end.per_output_token_us;
+  record_.e2e_sum_us += before_us + static_cast<double>(record_.output_tokens) * front_end.per_output_token_us;
   record_.tpot_sum_us += static_cast<double>(record_.finished - record_.single_token) * front_end.per_output_token_us;
   record_.last_finish_us = now_us_;
   counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);

@@ -40,14 +40,14 @@ template <class Scalar>
 void merge(StageRecord<Scalar>& into, StageRecord<Scalar>&& from) {
   into.finished += from.finished;
   into.warm_up += from.warm_up;
-  into.warm_up_output_tokens_sum += from.warm_up_output_tokens_sum;
+  into.warm_up_output_tokens += from.warm_up_output_tokens;
   into.rejected += from.rejected;
   into.single_token += from.single_token;
   into.ttft_sum_us += from.ttft_sum_us;
   into.e2e_sum_us += from.e2e_sum_us;
   into.tpot_sum_us += from.tpot_sum_us;
-  into.prompt_tokens_sum += from.prompt_tokens_sum;
-  into.output_tokens_sum += from.output_tokens_sum;
+  into.prompt_tokens += from.prompt_tokens;
+  into.output_tokens += from.output_tokens;
   into.first_arrival_us = std::min(into.first_arrival_us, from.first_arrival_us);
   into.last_finish_us = std::max(into.last_finish_us, from.last_finish_us);
   into.longest_queue = std::max(into.longest_queue, from.longest_queue);
@@ -125,7 +125,7 @@ StagePrediction<Scalar> predict(StageRecord<Scalar>& record) {
   stage.latencies.succeeded = static_cast<int>(record.finished);
   stage.latencies.failed = static_cast<int>(record.rejected);
   const double elapsed_us = record.last_finish_us - record.first_arrival_us;
-  if (elapsed_us > 0.0) stage.output_tokens_per_s = (record.output_tokens_sum + record.warm_up_output_tokens_sum) / elapsed_us * 1e6;
+  if (elapsed_us > 0.0) stage.output_tokens_per_s = static_cast<double>(record.output_tokens + record.warm_up_output_tokens) / elapsed_us * 1e6;
   if (!record.ttft_us.empty()) set_percentiles(stage.latencies, record.ttft_us, record.e2e_us);
   return stage;
 }

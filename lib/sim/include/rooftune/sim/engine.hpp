@@ -99,9 +99,9 @@ struct StageRecord {
   Scalar ttft_sum_us{0.0};
   Scalar e2e_sum_us{0.0};
   Scalar tpot_sum_us{0.0};  ///< over requests with more than one output token
-  double prompt_tokens_sum = 0.0;
-  double output_tokens_sum = 0.0;
-  double warm_up_output_tokens_sum = 0.0;
+  std::int64_t prompt_tokens = 0;  ///< sums over the finished ones
+  std::int64_t output_tokens = 0;
+  std::int64_t warm_up_output_tokens = 0;
   double first_arrival_us = 0.0;
   double last_finish_us = 0.0;
   std::int64_t longest_queue = 0;
