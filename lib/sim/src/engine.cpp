@@ -59,7 +59,8 @@ struct Stretch {
   using Gradient = typename GradientOf<Scalar>::Type;
 
   std::int64_t steps = 0;  ///< for which it holds; 0: the model is to be asked again
-  double first_us = 0.0;   ///< of the coming step
+  double first_us = 0.0;      ///< of the coming step
+  double last_us = 0.0;       ///< of the step just done
   double increment_us = 0.0;  ///< per step
   Gradient first_gradient;
   Gradient increment_gradient;  ///< set where it grows
@@ -432,9 +433,8 @@ void EngineCore<Scalar>::send_from_idle_clients() {
 /// Lets everything arrive that was sent during the steps just done; all of it falls into the last of them.
 template <class Scalar>
 void EngineCore<Scalar>::take_arrivals() {
-  const double last_us = stretch_.first_us - stretch_.increment_us;
   while (next_arrival_us_ <= now_us_) {
-    const double rest_of_step = last_us > 0.0 ? (now_us_ - next_arrival_us_) / last_us : 0.0;
+    const double rest_of_step = stretch_.last_us > 0.0 ? (now_us_ - next_arrival_us_) / stretch_.last_us : 0.0;
     anchor(arrive(next_arrival_us_), rest_of_step);
   }
 }
@@ -901,15 +901,15 @@ template <class Scalar>
 void EngineCore<Scalar>::advance(std::int64_t steps) {
   if (observes_steps_) observe_step();
   const auto count = static_cast<double>(steps);
-  const double increments = 0.5 * count * (count - 1.0);
-  const double elapsed_us = count * stretch_.first_us + increments * stretch_.increment_us;
+  stretch_.last_us = stretch_.first_us + (count - 1.0) * stretch_.increment_us;
+  const double elapsed_us = 0.5 * count * (stretch_.first_us + stretch_.last_us);
   now_us_ += elapsed_us;
   if constexpr (kDerivatives) {
     now_gradient_ += count * stretch_.first_gradient;
-    if (increments > 0.0) now_gradient_ += increments * stretch_.increment_gradient;
+    if (steps > 1) now_gradient_ += (0.5 * count * (count - 1.0)) * stretch_.increment_gradient;
     if (stretch_.grows) stretch_.first_gradient += count * stretch_.increment_gradient;
   }
-  stretch_.first_us += count * stretch_.increment_us;
+  stretch_.first_us = stretch_.last_us + stretch_.increment_us;
   stretch_.steps -= steps;
   step_ += steps;
   ++counters.advances;
@@ -977,7 +977,7 @@ void EngineCore<Scalar>::finish_prefills() {
       start_decoding(slot);
     }
   }
-  prefilling_.resize(kept);
+  prefilling_.erase(prefilling_.begin() + static_cast<std::ptrdiff_t>(kept), prefilling_.end());
   prompts_go_on_ = kept > 0;
 }
 
