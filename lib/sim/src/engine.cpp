@@ -139,7 +139,7 @@ class EngineCore {
     std::int32_t chunk = 0;       ///< tokens of the next step; 0: not assigned yet
     std::int32_t cached = 0;
     std::int32_t preemptions = 0;
-    std::uint32_t ticket = 0;  ///< of its admission; a new one when it is preempted
+    std::uint32_t ticket = 0;  ///< of its last admission
     std::int32_t offload_chain = -1;  ///< its chain in the host's memory, and how many tokens of it lie there
     std::int32_t offload_tokens = 0;
     double loaded_us = 0.0;  ///< when its blocks are back from the host's memory
@@ -214,7 +214,6 @@ class EngineCore {
   [[gnu::noinline]] void offload_preempted(Slot& slot, std::int64_t tokens_in_cache);
   void see_gradients(const latency::StepPiece<Scalar>& piece);
   void see_next_arrival();
-  void see_next_finish() { next_finish_ = finishing_.top(stale()); }
   void observe_step();
   void see_batch();
   void see_chunks();
@@ -235,14 +234,11 @@ class EngineCore {
   [[nodiscard]] Claim claim_of_running(bool ahead) const;
   [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
   [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps);
-  [[nodiscard]] std::int64_t planned() const { return std::ssize(plan_->requests); }
-  [[nodiscard]] std::int64_t index_of(const Slot& slot) const { return slot.planned - plan_->requests.data(); }
-  [[nodiscard]] bool counts(const Slot& slot) const { return index_of(slot) >= warm_up_requests; }
+  [[nodiscard]] const PlannedRequest* planned_end() const { return plan_->requests.data() + plan_->requests.size(); }
+  [[nodiscard]] std::int64_t index_of(const PlannedRequest& request) const { return &request - plan_->requests.data(); }
+  [[nodiscard]] bool counts(const Slot& slot) const { return index_of(*slot.planned) >= warm_up_requests; }
   [[nodiscard]] std::int64_t steps_before(double horizon_us, std::int64_t steps) const;
   [[nodiscard]] bool closed_loop() const { return concurrency_ > 0; }
-  [[nodiscard]] static auto stale() {
-    return [](const typename FinishQueue::Entry& entry) { return entry.slot->ticket != entry.ticket; };
-  }
 
   EngineSetup setup_;
   BlockSize block_;
@@ -269,7 +265,7 @@ class EngineCore {
   std::vector<PrefillChunk> chunks_;
   std::vector<std::int64_t> contexts_;
   FinishQueue finishing_;
-  typename FinishQueue::Entry next_finish_{.finish_step = FinishQueue::kNever};
+  typename FinishQueue::Entry next_finish_ = FinishQueue::kNone;
   std::uint32_t tickets_ = 0;
 
   latency::Batch batch_;
@@ -287,7 +283,7 @@ class EngineCore {
   double ttft_sum_us_ = 0.0;  ///< values of its sums
   double e2e_sum_us_ = 0.0;
   double tpot_sum_us_ = 0.0;
-  std::int64_t next_arrival_ = 0;
+  const PlannedRequest* next_ = nullptr;  ///< the next one to come
   double next_arrival_us_ = kNever;
   double stage_start_us_ = 0.0;
   int concurrency_ = 0;
@@ -313,7 +309,7 @@ void EngineCore<Scalar>::run_to(double horizon_us) {
   const bool ends = horizon_us < kNever;
   while (!out_of_events()) {
     if (in_flight() == 0) {
-      if (next_arrival_ == planned()) return;
+      if (next_ == planned_end()) return;
       if (ends && next_arrival_us_ >= horizon_us) return;  // others may come at the same moment
       wake_up();
       if (in_flight() == 0) continue;  // all of them were refused
@@ -388,7 +384,7 @@ void EngineCore<Scalar>::begin_stage(const StagePlan& plan, int concurrency, dou
     record_.e2e_us.reserve(plan_->requests.size());
   }
   stage_start_us_ = now_us_ = std::max(start_us, now_us_);
-  next_arrival_ = 0;
+  next_ = plan_->requests.data();
   see_next_arrival();
   blocked_ = Blocked::no;
   record_.first_arrival_us = stage_start_us_ + (plan_->requests.empty() ? 0.0 : plan_->requests.front().arrival_us);
@@ -418,7 +414,7 @@ void EngineCore<Scalar>::wake_up() {
 
 template <class Scalar>
 void EngineCore<Scalar>::send_from_idle_clients() {
-  while (in_flight() < concurrency_ && next_arrival_ < planned()) {
+  while (in_flight() < concurrency_ && next_ != planned_end()) {
     Slot* const slot = arrive(now_us_);
     if constexpr (kDerivatives) {
       if (slot != nullptr) {
@@ -466,15 +462,14 @@ void EngineCore<Scalar>::anchor(Slot* slot, double rest_of_step) {
 
 template <class Scalar>
 void EngineCore<Scalar>::see_next_arrival() {
-  const bool more = !closed_loop() && next_arrival_ < planned();
-  next_arrival_us_ = more ? stage_start_us_ + plan_->requests[at(next_arrival_)].arrival_us : kNever;
+  const bool more = !closed_loop() && next_ != planned_end();
+  next_arrival_us_ = more ? stage_start_us_ + next_->arrival_us : kNever;
 }
 
 /// The next planned request joins the waiting queue. Returns its slot, or null when the engine refuses it.
 template <class Scalar>
 auto EngineCore<Scalar>::arrive(double arrival_us) -> Slot* {
-  const PlannedRequest& request = plan_->requests[at(next_arrival_)];
-  const std::int64_t index = next_arrival_++;
+  const PlannedRequest& request = *next_++;
   see_next_arrival();
   const std::int64_t output = std::min<std::int64_t>(request.output_tokens, setup_.max_model_len - request.prompt_tokens);
   // The engine refuses what can never run: a prompt without room for one token, or more blocks than there are.
@@ -486,7 +481,7 @@ auto EngineCore<Scalar>::arrive(double arrival_us) -> Slot* {
     if (reason == RejectionReason::model_length) ++counters.rejected_by_length;
     if (observer_ != nullptr) {
       observer_->on_rejected({.stage = stage_index_,
-                              .index = index,
+                              .index = index_of(request),
                               .arrival_us = arrival_us,
                               .prompt_tokens = request.prompt_tokens,
                               .output_tokens = request.output_tokens,
@@ -580,9 +575,9 @@ template <class Scalar>
 auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
   Claim claim{.tokens = decoding(), .blocks = ahead ? decode_blocks_.taken_in(step_ + 1) : 0};
   if (ahead && next_finish_.finish_step == step_) {
-    finishing_.for_each_at(step_, stale(), [&](const typename FinishQueue::Entry& entry) {
+    finishing_.for_each_at(step_, [&](const Slot& slot) {
       --claim.tokens;
-      if (block_.rest(step_ + 1 + entry.slot->context_offset) == 0) --claim.blocks;
+      if (block_.rest(step_ + 1 + slot.context_offset) == 0) --claim.blocks;
     });
   }
   for (const Slot* const prefilling : prefilling_) {
@@ -938,10 +933,9 @@ template <class Scalar>
 void EngineCore<Scalar>::complete_finished() {
   see_fullness();
   while (next_finish_.finish_step < step_) {
-    const typename FinishQueue::Entry entry = next_finish_;
-    finishing_.pop(entry);
-    see_next_finish();
-    Slot& slot = *entry.slot;
+    Slot& slot = *next_finish_.slot;
+    finishing_.pop(next_finish_);
+    next_finish_ = finishing_.top();
     slot.computed = static_cast<std::int32_t>(step_ + slot.context_offset);
     slot.generated = slot.output_tokens;
     stop_decoding(slot, step_);
@@ -993,9 +987,9 @@ void EngineCore<Scalar>::start_decoding(Slot& slot) {
     mass_offset_sum_ += static_cast<double>(slot.context_offset) * slot.derived.mass;
   }
   const std::int64_t finish_step = step_ + slot.output_tokens - slot.generated - 1;
-  const typename FinishQueue::Entry finish{.finish_step = finish_step, .slot = &slot, .ticket = slot.ticket};
+  const typename FinishQueue::Entry finish{.finish_step = finish_step, .slot = &slot};
   finishing_.push(finish);
-  if (FinishQueue::later(next_finish_, finish)) next_finish_ = finish;
+  next_finish_ = finishing_.top();
 }
 
 template <class Scalar>
@@ -1047,7 +1041,7 @@ void EngineCore<Scalar>::complete(Slot& slot) {
   }
   if (observer_ != nullptr) {
     observer_->on_finished({.stage = stage_index_,
-                            .index = index_of(slot),
+                            .index = index_of(*slot.planned),
                             .arrival_us = slot.arrival_us,
                             .first_token_us = slot.first_token_us,
                             .finished_us = now_us_,
@@ -1110,6 +1104,8 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
     room = tokens_in_cache + decode_tokens;
     slot.generated += static_cast<std::int32_t>(tokens_in_cache) - slot.to_compute;
     stop_decoding(slot, step_ + decode_tokens);
+    finishing_.erase(slot);
+    next_finish_ = finishing_.top();
   } else {
     std::erase(prefilling_, &slot);
   }
@@ -1118,8 +1114,6 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
   if (offload_ && offload_->is_continuation(slot.offload_chain)) slot.offload_tokens = slot.to_compute;
   slot.chunk = 0;
   ++slot.preemptions;
-  slot.ticket = ++tickets_;
-  see_next_finish();
   ++counters.preemptions;
   running_.remove(slot);
   waiting_.prepend(slot);

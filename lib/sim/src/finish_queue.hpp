@@ -1,28 +1,29 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
 namespace rooftune::sim {
 
-/// Decoding requests by the step at whose end they finish. Outputs of equal length finish in the order they began, so
-/// most entries arrive sorted: those go to a plain queue, the rest to a heap. Entries of requests that were preempted stay
-/// behind and are recognised by their ticket.
+/// Decoding requests by the step at whose end they finish; of those that finish together the first admitted leaves first, as
+/// their `ticket` says. Outputs of equal length finish in the order they began, so most entries arrive sorted: those go to a
+/// plain queue, the rest to a heap.
 template <class Slot>
 class FinishQueue {
  public:
   struct Entry {
     std::int64_t finish_step = 0;
     Slot* slot = nullptr;
-    std::uint32_t ticket = 0;  ///< counts admissions: of requests that finish together the first admitted leaves first
   };
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+  static constexpr Entry kNone{.finish_step = kNever};
 
-  /// Whether a finishes after b.
+  /// Whether a finishes after b. Neither is kNone, or their steps differ.
   static bool later(const Entry& a, const Entry& b) {
-    return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.ticket > b.ticket;
+    return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.slot->ticket > b.slot->ticket;
   }
 
   void reserve(std::size_t entries) {
@@ -44,42 +45,45 @@ class FinishQueue {
     }
   }
 
-  /// The earliest entry, or finish_step kNever. `is_stale(entry)` says that its request was preempted meanwhile.
-  template <class IsStale>
-  [[nodiscard]] Entry top(const IsStale& is_stale) {
-    while (head_ < sorted_.size() && is_stale(sorted_[head_])) ++head_;
-    while (!heap_.empty() && is_stale(heap_.front())) pop_heap();
-    const Entry none{.finish_step = kNever};
-    const Entry& sorted = head_ < sorted_.size() ? sorted_[head_] : none;
-    const Entry& heaped = heap_.empty() ? none : heap_.front();
-    return later(sorted, heaped) ? heaped : sorted;
+  /// The earliest entry, or kNone.
+  [[nodiscard]] Entry top() const {
+    const Entry& sorted = head_ < sorted_.size() ? sorted_[head_] : kNone;
+    if (heap_.empty()) return sorted;
+    return head_ < sorted_.size() && !later(sorted, heap_.front()) ? sorted : heap_.front();
   }
 
-  /// Calls visit(entry) for every entry that finishes at `step`, which is the earliest.
-  template <class IsStale, class Visit>
-  void for_each_at(std::int64_t step, const IsStale& is_stale, const Visit& visit) const {
-    for (std::size_t i = head_; i < sorted_.size() && sorted_[i].finish_step == step; ++i) {
-      if (!is_stale(sorted_[i])) visit(sorted_[i]);
-    }
+  /// Calls visit(slot) for every entry that finishes at `step`, which is the earliest.
+  template <class Visit>
+  void for_each_at(std::int64_t step, const Visit& visit) const {
+    for (std::size_t i = head_; i < sorted_.size() && sorted_[i].finish_step == step; ++i) visit(*sorted_[i].slot);
     for (const Entry& entry : heap_) {
-      if (entry.finish_step == step && !is_stale(entry)) visit(entry);
+      if (entry.finish_step == step) visit(*entry.slot);
     }
   }
 
   /// Removes the entry that `top` returned.
   void pop(const Entry& entry) {
-    if (head_ < sorted_.size() && sorted_[head_].slot == entry.slot && sorted_[head_].ticket == entry.ticket) {
+    if (head_ < sorted_.size() && sorted_[head_].slot == entry.slot) {
       ++head_;
     } else {
-      pop_heap();
+      std::ranges::pop_heap(heap_, later);
+      heap_.pop_back();
+    }
+  }
+
+  /// Removes the entry of a request that is preempted, in time linear in the number of entries.
+  void erase(const Slot& slot) {
+    const auto of_slot = [&](const Entry& entry) { return entry.slot == &slot; };
+    const auto found = std::find_if(sorted_.begin() + static_cast<std::ptrdiff_t>(head_), sorted_.end(), of_slot);
+    if (found != sorted_.end()) {
+      sorted_.erase(found);
+    } else {
+      std::erase_if(heap_, of_slot);
+      std::ranges::make_heap(heap_, later);
     }
   }
 
  private:
-  void pop_heap() {
-    std::ranges::pop_heap(heap_, later);
-    heap_.pop_back();
-  }
   void compact() {
     sorted_.erase(sorted_.begin(), sorted_.begin() + static_cast<std::ptrdiff_t>(head_));
     head_ = 0;
