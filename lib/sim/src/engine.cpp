@@ -126,25 +126,25 @@ class EngineCore {
   struct Request {
     const PlannedRequest* planned = nullptr;
     double arrival_us = 0.0;
-    double first_token_us = -1.0;     ///< negative: none yet
-    std::int64_t context_offset = 0;  ///< decoding: context = step + context_offset
+    double first_token_us = -1.0;  ///< negative: none yet
+    std::int32_t output_tokens = 0;
+    std::int32_t to_compute = 0;   ///< prompt tokens, and after a preemption the generated ones again
+    std::int32_t most_blocks = 0;  ///< of the pool, with its last token
     KvLease lease{};
     std::int32_t chain = -1;
     std::int32_t chain_tokens = 0;
-    std::int32_t output_tokens = 0;
-    std::int32_t most_blocks = 0;  ///< of the pool, with its last token
+    std::int32_t offload_chain = -1;  ///< its chain in the host's memory, and how many tokens of it lie there
+    std::int32_t offload_tokens = 0;
+    std::int64_t context_offset = 0;  ///< decoding: context = step + context_offset
     std::int32_t generated = 0;
-    std::int32_t to_compute = 0;  ///< prompt tokens, and after a preemption the generated ones again
-    std::int32_t computed = 0;    ///< tokens in the KV cache while prefilling
-    std::int32_t chunk = 0;       ///< tokens of the next step; 0: not assigned yet
+    std::int32_t computed = 0;  ///< tokens in the KV cache while prefilling
+    std::int32_t chunk = 0;     ///< tokens of the next step; 0: not assigned yet
     std::int32_t cached = 0;
     std::int32_t preemptions = 0;
     std::uint32_t ticket = 0;  ///< of its last admission
-    std::int32_t offload_chain = -1;  ///< its chain in the host's memory, and how many tokens of it lie there
-    std::int32_t offload_tokens = 0;
-    double loaded_us = 0.0;  ///< when its blocks are back from the host's memory
-    bool queued = false;     ///< it came when there was no room, and waits for somebody to end
-    bool loaded = false;     ///< they are, or will be; until it is admitted
+    double loaded_us = 0.0;    ///< when its blocks are back from the host's memory
+    bool queued = false;       ///< it came when there was no room, and waits for somebody to end
+    bool loaded = false;       ///< they are, or will be; until it is admitted
     bool decoding = false;
   };
 
@@ -493,11 +493,11 @@ auto EngineCore<Scalar>::arrive(double arrival_us) -> Slot* {
   spare_slot_ = slot.next;
   static_cast<Request&>(slot) = {.planned = &request,
                                  .arrival_us = arrival_us,
+                                 .output_tokens = static_cast<std::int32_t>(output),
+                                 .to_compute = request.prompt_tokens,
+                                 .most_blocks = static_cast<std::int32_t>(most_blocks),
                                  .chain = request.chain,
                                  .chain_tokens = request.chain_tokens,
-                                 .output_tokens = static_cast<std::int32_t>(output),
-                                 .most_blocks = static_cast<std::int32_t>(most_blocks),
-                                 .to_compute = request.prompt_tokens,
                                  .offload_chain = request.chain,
                                  .offload_tokens = request.chain_tokens};
   waiting_.append(slot);
