@@ -897,7 +897,8 @@ void EngineCore<Scalar>::advance(std::int64_t steps) {
   if (observes_steps_) observe_step();
   const auto count = static_cast<double>(steps);
   stretch_.last_us = stretch_.first_us + (count - 1.0) * stretch_.increment_us;
-  const double elapsed_us = 0.5 * count * (stretch_.first_us + stretch_.last_us);
+  const double half_us = 0.5 * stretch_.increment_us;
+  const double elapsed_us = steps == 1 ? stretch_.first_us : count * (stretch_.first_us - half_us + count * half_us);
   now_us_ += elapsed_us;
   if constexpr (kDerivatives) {
     now_gradient_ += count * stretch_.first_gradient;

@@ -86,13 +86,15 @@ class KvCache {
 
   [[nodiscard]] std::int32_t add_chain(const Chain& chain);
   void take(std::int64_t blocks);
+  void evict(std::int64_t& blocks);
+  void see_first_blank();
   void publish(KvLease& lease, std::int32_t full_chain_blocks);
   void hold(Chain& chain, std::int32_t blocks);
   void let_go(const KvLease& lease);
   void forget(std::int32_t continuation);
   void free_blank(std::int64_t blocks) {
     free_blocks_ += blocks;
-    blank_ += blocks;
+    last_blank_ += blocks;
   }
   void free_run(std::int32_t chain, std::int32_t blocks);
   void make_room();
@@ -111,7 +113,8 @@ class KvCache {
   std::uint32_t mask_ = 0;
   std::uint32_t head_ = 0;
   std::uint32_t tail_ = 0;
-  std::int64_t blank_ = 0;  ///< blocks without reusable content after its last run
+  std::int64_t first_blank_ = 0;  ///< blocks without reusable content before its first run
+  std::int64_t last_blank_ = 0;   ///< and after its last one
 };
 
 inline KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse)
@@ -272,20 +275,28 @@ inline void KvCache::forget(std::int32_t continuation) {
 inline void KvCache::take(std::int64_t blocks) {
   ROOFTUNE_EXPECTS(blocks <= free_blocks_);
   free_blocks_ -= blocks;
-  for (; head_ != tail_; ++head_) {
-    Run& oldest = run_at(head_);
-    const std::int64_t blank = std::min(blocks, oldest.blank);
-    oldest.blank -= blank;
-    blocks -= blank;
-    if (blocks == 0) return;
-    if (oldest.blocks == 0) continue;
-    const auto taken = static_cast<std::int32_t>(std::min<std::int64_t>(blocks, oldest.blocks));
-    oldest.blocks -= taken;
-    blocks -= taken;
-    chain_at(oldest.chain).resident -= taken;
-    if (blocks == 0) return;
+  while (blocks > first_blank_) {
+    blocks -= std::exchange(first_blank_, 0);
+    evict(blocks);
+    see_first_blank();
   }
-  blank_ -= blocks;
+  first_blank_ -= blocks;
+}
+
+/// Takes up to `blocks` from the oldest run.
+inline void KvCache::evict(std::int64_t& blocks) {
+  if (head_ == tail_) return;
+  Run& oldest = run_at(head_);
+  const auto taken = static_cast<std::int32_t>(std::min<std::int64_t>(blocks, oldest.blocks));
+  oldest.blocks -= taken;
+  blocks -= taken;
+  chain_at(oldest.chain).resident -= taken;
+}
+
+/// What lies before the oldest run that has any blocks.
+inline void KvCache::see_first_blank() {
+  for (; head_ != tail_ && run_at(head_).blocks == 0; ++head_) first_blank_ += run_at(head_).blank;
+  first_blank_ += std::exchange(head_ == tail_ ? last_blank_ : run_at(head_).blank, 0);
 }
 
 /// Freed blocks go to the end of the queue.
@@ -294,7 +305,7 @@ inline void KvCache::free_run(std::int32_t chain, std::int32_t blocks) {
   free_blocks_ += blocks;
   if (tail_ - head_ > mask_) make_room();
   Chain& own = chain_at(chain);
-  run_at(tail_) = {.blank = std::exchange(blank_, 0), .blocks = blocks, .chain = chain, .older = own.newest};
+  run_at(tail_) = {.blank = std::exchange(last_blank_, 0), .blocks = blocks, .chain = chain, .older = own.newest};
   own.newest = tail_++;
 }
 
@@ -312,7 +323,7 @@ inline void KvCache::make_room() {
     run.older = std::exchange(chain_at(run.chain).newest, end);
     kept[end++] = run;
   }
-  blank_ += blank;
+  last_blank_ += blank;
   runs_ = std::move(kept);
   mask_ = static_cast<std::uint32_t>(runs_.size()) - 1;
   head_ = 0;
