@@ -58,7 +58,7 @@ template <class Scalar>
 struct Stretch {
   using Gradient = typename GradientOf<Scalar>::Type;
 
-  std::int64_t steps = 0;  ///< for which it holds; 0: the model is to be asked again
+  std::int64_t steps = 0;     ///< for which it holds; 0: the model is to be asked again
   double first_us = 0.0;      ///< of the coming step
   double last_us = 0.0;       ///< of the step just done
   double increment_us = 0.0;  ///< per step
@@ -232,7 +232,7 @@ class EngineCore {
     return coming_blocks_ <= cache_.free_blocks() || decode_blocks_.most_untold_until(step) <= cache_.free_blocks();
   }
   [[nodiscard]] Claim claim_of_running(bool ahead) const;
-  [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const;
+  [[nodiscard]] std::int64_t grown_blocks(const Slot& slot, std::int64_t blocks) const;
   [[nodiscard]] std::int64_t steps_within_pool(std::int64_t steps);
   [[nodiscard]] const PlannedRequest* planned_end() const { return plan_->requests.data() + plan_->requests.size(); }
   [[nodiscard]] std::int64_t index_of(const PlannedRequest& request) const { return &request - plan_->requests.data(); }
@@ -841,7 +841,8 @@ void EngineCore<Scalar>::see_gradients(const latency::StepPiece<Scalar>& piece) 
       const double slope = value_of(piece.slope_us_per_token);
       const double per_request = step_time_.decode_marginal_us(batch_) + slope * static_cast<double>(step_);
       stretch_.first_gradient = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
-      if (stretch_.grows) stretch_.increment_gradient = static_cast<double>(decoding()) * piece.slope_us_per_token.v + slope * mass_sum_;
+      if (stretch_.grows)
+        stretch_.increment_gradient = static_cast<double>(decoding()) * piece.slope_us_per_token.v + slope * mass_sum_;
     } else {
       stretch_.first_gradient = piece.duration_us.v;
       if (stretch_.grows) stretch_.increment_gradient.setZero();
@@ -1032,7 +1033,6 @@ void EngineCore<Scalar>::record(const Slot& slot) {
 
 template <class Scalar>
 void EngineCore<Scalar>::complete(Slot& slot) {
-  counters.generated_tokens += slot.output_tokens;
   if constexpr (kDerivatives) room_gradient_ = slot.derived.arrival;
   if (counts(slot)) {
     record(slot);
@@ -1055,7 +1055,7 @@ void EngineCore<Scalar>::complete(Slot& slot) {
   // A conversation goes on from here.
   const std::int64_t published = slot.planned->extends_chain && slot.preemptions == 0 ? block_.full(slot.computed) : 0;
   if (published > 0) grow_decodes(step_);
-  cache_.release(slot.lease, grown_blocks(slot, slot.computed), static_cast<std::int32_t>(published));
+  cache_.release(slot.lease, grown_blocks(slot, slot.most_blocks), static_cast<std::int32_t>(published));
   running_.remove(slot);
   --in_flight_;
   slot.next = spare_slot_;
@@ -1063,11 +1063,11 @@ void EngineCore<Scalar>::complete(Slot& slot) {
   if (closed_loop()) send_from_idle_clients();
 }
 
-/// Blocks that decoding took for a request beyond its lease.
+/// How many of a request's `blocks` were taken by decoding, beyond its lease.
 template <class Scalar>
-std::int64_t EngineCore<Scalar>::grown_blocks(const Slot& slot, std::int64_t tokens_in_cache) const {
+std::int64_t EngineCore<Scalar>::grown_blocks(const Slot& slot, std::int64_t blocks) const {
   const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
-  return std::max<std::int64_t>(0, block_.holding(tokens_in_cache) - leased);
+  return std::max<std::int64_t>(0, blocks - leased);
 }
 
 /// Blocks ran out. True: a request was preempted for it. One that runs alone would only preempt itself again and again while
@@ -1111,7 +1111,7 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
     std::erase(prefilling_, &slot);
   }
   slot.to_compute = slot.planned->prompt_tokens + slot.generated;
-  give_back_blocks(slot, grown_blocks(slot, room), tokens_in_cache);
+  give_back_blocks(slot, grown_blocks(slot, block_.holding(room)), tokens_in_cache);
   if (offload_ && offload_->is_continuation(slot.offload_chain)) slot.offload_tokens = slot.to_compute;
   slot.chunk = 0;
   ++slot.preemptions;
@@ -1132,13 +1132,15 @@ StageRecord<Scalar> EngineCore<Scalar>::end_stage() {
     record_.tpot_sum_us.v = tpot_gradient_;
   }
   const auto finished = static_cast<double>(record_.finished);
-  const Scalar before_us = finished * front_end.constant_us + static_cast<double>(record_.prompt_tokens) * front_end.per_prompt_token_us;
+  const Scalar before_us =
+      finished * front_end.constant_us + static_cast<double>(record_.prompt_tokens) * front_end.per_prompt_token_us;
   record_.ttft_sum_us += before_us + finished * front_end.per_output_token_us;
   record_.e2e_sum_us += before_us + static_cast<double>(record_.output_tokens) * front_end.per_output_token_us;
   record_.tpot_sum_us += static_cast<double>(record_.finished - record_.single_token) * front_end.per_output_token_us;
   record_.last_finish_us = now_us_;
   counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);
   counters.steps = step_;
+  counters.generated_tokens += record_.output_tokens + record_.warm_up_output_tokens;
   return std::move(record_);
 }
 

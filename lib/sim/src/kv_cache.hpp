@@ -78,7 +78,7 @@ class KvCache {
   /// run, the nearer to the chain's start, so that the queue takes a chain from its end. Where a run has lost its blocks to
   /// whoever holds the chain again, it stays behind, empty.
   struct Run {
-    std::int64_t blank = 0;   ///< blocks without reusable content that lie before it
+    std::int64_t blank = 0;  ///< blocks without reusable content that lie before it
     std::int32_t blocks = 0;
     std::int32_t chain = -1;
     std::uint32_t older = 0;  ///< the chain's run before this one, if any

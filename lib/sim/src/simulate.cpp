@@ -125,7 +125,8 @@ StagePrediction<Scalar> predict(StageRecord<Scalar>& record) {
   stage.latencies.succeeded = static_cast<int>(record.finished);
   stage.latencies.failed = static_cast<int>(record.rejected);
   const double elapsed_us = record.last_finish_us - record.first_arrival_us;
-  if (elapsed_us > 0.0) stage.output_tokens_per_s = static_cast<double>(record.output_tokens + record.warm_up_output_tokens) / elapsed_us * 1e6;
+  if (elapsed_us > 0.0)
+    stage.output_tokens_per_s = static_cast<double>(record.output_tokens + record.warm_up_output_tokens) / elapsed_us * 1e6;
   if (!record.ttft_us.empty()) set_percentiles(stage.latencies, record.ttft_us, record.e2e_us);
   return stage;
 }

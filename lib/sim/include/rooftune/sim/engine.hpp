@@ -98,7 +98,7 @@ struct StageRecord {
   std::int64_t single_token = 0;  ///< finished with one output token: they have no time per token
   Scalar ttft_sum_us{0.0};
   Scalar e2e_sum_us{0.0};
-  Scalar tpot_sum_us{0.0};  ///< over requests with more than one output token
+  Scalar tpot_sum_us{0.0};         ///< over requests with more than one output token
   std::int64_t prompt_tokens = 0;  ///< sums over the finished ones
   std::int64_t output_tokens = 0;
   std::int64_t warm_up_output_tokens = 0;
