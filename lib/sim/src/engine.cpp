@@ -238,6 +238,7 @@ class EngineCore {
   [[nodiscard]] std::int64_t index_of(const PlannedRequest& request) const { return &request - plan_->requests.data(); }
   [[nodiscard]] bool counts(const Slot& slot) const { return index_of(*slot.planned) >= warm_up_requests; }
   [[nodiscard]] std::int64_t steps_before(double horizon_us, std::int64_t steps) const;
+  [[nodiscard]] bool has_seat() const { return running_.size + std::ssize(pending_) < setup_.max_num_seqs; }
   [[nodiscard]] bool closed_loop() const { return concurrency_ > 0; }
 
   EngineSetup setup_;
@@ -603,20 +604,20 @@ auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
 /// after, because the scheduler works one step ahead.
 template <class Scalar>
 void EngineCore<Scalar>::admit() {
-  blocked_ = Blocked::no;
+  if (!has_seat()) return see_queue(Blocked::by_seats);
   grow_decodes(step_ + 1);
   const bool ahead = setup_.async_scheduling && running_.size > 0;
   const Claim claim = claim_of_running(ahead);
   std::int64_t budget = setup_.max_num_batched_tokens - claim.tokens;
+  Blocked blocked = Blocked::no;
   while (waiting_.size > 0) {
     Slot& slot = waiting_.first();
-    const bool full = running_.size + std::ssize(pending_) >= setup_.max_num_seqs;
-    blocked_ = full ? Blocked::by_seats : try_admit(slot, budget, claim.blocks);
-    if (blocked_ == Blocked::by_loading) {
-      blocked_ = Blocked::no;  // the next one may start meanwhile
+    blocked = has_seat() ? try_admit(slot, budget, claim.blocks) : Blocked::by_seats;
+    if (blocked == Blocked::by_loading) {
+      blocked = Blocked::no;  // the next one may start meanwhile
       continue;
     }
-    if (blocked_ != Blocked::no) break;
+    if (blocked != Blocked::no) break;
     waiting_.remove(slot);
     if (slot.queued) inherit_anchor(slot);
     budget -= slot.chunk;
@@ -627,7 +628,7 @@ void EngineCore<Scalar>::admit() {
       join(slot);
     }
   }
-  see_queue(blocked_);
+  see_queue(blocked);
 }
 
 /// A request that waited for room starts when another one ended, and that one's end is as far from its own anchor as the clock
