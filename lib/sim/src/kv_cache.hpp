@@ -275,6 +275,7 @@ inline void KvCache::forget(std::int32_t continuation) {
 inline void KvCache::take(std::int64_t blocks) {
   ROOFTUNE_EXPECTS(blocks <= free_blocks_);
   free_blocks_ -= blocks;
+  if (blocks > first_blank_) see_first_blank();
   while (blocks > first_blank_) {
     blocks -= std::exchange(first_blank_, 0);
     evict(blocks);
@@ -283,9 +284,8 @@ inline void KvCache::take(std::int64_t blocks) {
   first_blank_ -= blocks;
 }
 
-/// Takes up to `blocks` from the oldest run.
+/// Takes up to `blocks` from the oldest run, which has some.
 inline void KvCache::evict(std::int64_t& blocks) {
-  if (head_ == tail_) return;
   Run& oldest = run_at(head_);
   const auto taken = static_cast<std::int32_t>(std::min<std::int64_t>(blocks, oldest.blocks));
   oldest.blocks -= taken;
