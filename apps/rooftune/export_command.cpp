@@ -35,6 +35,10 @@ struct ExportOptions {
   domain::EngineSettings settings;
 };
 
+constexpr const char* kNotCarriedByLines =
+    "not carried: how steps lengthen with context, the larger of compute and memory, steps with and without CUDA graphs, "
+    "asynchronous scheduling, uncertainty and calibrated domain";
+
 /// What a form leaves out is said on standard error, so that the text can be piped.
 void note(const std::string& text) { fmt::print(stderr, "{}\n", text); }
 
@@ -140,9 +144,8 @@ ExitCode export_alpha_beta(const ExportOptions& options, const params::Config& c
     note(fmt::format("left out: {}", problem.problem));
     problem.severity = core::Severity::warning;
   }
-  note(
-      "not carried: how steps lengthen with context, the larger of compute and memory, steps with and without CUDA "
-      "graphs, asynchronous scheduling, uncertainty and calibrated domain");
+  problems.push_back({.severity = core::Severity::warning, .problem = kNotCarriedByLines});
+  note(kNotCarriedByLines);
   return deliver(options, {.form = options.form, .text = io::alpha_beta_text(entries), .deployments = entries, .warnings = problems});
 }
 

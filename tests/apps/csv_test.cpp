@@ -204,6 +204,7 @@ TEST_F(Csv, OfAnExportHasARowForEachDeployment) {
       "export", shipped("configs/tuned/h100.json"), "--form", "alpha-beta", "--model", "Llama-2-7b-hf", "--tp", "1,2"};
   const auto json = run(arguments);
   EXPECT_EQ(json["exported"], nlohmann::json::parse(rooftune(arguments).output));
+  EXPECT_THAT(json["warnings"].back().get<std::string>(), HasSubstr("not carried"));
   ASSERT_EQ(rows_.size(), 2U);
   const auto& models = json["exported"]["models"];
   for (std::size_t row = 0; row < 2; ++row) {

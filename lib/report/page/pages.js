@@ -185,8 +185,6 @@ const rooftuneReport = (() => {
       const flagged = result.parameters.filter((parameter) => parameterFlag(parameter));
       findings.push(`${result.parameters.length - flagged.length} of ${plural(result.parameters.length, "fitted parameter")} are determined by the data to better than half their value.`);
       for (const parameter of flagged) findings.push(`${parameter.parameter}: ${parameterFlag(parameter)}.`);
-      const strong = (result.correlations || []).filter((pair) => Math.abs(pair.correlation) > 0.9);
-      for (const pair of strong) findings.push(`${pair.first} and ${pair.second} are hard to tell apart (correlation ${signed(pair.correlation * 100)} %).`);
       for (const text of result.unidentified || []) findings.push(text);
     }
     const wide = data.intervals.filter((one) => one.stage === "summary" && one.metric === "e2e_mean_ms").map((one) => 50 * (one.upper - one.lower) / one.predicted);
