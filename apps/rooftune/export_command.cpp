@@ -144,7 +144,7 @@ ExitCode export_alpha_beta(const ExportOptions& options, const params::Config& c
     note(fmt::format("left out: {}", problem.problem));
     problem.severity = core::Severity::warning;
   }
-  problems.push_back({.severity = core::Severity::warning, .problem = kNotCarriedByLines});
+  problems.push_back({.position = {}, .problem = kNotCarriedByLines, .remedy = "", .severity = core::Severity::warning});
   note(kNotCarriedByLines);
   return deliver(options, {.form = options.form, .text = io::alpha_beta_text(entries), .deployments = entries, .warnings = problems});
 }
