@@ -26,7 +26,7 @@ namespace rooftune::testing_support {
 struct ProgramOptions {
   std::filesystem::path working_directory{};         ///< empty: the test's own
   std::map<std::string, std::string> environment{};  ///< set in addition to the test's own
-  std::chrono::seconds time_limit{120};              ///< then it is killed, and the result says so
+  std::chrono::seconds time_limit{600};              ///< then it is killed, and the result says so
 };
 
 /// How a program ended and what it wrote.
