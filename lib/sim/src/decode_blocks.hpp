@@ -54,20 +54,16 @@ class DecodeBlocks {
   }
 
  private:
-  static constexpr std::size_t kLanes = 4;  ///< for the compiler: it then works on whole vectors
-  static constexpr std::size_t kVector = 4 * kLanes;
+  static constexpr std::size_t kVector = 4;  ///< for the compiler: it then works on whole vectors
 
   [[nodiscard]] std::int64_t held_at(std::int64_t step) const {
     const std::int32_t rest = block_.rest(step);
     // Those whose rest and the step's make one more block.
     const std::int32_t* requests = requests_.data();
     const std::int32_t* mask = mask_.data() + rests_ - static_cast<std::size_t>(block_.tokens() - rest);
-    std::array<std::int32_t, kLanes> carried{};
+    std::array<std::int32_t, kVector> carried{};
     for (const std::int32_t* end = requests + rests_; requests != end; requests += kVector, mask += kVector) {
-      for (std::size_t i = 0; i < kLanes; ++i) {
-        carried[i] += (requests[i] & mask[i]) + (requests[i + kLanes] & mask[i + kLanes]) +
-                      (requests[i + 2 * kLanes] & mask[i + 2 * kLanes]) + (requests[i + 3 * kLanes] & mask[i + 3 * kLanes]);
-      }
+      for (std::size_t i = 0; i < kVector; ++i) carried[i] += requests[i] & mask[i];
     }
     return count_ * (block_.full(step) + 1) + whole_sum_ + (carried[0] + carried[1]) + (carried[2] + carried[3]);
   }

@@ -5,6 +5,7 @@
 #include <deque>
 #include <limits>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "decode_blocks.hpp"
@@ -18,11 +19,6 @@ namespace {
 
 using core::value_of;
 using latency::PrefillChunk;
-
-template <class T>
-constexpr std::size_t at(T index) {
-  return static_cast<std::size_t>(index);
-}
 
 /// The derivatives of a scalar without its value; empty for plain numbers.
 template <class Scalar>
@@ -85,7 +81,7 @@ class EngineCore {
         wants_contexts_(step_time.wants_decode_contexts()),
         decode_blocks_(block_) {
     counters.kv_blocks = counters.least_free_blocks = setup.kv_blocks;
-    const std::size_t batch = at(std::min(setup.max_num_seqs, 4096));
+    const auto batch = static_cast<std::size_t>(std::min(setup.max_num_seqs, 4096));
     if (setup.offload_blocks > 0 && setup.prefix_caching) offload_.emplace(setup.offload_blocks, block_, chains);
     pending_.reserve(batch);
     prefilling_.reserve(batch);
@@ -266,7 +262,6 @@ class EngineCore {
   std::vector<PrefillChunk> chunks_;
   std::vector<std::int64_t> contexts_;
   FinishQueue finishing_;
-  typename FinishQueue::Entry next_finish_ = FinishQueue::kNone;
   std::uint32_t tickets_ = 0;
 
   latency::Batch batch_;
@@ -331,7 +326,7 @@ void EngineCore<Scalar>::run_to(double horizon_us) {
     }
     advance(steps);
     if (next_arrival_us_ <= now_us_) take_arrivals();
-    if (next_finish_.finish_step < step_) complete_finished();
+    if (finishing_.next_step() < step_) complete_finished();
     if (!prefilling_.empty()) finish_prefills();
     if (loading_.size > 0) take_loaded();
   }
@@ -575,7 +570,7 @@ void EngineCore<Scalar>::extend(Slot& slot, std::int64_t blocks) {
 template <class Scalar>
 auto EngineCore<Scalar>::claim_of_running(bool ahead) const -> Claim {
   Claim claim{.tokens = decoding(), .blocks = ahead ? decode_blocks_.taken_in(step_ + 1) : 0};
-  if (ahead && next_finish_.finish_step == step_) {
+  if (ahead && finishing_.next_step() == step_) {
     finishing_.for_each_at(step_, [&](const Slot& slot) {
       --claim.tokens;
       if (block_.rest(step_ + 1 + slot.context_offset) == 0) --claim.blocks;
@@ -879,7 +874,7 @@ std::int64_t EngineCore<Scalar>::steps_within_pool(std::int64_t steps) {
 template <class Scalar>
 std::int64_t EngineCore<Scalar>::steps_to_next_event() {
   if (!pending_.empty() || stretch_.steps == 1 || blocked_ == Blocked::for_a_step) return 1;
-  std::int64_t steps_to_finish = next_finish_.finish_step - step_ + 1;
+  std::int64_t steps_to_finish = finishing_.next_step() - step_ + 1;
   // Before a request's last step, the one after it is planned without that request.
   if (blocked_ == Blocked::by_blocks && steps_to_finish > 1) --steps_to_finish;
   std::int64_t steps = std::min(stretch_.steps, steps_to_finish);
@@ -935,10 +930,8 @@ void EngineCore<Scalar>::see_fullness() {
 template <class Scalar>
 void EngineCore<Scalar>::complete_finished() {
   see_fullness();
-  while (next_finish_.finish_step < step_) {
-    Slot& slot = *next_finish_.slot;
-    finishing_.pop(next_finish_);
-    next_finish_ = finishing_.top();
+  while (finishing_.next_step() < step_) {
+    Slot& slot = finishing_.pop();
     slot.computed = static_cast<std::int32_t>(step_ + slot.context_offset);
     slot.generated = slot.output_tokens;
     stop_decoding(slot, step_);
@@ -974,7 +967,7 @@ void EngineCore<Scalar>::finish_prefills() {
       start_decoding(slot);
     }
   }
-  prefilling_.erase(prefilling_.begin() + static_cast<std::ptrdiff_t>(kept), prefilling_.end());
+  prefilling_.resize(kept);
   prompts_go_on_ = kept > 0;
 }
 
@@ -990,9 +983,7 @@ void EngineCore<Scalar>::start_decoding(Slot& slot) {
     mass_offset_sum_ += static_cast<double>(slot.context_offset) * slot.derived.mass;
   }
   const std::int64_t finish_step = step_ + slot.output_tokens - slot.generated - 1;
-  const typename FinishQueue::Entry finish{.finish_step = finish_step, .slot = &slot};
-  finishing_.push(finish);
-  next_finish_ = finishing_.top();
+  finishing_.push({.finish_step = finish_step, .slot = &slot});
 }
 
 template <class Scalar>
@@ -1107,7 +1098,6 @@ void EngineCore<Scalar>::preempt_last(std::int64_t decode_tokens) {
     slot.generated += static_cast<std::int32_t>(tokens_in_cache) - slot.to_compute;
     stop_decoding(slot, step_ + decode_tokens);
     finishing_.erase(slot);
-    next_finish_ = finishing_.top();
   } else {
     std::erase(prefilling_, &slot);
   }

@@ -18,13 +18,9 @@ class FinishQueue {
     std::int64_t finish_step = 0;
     Slot* slot = nullptr;
   };
-  static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-  static constexpr Entry kNone{.finish_step = kNever};
 
-  /// Whether a finishes after b. Neither is kNone, or their steps differ.
-  static bool later(const Entry& a, const Entry& b) {
-    return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.slot->ticket > b.slot->ticket;
-  }
+  /// The step at whose end the next request finishes; without one, later than any.
+  [[nodiscard]] std::int64_t next_step() const { return next_.finish_step; }
 
   void reserve(std::size_t entries) {
     sorted_.reserve(entries);
@@ -43,13 +39,7 @@ class FinishQueue {
       heap_.push_back(entry);
       std::ranges::push_heap(heap_, later);
     }
-  }
-
-  /// The earliest entry, or kNone.
-  [[nodiscard]] Entry top() const {
-    const Entry& sorted = head_ < sorted_.size() ? sorted_[head_] : kNone;
-    if (heap_.empty()) return sorted;
-    return head_ < sorted_.size() && !later(sorted, heap_.front()) ? sorted : heap_.front();
+    see_next();
   }
 
   /// Calls visit(slot) for every entry that finishes at `step`, which is the earliest.
@@ -61,14 +51,17 @@ class FinishQueue {
     }
   }
 
-  /// Removes the entry that `top` returned.
-  void pop(const Entry& entry) {
-    if (head_ < sorted_.size() && sorted_[head_].slot == entry.slot) {
+  /// Takes out who finishes next.
+  Slot& pop() {
+    Slot& slot = *next_.slot;
+    if (head_ < sorted_.size() && sorted_[head_].slot == &slot) {
       ++head_;
     } else {
       std::ranges::pop_heap(heap_, later);
       heap_.pop_back();
     }
+    see_next();
+    return slot;
   }
 
   /// Removes the entry of a request that is preempted, in time linear in the number of entries.
@@ -81,9 +74,19 @@ class FinishQueue {
       std::erase_if(heap_, of_slot);
       std::ranges::make_heap(heap_, later);
     }
+    see_next();
   }
 
  private:
+  static constexpr Entry kNone{.finish_step = std::numeric_limits<std::int64_t>::max()};
+
+  static bool later(const Entry& a, const Entry& b) {
+    return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.slot->ticket > b.slot->ticket;
+  }
+  void see_next() {
+    next_ = head_ < sorted_.size() ? sorted_[head_] : kNone;
+    if (!heap_.empty() && (head_ == sorted_.size() || later(next_, heap_.front()))) next_ = heap_.front();
+  }
   void compact() {
     sorted_.erase(sorted_.begin(), sorted_.begin() + static_cast<std::ptrdiff_t>(head_));
     head_ = 0;
@@ -92,6 +95,7 @@ class FinishQueue {
   std::vector<Entry> sorted_;
   std::size_t head_ = 0;
   std::vector<Entry> heap_;
+  Entry next_ = kNone;
 };
 
 }  // namespace rooftune::sim
