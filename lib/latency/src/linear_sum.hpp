@@ -11,15 +11,14 @@ struct Scaled {
   double factor;
 };
 
-/// out = base + the terms. With derivatives in one pass over memory, where operators take one pass each.
+/// base + the terms. With derivatives in one pass over memory, where operators take one pass each.
 template <class... Terms>
-void set_sum(double& out, double base, const Terms&... terms) {
-  out = (base + ... + (terms.factor * terms.scalar));
+[[nodiscard]] double linear_sum(double base, const Terms&... terms) {
+  return (base + ... + (terms.factor * terms.scalar));
 }
 template <int N, class... Terms>
-void set_sum(core::Dual<N>& out, const core::Dual<N>& base, const Terms&... terms) {
-  out.a = (base.a + ... + (terms.factor * terms.scalar.a));
-  out.v = (base.v + ... + (terms.factor * terms.scalar.v));
+[[nodiscard]] core::Dual<N> linear_sum(const core::Dual<N>& base, const Terms&... terms) {
+  return {(base.a + ... + (terms.factor * terms.scalar.a)), (base.v + ... + (terms.factor * terms.scalar.v))};
 }
 
 }  // namespace rooftune::latency

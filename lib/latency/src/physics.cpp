@@ -36,8 +36,7 @@ double fp8_calls(const domain::ModelSpec& model) {
 }  // namespace
 
 template <class Scalar>
-PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Resolved<Scalar>& parameters)
-    : token_work_(kRemembered, Scalar(kUnknown)), decode_work_(kRemembered, Scalar(kUnknown)) {
+PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Resolved<Scalar>& parameters) {
   const domain::ModelSpec& model = target.model;
   const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
   const double layers = model.layers;
@@ -158,36 +157,29 @@ Scalar PhysicsStepTime<Scalar>::allreduce_us(std::int64_t tokens) const {
 
 template <class Scalar>
 const Scalar& PhysicsStepTime<Scalar>::find_token_work_us(std::int64_t tokens) {
-  Scalar& work = tokens < kRemembered ? token_work_[at(tokens)] : large_step_work_;
-  work = linear_us(tokens) + static_cast<double>(tokens) * activation_us_per_token_;
+  Scalar work = linear_us(tokens) + static_cast<double>(tokens) * activation_us_per_token_;
   if (mixture_) work += moe_us(tokens);
   if (tensor_parallel_) work += allreduce_us(tokens);
-  return work;
+  return token_work_.keep(tokens, work);
 }
 
 template <class Scalar>
 const Scalar& PhysicsStepTime<Scalar>::find_decode_work_us(std::int64_t requests) {
-  Scalar& work = requests < kRemembered ? decode_work_[at(requests)] : large_decode_work_;
-  set_sum(work, token_work_us(padded(requests)), Scaled<Scalar>{step_overhead_us_, 1.0},
-          Scaled<Scalar>{per_sequence_us_, static_cast<double>(requests)});
-  return work;
+  return decode_work_.keep(requests, linear_sum(token_work_us(padded(requests)), Scaled<Scalar>{step_overhead_us_, 1.0},
+                                                Scaled<Scalar>{per_sequence_us_, static_cast<double>(requests)}));
 }
 
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
   if (!batch.prefills.empty()) return mixed_piece(batch);
-  StepPiece<Scalar> piece;
-  piece.slope_us_per_token = kv_us_per_token_;
-  piece.valid_steps = kEveryStep;
-  set_sum(piece.duration_us, decode_work_us(batch.decode_requests),
-          Scaled<Scalar>{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)});
-  return piece;
+  const Scaled<Scalar> kv{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)};
+  return {.duration_us = linear_sum(decode_work_us(batch.decode_requests), kv),
+          .slope_us_per_token = kv_us_per_token_,
+          .valid_steps = kEveryStep};
 }
 
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
-  StepPiece<Scalar> piece;
-  piece.slope_us_per_token = mixed_kv_us_per_token_;
   const PrefillSums prefill = sum(batch.prefills);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
   const Scalar& token_work = token_work_us(padded(batch.decode_requests + prefill.tokens));
@@ -195,14 +187,13 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
   const Scaled<Scalar> attention{prefill_attention_us_per_pair_, prefill.attention_pairs};
   const Scaled<Scalar> overhead{step_overhead_us_, 1.0};
   const Scaled<Scalar> per_sequence{per_sequence_us_, sequences};
-  if (prefill.tokens > kGraphPrefillTokens) {
-    Scalar gpu_us;
-    set_sum(gpu_us, token_work, kv, attention);
-    set_sum(piece.duration_us, p_norm<Scalar>(gpu_us, prefill_launch_us_, Scalar(kLaunchNorm)), overhead, per_sequence);
-  } else {
-    set_sum(piece.duration_us, token_work, kv, attention, overhead, per_sequence);
+  if (prefill.tokens <= kGraphPrefillTokens) {
+    return {.duration_us = linear_sum(token_work, kv, attention, overhead, per_sequence),
+            .slope_us_per_token = mixed_kv_us_per_token_};
   }
-  return piece;
+  const Scalar gpu_us = linear_sum(token_work, kv, attention);
+  return {.duration_us = linear_sum(p_norm<Scalar>(gpu_us, prefill_launch_us_, Scalar(kLaunchNorm)), overhead, per_sequence),
+          .slope_us_per_token = mixed_kv_us_per_token_};
 }
 
 template <class Scalar>

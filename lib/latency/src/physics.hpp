@@ -1,11 +1,10 @@
 #pragma once
 
-#include <array>
-#include <cmath>
-#include <cstddef>
-#include <vector>
+#include <cstdint>
+#include <span>
 
 #include "p_norm.hpp"
+#include "remembered.hpp"
 #include "rooftune/latency/step_time.hpp"
 
 namespace rooftune::latency {
@@ -36,10 +35,6 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   [[nodiscard]] double decode_marginal_us(const Batch& batch) override;
 
  private:
-  /// Step sizes up to this many tokens are remembered; larger ones are prefills, computed as they come.
-  static constexpr std::int64_t kRemembered = 640;
-  /// Stands where nothing is remembered yet: no step takes negative time.
-  static constexpr double kUnknown = -1.0;
   /// vLLM runs larger prefill steps without a CUDA graph.
   static constexpr std::int64_t kGraphPrefillTokens = 64;
   /// Joins host and GPU time of steps without a graph: close to the larger of the two, yet differentiable.
@@ -61,18 +56,16 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   [[nodiscard]] StepPiece<Scalar> mixed_piece(const Batch& batch);
   /// What depends on the number of tokens in the step alone.
   [[nodiscard]] const Scalar& token_work_us(std::int64_t tokens) {
-    if (tokens < kRemembered && known(token_work_[at(tokens)])) return token_work_[at(tokens)];
-    return find_token_work_us(tokens);
+    const Scalar* const known = token_work_.find(tokens);
+    return known != nullptr ? *known : find_token_work_us(tokens);
   }
   [[nodiscard, gnu::noinline]] const Scalar& find_token_work_us(std::int64_t tokens);
   /// A step that only decodes, without the KV cache it reads.
   [[nodiscard]] const Scalar& decode_work_us(std::int64_t requests) {
-    if (requests < kRemembered && known(decode_work_[at(requests)])) return decode_work_[at(requests)];
-    return find_decode_work_us(requests);
+    const Scalar* const known = decode_work_.find(requests);
+    return known != nullptr ? *known : find_decode_work_us(requests);
   }
   [[nodiscard, gnu::noinline]] const Scalar& find_decode_work_us(std::int64_t requests);
-  [[nodiscard]] static constexpr std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
-  [[nodiscard]] static bool known(const Scalar& work) { return core::value_of(work) >= 0.0; }
   [[nodiscard]] Scalar linear_us(std::int64_t tokens) const;
   [[nodiscard]] Scalar moe_us(std::int64_t tokens) const;
   [[nodiscard]] Scalar allreduce_us(std::int64_t tokens) const;
@@ -99,10 +92,8 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   bool mixture_ = false;
   bool pads_ = false;
 
-  std::vector<Scalar> token_work_;   ///< by tokens in the step
-  std::vector<Scalar> decode_work_;  ///< by decoding requests
-  Scalar large_step_work_{0.0};
-  Scalar large_decode_work_{0.0};
+  Remembered<Scalar> token_work_;   ///< by tokens in the step
+  Remembered<Scalar> decode_work_;  ///< by decoding requests
 };
 
 }  // namespace rooftune::latency

@@ -898,9 +898,13 @@ void EngineCore<Scalar>::advance(std::int64_t steps) {
   const double elapsed_us = steps == 1 ? stretch_.first_us : count * (stretch_.first_us - half_us + count * half_us);
   now_us_ += elapsed_us;
   if constexpr (kDerivatives) {
-    now_gradient_ += count * stretch_.first_gradient;
-    if (steps > 1) now_gradient_ += (0.5 * count * (count - 1.0)) * stretch_.increment_gradient;
-    if (stretch_.grows) stretch_.first_gradient += count * stretch_.increment_gradient;
+    if (stretch_.grows) {
+      now_gradient_ += count * stretch_.first_gradient;
+      if (steps > 1) now_gradient_ += (0.5 * count * (count - 1.0)) * stretch_.increment_gradient;
+      stretch_.first_gradient += count * stretch_.increment_gradient;
+    } else {
+      now_gradient_ += stretch_.first_gradient;
+    }
   }
   stretch_.first_us = stretch_.last_us + stretch_.increment_us;
   stretch_.steps -= steps;

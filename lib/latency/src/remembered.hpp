@@ -1,0 +1,39 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace rooftune::latency {
+
+/// What depends on a small number alone, remembered once it is known; of larger numbers only the last one. Only what was asked
+/// for takes memory: with derivatives an entry is large, and a table of all numbers would cost more to fill than it saves.
+template <class Scalar>
+class Remembered {
+ public:
+  Remembered() { place_.fill(kUnknown); }
+
+  /// Null where it is not known. Valid until the next `keep`.
+  [[nodiscard]] const Scalar* find(std::int64_t number) const {
+    if (number >= kMost) return nullptr;
+    const std::int32_t place = place_[static_cast<std::size_t>(number)];
+    return place == kUnknown ? nullptr : &known_[static_cast<std::size_t>(place)];
+  }
+
+  const Scalar& keep(std::int64_t number, const Scalar& value) {
+    if (number >= kMost) return large_ = value;
+    place_[static_cast<std::size_t>(number)] = static_cast<std::int32_t>(known_.size());
+    return known_.emplace_back(value);
+  }
+
+ private:
+  static constexpr std::int64_t kMost = 640;  ///< larger steps are prefills, which seldom repeat
+  static constexpr std::int32_t kUnknown = -1;
+
+  std::array<std::int32_t, kMost> place_;
+  std::vector<Scalar> known_;
+  Scalar large_{0.0};
+};
+
+}  // namespace rooftune::latency
