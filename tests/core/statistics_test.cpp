@@ -1,7 +1,9 @@
 #include "rooftune/core/statistics.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -25,6 +27,15 @@ TEST(Quantile, ReachesTheExtremesAndRepeatsASingleValue) {
 }
 
 TEST(Quantile, CountsTies) { EXPECT_DOUBLE_EQ(quantile({1, 1, 1, 5}, 0.5), 1.0); }
+
+TEST(Quantile, SeveralAreThoseOfTheSortedValues) {
+  std::vector<double> values;
+  for (int i = 0; i < 1001; ++i) values.push_back(std::fmod(i * 377.7, 101.0));
+  std::vector<double> sorted = values;
+  std::ranges::sort(sorted);
+  EXPECT_THAT(quantiles_in_place(values, {0.0, 0.5, 0.5, 0.9, 0.99, 1.0}),
+              testing::ElementsAre(sorted[0], sorted[500], sorted[500], sorted[900], sorted[990], sorted[1000]));
+}
 
 TEST(Quantile, OfNothingIsNotANumber) { EXPECT_TRUE(std::isnan(quantile({}, 0.5))); }
 

@@ -6,19 +6,28 @@
 #include <numeric>
 #include <vector>
 
+#include "rooftune/core/contract.hpp"
+
 namespace rooftune::core {
 
-double quantile_in_place(std::span<double> values, double fraction) {
-  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
-  const double rank = fraction * static_cast<double>(values.size() - 1);
-  const auto lower = static_cast<std::size_t>(std::floor(rank));
-  const double weight = rank - static_cast<double>(lower);
-  const auto nth = values.begin() + static_cast<std::ptrdiff_t>(lower);
-  std::nth_element(values.begin(), nth, values.end());
-  if (weight == 0.0) return *nth;
-  const double next = *std::min_element(nth + 1, values.end());
-  return *nth + weight * (next - *nth);
+std::vector<double> quantiles_in_place(std::span<double> values, std::initializer_list<double> fractions) {
+  if (values.empty()) return std::vector<double>(fractions.size(), std::numeric_limits<double>::quiet_NaN());
+  std::vector<double> quantiles;
+  auto from = values.begin();  // what lies before is smaller
+  for (const double fraction : fractions) {
+    const double rank = fraction * static_cast<double>(values.size() - 1);
+    const double lower = std::floor(rank);
+    const auto nth = values.begin() + static_cast<std::ptrdiff_t>(lower);
+    ROOFTUNE_EXPECTS(nth >= from);
+    std::nth_element(from, nth, values.end());
+    quantiles.push_back(*nth);
+    if (rank > lower) quantiles.back() += (rank - lower) * (*std::min_element(nth + 1, values.end()) - *nth);
+    from = nth;
+  }
+  return quantiles;
 }
+
+double quantile_in_place(std::span<double> values, double fraction) { return quantiles_in_place(values, {fraction}).front(); }
 
 double mean(std::span<const double> values) {
   if (values.empty()) return std::numeric_limits<double>::quiet_NaN();

@@ -74,10 +74,12 @@ void merge(EngineCounters& into, const EngineCounters& from) {
 }
 
 void set_percentiles(domain::Latencies& latencies, std::vector<double>& ttft_us, std::vector<double>& e2e_us) {
-  latencies[Metric::ttft_p90] = core::quantile_in_place(ttft_us, 0.90) * 1e-3;
-  latencies[Metric::ttft_p99] = core::quantile_in_place(ttft_us, 0.99) * 1e-3;
-  latencies[Metric::e2e_p90] = core::quantile_in_place(e2e_us, 0.90) * 1e-3;
-  latencies[Metric::e2e_p99] = core::quantile_in_place(e2e_us, 0.99) * 1e-3;
+  const std::vector<double> ttft = core::quantiles_in_place(ttft_us, {0.90, 0.99});
+  latencies[Metric::ttft_p90] = ttft[0] * 1e-3;
+  latencies[Metric::ttft_p99] = ttft[1] * 1e-3;
+  const std::vector<double> e2e = core::quantiles_in_place(e2e_us, {0.90, 0.99});
+  latencies[Metric::e2e_p90] = e2e[0] * 1e-3;
+  latencies[Metric::e2e_p99] = e2e[1] * 1e-3;
 }
 
 /// Runs a stage on several engines; every request goes to the one with the fewest requests in flight when it comes. Of equally

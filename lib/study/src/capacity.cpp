@@ -77,8 +77,9 @@ void set_latencies(LatencyTable& table, LatencyKind kind, std::vector<double> va
   auto& row = table[static_cast<std::size_t>(kind)];
   if (values_us.empty()) return;
   row[static_cast<std::size_t>(LatencyStatistic::mean)] = core::mean(values_us) * 1e-3;
-  row[static_cast<std::size_t>(LatencyStatistic::p90)] = core::quantile_in_place(values_us, 0.90) * 1e-3;
-  row[static_cast<std::size_t>(LatencyStatistic::p99)] = core::quantile_in_place(values_us, 0.99) * 1e-3;
+  const std::vector<double> quantiles_us = core::quantiles_in_place(values_us, {0.90, 0.99});
+  row[static_cast<std::size_t>(LatencyStatistic::p90)] = quantiles_us[0] * 1e-3;
+  row[static_cast<std::size_t>(LatencyStatistic::p99)] = quantiles_us[1] * 1e-3;
 }
 
 bool queue_grows(std::span<const SeenRequest> steady) {
