@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rooftune/core/derivative.hpp"
+#include "rooftune/core/memory.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/io/config_file.hpp"
 #include "rooftune/io/data_directory.hpp"
@@ -117,6 +118,7 @@ void register_all() {
 }  // namespace rooftune
 
 int main(int argc, char** argv) {
+  rooftune::core::keep_freed_memory();  // as the program does
   rooftune::register_all();
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

@@ -7,6 +7,7 @@
 
 #include "commands.hpp"
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/core/memory.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
@@ -84,6 +85,7 @@ int run(int argument_count, char** arguments) {
 }  // namespace rooftune::app
 
 int main(int argument_count, char** arguments) {
+  rooftune::core::keep_freed_memory();
   try {
     return rooftune::app::run(argument_count, arguments);
   } catch (const std::exception& error) {

@@ -7,14 +7,18 @@
 
 namespace rooftune::latency {
 
-/// What depends on a small number alone, remembered once it is known; of larger numbers only the last one. Only what was asked
-/// for takes memory: with derivatives an entry is large, and a table of all numbers would cost more to fill than it saves.
+/// What depends on a small number alone, remembered once it is known; of larger numbers only the last one. Room for all is there
+/// from the start, but only what was asked for is written: with derivatives an entry is large, and to fill a table of all
+/// numbers would cost more than it saves.
 template <class Scalar>
 class Remembered {
  public:
-  Remembered() { place_.fill(kUnknown); }
+  Remembered() {
+    place_.fill(kUnknown);
+    known_.reserve(kMost);
+  }
 
-  /// Null where it is not known. Valid until the next `keep`.
+  /// Null where it is not known.
   [[nodiscard]] const Scalar* find(std::int64_t number) const {
     if (number >= kMost) return nullptr;
     const std::int32_t place = place_[static_cast<std::size_t>(number)];
