@@ -3,6 +3,8 @@
 
 - a layer (lib/<layer>) includes headers only of itself and of layers that it links, directly or through them
 - a layer's CMakeLists.txt lists every header and source that lies in its folder, and nothing else
+- no namespace of the library and the program has two types of one name: where two files define them, no linker complains, and
+  a template over one may get the code of the other
 - public headers do not show the third-party libraries that are one layer's private matter
 - tracked files name no path of somebody's machine and hold no unfinished work
 """
@@ -15,6 +17,9 @@ from pathlib import Path
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.MULTILINE)
 LAYER = re.compile(r"rooftune_add_layer\s*\(([^)]*)\)")
+OPENS_NAMESPACE = re.compile(r"^(?:inline )?namespace(?: ([\w:]+))? \{")
+CLOSES_NAMESPACE = re.compile(r"^\}\s*// namespace")
+DEFINES_TYPE = re.compile(r"^(?:struct|class|enum class|union) (?:alignas\(\w+\) )?(\w+)(?: final)?(?: : [^{;]*)?\s*\{")
 KEYWORDS = ("SOURCES", "HEADERS", "USES", "PUBLIC_LIBRARIES", "PRIVATE_LIBRARIES")
 # First path component of the headers of libraries that only sources may include.
 PRIVATE_LIBRARIES = ("nlopt.hpp", "nlohmann", "yaml-cpp", "SQLiteCpp", "sqlite3.h", "CLI", "spdlog", "openssl", "oneapi", "tbb", "libfccp")
@@ -92,6 +97,28 @@ def check_listing(root, layers):
                 yield f"lib/{name}/CMakeLists.txt: {file} is listed under {keyword} but does not exist"
 
 
+def named_types(text):
+    """(line, qualified name) of the types that other files can see: those outside of unnamed namespaces and other types."""
+    namespaces = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := OPENS_NAMESPACE.match(line):
+            namespaces.append(match.group(1))
+        elif CLOSES_NAMESPACE.match(line):
+            namespaces.pop()
+        elif (match := DEFINES_TYPE.match(line)) and None not in namespaces:
+            yield number, "::".join([*namespaces, match.group(1)])
+
+
+def check_types(root):
+    defined = {}
+    for path in sorted([*root.glob("lib/**/*.[ch]pp"), *root.glob("apps/**/*.[ch]pp")]):
+        for number, name in named_types(read(path)):
+            where = f"{path.relative_to(root)}:{number}"
+            if name in defined:
+                yield f"{where}: {name} is another type at {defined[name]} (rename one, or move it into an unnamed namespace)"
+            defined[name] = where
+
+
 def tracked_files(root):
     output = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True).stdout
     return [root / name for name in output.split("\0") if name]
@@ -119,7 +146,7 @@ def main(arguments=None):
     layers = load_layers(root)
     if not layers:
         sys.exit(f"error: no layers under {root}/lib")
-    problems = [*check_includes(root, layers), *check_listing(root, layers), *check_tracked(root)]
+    problems = [*check_includes(root, layers), *check_listing(root, layers), *check_types(root), *check_tracked(root)]
     for problem in problems:
         print(problem)
     return 1 if problems else 0

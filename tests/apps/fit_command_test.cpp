@@ -78,7 +78,8 @@ TEST_F(FitCommand, SaysWhereMeasurementsShouldFall) {
   const auto result = nlohmann::json::parse(folder_.read("run/result.json"))["prediction_intervals"];
   EXPECT_EQ(result["level"], 0.9);
   std::map<std::string, double> predicted;
-  for (const auto& row : nlohmann::json::parse(folder_.read("run/evaluation.json"))["rows"]) {
+  const auto evaluation = nlohmann::json::parse(folder_.read("run/evaluation.json"));
+  for (const auto& row : evaluation["rows"]) {
     if (row["stage"] == "summary") predicted[std::string(row["experiment"]) + std::string(row["metric"])] = row["predicted"];
   }
   std::size_t compared = 0;

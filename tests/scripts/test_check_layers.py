@@ -47,6 +47,15 @@ class CheckLayers(unittest.TestCase):
         (problem,) = check_layers.check_listing(self.root, check_layers.load_layers(self.root))
         self.assertIn("orphan.cpp lies in the folder but is not listed under SOURCES", problem)
 
+    def test_finds_two_types_of_one_name(self):
+        code = "namespace rooftune::a {\nnamespace {\nstruct Own {\n};\n}  // namespace\nstruct Point {\n  struct Inner {};\n};\n}  // namespace rooftune::a\n"
+        header = self.root / "lib" / "core" / "include" / "rooftune" / "core" / "core.hpp"
+        header.write_text(code)
+        self.assertEqual(list(check_layers.check_types(self.root)), [])
+        (self.root / "lib" / "sim" / "src" / "sim.cpp").write_text("\n" + code)
+        (problem,) = check_layers.check_types(self.root)
+        self.assertIn("lib/sim/src/sim.cpp:7: rooftune::a::Point is another type at lib/core/include/rooftune/core/core.hpp:6", problem)
+
     def test_finds_machine_paths_and_unfinished_work(self):
         for line in ("cd /wor" "k/main", "see /tm" "p/x/y", "// TO" "DO later", "throw not imple" "mented", "TEST(A, DISAB" "LED_b)"):
             self.assertEqual(len(list(check_layers.check_text("a.cpp", line))), 1, line)

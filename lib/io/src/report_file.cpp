@@ -122,9 +122,9 @@ Json list_json(const std::vector<Item>& items, Writer writer) {
   return json;
 }
 
-Json points_json(const std::vector<study::LoadPoint>& points) {
+Json points_json(const std::vector<study::CurvePoint>& points) {
   Json json = Json::array();
-  for (const study::LoadPoint& point : points) {
+  for (const study::CurvePoint& point : points) {
     Json entry{{"load", point.load}, {"stage", point.stage}, {"latencies", latencies_json(point.latencies)}};
     if (point.output_tokens_per_s > 0.0) entry["output_tokens_per_s"] = point.output_tokens_per_s;
     if (!point.intervals.empty()) entry["intervals"] = list_json(point.intervals, interval_json);

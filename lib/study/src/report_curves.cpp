@@ -49,7 +49,7 @@ std::vector<double> loads_between(double lowest, double highest, int points) {
 }
 
 std::size_t nearest_stage(const LoadCurve& curve, double load) {
-  const auto distance = [load](const LoadPoint& point) { return std::abs(std::log(point.load / load)); };
+  const auto distance = [load](const CurvePoint& point) { return std::abs(std::log(point.load / load)); };
   return static_cast<std::size_t>(std::ranges::min_element(curve.measured, {}, distance)->stage);
 }
 
@@ -89,9 +89,9 @@ LoadCurve measured_curve(const domain::Experiment& experiment, LoadUnit unit) {
 
 /// The loads at which a curve is simulated: an even grid, and the measured loads themselves.
 std::vector<double> simulated_loads(const LoadCurve& curve, const LoadCurveOptions& options) {
-  const auto [lowest, highest] = std::ranges::minmax(curve.measured, {}, &LoadPoint::load);
+  const auto [lowest, highest] = std::ranges::minmax(curve.measured, {}, &CurvePoint::load);
   std::vector<double> loads = loads_between(lowest.load / options.beyond, highest.load * options.beyond, options.points);
-  for (const LoadPoint& point : curve.measured) loads.push_back(point.load);
+  for (const CurvePoint& point : curve.measured) loads.push_back(point.load);
   if (curve.unit == LoadUnit::clients) {
     for (double& load : loads) load = std::max(1.0, std::round(load));
   }
@@ -100,7 +100,7 @@ std::vector<double> simulated_loads(const LoadCurve& curve, const LoadCurveOptio
   return loads;
 }
 
-LoadPoint simulate_point(const PlannedPoint& point, LoadPoint planned, const eval::Dataset& dataset, const params::Config& config) {
+CurvePoint simulate_point(const PlannedPoint& point, CurvePoint planned, const eval::Dataset& dataset, const params::Config& config) {
   const params::Resolved<double> parameters = params::resolve(config, point.experiment.deployment, point.item->gpu);
   const sim::RequestPlan plan = sim::make_request_plan(point.experiment, dataset.seed, 0);
   const sim::Scenario scenario{.experiment = point.experiment,
@@ -133,7 +133,7 @@ void add_intervals(std::vector<LoadCurve>& curves, const std::vector<PlannedPoin
     const std::size_t stages = planned[index].experiment.workload.stages.size();
     const int own = stages == 1 ? domain::kSummaryStage : static_cast<int>(stages) - 1;
     if (interval.stage != own || !is_mean(interval.metric)) continue;
-    LoadPoint& point = curves[planned[index].curve].simulated[planned[index].slot];
+    CurvePoint& point = curves[planned[index].curve].simulated[planned[index].slot];
     interval.experiment = curves[planned[index].curve].experiment;
     interval.stage = point.stage;
     point.intervals.push_back(std::move(interval));
@@ -272,7 +272,7 @@ std::vector<LoadCurve> load_curves(const eval::Dataset& dataset, const params::C
     curves.push_back(std::move(curve));
   }
   core::parallel_for(planned.size(), options.threads, [&](std::size_t i) {
-    LoadPoint& slot = curves[planned[i].curve].simulated[planned[i].slot];
+    CurvePoint& slot = curves[planned[i].curve].simulated[planned[i].slot];
     slot = simulate_point(planned[i], slot, dataset, config);
   });
   if (options.intervals) add_intervals(curves, planned, dataset, config, *options.intervals);

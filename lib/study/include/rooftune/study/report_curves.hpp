@@ -20,7 +20,7 @@ namespace rooftune::study {
 enum class LoadUnit { requests_per_second, clients };
 
 /// Latencies at one load level.
-struct LoadPoint {
+struct CurvePoint {
   double load = 0.0;
   int stage = 0;  ///< the measured stage, or the one whose duration and history a simulated point shares
   domain::Latencies latencies;
@@ -33,8 +33,8 @@ struct LoadPoint {
 struct LoadCurve {
   std::string experiment;
   LoadUnit unit = LoadUnit::requests_per_second;
-  std::vector<LoadPoint> simulated;  ///< by load
-  std::vector<LoadPoint> measured;   ///< by stage
+  std::vector<CurvePoint> simulated;  ///< by load
+  std::vector<CurvePoint> measured;   ///< by stage
 };
 
 struct LoadCurveOptions {
