@@ -8,8 +8,8 @@
 namespace rooftune::latency {
 
 /// What depends on a small number alone, remembered once it is known; of larger numbers only the last one. Room for all is there
-/// from the start, but only what was asked for is written: with derivatives an entry is large, and to fill a table of all
-/// numbers would cost more than it saves.
+/// from the start, so that nothing is allocated while an engine runs, but only what was asked for is written: with derivatives
+/// an entry is large, and most are never asked for.
 template <class Scalar>
 class Remembered {
  public:
