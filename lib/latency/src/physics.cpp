@@ -1,6 +1,7 @@
 #include "physics.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "linear_sum.hpp"
 #include "rank_lag.hpp"

@@ -7,9 +7,9 @@
 
 namespace rooftune::latency {
 
-/// What depends on a small number alone, remembered once it is known; of larger numbers only the last one. Room for all is there
-/// from the start, so that nothing is allocated while an engine runs, but only what was asked for is written: with derivatives
-/// an entry is large, and most are never asked for.
+/// What depends on a number alone, remembered once it is known where the number is small. Room for all is there from the start,
+/// so that nothing is allocated while an engine runs, but only what was asked for is written: with derivatives an entry is
+/// large, and most are never asked for.
 template <class Scalar>
 class Remembered {
  public:
@@ -25,6 +25,7 @@ class Remembered {
     return place == kUnknown ? nullptr : &known_[static_cast<std::size_t>(place)];
   }
 
+  /// Returns where it is kept: for a large number only until the next one.
   const Scalar& keep(std::int64_t number, const Scalar& value) {
     if (number >= kMost) return large_ = value;
     place_[static_cast<std::size_t>(number)] = static_cast<std::int32_t>(known_.size());
