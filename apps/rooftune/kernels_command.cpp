@@ -272,9 +272,9 @@ ExitCode plan(const KernelOptions& options) {
   if (!made) return fail(made.error());
   core::Diagnostics left_out;
   for (const domain::ModelSpec& model : models) {
-    if (!model.moe) continue;
+    if (model.experts() == nullptr) continue;
     left_out.push_back({.position = {},
-                        .problem = fmt::format("{}: the plan leaves out its {} expert layers", model.name, model.moe->moe_layers),
+                        .problem = fmt::format("{}: the plan leaves out its {} expert layers", model.name, model.moe_layers()),
                         .remedy = "scripts/collect_kernels.py has no kernel for them; import tables that have (docs/kernel_data.md)",
                         .severity = core::Severity::warning});
   }

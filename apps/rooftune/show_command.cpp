@@ -55,8 +55,12 @@ std::string model_table(const eval::Dataset& dataset, report::Colour colour) {
   for (const eval::Case& item : dataset.cases) {
     const domain::ModelSpec& model = item.model;
     if (!seen.insert(model.name).second) continue;
-    table.add({model.name, fmt::format("{}", model.layers), fmt::format("{}", model.hidden), fmt::format("{}", model.heads),
-               fmt::format("{}", model.kv_heads), model.moe ? fmt::format("{}", model.moe->experts) : "-",
+    const domain::Mixer* attention = model.attention();
+    const domain::Experts* experts = model.experts();
+    table.add({model.name, fmt::format("{}", model.layers()), fmt::format("{}", model.hidden),
+               attention != nullptr ? fmt::format("{}", attention->heads) : "-",
+               attention != nullptr ? fmt::format("{}", attention->kv_heads) : "-",
+               experts != nullptr ? fmt::format("{}", experts->count) : "-",
                fmt::format("{:.1f}", domain::resident_weight_bytes(model) * 1e-9),
                !model.sampling ? "unknown" : (model.sampling->truncates() ? "top-p or top-k" : "whole vocabulary")});
   }

@@ -57,8 +57,9 @@ core::Result<Finding> check_model(const fs::path& path) {
   if (!models) return tl::unexpected(models.error());
   if (models->size() > 1) return Finding{fmt::format("{} models", models->size()), {}};
   const domain::ModelSpec& model = models->front();
-  return Finding{fmt::format("model {}, {} layers, {} heads, {} KV heads, {:.1f} GB of weights", model.name, model.layers, model.heads,
-                             model.kv_heads, domain::resident_weight_bytes(model) * 1e-9),
+  const domain::ParameterCount parameters = domain::count_parameters(model);
+  return Finding{fmt::format("{:.4g} billion parameters ({:.3g} active), {:.1f} GB of weights", parameters.total * 1e-9,
+                             parameters.active * 1e-9, domain::resident_weight_bytes(model) * 1e-9),
                  {}};
 }
 

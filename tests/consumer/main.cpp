@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <rooftune/domain/experiment.hpp>
 #include <rooftune/domain/gpu.hpp>
+#include <rooftune/domain/layers.hpp>
 #include <rooftune/domain/model.hpp>
 #include <rooftune/latency/catalogue.hpp>
 #include <rooftune/opt/solve.hpp>
@@ -21,12 +22,10 @@ double microseconds_of_eight_decodes() {
   gpu.memory = {64.0};
   domain::ModelSpec model;
   model.name = "My-Model";
-  model.layers = 32;
   model.hidden = 4096;
-  model.heads = model.kv_heads = 32;
-  model.head_dim = 128;
-  model.ffn_width = 11008;
   model.vocabulary = 32000;
+  model.groups = domain::decoder_layers(
+      {.layers = 32, .hidden = model.hidden, .attention = {.heads = 32, .kv_heads = 32, .head_dim = 128}, .ffn_width = 11008});
   domain::Deployment deployment;
   deployment.model = model.name;
   deployment.hardware = gpu.name;

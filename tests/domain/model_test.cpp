@@ -14,15 +14,17 @@ TEST(ModelSpec, CountsTheWeightsOfLlama2) {
   EXPECT_EQ(resident_weight_bytes(model), 2.0 * parameters);
 }
 
-TEST(ModelSpec, CountsTheWeightsOfMixtralWithoutItsRouters) {
+TEST(ModelSpec, CountsTheWeightsOfMixtralAndThoseThatOneTokenMeets) {
   const ModelSpec model = examples::mixtral_8x7b();
-  const double routers = 32.0 * 4096 * 8;
-  const double parameters = 46702792704.0 - (2.0 * 32 + 1) * 4096 - routers;
+  const double parameters = 46702792704.0 - (2.0 * 32 + 1) * 4096;
   EXPECT_EQ(resident_weight_bytes(model), 2.0 * parameters);
+  EXPECT_EQ(count_parameters(model).total, parameters);
+  // Six of eight experts and the input embedding are not multiplied.
+  EXPECT_EQ(count_parameters(model).active, parameters - 32.0 * 6 * 3 * 4096 * 14336 - 32000.0 * 4096);
 }
 
 TEST(ModelSpec, CountsHeadsThatDoNotFillTheHiddenWidth) {
-  EXPECT_EQ(attention_weight_elements(examples::mistral_nemo_12b()), 2.0 * 5120 * 4096 + 2.0 * 5120 * 1024);
+  EXPECT_EQ(weight_elements(*examples::mistral_nemo_12b().attention()), 2.0 * 5120 * 4096 + 2.0 * 5120 * 1024);
 }
 
 TEST(ModelSpec, CountsKvBytesOfOneToken) {

@@ -41,7 +41,7 @@ TEST(ProblemDigest, ChangesWithEverythingThatResidualsDependOn) {
       {"a measurement", [](Parts& p) { *p.dataset.cases[0].experiment.measured.stages[0][domain::Metric::e2e_mean] += 1e-9; }},
       {"a request", [](Parts& p) { p.dataset.cases[0].plans[0].stages[0].requests[7].output_tokens += 1; }},
       {"a deployment", [](Parts& p) { p.dataset.cases[0].experiment.deployment.settings.max_num_seqs += 1; }},
-      {"a model", [](Parts& p) { p.dataset.cases[0].model.layers += 1; }},
+      {"a model", [](Parts& p) { p.dataset.cases[0].model.groups[0].count += 1; }},
       {"a GPU", [](Parts& p) { p.dataset.cases[0].gpu.hbm_bandwidth.value *= 2; }},
       {"a replicate", [](Parts& p) { p.dataset.cases[0].plans.push_back(p.dataset.cases[0].plans[0]); }},
       {"fewer experiments", [](Parts& p) { p.dataset.cases.pop_back(); }},

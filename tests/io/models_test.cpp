@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using domain::AttentionKind;
 using domain::ModelSpec;
+using domain::WeightFormat;
 using testing_support::TemporaryFolder;
 
 const fs::path kShippedModels = fs::path(ROOFTUNE_SOURCE_DIR) / "configs" / "models";
@@ -35,6 +36,20 @@ std::string dense_config(const std::string& more = "") {
          more + "}";
 }
 
+/// How the matrix `name` (or "experts") is kept in the layers that have it; the first where they differ.
+domain::Stored stored_of(const ModelSpec& model, std::string_view name) {
+  for (const auto& [count, layer] : model.groups) {
+    if (name == "experts" && layer.ffn.experts) return layer.ffn.experts->stored;
+    for (const std::vector<domain::Linear>* linears : {&layer.mixer.linears, &layer.ffn.linears}) {
+      for (const domain::Linear& linear : *linears) {
+        if (linear.name == name) return linear.stored;
+      }
+    }
+  }
+  ADD_FAILURE() << model.name << " has no " << name;
+  return {};
+}
+
 ModelSpec read_text_config(const std::string& text) {
   const TemporaryFolder folder;
   return value_or_fail(read_model(folder.write("m/config.json", text)));
@@ -45,13 +60,13 @@ TEST(HuggingFaceModel, IsCalledAfterItsFolderAndDerivesTheHeadDimension) {
   folder.write("Tiny-Model/config.json", dense_config());
   const ModelSpec model = value_or_fail(read_model(folder.path() / "Tiny-Model"));
   EXPECT_EQ(model.name, "Tiny-Model");
-  EXPECT_EQ(model.head_dim, 8);
-  EXPECT_EQ(model.kv_heads, 8);
-  EXPECT_EQ(model.attention, AttentionKind::multi_head);
+  EXPECT_EQ(model.attention()->head_dim, 8);
+  EXPECT_EQ(model.attention()->kv_heads, 8);
+  EXPECT_EQ(model.attention_kind(), AttentionKind::multi_head);
   EXPECT_TRUE(model.tied_embeddings);
-  EXPECT_FALSE(model.moe);
+  EXPECT_EQ(model.experts(), nullptr);
   EXPECT_FALSE(model.sampling) << "without a generation_config.json the default sampling is unknown";
-  EXPECT_EQ(model.widths, domain::ElementWidths{});
+  EXPECT_EQ(stored_of(model, "qkv"), domain::Stored{});
 }
 
 TEST(HuggingFaceModel, TakesDefaultSamplingFromTheFileBesideIt) {
@@ -66,13 +81,14 @@ TEST(HuggingFaceModel, TakesDefaultSamplingFromTheFileBesideIt) {
 
 TEST(HuggingFaceModel, ReadsFp8WithAndWithoutIgnoredModules) {
   const ModelSpec all = read_text_config(dense_config(R"(, "quantization_config": {"quant_method": "fp8"})"));
-  EXPECT_EQ(all.widths.attention_weight_bytes, 1.0);
-  EXPECT_TRUE(all.widths.attention_computes_fp8);
-  EXPECT_EQ(all.widths.embedding_bytes, 2.0) << "embeddings and LM head stay in 16 bits";
+  EXPECT_EQ(stored_of(all, "qkv"), (domain::Stored{WeightFormat::fp8, 1.0}));
+  EXPECT_EQ(all.embedding.bytes, 2.0) << "embeddings and LM head stay in 16 bits";
+  EXPECT_EQ(all.lm_head.bytes, 2.0);
   const ModelSpec some = read_text_config(dense_config(
       R"(, "quantization_config": {"quant_method": "fp8", "modules_to_not_convert": ["lm_head", "model.layers.0", "model.layers.1"]})"));
-  EXPECT_EQ(some.widths.attention_weight_bytes, 1.5);
-  EXPECT_EQ(some.widths.ffn_weight_bytes, 1.5);
+  EXPECT_EQ(domain::resident_weight_bytes(some) - domain::resident_weight_bytes(all),
+            2 * (domain::weight_elements(*all.attention()) + 3.0 * 64 * 128))
+      << "two of four layers in twice the width";
 }
 
 TEST(HuggingFaceModel, ReadsCompressedTensorsAndTheirIgnorePatterns) {
@@ -81,21 +97,18 @@ TEST(HuggingFaceModel, ReadsCompressedTensorsAndTheirIgnorePatterns) {
   const ModelSpec model =
       read_text_config(dense_config(R"(, "quantization_config": {"quant_method": "compressed-tensors", )" + groups +
                                     R"(, "ignore": ["re:.*self_attn.*", "vision_model.model.layers.0.mlp.gate_proj", "lm_head"]})"));
-  EXPECT_EQ(model.widths.attention_weight_bytes, 2.0);
-  EXPECT_FALSE(model.widths.attention_computes_fp8);
-  EXPECT_EQ(model.widths.ffn_weight_bytes, 1.0) << "a vision tower's modules do not count";
-  EXPECT_TRUE(model.widths.ffn_computes_fp8);
+  EXPECT_EQ(stored_of(model, "qkv"), domain::Stored{});
+  EXPECT_EQ(stored_of(model, "gate_up"), (domain::Stored{WeightFormat::fp8, 1.0})) << "a vision tower's modules do not count";
 }
 
 TEST(HuggingFaceModel, ReadsFourBitWeightsThatComputeIn16Bits) {
   const ModelSpec model = read_text_config(dense_config(R"(, "quantization_config": {"quant_method": "awq", "bits": 4})"));
-  EXPECT_EQ(model.widths.ffn_weight_bytes, 0.5);
-  EXPECT_FALSE(model.widths.ffn_computes_fp8);
+  EXPECT_EQ(stored_of(model, "down").format, WeightFormat::int4_weight_only);
 }
 
 TEST(HuggingFaceModel, CountsTheMoeLayersOfEveryFamily) {
   const auto moe_layers = [](const std::string& more) {
-    return read_text_config(dense_config(", \"num_experts_per_tok\": 2" + more)).moe->moe_layers;
+    return read_text_config(dense_config(", \"num_experts_per_tok\": 2" + more)).moe_layers();
   };
   EXPECT_EQ(moe_layers(R"(, "num_local_experts": 8)"), 4);
   EXPECT_EQ(moe_layers(R"(, "num_experts": 8, "decoder_sparse_step": 2)"), 2);
@@ -107,9 +120,8 @@ TEST(HuggingFaceModel, CountsTheMoeLayersOfEveryFamily) {
 TEST(HuggingFaceModel, ReadsSharedExperts) {
   const ModelSpec qwen2 = read_text_config(dense_config(
       R"(, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 96)"));
-  EXPECT_EQ(qwen2.moe->shared_experts, 1);
-  EXPECT_EQ(qwen2.moe->shared_ffn_width, 96);
-  EXPECT_EQ(qwen2.moe->expert_ffn_width, 32);
+  EXPECT_EQ(qwen2.shared_width(), 96);
+  EXPECT_EQ(qwen2.experts()->width, 32);
 }
 
 TEST(ShippedModels, AreAllThere) { EXPECT_EQ(value_or_fail(read_models(std::array{kShippedModels})).size(), 21U); }
@@ -128,14 +140,11 @@ TEST(ShippedModels, HoldScoutWithExpertsInAllLayersAndAttentionIn16Bits) {
   const auto models = value_or_fail(read_models(std::array{kShippedModels}));
   const ModelSpec* scout = domain::find_model(models, "RedHatAI/Llama-4-Scout-17B-16E-Instruct-FP8-dynamic");
   ASSERT_NE(scout, nullptr);
-  ASSERT_TRUE(scout->moe);
-  EXPECT_EQ(scout->moe->moe_layers, 48);
-  EXPECT_EQ(scout->moe->shared_experts, 1);
-  EXPECT_EQ(scout->moe->shared_ffn_width, 8192);
-  EXPECT_EQ(scout->widths.attention_weight_bytes, 2.0);
-  EXPECT_EQ(scout->widths.ffn_weight_bytes, 1.0);
-  EXPECT_FALSE(scout->widths.attention_computes_fp8);
-  EXPECT_TRUE(scout->widths.ffn_computes_fp8);
+  ASSERT_NE(scout->experts(), nullptr);
+  EXPECT_EQ(scout->moe_layers(), 48);
+  EXPECT_EQ(scout->shared_width(), 8192);
+  EXPECT_EQ(stored_of(*scout, "qkv"), domain::Stored{});
+  EXPECT_EQ(stored_of(*scout, "experts"), (domain::Stored{WeightFormat::fp8, 1.0}));
   // 109 billion parameters, of which the experts take one byte each.
   EXPECT_NEAR(domain::resident_weight_bytes(*scout), 112e9, 3e9);
 }
@@ -144,7 +153,7 @@ TEST(ShippedModels, HoldTheFactsOfLatentAttention) {
   const auto models = value_or_fail(read_models(std::array{kShippedModels}));
   const ModelSpec* deepseek = domain::find_model(models, "deepseek-ai/DeepSeek-V2-Lite");
   ASSERT_NE(deepseek, nullptr);
-  EXPECT_EQ(deepseek->attention, AttentionKind::multi_head_latent);
+  EXPECT_EQ(deepseek->attention_kind(), AttentionKind::multi_head_latent);
   EXPECT_EQ(domain::kv_bytes_per_token(*deepseek), 27 * (512 + 64) * 2.0);
   EXPECT_NEAR(domain::resident_weight_bytes(*deepseek) / 2.0, 15.7e9, 0.1e9) << "published: 15.7 billion parameters";
 }
@@ -177,7 +186,7 @@ TEST(ReadModels, LetsALaterModelReplaceAnEarlierOne) {
   folder.write("Yi-34B/config.json", dense_config());
   const auto models = value_or_fail(read_models(std::array{kShippedModels, folder.path()}));
   EXPECT_EQ(models.size(), 21U);
-  EXPECT_EQ(domain::find_model(models, "yi-34b")->layers, 4);
+  EXPECT_EQ(domain::find_model(models, "yi-34b")->layers(), 4);
 }
 
 TEST(ReadModels, RefusesAFolderWithoutModels) {
@@ -189,8 +198,8 @@ TEST(ReadModels, RefusesAFolderWithoutModels) {
 
 TEST(ShippedGpus, AnswerToTheNamesOfTheContracts) {
   const auto gpus = value_or_fail(read_gpus(fs::path(ROOFTUNE_SOURCE_DIR) / "configs" / "gpus.yaml"));
-  ASSERT_EQ(gpus.size(), 5U);
-  const std::array<std::array<const char*, 2>, 10> names{{{"H100", "H100-SXM"},
+  ASSERT_EQ(gpus.size(), 6U);
+  const std::array<std::array<const char*, 2>, 13> names{{{"H100", "H100-SXM"},
                                                           {"h100_sxm", "H100-SXM"},
                                                           {"A100-80GB", "A100-SXM"},
                                                           {"A100-80", "A100-SXM"},
@@ -199,7 +208,10 @@ TEST(ShippedGpus, AnswerToTheNamesOfTheContracts) {
                                                           {"H200", "H200-SXM"},
                                                           {"h200_sxm", "H200-SXM"},
                                                           {"B200", "B200-SXM"},
-                                                          {"b200_sxm", "B200-SXM"}}};
+                                                          {"b200_sxm", "B200-SXM"},
+                                                          {"B300", "B300-SXM"},
+                                                          {"NVIDIA-H100-80GB-HBM3", "H100-SXM"},
+                                                          {"NVIDIA H100 80GB HBM3", "H100-SXM"}}};
   for (const auto& [alias, name] : names) {
     const domain::GpuSpec* gpu = domain::find_gpu(gpus, alias);
     ASSERT_NE(gpu, nullptr) << alias;

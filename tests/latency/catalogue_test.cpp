@@ -40,8 +40,9 @@ TEST(Catalogue, OwnsTheParametersOfEveryModel) {
 }
 
 TEST(Catalogue, RefusesMultiHeadLatentAttention) {
-  domain::ModelSpec model = examples::llama_2_7b();
-  model.attention = domain::AttentionKind::multi_head_latent;
+  domain::DecoderShape shape = examples::llama_2_7b_shape();
+  shape.latent = domain::LatentAttentionSpec{.kv_rank = 512, .nope_head_dim = 128, .rope_head_dim = 64, .value_head_dim = 128};
+  const domain::ModelSpec model = examples::decoder("latent", 32000, shape);
   EXPECT_THAT(reason_for(model, examples::deployment(model, examples::h100(), 1)).value(), HasSubstr("multi-head latent attention"));
 }
 

@@ -175,7 +175,7 @@ TEST(Physics, StepsOfAMixtureOfExpertsAddUpAsWorkedOutByHand) {
 
 TEST(Physics, Fp8LayersPayForQuantisationOnceACall) {
   domain::ModelSpec model = examples::llama_2_7b();
-  model.widths.attention_computes_fp8 = true;
+  domain::store(model.groups[0].layer.mixer, {.format = domain::WeightFormat::fp8, .bytes = 1.0});
   params::Resolved<double> free_calls = round_parameters();
   free_calls[params::parameter("physics.fp8_call_us")] = 0.0;
   // QKV and O of 32 layers, 3 us each.

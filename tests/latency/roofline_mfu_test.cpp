@@ -96,7 +96,7 @@ double duration_us(const domain::ModelSpec& model, int tp, const params::Resolve
   return Mfu<>(model, tp, parameters).duration_us(batch);
 }
 
-double overheads_us(const domain::ModelSpec& model, int requests) { return 100.0 + 2.0 * model.layers + 1.0 * requests; }
+double overheads_us(const domain::ModelSpec& model, int requests) { return 100.0 + 2.0 * model.layers() + 1.0 * requests; }
 
 // Golden values: sums written out from the tables' formulas. 8 decodes that attend to 1024 tokens; one prompt of 1024.
 TEST(RooflineMfu, SumsTheKernelsOfADenseModel) {
@@ -183,8 +183,7 @@ TEST(RooflineMfu, WaitsForTheSlowestRankInEveryAllReduce) {
 
 TEST(RooflineMfu, ScalesBf16TimesByThePeaksWhereNoFp8TableExists) {
   domain::ModelSpec model = examples::llama_2_7b();
-  model.widths.ffn_weight_bytes = 1.0;
-  model.widths.ffn_computes_fp8 = true;
+  examples::store_ffns(model, {.format = domain::WeightFormat::fp8, .bytes = 1.0});
   const double ffn_us = 32 * (gemm_us(8, 22016, 4096) + gemm_us(8, 4096, 11008));
   const double slow_us = duration_us(model, 1, with({{"fp8_source", "bf16_table"}}), decoding(8, 1023));
   EXPECT_NEAR(slow_us - duration_us(model, 1, with(), decoding(8, 1023)), ffn_us * (1.0 - 989.5 / 1979.0), 1e-6);

@@ -155,7 +155,7 @@ TEST(RooflineV1, ComputesFp8InBf16WhereTheGpuHasNoFp8Units) {
   params::Resolved<double> without_fp8 = hand_tuned();
   without_fp8[params::parameter("hardware.TFlopsFP8")] = 0.0;
   domain::ModelSpec bf16_products = examples::llama_4_scout_fp8();
-  bf16_products.widths.ffn_computes_fp8 = false;
+  examples::store_ffns(bf16_products, {.format = domain::WeightFormat::int8_weight_only, .bytes = 1.0});
   const OwnedBatch batch = prefill(4000);
   EXPECT_EQ(duration_us(examples::llama_4_scout_fp8(), 1, without_fp8, batch), duration_us(bf16_products, 1, hand_tuned(), batch));
   EXPECT_LT(duration_us(examples::llama_4_scout_fp8(), 1, hand_tuned(), batch),

@@ -38,20 +38,21 @@ inline kernels::MeasuredKernels synthetic_kernels(const domain::ModelSpec& model
   };
   const std::int64_t d = model.hidden;
   for (const std::int64_t tp : {1, 2, 4}) {
-    const std::int64_t query = model.heads / tp * model.head_dim;
-    const std::int64_t kv = model.kv_heads / tp * model.head_dim;
+    const domain::Mixer& heads = *model.attention();
+    const std::int64_t query = heads.heads / tp * heads.head_dim;
+    const std::int64_t kv = heads.kv_heads / tp * heads.head_dim;
     add_gemm(query + 2 * kv, d);
     add_gemm(query, d);
     add_gemm(kv, d);
     add_gemm(d, query);
     add_gemm(model.vocabulary / tp, d);
     if (model.dense_layers() > 0) {
-      add_gemm(2L * model.ffn_width / tp, d);
-      add_gemm(model.ffn_width / tp, d);
-      add_gemm(d, model.ffn_width / tp);
+      add_gemm(2L * model.ffn_width() / tp, d);
+      add_gemm(model.ffn_width() / tp, d);
+      add_gemm(d, model.ffn_width() / tp);
     }
     kernels::AttentionRow attention;
-    attention.shape = {.heads = model.heads / tp, .kv_heads = model.kv_heads / tp, .head_dim = model.head_dim};
+    attention.shape = {.heads = heads.heads / tp, .kv_heads = heads.kv_heads / tp, .head_dim = heads.head_dim};
     attention.batch = 1;
     for (std::int64_t tokens = 16; tokens <= 8192; tokens *= 2) {
       attention.new_tokens = attention.kv_tokens = tokens;
@@ -70,12 +71,12 @@ inline kernels::MeasuredKernels synthetic_kernels(const domain::ModelSpec& model
         kernels.all_reduces.push_back({.ranks = tp, .message_bytes = bytes, .latency_us = all_reduce_us(bytes)});
       }
     }
-    if (model.moe) {
+    if (const domain::Experts* experts = model.experts()) {
       kernels::MoeRow row;
       row.hidden = d;
-      row.ffn_width = model.moe->expert_ffn_width;
-      row.experts_per_token = model.moe->experts_per_token;
-      row.experts = model.moe->experts;
+      row.ffn_width = experts->width;
+      row.experts_per_token = experts->per_token;
+      row.experts = experts->count;
       row.tp = tp;
       row.routing = "balanced";
       for (row.tokens = 1; row.tokens <= 8192; row.tokens *= 2) {

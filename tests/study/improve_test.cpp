@@ -357,7 +357,7 @@ TEST(Diagnosis, PointsAtATermThatLacksAFactorOfLayers) {
   for (const domain::ModelSpec& model : examples::models()) {
     params::ScopedAssignments own;
     own.where.model = model.name;
-    own.parameters[params::parameter("physics.t_layer_us")] = {.value = 1.5 * model.layers, .standard_error = {}};
+    own.parameters[params::parameter("physics.t_layer_us")] = {.value = 1.5 * model.layers(), .standard_error = {}};
     config.scoped.push_back(own);
   }
   const StudyInputs data = inputs(config);

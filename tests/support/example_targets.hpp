@@ -4,6 +4,7 @@
 
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
+#include "rooftune/domain/layers.hpp"
 #include "rooftune/domain/model.hpp"
 
 /// Models, GPUs and deployments that several test programs use. Shapes: the models' published config.json.
@@ -33,87 +34,58 @@ inline domain::GpuSpec a100() {
           .source = "data sheet"};
 }
 
-/// Dense, multi-head attention, h * dh = d.
-inline domain::ModelSpec llama_2_7b() {
+inline domain::ModelSpec decoder(const char* name, int vocabulary, const domain::DecoderShape& shape) {
   domain::ModelSpec model;
-  model.name = "Llama-2-7b-hf";
-  model.attention = domain::AttentionKind::multi_head;
-  model.layers = 32;
-  model.hidden = 4096;
-  model.heads = 32;
-  model.kv_heads = 32;
-  model.head_dim = 128;
-  model.ffn_width = 11008;
-  model.vocabulary = 32000;
+  model.name = name;
+  model.hidden = shape.hidden;
+  model.vocabulary = vocabulary;
+  model.groups = domain::decoder_layers(shape);
   return model;
 }
 
+inline domain::DecoderShape llama_2_7b_shape() {
+  return {.layers = 32, .hidden = 4096, .attention = {.heads = 32, .kv_heads = 32, .head_dim = 128}, .ffn_width = 11008};
+}
+
+/// Dense, multi-head attention, h * dh = d.
+inline domain::ModelSpec llama_2_7b() { return decoder("Llama-2-7b-hf", 32000, llama_2_7b_shape()); }
+
 /// Dense, grouped-query attention, h * dh = d.
 inline domain::ModelSpec llama_3_1_70b() {
-  domain::ModelSpec model;
-  model.name = "Llama-3.1-70B-Instruct";
-  model.attention = domain::AttentionKind::grouped_query;
-  model.layers = 80;
-  model.hidden = 8192;
-  model.heads = 64;
-  model.kv_heads = 8;
-  model.head_dim = 128;
-  model.ffn_width = 28672;
-  model.vocabulary = 128256;
-  return model;
+  return decoder("Llama-3.1-70B-Instruct", 128256,
+                 {.layers = 80, .hidden = 8192, .attention = {.heads = 64, .kv_heads = 8, .head_dim = 128}, .ffn_width = 28672});
 }
 
 /// Dense, grouped-query attention, h * dh = 4096 but d = 5120.
 inline domain::ModelSpec mistral_nemo_12b() {
-  domain::ModelSpec model;
-  model.name = "Mistral-Nemo-Instruct-2407";
-  model.attention = domain::AttentionKind::grouped_query;
-  model.layers = 40;
-  model.hidden = 5120;
-  model.heads = 32;
-  model.kv_heads = 8;
-  model.head_dim = 128;
-  model.ffn_width = 14336;
-  model.vocabulary = 131072;
-  return model;
+  return decoder("Mistral-Nemo-Instruct-2407", 131072,
+                 {.layers = 40, .hidden = 5120, .attention = {.heads = 32, .kv_heads = 8, .head_dim = 128}, .ffn_width = 14336});
 }
 
 /// Mixture of experts in every layer, bf16.
 inline domain::ModelSpec mixtral_8x7b() {
-  domain::ModelSpec model;
-  model.name = "Mixtral-8x7B-v0.1";
-  model.attention = domain::AttentionKind::grouped_query;
-  model.layers = 32;
-  model.hidden = 4096;
-  model.heads = 32;
-  model.kv_heads = 8;
-  model.head_dim = 128;
-  model.vocabulary = 32000;
-  model.moe = domain::MoeSpec{.moe_layers = 32, .experts = 8, .experts_per_token = 2, .expert_ffn_width = 14336};
-  return model;
+  return decoder("Mixtral-8x7B-v0.1", 32000,
+                 {.layers = 32,
+                  .hidden = 4096,
+                  .attention = {.heads = 32, .kv_heads = 8, .head_dim = 128},
+                  .moe_layers = 32,
+                  .moe = {.experts = 8, .experts_per_token = 2, .expert_width = 14336}});
 }
 
 /// Mixture of experts in every layer with a shared expert; FP8 experts beside bf16 attention.
 inline domain::ModelSpec llama_4_scout_fp8() {
-  domain::ModelSpec model;
-  model.name = "Llama-4-Scout-17B-16E-Instruct-FP8-dynamic";
-  model.attention = domain::AttentionKind::grouped_query;
-  model.layers = 48;
-  model.hidden = 5120;
-  model.heads = 40;
-  model.kv_heads = 8;
-  model.head_dim = 128;
-  model.ffn_width = 16384;
-  model.vocabulary = 202048;
-  model.moe = domain::MoeSpec{.moe_layers = 48,
-                              .experts = 16,
-                              .experts_per_token = 1,
-                              .expert_ffn_width = 8192,
-                              .shared_experts = 1,
-                              .shared_ffn_width = 8192};
-  model.widths.ffn_weight_bytes = 1.0;
-  model.widths.ffn_computes_fp8 = true;
-  return model;
+  return decoder("Llama-4-Scout-17B-16E-Instruct-FP8-dynamic", 202048,
+                 {.layers = 48,
+                  .hidden = 5120,
+                  .attention = {.heads = 40, .kv_heads = 8, .head_dim = 128},
+                  .moe_layers = 48,
+                  .moe = {.experts = 16, .experts_per_token = 1, .expert_width = 8192, .shared_width = 8192},
+                  .ffn_stored = {.format = domain::WeightFormat::fp8, .bytes = 1.0}});
+}
+
+/// Sets how every FFN and all experts of a model are kept.
+inline void store_ffns(domain::ModelSpec& model, const domain::Stored& stored) {
+  for (domain::LayerGroup& group : model.groups) domain::store(group.layer.ffn, stored);
 }
 
 inline domain::Deployment deployment(const domain::ModelSpec& model, const domain::GpuSpec& gpu, int tp) {

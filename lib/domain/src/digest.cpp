@@ -58,9 +58,14 @@ void add_to(core::Digest& digest, const Experiment& value) {
   digest.add(id, role, deployment, workload, measured, flags);
 }
 
-static void add_to(core::Digest& digest, const MoeSpec& value) {
-  const auto& [moe_layers, experts, experts_per_token, expert_ffn_width, shared_experts, shared_ffn_width] = value;
-  digest.add(moe_layers, experts, experts_per_token, expert_ffn_width, shared_experts, shared_ffn_width);
+static void add_to(core::Digest& digest, const Stored& value) {
+  const auto& [format, bytes] = value;
+  digest.add(format, bytes);
+}
+
+static void add_to(core::Digest& digest, const Linear& value) {
+  const auto& [name, inputs, outputs, split, kv_outputs, kv_heads, blocks, stored] = value;
+  digest.add(name, inputs, outputs, split, kv_outputs, kv_heads, blocks, stored);
 }
 
 static void add_to(core::Digest& digest, const LatentAttentionSpec& value) {
@@ -68,11 +73,35 @@ static void add_to(core::Digest& digest, const LatentAttentionSpec& value) {
   digest.add(query_rank, kv_rank, nope_head_dim, rope_head_dim, value_head_dim);
 }
 
-static void add_to(core::Digest& digest, const ElementWidths& value) {
-  const auto& [attention_weight_bytes, ffn_weight_bytes, embedding_bytes, kv_cache_bytes, activation_bytes, attention_computes_fp8,
-               ffn_computes_fp8] = value;
-  digest.add(attention_weight_bytes, ffn_weight_bytes, embedding_bytes, kv_cache_bytes, activation_bytes, attention_computes_fp8,
-             ffn_computes_fp8);
+static void add_to(core::Digest& digest, const SparseSpec& value) {
+  const auto& [attended_entries, tokens_per_entry, index_heads, index_head_dim, index_bytes_per_entry] = value;
+  digest.add(attended_entries, tokens_per_entry, index_heads, index_head_dim, index_bytes_per_entry);
+}
+
+static void add_to(core::Digest& digest, const LinearAttentionSpec& value) {
+  const auto& [kind, heads, key_dim, value_dim, convolved, kernel, state_bytes, convolution_bytes] = value;
+  digest.add(kind, heads, key_dim, value_dim, convolved, kernel, state_bytes, convolution_bytes);
+}
+
+static void add_to(core::Digest& digest, const Mixer& value) {
+  const auto& [kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, window, latent, sparse, linear, linears] = value;
+  digest.add(kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, window, latent, sparse, linear, linears);
+}
+
+static void add_to(core::Digest& digest, const Experts& value) {
+  const auto& [count, per_token, inputs, width, gated, stored] = value;
+  digest.add(count, per_token, inputs, width, gated, stored);
+}
+
+static void add_to(core::Digest& digest, const Ffn& value) {
+  const auto& [gated, width, shared_width, experts, linears] = value;
+  digest.add(gated, width, shared_width, experts, linears);
+}
+
+static void add_to(core::Digest& digest, const LayerGroup& value) {
+  const auto& [count, layer] = value;
+  const auto& [mixer, ffn] = layer;
+  digest.add(count, mixer, ffn);
 }
 
 static void add_to(core::Digest& digest, const DefaultSampling& value) {
@@ -81,15 +110,16 @@ static void add_to(core::Digest& digest, const DefaultSampling& value) {
 }
 
 void add_to(core::Digest& digest, const ModelSpec& value) {
-  const auto& [name, architecture, attention, layers, hidden, heads, kv_heads, head_dim, ffn_width, vocabulary, tied_embeddings,
-               max_positions, moe, latent_attention, widths, sampling, source] = value;
-  digest.add(name, architecture, attention, layers, hidden, heads, kv_heads, head_dim, ffn_width, vocabulary, tied_embeddings,
-             max_positions, moe, latent_attention, widths, sampling, source);
+  const auto& [name, architecture, hidden, vocabulary, tied_embeddings, max_positions, groups, embedding, lm_head, kv_cache_bytes,
+               activation_bytes, vision_elements, prediction_elements, sampling, notes, source] = value;
+  digest.add(name, architecture, hidden, vocabulary, tied_embeddings, max_positions, groups, embedding, lm_head, kv_cache_bytes,
+             activation_bytes, vision_elements, prediction_elements, sampling, notes, source);
 }
 
 void add_to(core::Digest& digest, const GpuSpec& value) {
-  const auto& [name, aliases, peak_bf16, peak_fp8, hbm_bandwidth, interconnect, link_bandwidth, memory, source] = value;
-  digest.add(name, aliases, peak_bf16, peak_fp8, hbm_bandwidth, interconnect, link_bandwidth, memory, source);
+  const auto& [name, aliases, peak_bf16, peak_fp8, peak_fp4, peak_int8, hbm_bandwidth, interconnect, link_bandwidth, memory, source] =
+      value;
+  digest.add(name, aliases, peak_bf16, peak_fp8, peak_fp4, peak_int8, hbm_bandwidth, interconnect, link_bandwidth, memory, source);
 }
 
 }  // namespace rooftune::domain

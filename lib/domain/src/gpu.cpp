@@ -8,7 +8,8 @@ namespace {
 
 std::string folded(std::string_view name) {
   std::string text(name);
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return c == '_' ? '-' : static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return c == '_' || c == ' ' ? '-' : static_cast<char>(std::tolower(c)); });
   return text;
 }
 

@@ -57,7 +57,7 @@ void add_case(params::CalibratedDomain& domain, const Case& item, const std::vec
          experiment.deployment.settings.version.empty()
              ? ""
              : fmt::format("{} {}", experiment.deployment.engine, experiment.deployment.settings.version));
-  insert(domain, "moe", item.model.moe ? "yes" : "no");
+  insert(domain, "moe", item.model.experts() != nullptr ? "yes" : "no");
 }
 
 bool is_range(const DomainExit& exit) { return exit.factor > 1.0; }

@@ -93,10 +93,10 @@ void note_lost_coverage(const Dataset& dataset, Fold& fold) {
     };
     if (any(fold.test) && !any(fold.training)) fold.lost_coverage.emplace_back(what);
   };
-  note("the only MoE models", [](const Case& item) { return item.model.moe.has_value(); });
-  note("the only dense models", [](const Case& item) { return !item.model.moe.has_value(); });
-  note("the only MHA models", [](const Case& item) { return item.model.attention == domain::AttentionKind::multi_head; });
-  note("the only GQA models", [](const Case& item) { return item.model.attention == domain::AttentionKind::grouped_query; });
+  note("the only MoE models", [](const Case& item) { return item.model.experts() != nullptr; });
+  note("the only dense models", [](const Case& item) { return item.model.experts() == nullptr; });
+  note("the only MHA models", [](const Case& item) { return item.model.attention_kind() == domain::AttentionKind::multi_head; });
+  note("the only GQA models", [](const Case& item) { return item.model.attention_kind() == domain::AttentionKind::grouped_query; });
   note("the only tensor-parallel runs", [](const Case& item) { return item.experiment.deployment.tp > 1; });
   note("the only single-GPU runs", [](const Case& item) { return item.experiment.deployment.tp == 1; });
   note("the only models that sample with top-p or top-k",

@@ -92,14 +92,19 @@ class HardwareReader {
     need(read_fact(reader, "BwPeakTBs", "BwEffTBs", gpu.hbm_bandwidth), "BwPeakTBs");
     need(read_fact(reader, "MemoryGiB", "", gpu.memory), "MemoryGiB");
     need(read_fact(reader, "link_GBs", "", gpu.link_bandwidth), "link_GBs");
-    core::TeraflopsPerSecond fp8;
-    if (reader.optional("TFlopsFP8", fp8, at_least(0))) {
-      gpu.peak_fp8 = fp8.value > 0.0 ? std::optional(fp8) : std::nullopt;
-    }
+    read_units(reader, "TFlopsFP8", gpu.peak_fp8);
+    read_units(reader, "TFlopsFP4", gpu.peak_fp4);
+    read_units(reader, "TFlopsINT8", gpu.peak_int8);
     reader.optional_choice("interconnect", gpu.interconnect, std::span<const Choice<domain::Interconnect>>(kInterconnects));
     reader.optional("aliases", gpu.aliases);
     reader.optional("source", gpu.source);
     if (!missing.empty()) report_unknown(member, missing);
+  }
+
+  /// The peak of units that not every GPU has; 0: none.
+  static void read_units(ObjectReader& reader, std::string_view key, std::optional<core::TeraflopsPerSecond>& peak) {
+    core::TeraflopsPerSecond given;
+    if (reader.optional(key, given, at_least(0))) peak = given.value > 0.0 ? std::optional(given) : std::nullopt;
   }
 
   void report_unknown(const Member& member, const std::vector<std::string_view>& missing) const {

@@ -29,6 +29,8 @@ Json hardware_json(const params::HardwareEntry& entry) {
   if (!gpu.aliases.empty()) json["aliases"] = gpu.aliases;
   json["TFlopsPeak"] = gpu.peak_bf16.value;
   json["TFlopsFP8"] = gpu.peak_fp8 ? gpu.peak_fp8->value : 0.0;
+  if (gpu.peak_fp4) json["TFlopsFP4"] = gpu.peak_fp4->value;
+  if (gpu.peak_int8) json["TFlopsINT8"] = gpu.peak_int8->value;
   json["BwPeakTBs"] = gpu.hbm_bandwidth.value;
   json["MemoryGiB"] = gpu.memory.value;
   json["link_GBs"] = gpu.link_bandwidth.value;

@@ -22,6 +22,8 @@ domain::GpuSpec read_gpu(const Node& node, Problems& problems) {
   reader.optional("aliases", gpu.aliases);
   reader.required("peak_bf16_tflops", gpu.peak_bf16, above(0));
   reader.optional("peak_fp8_tflops", gpu.peak_fp8, above(0));
+  reader.optional("peak_fp4_tflops", gpu.peak_fp4, above(0));
+  reader.optional("peak_int8_tops", gpu.peak_int8, above(0));
   reader.required("hbm_bandwidth_tbs", gpu.hbm_bandwidth, above(0));
   reader.required_choice<domain::Interconnect>("interconnect", gpu.interconnect, kInterconnects);
   reader.required("link_bandwidth_gbs", gpu.link_bandwidth, above(0));

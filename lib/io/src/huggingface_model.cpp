@@ -12,7 +12,7 @@
 namespace rooftune::io {
 namespace {
 
-using domain::AttentionKind;
+using domain::DecoderShape;
 using domain::ModelSpec;
 
 /// How many layers have experts. The families say it in three ways; each leaves its keys out when all layers have them.
@@ -35,57 +35,54 @@ int count_moe_layers(ObjectReader& reader, int layers) {
   return count;
 }
 
-void read_moe(ObjectReader& reader, std::string_view model_type, ModelSpec& model) {
-  domain::MoeSpec moe;
+void read_moe(ObjectReader& reader, std::string_view model_type, DecoderShape& shape) {
+  domain::MoeShape moe;
   for (const std::string_view key : {"num_local_experts", "num_experts", "n_routed_experts"}) {
     if (reader.optional(key, moe.experts, at_least(0))) break;
   }
   if (moe.experts < 2) return;
   reader.required("num_experts_per_tok", moe.experts_per_token, at_least(1));
-  moe.moe_layers = count_moe_layers(reader, model.layers);
-  if (!reader.optional("moe_intermediate_size", moe.expert_ffn_width, at_least(1))) moe.expert_ffn_width = model.ffn_width;
+  shape.moe_layers = count_moe_layers(reader, shape.layers);
+  if (!reader.optional("moe_intermediate_size", moe.expert_width, at_least(1))) moe.expert_width = shape.ffn_width;
+  int shared_experts = 0;
   if (model_type.starts_with("llama4")) {
     // Every MoE layer has one shared expert as wide as a routed one; the dense layers have a width of their own.
-    moe.shared_experts = 1;
-    moe.shared_ffn_width = moe.expert_ffn_width;
-    reader.optional("intermediate_size_mlp", model.ffn_width, at_least(1));
-  } else if (reader.optional("n_shared_experts", moe.shared_experts, at_least(0))) {
-    if (moe.shared_experts > 0) moe.shared_ffn_width = moe.expert_ffn_width;
-  } else if (reader.optional("shared_expert_intermediate_size", moe.shared_ffn_width, at_least(0)) && moe.shared_ffn_width > 0) {
-    moe.shared_experts = 1;  // Qwen2-MoE
+    moe.shared_width = moe.expert_width;
+    reader.optional("intermediate_size_mlp", shape.ffn_width, at_least(1));
+  } else if (reader.optional("n_shared_experts", shared_experts, at_least(0))) {
+    moe.shared_width = shared_experts * moe.expert_width;
+  } else {
+    reader.optional("shared_expert_intermediate_size", moe.shared_width, at_least(0));  // Qwen2-MoE
   }
-  if (moe.moe_layers == 0) return;
-  model.moe = moe;
+  shape.moe = moe;
 }
 
 /// Returns whether the model has latent attention.
-bool read_latent_attention(ObjectReader& reader, ModelSpec& model) {
+bool read_latent_attention(ObjectReader& reader, DecoderShape& shape) {
   domain::LatentAttentionSpec latent;
   if (!reader.optional("kv_lora_rank", latent.kv_rank, at_least(1))) return false;
   reader.optional("q_lora_rank", latent.query_rank, at_least(1));
   reader.required("qk_nope_head_dim", latent.nope_head_dim, at_least(1));
   reader.required("qk_rope_head_dim", latent.rope_head_dim, at_least(1));
   reader.required("v_head_dim", latent.value_head_dim, at_least(1));
-  model.latent_attention = latent;
-  model.attention = AttentionKind::multi_head_latent;
-  model.head_dim = latent.nope_head_dim + latent.rope_head_dim;
+  shape.latent = latent;
   return true;
 }
 
-void read_attention(ObjectReader& reader, ModelSpec& model, Problems& problems) {
-  reader.required("num_attention_heads", model.heads, at_least(1));
-  model.kv_heads = model.heads;
-  reader.optional("num_key_value_heads", model.kv_heads, at_least(1));
-  model.attention = model.kv_heads == model.heads ? AttentionKind::multi_head : AttentionKind::grouped_query;
-  if (read_latent_attention(reader, model) || reader.optional("head_dim", model.head_dim, at_least(1))) return;
-  if (model.heads == 0 || model.hidden == 0) return;  // reported as missing
-  if (model.hidden % model.heads != 0) {
+void read_attention(ObjectReader& reader, DecoderShape& shape, Problems& problems) {
+  domain::AttentionShape& attention = shape.attention;
+  reader.required("num_attention_heads", attention.heads, at_least(1));
+  attention.kv_heads = attention.heads;
+  reader.optional("num_key_value_heads", attention.kv_heads, at_least(1));
+  if (read_latent_attention(reader, shape) || reader.optional("head_dim", attention.head_dim, at_least(1))) return;
+  if (attention.heads == 0 || shape.hidden == 0) return;  // reported as missing
+  if (shape.hidden % attention.heads != 0) {
     problems.error(reader.place_of("num_attention_heads"),
-                   fmt::format("'num_attention_heads' {} does not divide 'hidden_size' {}", model.heads, model.hidden),
+                   fmt::format("'num_attention_heads' {} does not divide 'hidden_size' {}", attention.heads, shape.hidden),
                    "correct either, or give 'head_dim'");
     return;
   }
-  model.head_dim = model.hidden / model.heads;
+  attention.head_dim = shape.hidden / attention.heads;
 }
 
 }  // namespace
@@ -100,18 +97,21 @@ ModelSpec read_huggingface_model(const Node& root, Problems& problems) {
   ObjectReader reader(text_config != nullptr ? *text_config : root, problems, "a model's config", OtherKeys::tolerate);
   std::string model_type;
   reader.optional("model_type", model_type);
-  reader.required("num_hidden_layers", model.layers, at_least(1));
+  DecoderShape shape;
+  reader.required("num_hidden_layers", shape.layers, at_least(1));
   reader.required("hidden_size", model.hidden, at_least(1));
-  reader.required("intermediate_size", model.ffn_width, at_least(1));
+  reader.required("intermediate_size", shape.ffn_width, at_least(1));
   reader.required("vocab_size", model.vocabulary, at_least(1));
   reader.optional("max_position_embeddings", model.max_positions, at_least(1));
   if (!reader.optional("tie_word_embeddings", model.tied_embeddings)) outer.optional("tie_word_embeddings", model.tied_embeddings);
-  read_attention(reader, model, problems);
-  read_moe(reader, model_type, model);
-  check_model_shape(model, {.heads = "num_attention_heads", .kv_heads = "num_key_value_heads"}, reader, problems);
+  shape.hidden = model.hidden;
+  read_attention(reader, shape, problems);
+  read_moe(reader, model_type, shape);
+  check_model_shape(shape, {.heads = "num_attention_heads", .kv_heads = "num_key_value_heads"}, reader, problems);
   const Node* quantization = outer.optional_object("quantization_config");
   if (quantization == nullptr && text_config != nullptr) quantization = reader.optional_object("quantization_config");
-  if (quantization != nullptr) read_quantization(*quantization, model, problems);
+  if (quantization != nullptr) read_quantization(*quantization, shape, model, problems);
+  model.groups = domain::decoder_layers(shape);
   return model;
 }
 

@@ -7,25 +7,25 @@
 namespace rooftune::io {
 namespace {
 
-using domain::AttentionKind;
 using domain::ModelSpec;
 
 constexpr std::array<Choice<int>, 1> kSchemas{{{"rooftune/model/1", 1}}};
 
-void read_moe(const Node& node, ModelSpec& model, Problems& problems) {
-  domain::MoeSpec moe;
+void read_moe(const Node& node, domain::DecoderShape& shape, Problems& problems) {
   ObjectReader reader(node, problems, "'moe'");
-  reader.required("layers", moe.moe_layers, at_least(1));
-  reader.required("experts", moe.experts, at_least(2));
-  reader.required("experts_per_token", moe.experts_per_token, at_least(1));
-  reader.required("expert_ffn_width", moe.expert_ffn_width, at_least(1));
-  if (reader.optional("shared_experts", moe.shared_experts, at_least(0)) && moe.shared_experts > 0) {
-    reader.required("shared_ffn_width", moe.shared_ffn_width, at_least(1));
+  reader.required("layers", shape.moe_layers, at_least(1));
+  reader.required("experts", shape.moe.experts, at_least(2));
+  reader.required("experts_per_token", shape.moe.experts_per_token, at_least(1));
+  reader.required("expert_ffn_width", shape.moe.expert_width, at_least(1));
+  int shared_experts = 0;
+  int shared_width = 0;
+  if (reader.optional("shared_experts", shared_experts, at_least(0)) && shared_experts > 0) {
+    reader.required("shared_ffn_width", shared_width, at_least(1));
   }
-  model.moe = moe;
+  shape.moe.shared_width = shared_experts * shared_width;
 }
 
-void read_latent_attention(const Node& node, ModelSpec& model, Problems& problems) {
+void read_latent_attention(const Node& node, domain::DecoderShape& shape, Problems& problems) {
   domain::LatentAttentionSpec latent;
   ObjectReader reader(node, problems, "'latent_attention'");
   reader.optional("query_rank", latent.query_rank, at_least(1));
@@ -33,23 +33,41 @@ void read_latent_attention(const Node& node, ModelSpec& model, Problems& problem
   reader.required("nope_head_dim", latent.nope_head_dim, at_least(1));
   reader.required("rope_head_dim", latent.rope_head_dim, at_least(1));
   reader.required("value_head_dim", latent.value_head_dim, at_least(1));
-  model.latent_attention = latent;
+  shape.latent = latent;
 }
 
-void read_widths(const Node& node, domain::ElementWidths& widths, Problems& problems) {
+void read_bytes(const Node& node, domain::DecoderShape& shape, ModelSpec& model, Problems& problems) {
   ObjectReader reader(node, problems, "'bytes_per_element'");
   const Range bytes = above_up_to(0, 4);
-  reader.optional("attention_weights", widths.attention_weight_bytes, bytes);
-  reader.optional("ffn_weights", widths.ffn_weight_bytes, bytes);
-  reader.optional("embeddings", widths.embedding_bytes, bytes);
-  reader.optional("kv_cache", widths.kv_cache_bytes, bytes);
-  reader.optional("activations", widths.activation_bytes, bytes);
+  reader.optional("attention_weights", shape.attention_stored.bytes, bytes);
+  reader.optional("ffn_weights", shape.ffn_stored.bytes, bytes);
+  reader.optional("embeddings", model.embedding.bytes, bytes);
+  reader.optional("kv_cache", model.kv_cache_bytes, bytes);
+  reader.optional("activations", model.activation_bytes, bytes);
+  model.lm_head = model.embedding;
 }
 
-void read_fp8_compute(const Node& node, domain::ElementWidths& widths, Problems& problems) {
-  ObjectReader reader(node, problems, "'computes_in_fp8'");
-  reader.optional("attention", widths.attention_computes_fp8);
-  reader.optional("ffn", widths.ffn_computes_fp8);
+/// Narrow weights compute in FP8 where the file says so, else they are weight-only.
+void set_format(domain::Stored& stored, bool computes_fp8) {
+  using enum domain::WeightFormat;
+  constexpr double kBytesOf8Bits = 1.0;
+  if (computes_fp8) {
+    stored.format = fp8;
+  } else if (stored.bytes < 2.0) {
+    stored.format = stored.bytes < kBytesOf8Bits ? int4_weight_only : int8_weight_only;
+  }
+}
+
+void read_fp8_compute(const Node* node, domain::DecoderShape& shape, Problems& problems) {
+  bool attention = false;
+  bool ffn = false;
+  if (node != nullptr) {
+    ObjectReader reader(*node, problems, "'computes_in_fp8'");
+    reader.optional("attention", attention);
+    reader.optional("ffn", ffn);
+  }
+  set_format(shape.attention_stored, attention);
+  set_format(shape.ffn_stored, ffn);
 }
 
 void read_sampling(const Node& node, ModelSpec& model, Problems& problems) {
@@ -64,21 +82,21 @@ void read_sampling(const Node& node, ModelSpec& model, Problems& problems) {
 
 }  // namespace
 
-void check_model_shape(const ModelSpec& model, const ShapeKeys& keys, const ObjectReader& reader, Problems& problems) {
-  if (model.heads > 0 && model.kv_heads > 0 && model.heads % model.kv_heads != 0) {
+void check_model_shape(const domain::DecoderShape& shape, const ShapeKeys& keys, const ObjectReader& reader, Problems& problems) {
+  const domain::AttentionShape& attention = shape.attention;
+  if (attention.heads > 0 && attention.kv_heads > 0 && attention.heads % attention.kv_heads != 0) {
     problems.error(reader.place_of(keys.kv_heads),
-                   fmt::format("'{}' {} does not divide '{}' {}", keys.kv_heads, model.kv_heads, keys.heads, model.heads),
+                   fmt::format("'{}' {} does not divide '{}' {}", keys.kv_heads, attention.kv_heads, keys.heads, attention.heads),
                    "every KV head serves the same number of heads: correct either");
   }
-  if (!model.moe) return;
-  if (model.moe->experts_per_token > model.moe->experts) {
+  if (shape.moe_layers == 0) return;
+  if (shape.moe.experts_per_token > shape.moe.experts) {
     problems.error(reader.node().place,
-                   fmt::format("{} experts per token, but there are {}", model.moe->experts_per_token, model.moe->experts),
+                   fmt::format("{} experts per token, but there are {}", shape.moe.experts_per_token, shape.moe.experts),
                    "correct either");
   }
-  if (model.moe->moe_layers > model.layers) {
-    problems.error(reader.node().place, fmt::format("{} MoE layers of {} layers", model.moe->moe_layers, model.layers),
-                   "correct either");
+  if (shape.moe_layers > shape.layers) {
+    problems.error(reader.node().place, fmt::format("{} MoE layers of {} layers", shape.moe_layers, shape.layers), "correct either");
   }
 }
 
@@ -90,30 +108,29 @@ ModelSpec read_model_facts(const Node& root, Problems& problems) {
   reader.required("name", model.name);
   reader.required("source", model.source);
   reader.optional("architecture", model.architecture);
-  reader.required("layers", model.layers, at_least(1));
+  domain::DecoderShape shape;
+  reader.required("layers", shape.layers, at_least(1));
   reader.required("hidden", model.hidden, at_least(1));
-  reader.required("heads", model.heads, at_least(1));
-  reader.required("kv_heads", model.kv_heads, at_least(1));
-  reader.required("head_dim", model.head_dim, at_least(1));
+  reader.required("heads", shape.attention.heads, at_least(1));
+  reader.required("kv_heads", shape.attention.kv_heads, at_least(1));
+  reader.required("head_dim", shape.attention.head_dim, at_least(1));
   reader.required("vocabulary", model.vocabulary, at_least(1));
   reader.optional("tied_embeddings", model.tied_embeddings);
   reader.optional("max_positions", model.max_positions, at_least(1));
-  if (const Node* moe = reader.optional_object("moe")) read_moe(*moe, model, problems);
+  if (const Node* moe = reader.optional_object("moe")) read_moe(*moe, shape, problems);
   // A model whose every layer has experts has no dense FFN.
-  if (model.dense_layers() > 0) {
-    reader.required("ffn_width", model.ffn_width, at_least(1));
+  if (shape.moe_layers < shape.layers) {
+    reader.required("ffn_width", shape.ffn_width, at_least(1));
   } else {
-    reader.optional("ffn_width", model.ffn_width, at_least(0));
+    reader.optional("ffn_width", shape.ffn_width, at_least(0));
   }
-  model.attention = model.kv_heads == model.heads ? AttentionKind::multi_head : AttentionKind::grouped_query;
-  if (const Node* latent = reader.optional_object("latent_attention")) {
-    read_latent_attention(*latent, model, problems);
-    model.attention = AttentionKind::multi_head_latent;
-  }
-  if (const Node* bytes = reader.optional_object("bytes_per_element")) read_widths(*bytes, model.widths, problems);
-  if (const Node* fp8 = reader.optional_object("computes_in_fp8")) read_fp8_compute(*fp8, model.widths, problems);
+  if (const Node* latent = reader.optional_object("latent_attention")) read_latent_attention(*latent, shape, problems);
+  if (const Node* bytes = reader.optional_object("bytes_per_element")) read_bytes(*bytes, shape, model, problems);
+  read_fp8_compute(reader.optional_object("computes_in_fp8"), shape, problems);
   if (const Node* sampling = reader.optional_object("sampling")) read_sampling(*sampling, model, problems);
-  check_model_shape(model, {.heads = "heads", .kv_heads = "kv_heads"}, reader, problems);
+  check_model_shape(shape, {.heads = "heads", .kv_heads = "kv_heads"}, reader, problems);
+  shape.hidden = model.hidden;
+  model.groups = domain::decoder_layers(shape);
   return model;
 }
 

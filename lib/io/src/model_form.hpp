@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "rooftune/domain/layers.hpp"
 #include "rooftune/domain/model.hpp"
 #include "rooftune/io/object_reader.hpp"
 
@@ -18,6 +19,6 @@ struct ShapeKeys {
   std::string heads;
   std::string kv_heads;
 };
-void check_model_shape(const domain::ModelSpec& model, const ShapeKeys& keys, const ObjectReader& reader, Problems& problems);
+void check_model_shape(const domain::DecoderShape& shape, const ShapeKeys& keys, const ObjectReader& reader, Problems& problems);
 
 }  // namespace rooftune::io

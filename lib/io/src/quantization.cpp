@@ -61,13 +61,13 @@ class IgnoreList {
 };
 
 /// Share of the attention weights that is quantised, by elements.
-double quantised_attention_share(const domain::ModelSpec& model, const IgnoreList& ignored) {
+double quantised_attention_share(const domain::DecoderShape& model, const IgnoreList& ignored) {
   struct Projection {
     std::string name;
     double elements;
   };
-  const double of_queries = static_cast<double>(model.heads) * model.head_dim;
-  const double of_keys = static_cast<double>(model.kv_heads) * model.head_dim;
+  const double of_queries = static_cast<double>(model.attention.heads) * model.attention.head_dim;
+  const double of_keys = static_cast<double>(model.attention.kv_heads) * model.attention.head_dim;
   const std::array<Projection, 4> projections{
       {{"q_proj", of_queries}, {"k_proj", of_keys}, {"v_proj", of_keys}, {"o_proj", of_queries}}};
   double all = 0.0;
@@ -82,7 +82,7 @@ double quantised_attention_share(const domain::ModelSpec& model, const IgnoreLis
 }
 
 /// Share of the layers whose FFN (dense or experts) is quantised.
-double quantised_ffn_share(const domain::ModelSpec& model, const IgnoreList& ignored) {
+double quantised_ffn_share(const domain::DecoderShape& model, const IgnoreList& ignored) {
   constexpr std::array<std::string_view, 6> modules{
       "mlp.gate_proj",          "mlp.experts.0.gate_proj",          "block_sparse_moe.experts.0.w1",
       "feed_forward.gate_proj", "feed_forward.experts.0.gate_proj", "feed_forward.experts.gate_up_proj"};
@@ -130,7 +130,7 @@ void read_kv_cache_scheme(ObjectReader& reader, domain::ModelSpec& model, Proble
   if (scheme == nullptr) return;
   int bits = 16;
   ObjectReader(*scheme, problems, "'kv_cache_scheme'", OtherKeys::tolerate).required("num_bits", bits, within(1, 16));
-  model.widths.kv_cache_bytes = bits / kBitsPerByte;
+  model.kv_cache_bytes = bits / kBitsPerByte;
 }
 
 enum class Method { fp8, compressed_tensors, awq, gptq };
@@ -139,7 +139,7 @@ constexpr std::array<Choice<Method>, 4> kMethods{
 
 }  // namespace
 
-void read_quantization(const Node& node, domain::ModelSpec& model, Problems& problems) {
+void read_quantization(const Node& node, domain::DecoderShape& shape, domain::ModelSpec& model, Problems& problems) {
   Method method = Method::fp8;
   std::vector<std::string> ignored_modules;
   LinearFormat format;
@@ -167,13 +167,18 @@ void read_quantization(const Node& node, domain::ModelSpec& model, Problems& pro
   }
   const IgnoreList ignored(ignored_modules, reader.place_of("ignore"), problems);
   const auto mixed_bytes = [&](double share) { return share * format.weight_bytes + (1.0 - share) * kUnquantisedBytes; };
-  const double attention_share = quantised_attention_share(model, ignored);
-  const double ffn_share = quantised_ffn_share(model, ignored);
-  model.widths.attention_weight_bytes = mixed_bytes(attention_share);
-  model.widths.ffn_weight_bytes = mixed_bytes(ffn_share);
+  const double attention_share = quantised_attention_share(shape, ignored);
+  const double ffn_share = quantised_ffn_share(shape, ignored);
   // Mixed layers compute in FP8 where most of their weights do.
-  model.widths.attention_computes_fp8 = format.computes_fp8 && attention_share > 0.5;
-  model.widths.ffn_computes_fp8 = format.computes_fp8 && ffn_share > 0.5;
+  const auto stored = [&](double share) {
+    using enum domain::WeightFormat;
+    domain::Stored result{.format = format.weight_bytes < 1.0 ? int4_weight_only : int8_weight_only, .bytes = mixed_bytes(share)};
+    if (format.computes_fp8) result.format = fp8;
+    if (share <= 0.5) result.format = bf16;
+    return result;
+  };
+  shape.attention_stored = stored(attention_share);
+  shape.ffn_stored = stored(ffn_share);
 }
 
 }  // namespace rooftune::io

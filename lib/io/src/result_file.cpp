@@ -336,11 +336,13 @@ std::string resolved_json(const study::PreparedStudy& study) {
          {"kv_blocks", deployment.settings.total_kv_blocks ? Json(*deployment.settings.total_kv_blocks) : Json(nullptr)},
          {"engine", deployment.engine},
          {"engine_version", deployment.settings.version}});
-    models[item.model.name] = {{"layers", item.model.layers},
+    const domain::Mixer* attention = item.model.attention();
+    const domain::Experts* experts = item.model.experts();
+    models[item.model.name] = {{"layers", item.model.layers()},
                                {"hidden", item.model.hidden},
-                               {"heads", item.model.heads},
-                               {"kv_heads", item.model.kv_heads},
-                               {"experts", item.model.moe ? Json(item.model.moe->experts) : Json(nullptr)},
+                               {"heads", attention != nullptr ? Json(attention->heads) : Json(nullptr)},
+                               {"kv_heads", attention != nullptr ? Json(attention->kv_heads) : Json(nullptr)},
+                               {"experts", experts != nullptr ? Json(experts->count) : Json(nullptr)},
                                {"weight_bytes", domain::resident_weight_bytes(item.model)},
                                {"sampling_truncates", item.model.sampling ? Json(item.model.sampling->truncates()) : Json(nullptr)}};
     gpus[item.gpu.name] = {{"peak_bf16_tflops", item.gpu.peak_bf16.value},

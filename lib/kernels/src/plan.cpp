@@ -41,18 +41,28 @@ class Unique {
   std::set<Key> seen_;
 };
 
+bool has_fp8_layers(const domain::ModelSpec& model) {
+  const auto is_fp8 = [](const domain::Linear& linear) {
+    return linear.stored.format == domain::WeightFormat::fp8 || linear.stored.format == domain::WeightFormat::fp8_block;
+  };
+  return std::ranges::any_of(model.groups, [&](const domain::LayerGroup& group) {
+    return std::ranges::any_of(group.layer.mixer.linears, is_fp8) || std::ranges::any_of(group.layer.ffn.linears, is_fp8);
+  });
+}
+
 class Planner {
  public:
   explicit Planner(KernelPlan& plan)
       : gemms_(plan.gemms), context_(plan.context_attention), generation_(plan.generation_attention), all_reduces_(plan.all_reduces) {}
 
   void add(const domain::ModelSpec& model, std::int64_t tp) {
-    const HeadShape shape{.heads = model.heads / tp,
+    const domain::Mixer& attention = *model.attention();
+    const HeadShape shape{.heads = attention.heads / tp,
                           // Engines replicate KV heads where there are fewer than GPUs.
-                          .kv_heads = std::max<std::int64_t>(1, model.kv_heads / tp),
-                          .head_dim = model.head_dim};
+                          .kv_heads = std::max<std::int64_t>(1, attention.kv_heads / tp),
+                          .head_dim = attention.head_dim};
     add_gemms(model, tp, shape, NumberFormat::bf16);
-    if (model.widths.attention_computes_fp8 || model.widths.ffn_computes_fp8) add_gemms(model, tp, shape, NumberFormat::fp8);
+    if (has_fp8_layers(model)) add_gemms(model, tp, shape, NumberFormat::fp8);
     add_attention(shape);
     if (tp == 1) return;
     for (int exponent = kSmallestMessageLog2; exponent <= kLargestMessageLog2; ++exponent) {
@@ -71,8 +81,10 @@ class Planner {
       layers.emplace_back(2 * width / tp, hidden);
       layers.emplace_back(hidden, width / tp);
     };
-    if (model.dense_layers() > 0) add_ffn(model.ffn_width);
-    if (model.moe && model.moe->shared_experts > 0) add_ffn(std::int64_t{1} * model.moe->shared_experts * model.moe->shared_ffn_width);
+    for (const auto& [count, layer] : model.groups) {
+      if (layer.ffn.width > 0) add_ffn(layer.ffn.width);
+      if (layer.ffn.shared_width > 0) add_ffn(layer.ffn.shared_width);
+    }
     for (const auto& [n, k] : layers) {
       for (const std::int64_t m : kGemmTokens) {
         GemmRow row;
@@ -124,12 +136,16 @@ core::Result<KernelPlan> plan_measurements(std::span<const domain::ModelSpec> mo
     problems.push_back({.position = {}, .problem = std::move(problem), .remedy = std::move(remedy)});
   };
   for (const domain::ModelSpec& model : models) {
-    if (model.attention == domain::AttentionKind::multi_head_latent) {
-      refuse(fmt::format("{}: multi-head latent attention is not covered", model.name), "leave this model out");
+    const domain::Mixer* attention = model.attention();
+    if (attention == nullptr || attention->latent) {
+      refuse(fmt::format("{}: {} is not covered", model.name,
+                         attention == nullptr ? "a model without attention" : "multi-head latent attention"),
+             "leave this model out");
+      continue;
     }
     for (const std::int64_t degree : tp) {
-      if (model.heads % degree != 0)
-        refuse(fmt::format("{}: {} heads cannot be split over TP {}", model.name, model.heads, degree), "leave that TP out");
+      if (attention->heads % degree != 0)
+        refuse(fmt::format("{}: {} heads cannot be split over TP {}", model.name, attention->heads, degree), "leave that TP out");
     }
   }
   if (!problems.empty()) return tl::unexpected(std::move(problems));

@@ -11,6 +11,7 @@
 #include "roofline_mfu.hpp"
 #include "roofline_v1.hpp"
 #include "rooftune/core/contract.hpp"
+#include "rooftune/latency/operators.hpp"
 
 namespace rooftune::latency {
 namespace {
@@ -47,16 +48,46 @@ std::optional<std::size_t> index_of(std::string_view name) {
 
 /// Every GPU gets whole heads; KV heads are split, or replicated where there are fewer of them than GPUs.
 bool splits_heads(const domain::ModelSpec& model, int tp) {
-  return tp > 0 && model.heads % tp == 0 && (model.kv_heads % tp == 0 || tp % model.kv_heads == 0);
+  return tp > 0 && std::ranges::all_of(model.groups, [&](const domain::LayerGroup& group) {
+           const domain::Mixer& mixer = group.layer.mixer;
+           if (mixer.heads % tp != 0) return false;
+           return mixer.kv_heads == 0 || mixer.kv_heads % tp == 0 || tp % mixer.kv_heads == 0;
+         });
+}
+
+/// The layer that has the fewest heads says which degrees are possible.
+const domain::Mixer* fewest_heads(const domain::ModelSpec& model) {
+  const domain::Mixer* fewest = nullptr;
+  for (const domain::LayerGroup& group : model.groups) {
+    const domain::Mixer& mixer = group.layer.mixer;
+    if (mixer.heads > 0 && (fewest == nullptr || mixer.heads < fewest->heads)) fewest = &mixer;
+  }
+  return fewest;
 }
 
 /// "1, 2, 4, 8"
-std::string possible_tps(const domain::ModelSpec& model) {
+std::string possible_tps(const domain::ModelSpec& model, int most) {
   std::string text;
-  for (int tp = 1; tp <= model.heads; ++tp) {
+  for (int tp = 1; tp <= most; ++tp) {
     if (splits_heads(model, tp)) text += fmt::format("{}{}", text.empty() ? "" : ", ", tp);
   }
   return text;
+}
+
+/// Layers for which a model that knows attention over the whole context only has no formula, by their kind; else nothing.
+std::optional<std::string> other_layers(const Operators& operators) {
+  double of_states = 0.0;
+  for (const StateUpdate& state : operators.states) of_states += state.count;
+  if (of_states > 0.0) return fmt::format("{} layers of linear attention", of_states);
+  for (const Attention& attention : operators.attentions) {
+    if (attention.latent) return fmt::format("{} layers of multi-head latent attention (MLA)", attention.count);
+    const bool is_limited = std::ranges::any_of(attention.reads, &ContextRead::is_limited);
+    if (is_limited || attention.reads.size() > 1) {
+      return fmt::format("{} layers that attend to part of the context ({})", attention.count,
+                         attention.sparse ? "sparse attention" : domain::mixer_kind_name(attention.kind));
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -73,16 +104,19 @@ bool looks_up_kernels(std::string_view name) {
 std::optional<std::string> unsupported_reason(std::string_view name, const Target& target) {
   const domain::ModelSpec& model = target.model;
   const domain::Deployment& deployment = target.deployment;
-  if (model.attention == domain::AttentionKind::multi_head_latent) {
-    return fmt::format("{}: multi-head latent attention (MLA) has no step-time formula yet (leave its experiments out)", model.name);
-  }
   if (!splits_heads(model, deployment.tp)) {
-    return fmt::format("{}: tp {} does not divide its {} heads and {} KV heads (use tp {})", model.name, deployment.tp, model.heads,
-                       model.kv_heads, possible_tps(model));
+    const domain::Mixer* mixer = fewest_heads(model);
+    return fmt::format("{}: tp {} does not divide its {} heads and {} KV heads (use tp {})", model.name, deployment.tp, mixer->heads,
+                       mixer->kv_heads, possible_tps(model, mixer->heads));
   }
-  if (deployment.pp > model.layers) {
-    return fmt::format("{}: {} pipeline stages for {} layers (use pp: {} or less)", model.name, deployment.pp, model.layers,
-                       model.layers);
+  if (deployment.pp > model.layers()) {
+    return fmt::format("{}: {} pipeline stages for {} layers (use pp: {} or less)", model.name, deployment.pp, model.layers(),
+                       model.layers());
+  }
+  if (name.starts_with("roofline")) {
+    if (const auto other = other_layers(operators_of(model, deployment))) {
+      return fmt::format("{}: {} has no formula for its {} (use physics)", model.name, name, *other);
+    }
   }
   if (name == "roofline_mfu") {
     if (const auto missing = MfuKernelTimes::missing_table(target)) {

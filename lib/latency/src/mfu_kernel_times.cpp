@@ -21,21 +21,25 @@ double knot_tokens(int knot) { return std::exp2(0.5 * knot); }
 /// What one GPU holds of `count` heads or columns that `shards` GPUs share; never less than one (replicated KV heads).
 std::int64_t shard(std::int64_t count, std::int64_t shards) { return std::max<std::int64_t>(1, count / shards); }
 
-kernels::HeadShape heads_of_one_gpu(const domain::ModelSpec& model, std::int64_t shards) {
-  return {.heads = shard(model.heads, shards), .kv_heads = shard(model.kv_heads, shards), .head_dim = model.head_dim};
+kernels::HeadShape heads_of_one_gpu(const domain::Mixer& attention, std::int64_t shards) {
+  return {.heads = shard(attention.heads, shards), .kv_heads = shard(attention.kv_heads, shards), .head_dim = attention.head_dim};
 }
 
-NumberFormat kv_format(const domain::ModelSpec& model) {
-  return model.widths.kv_cache_bytes < 2.0 ? NumberFormat::fp8 : NumberFormat::bf16;
+NumberFormat kv_format(const Target& target) {
+  return kv_bytes_per_element(target.model, target.deployment) < 2.0 ? NumberFormat::fp8 : NumberFormat::bf16;
 }
 
-kernels::MoeShape expert_shape(const domain::ModelSpec& model, std::int64_t shards) {
-  return {.hidden = model.hidden,
-          .ffn_width = model.moe->expert_ffn_width,
-          .experts_per_token = model.moe->experts_per_token,
-          .experts = model.moe->experts,
+kernels::MoeShape expert_shape(const domain::Experts& experts, std::int64_t shards) {
+  return {.hidden = experts.inputs,
+          .ffn_width = experts.width,
+          .experts_per_token = experts.per_token,
+          .experts = experts.count,
           .tp = shards,
           .ep = 1};
+}
+
+bool computes_fp8(const domain::Stored& stored, const domain::GpuSpec& gpu) {
+  return compute_format(stored.format, {.fp8 = gpu.peak_fp8.has_value()}) == ComputeFormat::fp8;
 }
 
 /// Heads of different sequences are independent work just as heads of one sequence are, so a shape with four times the heads of
@@ -55,9 +59,9 @@ struct InFormat {
 
 /// `find(format)` in FP8 where the layer computes so and the GPU can, else in bf16, scaled by the peaks when only that was measured.
 template <class Find>
-auto in_format(const Target& target, bool computes_fp8, MfuOptions::Fp8Source source, const Find& find) {
+auto in_format(const Target& target, bool fp8, MfuOptions::Fp8Source source, const Find& find) {
   using Lookup = typename decltype(find(NumberFormat::bf16))::value_type;
-  const bool runs_fp8 = computes_fp8 && target.gpu.peak_fp8.has_value() && source == MfuOptions::Fp8Source::fp8_table;
+  const bool runs_fp8 = fp8 && source == MfuOptions::Fp8Source::fp8_table;
   if (!runs_fp8) return InFormat<Lookup>{.lookup = find(NumberFormat::bf16)};
   if (auto measured = find(NumberFormat::fp8)) return InFormat<Lookup>{.lookup = measured};
   return InFormat<Lookup>{.lookup = find(NumberFormat::bf16), .factor = target.gpu.peak_bf16 / *target.gpu.peak_fp8};
@@ -69,11 +73,14 @@ std::optional<std::string> MfuKernelTimes::missing_table(const Target& target) {
   if (target.tables == nullptr) return "no kernel tables were given";
   const kernels::KernelTables& tables = *target.tables;
   if (!tables.gemm(NumberFormat::bf16, 1, 1)) return "no bf16 GEMM table";
-  const kernels::HeadShape heads = heads_of_one_gpu(target.model, target.deployment.tp);
-  if (!tables.context_attention(kv_format(target.model), heads)) return "no table of context attention";
-  if (!tables.generation_attention(kv_format(target.model), heads)) return "no table of generation attention";
+  const domain::Mixer* attention = target.model.attention();
+  if (attention == nullptr) return "the model has no attention";
+  const kernels::HeadShape heads = heads_of_one_gpu(*attention, target.deployment.tp);
+  if (!tables.context_attention(kv_format(target), heads)) return "no table of context attention";
+  if (!tables.generation_attention(kv_format(target), heads)) return "no table of generation attention";
   if (target.deployment.tp > 1 && !tables.all_reduce(target.deployment.tp)) return "no table of all-reduce";
-  if (target.model.moe && !tables.moe(NumberFormat::bf16, expert_shape(target.model, 1), kRouting))
+  const domain::Experts* experts = target.model.experts();
+  if (experts != nullptr && !tables.moe(NumberFormat::bf16, expert_shape(*experts, 1), kRouting))
     return "no bf16 table of expert layers";
   return std::nullopt;
 }
@@ -85,65 +92,64 @@ MfuKernelTimes::MfuKernelTimes(const Target& target, const MfuOptions& options) 
   const std::int64_t tp = target.deployment.tp;
   // Power: the layer of one GPU, whose time the caller divides.
   const std::int64_t shards = options.tp_split == MfuOptions::TpSplit::shards ? tp : 1;
-  layers_ = model.layers;
+  layers_ = model.mixers();
 
-  const kernels::HeadShape heads = heads_of_one_gpu(model, shards);
-  const std::int64_t query_width = heads.heads * heads.head_dim;
-  const std::int64_t kv_width = heads.kv_heads * heads.head_dim;
-  const bool attention_fp8 = model.widths.attention_computes_fp8;
-  const bool ffn_fp8 = model.widths.ffn_computes_fp8;
-  const bool fused = options.gemm_shapes == MfuOptions::GemmShapes::fused;
-  if (fused) {
-    add_product(target, attention_fp8, query_width + 2 * kv_width, model.hidden, layers_);
-  } else {
-    add_product(target, attention_fp8, query_width, model.hidden, layers_);
-    add_product(target, attention_fp8, kv_width, model.hidden, 2.0 * layers_);
-  }
-  add_product(target, attention_fp8, model.hidden, query_width, layers_);
-
-  const auto add_ffn = [&](std::int64_t width, double repeats) {
-    const std::int64_t held = shard(width, shards);
-    add_product(target, ffn_fp8, fused ? 2 * held : held, model.hidden, fused ? repeats : 2.0 * repeats);
-    add_product(target, ffn_fp8, model.hidden, held, repeats);
-  };
-  if (model.dense_layers() > 0) add_ffn(model.ffn_width, model.dense_layers());
-  if (model.moe) {
-    if (model.moe->shared_experts > 0)
-      add_ffn(model.moe->shared_ffn_width, double{1} * model.moe->moe_layers * model.moe->shared_experts);
-    const auto measured = in_format(target, ffn_fp8, options.fp8_source,
-                                    [&](NumberFormat format) { return tables.moe(format, expert_shape(model, shards), kRouting); });
-    experts_ = Product{.lookup = *measured.lookup, .repeats = model.moe->moe_layers * measured.factor};
-  }
-  if (options.lm_head == MfuOptions::LmHead::on) {
-    lm_head_ = Product{.lookup = *tables.gemm(NumberFormat::bf16, shard(model.vocabulary, shards), model.hidden)};
+  const domain::Mixer& attention = *model.attention();
+  const kernels::HeadShape heads = heads_of_one_gpu(attention, shards);
+  domain::Deployment shard_deployment = target.deployment;
+  shard_deployment.tp = static_cast<int>(shards);
+  const Operators operators = operators_of(model, shard_deployment);
+  for (const Gemm& gemm : operators.gemms) add_gemm(target, gemm, heads);
+  if (!operators.experts.empty()) {
+    const domain::Experts& experts = *model.experts();
+    const auto measured = in_format(target, computes_fp8(experts.stored, target.gpu), options.fp8_source,
+                                    [&](NumberFormat format) { return tables.moe(format, expert_shape(experts, shards), kRouting); });
+    experts_ = Product{.lookup = *measured.lookup, .repeats = operators.moe_layers * measured.factor};
+    expert_count_ = experts.count;
+    experts_per_token_ = experts.per_token;
   }
   if (tp > 1) {
     all_reduce_ = tables.all_reduce(tp);
-    all_reduce_bytes_per_token_ = model.hidden * model.widths.activation_bytes;
+    all_reduce_bytes_per_token_ = model.hidden * model.activation_bytes;
   }
-  context_attention_ = *tables.context_attention(kv_format(model), heads);
-  generation_attention_ = *tables.generation_attention(kv_format(model), heads);
+  context_attention_ = *tables.context_attention(kv_format(target), heads);
+  generation_attention_ = *tables.generation_attention(kv_format(target), heads);
 
-  const auto gpus = static_cast<double>(tp);
-  const double dense_ffn = model.dense_layers() * domain::ffn_weight_elements(model, model.ffn_width);
-  double ffn_bytes = dense_ffn * model.widths.ffn_weight_bytes;
-  if (model.moe) {
-    const double per_expert = model.moe->moe_layers * domain::ffn_weight_elements(model, model.moe->expert_ffn_width);
-    const double shared =
-        model.moe->moe_layers * model.moe->shared_experts * domain::ffn_weight_elements(model, model.moe->shared_ffn_width);
-    ffn_bytes += shared * model.widths.ffn_weight_bytes;
-    expert_weight_bytes_ = per_expert * model.widths.ffn_weight_bytes / gpus;
-    expert_count_ = model.moe->experts;
-    experts_per_token_ = model.moe->experts_per_token;
+  const Operators held = operators_of(model, target.deployment);
+  for (const Gemm& gemm : held.gemms) {
+    if (gemm.rows == Rows::tokens && gemm.name != kRouterName) fixed_weight_bytes_ += gemm.count * gemm.elements() * gemm.stored.bytes;
   }
-  fixed_weight_bytes_ = (layers_ * domain::attention_weight_elements(model) * model.widths.attention_weight_bytes + ffn_bytes) / gpus;
-  const kernels::HeadShape held_heads = heads_of_one_gpu(model, tp);
-  kv_bytes_per_token_ = 2.0 * layers_ * static_cast<double>(held_heads.kv_heads * held_heads.head_dim) * model.widths.kv_cache_bytes;
+  for (const ExpertLayer& layer : held.experts) {
+    expert_weight_bytes_ += layer.count * layer.elements() * layer.stored.bytes / (layer.tp * layer.ep);
+  }
+  for (const Attention& one : held.attentions) {
+    for (const ContextRead& read : one.reads) kv_bytes_per_token_ += one.count * read.bytes;
+  }
 }
 
-void MfuKernelTimes::add_product(const Target& target, bool computes_fp8, std::int64_t n, std::int64_t k, double repeats) {
+/// Fused as engines run them, or as first written: Q, K and V, and gate and up, each by itself.
+void MfuKernelTimes::add_gemm(const Target& target, const Gemm& gemm, const kernels::HeadShape& heads) {
+  if (gemm.name == kRouterName) return;
+  const bool fp8 = computes_fp8(gemm.stored, target.gpu);
+  if (gemm.rows == Rows::sequences) {
+    if (options_.lm_head == MfuOptions::LmHead::on) {
+      lm_head_ = Product{.lookup = *target.tables->gemm(NumberFormat::bf16, gemm.n, gemm.k)};
+    }
+    return;
+  }
+  if (options_.gemm_shapes == MfuOptions::GemmShapes::seven && gemm.name == "qkv") {
+    add_product(target, fp8, heads.heads * heads.head_dim, gemm.k, gemm.count);
+    add_product(target, fp8, heads.kv_heads * heads.head_dim, gemm.k, 2.0 * gemm.count);
+  } else if (options_.gemm_shapes == MfuOptions::GemmShapes::seven && gemm.name.ends_with("gate_up")) {
+    add_product(target, fp8, gemm.n / 2, gemm.k, 2.0 * gemm.count);
+  } else {
+    add_product(target, fp8, gemm.n, gemm.k, gemm.count);
+  }
+}
+
+void MfuKernelTimes::add_product(const Target& target, bool fp8, std::int64_t n, std::int64_t k, double repeats) {
   const auto measured =
-      in_format(target, computes_fp8, options_.fp8_source, [&](NumberFormat format) { return target.tables->gemm(format, n, k); });
+      in_format(target, fp8, options_.fp8_source, [&](NumberFormat format) { return target.tables->gemm(format, n, k); });
   products_.push_back({.lookup = *measured.lookup, .repeats = repeats * measured.factor});
 }
 

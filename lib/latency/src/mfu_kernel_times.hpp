@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rooftune/kernels/kernel_tables.hpp"
+#include "rooftune/latency/operators.hpp"
 #include "rooftune/latency/step_time.hpp"
 
 namespace rooftune::latency {
@@ -85,7 +86,8 @@ class MfuKernelTimes {
     std::vector<double> values_;
   };
 
-  void add_product(const Target& target, bool computes_fp8, std::int64_t n, std::int64_t k, double repeats);
+  void add_gemm(const Target& target, const Gemm& gemm, const kernels::HeadShape& heads);
+  void add_product(const Target& target, bool fp8, std::int64_t n, std::int64_t k, double repeats);
   [[nodiscard]] double decode_attention_at_knot_us(std::int64_t sequences, int knot);
 
   MfuOptions options_;

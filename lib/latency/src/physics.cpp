@@ -10,106 +10,168 @@
 namespace rooftune::latency {
 namespace {
 
-/// Elements that one token moves through memory outside of matrix products and attention: two residual additions with their
-/// norms (each reads two rows and writes two), rotary embedding of queries and keys, and the gate of the FFN.
-double activation_elements(const domain::ModelSpec& model, double tp) {
-  const double norms = 8.0 * model.hidden;
-  const double rotary = 2.0 * (model.heads + model.kv_heads) * model.head_dim / tp;
-  double gates = 3.0 * model.dense_layers() * model.ffn_width;
-  if (model.moe) {
-    const domain::MoeSpec& moe = *model.moe;
-    gates += 3.0 * moe.moe_layers * (moe.experts_per_token * moe.expert_ffn_width + moe.shared_experts * moe.shared_ffn_width);
-  }
-  return model.layers * (norms + rotary) + gates / tp;
+/// Which units the parameters say the GPU has.
+template <class Scalar>
+ComputeUnits units_of(const params::Resolved<Scalar>& parameters) {
+  const auto has = [&](std::string_view id) { return core::value_of(parameters[id]) > 0.0; };
+  return {.fp8 = has("hardware.TFlopsFP8"), .fp4 = has("hardware.TFlopsFP4"), .int8 = has("hardware.TFlopsINT8")};
 }
 
-/// FP8 linear layers of one step: QKV and O, gate-up and down (fused experts not counted).
-double fp8_calls(const domain::ModelSpec& model) {
-  double calls = 0.0;
-  if (model.widths.attention_computes_fp8) calls += 2.0 * model.layers;
-  if (model.widths.ffn_computes_fp8) {
-    calls += 2.0 * model.dense_layers();
-    if (model.moe && model.moe->shared_experts > 0) calls += 2.0 * model.moe->moe_layers;
+template <class Scalar>
+Scalar peak_flops_per_us(ComputeFormat format, const params::Resolved<Scalar>& parameters) {
+  switch (format) {
+    case ComputeFormat::bf16: break;
+    case ComputeFormat::fp8: return parameters["hardware.TFlopsFP8"] * 1e6;
+    case ComputeFormat::fp4: return parameters["hardware.TFlopsFP4"] * 1e6;
+    case ComputeFormat::int8: return parameters["hardware.TFlopsINT8"] * 1e6;
   }
-  return calls;
+  return parameters["hardware.TFlopsPeak"] * 1e6;
 }
 
 }  // namespace
 
 template <class Scalar>
 PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Resolved<Scalar>& parameters) {
-  const domain::ModelSpec& model = target.model;
+  const Operators operators = operators_of(target.model, target.deployment);
   const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
-  const double layers = model.layers;
-  const double tp = target.deployment.tp;
-
-  const Scalar bf16_flops_per_us = p("hardware.TFlopsPeak") * 1e6;
-  const bool has_fp8 = core::value_of(p("hardware.TFlopsFP8")) > 0.0;
-  const auto peak_flops_per_us = [&](bool computes_fp8) {
-    return computes_fp8 && has_fp8 ? p("hardware.TFlopsFP8") * 1e6 : bf16_flops_per_us;
-  };
-  const auto gemm_flops_per_us = [&](bool computes_fp8) -> Scalar {
-    return peak_flops_per_us(computes_fp8) * p(computes_fp8 && has_fp8 ? "physics.fp8_gemm_fraction" : "physics.gemm_fraction") * tp;
-  };
-  const Scalar bytes_per_us = p("hardware.BwPeakTBs") * 1e6;
-  const Scalar weight_bytes_per_us = bytes_per_us * p("physics.weight_bandwidth_fraction") * tp;
   pnorm_ = p("physics.pnorm");
-
-  const double attention_elements = layers * domain::attention_weight_elements(model);
-  attention_linear_.compute_us_per_token = 2.0 * attention_elements / gemm_flops_per_us(model.widths.attention_computes_fp8);
-  attention_linear_.weights_us = attention_elements * model.widths.attention_weight_bytes / weight_bytes_per_us;
-
-  double ffn_elements = model.dense_layers() * domain::ffn_weight_elements(model, model.ffn_width);
-  if (model.moe) {
-    const domain::MoeSpec& moe = *model.moe;
-    ffn_elements += moe.moe_layers * moe.shared_experts * domain::ffn_weight_elements(model, moe.shared_ffn_width);
-    mixture_ = true;
-    experts_ = moe.experts;
-    experts_per_token_ = moe.experts_per_token;
-    const double expert_elements = moe.moe_layers * domain::ffn_weight_elements(model, moe.expert_ffn_width);
-    const bool fp8_experts = model.widths.ffn_computes_fp8 && has_fp8;
-    expert_weights_us_ =
-        expert_elements * model.widths.ffn_weight_bytes /
-        (bytes_per_us * p(fp8_experts ? "physics.moe_fp8_weight_bandwidth_fraction" : "physics.moe_weight_bandwidth_fraction") * tp);
-    const Scalar& grouped_fraction = p(fp8_experts ? "physics.moe_fp8_gemm_fraction" : "physics.moe_gemm_fraction");
-    expert_compute_us_per_token_ =
-        2.0 * experts_per_token_ * expert_elements / (peak_flops_per_us(model.widths.ffn_computes_fp8) * grouped_fraction * tp);
-    moe_overhead_us_ = p("physics.moe_layer_us") * static_cast<double>(moe.moe_layers);
-    routing_correlation_ = p("physics.moe_routing_correlation");
-  }
-  ffn_linear_.compute_us_per_token = 2.0 * ffn_elements / gemm_flops_per_us(model.widths.ffn_computes_fp8);
-  ffn_linear_.weights_us = ffn_elements * model.widths.ffn_weight_bytes / weight_bytes_per_us;
-
-  // The LM head runs on one row per sequence: at serving batch sizes its weights' stream is what counts.
-  const double lm_head_bytes = static_cast<double>(model.vocabulary) * model.hidden * model.widths.embedding_bytes;
-  step_overhead_us_ = p("physics.t_step_us") + p("physics.t_layer_us") * layers + lm_head_bytes / weight_bytes_per_us;
-  if (has_fp8) step_overhead_us_ += p("physics.fp8_call_us") * fp8_calls(model);
+  step_overhead_us_ = p("physics.t_step_us") + p("physics.t_layer_us") * operators.layers;
   per_sequence_us_ = p("physics.t_seq_us");
-  if (parameters.is_on("physics.sampler") && model.sampling && model.sampling->truncates()) {
-    const double kilotokens = model.vocabulary * 1e-3;
+  if (parameters.is_on("physics.sampler") && operators.sampler.truncates) {
+    const double kilotokens = static_cast<double>(operators.sampler.vocabulary) * 1e-3;
     step_overhead_us_ += p("physics.sampler_us_per_kilotoken") * kilotokens;
     per_sequence_us_ += p("physics.sampler_seq_us_per_kilotoken") * kilotokens;
   }
-  prefill_launch_us_ = p("physics.prefill_layer_us") * layers;
-
-  // A GPU holds at least one KV head: with tp above the number of KV heads they are replicated.
-  const double kv_heads_per_gpu = std::max(1.0, model.kv_heads / tp);
-  const double kv_bytes_per_gpu = 2.0 * layers * kv_heads_per_gpu * model.head_dim * model.widths.kv_cache_bytes;
-  kv_us_per_token_ = kv_bytes_per_gpu / (bytes_per_us * p("physics.kv_bandwidth_fraction"));
-  mixed_kv_us_per_token_ = kv_us_per_token_ * p("physics.mixed_kv_factor");
-  const double flops_per_pair = 4.0 * layers * model.heads * model.head_dim / tp;
-  prefill_attention_us_per_pair_ = flops_per_pair / (bf16_flops_per_us * p("physics.prefill_attention_fraction"));
-
-  if (target.deployment.tp > 1) {
-    tensor_parallel_ = true;
-    allreduce_latency_us_ =
-        2.0 * layers * (p("physics.allreduce_us") + rank_lag(target.deployment.tp) * p("physics.allreduce_skew_us"));
-    const double ring_bytes_per_token = 2.0 * (tp - 1.0) / tp * model.hidden * model.widths.activation_bytes;
-    allreduce_us_per_token_ = 2.0 * layers * ring_bytes_per_token / (p("hardware.link_GBs") * 1e3 * p("physics.allreduce_fraction"));
-  }
+  prefill_launch_us_ = p("physics.prefill_layer_us") * operators.layers;
   activation_us_per_token_ =
-      activation_elements(model, tp) * model.widths.activation_bytes / (bytes_per_us * p("physics.weight_bandwidth_fraction"));
+      operators.element_wise_bytes_per_token / (p("hardware.BwPeakTBs") * 1e6 * p("physics.weight_bandwidth_fraction"));
+  set_linears(operators, parameters);
+  set_experts(operators, parameters);
+  set_attention(operators, parameters);
+  set_states(operators, parameters);
+  set_collectives(operators, parameters);
   pads_ = parameters.choice("engine.graph_padding") != "off";
+}
+
+template <class Scalar>
+void PhysicsStepTime<Scalar>::set_linears(const Operators& operators, const params::Resolved<Scalar>& parameters) {
+  const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
+  const ComputeUnits units = units_of(parameters);
+  const Scalar weight_bytes_per_us = p("hardware.BwPeakTBs") * 1e6 * p("physics.weight_bandwidth_fraction");
+  // Products of one kind cost as much as one of all their weights: the p-norm is homogeneous.
+  struct Weights {
+    ComputeFormat format;
+    double bytes_per_element;
+    double elements = 0.0;
+  };
+  std::vector<Weights> kinds;
+  double quantised_calls = 0.0;
+  for (const Gemm& gemm : operators.gemms) {
+    // An MoE layer's fixed cost was fitted with its router in it. The LM head runs on one row per sequence: at serving batch
+    // sizes its weights' stream is what counts.
+    if (gemm.name == kRouterName) continue;
+    if (gemm.rows == Rows::sequences) {
+      step_overhead_us_ += gemm.count * gemm.elements() * gemm.stored.bytes / weight_bytes_per_us;
+      continue;
+    }
+    const ComputeFormat format = compute_format(gemm.stored.format, units);
+    if (format != ComputeFormat::bf16) quantised_calls += gemm.count;
+    auto found = std::ranges::find_if(
+        kinds, [&](const Weights& kind) { return kind.format == format && kind.bytes_per_element == gemm.stored.bytes; });
+    if (found == kinds.end()) found = kinds.insert(kinds.end(), {.format = format, .bytes_per_element = gemm.stored.bytes});
+    found->elements += gemm.count * gemm.elements();
+  }
+  for (const Weights& kind : kinds) {
+    const Scalar& fraction = p(kind.format == ComputeFormat::bf16 ? "physics.gemm_fraction" : "physics.fp8_gemm_fraction");
+    linears_.push_back({.compute_us_per_token = 2.0 * kind.elements / (peak_flops_per_us(kind.format, parameters) * fraction),
+                        .weights_us = kind.elements * kind.bytes_per_element / weight_bytes_per_us});
+  }
+  if (quantised_calls > 0.0) step_overhead_us_ += p("physics.fp8_call_us") * quantised_calls;
+}
+
+template <class Scalar>
+void PhysicsStepTime<Scalar>::set_experts(const Operators& operators, const params::Resolved<Scalar>& parameters) {
+  const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
+  const ComputeUnits units = units_of(parameters);
+  const Scalar bytes_per_us = p("hardware.BwPeakTBs") * 1e6;
+  for (const ExpertLayer& layer : operators.experts) {
+    const ComputeFormat format = compute_format(layer.stored.format, units);
+    const bool quantised = format != ComputeFormat::bf16;
+    const Scalar& bandwidth = p(quantised ? "physics.moe_fp8_weight_bandwidth_fraction" : "physics.moe_weight_bandwidth_fraction");
+    const Scalar& fraction = p(quantised ? "physics.moe_fp8_gemm_fraction" : "physics.moe_gemm_fraction");
+    // Whether GPUs share experts or each has its own: with even routing each reads and computes its share.
+    const double elements = layer.count * layer.elements() / (layer.tp * layer.ep);
+    const auto per_token = static_cast<double>(layer.per_token);
+    experts_.push_back({.weights_us = elements * layer.stored.bytes / (bytes_per_us * bandwidth),
+                        .compute_us_per_token = 2.0 * per_token * elements / (peak_flops_per_us(format, parameters) * fraction),
+                        .experts = static_cast<double>(layer.experts),
+                        .per_token = per_token});
+  }
+  if (experts_.empty()) return;
+  moe_overhead_us_ = p("physics.moe_layer_us") * operators.moe_layers;
+  routing_correlation_ = p("physics.moe_routing_correlation");
+}
+
+template <class Scalar>
+void PhysicsStepTime<Scalar>::set_attention(const Operators& operators, const params::Resolved<Scalar>& parameters) {
+  const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
+  const Scalar kv_bytes_per_us = p("hardware.BwPeakTBs") * 1e6 * p("physics.kv_bandwidth_fraction");
+  const Scalar attention_flops_per_us = p("hardware.TFlopsPeak") * 1e6 * p("physics.prefill_attention_fraction");
+  double bytes_per_token = 0.0;
+  double flops_per_pair = 0.0;
+  for (const Attention& attention : operators.attentions) {
+    for (const ContextRead& read : attention.reads) {
+      if (!read.is_limited() && !read.computes) {
+        bytes_per_token += attention.count * read.bytes / read.tokens_per_entry;
+        flops_per_pair += attention.count * read.prefill_flops / read.tokens_per_entry;
+        continue;
+      }
+      Scalar us_per_entry = attention.count * read.bytes / kv_bytes_per_us;
+      if (read.computes) {
+        us_per_entry = p_norm<Scalar>(us_per_entry, attention.count * read.decode_flops / attention_flops_per_us, pnorm_);
+      }
+      const Scalar prefill_us_per_pair = attention.count * read.prefill_flops / attention_flops_per_us;
+      if (read.is_limited()) {
+        limited_reads_.push_back({.reach = read, .us_per_entry = us_per_entry, .prefill_us_per_pair = prefill_us_per_pair});
+      } else {
+        kv_us_per_token_ += us_per_entry / static_cast<double>(read.tokens_per_entry);
+        prefill_attention_us_per_pair_ += prefill_us_per_pair / static_cast<double>(read.tokens_per_entry);
+      }
+    }
+  }
+  kv_us_per_token_ += bytes_per_token / kv_bytes_per_us;
+  prefill_attention_us_per_pair_ += flops_per_pair / attention_flops_per_us;
+  mixed_kv_factor_ = p("physics.mixed_kv_factor");
+  mixed_kv_us_per_token_ = kv_us_per_token_ * mixed_kv_factor_;
+}
+
+/// A state is read and written at the rate of the KV cache; prompts scan through it in chunks, at the rate of attention.
+template <class Scalar>
+void PhysicsStepTime<Scalar>::set_states(const Operators& operators, const params::Resolved<Scalar>& parameters) {
+  if (operators.states.empty()) return;
+  double bytes_per_sequence = 0.0;
+  double flops_per_token = 0.0;
+  for (const StateUpdate& state : operators.states) {
+    bytes_per_sequence += state.count * state.bytes_per_sequence;
+    flops_per_token += state.count * state.flops_per_token;
+  }
+  per_sequence_us_ += bytes_per_sequence / (parameters["hardware.BwPeakTBs"] * 1e6 * parameters["physics.kv_bandwidth_fraction"]);
+  scan_us_per_token_ = flops_per_token / (parameters["hardware.TFlopsPeak"] * 1e6 * parameters["physics.prefill_attention_fraction"]);
+  scans_ = true;
+}
+
+template <class Scalar>
+void PhysicsStepTime<Scalar>::set_collectives(const Operators& operators, const params::Resolved<Scalar>& parameters) {
+  const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
+  const Scalar link_bytes_per_us = p("hardware.link_GBs") * 1e3 * p("physics.allreduce_fraction");
+  for (const Collective& collective : operators.collectives) {
+    tensor_parallel_ = true;
+    const double ranks = collective.ranks;
+    allreduce_latency_us_ +=
+        collective.count * (p("physics.allreduce_us") + rank_lag(collective.ranks) * p("physics.allreduce_skew_us"));
+    const double ring_bytes_per_token = 2.0 * (ranks - 1.0) / ranks * collective.bytes_per_token;
+    allreduce_us_per_token_ += collective.count * ring_bytes_per_token / link_bytes_per_us;
+  }
 }
 
 template <class Scalar>
@@ -137,8 +199,9 @@ std::int64_t PhysicsStepTime<Scalar>::padded(std::int64_t decode_requests) const
 template <class Scalar>
 Scalar PhysicsStepTime<Scalar>::linear_us(std::int64_t tokens) const {
   const auto n = static_cast<double>(tokens);
-  return p_norm<Scalar>(n * attention_linear_.compute_us_per_token, attention_linear_.weights_us, pnorm_) +
-         p_norm<Scalar>(n * ffn_linear_.compute_us_per_token, ffn_linear_.weights_us, pnorm_);
+  Scalar sum{0.0};
+  for (const Linear& linear : linears_) sum += p_norm<Scalar>(n * linear.compute_us_per_token, linear.weights_us, pnorm_);
+  return sum;
 }
 
 /// Experts that n tokens reach: E (1 - (1 - k/E)^(rho n)), independent uniform routing corrected by rho.
@@ -146,9 +209,13 @@ template <class Scalar>
 Scalar PhysicsStepTime<Scalar>::moe_us(std::int64_t tokens) const {
   using std::exp;
   const auto n = static_cast<double>(tokens);
-  const double log_missed = std::log1p(-experts_per_token_ / experts_);
-  const Scalar distinct = experts_ * (1.0 - exp(routing_correlation_ * (n * log_missed)));
-  return moe_overhead_us_ + p_norm<Scalar>(n * expert_compute_us_per_token_, distinct * expert_weights_us_, pnorm_);
+  Scalar sum = moe_overhead_us_;
+  for (const ExpertTimes& layer : experts_) {
+    const double log_missed = std::log1p(-layer.per_token / layer.experts);
+    const Scalar distinct = layer.experts * (1.0 - exp(routing_correlation_ * (n * log_missed)));
+    sum += p_norm<Scalar>(n * layer.compute_us_per_token, distinct * layer.weights_us, pnorm_);
+  }
+  return sum;
 }
 
 template <class Scalar>
@@ -159,7 +226,7 @@ Scalar PhysicsStepTime<Scalar>::allreduce_us(std::int64_t tokens) const {
 template <class Scalar>
 const Scalar& PhysicsStepTime<Scalar>::find_token_work_us(std::int64_t tokens) {
   Scalar work = linear_us(tokens) + static_cast<double>(tokens) * activation_us_per_token_;
-  if (mixture_) work += moe_us(tokens);
+  if (!experts_.empty()) work += moe_us(tokens);
   if (tensor_parallel_) work += allreduce_us(tokens);
   return token_work_.keep(tokens, work);
 }
@@ -171,12 +238,60 @@ const Scalar& PhysicsStepTime<Scalar>::find_decode_work_us(std::int64_t requests
 }
 
 template <class Scalar>
+StepPiece<Scalar> PhysicsStepTime<Scalar>::limited_decode_reads(const Batch& batch) const {
+  StepPiece<Scalar> piece{.duration_us = Scalar(0.0), .slope_us_per_token = Scalar(0.0), .valid_steps = kEveryStep};
+  if (batch.decode_requests == 0) return piece;
+  const auto requests = static_cast<double>(batch.decode_requests);
+  // Without the contexts themselves all have the mean.
+  const std::int64_t mean = batch.decode_context_tokens / batch.decode_requests;
+  const bool is_known = !batch.decode_contexts.empty();
+  const std::span<const std::int64_t> contexts = is_known ? batch.decode_contexts : std::span(&mean, 1);
+  const double weight = is_known ? 1.0 : requests;
+  for (const LimitedRead& read : limited_reads_) {
+    double entries = 0.0;
+    double growth = 0.0;
+    for (const std::int64_t context : contexts) {
+      entries += read.reach.entries(static_cast<double>(context));
+      growth += read.reach.growth(context);
+      if (const std::int64_t tokens = read.reach.tokens_to_change(context); tokens > 0) {
+        piece.valid_steps = std::min(piece.valid_steps, tokens);
+      }
+    }
+    piece.duration_us += weight * entries * read.us_per_entry;
+    piece.slope_us_per_token += weight * growth / requests * read.us_per_entry;
+  }
+  return piece;
+}
+
+template <class Scalar>
+Scalar PhysicsStepTime<Scalar>::limited_prefill_us(std::span<const PrefillChunk> prefills) const {
+  Scalar sum{0.0};
+  for (const LimitedRead& read : limited_reads_) {
+    double entries = 0.0;
+    double pairs = 0.0;
+    for (const PrefillChunk& chunk : prefills) {
+      const auto context = static_cast<double>(chunk.context_tokens);
+      entries += read.reach.entries(context);
+      pairs += read.reach.pairs(context, static_cast<double>(chunk.new_tokens));
+    }
+    sum += entries * (read.us_per_entry * mixed_kv_factor_) + pairs * read.prefill_us_per_pair;
+  }
+  return sum;
+}
+
+template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
   if (!batch.prefills.empty()) return mixed_piece(batch);
   const Scaled<Scalar> kv{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)};
-  return {.duration_us = linear_sum(decode_work_us(batch.decode_requests), kv),
-          .slope_us_per_token = kv_us_per_token_,
-          .valid_steps = kEveryStep};
+  StepPiece<Scalar> piece{.duration_us = linear_sum(decode_work_us(batch.decode_requests), kv),
+                          .slope_us_per_token = kv_us_per_token_,
+                          .valid_steps = kEveryStep};
+  if (limited_reads_.empty()) return piece;
+  const StepPiece<Scalar> limited = limited_decode_reads(batch);
+  piece.duration_us += limited.duration_us;
+  piece.slope_us_per_token += limited.slope_us_per_token;
+  piece.valid_steps = limited.valid_steps;
+  return piece;
 }
 
 template <class Scalar>
@@ -188,19 +303,27 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
   const Scaled<Scalar> attention{prefill_attention_us_per_pair_, prefill.attention_pairs};
   const Scaled<Scalar> overhead{step_overhead_us_, 1.0};
   const Scaled<Scalar> per_sequence{per_sequence_us_, sequences};
-  if (prefill.tokens <= kGraphPrefillTokens) {
+  const bool has_graph = prefill.tokens <= kGraphPrefillTokens;
+  if (has_graph && limited_reads_.empty() && !scans_) {
     return {.duration_us = linear_sum(token_work, kv, attention, overhead, per_sequence),
             .slope_us_per_token = mixed_kv_us_per_token_};
   }
-  const Scalar gpu_us = linear_sum(token_work, kv, attention);
-  return {.duration_us = linear_sum(p_norm<Scalar>(gpu_us, prefill_launch_us_, Scalar(kLaunchNorm)), overhead, per_sequence),
-          .slope_us_per_token = mixed_kv_us_per_token_};
+  StepPiece<Scalar> piece{.duration_us = linear_sum(token_work, kv, attention), .slope_us_per_token = mixed_kv_us_per_token_};
+  if (!limited_reads_.empty()) {
+    const StepPiece<Scalar> limited = limited_decode_reads(batch);
+    piece.duration_us += limited.duration_us * mixed_kv_factor_ + limited_prefill_us(batch.prefills);
+    piece.slope_us_per_token += limited.slope_us_per_token * mixed_kv_factor_;
+  }
+  if (scans_) piece.duration_us += scan_us_per_token_ * static_cast<double>(prefill.tokens);
+  if (!has_graph) piece.duration_us = p_norm<Scalar>(piece.duration_us, prefill_launch_us_, Scalar(kLaunchNorm));
+  piece.duration_us = linear_sum(piece.duration_us, overhead, per_sequence);
+  return piece;
 }
 
 template <class Scalar>
 double PhysicsStepTime<Scalar>::duration_us(const Batch& batch) {
   using core::value_of;
-  if (!batch.prefills.empty()) return value_of(piece(batch).duration_us);
+  if (!batch.prefills.empty() || !limited_reads_.empty()) return value_of(piece(batch).duration_us);
   return value_of(decode_work_us(batch.decode_requests)) +
          value_of(kv_us_per_token_) * static_cast<double>(batch.decode_context_tokens);
 }
@@ -224,10 +347,19 @@ StepBreakdown PhysicsStepTime<Scalar>::breakdown(const Batch& batch) {
   const std::int64_t tokens = padded(batch.decode_requests + prefill.tokens);
   const auto n = static_cast<double>(tokens);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
-  const double compute_us = n * value_of(attention_linear_.compute_us_per_token + ffn_linear_.compute_us_per_token);
-  const double weights_us = value_of(attention_linear_.weights_us + ffn_linear_.weights_us);
+  double compute_us = 0.0;
+  double weights_us = 0.0;
+  for (const Linear& linear : linears_) {
+    compute_us += n * value_of(linear.compute_us_per_token);
+    weights_us += value_of(linear.weights_us);
+  }
   const Scalar& kv_us_per_token = batch.prefills.empty() ? kv_us_per_token_ : mixed_kv_us_per_token_;
-  const double kv_us = value_of(kv_us_per_token) * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens);
+  double kv_us = value_of(kv_us_per_token) * static_cast<double>(batch.decode_context_tokens + prefill.context_tokens);
+  double windowed_us = 0.0;
+  if (!limited_reads_.empty()) {
+    kv_us += value_of(limited_decode_reads(batch).duration_us) * (batch.prefills.empty() ? 1.0 : value_of(mixed_kv_factor_));
+    windowed_us = value_of(limited_prefill_us(batch.prefills));
+  }
   StepBreakdown result;
   result.total_us = value_of(piece(batch).duration_us);
   result.terms = {{"overhead", value_of(step_overhead_us_)},
@@ -235,9 +367,10 @@ StepBreakdown PhysicsStepTime<Scalar>::breakdown(const Batch& batch) {
                   {"linear", value_of(linear_us(tokens))},
                   {"activations", n * value_of(activation_us_per_token_)},
                   {"kv_reads", kv_us},
-                  {"prefill_attention", value_of(prefill_attention_us_per_pair_) * prefill.attention_pairs},
+                  {"prefill_attention", value_of(prefill_attention_us_per_pair_) * prefill.attention_pairs + windowed_us +
+                                            value_of(scan_us_per_token_) * static_cast<double>(prefill.tokens)},
                   {"allreduce", tensor_parallel_ ? value_of(allreduce_us(tokens)) : 0.0},
-                  {"moe", mixture_ ? value_of(moe_us(tokens)) : 0.0},
+                  {"moe", !experts_.empty() ? value_of(moe_us(tokens)) : 0.0},
                   {"prefill_launch", prefill.tokens > kGraphPrefillTokens ? value_of(prefill_launch_us_) : 0.0}};
   const double memory_us = weights_us + kv_us;
   const double busy_us = std::max(compute_us, memory_us);

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "p_norm.hpp"
 #include "remembered.hpp"
+#include "rooftune/latency/operators.hpp"
 #include "rooftune/latency/step_time.hpp"
 
 namespace rooftune::latency {
@@ -14,6 +16,8 @@ namespace rooftune::latency {
 ///   step = t_step + L t_layer + fp8 calls + sampler + t_seq (D + R)        overheads
 ///        + linear(n) + n activation bytes / (W e_weights) + lm_head        weights and GEMMs, norms, gates
 ///        + kv C, times mixed_kv_factor in steps that prefill               KV reads
+///        + kv' sum of min(context, window)                                 the same of windows, chunks and sparse attention
+///        + state (D + R) + scan P                                          linear attention
 ///        + attention                                                       prefill attention
 ///        + 2 L (latency + lag(tp) skew                         if tp > 1   all-reduce: every rank waits for the slowest,
 ///               + 2 (tp-1)/tp n d b / (link e_ar))                         ring volume
@@ -23,7 +27,9 @@ namespace rooftune::latency {
 /// the GPU terms become pnorm(GPU terms, L prefill_layer).
 ///
 /// with n = D + P tokens in the step, D decodes, R prefill requests, P prefill tokens, C tokens of context read, and
-///   linear(n) = pnorm(2 n params / (tp F e_gemm), weight bytes / (tp W e_weights)).
+///   linear(n) = pnorm(2 n params / (F e_gemm), weight bytes / (W e_weights)) of one GPU's share, for each format of the weights.
+/// FP4 and INT8 products take their own peak and FP8's share of it. Routers are part of what an MoE layer costs.
+/// Source of the operators: operators.hpp.
 template <class Scalar>
 class PhysicsStepTime final : public StepTime<Scalar> {
  public:
@@ -33,6 +39,7 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   [[nodiscard]] StepBreakdown breakdown(const Batch& batch) override;
   [[nodiscard]] double duration_us(const Batch& batch) override;
   [[nodiscard]] double decode_marginal_us(const Batch& batch) override;
+  [[nodiscard]] bool wants_decode_contexts() const override { return !limited_reads_.empty(); }
 
  private:
   /// vLLM runs larger prefill steps without a CUDA graph.
@@ -40,9 +47,25 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   /// Joins host and GPU time of steps without a graph: close to the larger of the two, yet differentiable.
   static constexpr double kLaunchNorm = 8.0;
 
+  /// Matrix products of one format.
   struct Linear {
     Scalar compute_us_per_token{0.0};
     Scalar weights_us{0.0};
+  };
+
+  /// Experts of one kind of layer.
+  struct ExpertTimes {
+    Scalar weights_us{0.0};  ///< one expert's weights in all its layers
+    Scalar compute_us_per_token{0.0};
+    double experts = 0.0;
+    double per_token = 0.0;
+  };
+
+  /// What attends to part of the context only.
+  struct LimitedRead {
+    ContextRead reach;
+    Scalar us_per_entry{0.0};
+    Scalar prefill_us_per_pair{0.0};
   };
 
   struct PrefillSums {
@@ -51,7 +74,16 @@ class PhysicsStepTime final : public StepTime<Scalar> {
     double attention_pairs = 0.0;  ///< query-key pairs, causal: sum of c (ctx + c/2)
   };
 
+  void set_linears(const Operators& operators, const params::Resolved<Scalar>& parameters);
+  void set_experts(const Operators& operators, const params::Resolved<Scalar>& parameters);
+  void set_attention(const Operators& operators, const params::Resolved<Scalar>& parameters);
+  void set_states(const Operators& operators, const params::Resolved<Scalar>& parameters);
+  void set_collectives(const Operators& operators, const params::Resolved<Scalar>& parameters);
+
   [[nodiscard]] static PrefillSums sum(std::span<const PrefillChunk> prefills);
+  /// Reads of windows and the like by all decodes of the step, with their slope and how long it holds.
+  [[nodiscard]] StepPiece<Scalar> limited_decode_reads(const Batch& batch) const;
+  [[nodiscard]] Scalar limited_prefill_us(std::span<const PrefillChunk> prefills) const;
   [[nodiscard]] std::int64_t padded(std::int64_t decode_requests) const;
   [[nodiscard]] StepPiece<Scalar> mixed_piece(const Batch& batch);
   /// What depends on the number of tokens in the step alone.
@@ -74,23 +106,22 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   Scalar per_sequence_us_{0.0};
   Scalar prefill_launch_us_{0.0};
   Scalar pnorm_{1.0};
-  Linear attention_linear_;
-  Linear ffn_linear_;
+  std::vector<Linear> linears_;
   Scalar activation_us_per_token_{0.0};
   Scalar kv_us_per_token_{0.0};
   Scalar mixed_kv_us_per_token_{0.0};  ///< the same in steps that also prefill
   Scalar prefill_attention_us_per_pair_{0.0};
   Scalar allreduce_latency_us_{0.0};
   Scalar allreduce_us_per_token_{0.0};
-  Scalar expert_weights_us_{0.0};  ///< one expert's weights in all MoE layers
-  Scalar expert_compute_us_per_token_{0.0};
+  Scalar mixed_kv_factor_{1.0};
+  std::vector<LimitedRead> limited_reads_;
+  Scalar scan_us_per_token_{0.0};
+  std::vector<ExpertTimes> experts_;
   Scalar moe_overhead_us_{0.0};
   Scalar routing_correlation_{1.0};
-  double experts_ = 0.0;
-  double experts_per_token_ = 0.0;
   bool tensor_parallel_ = false;
-  bool mixture_ = false;
   bool pads_ = false;
+  bool scans_ = false;
 
   Remembered<Scalar> token_work_;   ///< by tokens in the step
   Remembered<Scalar> decode_work_;  ///< by decoding requests

@@ -26,7 +26,7 @@ class PipelineStepTime final : public StepTime<Scalar> {
       : whole_(std::move(whole)),
         stages_(target.deployment.pp),
         hop_us_(parameters["physics.allreduce_us"] * (stages_ - 1.0)),
-        hop_us_per_token_((stages_ - 1.0) * target.model.hidden * target.model.widths.activation_bytes /
+        hop_us_per_token_((stages_ - 1.0) * target.model.hidden * target.model.activation_bytes /
                           (parameters["hardware.link_GBs"] * 1e3)) {}
 
   [[nodiscard]] StepPiece<Scalar> piece(const Batch& batch) override {

@@ -53,7 +53,8 @@ class RooflineMfuStepTime final : public StepTime<Scalar> {
         expert_factor_(parameters["roofline_mfu.moe_time_factor"]),
         all_reduce_factor_(parameters["roofline_mfu.all_reduce_time_factor"]),
         us_per_byte_(1.0 / (parameters["hardware.BwPeakTBs"] * 1e6 * parameters["roofline_mfu.memory_bandwidth_fraction"])),
-        step_overhead_us_(parameters["roofline_mfu.t_step_us"] + parameters["roofline_mfu.t_layer_us"] * double(target.model.layers)),
+        step_overhead_us_(parameters["roofline_mfu.t_step_us"] +
+                          parameters["roofline_mfu.t_layer_us"] * double(target.model.layers())),
         sequence_us_(parameters["roofline_mfu.t_seq_us"]),
         mixed_exponent_(parameters["roofline_mfu.mixed_exponent"]) {
     if (target.model.sampling && target.model.sampling->truncates()) {
@@ -61,7 +62,7 @@ class RooflineMfuStepTime final : public StepTime<Scalar> {
       step_overhead_us_ += parameters["roofline_mfu.sampler_us_per_kilotoken"] * kilotokens;
       sequence_us_ += parameters["roofline_mfu.sampler_seq_us_per_kilotoken"] * kilotokens;
     }
-    skew_us_ = 2.0 * target.model.layers * rank_lag(target.deployment.tp) * parameters["roofline_mfu.all_reduce_skew_us"];
+    skew_us_ = 2.0 * target.model.layers() * rank_lag(target.deployment.tp) * parameters["roofline_mfu.all_reduce_skew_us"];
     const std::string_view aggregation = parameters.choice("roofline_mfu.decode_context");
     if (aggregation == "max") decode_context_ = DecodeContext::max;
     if (aggregation == "bucketed") decode_context_ = DecodeContext::bucketed;

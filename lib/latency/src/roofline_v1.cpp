@@ -9,47 +9,73 @@ constexpr double kKvReadShareOfManyTokens = 0.92;
 constexpr double kActivationShareOfOneToken = 0.75;
 constexpr double kActivationShareOfManyTokens = 0.85;
 
+/// The original formula of one dense model: one FFN width, one number of bytes per parameter, h * dh = d.
+struct Original {
+  explicit Original(const domain::ModelSpec& model) {
+    const domain::Mixer* attention = model.attention();
+    const domain::Experts* experts = model.experts();
+    if (attention != nullptr) {
+      heads = attention->heads;
+      kv_width = attention->kv_heads * model.hidden / heads;
+    }
+    ffn_width = model.ffn_width() > 0 || experts == nullptr ? model.ffn_width() : experts->width;
+    // The FFN holds most parameters.
+    if (experts != nullptr) {
+      bytes = experts->stored.bytes;
+    } else if (!model.groups.empty() && !model.groups.front().layer.ffn.linears.empty()) {
+      bytes = model.groups.front().layer.ffn.linears.front().stored.bytes;
+    }
+  }
+
+  double heads = 1.0;
+  double kv_width = 0.0;
+  double ffn_width = 0.0;
+  double bytes = 2.0;
+};
+
+bool is_counted(const domain::Linear& linear) { return linear.name != kRouterName; }
+
+bool computes_fp8(const domain::Stored& stored) { return compute_format(stored.format, {.fp8 = true}) == ComputeFormat::fp8; }
+
 }  // namespace
 
 RooflineV1Work::RooflineV1Work(const domain::ModelSpec& model, Extension extension) {
-  const bool extended = extension == Extension::on;
-  const double layers = model.layers;
   const double hidden = model.hidden;
-  const double head_dim = extended ? model.head_dim : hidden / model.heads;
-  const double query_width = extended ? model.heads * head_dim : hidden;
-  const double kv_width = model.kv_heads * head_dim;
-  const double attention_elements = hidden * (query_width + 2.0 * kv_width) + query_width * hidden;
-
-  attention_gemm_flops_per_token_ = layers * 2.0 * attention_elements;
-  attention_flops_per_pair_ = layers * model.heads * (4.0 * head_dim + 4.0);
-
-  // The original reads one FFN width and one number of bytes per parameter; the FFN holds most parameters.
-  const bool routed = extended && model.moe.has_value();
-  const int dense_width = model.ffn_width > 0 || !model.moe ? model.ffn_width : model.moe->expert_ffn_width;
-  const double dense_layers = routed ? model.dense_layers() : model.layers;
-  const double ffn_weight_bytes = model.widths.ffn_weight_bytes;
-  const double attention_weight_bytes = extended ? model.widths.attention_weight_bytes : ffn_weight_bytes;
-  const double kv_bytes = extended ? model.widths.kv_cache_bytes : ffn_weight_bytes;
-  const double activation_bytes = extended ? model.widths.activation_bytes : ffn_weight_bytes;
-
-  double active_ffn_elements = dense_layers * domain::ffn_weight_elements(model, dense_width);
-  double always_read_ffn_elements = active_ffn_elements;
-  if (routed) {
-    const double expert_elements = model.moe->moe_layers * domain::ffn_weight_elements(model, model.moe->expert_ffn_width);
-    const double shared_elements =
-        model.moe->moe_layers * model.moe->shared_experts * domain::ffn_weight_elements(model, model.moe->shared_ffn_width);
-    active_ffn_elements += model.moe->experts_per_token * expert_elements + shared_elements;
-    always_read_ffn_elements += shared_elements;
-    expert_weight_bytes_ = expert_elements * ffn_weight_bytes;
-    experts_ = model.moe->experts;
-    experts_per_token_ = model.moe->experts_per_token;
+  if (extension == Extension::off) {
+    const Original original(model);
+    const double layers = model.layers();
+    const double attention_elements = hidden * (hidden + 2.0 * original.kv_width) + hidden * hidden;
+    const double ffn_elements = layers * 3.0 * hidden * original.ffn_width;
+    bf16_gemm_flops_per_token_ = layers * 2.0 * attention_elements + 2.0 * ffn_elements;
+    attention_flops_per_pair_ = layers * original.heads * (4.0 * (hidden / original.heads) + 4.0);
+    always_read_weight_bytes_ = layers * attention_elements * original.bytes + ffn_elements * original.bytes;
+    kv_bytes_per_token_ = 2.0 * layers * original.kv_width * original.bytes;
+    activation_bytes_per_token_ = layers * hidden * original.bytes;
+    return;
   }
-  ffn_gemm_flops_per_token_ = 2.0 * active_ffn_elements;
-  always_read_weight_bytes_ = layers * attention_elements * attention_weight_bytes + always_read_ffn_elements * ffn_weight_bytes;
-  kv_bytes_per_token_ = 2.0 * layers * kv_width * kv_bytes;
-  activation_bytes_per_token_ = layers * hidden * activation_bytes;
-  attention_computes_fp8_ = extended && model.widths.attention_computes_fp8;
-  ffn_computes_fp8_ = extended && model.widths.ffn_computes_fp8;
+  const auto add_product = [&](double elements, const domain::Stored& stored) {
+    (computes_fp8(stored) ? fp8_gemm_flops_per_token_ : bf16_gemm_flops_per_token_) += 2.0 * elements;
+  };
+  for (const auto& [count, layer] : model.groups) {
+    attention_flops_per_pair_ += count * layer.mixer.heads * (2.0 * (layer.mixer.head_dim + layer.mixer.value_head_dim) + 4.0);
+    for (const std::vector<domain::Linear>* linears : {&layer.mixer.linears, &layer.ffn.linears}) {
+      for (const domain::Linear& linear : *linears) {
+        if (!is_counted(linear)) continue;
+        const double elements = count * domain::elements(linear);
+        add_product(elements, linear.stored);
+        always_read_weight_bytes_ += elements * linear.stored.bytes;
+      }
+    }
+    if (const auto& experts = layer.ffn.experts) {
+      const double expert_elements = count * domain::elements(*experts);
+      add_product(experts->per_token * expert_elements, experts->stored);
+      expert_weight_bytes_ += expert_elements * experts->stored.bytes;
+      experts_ = experts->count;
+      experts_per_token_ = experts->per_token;
+    }
+  }
+  kv_bytes_per_token_ = domain::kv_bytes_per_token(model);
+  activation_bytes_per_token_ = model.layers() * hidden * model.activation_bytes;
 }
 
 double RooflineV1Work::weight_bytes(double tokens) const {

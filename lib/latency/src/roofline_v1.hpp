@@ -7,6 +7,7 @@
 
 #include "mixed_rule.hpp"
 #include "rooftune/core/units.hpp"
+#include "rooftune/latency/operators.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "ruling_side.hpp"
 
@@ -22,7 +23,8 @@ struct RooflineV1PhaseWork {
 
 /// Roofline V1's counts for one model. The original formula knows dense models of one weight width with h * dh = d;
 /// the extension (switch roofline_v1.extension) reads the same symbols from the model as it is:
-///   gemm FLOPs per token   L (2 (d*hq + 2 d*dkv) + 2 d*hq) + 2*3*d * (FFN width that one token passes),  hq = h dh or d
+///   gemm FLOPs per token   L (2 (d*hq + 2 d*dkv) + 2 d*hq) + 2*3*d * (FFN width that one token passes),  hq = h dh or d;
+///                          with extension the same matrices as every model sees (operators.hpp), whatever their widths
 ///   attention per pair     L h (4 dh + 4)
 ///   KV bytes per token     2 L dkv w
 ///   activations per token  L d w
@@ -36,19 +38,18 @@ class RooflineV1Work {
   [[nodiscard]] RooflineV1PhaseWork of_prefills(std::span<const PrefillChunk> prefills) const;
   [[nodiscard]] RooflineV1PhaseWork of_decodes(std::int64_t requests, std::int64_t context_tokens) const;
 
-  [[nodiscard]] double attention_gemm_flops_per_token() const { return attention_gemm_flops_per_token_; }
-  [[nodiscard]] double ffn_gemm_flops_per_token() const { return ffn_gemm_flops_per_token_; }
+  [[nodiscard]] double bf16_gemm_flops_per_token() const { return bf16_gemm_flops_per_token_; }
+  /// Of products that a GPU with FP8 units computes on those.
+  [[nodiscard]] double fp8_gemm_flops_per_token() const { return fp8_gemm_flops_per_token_; }
   [[nodiscard]] double attention_flops_per_pair() const { return attention_flops_per_pair_; }
   [[nodiscard]] double decode_bytes_per_context_token() const;
-  [[nodiscard]] bool attention_computes_fp8() const { return attention_computes_fp8_; }
-  [[nodiscard]] bool ffn_computes_fp8() const { return ffn_computes_fp8_; }
 
  private:
   /// Weights that a phase of this many tokens reads: experts that no token chose stay untouched.
   [[nodiscard]] double weight_bytes(double tokens) const;
 
-  double attention_gemm_flops_per_token_ = 0.0;
-  double ffn_gemm_flops_per_token_ = 0.0;
+  double bf16_gemm_flops_per_token_ = 0.0;
+  double fp8_gemm_flops_per_token_ = 0.0;
   double attention_flops_per_pair_ = 0.0;
   double kv_bytes_per_token_ = 0.0;
   double activation_bytes_per_token_ = 0.0;
@@ -56,8 +57,6 @@ class RooflineV1Work {
   double expert_weight_bytes_ = 0.0;       ///< one routed expert, over all MoE layers
   double experts_ = 0.0;                   ///< routed experts per layer; 0: dense model
   double experts_per_token_ = 0.0;
-  bool attention_computes_fp8_ = false;
-  bool ffn_computes_fp8_ = false;
 };
 
 /// Multiplier of TOverheadMicros: 1 up to two requests, then growing with their number and the share that decodes.
@@ -82,7 +81,7 @@ class RooflineV1StepTime final : public StepTime<Scalar> {
         mixed_exponent_(parameters["roofline_v1.mixed_exponent"]),
         rounds_to_us_(parameters.is_on("roofline_v1.round_to_us")) {
     const double tp = target.deployment.tp;
-    if (target.deployment.tp > 1) all_reduce_us_ = 2.0 * target.model.layers * parameters["roofline_v1.allReduceLatency"];
+    if (target.deployment.tp > 1) all_reduce_us_ = 2.0 * target.model.layers() * parameters["roofline_v1.allReduceLatency"];
 
     using std::pow;
     const Scalar prefill_split = pow(tp, parameters["roofline_v1.tpScalingExponent"]);
@@ -94,11 +93,9 @@ class RooflineV1StepTime final : public StepTime<Scalar> {
     // FLOPs as if all were bf16: FP8 products count for less where the GPU computes them faster.
     const Scalar& fp8_peak = parameters["hardware.TFlopsFP8"];
     const bool gpu_has_fp8 = core::value_of(fp8_peak) > 0.0;
-    const auto bf16_equivalent = [&](double flops, bool computes_fp8) {
-      return computes_fp8 && gpu_has_fp8 ? flops * parameters["hardware.TFlopsPeak"] / fp8_peak : Scalar(flops);
-    };
-    const Scalar gemm_flops_per_token = bf16_equivalent(work_.attention_gemm_flops_per_token(), work_.attention_computes_fp8()) +
-                                        bf16_equivalent(work_.ffn_gemm_flops_per_token(), work_.ffn_computes_fp8());
+    const double fp8_flops = work_.fp8_gemm_flops_per_token();
+    const Scalar gemm_flops_per_token = work_.bf16_gemm_flops_per_token() +
+                                        (gpu_has_fp8 ? fp8_flops * parameters["hardware.TFlopsPeak"] / fp8_peak : Scalar(fp8_flops));
 
     const Scalar prefill_mfu = parameters["roofline_v1.mfuPrefill"] * parameters["roofline_v1.mfuPrefillMultiplier"];
     prefill_ = {.us_per_token = gemm_flops_per_token / (prefill_split * peak_flops_per_us * prefill_mfu),

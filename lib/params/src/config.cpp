@@ -24,6 +24,8 @@ void overlay(Resolved<double>& resolved, const Assignments& assignments) {
 void overlay_datasheet(Resolved<double>& resolved, const domain::GpuSpec& gpu) {
   resolved[parameter("hardware.TFlopsPeak")] = gpu.peak_bf16.value;
   resolved[parameter("hardware.TFlopsFP8")] = gpu.peak_fp8 ? gpu.peak_fp8->value : 0.0;
+  resolved[parameter("hardware.TFlopsFP4")] = gpu.peak_fp4 ? gpu.peak_fp4->value : 0.0;
+  resolved[parameter("hardware.TFlopsINT8")] = gpu.peak_int8 ? gpu.peak_int8->value : 0.0;
   resolved[parameter("hardware.BwPeakTBs")] = gpu.hbm_bandwidth.value;
   resolved[parameter("hardware.link_GBs")] = gpu.link_bandwidth.value;
   resolved[parameter("hardware.MemoryGiB")] = gpu.memory.value;

@@ -26,6 +26,8 @@ constexpr std::array kParameters{
   // id, unit, lower, initial, upper, transform, scope, meaning, source
   ParameterSpec{"hardware.TFlopsPeak", "TFLOP/s", 1, 989.5, 1e5, log, gpu, "dense bf16 peak", kDatasheet},
   ParameterSpec{"hardware.TFlopsFP8", "TFLOP/s", 0, 1979, 2e5, linear, gpu, "dense FP8 peak; 0: no FP8 units", kDatasheet},
+  ParameterSpec{"hardware.TFlopsFP4", "TFLOP/s", 0, 0, 4e5, linear, gpu, "dense FP4 peak; 0: no FP4 units", kDatasheet},
+  ParameterSpec{"hardware.TFlopsINT8", "TOP/s", 0, 1979, 2e5, linear, gpu, "dense INT8 peak; 0: none known", kDatasheet},
   ParameterSpec{"hardware.BwPeakTBs", "TB/s", 0.01, 3.35, 100, log, gpu, "peak memory bandwidth", kDatasheet},
   ParameterSpec{"hardware.link_GBs", "GB/s", 0.1, 450, 1e4, log, gpu, "GPU-to-GPU link, one direction", kDatasheet},
   ParameterSpec{"hardware.MemoryGiB", "GiB", 1, 80, 1e4, log, gpu, "memory of one GPU", kDatasheet},

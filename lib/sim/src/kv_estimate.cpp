@@ -31,8 +31,15 @@ bool is_multimodal(const domain::ModelSpec& model) { return model.architecture.e
 }  // namespace
 
 double kv_block_bytes(const domain::ModelSpec& model, const domain::Deployment& deployment) {
-  const double heads_share = std::max(1.0, static_cast<double>(model.kv_heads) / deployment.tp) / model.kv_heads;
-  return domain::kv_bytes_per_token(model) / deployment.pp * heads_share * deployment.settings.block_size;
+  double bytes = 0.0;
+  for (const domain::LayerGroup& group : model.groups) {
+    const domain::Mixer& mixer = group.layer.mixer;
+    const double held = std::max(1.0, static_cast<double>(mixer.kv_heads) / deployment.tp);
+    for (const domain::KvKept& kept : domain::kv_kept(mixer, model.kv_cache_bytes)) {
+      bytes += group.count * kept.bytes_per_token * held / mixer.kv_heads;
+    }
+  }
+  return bytes / deployment.pp * deployment.settings.block_size;
 }
 
 std::int64_t estimate_kv_blocks(const domain::ModelSpec& model, const domain::GpuSpec& gpu, const domain::Deployment& deployment) {
@@ -40,8 +47,8 @@ std::int64_t estimate_kv_blocks(const domain::ModelSpec& model, const domain::Gp
   const double usable_bytes = core::to_bytes(core::Gibibytes{reported_gib(gpu)}).value * deployment.settings.gpu_mem_util;
   const double pp = deployment.pp;
   const double weight_bytes = domain::resident_weight_bytes(model) / (tp * pp);
-  const double activation_bytes = 2.0 * deployment.settings.max_num_batched_tokens *
-                                  (6.0 * model.hidden + 2.0 * model.ffn_width / tp) * model.widths.activation_bytes;
+  const double activation_bytes =
+      2.0 * deployment.settings.max_num_batched_tokens * (6.0 * model.hidden + 2.0 * model.ffn_width() / tp) * model.activation_bytes;
   const double fixed_gib = kFixedOverheadGib + (is_multimodal(model) ? kMultimodalGib : 0.0);
   const double overhead_bytes = core::to_bytes(core::Gibibytes{fixed_gib}).value + activation_bytes;
   const double blocks = std::floor((usable_bytes - weight_bytes - overhead_bytes) / kv_block_bytes(model, deployment));

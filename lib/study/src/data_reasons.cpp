@@ -84,10 +84,10 @@ std::string state_of(const eval::Dataset& dataset, const params::CalibratedDomai
     }
     case Feature::layers: {
       std::set<int> layers;
-      for (const eval::Case& item : dataset.cases) layers.insert(item.model.layers);
+      for (const eval::Case& item : dataset.cases) layers.insert(item.model.layers());
       return fmt::format("models have {} layers", fmt::join(layers, ", "));
     }
-    case Feature::experts: return count_of(dataset, "experts", [](const eval::Case& item) { return item.model.moe.has_value(); });
+    case Feature::experts: return count_of(dataset, "experts", [](const eval::Case& item) { return item.model.experts() != nullptr; });
     case Feature::fp8:
       return count_of(dataset, "FP8 weights", [](const eval::Case& item) {
         return item.experiment.deployment.precision.find("fp8") != std::string::npos ||

@@ -167,9 +167,10 @@ std::optional<params::DeploymentFilter> of_nothing(const eval::Case& /*item*/) {
 
 const std::vector<Property>& properties() {
   static const std::vector<Property> all{
-      {"layers", [](const eval::Case& item) { return item.model.layers; }, of_model},
+      {"layers", [](const eval::Case& item) { return item.model.layers(); }, of_model},
       {"hidden size", [](const eval::Case& item) { return item.model.hidden; }, of_model},
-      {"KV heads", [](const eval::Case& item) { return item.model.kv_heads; }, of_model},
+      {"KV heads", [](const eval::Case& item) { return item.model.attention() != nullptr ? item.model.attention()->kv_heads : 0; },
+       of_model},
       {"vocabulary", [](const eval::Case& item) { return item.model.vocabulary; }, of_model},
       {"tp", [](const eval::Case& item) { return item.experiment.deployment.tp; }, of_tp},
       {"prompt tokens", [](const eval::Case& item) { return item.experiment.workload.prompt.mean_tokens; }, of_nothing},

@@ -309,11 +309,11 @@ class Rules {
     std::set<std::string> seen;
     for (const eval::Case& item : study_.dataset.cases) {
       if (!seen.insert(item.model.name).second) continue;
-      if (item.model.moe) {
+      if (item.model.experts() != nullptr) {
         moves_.push_back({.id = fmt::format("half_of_the_layers_have_experts:{}", item.model.name),
                           .reason = "another simulator splits this architecture's layers in halves, dense and with experts",
                           .suggested_by = {{.metric = "e2e_mean_ms", .factor = "model"}},
-                          .assume = {{.model = item.model.name, .moe_layers = item.model.layers / 2, .truncated_sampling = {}}}});
+                          .assume = {{.model = item.model.name, .moe_layers = item.model.layers() / 2, .truncated_sampling = {}}}});
       }
       if (!item.model.sampling) {
         moves_.push_back({.id = fmt::format("samples_by_default:{}", item.model.name),

@@ -100,7 +100,10 @@ core::Diagnostic problem(std::string text, std::string remedy) {
 /// Mean number of query heads on one KV head over the models, geometric.
 double heads_per_kv_head(const eval::Dataset& dataset) {
   double sum = 0.0;
-  for (const eval::Case& item : dataset.cases) sum += std::log(static_cast<double>(item.model.heads) / item.model.kv_heads);
+  for (const eval::Case& item : dataset.cases) {
+    if (const domain::Mixer* attention = item.model.attention())
+      sum += std::log(static_cast<double>(attention->heads) / attention->kv_heads);
+  }
   return std::exp(sum / static_cast<double>(dataset.cases.size()));
 }
 

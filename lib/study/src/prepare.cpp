@@ -102,10 +102,10 @@ std::vector<domain::ModelSpec> with_assumptions(std::vector<domain::ModelSpec> m
       continue;
     }
     domain::ModelSpec& model = models[static_cast<std::size_t>(known - models.data())];
-    const int moe_layers = model.moe ? model.moe->moe_layers : 0;
+    const int moe_layers = model.moe_layers();
     if (assumed.moe_layers && *assumed.moe_layers != moe_layers) {
       problems.push_back(error(fmt::format("{} layers with experts are assumed for {}, but its own config has {} of {}",
-                                           *assumed.moe_layers, model.name, moe_layers, model.layers),
+                                           *assumed.moe_layers, model.name, moe_layers, model.layers()),
                                "remove the assumption: a model's config is a fact, not a parameter"));
     }
     if (!assumed.truncated_sampling) continue;

@@ -1,0 +1,237 @@
+#include "rooftune/latency/operators.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace rooftune::latency {
+namespace {
+
+using domain::Linear;
+using domain::MixerKind;
+using domain::Split;
+
+std::int64_t share(std::int64_t whole, std::int64_t gpus) { return (whole + gpus - 1) / gpus; }
+
+Gemm gemm_of_one_gpu(const Linear& linear, int tp, double count) {
+  Gemm gemm{.name = linear.name, .n = linear.outputs, .k = linear.inputs, .stored = linear.stored, .count = count};
+  if (linear.blocks > 1) {
+    gemm.n /= linear.blocks;
+    gemm.k /= linear.blocks;
+    gemm.count *= static_cast<double>(share(linear.blocks, tp));
+    return gemm;
+  }
+  if (linear.split == Split::inputs) gemm.k = share(linear.inputs, tp);
+  if (linear.split == Split::outputs) {
+    const std::int64_t own = share(linear.outputs - linear.kv_outputs, tp);
+    const std::int64_t kv = linear.kv_heads > 0 ? share(linear.kv_outputs, std::min(tp, linear.kv_heads)) : 0;
+    gemm.n = own + kv;
+  }
+  return gemm;
+}
+
+/// The tokens that a window leaves to attend to, or 0 where no request can outgrow it.
+std::int64_t binding(std::int64_t window, const domain::EngineSettings& settings) {
+  return window < settings.max_model_len ? window : 0;
+}
+
+std::vector<ContextRead> reads_of(const domain::Mixer& mixer, const Attention& attention, const domain::EngineSettings& settings) {
+  const double bytes = attention.kv_bytes_per_element;
+  const auto heads = static_cast<double>(attention.heads);
+  ContextRead read;
+  if (mixer.latent) {
+    // Decoding multiplies with the latent itself; prefill expands it to keys and values first.
+    const double row = mixer.latent->kv_rank + mixer.latent->rope_head_dim;
+    read.bytes = row * bytes;
+    read.decode_flops = 2.0 * heads * (row + mixer.latent->kv_rank);
+    read.prefill_flops = mixer.sparse ? read.decode_flops : 2.0 * heads * (mixer.head_dim + mixer.value_head_dim);
+    read.computes = true;
+  } else {
+    const double row = mixer.head_dim + (mixer.keys_are_values ? 0.0 : mixer.value_head_dim);
+    read.bytes = static_cast<double>(attention.kv_heads) * row * bytes;
+    read.decode_flops = read.prefill_flops = 2.0 * heads * (mixer.head_dim + mixer.value_head_dim);
+    read.computes = mixer.keys_are_values;
+  }
+  std::vector<ContextRead> reads;
+  if (mixer.kind == MixerKind::sliding_window || mixer.kind == MixerKind::chunked) {
+    read.most = attention.window;
+    read.restarts = mixer.kind == MixerKind::chunked && attention.window > 0;
+    reads.push_back(read);
+    if (!mixer.sparse || attention.window == 0) return reads;
+    read.restarts = false;
+  }
+  if (const auto& sparse = mixer.sparse) {
+    read.tokens_per_entry = sparse->tokens_per_entry;
+    const std::int64_t attended_tokens = std::int64_t{1} * sparse->attended_entries * sparse->tokens_per_entry;
+    const bool binds = sparse->attended_entries > 0 && attended_tokens < settings.max_model_len;
+    read.most = binds ? sparse->attended_entries : 0;
+    reads.push_back(read);
+    // Below that the engine attends to everything and scores nothing.
+    if (binds && sparse->index_heads > 0) {
+      const double flops = 2.0 * sparse->index_heads * sparse->index_head_dim;
+      reads.push_back({.bytes = sparse->index_bytes_per_entry,
+                       .decode_flops = flops,
+                       .prefill_flops = flops,
+                       .tokens_per_entry = sparse->tokens_per_entry,
+                       .computes = true});
+    }
+    return reads;
+  }
+  reads.push_back(read);
+  return reads;
+}
+
+Attention attention_of_one_gpu(const domain::Mixer& mixer, double kv_bytes, const domain::Deployment& deployment, double count) {
+  const int tp = deployment.tp;
+  Attention attention{.kind = mixer.kind,
+                      .heads = share(mixer.heads, tp),
+                      .kv_heads = std::max<std::int64_t>(1, mixer.kv_heads / tp),
+                      .head_dim = mixer.head_dim,
+                      .value_head_dim = mixer.value_head_dim,
+                      .window = binding(mixer.window, deployment.settings),
+                      .latent = mixer.latent,
+                      .sparse = mixer.sparse,
+                      .kv_bytes_per_element = kv_bytes,
+                      .count = count};
+  attention.reads = reads_of(mixer, attention, deployment.settings);
+  return attention;
+}
+
+StateUpdate state_of_one_gpu(const domain::LinearAttentionSpec& linear, int tp, double count) {
+  StateUpdate state{.linear = linear, .count = count};
+  state.linear.heads = static_cast<int>(share(linear.heads, tp));
+  state.linear.convolved = static_cast<int>(share(linear.convolved, tp));
+  state.bytes_per_sequence = 2.0 * domain::state_bytes_per_request(state.linear);
+  // Per element of the state: decay and outer product, and the product with the query; the delta rule first reads what it corrects.
+  const double products = linear.kind == domain::LinearKind::mamba2 ? 2.0 : 3.0;
+  state.flops_per_token = 2.0 * products * state.linear.heads * linear.key_dim * linear.value_dim;
+  return state;
+}
+
+ExpertLayer experts_of(const domain::Experts& experts, const domain::Deployment& deployment, double count) {
+  return {.experts = experts.count,
+          .per_token = experts.per_token,
+          .inputs = experts.inputs,
+          .width = experts.width,
+          .gated = experts.gated,
+          .stored = experts.stored,
+          .tp = deployment.tp,
+          .ep = 1,
+          .count = count};
+}
+
+/// Elements that one token moves through memory outside of matrix products and attention: two residual additions with their
+/// norms (each reads two rows and writes two), rotary embedding of queries and keys, and the gates of FFNs.
+double element_wise(const domain::ModelSpec& model, double tp) {
+  const auto rows_of_gate = [](bool gated) { return gated ? 3.0 : 2.0; };
+  double whole = 0.0;
+  double divided = 0.0;
+  for (const auto& [count, layer] : model.groups) {
+    const auto& [mixer, ffn] = layer;
+    if (mixer.kind != MixerKind::none) whole += count * 4.0 * model.hidden;
+    if (!ffn.is_none()) whole += count * 4.0 * model.hidden;
+    divided += count * 2.0 * (mixer.heads + mixer.kv_heads) * mixer.head_dim;
+    if (mixer.linear) divided += count * 2.0 * mixer.linear->convolved;
+    divided += count * rows_of_gate(ffn.gated) * (ffn.width + ffn.shared_width);
+    if (ffn.experts) divided += count * rows_of_gate(ffn.experts->gated) * ffn.experts->per_token * ffn.experts->width;
+  }
+  return whole + divided / tp;
+}
+
+/// One after every mixer and FFN; experts beside a dense FFN have their own.
+double all_reduces(const domain::ModelSpec& model) {
+  double count = 0.0;
+  for (const auto& [layers, layer] : model.groups) {
+    if (layer.mixer.kind != MixerKind::none) count += layers;
+    if (layer.ffn.width > 0) count += layers;
+    if (layer.ffn.experts) count += layers;
+  }
+  return count;
+}
+
+}  // namespace
+
+double ContextRead::entries(double context_tokens) const {
+  if (restarts) return std::fmod(context_tokens, static_cast<double>(most));
+  const double all = context_tokens / tokens_per_entry;
+  return is_limited() ? std::min(all, static_cast<double>(most)) : all;
+}
+
+double ContextRead::pairs(double context_tokens, double new_tokens) const {
+  const double end = context_tokens + new_tokens;
+  if (restarts) {
+    const auto chunk = static_cast<double>(most);
+    const auto below = [&](double tokens) {
+      const double rest = std::fmod(tokens, chunk);
+      return 0.5 * ((tokens - rest) * chunk + rest * rest);
+    };
+    return below(end) - below(context_tokens);
+  }
+  const double limit = static_cast<double>(most) * tokens_per_entry;
+  if (!is_limited() || end <= limit) return new_tokens * (context_tokens + 0.5 * new_tokens) / tokens_per_entry;
+  const double growing = std::max(0.0, limit - context_tokens);
+  return (growing * (context_tokens + 0.5 * growing) + (new_tokens - growing) * limit) / tokens_per_entry;
+}
+
+std::int64_t ContextRead::tokens_to_change(std::int64_t context_tokens) const {
+  if (!is_limited()) return 0;
+  if (restarts) return most - context_tokens % most;
+  return std::max<std::int64_t>(0, most * tokens_per_entry - context_tokens);
+}
+
+double ContextRead::growth(std::int64_t context_tokens) const {
+  const bool grows = !is_limited() || restarts || context_tokens < most * tokens_per_entry;
+  return grows ? 1.0 / tokens_per_entry : 0.0;
+}
+
+double kv_bytes_per_element(const domain::ModelSpec& model, const domain::Deployment& /*deployment*/) { return model.kv_cache_bytes; }
+
+ComputeFormat compute_format(domain::WeightFormat format, const ComputeUnits& units) {
+  using enum domain::WeightFormat;
+  switch (format) {
+    case bf16:
+    case int8_weight_only:
+    case int4_weight_only: return ComputeFormat::bf16;
+    case fp8:
+    case fp8_block: return units.fp8 ? ComputeFormat::fp8 : ComputeFormat::bf16;
+    case int8: return units.int8 ? ComputeFormat::int8 : ComputeFormat::bf16;
+    case mxfp4: return units.fp4 && units.fp8 ? ComputeFormat::fp8 : ComputeFormat::bf16;
+    case nvfp4: return units.fp4 ? ComputeFormat::fp4 : ComputeFormat::bf16;
+  }
+  return ComputeFormat::bf16;
+}
+
+Operators operators_of(const domain::ModelSpec& model, const domain::Deployment& deployment) {
+  Operators operators;
+  const int tp = deployment.tp;
+  const double kv_bytes = kv_bytes_per_element(model, deployment);
+  for (const auto& [count, layer] : model.groups) {
+    const auto& [mixer, ffn] = layer;
+    for (const Linear& linear : mixer.linears) operators.gemms.push_back(gemm_of_one_gpu(linear, tp, count));
+    if (mixer.linear) {
+      operators.states.push_back(state_of_one_gpu(*mixer.linear, tp, count));
+    } else if (mixer.kind != MixerKind::none) {
+      operators.attentions.push_back(attention_of_one_gpu(mixer, kv_bytes, deployment, count));
+    }
+    for (const Linear& linear : ffn.linears) operators.gemms.push_back(gemm_of_one_gpu(linear, tp, count));
+    if (ffn.experts) operators.experts.push_back(experts_of(*ffn.experts, deployment, count));
+  }
+  operators.gemms.push_back({.name = std::string(kLmHeadName),
+                             .n = share(model.vocabulary, tp),
+                             .k = model.hidden,
+                             .stored = model.lm_head,
+                             .count = 1.0,
+                             .rows = Rows::sequences});
+  if (tp > 1) {
+    operators.collectives.push_back({.kind = CollectiveKind::all_reduce,
+                                     .ranks = tp,
+                                     .bytes_per_token = model.hidden * model.activation_bytes,
+                                     .count = all_reduces(model)});
+  }
+  operators.element_wise_bytes_per_token = element_wise(model, tp) * model.activation_bytes;
+  operators.sampler = {.vocabulary = model.vocabulary, .truncates = model.sampling && model.sampling->truncates()};
+  operators.layers = 0.5 * (model.mixers() + model.ffns());
+  operators.moe_layers = model.moe_layers();
+  return operators;
+}
+
+}  // namespace rooftune::latency
