@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -15,7 +16,7 @@ namespace rooftune::sim {
 
 /// Settings of one engine replica, resolved from the deployment and the engine switches.
 struct EngineSetup {
-  std::int64_t kv_blocks = 0;
+  std::int64_t kv_blocks = 0;       ///< that requests can have; vLLM's null block is not one of them
   std::int32_t block_tokens = 16;   ///< a power of two
   std::int64_t offload_blocks = 0;  ///< that the host's memory keeps beside; 0: none
   std::int32_t max_num_seqs = 128;
@@ -24,8 +25,14 @@ struct EngineSetup {
   std::int32_t long_prefill_token_threshold = 0;  ///< 0: off
   bool chunked_prefill = true;
   bool prefix_caching = true;
-  /// A request admitted while step k runs joins step k+2; without it, step k+1.
+  /// Two steps in flight: while step k runs, step k+1 is decided already. On by default from vLLM 0.14.
   bool async_scheduling = true;
+  /// A request is admitted only if its whole prompt finds free blocks, not just its first chunk. On from vLLM 0.19.
+  bool reserve_full_isl = false;
+  /// Blocks that an admission must leave free, unless the step is empty.
+  std::int64_t watermark_blocks = 0;
+  /// Freed blocks without a hash (partly filled ones, or all where prefixes are not cached) are the next to be taken.
+  bool free_unhashed_first = false;
 };
 
 /// How decode-only stretches are advanced. Both give the same result up to rounding.
@@ -89,6 +96,20 @@ struct FrontEnd {
   Scalar per_output_token_us{0.0};
 };
 
+/// What a simulation is asked for beside the engine's settings.
+template <class Scalar>
+struct EngineOptions {
+  FrontEnd<Scalar> front_end{};   ///< times outside the engine that the client sees; added to every recorded latency
+  Scalar turnaround_us{0.0};      ///< from the end of a request to its client's next one
+  Scalar load_us_per_block{0.0};  ///< to read one KV block of the model back from the host's memory
+  Observer* observer = nullptr;   ///< outlives the engine
+  Stepping stepping = Stepping::closed_form;
+  bool keep_latencies = false;        ///< each request's in the records
+  std::int64_t warm_up_requests = 0;  ///< the first so many of every stage are served, but left out of its record
+  /// Gives up after so many advances (EngineCounters), over all stages: records are incomplete then.
+  std::int64_t max_events = std::numeric_limits<std::int64_t>::max();
+};
+
 /// Latencies of one stage: sums over its finished requests (microseconds), those of the warm-up left out.
 template <class Scalar>
 struct StageRecord {
@@ -108,6 +129,7 @@ struct StageRecord {
   /// Per finished request, kept only where percentiles or spreads are wanted; in order of completion.
   std::vector<double> ttft_us;
   std::vector<double> e2e_us;
+  std::vector<double> tpot_us;  ///< of those with more than one output token
 };
 
 /// What happened inside, over all stages.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "rooftune/domain/experiment.hpp"
@@ -15,17 +16,21 @@ struct PrefixChain {
 
 /// One request as the load generator sends it.
 struct PlannedRequest {
-  double arrival_us = 0.0;  ///< after the start of its stage; closed loop: the think time before it
+  /// After the start of its stage. In a closed loop, or where the request `follows`: how long its client waits, once it is free,
+  /// before it sends it.
+  double arrival_us = 0.0;
   std::int32_t prompt_tokens = 0;
   std::int32_t output_tokens = 0;
   std::int32_t chain = -1;        ///< what its leading tokens share with other requests; -1: nothing
   std::int32_t chain_tokens = 0;  ///< how many leading tokens lie on the chain
   bool extends_chain = false;     ///< generated tokens become part of the chain (conversations)
+  bool follows = false;           ///< the next turn of the conversation of the request before it in the plan: sent after its reply
 };
 
 struct StagePlan {
-  std::vector<PlannedRequest> requests;  ///< by arrival
-  double requests_per_us = 0.0;          ///< mean arrival rate, 0 for closed loops
+  std::vector<PlannedRequest> requests;                            ///< by arrival, turns of a conversation one after the other
+  double requests_per_us = 0.0;                                    ///< mean arrival rate, 0 for closed loops
+  double send_until_us = std::numeric_limits<double>::infinity();  ///< closed loop: no request is sent later, after the stage's start
 };
 
 /// Everything random about a workload, drawn once: the same plan serves every parameter point (common random numbers).
