@@ -8,6 +8,7 @@
 
 #include "latency/batches.hpp"
 #include "latency/synthetic_tables.hpp"
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "support/example_targets.hpp"

@@ -1,12 +1,13 @@
 # One layer of the library: a static library, its public header folder, and only downward links.
-#   rooftune_add_layer(sim SOURCES ... HEADERS ... USES core domain PRIVATE_LIBRARIES TBB::tbb PUBLIC_LIBRARIES ...)
+#   rooftune_add_layer(sim SOURCES ... HEADERS ... USES core domain PRIVATE_LIBRARIES TBB::tbb PUBLIC_LIBRARIES ... [GLUE])
+# GLUE: compiled at a lower level of optimisation, for layers that read, write, print or put together what others compute.
 # What keeps the layers apart:
 #   - a layer uses only layers that were added before it; GLOBAL_DEPENDS_NO_CYCLES catches links made elsewhere
 #   - each layer has its own include folder, so a header of a layer that is not linked does not exist for the compiler; the
 #     header file set is also compiled header by header against the linked layers alone (all_verify_interface_header_sets)
 # tests/cmake/ proves that each of these fails the build.
 function(rooftune_add_layer name)
-  cmake_parse_arguments(layer "" "" "SOURCES;HEADERS;USES;PUBLIC_LIBRARIES;PRIVATE_LIBRARIES" ${ARGN})
+  cmake_parse_arguments(layer "GLUE" "" "SOURCES;HEADERS;USES;PUBLIC_LIBRARIES;PRIVATE_LIBRARIES" ${ARGN})
   if(layer_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "layer '${name}': unknown arguments ${layer_UNPARSED_ARGUMENTS}")
   endif()
@@ -26,6 +27,9 @@ function(rooftune_add_layer name)
   # Our warnings and floating-point flags are ours alone: BUILD_INTERFACE keeps them out of the export.
   target_link_libraries(${target} PUBLIC ${layer_USES} ${layer_PUBLIC_LIBRARIES}
     PRIVATE $<BUILD_INTERFACE:rooftune_build_options> ${layer_PRIVATE_LIBRARIES})
+  if(layer_GLUE)
+    target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:rooftune_glue_options>)
+  endif()
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
   set_property(GLOBAL APPEND PROPERTY ROOFTUNE_LAYERS ${name})

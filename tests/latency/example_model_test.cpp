@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "batches.hpp"
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "support/example_targets.hpp"
 

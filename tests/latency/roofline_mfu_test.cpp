@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "batches.hpp"
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "support/example_targets.hpp"
 #include "synthetic_tables.hpp"

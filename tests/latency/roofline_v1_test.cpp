@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "batches.hpp"
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "support/example_targets.hpp"
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "support/example_targets.hpp"
 #include "workloads.hpp"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "support/example_targets.hpp"
 

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "rooftune/core/derivative.hpp"
 #include "workloads.hpp"
 
 /// Small runs that can be followed by hand. Every step takes 1000 us.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/core/parallel_for.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/io/config_file.hpp"

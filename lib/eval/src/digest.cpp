@@ -10,13 +10,13 @@
 namespace rooftune::sim {
 
 static void add_to(core::Digest& digest, const PlannedRequest& request) {
-  const auto& [arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain] = request;
-  digest.add(arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain);
+  const auto& [arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain, follows] = request;
+  digest.add(arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain, follows);
 }
 
 static void add_to(core::Digest& digest, const StagePlan& stage) {
-  const auto& [requests, requests_per_us] = stage;
-  digest.add(requests, requests_per_us);
+  const auto& [requests, requests_per_us, send_until_us] = stage;
+  digest.add(requests, requests_per_us, send_until_us);
 }
 
 static void add_to(core::Digest& digest, const PrefixChain& chain) {

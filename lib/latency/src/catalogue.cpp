@@ -11,6 +11,7 @@
 #include "roofline_mfu.hpp"
 #include "roofline_v1.hpp"
 #include "rooftune/core/contract.hpp"
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/operators.hpp"
 
 namespace rooftune::latency {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mixed_rule.hpp"
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/core/units.hpp"
 #include "rooftune/latency/operators.hpp"
 #include "rooftune/latency/step_time.hpp"

@@ -13,6 +13,7 @@
 #include "kv_cache.hpp"
 #include "offload_tier.hpp"
 #include "rooftune/core/contract.hpp"
+#include "rooftune/core/derivative.hpp"
 
 namespace rooftune::sim {
 namespace {

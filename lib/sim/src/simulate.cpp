@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "rooftune/core/contract.hpp"
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/sim/kv_estimate.hpp"

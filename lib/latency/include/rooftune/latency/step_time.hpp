@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "rooftune/core/derivative.hpp"
+#include "rooftune/core/scalar.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/domain/model.hpp"

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "rooftune/core/derivative.hpp"
+#include "rooftune/core/scalar.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "rooftune/sim/request_plan.hpp"
 
