@@ -10,12 +10,12 @@
 
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/core/memory.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/data_directory.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/data/ground_truth.hpp"
+#include "rooftune/data/models.hpp"
 #include "rooftune/eval/dataset.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/data_directory.hpp"
-#include "rooftune/io/gpus.hpp"
-#include "rooftune/io/ground_truth.hpp"
-#include "rooftune/io/models.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/sim/simulate.hpp"
 
@@ -32,15 +32,15 @@ T value_or_exit(core::Result<T> result) {
 
 /// The experiments, with the parameters that a fit of the physics model gave.
 struct Replay {
-  std::vector<domain::ModelSpec> models = value_or_exit(io::default_models());
-  std::vector<domain::GpuSpec> gpus = value_or_exit(io::default_gpus());
+  std::vector<domain::ModelSpec> models = value_or_exit(data::default_models());
+  std::vector<domain::GpuSpec> gpus = value_or_exit(data::default_gpus());
   params::Config config;
   eval::Dataset dataset;
 
   Replay() {
-    const std::filesystem::path data = value_or_exit(io::data_directory());
-    config = value_or_exit(io::read_config(data / "configs/tuned/h100.physics.json", gpus)).config;
-    io::GroundTruth truth = value_or_exit(io::read_ground_truth(data / "ground_truth/h100.json"));
+    const std::filesystem::path data = value_or_exit(data::data_directory());
+    config = value_or_exit(data::read_config(data / "configs/tuned/h100.physics.json", gpus)).config;
+    data::GroundTruth truth = value_or_exit(data::read_ground_truth(data / "ground_truth/h100.json"));
     dataset = value_or_exit(
         eval::make_dataset({.experiments = std::move(truth.experiments), .models = models, .gpus = gpus, .config = config}));
   }

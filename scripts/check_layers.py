@@ -3,6 +3,7 @@
 
 - a layer (lib/<layer>) includes headers only of itself and of layers that it links, directly or through them
 - a layer's CMakeLists.txt lists every header and source that lies in its folder, and nothing else
+- the layer table of docs/architecture.md says what CMake says: layers and their order, what they use, third-party libraries
 - no namespace of the library and the program has two types of one name: where two files define them, no linker complains, and
   a template over one may get the code of the other
 - public headers do not show the third-party libraries that are one layer's private matter
@@ -16,13 +17,18 @@ import sys
 from pathlib import Path
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.MULTILINE)
+LAYER_ORDER = re.compile(r"foreach\s*\(layer ([^)]*)\)")
 LAYER = re.compile(r"rooftune_add_layer\s*\(([^)]*)\)")
 OPENS_NAMESPACE = re.compile(r"^(?:inline )?namespace(?: ([\w:]+))? \{")
 CLOSES_NAMESPACE = re.compile(r"^\}\s*// namespace")
 DEFINES_TYPE = re.compile(r"^(?:struct|class|enum class|union) (?:alignas\(\w+\) )?(\w+)(?: final)?(?: : [^{;]*)?\s*\{")
 KEYWORDS = ("SOURCES", "HEADERS", "USES", "PUBLIC_LIBRARIES", "PRIVATE_LIBRARIES")
-# First path component of the headers of libraries that only sources may include.
-PRIVATE_LIBRARIES = ("nlopt.hpp", "nlohmann", "yaml-cpp", "SQLiteCpp", "sqlite3.h", "CLI", "spdlog", "openssl", "oneapi", "tbb", "libfccp")
+# First path component of the headers of libraries that only sources may include, and the target that a layer must link
+# publicly where its public headers may show them.
+PRIVATE_LIBRARIES = {
+    "nlopt.hpp": "NLopt::nlopt", "nlohmann": "nlohmann_json::nlohmann_json", "yaml-cpp": "yaml-cpp", "SQLiteCpp": "SQLiteCpp",
+    "sqlite3.h": "SQLite::SQLite3", "CLI": "CLI11::CLI11", "spdlog": "spdlog::spdlog", "openssl": "OpenSSL::Crypto", "oneapi": "TBB::tbb",
+    "tbb": "TBB::tbb"}
 # Spelled in pieces, so that this file does not match itself.
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:wor" r"k|roo" r"t|far" r"m|tm" r"p(?=/[a-z])|hom" r"e)/")
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X|DISAB" r"LED_\w+)\b|not imple" r"mented", re.IGNORECASE)
@@ -72,6 +78,7 @@ def reachable(layers, name):
 def check_includes(root, layers):
     for name in layers:
         allowed = reachable(layers, name) | {name}
+        shown = {library for used in allowed for library in layers.get(used, {"PUBLIC_LIBRARIES": []})["PUBLIC_LIBRARIES"]}
         for path in sorted((root / "lib" / name).rglob("*.[ch]pp")):
             public = "include" in path.relative_to(root).parts
             text = read(path)
@@ -81,7 +88,7 @@ def check_includes(root, layers):
                 parts = header.split("/")
                 if parts[0] == "rooftune" and parts[1] not in allowed:
                     yield f"{where}: layer '{name}' includes '{header}' but does not link '{parts[1]}' (add it to USES if it lies below)"
-                if public and parts[0] in PRIVATE_LIBRARIES:
+                if public and parts[0] in PRIVATE_LIBRARIES and PRIVATE_LIBRARIES[parts[0]] not in shown:
                     yield f"{where}: public header shows the private library '{parts[0]}' (move it to src/)"
 
 
@@ -95,6 +102,47 @@ def check_listing(root, layers):
                 yield f"lib/{name}/CMakeLists.txt: {file} lies in the folder but is not listed under {keyword}"
             for file in sorted(listed - present):
                 yield f"lib/{name}/CMakeLists.txt: {file} is listed under {keyword} but does not exist"
+
+
+def layer_table(text):
+    """(line, name, used layers, third-party libraries) of each row of the layer table in docs/architecture.md, without `apps`."""
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] == "layer":
+            inside = True
+        elif not line.startswith("|"):
+            inside = False
+        elif inside and cells[0].startswith("`") and cells[0] != "`apps`":
+            name, _, uses, libraries = cells
+            yield number, name.strip("`"), words_of(uses) - {"nothing"}, {package(library) for library in words_of(libraries)}
+
+
+def words_of(cell):
+    """The names in a cell: separated by commas or semicolons, remarks in brackets left out."""
+    return {word.strip() for word in re.split("[,;]", re.sub(r"\([^)]*\)", "", cell)) if word.strip()}
+
+
+def package(target):
+    """fmt of fmt::fmt."""
+    return target.split("::")[0]
+
+
+def check_layer_table(root, layers):
+    page = "docs/architecture.md"
+    rows = list(layer_table(read(root / page)))
+    order = LAYER_ORDER.search(read(root / "CMakeLists.txt")).group(1).split()
+    if [name for _, name, _, _ in rows] != order:
+        yield f"{page}: the layer table lists {', '.join(name for _, name, _, _ in rows)}; CMakeLists.txt adds {', '.join(order)}"
+    for number, name, uses, libraries in rows:
+        lists = layers.get(name)
+        if lists is None:
+            yield f"{page}:{number}: there is no layer '{name}'"
+            continue
+        linked = {package(library) for keyword in ("PUBLIC_LIBRARIES", "PRIVATE_LIBRARIES") for library in lists[keyword]}
+        for what, written, real in (("layers", uses, set(lists["USES"])), ("libraries", libraries, linked)):
+            if written != real:
+                yield f"{page}:{number}: '{name}' links the {what} {', '.join(sorted(real)) or 'none'}; the table says {', '.join(sorted(written)) or 'none'}"
 
 
 def named_types(text):
@@ -146,7 +194,7 @@ def main(arguments=None):
     layers = load_layers(root)
     if not layers:
         sys.exit(f"error: no layers under {root}/lib")
-    problems = [*check_includes(root, layers), *check_listing(root, layers), *check_types(root), *check_tracked(root)]
+    problems = [*check_includes(root, layers), *check_listing(root, layers), *check_layer_table(root, layers), *check_types(root), *check_tracked(root)]
     for problem in problems:
         print(problem)
     return 1 if problems else 0

@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "load_inputs.hpp"
-#include "rooftune/io/run_folder.hpp"
-#include "rooftune/study/evaluation_store.hpp"
+#include "rooftune/calibrate/evaluation_store.hpp"
+#include "rooftune/runs/run_folder.hpp"
 
 namespace rooftune::app {
 
@@ -25,14 +25,14 @@ struct RunOptions {
 void add_run_options(CLI::App& command, RunOptions& options, const std::string& default_folder);
 
 /// What to do about a simulator whose failure has ended the run.
-[[nodiscard]] std::string failure_remedy(const study::StudySpec& spec);
+[[nodiscard]] std::string failure_remedy(const calibrate::StudySpec& spec);
 
 /// A run folder from its first moment on: it says what was begun and keeps every evaluation, so that --resume can go on after a
 /// crash. The final files are put there as a whole by the command.
 class BegunRun {
  public:
   /// Opens the folder, or continues in it. Errors forbid the run before it computes: a folder in use, or another run's.
-  [[nodiscard]] static core::Result<std::unique_ptr<BegunRun>> begin(const io::RunManifest& manifest, const LoadedStudy& study,
+  [[nodiscard]] static core::Result<std::unique_ptr<BegunRun>> begin(const runs::RunManifest& manifest, const LoadedStudy& study,
                                                                      std::filesystem::path folder, const RunOptions& options);
   BegunRun(const BegunRun&) = delete;
   BegunRun& operator=(const BegunRun&) = delete;
@@ -41,7 +41,7 @@ class BegunRun {
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
   /// Nothing is left to do.
   [[nodiscard]] bool is_finished() const { return is_finished_; }
-  [[nodiscard]] study::StoreUse store();
+  [[nodiscard]] calibrate::StoreUse store();
 
   /// Ends the use of the store, and says on standard error what it could not keep. Before final files are written.
   void close_store();
@@ -58,9 +58,9 @@ class BegunRun {
   bool is_finished_ = false;
   bool made_folder_ = false;
   bool may_know_ = false;  ///< the store may hold evaluations of earlier runs
-  study::OnMiss on_miss_ = study::OnMiss::evaluate;
-  std::unique_ptr<study::EvaluationStore> store_;
-  study::StoreUse::Counts counts_;
+  calibrate::OnMiss on_miss_ = calibrate::OnMiss::evaluate;
+  std::unique_ptr<calibrate::EvaluationStore> store_;
+  calibrate::StoreUse::Counts counts_;
 };
 
 }  // namespace rooftune::app

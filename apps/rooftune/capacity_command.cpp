@@ -7,9 +7,9 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/capacity_file.hpp"
+#include "rooftune/plan/capacity.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/study/capacity.hpp"
+#include "rooftune/runs/capacity_file.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -21,15 +21,15 @@ struct CapacityCommandOptions {
   AdHocLoad load;
   std::vector<int> tp{1, 2, 4, 8};
   std::vector<std::string> objectives;
-  study::CapacityQuestions questions;
+  plan::CapacityQuestions questions;
   double duration_s = 60.0;
 };
 
-core::Result<study::CapacityOptions> search_options(const CapacityCommandOptions& options) {
-  study::CapacityOptions search;
+core::Result<plan::CapacityOptions> search_options(const CapacityCommandOptions& options) {
+  plan::CapacityOptions search;
   core::Diagnostics problems;
   for (const std::string& text : options.objectives) {
-    if (const auto objective = study::parse_objective(text)) {
+    if (const auto objective = plan::parse_objective(text)) {
       search.objectives.push_back(*objective);
     } else {
       problems.insert(problems.end(), objective.error().begin(), objective.error().end());
@@ -58,7 +58,7 @@ ExitCode run(const CapacityCommandOptions& options) {
     print_errors(search.error());
     return ExitCode::bad_input;
   }
-  study::CapacityReport report;
+  plan::CapacityReport report;
   report.objectives = search->objectives;
   report.replicates = search->replicates;
   report.load_per_s = options.questions.load_per_s;
@@ -77,22 +77,22 @@ ExitCode run(const CapacityCommandOptions& options) {
       continue;
     }
     is_answered = true;
-    const study::PreparedStudy& prepared = loaded->prepared;
+    const calibrate::PreparedStudy& prepared = loaded->prepared;
     const eval::Case& base = prepared.dataset.cases.front();
     report.model = base.model.name;
     report.gpu = base.gpu.name;
     report.step_time_model = prepared.start.step_time_model;
-    report.answers.push_back(study::answer({.base = base, .config = prepared.start}, options.questions, *search));
+    report.answers.push_back(plan::answer({.base = base, .config = prepared.start}, options.questions, *search));
   }
   progress.clear();
   if (!is_answered) {
     print_errors(refusals);
     return ExitCode::bad_input;
   }
-  if (!write_csv(options.output, [&] { return io::capacity_csv(report); })) return ExitCode::bad_input;
-  print(options.output.json ? io::capacity_json(report) : report::capacity_tables(report, output_colour()));
+  if (!write_csv(options.output, [&] { return runs::capacity_csv(report); })) return ExitCode::bad_input;
+  print(options.output.json ? runs::capacity_json(report) : report::capacity_tables(report, output_colour()));
   const bool has_capacity =
-      std::ranges::any_of(report.answers, [](const study::CapacityAnswer& answer) { return answer.capacity.best.has_value(); });
+      std::ranges::any_of(report.answers, [](const plan::CapacityAnswer& answer) { return answer.capacity.best.has_value(); });
   return has_capacity ? ExitCode::done : ExitCode::no_usable_solution;
 }
 

@@ -7,11 +7,11 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/result_file.hpp"
-#include "rooftune/io/run_folder.hpp"
-#include "rooftune/io/tables_csv.hpp"
+#include "rooftune/calibrate/compare.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/study/compare.hpp"
+#include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/run_folder.hpp"
+#include "rooftune/runs/tables_csv.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
 
@@ -29,7 +29,7 @@ struct CompareOptions {
 core::Result<LoadedStudy> load(const CompareOptions& options) {
   auto study = load_study(options.data);
   if (!study) return study;
-  const study::StudySpec& spec = study->prepared.spec;
+  const calibrate::StudySpec& spec = study->prepared.spec;
   if (!spec.compare) {
     return core::fail({.file = *options.data.study}, "the study lists nothing to compare", "add 'compare' with 'variants'");
   }
@@ -39,13 +39,14 @@ core::Result<LoadedStudy> load(const CompareOptions& options) {
   return study;
 }
 
-io::RunFiles run_files(const LoadedStudy& study, const study::Comparison& comparison, const fs::path& target) {
-  io::RunFiles files;
+runs::RunFiles run_files(const LoadedStudy& study, const calibrate::Comparison& comparison, const fs::path& target) {
+  runs::RunFiles files;
   files.manifest = make_manifest("compare", study);
-  files.manifest.state = io::RunState::finished;
-  for (const study::SolverStage& stage : study.prepared.spec.solver) files.manifest.limited_by_time |= stage.max_seconds.has_value();
+  files.manifest.state = runs::RunState::finished;
+  for (const calibrate::SolverStage& stage : study.prepared.spec.solver)
+    files.manifest.limited_by_time |= stage.max_seconds.has_value();
   files.study_yaml = resolved_study(study, target);
-  files.result_json = io::comparison_json(comparison);
+  files.result_json = runs::comparison_json(comparison);
   return files;
 }
 
@@ -55,9 +56,9 @@ ExitCode run(const CompareOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
-  const study::StudySpec& spec = study->prepared.spec;
+  const calibrate::StudySpec& spec = study->prepared.spec;
   const fs::path target = options.run_folder ? fs::path(*options.run_folder) : default_run_folder(spec.name + "-compare");
-  if (const auto free = io::check_target_folder(target, io::ExistingFolder::refuse); !free) {
+  if (const auto free = text::check_target_folder(target, text::ExistingFolder::refuse); !free) {
     print_errors(free.error());
     return ExitCode::bad_input;
   }
@@ -67,7 +68,7 @@ ExitCode run(const CompareOptions& options) {
     progress.show(fmt::format("fitting variant {} of {}: {}{}", finished + 1, total, name,
                               progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
-  const auto comparison = study::compare(spec, study->inputs, {.progress = show});
+  const auto comparison = calibrate::compare(spec, study->inputs, {.progress = show});
   progress.clear();
   if (!comparison) {
     print_errors(comparison.error());
@@ -75,15 +76,15 @@ ExitCode run(const CompareOptions& options) {
   }
   const bool all_failed = std::ranges::all_of(comparison->variants, [](const auto& variant) { return variant.failure.has_value(); });
   if (!all_failed) {
-    if (const auto written = io::write_run_folder(target, io::ExistingFolder::refuse, run_files(*study, *comparison, target));
+    if (const auto written = runs::write_run_folder(target, text::ExistingFolder::refuse, run_files(*study, *comparison, target));
         !written) {
       print_errors(written.error());
       return ExitCode::bad_input;
     }
   }
-  if (!write_csv(options.output, [&] { return io::comparison_csv(*comparison); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::comparison_csv(*comparison); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::comparison_json(*comparison));
+    print(runs::comparison_json(*comparison));
   } else {
     print(report::comparison_tables(*comparison, output_colour()));
     if (!all_failed) print(fmt::format("\nrun folder    {}\n", target.string()));

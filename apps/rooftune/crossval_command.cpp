@@ -9,11 +9,11 @@
 #include "interruption.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/evaluation_file.hpp"
-#include "rooftune/io/result_file.hpp"
-#include "rooftune/io/run_folder.hpp"
+#include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/study/crossval.hpp"
+#include "rooftune/runs/evaluation_file.hpp"
+#include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/run_folder.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
 
@@ -36,7 +36,7 @@ constexpr std::string_view kOurs = "held out: every run is predicted by a fit th
 core::Result<LoadedStudy> load(const CrossvalOptions& options) {
   auto study = load_study(options.data, Simulators::any);
   if (!study) return study;
-  study::StudySpec& spec = study->prepared.spec;
+  calibrate::StudySpec& spec = study->prepared.spec;
   if (options.group) {
     const std::vector<std::string_view> known(eval::kSplitGroups.begin(), eval::kSplitGroups.end());
     if (std::ranges::find(known, *options.group) == known.end()) {
@@ -53,16 +53,17 @@ core::Result<LoadedStudy> load(const CrossvalOptions& options) {
   return study;
 }
 
-io::RunFiles run_files(const LoadedStudy& study, const study::CrossValidation& result, const std::vector<eval::PeerComparison>& peers,
-                       const fs::path& target) {
-  io::RunFiles files;
+runs::RunFiles run_files(const LoadedStudy& study, const calibrate::CrossValidation& result,
+                         const std::vector<eval::PeerComparison>& peers, const fs::path& target) {
+  runs::RunFiles files;
   files.manifest = make_manifest("crossval", study);
-  files.manifest.state = io::RunState::finished;
+  files.manifest.state = runs::RunState::finished;
   files.study_yaml = resolved_study(study, target);
-  files.result_json = io::crossval_json(result, peers);
-  files.evaluation_json = io::evaluation_json(result.pooled, peers);
-  files.evaluation_csv = io::evaluation_csv(result.pooled);
-  for (const study::SolverStage& stage : study.prepared.spec.solver) files.manifest.limited_by_time |= stage.max_seconds.has_value();
+  files.result_json = runs::crossval_json(result, peers);
+  files.evaluation_json = runs::evaluation_json(result.pooled, peers);
+  files.evaluation_csv = runs::evaluation_csv(result.pooled);
+  for (const calibrate::SolverStage& stage : study.prepared.spec.solver)
+    files.manifest.limited_by_time |= stage.max_seconds.has_value();
   return files;
 }
 
@@ -97,8 +98,8 @@ ExitCode run(const CrossvalOptions& options) {
                               progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
   const auto result =
-      study::crossval(study->prepared, *study->prepared.spec.split,
-                      {.repeats = options.repeats, .progress = show, .cancel = interruption.token(), .store = (*run)->store()});
+      calibrate::crossval(study->prepared, *study->prepared.spec.split,
+                          {.repeats = options.repeats, .progress = show, .cancel = interruption.token(), .store = (*run)->store()});
   progress.clear();
   (*run)->close_store();
   if (!result) {
@@ -114,7 +115,8 @@ ExitCode run(const CrossvalOptions& options) {
     return ExitCode::no_usable_solution;
   }
   if (result->interrupted) {
-    const auto unfitted = std::ranges::count_if(result->folds, [](const study::FoldResult& fold) { return fold.failure.has_value(); });
+    const auto unfitted =
+        std::ranges::count_if(result->folds, [](const calibrate::FoldResult& fold) { return fold.failure.has_value(); });
     print_errors({{.position = {.file = target.string()},
                    .problem = fmt::format("interrupted: {} of {} folds are not fitted", unfitted, result->folds.size()),
                    .remedy = "give the same command with this --out and --resume to go on",
@@ -131,14 +133,14 @@ ExitCode run(const CrossvalOptions& options) {
     return ExitCode::no_usable_solution;
   }
   const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(result->pooled, *published);
-  const io::RunFiles files = run_files(*study, *result, peers, target);
-  if (const auto written = io::write_run_folder(target, io::ExistingFolder::resume, files); !written) {
+  const runs::RunFiles files = run_files(*study, *result, peers, target);
+  if (const auto written = runs::write_run_folder(target, text::ExistingFolder::resume, files); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
-  if (!write_csv(options.output, [&] { return io::evaluation_csv(result->pooled); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::evaluation_csv(result->pooled); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::crossval_json(*result, peers));
+    print(runs::crossval_json(*result, peers));
   } else {
     print(report::crossval_tables(*result, output_colour()));
     if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));

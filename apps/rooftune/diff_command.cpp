@@ -5,9 +5,9 @@
 
 #include "commands.hpp"
 #include "options.hpp"
-#include "rooftune/io/run_difference.hpp"
-#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/report/text_table.hpp"
+#include "rooftune/runs/run_difference.hpp"
+#include "rooftune/runs/tables_csv.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -22,25 +22,25 @@ struct DiffOptions {
   OutputOptions output;
 };
 
-std::string manifest_differences(const io::RunDifference& difference) {
+std::string manifest_differences(const runs::RunDifference& difference) {
   std::string text;
-  for (const io::TextDifference& one : difference.manifest) {
+  for (const runs::TextDifference& one : difference.manifest) {
     text += fmt::format("{}: {} | {}\n", one.what, one.first.value_or("-"), one.second.value_or("-"));
   }
   return text;
 }
 
-std::string parameter_differences(const io::RunDifference& difference, report::Colour colour) {
+std::string parameter_differences(const runs::RunDifference& difference, report::Colour colour) {
   TextTable table({{"parameter", Align::left}, {"first"}, {"second"}, {"change\n%"}});
   const auto number = [](const std::optional<double>& value) { return value ? fmt::format("{:.5g}", *value) : std::string("-"); };
-  for (const io::ParameterDifference& one : difference.parameters) {
+  for (const runs::ParameterDifference& one : difference.parameters) {
     const auto change = one.change_percent();
     table.add({one.parameter, number(one.first), number(one.second), change ? fmt::format("{:+.2f}", *change) : std::string("-")});
   }
   return table.empty() ? "" : "\nParameters\n" + table.text(colour);
 }
 
-std::string prediction_differences(const io::RunDifference& difference, report::Colour colour) {
+std::string prediction_differences(const runs::RunDifference& difference, report::Colour colour) {
   TextTable table({{"experiment", Align::left},
                    {"stage", Align::left},
                    {"metric", Align::left},
@@ -62,14 +62,14 @@ std::string prediction_differences(const io::RunDifference& difference, report::
 }
 
 ExitCode run(const DiffOptions& options) {
-  const auto difference = io::compare_runs(options.first, options.second);
+  const auto difference = runs::compare_runs(options.first, options.second);
   if (!difference) {
     print_errors(difference.error());
     return ExitCode::bad_input;
   }
-  if (!write_csv(options.output, [&] { return io::difference_csv(*difference); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::difference_csv(*difference); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::difference_json(*difference));
+    print(runs::difference_json(*difference));
     return ExitCode::done;
   }
   const report::Colour colour = output_colour();

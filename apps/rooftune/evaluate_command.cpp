@@ -4,8 +4,8 @@
 #include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/eval/evaluate.hpp"
-#include "rooftune/io/evaluation_file.hpp"
 #include "rooftune/report/tables.hpp"
+#include "rooftune/runs/evaluation_file.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -55,9 +55,9 @@ ExitCode run(const EvaluateOptions& options) {
     return ExitCode::no_usable_solution;
   }
   const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(evaluation, *published);
-  if (!write_csv(options.output, [&] { return io::evaluation_csv(evaluation); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::evaluation_csv(evaluation); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::evaluation_json(evaluation, peers));
+    print(runs::evaluation_json(evaluation, peers));
   } else {
     print_tables(evaluation);
     if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));

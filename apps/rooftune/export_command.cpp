@@ -9,12 +9,12 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/atomic_file.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/export_file.hpp"
-#include "rooftune/io/gpus.hpp"
+#include "rooftune/calibrate/linear_form.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/runs/export_file.hpp"
 #include "rooftune/sim/simulate.hpp"
-#include "rooftune/study/linear_form.hpp"
+#include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -42,16 +42,16 @@ constexpr const char* kNotCarriedByLines =
 /// What a form leaves out is said on standard error, so that the text can be piped.
 void note(const std::string& text) { fmt::print(stderr, "{}\n", text); }
 
-ExitCode deliver(const ExportOptions& options, const io::ExportedConfig& exported) {
+ExitCode deliver(const ExportOptions& options, const runs::ExportedConfig& exported) {
   if (options.out) {
-    if (const auto written = io::write_file_atomically(*options.out, exported.text); !written) {
+    if (const auto written = text::write_file_atomically(*options.out, exported.text); !written) {
       print_errors(written.error());
       return ExitCode::bad_input;
     }
   }
-  if (!write_csv(options.output, [&] { return io::export_csv(exported); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::export_csv(exported); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::export_json(exported));
+    print(runs::export_json(exported));
   } else if (!options.out) {
     print(exported.text);
   }
@@ -59,7 +59,7 @@ ExitCode deliver(const ExportOptions& options, const io::ExportedConfig& exporte
 }
 
 ExitCode export_hardware_config(const ExportOptions& options, const params::Config& config, const std::vector<domain::GpuSpec>& gpus) {
-  auto text = io::hardware_config_text(config, gpus);
+  auto text = data::hardware_config_text(config, gpus);
   if (!text) {
     for (core::Diagnostic& problem : text.error()) problem.remedy = "export --form alpha-beta approximates it for one deployment each";
     print_errors(text.error());
@@ -86,7 +86,7 @@ std::vector<int> degrees_of(const params::Config& config) {
   return degrees;
 }
 
-core::Result<io::AlphaBetaEntry> entry_of(const ExportOptions& options, const std::string& model, const std::string& gpu, int tp) {
+core::Result<runs::AlphaBetaEntry> entry_of(const ExportOptions& options, const std::string& model, const std::string& gpu, int tp) {
   AdHocLoad shape;
   shape.model = model;
   shape.gpu = gpu;
@@ -98,12 +98,12 @@ core::Result<io::AlphaBetaEntry> entry_of(const ExportOptions& options, const st
   const params::Config& config = loaded->prepared.start;
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
   const auto versions = words_of(config, "engine_version");
-  return io::AlphaBetaEntry{.model = model,
-                            .gpu = gpu,
-                            .tp = tp,
-                            .kv_blocks = sim::make_engine_setup(item.scenario(0), parameters).kv_blocks,
-                            .engine_version = versions.size() == 1 ? versions.front() : "",
-                            .form = study::fit_linear_form(item, config)};
+  return runs::AlphaBetaEntry{.model = model,
+                              .gpu = gpu,
+                              .tp = tp,
+                              .kv_blocks = sim::make_engine_setup(item.scenario(0), parameters).kv_blocks,
+                              .engine_version = versions.size() == 1 ? versions.front() : "",
+                              .form = calibrate::fit_linear_form(item, config)};
 }
 
 ExitCode export_alpha_beta(const ExportOptions& options, const params::Config& config) {
@@ -116,7 +116,7 @@ ExitCode export_alpha_beta(const ExportOptions& options, const params::Config& c
                    .remedy = "give --model, --gpu and --tp"}});
     return ExitCode::bad_input;
   }
-  std::vector<io::AlphaBetaEntry> entries;
+  std::vector<runs::AlphaBetaEntry> entries;
   core::Diagnostics problems;
   for (const std::string& model : models) {
     for (const std::string& gpu : gpus) {
@@ -126,7 +126,7 @@ ExitCode export_alpha_beta(const ExportOptions& options, const params::Config& c
           problems.insert(problems.end(), entry.error().begin(), entry.error().end());
           continue;
         }
-        const study::LinearForm& form = entry->form;
+        const calibrate::LinearForm& form = entry->form;
         note(
             fmt::format("{} on {}, TP {}: the linear form misses the config's step times by {:.1f} % on average over {} batches, by "
                         "{:+.1f} % at worst ({})",
@@ -146,7 +146,8 @@ ExitCode export_alpha_beta(const ExportOptions& options, const params::Config& c
   }
   problems.push_back({.position = {}, .problem = kNotCarriedByLines, .remedy = "", .severity = core::Severity::warning});
   note(kNotCarriedByLines);
-  return deliver(options, {.form = options.form, .text = io::alpha_beta_text(entries), .deployments = entries, .warnings = problems});
+  return deliver(options,
+                 {.form = options.form, .text = runs::alpha_beta_text(entries), .deployments = entries, .warnings = problems});
 }
 
 ExitCode run(const ExportOptions& options) {
@@ -157,12 +158,12 @@ ExitCode run(const ExportOptions& options) {
                    .remedy = core::suggest(options.form, {kForms[0].first, kForms[1].first})}});
     return ExitCode::bad_input;
   }
-  const auto gpus = io::default_gpus();
+  const auto gpus = data::default_gpus();
   if (!gpus) {
     print_errors(gpus.error());
     return ExitCode::bad_input;
   }
-  const auto file = io::read_config(*options.data.config, *gpus);
+  const auto file = data::read_config(*options.data.config, *gpus);
   if (!file) {
     print_errors(file.error());
     return ExitCode::bad_input;

@@ -4,12 +4,12 @@
 #include <array>
 
 #include "rooftune/core/word.hpp"
-#include "rooftune/io/document.hpp"
+#include "rooftune/text/document.hpp"
 
 namespace rooftune::app {
 namespace {
 
-using io::Node;
+using text::Node;
 
 constexpr std::array<core::Word<FileKind>, 6> kTitles{{{"a study", FileKind::study},
                                                        {"a config", FileKind::config},
@@ -47,7 +47,7 @@ constexpr std::array<core::Word<FileKind>, 17> kTellingKeys{{
 /// The family's `{ "H100": {"TFlopsPeak": ...}, ... }`: nothing but objects, one of which has a key of the family.
 bool is_hardware_config(const Node& root) {
   constexpr std::array<std::string_view, 4> kFamilyKeys{"TFlopsPeak", "TFlopsEff", "BwPeakTBs", "BwEffTBs"};
-  return std::ranges::any_of(root.members, [&](const io::Member& member) {
+  return std::ranges::any_of(root.members, [&](const text::Member& member) {
     return std::ranges::any_of(kFamilyKeys, [&](std::string_view key) { return member.value.find(key) != nullptr; });
   });
 }
@@ -59,7 +59,7 @@ std::string_view title(FileKind kind) { return core::word_of(kTitles, kind); }
 core::Result<FileKind> recognise(const std::filesystem::path& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return FileKind::model;
-  const auto document = io::read_document(path);
+  const auto document = text::read_document(path);
   if (!document) return tl::unexpected(document.error());
   const Node& root = document->root;
   if (root.kind == Node::Kind::list) return FileKind::ground_truth;

@@ -12,14 +12,14 @@
 #include "interruption.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
+#include "rooftune/calibrate/crossval.hpp"
+#include "rooftune/calibrate/fit.hpp"
+#include "rooftune/data/config_file.hpp"
 #include "rooftune/eval/evaluate.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/evaluation_file.hpp"
-#include "rooftune/io/result_file.hpp"
-#include "rooftune/io/study_file.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/study/crossval.hpp"
-#include "rooftune/study/fit.hpp"
+#include "rooftune/runs/evaluation_file.hpp"
+#include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/study_file.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
 
@@ -44,7 +44,7 @@ struct FitOptions {
 };
 
 /// Rate, best value, held-out error and time left. Searches mostly converge before their limit: the time is the most that is left.
-std::string progress_text(const study::FitProgress& progress) {
+std::string progress_text(const calibrate::FitProgress& progress) {
   const double rate = static_cast<double>(progress.evaluations) / std::max(progress.seconds, 1e-3);
   std::string text =
       fmt::format("fitting: {} evaluations, {:.0f}/s, objective {:.4g}", progress.evaluations, rate, progress.best_objective);
@@ -54,9 +54,9 @@ std::string progress_text(const study::FitProgress& progress) {
   return text;
 }
 
-study::FitHooks with_progress(ProgressLine& line) {
-  study::FitHooks hooks;
-  hooks.progress = [&line](const study::FitProgress& progress) {
+calibrate::FitHooks with_progress(ProgressLine& line) {
+  calibrate::FitHooks hooks;
+  hooks.progress = [&line](const calibrate::FitProgress& progress) {
     if (!line.wants_update()) return;
     line.show(progress_text(progress));
   };
@@ -72,29 +72,29 @@ struct Written {
 Written refused(ExitCode exit_code, const core::Diagnostics& problems) { return {.exit_code = exit_code, .problems = problems}; }
 
 /// Stages the folder, proves the config in it, and only then puts the folder in place.
-Written write_run(const FitOptions& options, const LoadedStudy& study, const study::FitResult& result, const fs::path& target) {
-  io::RunFiles files;
+Written write_run(const FitOptions& options, const LoadedStudy& study, const calibrate::FitResult& result, const fs::path& target) {
+  runs::RunFiles files;
   files.manifest = make_manifest("fit", study);
   files.manifest.limited_by_time = result.machine_dependent;
-  files.manifest.state = result.interrupted ? io::RunState::interrupted : io::RunState::finished;
+  files.manifest.state = result.interrupted ? runs::RunState::interrupted : runs::RunState::finished;
   params::Config tuned = result.tuned;
   add_provenance(tuned, study, files.manifest);
   add_own_gpus(tuned, study);
   files.study_yaml = resolved_study(study, target);
-  files.result_json = io::fit_json(result);
-  files.tuned_json = io::config_text(tuned);
-  files.evaluation_json = io::evaluation_json(result.after);
-  files.evaluation_csv = io::evaluation_csv(result.after);
+  files.result_json = runs::fit_json(result);
+  files.tuned_json = data::config_text(tuned);
+  files.evaluation_json = runs::evaluation_json(result.after);
+  files.evaluation_csv = runs::evaluation_csv(result.after);
 
-  auto folder = io::StagedFolder::open(target, io::ExistingFolder::resume);
+  auto folder = text::StagedFolder::open(target, text::ExistingFolder::resume);
   if (!folder) return refused(ExitCode::bad_input, folder.error());
-  if (const auto done = io::write_run_files(*folder, files); !done) return refused(ExitCode::bad_input, done.error());
-  if (const auto proven = check_written_config(*files.tuned_json, std::string(io::kTunedConfigName), study, result.after); !proven) {
+  if (const auto done = runs::write_run_files(*folder, files); !done) return refused(ExitCode::bad_input, done.error());
+  if (const auto proven = check_written_config(*files.tuned_json, std::string(runs::kTunedConfigName), study, result.after); !proven) {
     return refused(ExitCode::no_usable_solution, proven.error());
   }
   Written written;
   if (options.form == TunedForm::hardware_config) {
-    const auto family = io::hardware_config_text(tuned, study.inputs.gpus);
+    const auto family = data::hardware_config_text(tuned, study.inputs.gpus);
     if (!family) return refused(ExitCode::bad_input, family.error());
     written.problems = family->warnings;
     if (const auto done = folder->write(kHardwareConfigName, family->text); !done) return refused(ExitCode::bad_input, done.error());
@@ -103,9 +103,9 @@ Written write_run(const FitOptions& options, const LoadedStudy& study, const stu
   return written;
 }
 
-void print_result(const FitOptions& options, const study::FitResult& result, const fs::path& target) {
+void print_result(const FitOptions& options, const calibrate::FitResult& result, const fs::path& target) {
   if (options.output.json) {
-    print(io::fit_json(result));
+    print(runs::fit_json(result));
     return;
   }
   const report::Colour colour = output_colour();
@@ -118,7 +118,7 @@ void print_result(const FitOptions& options, const study::FitResult& result, con
   print(report::waterfall_table(result, colour));
   print(report::warning_list(result.after, colour));
   print(report::search_summary(result, colour));
-  print(fmt::format("\ntuned config  {}\n", (target / io::kTunedConfigName).string()));
+  print(fmt::format("\ntuned config  {}\n", (target / runs::kTunedConfigName).string()));
   if (options.form == TunedForm::hardware_config) print(fmt::format("family's form {}\n", (target / kHardwareConfigName).string()));
   print(fmt::format("run folder    {}\n", target.string()));
 }
@@ -137,10 +137,10 @@ core::Result<LoadedStudy> load(const FitOptions& options) {
   if (!options.data.study) return core::fail({}, "no study is given", "name one, e.g. rooftune fit experiments/quickstart.yaml");
   auto study = load_study(options.data, Simulators::any);
   if (!study) return study;
-  if (const auto asked = study::ask_how_sure(study->prepared.spec, options.profile, options.bootstrap); !asked) {
+  if (const auto asked = calibrate::ask_how_sure(study->prepared.spec, options.profile, options.bootstrap); !asked) {
     return tl::unexpected(asked.error());
   }
-  const study::StudySpec& spec = study->prepared.spec;
+  const calibrate::StudySpec& spec = study->prepared.spec;
   if (spec.free.empty())
     return core::fail({.file = *options.data.study}, "the study leaves no parameter free", "list some under 'free'");
   if (options.held_out && !spec.split)
@@ -149,20 +149,20 @@ core::Result<LoadedStudy> load(const FitOptions& options) {
 }
 
 /// Refits without each part of the study's split, and puts into the config what those refits got wrong on that part.
-core::Result<void> learn_held_out_error(const LoadedStudy& study, params::Config& tuned, const study::FitHooks& hooks,
+core::Result<void> learn_held_out_error(const LoadedStudy& study, params::Config& tuned, const calibrate::FitHooks& hooks,
                                         const std::function<void(std::size_t, std::size_t)>& progress) {
   const eval::SplitSpec& split = *study.prepared.spec.split;
   const auto folds =
-      study::crossval(study.prepared, split, {.repeats = 1, .progress = progress, .cancel = hooks.cancel, .store = hooks.store});
+      calibrate::crossval(study.prepared, split, {.repeats = 1, .progress = progress, .cancel = hooks.cancel, .store = hooks.store});
   if (!folds) return tl::unexpected(folds.error());
   if (!folds->usable()) return core::fail({}, folds->failures.front(), "fit without --held-out, or change the split");
-  study::add_held_out_error(tuned, *folds, split);
+  calibrate::add_held_out_error(tuned, *folds, split);
   return {};
 }
 
 ExitCode run(const FitOptions& options) {
   if (options.dump_default) {
-    print(io::default_study_text());
+    print(runs::default_study_text());
     return ExitCode::done;
   }
   const auto study = load(options);
@@ -185,10 +185,10 @@ ExitCode run(const FitOptions& options) {
 
   const Interruption interruption;
   ProgressLine progress;
-  study::FitHooks hooks = with_progress(progress);
+  calibrate::FitHooks hooks = with_progress(progress);
   hooks.cancel = interruption.token();
   hooks.store = (*run)->store();
-  study::FitResult result = study::fit(study->prepared, hooks);
+  calibrate::FitResult result = calibrate::fit(study->prepared, hooks);
   if (options.held_out && result.usable && !result.interrupted) {
     const auto show = [&](std::size_t done, std::size_t total) {
       progress.show(fmt::format("scoring held-out runs: {} of {} folds", done, total));
@@ -199,7 +199,7 @@ ExitCode run(const FitOptions& options) {
       return ExitCode::bad_input;
     }
   }
-  study::note_intervals(result, study->prepared);
+  calibrate::note_intervals(result, study->prepared);
   progress.clear();
   (*run)->close_store();
   if (!result.usable && result.interrupted) {
@@ -224,7 +224,7 @@ ExitCode run(const FitOptions& options) {
   const Written written = write_run(options, *study, result, target);
   print_errors(written.problems);
   if (written.exit_code != ExitCode::done) return written.exit_code;
-  if (!write_csv(options.output, [&] { return io::evaluation_csv(result.after); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::evaluation_csv(result.after); })) return ExitCode::bad_input;
   print_result(options, result, target);
   if (!options.output.json) print((*run)->store_summary());
   if (!result.interrupted) return ExitCode::done;

@@ -6,13 +6,13 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/result_file.hpp"
-#include "rooftune/io/tables_csv.hpp"
+#include "rooftune/calibrate/recovery.hpp"
+#include "rooftune/calibrate/solver_table.hpp"
+#include "rooftune/data/config_file.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/study/recovery.hpp"
-#include "rooftune/study/solver_table.hpp"
+#include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/tables_csv.hpp"
 #include "terminal.hpp"
 
 /// The commands that put the calibration itself to the test: `solvers` and `recover`.
@@ -50,7 +50,7 @@ ExitCode refuse(const core::Diagnostics& problems) {
 ExitCode run_solvers(const SolversOptions& options) {
   const auto study = load_with_free_parameters(options.data);
   if (!study) return refuse(study.error());
-  study::SolverTableOptions table;
+  calibrate::SolverTableOptions table;
   table.max_evaluations = options.max_evaluations;
   for (const std::string& word : options.algorithms) {
     const auto algorithm = opt::parse_algorithm(word);
@@ -61,10 +61,10 @@ ExitCode run_solvers(const SolversOptions& options) {
   table.progress = [&](std::size_t finished, std::size_t total, const std::string& name) {
     progress.show(fmt::format("solver {} of {}: {}", finished + 1, total, name));
   };
-  const auto rows = study::solver_table(study->prepared, table);
+  const auto rows = calibrate::solver_table(study->prepared, table);
   progress.clear();
-  if (!write_csv(options.output, [&] { return io::solver_table_csv(rows); })) return ExitCode::bad_input;
-  print(options.output.json ? io::solver_table_json(rows) : report::solver_table(rows, output_colour()));
+  if (!write_csv(options.output, [&] { return runs::solver_table_csv(rows); })) return ExitCode::bad_input;
+  print(options.output.json ? runs::solver_table_json(rows) : report::solver_table(rows, output_colour()));
   return ExitCode::done;
 }
 
@@ -73,7 +73,7 @@ ExitCode run_recover(const RecoverOptions& options) {
   if (!study) return refuse(study.error());
   params::Config truth = study->prepared.start;
   if (options.truth) {
-    auto file = io::read_config(*options.truth, study->inputs.gpus);
+    auto file = data::read_config(*options.truth, study->inputs.gpus);
     if (!file) return refuse(file.error());
     if (file->config.step_time_model != study->prepared.start.step_time_model) {
       return refuse({{.position = {.file = *options.truth},
@@ -84,11 +84,11 @@ ExitCode run_recover(const RecoverOptions& options) {
   }
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total) { progress.show(fmt::format("repeats: {} of {}", finished, total)); };
-  const study::Recovery recovery = study::recover(
+  const calibrate::Recovery recovery = calibrate::recover(
       study->prepared, truth, {.repeats = options.repeats, .noise_fraction = 0.01 * options.noise_percent, .progress = show});
   progress.clear();
-  if (!write_csv(options.output, [&] { return io::recovery_csv(recovery); })) return ExitCode::bad_input;
-  print(options.output.json ? io::recovery_json(recovery) : report::recovery_table(recovery, output_colour()));
+  if (!write_csv(options.output, [&] { return runs::recovery_csv(recovery); })) return ExitCode::bad_input;
+  print(options.output.json ? runs::recovery_json(recovery) : report::recovery_table(recovery, output_colour()));
   return recovery.counted > 0 ? ExitCode::done : ExitCode::no_usable_solution;
 }
 

@@ -7,7 +7,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
-#include "rooftune/io/import_record.hpp"
+#include "rooftune/importers/import_record.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -17,23 +17,24 @@ namespace fs = std::filesystem;
 
 /// A format as the command line describes it.
 struct FormatHelp {
-  io::ImportFormat format;
+  importers::ImportFormat format;
   const char* inputs;  ///< what INPUT is
   const char* summary;
   const char* footer;
 };
 
 constexpr std::array<FormatHelp, 5> kFormatHelp{
-    {{io::ImportFormat::guidellm, "reports of GuideLLM (JSON)", "GuideLLM's benchmark JSON: constant and Poisson rates become stages",
+    {{importers::ImportFormat::guidellm, "reports of GuideLLM (JSON)",
+      "GuideLLM's benchmark JSON: constant and Poisson rates become stages",
       "Example: rooftune import guidellm benchmarks.json --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
-     {io::ImportFormat::inference_perf, "report folders of inference-perf", "a report folder of inference-perf",
+     {importers::ImportFormat::inference_perf, "report folders of inference-perf", "a report folder of inference-perf",
       "Example: rooftune import inference-perf reports-20260217 --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
-     {io::ImportFormat::vllm_bench, "results of vllm bench serve (JSON)", "what vllm bench serve --save-result writes",
+     {importers::ImportFormat::vllm_bench, "results of vllm bench serve (JSON)", "what vllm bench serve --save-result writes",
       "Example: rooftune import vllm-bench result.json --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
-     {io::ImportFormat::otel, "spans in OTLP's JSON, one document or one a line; all files are one run",
+     {importers::ImportFormat::otel, "spans in OTLP's JSON, one document or one a line; all files are one run",
       "OpenTelemetry spans as a vLLM server sends them",
       "Example: rooftune import otel spans.jsonl --gpu H100 --tp 1 --vllm-log vllm.log --stage-gap 1 --out ground_truth/mine.json"},
-     {io::ImportFormat::blis, "combined ground truth (JSON)", "combined ground truth of the Go simulator family",
+     {importers::ImportFormat::blis, "combined ground truth (JSON)", "combined ground truth of the Go simulator family",
       "Example: rooftune import blis combined_ground_truth.json --gpu H100 --out ground_truth/mine.json"}}};
 
 struct ImportCommandOptions {
@@ -44,7 +45,7 @@ struct ImportCommandOptions {
   std::optional<std::string> role;
   std::optional<std::string> measured_at;
   OutputOptions output;
-  io::ImportOptions import;
+  importers::ImportOptions import;
 };
 
 core::Diagnostics apply_texts(ImportCommandOptions& options) {
@@ -82,8 +83,8 @@ core::Diagnostics apply_texts(ImportCommandOptions& options) {
   return problems;
 }
 
-void print_summary(const io::ImportedGroundTruth& imported, const std::string& file) {
-  for (const io::WrittenExperiment& written : imported.experiments) {
+void print_summary(const importers::ImportedGroundTruth& imported, const std::string& file) {
+  for (const data::WrittenExperiment& written : imported.experiments) {
     const domain::Experiment& experiment = written.experiment;
     const domain::Latencies& summary = experiment.measured.summary;
     const auto shown = [&](domain::Metric metric) {
@@ -99,19 +100,19 @@ void print_summary(const io::ImportedGroundTruth& imported, const std::string& f
   print(fmt::format("\nwritten       {}{}\n", file, imported.tables.empty() ? "" : ", with a table of requests beside it"));
 }
 
-ExitCode run(io::ImportFormat format, ImportCommandOptions& options) {
+ExitCode run(importers::ImportFormat format, ImportCommandOptions& options) {
   if (const core::Diagnostics problems = apply_texts(options); !problems.empty()) {
     print_errors(problems);
     return ExitCode::bad_input;
   }
   const std::vector<fs::path> inputs(options.inputs.begin(), options.inputs.end());
-  auto imported = io::import_benchmarks(format, inputs, options.import);
+  auto imported = importers::import_benchmarks(format, inputs, options.import);
   if (!imported) {
     print_errors(imported.error());
     return ExitCode::bad_input;
   }
-  const auto noticed =
-      io::write_ground_truth(*imported, options.out, options.force ? io::ExistingFile::replace : io::ExistingFile::refuse);
+  const auto noticed = importers::write_ground_truth(
+      *imported, options.out, options.force ? importers::ExistingFile::replace : importers::ExistingFile::refuse);
   print_errors(imported->warnings);
   if (!noticed) {
     print_errors(noticed.error());
@@ -119,9 +120,9 @@ ExitCode run(io::ImportFormat format, ImportCommandOptions& options) {
   }
   print_errors(*noticed);
   imported->warnings.insert(imported->warnings.end(), noticed->begin(), noticed->end());
-  if (!write_csv(options.output, [&] { return io::import_csv(*imported); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return importers::import_csv(*imported); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::import_json(*imported, options.out));
+    print(importers::import_json(*imported, options.out));
   } else {
     print_summary(*imported, options.out);
   }
@@ -129,10 +130,10 @@ ExitCode run(io::ImportFormat format, ImportCommandOptions& options) {
 }
 
 void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) {
-  CLI::App* format = command.add_subcommand(std::string(core::word_of(io::kImportFormats, help.format)), help.summary);
+  CLI::App* format = command.add_subcommand(std::string(core::word_of(importers::kImportFormats, help.format)), help.summary);
   format->footer(help.footer);
   const auto options = std::make_shared<ImportCommandOptions>();
-  io::ImportOptions& import = options->import;
+  importers::ImportOptions& import = options->import;
   format->add_option("INPUT", options->inputs, help.inputs)->required();
   format->add_option("--out", options->out, "ground truth to write (JSON)")->required();
   format->add_flag("--force", options->force, "replace the file if it exists");
@@ -146,9 +147,9 @@ void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) 
   format->add_option("--shared-prefix-tokens", import.shared_prefix_tokens, "leading tokens that all prompts share")
       ->check(CLI::NonNegativeNumber)
       ->group(kSaid);
-  add_repeatable(
-      *format, "--set", options->set,
-      fmt::format("key=value: an engine setting under vLLM's name; repeatable: {}", fmt::join(io::engine_setting_names(), ", ")))
+  add_repeatable(*format, "--set", options->set,
+                 fmt::format("key=value: an engine setting under vLLM's name; repeatable: {}",
+                             fmt::join(importers::engine_setting_names(), ", ")))
       ->group(kSaid);
   format->add_option("--vllm-log", import.vllm_log, "log of the server's start: KV blocks, version, settings, model, TP")
       ->group(kSaid);
@@ -157,7 +158,7 @@ void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) 
       ->group(kSaid);
   format->add_option("--measured-at", options->measured_at, "client or server: where the clock ran; default: as the format has it")
       ->group(kSaid);
-  if (help.format == io::ImportFormat::otel) {
+  if (help.format == importers::ImportFormat::otel) {
     format->add_option("--stage-gap", import.stage_gap_s, "seconds without a request after which a new stage begins")
         ->check(CLI::PositiveNumber);
   }

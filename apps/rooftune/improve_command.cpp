@@ -7,17 +7,17 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/atomic_file.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/document.hpp"
-#include "rooftune/io/evaluation_file.hpp"
-#include "rooftune/io/improve_file.hpp"
-#include "rooftune/io/improve_journal.hpp"
-#include "rooftune/io/result_file.hpp"
-#include "rooftune/io/run_folder.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/improve/improve.hpp"
 #include "rooftune/report/improve_tables.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/study/improve.hpp"
+#include "rooftune/runs/evaluation_file.hpp"
+#include "rooftune/runs/improve_file.hpp"
+#include "rooftune/runs/improve_journal.hpp"
+#include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/run_folder.hpp"
+#include "rooftune/text/atomic_file.hpp"
+#include "rooftune/text/document.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
 
@@ -39,7 +39,7 @@ struct ImproveOptions {
 core::Result<LoadedStudy> load(const ImproveOptions& options) {
   auto study = load_study(options.data);
   if (!study) return study;
-  study::StudySpec& spec = study->prepared.spec;
+  calibrate::StudySpec& spec = study->prepared.spec;
   if (!spec.improve) spec.improve.emplace();
   if (options.rounds) spec.improve->rounds = *options.rounds;
   if (!spec.split) {
@@ -50,51 +50,51 @@ core::Result<LoadedStudy> load(const ImproveOptions& options) {
 
 /// A run folder that says what was begun, or the one that is continued.
 core::Result<void> begin(const ImproveOptions& options, const LoadedStudy& study, const fs::path& target) {
-  const io::RunManifest manifest = make_manifest("improve", study);
-  if (options.resume && fs::exists(target / io::kManifestName)) {
-    const auto begun = io::read_manifest(target);
+  const runs::RunManifest manifest = make_manifest("improve", study);
+  if (options.resume && fs::exists(target / runs::kManifestName)) {
+    const auto begun = runs::read_manifest(target);
     if (!begun) return tl::unexpected(begun.error());
-    if (core::Diagnostics differences = io::check_continues(*begun, manifest, target); !differences.empty()) {
+    if (core::Diagnostics differences = runs::check_continues(*begun, manifest, target); !differences.empty()) {
       return tl::unexpected(std::move(differences));
     }
     return {};
   }
-  const auto policy = options.resume ? io::ExistingFolder::resume : io::ExistingFolder::refuse;
-  io::RunFiles files;
+  const auto policy = options.resume ? text::ExistingFolder::resume : text::ExistingFolder::refuse;
+  runs::RunFiles files;
   files.manifest = manifest;
   files.study_yaml = resolved_study(study, target);
-  return io::write_run_folder(target, policy, files);
+  return runs::write_run_folder(target, policy, files);
 }
 
-core::Result<void> write_result(const LoadedStudy& study, const study::Improvement& improvement, const fs::path& target) {
+core::Result<void> write_result(const LoadedStudy& study, const improve::Improvement& improvement, const fs::path& target) {
   LoadedStudy result = study;
   result.prepared.spec = improvement.result;
-  io::RunFiles files;
+  runs::RunFiles files;
   files.manifest = make_manifest("improve", study);
-  files.manifest.state = io::RunState::finished;
+  files.manifest.state = runs::RunState::finished;
   files.manifest.limited_by_time = improvement.journal.outcome && improvement.journal.outcome->machine_dependent;
   files.study_yaml = resolved_study(result, target);
-  files.result_json = io::fit_json(improvement.after);
-  files.tuned_json = io::config_text(improvement.after.tuned);
-  files.evaluation_json = io::evaluation_json(improvement.after.after);
-  files.evaluation_csv = io::evaluation_csv(improvement.after.after);
-  return io::write_run_folder(target, io::ExistingFolder::resume, files);
+  files.result_json = runs::fit_json(improvement.after);
+  files.tuned_json = data::config_text(improvement.after.tuned);
+  files.evaluation_json = runs::evaluation_json(improvement.after.after);
+  files.evaluation_csv = runs::evaluation_csv(improvement.after.after);
+  return runs::write_run_folder(target, text::ExistingFolder::resume, files);
 }
 
 /// Does one round of a finished or interrupted run again, and says whether its fits come out the same.
 ExitCode replay_round(const ImproveOptions& options, const LoadedStudy& study, const fs::path& target) {
-  if (!fs::exists(target / io::kJournalName)) {
+  if (!fs::exists(target / runs::kJournalName)) {
     print_errors(
         {{.position = {.file = target.string()}, .problem = "the folder holds no journal", .remedy = "give the --out of the run"}});
     return ExitCode::bad_input;
   }
-  const auto journal = io::open_journal(target / io::kJournalName);
-  const auto entries = journal ? (*journal)->read() : core::Result<study::JournalEntries>(tl::unexpected(journal.error()));
+  const auto journal = runs::open_journal(target / runs::kJournalName);
+  const auto entries = journal ? (*journal)->read() : core::Result<improve::JournalEntries>(tl::unexpected(journal.error()));
   if (!entries) {
     print_errors(entries.error());
     return ExitCode::bad_input;
   }
-  const auto round = std::ranges::find(entries->rounds, *options.replay_round, &study::RoundRecord::round);
+  const auto round = std::ranges::find(entries->rounds, *options.replay_round, &improve::RoundRecord::round);
   if (round == entries->rounds.end()) {
     print_errors({{.position = {.file = target.string()},
                    .problem = fmt::format("the journal has no round {}", *options.replay_round),
@@ -102,7 +102,7 @@ ExitCode replay_round(const ImproveOptions& options, const LoadedStudy& study, c
     return ExitCode::bad_input;
   }
   print(report::round_line(*round, output_colour()));
-  const study::Trial trial = study::replay(*round, study.inputs);
+  const improve::Trial trial = improve::replay(*round, study.inputs);
   const bool is_same = trial.fits == round->fits;
   print(fmt::format("replayed: held out {:.2f} %, {}\n", trial.failure ? 0.0 : trial.mean_score_percent(),
                     is_same ? "every fit the same to the last bit" : "the fits differ from those of the journal"));
@@ -128,7 +128,7 @@ ExitCode run(const ImproveOptions& options) {
     return ExitCode::bad_input;
   }
   print_errors(study->prepared.dataset.warnings);
-  auto journal = io::open_journal(target / io::kJournalName);
+  auto journal = runs::open_journal(target / runs::kJournalName);
   if (!journal) {
     print_errors(journal.error());
     return ExitCode::bad_input;
@@ -140,11 +140,11 @@ ExitCode run(const ImproveOptions& options) {
     print(text);
     std::fflush(stdout);
   };
-  const study::ImproveHooks hooks{
+  const improve::ImproveHooks hooks{
       .progress = [&](const std::string& doing) { progress.show(doing); },
-      .on_round = [&](const study::RoundRecord& round) { show(report::round_line(round, output_colour())); },
-      .on_screening = [&](const study::ScreeningRecord& screening) { show(report::screening_lines(screening, output_colour())); }};
-  const auto improvement = study::improve(study->prepared.spec, study->inputs, **journal, hooks);
+      .on_round = [&](const improve::RoundRecord& round) { show(report::round_line(round, output_colour())); },
+      .on_screening = [&](const improve::ScreeningRecord& screening) { show(report::screening_lines(screening, output_colour())); }};
+  const auto improvement = improve::improve(study->prepared.spec, study->inputs, **journal, hooks);
   progress.clear();
   journal->reset();
   if (!improvement) {
@@ -155,9 +155,9 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
-  if (!write_csv(options.output, [&] { return io::improvement_csv(improvement->journal); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::improvement_csv(improvement->journal); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::improvement_json(*improvement));
+    print(runs::improvement_json(*improvement));
     return ExitCode::done;
   }
   print(report::improvement_story(*improvement, output_colour()));
@@ -165,8 +165,8 @@ ExitCode run(const ImproveOptions& options) {
     print(report::peer_table(eval::compare_with_peers(improvement->held_out, *published),
                              "the result on runs that its refitted folds had not seen", output_colour()));
   }
-  print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / io::kTunedConfigName).string(),
-                    (target / io::kStudyName).string(), (target / io::kJournalName).string()));
+  print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / runs::kTunedConfigName).string(),
+                    (target / runs::kStudyName).string(), (target / runs::kJournalName).string()));
   return ExitCode::done;
 }
 

@@ -8,16 +8,16 @@
 
 #include "commands.hpp"
 #include "options.hpp"
-#include "rooftune/io/atomic_file.hpp"
-#include "rooftune/io/csv.hpp"
-#include "rooftune/io/gpus.hpp"
-#include "rooftune/io/kernel_tables.hpp"
-#include "rooftune/io/kernel_writer.hpp"
-#include "rooftune/io/models.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/data/kernel_tables.hpp"
+#include "rooftune/data/kernel_writer.hpp"
+#include "rooftune/data/models.hpp"
 #include "rooftune/kernels/audit.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/kernels/plan.hpp"
 #include "rooftune/report/text_table.hpp"
+#include "rooftune/text/atomic_file.hpp"
+#include "rooftune/text/csv.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -49,7 +49,7 @@ core::Result<domain::GpuSpec> gpu_of(const fs::path& path, const KernelOptions& 
   return core::fail({.file = path.string()}, "no folder of this path says on which GPU the kernels ran", "name it with --gpu");
 }
 
-using Verdict = io::KernelVerdict;
+using Verdict = data::KernelVerdict;
 
 /// Tables without work to count: only their latencies are judged.
 template <class Row>
@@ -76,10 +76,10 @@ std::vector<std::vector<Row>> by_format(const std::vector<Row>& rows) {
 /// One verdict for each format of the file's table, whose kind shows in the columns that only it has: every format has a peak of
 /// its own that the column may have been divided by.
 core::Result<std::vector<Verdict>> audit_file(const fs::path& file, const domain::GpuSpec& gpu) {
-  const auto table = io::read_csv(file);
+  const auto table = text::read_csv(file);
   if (!table) return tl::unexpected(table.error());
   const auto has = [&](std::string_view column) {
-    return std::ranges::any_of(table->header, [&](const io::Node& cell) { return cell.text == column; });
+    return std::ranges::any_of(table->header, [&](const text::Node& cell) { return cell.text == column; });
   };
   using Verdicts = core::Result<std::vector<Verdict>>;
   const auto verdict = [&](std::string_view name, const std::vector<kernels::ReportedRow>& rows, kernels::Mask mask) {
@@ -95,12 +95,12 @@ core::Result<std::vector<Verdict>> audit_file(const fs::path& file, const domain
     for (const auto& group : by_format(*rows)) verdicts.push_back(verdict(name, kernels::reported(group), mask));
     return verdicts;
   };
-  if (has("ranks")) return latencies_only("allreduce", io::read_all_reduce_table(file));
-  if (has("experts")) return latencies_only("moe", io::read_moe_table(file));
-  if (has("seq_len")) return with_work("context_attention", io::read_context_attention_table(file), kernels::Mask::causal);
-  if (has("kv_len")) return with_work("generation_attention", io::read_generation_attention_table(file), kernels::Mask::none);
+  if (has("ranks")) return latencies_only("allreduce", data::read_all_reduce_table(file));
+  if (has("experts")) return latencies_only("moe", data::read_moe_table(file));
+  if (has("seq_len")) return with_work("context_attention", data::read_context_attention_table(file), kernels::Mask::causal);
+  if (has("kv_len")) return with_work("generation_attention", data::read_generation_attention_table(file), kernels::Mask::none);
   // What has no header at all is reported by the reader of the simplest table.
-  return with_work("gemm", io::read_gemm_table(file), kernels::Mask::none);
+  return with_work("gemm", data::read_gemm_table(file), kernels::Mask::none);
 }
 
 /// The path itself, or every CSV file below it, sorted.
@@ -150,7 +150,7 @@ std::string audit_tables(const std::vector<Verdict>& verdicts, report::Colour co
 ExitCode audit(const KernelOptions& options) {
   core::Diagnostics problems;
   const auto note = [&](const core::Diagnostics& more) { problems.insert(problems.end(), more.begin(), more.end()); };
-  const auto gpus = io::default_gpus();
+  const auto gpus = data::default_gpus();
   if (!gpus) note(gpus.error());
   std::vector<Verdict> verdicts;
   for (const std::string& path : gpus ? options.paths : std::vector<std::string>{}) {
@@ -169,8 +169,8 @@ ExitCode audit(const KernelOptions& options) {
         note(found.error());
     }
   }
-  if (!write_csv(options.output, [&] { return io::kernel_audit_csv(verdicts); })) return ExitCode::bad_input;
-  if (!verdicts.empty()) print(options.output.json ? io::kernel_audit_json(verdicts) : audit_tables(verdicts, output_colour()));
+  if (!write_csv(options.output, [&] { return data::kernel_audit_csv(verdicts); })) return ExitCode::bad_input;
+  if (!verdicts.empty()) print(options.output.json ? data::kernel_audit_json(verdicts) : audit_tables(verdicts, output_colour()));
   print_errors(problems);
   if (!problems.empty()) return ExitCode::bad_input;
   const bool all_clean = std::ranges::all_of(verdicts, [](const Verdict& verdict) { return verdict.audit.findings.empty(); });
@@ -179,28 +179,29 @@ ExitCode audit(const KernelOptions& options) {
 
 /// The GPU's tables in the folder, whichever layout it has.
 core::Result<kernels::MeasuredKernels> read_folder(const fs::path& folder, const domain::GpuSpec& gpu) {
-  const auto found = io::find_kernel_tables(folder, gpu);
-  auto measured = found ? io::read_kernel_tables(found->folder, found->gpu) : io::read_kernel_tables(folder, gpu.name);
+  const auto found = data::find_kernel_tables(folder, gpu);
+  auto measured = found ? data::read_kernel_tables(found->folder, found->gpu) : data::read_kernel_tables(folder, gpu.name);
   if (measured) measured->gpu = gpu.name;
   return measured;
 }
 
 core::Result<void> write_normalised(const KernelOptions& options, const kernels::NormalisedKernels& clean,
                                     const domain::GpuSpec& gpu) {
-  auto folder = io::StagedFolder::open(*options.target, io::ExistingFolder::refuse);
+  auto folder = text::StagedFolder::open(*options.target, text::ExistingFolder::refuse);
   if (!folder) return tl::unexpected(folder.error());
-  const auto files = io::kernel_files(clean.kernels, gpu);
-  for (const io::KernelFile& file : files) {
+  const auto files = data::kernel_files(clean.kernels, gpu);
+  for (const data::KernelFile& file : files) {
     if (auto written = folder->write(file.name, file.text); !written) return written;
   }
-  if (auto written = folder->write("manifest.json", io::kernel_manifest(files, clean.kernels, "rooftune kernels normalise")); !written)
+  if (auto written = folder->write("manifest.json", data::kernel_manifest(files, clean.kernels, "rooftune kernels normalise"));
+      !written)
     return written;
   return folder->commit();
 }
 
-std::string normalisation_table(const io::KernelNormalisation& done, report::Colour colour) {
+std::string normalisation_table(const data::KernelNormalisation& done, report::Colour colour) {
   report::TextTable table({{"file", report::Align::left}, {"rows"}});
-  for (const io::KernelFile& file : done.files) table.add({file.name, fmt::format("{}", file.rows)});
+  for (const data::KernelFile& file : done.files) table.add({file.name, fmt::format("{}", file.rows)});
   std::string text = table.text(colour);
   for (const kernels::LeftOut& left_out : done.left_out)
     text += fmt::format("left out: {} rows, {}\n", left_out.rows, left_out.reason);
@@ -213,7 +214,7 @@ ExitCode normalise(const KernelOptions& options) {
     print_errors(problems);
     return ExitCode::bad_input;
   };
-  const auto gpus = io::default_gpus();
+  const auto gpus = data::default_gpus();
   if (!gpus) return fail(gpus.error());
   const auto gpu = gpu_of(folder, options, *gpus);
   if (!gpu) return fail(gpu.error());
@@ -221,10 +222,10 @@ ExitCode normalise(const KernelOptions& options) {
   if (!measured) return fail(measured.error());
   const kernels::NormalisedKernels clean = kernels::normalise(*measured, *gpu);
   if (const auto written = write_normalised(options, clean, *gpu); !written) return fail(written.error());
-  const io::KernelNormalisation done{
-      .folder = *options.target, .gpu = gpu->name, .files = io::kernel_files(clean.kernels, *gpu), .left_out = clean.left_out};
-  if (!write_csv(options.output, [&] { return io::kernel_normalisation_csv(done); })) return ExitCode::bad_input;
-  print(options.output.json ? io::kernel_normalisation_json(done) : normalisation_table(done, output_colour()));
+  const data::KernelNormalisation done{
+      .folder = *options.target, .gpu = gpu->name, .files = data::kernel_files(clean.kernels, *gpu), .left_out = clean.left_out};
+  if (!write_csv(options.output, [&] { return data::kernel_normalisation_csv(done); })) return ExitCode::bad_input;
+  print(options.output.json ? data::kernel_normalisation_json(done) : normalisation_table(done, output_colour()));
   return ExitCode::done;
 }
 
@@ -245,7 +246,7 @@ ExitCode plan(const KernelOptions& options) {
     print_errors(problems);
     return ExitCode::bad_input;
   };
-  const auto known = io::default_models();
+  const auto known = data::default_models();
   if (!known) return fail(known.error());
   std::vector<std::string_view> names;
   for (const domain::ModelSpec& model : *known) names.push_back(model.name);
@@ -257,7 +258,7 @@ ExitCode plan(const KernelOptions& options) {
     if (model != nullptr) {
       models.push_back(*model);
     } else if (fs::exists(id, missing)) {
-      if (auto own = io::read_model(id))
+      if (auto own = data::read_model(id))
         models.push_back(*std::move(own));
       else
         problems.insert(problems.end(), own.error().begin(), own.error().end());
@@ -279,8 +280,8 @@ ExitCode plan(const KernelOptions& options) {
                         .severity = core::Severity::warning});
   }
   print_errors(left_out);
-  if (!write_csv(options.output, [&] { return io::kernel_plan_csv(*made); })) return ExitCode::bad_input;
-  print(options.output.json ? io::kernel_plan_json(*made) : plan_table(*made, output_colour()));
+  if (!write_csv(options.output, [&] { return data::kernel_plan_csv(*made); })) return ExitCode::bad_input;
+  print(options.output.json ? data::kernel_plan_json(*made) : plan_table(*made, output_colour()));
   return ExitCode::done;
 }
 

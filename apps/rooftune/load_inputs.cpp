@@ -5,17 +5,17 @@
 #include <algorithm>
 #include <iterator>
 
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/data_directory.hpp"
-#include "rooftune/io/external_simulator.hpp"
-#include "rooftune/io/gpus.hpp"
-#include "rooftune/io/ground_truth.hpp"
-#include "rooftune/io/kernel_tables.hpp"
-#include "rooftune/io/models.hpp"
-#include "rooftune/io/peers.hpp"
-#include "rooftune/io/study_file.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/data_directory.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/data/ground_truth.hpp"
+#include "rooftune/data/kernel_tables.hpp"
+#include "rooftune/data/models.hpp"
+#include "rooftune/data/peers.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/runs/external_simulator.hpp"
+#include "rooftune/runs/study_file.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -25,30 +25,30 @@ namespace fs = std::filesystem;
 /// Reads one input after another, goes on after problems, and remembers what was read.
 class Loader {
  public:
-  explicit Loader(const DataOptions& options) : options_(options) { take(io::data_directory(), data_folder_); }
+  explicit Loader(const DataOptions& options) : options_(options) { take(data::data_directory(), data_folder_); }
 
-  study::StudySpec spec() {
-    study::StudySpec spec;
+  calibrate::StudySpec spec() {
+    calibrate::StudySpec spec;
     if (options_.study) {
-      io::StudyFile file;
-      if (take(io::read_study(*options_.study), file)) {
+      runs::StudyFile file;
+      if (take(runs::read_study(*options_.study), file)) {
         note(*options_.study);
         for (const fs::path& extended : file.extended) note(extended);
         warn(file.warnings);
         // From here on every path counts from the working directory, as those of the command line do.
-        spec = io::with_paths_from(file.spec, fs::path(*options_.study).parent_path(), fs::path("."));
+        spec = runs::with_paths_from(file.spec, fs::path(*options_.study).parent_path(), fs::path("."));
       } else {
         has_study_ = false;
       }
     } else {
       spec.name = "unnamed";
-      spec.data.select.push_back({.field = "role", .value = std::string(study::kAnyRole)});
+      spec.data.select.push_back({.field = "role", .value = std::string(calibrate::kAnyRole)});
     }
     apply_options(spec);
     return spec;
   }
 
-  std::vector<domain::Experiment> experiments(const study::StudySpec& spec) {
+  std::vector<domain::Experiment> experiments(const calibrate::StudySpec& spec) {
     if (!has_study_) return {};
     if (spec.data.ground_truth.empty()) {
       problems_.push_back({.position = {.file = options_.study.value_or("")},
@@ -57,31 +57,31 @@ class Loader {
       return {};
     }
     const std::vector<fs::path> files(spec.data.ground_truth.begin(), spec.data.ground_truth.end());
-    io::GroundTruth ground_truth;
-    take(io::read_ground_truth(files), ground_truth);
+    data::GroundTruth ground_truth;
+    take(data::read_ground_truth(files), ground_truth);
     warn(ground_truth.warnings);
     note_all(spec.data.ground_truth);
     return std::move(ground_truth.experiments);
   }
 
-  std::vector<domain::ModelSpec> models(const study::StudySpec& spec) {
+  std::vector<domain::ModelSpec> models(const calibrate::StudySpec& spec) {
     std::vector<fs::path> paths{data_folder_ / "configs" / "models"};
     paths.insert(paths.end(), spec.data.models.begin(), spec.data.models.end());
     std::vector<domain::ModelSpec> models;
-    take(io::read_models(paths), models);
+    take(data::read_models(paths), models);
     note(paths.front());
     note_all(spec.data.models);
     return models;
   }
 
   /// A GPU of the user's replaces the shipped one of its name.
-  std::vector<domain::GpuSpec> gpus(const study::StudySpec& spec) {
+  std::vector<domain::GpuSpec> gpus(const calibrate::StudySpec& spec) {
     std::vector<domain::GpuSpec> gpus;
-    take(io::default_gpus(), gpus);
+    take(data::default_gpus(), gpus);
     note(data_folder_ / "configs" / "gpus.yaml");
     for (const std::string& file : spec.data.hardware) {
       std::vector<domain::GpuSpec> own;
-      take(io::read_gpus(file), own);
+      take(data::read_gpus(file), own);
       std::erase_if(gpus, [&](const domain::GpuSpec& shipped) { return domain::find_gpu(own, shipped.name) != nullptr; });
       std::ranges::move(own, std::back_inserter(gpus));
     }
@@ -89,21 +89,21 @@ class Loader {
     return gpus;
   }
 
-  std::optional<params::Config> start(const study::StudySpec& spec, const std::vector<domain::GpuSpec>& gpus) {
+  std::optional<params::Config> start(const calibrate::StudySpec& spec, const std::vector<domain::GpuSpec>& gpus) {
     if (!spec.start_config) return std::nullopt;
-    io::ConfigFile file;
-    if (!take(io::read_config(*spec.start_config, gpus), file)) return std::nullopt;
+    data::ConfigFile file;
+    if (!take(data::read_config(*spec.start_config, gpus), file)) return std::nullopt;
     warn(file.warnings);
     note(*spec.start_config);
     return std::move(file.config);
   }
 
   /// The config whose predictions stand in for measurements.
-  std::optional<params::Config> truth(const study::StudySpec& spec, const std::vector<domain::GpuSpec>& gpus) {
+  std::optional<params::Config> truth(const calibrate::StudySpec& spec, const std::vector<domain::GpuSpec>& gpus) {
     if (!spec.data.simulated_by) return std::nullopt;
     const std::string& path = spec.data.simulated_by->config;
-    io::ConfigFile file;
-    if (!take(io::read_config(path, gpus), file)) return std::nullopt;
+    data::ConfigFile file;
+    if (!take(data::read_config(path, gpus), file)) return std::nullopt;
     warn(file.warnings);
     warn({{.position = {.file = path},
            .problem = "latencies are simulated with this config; no measurement is used",
@@ -113,7 +113,7 @@ class Loader {
     return std::move(file.config);
   }
 
-  void check_simulator(const study::StudySpec& spec, Simulators simulators) {
+  void check_simulator(const calibrate::StudySpec& spec, Simulators simulators) {
     if (!spec.simulator || simulators == Simulators::any) return;
     problems_.push_back({.position = {.file = options_.study.value_or("")},
                          .problem = "this command needs the built-in simulation, and the study names a simulator of its own",
@@ -121,15 +121,15 @@ class Loader {
                          .severity = core::Severity::error});
   }
 
-  std::shared_ptr<eval::ExternalRuns> external(const study::StudySpec& spec) {
+  std::shared_ptr<eval::ExternalRuns> external(const calibrate::StudySpec& spec) {
     if (!spec.simulator) return nullptr;
-    for (const fs::path& file : io::program_files(*spec.simulator)) note(file);
-    return std::make_shared<eval::ExternalRuns>(io::make_external_simulator(*spec.simulator));
+    for (const fs::path& file : runs::program_files(*spec.simulator)) note(file);
+    return std::make_shared<eval::ExternalRuns>(runs::make_external_simulator(*spec.simulator));
   }
 
   /// Normalised tables of every GPU that the experiments name, from the study's folders or the shipped ones. Read only for
   /// step-time models that look kernels up: the tables are large.
-  eval::KernelTablesByGpu kernels(const study::StudySpec& spec, const study::StudyInputs& inputs) {
+  eval::KernelTablesByGpu kernels(const calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs) {
     eval::KernelTablesByGpu tables;
     if (inputs.external || !needs_kernels(spec, inputs)) return tables;
     std::vector<fs::path> folders(spec.data.kernels.begin(), spec.data.kernels.end());
@@ -140,11 +140,11 @@ class Loader {
       if (gpu == nullptr || tables.contains(gpu->name)) continue;  // an unknown GPU is reported with the experiment
       tables[gpu->name] = nullptr;
       for (std::size_t i = 0; i < folders.size() && tables[gpu->name] == nullptr; ++i) {
-        const auto found = io::find_kernel_tables(folders[i], *gpu);
+        const auto found = data::find_kernel_tables(folders[i], *gpu);
         if (!found) continue;
         used[i] = true;
         kernels::MeasuredKernels measured;
-        if (!take(io::read_kernel_tables(found->folder, found->gpu), measured)) break;
+        if (!take(data::read_kernel_tables(found->folder, found->gpu), measured)) break;
         tables[gpu->name] = std::make_shared<const kernels::KernelTables>(kernels::normalise(measured, *gpu).kernels);
         note(found->folder);
       }
@@ -159,10 +159,10 @@ class Loader {
     return tables;
   }
 
-  core::Result<LoadedStudy> prepare(const study::StudySpec& spec, study::StudyInputs inputs) {
+  core::Result<LoadedStudy> prepare(const calibrate::StudySpec& spec, calibrate::StudyInputs inputs) {
     LoadedStudy loaded;
     // What a broken file fails to define would only be reported as missing once more.
-    if (problems_.empty()) take(study::prepare(spec, inputs), loaded.prepared);
+    if (problems_.empty()) take(calibrate::prepare(spec, inputs), loaded.prepared);
     if (!problems_.empty()) return tl::unexpected(std::move(problems_));
     std::ranges::move(loaded.prepared.dataset.warnings, std::back_inserter(warnings_));
     loaded.prepared.dataset.warnings = std::move(warnings_);
@@ -172,11 +172,11 @@ class Loader {
   }
 
  private:
-  static bool needs_kernels(const study::StudySpec& spec, const study::StudyInputs& inputs) {
+  static bool needs_kernels(const calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs) {
     const std::string of_start = inputs.start.value_or(params::Config{}).step_time_model;
     if (latency::looks_up_kernels(spec.step_time_model.value_or(of_start))) return true;
     if (inputs.truth && latency::looks_up_kernels(inputs.truth->step_time_model)) return true;
-    return spec.compare && std::ranges::any_of(spec.compare->variants, [](const study::VariantSpec& variant) {
+    return spec.compare && std::ranges::any_of(spec.compare->variants, [](const calibrate::VariantSpec& variant) {
              return variant.step_time_model && latency::looks_up_kernels(*variant.step_time_model);
            });
   }
@@ -195,9 +195,9 @@ class Loader {
 
   /// Adds a file to the manifest's list. Shipped ones are named by their place in the data folder, wherever that is.
   void note(const fs::path& path) {
-    const auto inputs = io::hash_input(path);
+    const auto inputs = runs::hash_input(path);
     if (!inputs) return;  // its reader has reported it
-    for (io::InputFile input : *inputs) {
+    for (runs::InputFile input : *inputs) {
       const fs::path shipped = fs::path(input.path).lexically_relative(data_folder_);
       if (!shipped.empty() && *shipped.begin() != "..") input.path = "shipped:" + shipped.string();
       files_.push_back(std::move(input));
@@ -208,7 +208,7 @@ class Loader {
     std::ranges::for_each(paths, [&](const std::string& path) { note(path); });
   }
 
-  void apply_options(study::StudySpec& spec) {
+  void apply_options(calibrate::StudySpec& spec) {
     if (!options_.ground_truth.empty()) spec.data.ground_truth = options_.ground_truth;
     apply_selection(spec.data.select);
     spec.data.models.insert(spec.data.models.end(), options_.models.begin(), options_.models.end());
@@ -228,14 +228,14 @@ class Loader {
     if (options_.replicates) spec.replicates = *options_.replicates;
   }
 
-  void apply_selection(std::vector<study::Selector>& select) {
-    std::vector<study::Selector> given;
+  void apply_selection(std::vector<calibrate::Selector>& select) {
+    std::vector<calibrate::Selector> given;
     for (const std::string& text : options_.select) {
-      study::Selector selector;
-      if (take(study::parse_selector(text), selector)) given.push_back(std::move(selector));
+      calibrate::Selector selector;
+      if (take(calibrate::parse_selector(text), selector)) given.push_back(std::move(selector));
     }
-    std::erase_if(select, [&](const study::Selector& own) {
-      return std::ranges::any_of(given, [&](const study::Selector& selector) { return selector.field == own.field; });
+    std::erase_if(select, [&](const calibrate::Selector& own) {
+      return std::ranges::any_of(given, [&](const calibrate::Selector& selector) { return selector.field == own.field; });
     });
     std::ranges::move(given, std::back_inserter(select));
   }
@@ -245,16 +245,16 @@ class Loader {
   bool has_study_ = true;  ///< false when its file is broken: what it would have named is not missing
   core::Diagnostics problems_;
   core::Diagnostics warnings_;
-  std::vector<io::InputFile> files_;
+  std::vector<runs::InputFile> files_;
 };
 
 }  // namespace
 
 core::Result<LoadedStudy> load_study(const DataOptions& options, Simulators simulators) {
   Loader loader(options);
-  const study::StudySpec spec = loader.spec();
+  const calibrate::StudySpec spec = loader.spec();
   loader.check_simulator(spec, simulators);
-  study::StudyInputs inputs;
+  calibrate::StudyInputs inputs;
   inputs.experiments = loader.experiments(spec);
   inputs.models = loader.models(spec);
   inputs.gpus = loader.gpus(spec);
@@ -267,9 +267,9 @@ core::Result<LoadedStudy> load_study(const DataOptions& options, Simulators simu
 
 core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vector<domain::Experiment> experiments) {
   Loader loader(options);
-  const study::StudySpec spec = loader.spec();
+  const calibrate::StudySpec spec = loader.spec();
   loader.check_simulator(spec, Simulators::built_in);
-  study::StudyInputs inputs;
+  calibrate::StudyInputs inputs;
   inputs.experiments = std::move(experiments);
   inputs.models = loader.models(spec);
   inputs.gpus = loader.gpus(spec);
@@ -279,9 +279,9 @@ core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vect
   return loader.prepare(spec, std::move(inputs));
 }
 
-core::Result<std::vector<eval::PeerPrediction>> load_peers(const std::optional<std::string>& file) {
-  if (!file) return std::vector<eval::PeerPrediction>{};
-  return io::read_peers(*file);
+core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional<std::string>& file) {
+  if (!file) return std::vector<domain::PeerPrediction>{};
+  return data::read_peers(*file);
 }
 
 }  // namespace rooftune::app

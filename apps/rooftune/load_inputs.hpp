@@ -6,18 +6,18 @@
 #include <vector>
 
 #include "options.hpp"
+#include "rooftune/calibrate/prepare.hpp"
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/eval/peers.hpp"
-#include "rooftune/io/run_folder.hpp"
-#include "rooftune/study/prepare.hpp"
+#include "rooftune/runs/run_folder.hpp"
 
 namespace rooftune::app {
 
 /// A study with everything it names read, and what was read.
 struct LoadedStudy {
-  study::PreparedStudy prepared;  ///< paths of its spec count from the working directory; warnings of readers are in its dataset
-  study::StudyInputs inputs;
-  std::vector<io::InputFile> files;  ///< for the manifest; shipped ones count from the data folder
+  calibrate::PreparedStudy prepared;  ///< paths of its spec count from the working directory; warnings of readers are in its dataset
+  calibrate::StudyInputs inputs;
+  std::vector<runs::InputFile> files;  ///< for the manifest; shipped ones count from the data folder
 };
 
 /// Whose predictions a command can work with. What asks for derivatives, traces or engine states needs the built-in simulation.
@@ -32,6 +32,6 @@ enum class Simulators { built_in, any };
 [[nodiscard]] core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vector<domain::Experiment> experiments);
 
 /// Published predictions to compare with; none without a file.
-[[nodiscard]] core::Result<std::vector<eval::PeerPrediction>> load_peers(const std::optional<std::string>& file);
+[[nodiscard]] core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional<std::string>& file);
 
 }  // namespace rooftune::app

@@ -6,15 +6,15 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/data_directory.hpp"
-#include "rooftune/io/evaluation_file.hpp"
-#include "rooftune/io/kernel_summary_file.hpp"
-#include "rooftune/io/onboard_file.hpp"
-#include "rooftune/io/run_folder.hpp"
-#include "rooftune/io/tables_csv.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/data_directory.hpp"
+#include "rooftune/data/kernel_summary_file.hpp"
+#include "rooftune/plan/onboard.hpp"
 #include "rooftune/report/onboard_tables.hpp"
-#include "rooftune/study/onboard.hpp"
+#include "rooftune/runs/evaluation_file.hpp"
+#include "rooftune/runs/onboard_file.hpp"
+#include "rooftune/runs/run_folder.hpp"
+#include "rooftune/runs/tables_csv.hpp"
 #include "run_record.hpp"
 #include "terminal.hpp"
 
@@ -33,7 +33,7 @@ struct OnboardOptions {
 /// A study that says how to onboard, read and ready.
 struct Job {
   LoadedStudy study;
-  std::vector<study::KernelSummary> summaries;
+  std::vector<kernels::KernelSummary> summaries;
   fs::path target;
 };
 
@@ -42,59 +42,59 @@ core::Result<Job> load(const OnboardOptions& options, const std::string& file) {
   data.study = file;
   auto study = load_study(data);
   if (!study) return tl::unexpected(study.error());
-  const study::StudySpec& spec = study->prepared.spec;
+  const calibrate::StudySpec& spec = study->prepared.spec;
   if (!spec.onboard) return core::fail({.file = file}, "the study does not say which GPU is new", "add 'onboard: {gpu: ...}'");
   const fs::path target = options.run_folder ? fs::path(*options.run_folder) : default_run_folder(spec.name + "-onboard");
-  if (const auto free = io::check_target_folder(target, io::ExistingFolder::refuse); !free) return tl::unexpected(free.error());
-  const auto data_folder = io::data_directory();
+  if (const auto free = text::check_target_folder(target, text::ExistingFolder::refuse); !free) return tl::unexpected(free.error());
+  const auto data_folder = data::data_directory();
   if (!data_folder) return tl::unexpected(data_folder.error());
   const fs::path kernels = spec.onboard->kernels ? fs::path(*spec.onboard->kernels) : *data_folder / "bench_data" / "efficiency.json";
-  auto summaries = io::read_kernel_summaries(kernels);
+  auto summaries = data::read_kernel_summaries(kernels);
   if (!summaries) return tl::unexpected(summaries.error());
-  if (const auto hashed = io::hash_input(kernels); hashed && spec.onboard->kernels) {
+  if (const auto hashed = runs::hash_input(kernels); hashed && spec.onboard->kernels) {
     study->files.insert(study->files.end(), hashed->begin(), hashed->end());
   }
   return Job{.study = *std::move(study), .summaries = *std::move(summaries), .target = target};
 }
 
-io::RunFiles run_files(const Job& job, const std::string& result_json) {
-  io::RunFiles files;
+runs::RunFiles run_files(const Job& job, const std::string& result_json) {
+  runs::RunFiles files;
   files.manifest = make_manifest("onboard", job.study);
-  files.manifest.state = io::RunState::finished;
+  files.manifest.state = runs::RunState::finished;
   files.study_yaml = resolved_study(job.study, job.target);
   files.result_json = result_json;
   return files;
 }
 
-core::Result<void> write(const Job& job, const study::Onboarding& result) {
-  io::RunFiles files = run_files(job, io::onboard_json(result));
+core::Result<void> write(const Job& job, const plan::Onboarding& result) {
+  runs::RunFiles files = run_files(job, runs::onboard_json(result));
   params::Config config = result.last().config;
   config.provenance.clear();
   add_provenance(config, job.study, files.manifest);
   add_own_gpus(config, job.study);
-  files.tuned_json = io::config_text(config);
+  files.tuned_json = data::config_text(config);
   const eval::Evaluation predicted = eval::evaluate(
       job.study.prepared.dataset, config, {.threads = {job.study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});
   if (auto proven = check_written_config(*files.tuned_json, "tuned.json", job.study, predicted); !proven) return proven;
-  const study::OnboardStep& last = result.last();
+  const plan::OnboardStep& last = result.last();
   const eval::Evaluation& evaluation = last.fitted_runs.empty() ? last.held_out : last.fitted;
-  files.evaluation_json = io::evaluation_json(evaluation);
-  files.evaluation_csv = io::evaluation_csv(evaluation);
-  return io::write_run_folder(job.target, io::ExistingFolder::refuse, files);
+  files.evaluation_json = runs::evaluation_json(evaluation);
+  files.evaluation_csv = runs::evaluation_csv(evaluation);
+  return runs::write_run_folder(job.target, text::ExistingFolder::refuse, files);
 }
 
 core::Result<void> run_trial(const OnboardOptions& options, const Job& job, const std::string& file) {
-  const study::StudySpec& spec = job.study.prepared.spec;
+  const calibrate::StudySpec& spec = job.study.prepared.spec;
   if (spec.free.empty()) return core::fail({.file = file}, "a trial refits, and no parameter is free", "list some under 'free'");
   ProgressLine progress;
   const auto show = [&](std::size_t done, std::size_t total) { progress.show(fmt::format("draws: {} of {}", done, total)); };
-  const auto trial = study::try_recommendation(job.study.prepared, *spec.onboard->trial, {.progress = show});
+  const auto trial = plan::try_recommendation(job.study.prepared, *spec.onboard->trial, {.progress = show});
   progress.clear();
   if (!trial) return tl::unexpected(trial.error());
-  const auto written = io::write_run_folder(job.target, io::ExistingFolder::refuse, run_files(job, io::trial_json(*trial)));
+  const auto written = runs::write_run_folder(job.target, text::ExistingFolder::refuse, run_files(job, runs::trial_json(*trial)));
   if (!written) return tl::unexpected(written.error());
   if (options.output.json) {
-    print(io::trial_json(*trial));
+    print(runs::trial_json(*trial));
   } else {
     print(report::trial_table(*trial, output_colour()));
     print(fmt::format("\nrun folder    {}\n", job.target.string()));
@@ -102,23 +102,23 @@ core::Result<void> run_trial(const OnboardOptions& options, const Job& job, cons
   return {};
 }
 
-core::Result<study::Onboarding> run_job(const OnboardOptions& options, const Job& job) {
+core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job& job) {
   ProgressLine progress;
-  const study::OnboardHooks hooks{
+  const plan::OnboardHooks hooks{
       .progress = [&](const std::string& step) { progress.show(fmt::format("{}: {}", job.study.prepared.spec.onboard->gpu, step)); }};
-  auto result = study::onboard(job.study.prepared, job.study.inputs, job.summaries, hooks);
+  auto result = plan::onboard(job.study.prepared, job.study.inputs, job.summaries, hooks);
   progress.clear();
   if (!result) return result;
   if (const auto written = write(job, *result); !written) return tl::unexpected(written.error());
   if (options.output.json) {
-    print(io::onboard_json(*result));
+    print(runs::onboard_json(*result));
     return result;
   }
   const report::Colour colour = output_colour();
   print(report::onboard_parameter_table(*result, colour));
-  for (const study::OnboardStep& step : result->steps) print(report::next_run_table(step, colour));
+  for (const plan::OnboardStep& step : result->steps) print(report::next_run_table(step, colour));
   print(report::kv_blocks_table(*result, colour));
-  print(fmt::format("\ntuned config  {}\nrun folder    {}\n", (job.target / io::kTunedConfigName).string(), job.target.string()));
+  print(fmt::format("\ntuned config  {}\nrun folder    {}\n", (job.target / runs::kTunedConfigName).string(), job.target.string()));
   return result;
 }
 
@@ -140,7 +140,7 @@ ExitCode run(const OnboardOptions& options) {
     print_errors(problems);
     return ExitCode::bad_input;
   }
-  std::vector<study::Onboarding> onboardings;
+  std::vector<plan::Onboarding> onboardings;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     if (jobs[i].study.prepared.spec.onboard->trial) {
       if (const auto done = run_trial(options, jobs[i], options.studies[i]); !done) {
@@ -156,7 +156,7 @@ ExitCode run(const OnboardOptions& options) {
     }
     onboardings.push_back(*std::move(result));
   }
-  if (!write_csv(options.output, [&] { return io::onboard_csv(onboardings); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::onboard_csv(onboardings); })) return ExitCode::bad_input;
   if (!onboardings.empty() && !options.output.json) print(report::onboard_error_table(onboardings, output_colour()));
   return ExitCode::done;
 }

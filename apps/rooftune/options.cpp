@@ -1,6 +1,6 @@
 #include "options.hpp"
 
-#include "rooftune/io/atomic_file.hpp"
+#include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -62,7 +62,7 @@ void add_csv_option(CLI::App& command, OutputOptions& options) {
 
 bool write_csv(const OutputOptions& options, const std::function<std::string()>& text) {
   if (!options.csv) return true;
-  const auto written = io::write_file_atomically(*options.csv, text());
+  const auto written = text::write_file_atomically(*options.csv, text());
   if (!written) print_errors(written.error());
   return written.has_value();
 }

@@ -6,7 +6,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
-#include "rooftune/io/registry_file.hpp"
+#include "rooftune/data/registry_file.hpp"
 #include "rooftune/params/registry.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "terminal.hpp"
@@ -101,9 +101,9 @@ void add_params_command(CLI::App& program, ExitCode& exit_code) {
   command->add_flag("--json", forms->output.json, "print one JSON object")->excludes(as_markdown);
   add_csv_option(*command, forms->output);
   command->callback([forms, &exit_code] {
-    exit_code = write_csv(forms->output, io::registry_csv) ? ExitCode::done : ExitCode::bad_input;
+    exit_code = write_csv(forms->output, data::registry_csv) ? ExitCode::done : ExitCode::bad_input;
     if (exit_code != ExitCode::done) return;
-    print(forms->markdown ? markdown() : (forms->output.json ? io::registry_json() : plain_text()));
+    print(forms->markdown ? markdown() : (forms->output.json ? data::registry_json() : plain_text()));
   });
 }
 

@@ -9,20 +9,20 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
+#include "rooftune/calibrate/prediction_intervals.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/data_directory.hpp"
+#include "rooftune/data/kernel_tables.hpp"
+#include "rooftune/data/peers.hpp"
 #include "rooftune/eval/evaluate.hpp"
-#include "rooftune/io/atomic_file.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/data_directory.hpp"
-#include "rooftune/io/evaluation_file.hpp"
-#include "rooftune/io/improve_journal.hpp"
-#include "rooftune/io/kernel_tables.hpp"
-#include "rooftune/io/peers.hpp"
-#include "rooftune/io/report_file.hpp"
-#include "rooftune/io/run_folder.hpp"
 #include "rooftune/kernels/efficiency.hpp"
+#include "rooftune/plan/report_curves.hpp"
 #include "rooftune/report/html_report.hpp"
-#include "rooftune/study/prediction_intervals.hpp"
-#include "rooftune/study/report_curves.hpp"
+#include "rooftune/runs/evaluation_file.hpp"
+#include "rooftune/runs/improve_journal.hpp"
+#include "rooftune/runs/report_file.hpp"
+#include "rooftune/runs/run_folder.hpp"
+#include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -45,8 +45,8 @@ class Gatherer {
  public:
   explicit Gatherer(const ReportOptions& options) : options_(options), run_(options.run_folder) {}
 
-  core::Result<io::ReportContent> gather() {
-    take(io::read_run_documents(run_), content_.run);
+  core::Result<runs::ReportContent> gather() {
+    take(runs::read_run_documents(run_), content_.run);
     if (options_.crossval) take_crossval(*options_.crossval);
     add_journal();
     if (!problems_.empty()) return tl::unexpected(std::move(problems_));
@@ -75,9 +75,9 @@ class Gatherer {
   }
 
   void take_crossval(const std::string& folder) {
-    io::RunDocuments crossval;
-    if (!take(io::read_run_documents(folder), crossval)) return;
-    if (const auto manifest = io::read_manifest(folder); manifest && manifest->command != "crossval") {
+    runs::RunDocuments crossval;
+    if (!take(runs::read_run_documents(folder), crossval)) return;
+    if (const auto manifest = runs::read_manifest(folder); manifest && manifest->command != "crossval") {
       problems_.push_back({.position = {.file = folder},
                            .problem = fmt::format("this folder holds a run of '{}', not of 'crossval'", manifest->command),
                            .remedy = "name the run folder of rooftune crossval"});
@@ -87,9 +87,9 @@ class Gatherer {
 
   /// The rounds of an improvement; other runs keep no such journal.
   void add_journal() {
-    const auto manifest = io::read_manifest(run_);
-    if (!manifest || manifest->command != "improve" || !fs::exists(run_ / io::kJournalName)) return;
-    if (const auto journal = io::open_journal(run_ / io::kJournalName); !journal) {
+    const auto manifest = runs::read_manifest(run_);
+    if (!manifest || manifest->command != "improve" || !fs::exists(run_ / runs::kJournalName)) return;
+    if (const auto journal = runs::open_journal(run_ / runs::kJournalName); !journal) {
       std::ranges::copy(journal.error(), std::back_inserter(problems_));
     } else {
       take((*journal)->read(), content_.journal.emplace());
@@ -98,9 +98,9 @@ class Gatherer {
 
   /// The run's study with the files that it names; nothing where they have moved since.
   std::optional<LoadedStudy> run_again() {
-    if (!fs::exists(run_ / io::kStudyName)) return std::nullopt;
+    if (!fs::exists(run_ / runs::kStudyName)) return std::nullopt;
     DataOptions data;
-    data.study = (run_ / io::kStudyName).string();
+    data.study = (run_ / runs::kStudyName).string();
     data.threads = options_.threads;
     auto study = load_study(data);
     if (study) return *std::move(study);
@@ -109,8 +109,8 @@ class Gatherer {
   }
 
   void add_simulations(const LoadedStudy& study) {
-    if (!fs::exists(run_ / io::kTunedConfigName)) return;
-    const auto tuned = io::read_config(run_ / io::kTunedConfigName, study.inputs.gpus);
+    if (!fs::exists(run_ / runs::kTunedConfigName)) return;
+    const auto tuned = data::read_config(run_ / runs::kTunedConfigName, study.inputs.gpus);
     if (!tuned) {
       notice("The pages on load and step time are missing, because the tuned config cannot be read", tuned.error());
       return;
@@ -119,26 +119,27 @@ class Gatherer {
     const eval::Dataset& dataset = study.prepared.dataset;
     content_.before = eval::evaluate(dataset, study.prepared.start, {.threads = threads, .stepping = sim::Stepping::closed_form});
     // Of arrivals the curves need the size of the noise, not its last digit.
-    const study::IntervalOptions along_curves{.level = content_.interval_level, .arrival_draws = 4, .threads = threads};
-    content_.load_curves = study::load_curves(dataset, tuned->config, {.intervals = along_curves, .threads = threads});
-    content_.intervals = study::prediction_intervals(dataset, tuned->config, {.level = content_.interval_level, .threads = threads});
-    content_.step_time = study::step_time_by_batch(dataset, tuned->config);
+    const calibrate::IntervalOptions along_curves{.level = content_.interval_level, .arrival_draws = 4, .threads = threads};
+    content_.load_curves = plan::load_curves(dataset, tuned->config, {.intervals = along_curves, .threads = threads});
+    content_.intervals =
+        calibrate::prediction_intervals(dataset, tuned->config, {.level = content_.interval_level, .threads = threads});
+    content_.step_time = plan::step_time_by_batch(dataset, tuned->config);
   }
 
   void add_kernels(const LoadedStudy& study) {
     std::vector<fs::path> folders(study.prepared.spec.data.kernels.begin(), study.prepared.spec.data.kernels.end());
-    if (const auto shipped = io::data_directory()) folders.push_back(*shipped / "bench_data");
+    if (const auto shipped = data::data_directory()) folders.push_back(*shipped / "bench_data");
     std::set<std::string> seen;
     for (const eval::Case& item : study.prepared.dataset.cases) {
       if (!seen.insert(item.gpu.name).second) continue;
       for (const fs::path& folder : folders) {
-        const auto found = io::find_kernel_tables(folder, item.gpu);
+        const auto found = data::find_kernel_tables(folder, item.gpu);
         if (!found) continue;
-        const auto measured = io::read_kernel_tables(found->folder, found->gpu);
+        const auto measured = data::read_kernel_tables(found->folder, found->gpu);
         if (!measured) {
           notice("The page on kernels is incomplete", measured.error());
         } else {
-          content_.kernels.push_back(study::kernel_roofline(kernels::normalise(*measured, item.gpu).kernels, item.gpu));
+          content_.kernels.push_back(plan::kernel_roofline(kernels::normalise(*measured, item.gpu).kernels, item.gpu));
         }
         break;
       }
@@ -149,16 +150,16 @@ class Gatherer {
   void add_peers() {
     fs::path file = options_.peers.value_or("");
     if (!options_.peers) {
-      const auto shipped = io::data_directory();
+      const auto shipped = data::data_directory();
       if (!shipped || !fs::exists(*shipped / "ground_truth" / "peers.csv")) return;
       file = *shipped / "ground_truth" / "peers.csv";
     }
     if (!content_.run.evaluation_json) return;
-    std::vector<eval::PeerPrediction> peers;
+    std::vector<domain::PeerPrediction> peers;
     std::vector<eval::Row> rows;
-    if (!take(io::read_peers(file), peers) || !take(io::read_evaluation_rows(run_ / io::kEvaluationName), rows)) return;
+    if (!take(data::read_peers(file), peers) || !take(runs::read_evaluation_rows(run_ / runs::kEvaluationName), rows)) return;
     constexpr double kSameMeasurement = 1e-3;  // sources round to different digits
-    for (eval::PeerPrediction& peer : peers) {
+    for (domain::PeerPrediction& peer : peers) {
       const bool is_ours = std::ranges::any_of(rows, [&](const eval::Row& row) {
         return row.experiment == peer.experiment && row.stage == domain::kSummaryStage && row.metric == peer.metric &&
                std::abs(peer.measured_ms / row.measured_ms - 1.0) < kSameMeasurement;
@@ -169,7 +170,7 @@ class Gatherer {
 
   const ReportOptions& options_;
   fs::path run_;
-  io::ReportContent content_;
+  runs::ReportContent content_;
   core::Diagnostics problems_;
 };
 
@@ -180,7 +181,7 @@ ExitCode run(const ReportOptions& options) {
     return ExitCode::bad_input;
   }
   const std::optional<fs::path> folder = options.vega ? std::optional<fs::path>(*options.vega) : std::nullopt;
-  const auto vega = io::read_vega(folder);
+  const auto vega = runs::read_vega(folder);
   if (!vega && options.vega) {
     print_errors(vega.error());
     return ExitCode::bad_input;
@@ -192,11 +193,11 @@ ExitCode run(const ReportOptions& options) {
   report::HtmlReport page;
   const std::string name = fs::path(options.run_folder).lexically_normal().filename().string();
   const std::string title = fmt::format("rooftune: {}", name.empty() ? options.run_folder : name);
-  const std::string data = io::report_json(*content);
+  const std::string data = runs::report_json(*content);
   page.title = title;
   page.data_json = data;
   if (vega) {
-    for (const io::ScriptModule& module : *vega) page.modules.push_back({.name = module.name, .text = module.text});
+    for (const runs::ScriptModule& module : *vega) page.modules.push_back({.name = module.name, .text = module.text});
   } else {
     for (core::Diagnostic problem : vega.error()) {
       problem.severity = core::Severity::warning;
@@ -204,8 +205,8 @@ ExitCode run(const ReportOptions& options) {
       warnings.push_back(std::move(problem));
     }
   }
-  const fs::path target = options.out ? fs::path(*options.out) : fs::path(options.run_folder) / io::kReportName;
-  if (const auto written = io::write_file_atomically(target, report::html_report(page)); !written) {
+  const fs::path target = options.out ? fs::path(*options.out) : fs::path(options.run_folder) / runs::kReportName;
+  if (const auto written = text::write_file_atomically(target, report::html_report(page)); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }

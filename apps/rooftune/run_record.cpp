@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <chrono>
 
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/gpus.hpp"
-#include "rooftune/io/study_file.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/runs/study_file.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "versions.hpp"
 
@@ -32,9 +32,9 @@ std::vector<std::string> command_line() { return remembered(); }
 
 void remember_command_line(int argument_count, char** arguments) { remembered().assign(arguments + 1, arguments + argument_count); }
 
-io::RunManifest make_manifest(std::string_view command, const LoadedStudy& study) {
-  const study::StudySpec& spec = study.prepared.spec;
-  io::RunManifest manifest;
+runs::RunManifest make_manifest(std::string_view command, const LoadedStudy& study) {
+  const calibrate::StudySpec& spec = study.prepared.spec;
+  runs::RunManifest manifest;
   manifest.command = command;
   manifest.arguments = command_line();
   manifest.inputs = study.files;
@@ -47,7 +47,7 @@ io::RunManifest make_manifest(std::string_view command, const LoadedStudy& study
 }
 
 std::string resolved_study(const LoadedStudy& study, const std::filesystem::path& run_folder) {
-  return io::study_text(io::with_paths_from(study.prepared.spec, ".", run_folder));
+  return runs::study_text(runs::with_paths_from(study.prepared.spec, ".", run_folder));
 }
 
 std::filesystem::path default_run_folder(const std::string& study_name) {
@@ -55,18 +55,18 @@ std::filesystem::path default_run_folder(const std::string& study_name) {
   return std::filesystem::path("runs") / fmt::format("{}-{:%Y%m%dT%H%M%SZ}", study_name, fmt::gmtime(now));
 }
 
-void add_provenance(params::Config& tuned, const LoadedStudy& study, const io::RunManifest& manifest) {
+void add_provenance(params::Config& tuned, const LoadedStudy& study, const runs::RunManifest& manifest) {
   tuned.provenance["study"] = study.prepared.spec.name;
   tuned.provenance["rooftune"] = manifest.versions.at("rooftune");
   tuned.provenance["simulator"] = manifest.simulator_identity;
   tuned.provenance["seed"] = fmt::format("{}", manifest.seed);
-  for (const io::InputFile& input : manifest.inputs) {
+  for (const runs::InputFile& input : manifest.inputs) {
     if (!input.path.starts_with("shipped:")) tuned.provenance["input " + input.path] = "sha256 " + input.sha256;
   }
 }
 
 void add_own_gpus(params::Config& tuned, const LoadedStudy& study) {
-  const auto shipped = io::default_gpus();
+  const auto shipped = data::default_gpus();
   for (const eval::Dataset* dataset : {&study.prepared.dataset, &study.prepared.held_out}) {
     for (const eval::Case& item : dataset->cases) {
       const bool is_shipped = shipped && std::ranges::find(*shipped, item.gpu) != shipped->end();
@@ -79,9 +79,9 @@ void add_own_gpus(params::Config& tuned, const LoadedStudy& study) {
 
 core::Result<void> check_written_config(std::string_view text, const std::string& file, const LoadedStudy& study,
                                         const eval::Evaluation& reported) {
-  const auto shipped = io::default_gpus();
+  const auto shipped = data::default_gpus();
   if (!shipped) return tl::unexpected(shipped.error());
-  const auto read_back = io::parse_config(text, file, *shipped);
+  const auto read_back = data::parse_config(text, file, *shipped);
   if (!read_back) return tl::unexpected(read_back.error());
   const eval::Evaluation again = eval::evaluate(study.prepared.dataset, read_back->config,
                                                 {.threads = {study.prepared.spec.threads}, .stepping = sim::Stepping::closed_form});

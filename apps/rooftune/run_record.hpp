@@ -6,7 +6,7 @@
 
 #include "load_inputs.hpp"
 #include "rooftune/eval/evaluate.hpp"
-#include "rooftune/io/run_folder.hpp"
+#include "rooftune/runs/run_folder.hpp"
 
 namespace rooftune::app {
 
@@ -15,7 +15,7 @@ namespace rooftune::app {
 void remember_command_line(int argument_count, char** arguments);
 
 /// The manifest of a run of `command` on the study.
-[[nodiscard]] io::RunManifest make_manifest(std::string_view command, const LoadedStudy& study);
+[[nodiscard]] runs::RunManifest make_manifest(std::string_view command, const LoadedStudy& study);
 
 /// The study as its run folder keeps it: everything written out, paths counting from the folder.
 [[nodiscard]] std::string resolved_study(const LoadedStudy& study, const std::filesystem::path& run_folder);
@@ -24,7 +24,7 @@ void remember_command_line(int argument_count, char** arguments);
 void add_own_gpus(params::Config& tuned, const LoadedStudy& study);
 
 /// Where tuned values came from, beside the values.
-void add_provenance(params::Config& tuned, const LoadedStudy& study, const io::RunManifest& manifest);
+void add_provenance(params::Config& tuned, const LoadedStudy& study, const runs::RunManifest& manifest);
 
 /// Reads a config's text back, simulates it, and compares to the last bit with what was reported for the study's data.
 [[nodiscard]] core::Result<void> check_written_config(std::string_view text, const std::string& file, const LoadedStudy& study,

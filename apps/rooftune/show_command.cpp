@@ -6,9 +6,9 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/result_file.hpp"
-#include "rooftune/io/tables_csv.hpp"
 #include "rooftune/report/text_table.hpp"
+#include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/tables_csv.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -35,7 +35,7 @@ std::string experiment_table(const eval::Dataset& dataset, report::Colour colour
     for (const domain::Stage& stage : experiment.workload.stages)
       rates += fmt::format("{}{:g}", rates.empty() ? "" : ", ", stage.rate.value);
     table.add({experiment.id, std::string(domain::role_name(experiment.role)), item.model.name, item.gpu.name,
-               fmt::format("{}", deployment.tp), experiment.workload.name, rates, fmt::format("{}", study::planned_requests(item)),
+               fmt::format("{}", deployment.tp), experiment.workload.name, rates, fmt::format("{}", calibrate::planned_requests(item)),
                deployment.settings.total_kv_blocks ? fmt::format("{}", *deployment.settings.total_kv_blocks) : "estimated",
                deployment.engine + " " + deployment.settings.version});
   }
@@ -80,7 +80,7 @@ std::string gpu_table(const eval::Dataset& dataset, report::Colour colour) {
   return "\nGPUs\n" + table.text(colour);
 }
 
-std::string free_table(const study::StudySpec& spec, report::Colour colour) {
+std::string free_table(const calibrate::StudySpec& spec, report::Colour colour) {
   if (spec.free.empty()) return "";
   TextTable table(
       {{"free parameter", Align::left}, {"unit", Align::left}, {"lower"}, {"start"}, {"upper"}, {"transform", Align::left}});
@@ -98,10 +98,10 @@ ExitCode run(const DataOptions& options, const OutputOptions& output) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
-  const study::PreparedStudy& prepared = study->prepared;
-  if (!write_csv(output, [&] { return io::experiments_csv(prepared.dataset); })) return ExitCode::bad_input;
+  const calibrate::PreparedStudy& prepared = study->prepared;
+  if (!write_csv(output, [&] { return runs::experiments_csv(prepared.dataset); })) return ExitCode::bad_input;
   if (output.json) {
-    print(io::resolved_json(prepared));
+    print(runs::resolved_json(prepared));
     return ExitCode::done;
   }
   const report::Colour colour = output_colour();

@@ -8,12 +8,12 @@
 #include "commands.hpp"
 #include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/io/atomic_file.hpp"
-#include "rooftune/io/result_file.hpp"
-#include "rooftune/io/step_trace.hpp"
-#include "rooftune/io/tables_csv.hpp"
+#include "rooftune/calibrate/inspect.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/study/inspect.hpp"
+#include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/step_trace.hpp"
+#include "rooftune/runs/tables_csv.hpp"
+#include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -64,13 +64,13 @@ core::Result<LoadedStudy> load(const SimulateOptions& options) {
 
 /// The traces that were asked for, filled while the simulation runs.
 struct Traces {
-  io::StepTraceCsv steps;
-  io::ChromeTrace chrome;
-  io::RequestTable requests;
+  runs::StepTraceCsv steps;
+  runs::ChromeTrace chrome;
+  runs::RequestTable requests;
 };
 
-std::vector<study::InspectionSink*> wanted(const SimulateOptions& options, Traces& traces) {
-  std::vector<study::InspectionSink*> sinks;
+std::vector<calibrate::InspectionSink*> wanted(const SimulateOptions& options, Traces& traces) {
+  std::vector<calibrate::InspectionSink*> sinks;
   if (options.trace) sinks.push_back(&traces.steps);
   if (options.chrome_trace) sinks.push_back(&traces.chrome);
   if (options.requests) sinks.push_back(&traces.requests);
@@ -79,18 +79,18 @@ std::vector<study::InspectionSink*> wanted(const SimulateOptions& options, Trace
 
 core::Result<void> write(const SimulateOptions& options, const Traces& traces) {
   const auto write_to = [](const std::optional<std::string>& path, const std::string& text) {
-    return path ? io::write_file_atomically(*path, text) : core::Result<void>();
+    return path ? text::write_file_atomically(*path, text) : core::Result<void>();
   };
   if (auto written = write_to(options.trace, traces.steps.text()); !written) return written;
   if (auto written = write_to(options.chrome_trace, options.chrome_trace ? traces.chrome.text() : ""); !written) return written;
   return write_to(options.requests, traces.requests.text());
 }
 
-ExitCode run_sweep(const SimulateOptions& options, const study::PreparedStudy& prepared) {
-  const auto points = study::sweep(prepared.dataset, prepared.start, options.warm_up_requests, {prepared.spec.threads});
-  if (!write_csv(options.output, [&] { return io::sweep_csv(points); })) return ExitCode::bad_input;
+ExitCode run_sweep(const SimulateOptions& options, const calibrate::PreparedStudy& prepared) {
+  const auto points = calibrate::sweep(prepared.dataset, prepared.start, options.warm_up_requests, {prepared.spec.threads});
+  if (!write_csv(options.output, [&] { return runs::sweep_csv(points); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::sweep_json(points));
+    print(runs::sweep_json(points));
     return ExitCode::done;
   }
   print_errors(prepared.dataset.warnings);
@@ -104,19 +104,19 @@ ExitCode run(const SimulateOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
-  const study::PreparedStudy& prepared = study->prepared;
+  const calibrate::PreparedStudy& prepared = study->prepared;
   const params::Config& config = prepared.start;
   if (!options.load.rates_per_s.empty()) return run_sweep(options, prepared);
   const eval::Case& item = prepared.dataset.cases.front();
   Traces traces;
-  const study::Inspection inspection = study::inspect(item, 0, config, wanted(options, traces), options.warm_up_requests);
+  const calibrate::Inspection inspection = calibrate::inspect(item, 0, config, wanted(options, traces), options.warm_up_requests);
   if (const auto written = write(options, traces); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
-  if (!write_csv(options.output, [&] { return io::inspection_csv(inspection); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::inspection_csv(inspection); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(io::inspection_json(inspection));
+    print(runs::inspection_json(inspection));
     return ExitCode::done;
   }
   print_errors(prepared.dataset.warnings);

@@ -9,13 +9,13 @@
 #include "commands.hpp"
 #include "file_kind.hpp"
 #include "options.hpp"
-#include "rooftune/io/checked_files.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/gpus.hpp"
-#include "rooftune/io/ground_truth.hpp"
-#include "rooftune/io/models.hpp"
-#include "rooftune/io/run_folder.hpp"
-#include "rooftune/io/study_file.hpp"
+#include "rooftune/data/checked_files.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/data/ground_truth.hpp"
+#include "rooftune/data/models.hpp"
+#include "rooftune/runs/run_folder.hpp"
+#include "rooftune/runs/study_file.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -30,7 +30,7 @@ struct Finding {
 };
 
 core::Result<Finding> check_study(const fs::path& path) {
-  const auto file = io::read_study(path);
+  const auto file = runs::read_study(path);
   if (!file) return tl::unexpected(file.error());
   return Finding{fmt::format("study '{}', {} free parameters, {} solver stages", file->spec.name, file->spec.free.size(),
                              file->spec.solver.size()),
@@ -38,22 +38,22 @@ core::Result<Finding> check_study(const fs::path& path) {
 }
 
 core::Result<Finding> check_config(const fs::path& path) {
-  const auto gpus = io::default_gpus();
+  const auto gpus = data::default_gpus();
   if (!gpus) return tl::unexpected(gpus.error());
-  const auto file = io::read_config(path, *gpus);
+  const auto file = data::read_config(path, *gpus);
   if (!file) return tl::unexpected(file.error());
-  const std::string form = file->form == io::ConfigForm::config ? "config" : "hardware config";
+  const std::string form = file->form == data::ConfigForm::config ? "config" : "hardware config";
   return Finding{fmt::format("{} for {}, {} GPUs", form, file->config.step_time_model, file->config.hardware.size()), file->warnings};
 }
 
 core::Result<Finding> check_ground_truth(const fs::path& path) {
-  const auto file = io::read_ground_truth(path);
+  const auto file = data::read_ground_truth(path);
   if (!file) return tl::unexpected(file.error());
   return Finding{fmt::format("ground truth, {} experiments", file->experiments.size()), file->warnings};
 }
 
 core::Result<Finding> check_model(const fs::path& path) {
-  const auto models = io::read_models(std::vector{path});
+  const auto models = data::read_models(std::vector{path});
   if (!models) return tl::unexpected(models.error());
   if (models->size() > 1) return Finding{fmt::format("{} models", models->size()), {}};
   const domain::ModelSpec& model = models->front();
@@ -64,13 +64,13 @@ core::Result<Finding> check_model(const fs::path& path) {
 }
 
 core::Result<Finding> check_gpus(const fs::path& path) {
-  const auto gpus = io::read_gpus(path);
+  const auto gpus = data::read_gpus(path);
   if (!gpus) return tl::unexpected(gpus.error());
   return Finding{fmt::format("{} GPUs", gpus->size()), {}};
 }
 
 core::Result<Finding> check_manifest(const fs::path& path) {
-  const auto manifest = io::read_manifest(path.parent_path());
+  const auto manifest = runs::read_manifest(path.parent_path());
   if (!manifest) return tl::unexpected(manifest.error());
   return Finding{fmt::format("manifest of '{}'", manifest->command), {}};
 }
@@ -94,13 +94,13 @@ struct ValidateOptions {
   OutputOptions output;
 };
 
-void print_checked(const io::CheckedFile& file) {
+void print_checked(const data::CheckedFile& file) {
   print_errors(file.problems);
   if (file.is_sound) print(fmt::format("{}: {}\n", file.file, file.content));
 }
 
 ExitCode run(const ValidateOptions& options) {
-  std::vector<io::CheckedFile> checked;
+  std::vector<data::CheckedFile> checked;
   for (const std::string& file : options.files) {
     const auto finding = check(file);
     checked.push_back({.file = file,
@@ -109,9 +109,9 @@ ExitCode run(const ValidateOptions& options) {
                        .is_sound = finding.has_value()});
     if (!options.output.json) print_checked(checked.back());
   }
-  if (options.output.json) print(io::checked_files_json(checked));
-  if (!write_csv(options.output, [&] { return io::checked_files_csv(checked); })) return ExitCode::bad_input;
-  return std::ranges::all_of(checked, &io::CheckedFile::is_sound) ? ExitCode::done : ExitCode::bad_input;
+  if (options.output.json) print(data::checked_files_json(checked));
+  if (!write_csv(options.output, [&] { return data::checked_files_csv(checked); })) return ExitCode::bad_input;
+  return std::ranges::all_of(checked, &data::CheckedFile::is_sound) ? ExitCode::done : ExitCode::bad_input;
 }
 
 }  // namespace

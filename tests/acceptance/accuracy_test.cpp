@@ -14,13 +14,13 @@
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/data/ground_truth.hpp"
+#include "rooftune/data/models.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/eval/evaluate.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/csv.hpp"
-#include "rooftune/io/gpus.hpp"
-#include "rooftune/io/ground_truth.hpp"
-#include "rooftune/io/models.hpp"
+#include "rooftune/text/csv.hpp"
 
 namespace rooftune {
 namespace {
@@ -50,14 +50,14 @@ T value_of(core::Result<T> result) {
 }
 
 eval::Evaluation evaluate(const std::string& config_name, const std::string& ground_truth) {
-  const std::vector<domain::GpuSpec> gpus = value_of(io::default_gpus());
-  const std::vector<domain::ModelSpec> models = value_of(io::default_models());
-  const params::Config config = value_of(io::read_config(kSource / "configs/tuned" / config_name, gpus)).config;
-  const eval::Dataset dataset =
-      value_of(eval::make_dataset({.experiments = value_of(io::read_ground_truth(kSource / "ground_truth" / ground_truth)).experiments,
-                                   .models = models,
-                                   .gpus = gpus,
-                                   .config = config}));
+  const std::vector<domain::GpuSpec> gpus = value_of(data::default_gpus());
+  const std::vector<domain::ModelSpec> models = value_of(data::default_models());
+  const params::Config config = value_of(data::read_config(kSource / "configs/tuned" / config_name, gpus)).config;
+  const eval::Dataset dataset = value_of(
+      eval::make_dataset({.experiments = value_of(data::read_ground_truth(kSource / "ground_truth" / ground_truth)).experiments,
+                          .models = models,
+                          .gpus = gpus,
+                          .config = config}));
   return eval::evaluate(dataset, config, {});
 }
 
@@ -80,10 +80,10 @@ std::vector<Reference> current() {
 }
 
 std::vector<Reference> committed() {
-  const io::CsvTable table = value_of(io::read_csv(kReference));
+  const text::CsvTable table = value_of(text::read_csv(kReference));
   std::vector<Reference> rows(table.rows.size());
-  io::Problems problems(table.file);
-  io::CsvColumns columns(table, problems);
+  text::Problems problems(table.file);
+  text::CsvColumns columns(table, problems);
   columns.required("config", rows, &Reference::config);
   columns.required("experiment", rows, &Reference::experiment);
   columns.required("stage", rows, &Reference::stage);

@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "command_line.hpp"
-#include "io/bad_inputs.hpp"
+#include "support/bad_inputs.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -20,19 +20,19 @@ std::string replaced(std::string text, const std::string& wanted, const std::str
 }
 
 std::vector<std::string> arguments_of(const fs::path& command, const fs::path& out) {
-  std::istringstream words(replaced(io::bad_inputs::text_of(command), "OUT", out.string()));
+  std::istringstream words(replaced(bad_inputs::text_of(command), "OUT", out.string()));
   std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
   std::ranges::replace(arguments, "''", "");
   return arguments;
 }
 
 TEST(BadCommands, AreRefusedWithPlaceAndRemedy) {
-  for (const fs::path& input : io::bad_inputs::inputs_of("commands")) {
+  for (const fs::path& input : bad_inputs::inputs_of("commands")) {
     if (input.extension() != ".command") continue;
     const TemporaryFolder out;
     const ProgramResult result = rooftune(arguments_of(input, out.path()), {.working_directory = input.parent_path()});
     const std::string said = replaced(replaced(result.errors, out.path().string(), "OUT"), shipped(""), "");
-    io::bad_inputs::expect_messages(input, said + "exit code " + std::to_string(result.exit_code) + "\n");
+    bad_inputs::expect_messages(input, said + "exit code " + std::to_string(result.exit_code) + "\n");
   }
 }
 

@@ -26,9 +26,9 @@ Evaluation two_runs() {
   return evaluation;
 }
 
-std::vector<PeerPrediction> published(const std::string& simulator, const std::string& experiment, double predicted_ms,
-                                      double measured_ms = 100.0) {
-  std::vector<PeerPrediction> rows;
+std::vector<domain::PeerPrediction> published(const std::string& simulator, const std::string& experiment, double predicted_ms,
+                                              double measured_ms = 100.0) {
+  std::vector<domain::PeerPrediction> rows;
   for (const Metric metric : kPeerMetrics) {
     rows.push_back({.simulator = simulator,
                     .experiment = experiment,
@@ -59,7 +59,7 @@ TEST(PeerComparison, LeavesOutOverloadedRunsAndStages) {
   evaluation.cases[1].aggregated = false;
   auto peers = published("vidur", "20", 150.0);
   EXPECT_THAT(compare_with_peers(evaluation, peers), IsEmpty());
-  for (PeerPrediction& row : peers) row = {row.simulator, "17", 0, row.metric, row.predicted_ms, row.measured_ms};
+  for (domain::PeerPrediction& row : peers) row = {row.simulator, "17", 0, row.metric, row.predicted_ms, row.measured_ms};
   EXPECT_THAT(compare_with_peers(evaluation, peers), IsEmpty());
 }
 

@@ -80,9 +80,9 @@ TEST(WarningList, IsEmptyWhenThereIsNothingToSay) {
   EXPECT_EQ(warning_list(quiet, Colour::off), "\nWarnings\n- saturated\n");
 }
 
-study::FitResult small_fit() {
-  study::FitResult result;
-  study::Estimate estimate{.parameter = params::make_free(params::parameter("physics.t_step_us"))};
+calibrate::FitResult small_fit() {
+  calibrate::FitResult result;
+  calibrate::Estimate estimate{.parameter = params::make_free(params::parameter("physics.t_step_us"))};
   estimate.start = 200.0;
   estimate.value = 312.5;
   estimate.standard_error = 12.5;
@@ -106,16 +106,16 @@ TEST(ParameterTable, FlagsBoundsAndSaysWhatIsNotDetermined) {
 }
 
 TEST(SearchSummary, MarksWhatDependsOnTheMachine) {
-  study::FitResult result = small_fit();
+  calibrate::FitResult result = small_fit();
   EXPECT_THAT(search_summary(result, Colour::off), Not(HasSubstr("another machine")));
   result.machine_dependent = true;
   EXPECT_THAT(search_summary(result, Colour::off), HasSubstr("another machine"));
 }
 
 TEST(CrossvalTables, ShowTrainingAndHeldOutWithTheGap) {
-  study::CrossValidation result;
+  calibrate::CrossValidation result;
   result.free = {params::make_free(params::parameter("physics.t_step_us"))};
-  study::FoldResult fold;
+  calibrate::FoldResult fold;
   fold.name = "model=Yi-34B";
   fold.held_out_experiments = {"17"};
   fold.values = {312.5};
@@ -131,8 +131,8 @@ TEST(CrossvalTables, ShowTrainingAndHeldOutWithTheGap) {
 }
 
 TEST(CrossvalTables, NeverScoreAFailedFold) {
-  study::CrossValidation result;
-  study::FoldResult fold;
+  calibrate::CrossValidation result;
+  calibrate::FoldResult fold;
   fold.name = "tp=1";
   fold.failure = "failed: no derivative";
   result.folds = {fold};

@@ -47,6 +47,33 @@ class CheckLayers(unittest.TestCase):
         (problem,) = check_layers.check_listing(self.root, check_layers.load_layers(self.root))
         self.assertIn("orphan.cpp lies in the folder but is not listed under SOURCES", problem)
 
+    def test_lets_public_headers_show_what_their_layer_links_publicly(self):
+        header = self.root / "lib" / "sim" / "include" / "rooftune" / "sim" / "sim.hpp"
+        header.write_text("#pragma once\n#include <nlohmann/json.hpp>\n")
+        cmake_file = self.root / "lib" / "domain" / "CMakeLists.txt"
+        cmake_file.write_text(cmake_file.read_text().replace(")", "  PUBLIC_LIBRARIES nlohmann_json::nlohmann_json)"))
+        self.assertEqual(self.include_problems(), [])
+
+    def table_problems(self, rows, order="core domain sim"):
+        (self.root / "docs").mkdir(exist_ok=True)
+        table = "| layer | holds | may use | third-party libraries |\n|---|---|---|---|\n" + "\n".join(rows)
+        (self.root / "docs" / "architecture.md").write_text(f"# A page\n{table}\n| `apps` | x | everything | CLI11 |\n\n| `no` | row |\n")
+        (self.root / "CMakeLists.txt").write_text(f"foreach(layer {order})\nendforeach()\n")
+        return list(check_layers.check_layer_table(self.root, check_layers.load_layers(self.root)))
+
+    def test_compares_the_layer_table_with_cmake(self):
+        cmake_file = self.root / "lib" / "sim" / "CMakeLists.txt"
+        cmake_file.write_text(cmake_file.read_text().replace(")", "  PUBLIC_LIBRARIES fmt::fmt PRIVATE_LIBRARIES tl::expected)"))
+        core, domain, sim = "| `core` | x | nothing | |", "| `domain` | x | core | |", "| `sim` | x | domain | tl::expected (public); fmt |"
+        self.assertEqual(self.table_problems([core, domain, sim]), [])
+        (problem,) = self.table_problems([core, domain, sim.replace("domain", "core, domain")])
+        self.assertIn("docs/architecture.md:6: 'sim' links the layers domain; the table says core, domain", problem)
+        (problem,) = self.table_problems([core, domain, sim.replace("; fmt", "")])
+        self.assertIn("'sim' links the libraries fmt, tl; the table says tl", problem)
+        (problem,) = self.table_problems([domain, core, sim])
+        self.assertIn("the layer table lists domain, core, sim; CMakeLists.txt adds core, domain, sim", problem)
+        self.assertIn("there is no layer 'gone'", self.table_problems([core, domain, sim, "| `gone` | x | core | |"])[1])
+
     def test_finds_two_types_of_one_name(self):
         code = "namespace rooftune::a {\nnamespace {\nstruct Own {\n};\n}  // namespace\nstruct Point {\n  struct Inner {};\n};\n}  // namespace rooftune::a\n"
         header = self.root / "lib" / "core" / "include" / "rooftune" / "core" / "core.hpp"

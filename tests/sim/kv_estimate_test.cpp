@@ -5,9 +5,9 @@
 #include <array>
 #include <filesystem>
 
-#include "rooftune/io/gpus.hpp"
-#include "rooftune/io/ground_truth.hpp"
-#include "rooftune/io/models.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/data/ground_truth.hpp"
+#include "rooftune/data/models.hpp"
 #include "support/example_targets.hpp"
 
 namespace rooftune::sim {
@@ -16,9 +16,9 @@ namespace {
 TEST(KvEstimate, IsWithinFourPercentOfEveryRecordedPool) {
   const std::filesystem::path folder = std::filesystem::path(ROOFTUNE_SOURCE_DIR) / "ground_truth";
   const std::array files{folder / "h100.json", folder / "a100.json", folder / "l40s.json"};
-  const auto truth = io::read_ground_truth(files);
-  const auto models = io::default_models();
-  const auto gpus = io::default_gpus();
+  const auto truth = data::read_ground_truth(files);
+  const auto models = data::default_models();
+  const auto gpus = data::default_gpus();
   ASSERT_TRUE(truth && models && gpus);
   int compared = 0;
   for (const domain::Experiment& experiment : truth->experiments) {

@@ -8,11 +8,11 @@
 
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/core/parallel_for.hpp"
+#include "rooftune/data/config_file.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/data/ground_truth.hpp"
+#include "rooftune/data/models.hpp"
 #include "rooftune/eval/dataset.hpp"
-#include "rooftune/io/config_file.hpp"
-#include "rooftune/io/gpus.hpp"
-#include "rooftune/io/ground_truth.hpp"
-#include "rooftune/io/models.hpp"
 #include "rooftune/sim/simulate.hpp"
 
 /// Derivatives against symmetric differences of 2 % on every shipped H100 run, and on the two that press hardest on an engine:
@@ -135,14 +135,15 @@ Distances compare(const eval::Case& item, const params::Config& config) {
 
 std::vector<Distances> compare_all(const char* ground_truth, const char* config_file) {
   const std::filesystem::path root = ROOFTUNE_SOURCE_DIR;
-  const auto models = value(io::default_models());
-  const auto gpus = value(io::default_gpus());
-  const params::Config config = value(io::read_config(root / config_file, gpus)).config;
-  const eval::Dataset dataset = value(eval::make_dataset({.experiments = value(io::read_ground_truth(root / ground_truth)).experiments,
-                                                          .models = models,
-                                                          .gpus = gpus,
-                                                          .config = config,
-                                                          .replicates = seeds()}));
+  const auto models = value(data::default_models());
+  const auto gpus = value(data::default_gpus());
+  const params::Config config = value(data::read_config(root / config_file, gpus)).config;
+  const eval::Dataset dataset =
+      value(eval::make_dataset({.experiments = value(data::read_ground_truth(root / ground_truth)).experiments,
+                                .models = models,
+                                .gpus = gpus,
+                                .config = config,
+                                .replicates = seeds()}));
   std::vector<Distances> all(dataset.cases.size());
   core::parallel_for(all.size(), {}, [&](std::size_t i) { all[i] = compare(dataset.cases[i], config); });
   for (const Distances& run : all) {

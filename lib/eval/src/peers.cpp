@@ -12,13 +12,13 @@ namespace {
 /// Our row and theirs for each of kPeerMetrics.
 struct PairedRows {
   std::array<const Row*, kPeerMetrics.size()> ours{};
-  std::array<const PeerPrediction*, kPeerMetrics.size()> theirs{};
+  std::array<const domain::PeerPrediction*, kPeerMetrics.size()> theirs{};
 };
 
 using Key = std::pair<std::string, domain::Metric>;  ///< experiment, metric
 
 std::optional<PairedRows> pair_rows(const Evaluation& evaluation, const std::string& experiment,
-                                    const std::map<Key, const PeerPrediction*>& predictions) {
+                                    const std::map<Key, const domain::PeerPrediction*>& predictions) {
   PairedRows rows;
   for (std::size_t i = 0; i < kPeerMetrics.size(); ++i) {
     const auto found = predictions.find({experiment, kPeerMetrics[i]});
@@ -45,9 +45,9 @@ void add(PeerComparison& comparison, const std::string& experiment, const Paired
 
 }  // namespace
 
-std::vector<PeerComparison> compare_with_peers(const Evaluation& evaluation, std::span<const PeerPrediction> peers) {
-  std::map<std::string, std::map<Key, const PeerPrediction*>> by_simulator;
-  for (const PeerPrediction& peer : peers) {
+std::vector<PeerComparison> compare_with_peers(const Evaluation& evaluation, std::span<const domain::PeerPrediction> peers) {
+  std::map<std::string, std::map<Key, const domain::PeerPrediction*>> by_simulator;
+  for (const domain::PeerPrediction& peer : peers) {
     if (peer.stage == domain::kSummaryStage) by_simulator[peer.simulator][{peer.experiment, peer.metric}] = &peer;
   }
   std::vector<PeerComparison> comparisons;

@@ -9,9 +9,9 @@
 namespace rooftune::report {
 namespace {
 
-using study::LatencyKind;
-using study::LatencyStatistic;
-using study::LoadPoint;
+using plan::LatencyKind;
+using plan::LatencyStatistic;
+using plan::LoadPoint;
 
 std::vector<Column> point_columns(std::vector<Column> first) {
   for (const char* kind : {"TTFT ms", "TPOT ms", "E2E ms"}) {
@@ -26,11 +26,11 @@ std::vector<Column> point_columns(std::vector<Column> first) {
 }
 
 void add_point(std::vector<Cell>& cells, const LoadPoint& point) {
-  for (const LatencyKind kind : study::kLatencyKinds) {
+  for (const LatencyKind kind : plan::kLatencyKinds) {
     const auto& interval = point.mean_interval[static_cast<std::size_t>(kind)];
-    cells.emplace_back(milliseconds(study::at(point.latency_ms, kind, LatencyStatistic::mean)));
+    cells.emplace_back(milliseconds(plan::at(point.latency_ms, kind, LatencyStatistic::mean)));
     cells.emplace_back(interval ? fmt::format("{}-{}", milliseconds(interval->lower_ms), milliseconds(interval->upper_ms)) : "-");
-    cells.emplace_back(milliseconds(study::at(point.latency_ms, kind, LatencyStatistic::p90)));
+    cells.emplace_back(milliseconds(plan::at(point.latency_ms, kind, LatencyStatistic::p90)));
   }
   cells.emplace_back(fmt::format("{:.0f}", point.output_tokens_per_s));
   cells.emplace_back(fmt::format("{:.1f}", point.mean_batch));
@@ -41,19 +41,19 @@ Cell verdict(const LoadPoint& point) {
   return point.is_good() ? Cell("kept", Tone::good) : Cell(fmt::format("{}", fmt::join(point.missed, ", ")), Tone::bad);
 }
 
-std::string limits_of(const study::CapacityReport& report) {
+std::string limits_of(const plan::CapacityReport& report) {
   if (report.objectives.empty()) return "no objective but that the engine keeps up";
   std::vector<std::string> texts;
-  for (const study::LatencyObjective& objective : report.objectives) {
-    texts.push_back(fmt::format("{} <= {:g} ms", study::latency_name(objective.kind, objective.statistic), objective.limit.value));
+  for (const plan::LatencyObjective& objective : report.objectives) {
+    texts.push_back(fmt::format("{} <= {:g} ms", plan::latency_name(objective.kind, objective.statistic), objective.limit.value));
   }
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
-std::string capacity_table(const study::CapacityReport& report, Colour colour) {
+std::string capacity_table(const plan::CapacityReport& report, Colour colour) {
   TextTable table(point_columns({{"TP"}, {"requests/s\nof one engine"}, {"per\nGPU"}, {"\nthen missed", Align::left}}));
   std::string refusals;
-  for (const study::CapacityAnswer& answer : report.answers) {
+  for (const plan::CapacityAnswer& answer : report.answers) {
     if (!answer.refusal.empty()) {
       refusals += fmt::format("TP {}: {}\n", answer.tp, answer.refusal);
     } else if (!answer.capacity.best) {
@@ -71,10 +71,10 @@ std::string capacity_table(const study::CapacityReport& report, Colour colour) {
          refusals;
 }
 
-std::string fleet_table(const study::CapacityReport& report, Colour colour) {
+std::string fleet_table(const plan::CapacityReport& report, Colour colour) {
   TextTable table(point_columns({{"TP"}, {"engines"}, {"GPUs"}}));
-  const study::CapacityAnswer* cheapest = nullptr;
-  for (const study::CapacityAnswer& answer : report.answers) {
+  const plan::CapacityAnswer* cheapest = nullptr;
+  for (const plan::CapacityAnswer& answer : report.answers) {
     if (!answer.fleet) continue;
     std::vector<Cell> cells{fmt::format("{}", answer.tp), fmt::format("{}", answer.fleet->replicas),
                             fmt::format("{}", answer.fleet->gpus)};
@@ -87,10 +87,10 @@ std::string fleet_table(const study::CapacityReport& report, Colour colour) {
          fmt::format("fewest GPUs: {} ({} of TP {})\n", cheapest->fleet->gpus, cheapest->fleet->replicas, cheapest->tp);
 }
 
-std::string sweep_table(const study::CapacityReport& report, std::vector<LoadPoint> study::CapacityAnswer::*points, const char* title,
+std::string sweep_table(const plan::CapacityReport& report, std::vector<LoadPoint> plan::CapacityAnswer::*points, const char* title,
                         Colour colour) {
   TextTable table(point_columns({{"TP"}, {"clients"}, {"\nrequests/s"}, {"\nobjectives", Align::left}}));
-  for (const study::CapacityAnswer& answer : report.answers) {
+  for (const plan::CapacityAnswer& answer : report.answers) {
     if (!table.empty() && !(answer.*points).empty()) table.add_rule();
     for (const LoadPoint& point : answer.*points) {
       std::vector<Cell> cells{fmt::format("{}", answer.tp), point.concurrency > 0 ? fmt::format("{}", point.concurrency) : "-",
@@ -102,10 +102,10 @@ std::string sweep_table(const study::CapacityReport& report, std::vector<LoadPoi
   return table.empty() ? "" : titled(title, table.text(colour));
 }
 
-std::vector<eval::DomainExit> all_exits(const study::CapacityReport& report) {
+std::vector<eval::DomainExit> all_exits(const plan::CapacityReport& report) {
   std::vector<eval::DomainExit> exits;
   const auto add = [&](const LoadPoint& point) { eval::merge(exits, point.domain_exits); };
-  for (const study::CapacityAnswer& answer : report.answers) {
+  for (const plan::CapacityAnswer& answer : report.answers) {
     if (answer.capacity.best) add(*answer.capacity.best);
     if (answer.fleet) add(answer.fleet->point);
     std::ranges::for_each(answer.rates, add);
@@ -114,21 +114,21 @@ std::vector<eval::DomainExit> all_exits(const study::CapacityReport& report) {
   return exits;
 }
 
-bool has_intervals(const study::CapacityReport& report) {
-  return std::ranges::any_of(report.answers, [](const study::CapacityAnswer& answer) {
+bool has_intervals(const plan::CapacityReport& report) {
+  return std::ranges::any_of(report.answers, [](const plan::CapacityAnswer& answer) {
     return answer.capacity.best && answer.capacity.best->mean_interval.front().has_value();
   });
 }
 
 }  // namespace
 
-std::string capacity_tables(const study::CapacityReport& report, Colour colour) {
+std::string capacity_tables(const plan::CapacityReport& report, Colour colour) {
   std::string text = fmt::format("{} on {}, {:g} prompt and {:g} output tokens, {}\n", report.model, report.gpu, report.prompt_tokens,
                                  report.output_tokens, report.step_time_model);
   text += capacity_table(report, colour);
   if (report.load_per_s) text += fleet_table(report, colour);
-  text += sweep_table(report, &study::CapacityAnswer::rates, "Rates", colour);
-  text += sweep_table(report, &study::CapacityAnswer::concurrencies, "Closed loops", colour);
+  text += sweep_table(report, &plan::CapacityAnswer::rates, "Rates", colour);
+  text += sweep_table(report, &plan::CapacityAnswer::concurrencies, "Closed loops", colour);
   text += fmt::format("\nsteady state, mean of {} replicate{}; ", report.replicates, report.replicates == 1 ? "" : "s");
   text += has_intervals(report) ? "90 % of runs: where the mean of a measured run should fall\n"
                                 : "no intervals: the config does not know its uncertainty\n";

@@ -23,7 +23,7 @@ Cell change(std::optional<double> without, std::optional<double> with) {
   return {fmt::format("{:+.2f}", worse_percent), worse_percent > 0.0 ? Tone::good : Tone::bad};
 }
 
-std::string variant_table(const study::Comparison& comparison, Colour colour) {
+std::string variant_table(const calibrate::Comparison& comparison, Colour colour) {
   std::vector<Column> columns{{"variant", Align::left}};
   for (const Metric metric : kShownMetrics) {
     columns.push_back({short_title(metric) + " %\ntraining"});
@@ -34,7 +34,7 @@ std::string variant_table(const study::Comparison& comparison, Colour colour) {
     columns.push_back({heading});
   }
   TextTable table(std::move(columns));
-  for (const study::VariantResult& variant : comparison.variants) {
+  for (const calibrate::VariantResult& variant : comparison.variants) {
     std::vector<Cell> cells{variant.name};
     for (const Metric metric : kShownMetrics) {
       cells.emplace_back(variant.failure ? "failed" : shown(mean_ape(variant.training, metric)));
@@ -52,15 +52,15 @@ std::string variant_table(const study::Comparison& comparison, Colour colour) {
   std::string text =
       titled("Step-time models under one budget: mean absolute errors (summaries), fitted to all data and to all but what is held out",
              table.text(colour));
-  for (const study::VariantResult& variant : comparison.variants) {
+  for (const calibrate::VariantResult& variant : comparison.variants) {
     if (variant.failure) text += toned(fmt::format("{}: {}\n", variant.name, *variant.failure), Tone::bad, colour);
     if (!variant.no_held_out.empty()) text += fmt::format("n/a {}: {}\n", variant.name, variant.no_held_out);
   }
   return text;
 }
 
-std::string revert_table(const study::Comparison& comparison, Colour colour) {
-  const study::VariantResult* from = comparison.find(comparison.one_by_one->from);
+std::string revert_table(const calibrate::Comparison& comparison, Colour colour) {
+  const calibrate::VariantResult* from = comparison.find(comparison.one_by_one->from);
   if (from == nullptr || comparison.reverted.empty()) return "";
   std::vector<Column> columns{{"taken back", Align::left}};
   for (const Metric metric : kShownMetrics) {
@@ -70,7 +70,7 @@ std::string revert_table(const study::Comparison& comparison, Colour colour) {
   columns.push_back({"loss %\ntraining"});
   columns.push_back({"\nheld out"});
   TextTable table(std::move(columns));
-  for (const study::VariantResult& variant : comparison.reverted) {
+  for (const calibrate::VariantResult& variant : comparison.reverted) {
     std::vector<Cell> cells{variant.name};
     const auto add = [&](const auto& value_of) {
       cells.push_back(variant.failure ? Cell("failed") : change(value_of(variant.training), value_of(from->training)));
@@ -90,7 +90,7 @@ std::string revert_table(const study::Comparison& comparison, Colour colour) {
 
 }  // namespace
 
-std::string comparison_tables(const study::Comparison& comparison, Colour colour) {
+std::string comparison_tables(const calibrate::Comparison& comparison, Colour colour) {
   std::string text = variant_table(comparison, colour);
   if (comparison.one_by_one) text += revert_table(comparison, colour);
   return text;

@@ -12,7 +12,7 @@
 namespace rooftune::report {
 namespace {
 
-std::string flags_of(const study::Estimate& estimate) {
+std::string flags_of(const calibrate::Estimate& estimate) {
   if (estimate.without_effect) return "without effect on this data";
   switch (estimate.bound) {
     case opt::BoundState::at_lower: return "at its lower bound";
@@ -27,17 +27,17 @@ std::string flags_of(const study::Estimate& estimate) {
   return "";
 }
 
-std::string interval_text(const study::Estimate& estimate) {
+std::string interval_text(const calibrate::Estimate& estimate) {
   if (!estimate.interval) return "-";
   return fmt::format("{} to {}", significant(estimate.interval->lower), significant(estimate.interval->upper));
 }
 
-std::string correlation_lines(const study::FitResult& result, Colour colour) {
+std::string correlation_lines(const calibrate::FitResult& result, Colour colour) {
   // Many pairs hang together a little; the strongest say most.
   constexpr std::size_t kShown = 8;
   std::string text;
   for (std::size_t i = 0; i < std::min(kShown, result.correlations.size()); ++i) {
-    const study::Correlation& one = result.correlations[i];
+    const calibrate::Correlation& one = result.correlations[i];
     text += fmt::format("  {:+.2f}  {}, {}\n", one.value, result.estimates[one.first].parameter.label(),
                         result.estimates[one.second].parameter.label());
   }
@@ -62,7 +62,7 @@ std::vector<std::size_t> shown_iterations(std::size_t count) {
 
 }  // namespace
 
-std::string parameter_table(const study::FitResult& result, Colour colour) {
+std::string parameter_table(const calibrate::FitResult& result, Colour colour) {
   TextTable table({{"parameter", Align::left},
                    {"unit", Align::left},
                    {"start"},
@@ -73,7 +73,7 @@ std::string parameter_table(const study::FitResult& result, Colour colour) {
                    {"lower"},
                    {"upper"},
                    {"", Align::left}});
-  for (const study::Estimate& estimate : result.estimates) {
+  for (const calibrate::Estimate& estimate : result.estimates) {
     const params::FreeParameter& parameter = estimate.parameter;
     const std::string relative = estimate.relative_standard_error ? percent(100.0 * *estimate.relative_standard_error) : "-";
     table.add({parameter.label(), std::string(parameter.id.spec().unit), significant(estimate.start), significant(estimate.value),
@@ -86,12 +86,12 @@ std::string parameter_table(const study::FitResult& result, Colour colour) {
   return text;
 }
 
-std::string how_sure_tables(const study::FitResult& result, Colour colour) {
+std::string how_sure_tables(const calibrate::FitResult& result, Colour colour) {
   std::string text;
   if (!result.profiles.empty()) {
     TextTable table({{"parameter", Align::left}, {"value"}, {"profile\nlower 95 %"}, {"\nupper 95 %"}, {"refits"}});
-    for (const study::Profile& profile : result.profiles) {
-      const study::Estimate& estimate = result.estimates[profile.parameter];
+    for (const calibrate::Profile& profile : result.profiles) {
+      const calibrate::Estimate& estimate = result.estimates[profile.parameter];
       table.add({estimate.parameter.label(), significant(estimate.value), profile.lower_95 ? significant(*profile.lower_95) : "open",
                  profile.upper_95 ? significant(*profile.upper_95) : "open", fmt::format("{}", profile.points.size() - 1)});
     }
@@ -100,8 +100,8 @@ std::string how_sure_tables(const study::FitResult& result, Colour colour) {
   if (result.bootstrap) {
     TextTable table({{"parameter", Align::left}, {"value"}, {"standard\ndeviation"}, {"lower 95 %"}, {"upper 95 %"}});
     for (std::size_t i = 0; i < result.bootstrap->parameters.size(); ++i) {
-      const study::BootstrapSpread& spread = result.bootstrap->parameters[i];
-      const study::Estimate& estimate = result.estimates[i];
+      const calibrate::BootstrapSpread& spread = result.bootstrap->parameters[i];
+      const calibrate::Estimate& estimate = result.estimates[i];
       table.add({estimate.parameter.label(), significant(estimate.value), significant(spread.standard_deviation),
                  significant(spread.lower_95), significant(spread.upper_95)});
     }
@@ -111,7 +111,7 @@ std::string how_sure_tables(const study::FitResult& result, Colour colour) {
   return text;
 }
 
-std::string interval_table(const study::FitResult& result, Colour colour) {
+std::string interval_table(const calibrate::FitResult& result, Colour colour) {
   if (result.intervals.empty()) return {};
   constexpr std::array kShown{std::pair{domain::Metric::ttft_mean, "TTFT"}, std::pair{domain::Metric::e2e_mean, "E2E"},
                               std::pair{domain::Metric::tpot_mean, "TPOT"}};
@@ -128,7 +128,7 @@ std::string interval_table(const study::FitResult& result, Colour colour) {
     std::vector<Cell> row{item.experiment};
     for (const auto& [metric, title] : kShown) {
       const eval::Row* compared = result.after.find(item.experiment, domain::kSummaryStage, metric);
-      const auto found = std::ranges::find_if(result.intervals, [&, metric = metric](const study::PredictionInterval& interval) {
+      const auto found = std::ranges::find_if(result.intervals, [&, metric = metric](const calibrate::PredictionInterval& interval) {
         return interval.experiment == item.experiment && interval.stage == domain::kSummaryStage && interval.metric == metric;
       });
       if (compared == nullptr || found == result.intervals.end()) {
@@ -154,7 +154,7 @@ std::string interval_table(const study::FitResult& result, Colour colour) {
          "\n";
 }
 
-std::string trace_table(const study::FitResult& result, Colour colour) {
+std::string trace_table(const calibrate::FitResult& result, Colour colour) {
   if (result.trace.empty()) return {};
   std::vector<Column> columns{{"iteration"}, {"objective"}, {"all\n%"}};
   const bool has_held_out = result.trace.front().held_out.has_value();
@@ -163,7 +163,7 @@ std::string trace_table(const study::FitResult& result, Colour colour) {
   for (const auto& [model, unused] : models) columns.push_back({model.substr(0, 14)});
   TextTable table(std::move(columns));
   for (const std::size_t i : shown_iterations(result.trace.size())) {
-    const study::TracePoint& point = result.trace[i];
+    const calibrate::TracePoint& point = result.trace[i];
     std::vector<Cell> row{fmt::format("{}", point.iteration), significant(point.objective), percent(point.training.all_percent)};
     if (has_held_out) row.emplace_back(point.held_out ? percent(point.held_out->all_percent) : "-");
     for (const auto& [model, error] : point.training.by.at("model")) row.emplace_back(percent(error));
@@ -172,7 +172,7 @@ std::string trace_table(const study::FitResult& result, Colour colour) {
   return titled("Mean |error| by model over the iterations", table.text(colour));
 }
 
-std::string waterfall_table(const study::FitResult& result, Colour colour) {
+std::string waterfall_table(const calibrate::FitResult& result, Colour colour) {
   if (result.search.starts.size() < 2) return {};
   TextTable table({{"start"}, {"objective\nat start"}, {"reached"}, {"above best\n%"}, {"evaluations"}, {"ended", Align::left}});
   double best = 0.0;
@@ -186,7 +186,7 @@ std::string waterfall_table(const study::FitResult& result, Colour colour) {
   return titled("Starts, best first", table.text(colour));
 }
 
-std::string search_summary(const study::FitResult& result, Colour colour) {
+std::string search_summary(const calibrate::FitResult& result, Colour colour) {
   std::string text =
       fmt::format("\nObjective {} -> {} after {} evaluations of {} start{} in {:.1f} s; {}\n", significant(result.objective_before),
                   significant(result.objective_after), result.counts.total(), result.search.starts.size(),

@@ -9,25 +9,25 @@
 
 namespace rooftune::report {
 
-std::string solver_table(const std::vector<study::SolverRow>& rows, Colour colour) {
+std::string solver_table(const std::vector<calibrate::SolverRow>& rows, Colour colour) {
   TextTable table(
       {{"solver", Align::left}, {"passes"}, {"with\nderivatives"}, {"s"}, {"sum of\nsquares"}, {"loss\n%"}, {"ended", Align::left}});
   std::vector<std::size_t> order(rows.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, {}, [&](std::size_t i) { return rows[i].objective; });
   for (const std::size_t i : order) {
-    const study::SolverRow& row = rows[i];
+    const calibrate::SolverRow& row = rows[i];
     const bool has_point = std::isfinite(row.objective);
-    table.add({study::title(row), fmt::format("{}", row.counts.total()), fmt::format("{}", row.counts.derivatives),
+    table.add({calibrate::title(row), fmt::format("{}", row.counts.total()), fmt::format("{}", row.counts.derivatives),
                fmt::format("{:.1f}", row.seconds), has_point ? significant(row.objective) : "-",
                has_point ? fmt::format("{:.2f}", row.loss_percent) : "-", std::string(opt::name(row.termination.reason))});
   }
   return titled("Solvers on this study, from its start", table.text(colour));
 }
 
-std::string recovery_table(const study::Recovery& recovery, Colour colour) {
+std::string recovery_table(const calibrate::Recovery& recovery, Colour colour) {
   TextTable table({{"parameter", Align::left}, {"truth"}, {"counted"}, {"covered\n%"}, {"bias"}, {"spread"}, {"reported\nerror"}});
-  for (const study::ParameterRecovery& one : recovery.parameters) {
+  for (const calibrate::ParameterRecovery& one : recovery.parameters) {
     if (one.identified == 0) {
       table.add({one.parameter.label(), significant(one.truth), "0", "-", "-", "-", "-"});
       continue;

@@ -28,16 +28,16 @@ std::optional<double> mean_ape(const eval::Evaluation& evaluation, Metric metric
   return found->second.mean_ape_percent;
 }
 
-const study::GroupChange* change_of(const study::RoundRecord& round, const study::GroupKey& key, Metric metric) {
+const improve::GroupChange* change_of(const improve::RoundRecord& round, const improve::GroupKey& key, Metric metric) {
   const auto found = std::ranges::find_if(
-      round.groups, [&](const study::GroupChange& change) { return change.group == key && change.metric == metric; });
+      round.groups, [&](const improve::GroupChange& change) { return change.group == key && change.metric == metric; });
   return found == round.groups.end() ? nullptr : &*found;
 }
 
 /// Held-out errors by group: those of the start, and those of the result.
-std::string group_comparison(const study::Improvement& improvement, Colour colour) {
-  const study::RoundRecord& first = improvement.journal.rounds.front();
-  const study::RoundRecord& last = improvement.kept_last();
+std::string group_comparison(const improve::Improvement& improvement, Colour colour) {
+  const improve::RoundRecord& first = improvement.journal.rounds.front();
+  const improve::RoundRecord& last = improvement.kept_last();
   std::vector<Metric> metrics;
   for (const auto& [metric, weight] : improvement.start.objective.metrics) metrics.push_back(metric);
   std::vector<Column> columns{{"held out", Align::left}, {"runs"}};
@@ -46,14 +46,14 @@ std::string group_comparison(const study::Improvement& improvement, Colour colou
     columns.push_back({"\nresult"});
   }
   TextTable table(std::move(columns));
-  for (const study::GroupChange& change : first.groups) {
+  for (const improve::GroupChange& change : first.groups) {
     if (change.metric != metrics.front()) continue;
     const bool is_all = change.group.first == "all";
     std::vector<Cell> cells{is_all ? "all" : fmt::format("{} {}", change.group.first, change.group.second),
                             fmt::format("{}", change.runs)};
     for (const Metric metric : metrics) {
-      const study::GroupChange* before = change_of(first, change.group, metric);
-      const study::GroupChange* after = change_of(last, change.group, metric);
+      const improve::GroupChange* before = change_of(first, change.group, metric);
+      const improve::GroupChange* after = change_of(last, change.group, metric);
       cells.emplace_back(before != nullptr ? percent(before->ape_after_percent) : "-");
       if (before == nullptr || after == nullptr) {
         cells.emplace_back("-");
@@ -68,7 +68,7 @@ std::string group_comparison(const study::Improvement& improvement, Colour colou
   return titled("Errors on runs that the refitted folds had not seen (mean over seeds)", table.text(colour));
 }
 
-std::string test_comparison(const study::Improvement& improvement, Colour colour) {
+std::string test_comparison(const improve::Improvement& improvement, Colour colour) {
   if (!improvement.test_before || !improvement.test_after) return "";
   TextTable table(
       {{"test", Align::left}, {"TTFT %\nstart"}, {"\nresult"}, {"E2E %\nstart"}, {"\nresult"}, {"TPOT %\nstart"}, {"\nresult"}});
@@ -96,7 +96,7 @@ std::string test_comparison(const study::Improvement& improvement, Colour colour
 }
 
 /// The best candidate of each deployment.
-std::string next_measurements(const study::Improvement& improvement, Colour colour) {
+std::string next_measurements(const improve::Improvement& improvement, Colour colour) {
   if (improvement.next.empty()) return "";
   return titled(fmt::format("Worth measuring next: predictions of {} candidate runs are now known to +- {:.1f} % (parameters' part)",
                             improvement.next.size(), 100.0 * improvement.next.front().value.deviation_before),
@@ -106,32 +106,32 @@ std::string next_measurements(const study::Improvement& improvement, Colour colo
 
 }  // namespace
 
-std::string round_line(const study::RoundRecord& round, Colour colour) {
-  if (round.fate == study::RoundFate::start) {
+std::string round_line(const improve::RoundRecord& round, Colour colour) {
+  if (round.fate == improve::RoundFate::start) {
     return fmt::format("round  0  start     {:<28} held out {:.2f} %: {}\n", "", round.after_percent, round.change);
   }
-  const bool is_kept = round.fate == study::RoundFate::kept;
+  const bool is_kept = round.fate == improve::RoundFate::kept;
   const std::string verdict =
-      toned(fmt::format("{:<8}", core::word_of(study::kRoundFates, round.fate)), is_kept ? Tone::good : Tone::faint, colour);
+      toned(fmt::format("{:<8}", core::word_of(improve::kRoundFates, round.fate)), is_kept ? Tone::good : Tone::faint, colour);
   return fmt::format("round {:>2}  {}  {:<28} {:.2f} -> {:.2f} %{}: {}\n", round.round, verdict, round.move, round.before_percent,
                      round.after_percent, parameters_text(round.extra_parameters), round.why);
 }
 
-std::string screening_lines(const study::ScreeningRecord& screening, Colour colour) {
+std::string screening_lines(const improve::ScreeningRecord& screening, Colour colour) {
   std::string text = fmt::format("diagnosis {}\n", screening.screening);
   for (std::size_t i = 0; i < std::min(kShownFindings, screening.findings.size()); ++i) {
     text += fmt::format("  t {:>5.1f}  {}\n", screening.findings[i].strength, screening.findings[i].text);
   }
-  const auto scored = [](const study::CandidateRecord& item) {
+  const auto scored = [](const improve::CandidateRecord& item) {
     if (!item.score_percent) return fmt::format("{} (failed: {})", item.move, item.why);
     return fmt::format("{} ({:.2f} -> {:.2f})", item.move, *item.before_percent, *item.score_percent);
   };
   std::vector<std::string> out;
-  for (const study::CandidateRecord& item : screening.candidates) {
-    if (item.fate == study::CandidateFate::refused) {
+  for (const improve::CandidateRecord& item : screening.candidates) {
+    if (item.fate == improve::CandidateFate::refused) {
       text += fmt::format("  {}  {}: {}\n", toned("refused", Tone::bad, colour), item.move, item.why);
     }
-    if (item.fate == study::CandidateFate::screened_out) out.push_back(scored(item));
+    if (item.fate == improve::CandidateFate::screened_out) out.push_back(scored(item));
   }
   std::vector<std::string> queue;
   for (const std::size_t index : screening.queue) queue.push_back(scored(screening.candidates[index]));
@@ -140,22 +140,22 @@ std::string screening_lines(const study::ScreeningRecord& screening, Colour colo
   return text;
 }
 
-std::string improvement_story(const study::Improvement& improvement, Colour colour) {
-  const study::JournalEntries& journal = improvement.journal;
+std::string improvement_story(const improve::Improvement& improvement, Colour colour) {
+  const improve::JournalEntries& journal = improvement.journal;
   std::string text = fmt::format("\nEnded: {}.\n", journal.outcome ? journal.outcome->reason : "interrupted");
   int kept = 0;
-  for (const study::RoundRecord& round : journal.rounds) {
-    if (round.fate != study::RoundFate::kept) continue;
+  for (const improve::RoundRecord& round : journal.rounds) {
+    if (round.fate != improve::RoundFate::kept) continue;
     ++kept;
     text += fmt::format("  {:>2}. {}\n      because {}\n", kept, round.change, round.reason);
   }
   long evaluations = 0;
   std::size_t screened = 0;
-  for (const study::ScreeningRecord& screening : journal.screenings) {
+  for (const improve::ScreeningRecord& screening : journal.screenings) {
     evaluations += screening.evaluations;
     screened += screening.candidates.size();
   }
-  for (const study::RoundRecord& round : journal.rounds) evaluations += round.evaluations;
+  for (const improve::RoundRecord& round : journal.rounds) evaluations += round.evaluations;
   text += fmt::format("{} of {} judged changes kept, {} moves screened, {} evaluations; held-out score {:.2f} -> {:.2f} %\n", kept,
                       journal.rounds.size() - 1, screened, evaluations, journal.rounds.front().after_percent,
                       improvement.kept_last().after_percent);

@@ -42,7 +42,7 @@ std::string latency_table(const sim::Prediction<double>& prediction, Colour colo
   return titled("Latencies", table.text(colour));
 }
 
-std::string counter_lines(const study::Inspection& inspection) {
+std::string counter_lines(const calibrate::Inspection& inspection) {
   const sim::EngineCounters& counters = inspection.prediction.counters;
   const auto share = [](auto part, auto whole) {
     return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0;
@@ -65,10 +65,10 @@ std::string counter_lines(const study::Inspection& inspection) {
       inspection.setup.kv_blocks);
 }
 
-std::string time_table(const study::Inspection& inspection, Colour colour) {
+std::string time_table(const calibrate::Inspection& inspection, Colour colour) {
   TextTable table({{"term", Align::left}, {"s"}, {"% of busy"}, {"", Align::left}});
   const double busy_us = std::max(inspection.busy_us, 1e-9);
-  for (const study::TermTime& term : inspection.terms) {
+  for (const calibrate::TermTime& term : inspection.terms) {
     const double share = term.total_us / busy_us;
     table.add({term.name, fmt::format("{:.2f}", term.total_us * 1e-6), percent(100.0 * share), bar(std::clamp(share, 0.0, 1.0))});
   }
@@ -80,10 +80,10 @@ std::string time_table(const study::Inspection& inspection, Colour colour) {
   return titled("Where the time goes (terms overlap where a model takes maxima, and then exceed the whole)", table.text(colour));
 }
 
-std::string histogram(std::string_view title, std::string_view heading, const std::vector<study::HistogramBin>& bins, double busy_us,
-                      double factor, Colour colour) {
+std::string histogram(std::string_view title, std::string_view heading, const std::vector<calibrate::HistogramBin>& bins,
+                      double busy_us, double factor, Colour colour) {
   TextTable table({{std::string(heading)}, {"% of busy"}, {"", Align::left}});
-  for (const study::HistogramBin& bin : bins) {
+  for (const calibrate::HistogramBin& bin : bins) {
     const double share = bin.time_us / std::max(busy_us, 1e-9);
     table.add({fmt::format("<= {:.0f}", bin.upper * factor), percent(100.0 * share), bar(share)});
   }
@@ -92,7 +92,7 @@ std::string histogram(std::string_view title, std::string_view heading, const st
 
 }  // namespace
 
-std::string sweep_table(const std::vector<study::SweepPoint>& points, Colour colour) {
+std::string sweep_table(const std::vector<calibrate::SweepPoint>& points, Colour colour) {
   std::vector<Column> columns{{"rate\n1/s"}};
   for (const Metric metric : domain::kMetrics) columns.push_back({metric_title(metric) + "\nms"});
   for (const char* heading : {"output\ntokens/s", "mean\nbatch", "KV use\n% at most", "longest\nqueue", "preempted", "rejected"}) {
@@ -100,7 +100,7 @@ std::string sweep_table(const std::vector<study::SweepPoint>& points, Colour col
   }
   TextTable table(std::move(columns));
   std::string warnings;
-  for (const study::SweepPoint& point : points) {
+  for (const calibrate::SweepPoint& point : points) {
     const sim::EngineCounters& counters = point.prediction.counters;
     std::vector<Cell> cells{significant(point.rate_per_s)};
     for (const Metric metric : domain::kMetrics) cells.emplace_back(value_of(point.prediction.summary.latencies, metric));
@@ -117,7 +117,7 @@ std::string sweep_table(const std::vector<study::SweepPoint>& points, Colour col
   return titled("Latencies by rate", table.text(colour)) + (warnings.empty() ? "" : "\nWarnings\n" + warnings);
 }
 
-std::string inspection_tables(const study::Inspection& inspection, Colour colour) {
+std::string inspection_tables(const calibrate::Inspection& inspection, Colour colour) {
   return latency_table(inspection.prediction, colour) + counter_lines(inspection) + time_table(inspection, colour) +
          histogram("Batch size", "requests", inspection.batch_requests, inspection.busy_us, 1.0, colour) +
          histogram("KV cache in use", "% of blocks", inspection.kv_use_fraction, inspection.busy_us, 100.0, colour);

@@ -8,7 +8,7 @@
 
 namespace rooftune::report {
 
-TextTable table_of(std::span<const study::NextRun> runs, std::size_t most, std::size_t of_each_deployment) {
+TextTable table_of(std::span<const plan::NextRun> runs, std::size_t most, std::size_t of_each_deployment) {
   TextTable table({{"model", Align::left},
                    {"TP"},
                    {"rate/s"},
@@ -20,7 +20,7 @@ TextTable table_of(std::span<const study::NextRun> runs, std::size_t most, std::
                    {"better per\nGPU-hour %"}});
   std::map<std::pair<std::string, int>, std::size_t> shown;
   std::size_t rows = 0;
-  for (const study::NextRun& run : runs) {
+  for (const plan::NextRun& run : runs) {
     if (rows == most) break;
     if (++shown[{run.model, run.tp}] > of_each_deployment) continue;
     const double gain = 100.0 * (1.0 - run.value.deviation_after / run.value.deviation_before);

@@ -19,22 +19,22 @@ using domain::Metric;
 constexpr std::size_t kShownRuns = 8;
 constexpr std::size_t kShownPerDeployment = 2;
 
-const study::PredictionInterval* interval_of(const study::OnboardStep& step, const std::string& experiment, Metric metric) {
-  for (const study::PredictionInterval& interval : step.intervals) {
+const calibrate::PredictionInterval* interval_of(const plan::OnboardStep& step, const std::string& experiment, Metric metric) {
+  for (const calibrate::PredictionInterval& interval : step.intervals) {
     if (interval.experiment == experiment && interval.stage == domain::kSummaryStage && interval.metric == metric) return &interval;
   }
   return nullptr;
 }
 
 /// "-12 to +30": where the measurement should lie, relative to the prediction.
-std::string reach(const study::PredictionInterval* interval) {
+std::string reach(const calibrate::PredictionInterval* interval) {
   if (interval == nullptr) return "-";
   return fmt::format("{:+.0f} to {:+.0f}", 100.0 * (interval->lower_ms / interval->predicted_ms - 1.0),
                      100.0 * (interval->upper_ms / interval->predicted_ms - 1.0));
 }
 
-void add_rows(TextTable& table, const study::Onboarding& onboarding, const study::OnboardStep& step,
-              const eval::Evaluation& evaluation, std::string_view seen) {
+void add_rows(TextTable& table, const plan::Onboarding& onboarding, const plan::OnboardStep& step, const eval::Evaluation& evaluation,
+              std::string_view seen) {
   for (const eval::CaseReport& report : evaluation.cases) {
     std::vector<Cell> cells{onboarding.gpu, step.name, report.experiment, report.model, std::string(seen)};
     for (const Metric metric : kShownMetrics) {
@@ -47,12 +47,12 @@ void add_rows(TextTable& table, const study::Onboarding& onboarding, const study
   }
 }
 
-std::string mean_line(const std::vector<study::Onboarding>& onboardings, std::string_view what,
-                      const std::function<bool(const study::OnboardStep&)>& is_meant) {
+std::string mean_line(const std::vector<plan::Onboarding>& onboardings, std::string_view what,
+                      const std::function<bool(const plan::OnboardStep&)>& is_meant) {
   std::vector<double> ttft;
   std::vector<double> e2e;
-  for (const study::Onboarding& onboarding : onboardings) {
-    for (const study::OnboardStep& step : onboarding.steps) {
+  for (const plan::Onboarding& onboarding : onboardings) {
+    for (const plan::OnboardStep& step : onboarding.steps) {
       if (!is_meant(step)) continue;
       for (const eval::Row& row : step.held_out.rows) {
         if (row.stage != domain::kSummaryStage) continue;
@@ -65,11 +65,11 @@ std::string mean_line(const std::vector<study::Onboarding>& onboardings, std::st
   return fmt::format("{:<34}E2E {:>5.1f} %  TTFT {:>5.1f} %  ({} predictions)\n", what, core::mean(e2e), core::mean(ttft), e2e.size());
 }
 
-std::string source_of(const study::OnboardParameter& parameter) { return std::string(params::source_name(parameter.source)); }
+std::string source_of(const plan::OnboardParameter& parameter) { return std::string(params::source_name(parameter.source)); }
 
 }  // namespace
 
-std::string onboard_error_table(const std::vector<study::Onboarding>& onboardings, Colour colour) {
+std::string onboard_error_table(const std::vector<plan::Onboarding>& onboardings, Colour colour) {
   TextTable table({{"GPU", Align::left},
                    {"knows", Align::left},
                    {"experiment", Align::left},
@@ -80,8 +80,8 @@ std::string onboard_error_table(const std::vector<study::Onboarding>& onboarding
                    {"TPOT %"},
                    {"90 % interval\nTTFT"},
                    {"\nE2E"}});
-  for (const study::Onboarding& onboarding : onboardings) {
-    for (const study::OnboardStep& step : onboarding.steps) {
+  for (const plan::Onboarding& onboarding : onboardings) {
+    for (const plan::OnboardStep& step : onboarding.steps) {
       add_rows(table, onboarding, step, step.held_out, "unseen");
       add_rows(table, onboarding, step, step.fitted, "fitted");
     }
@@ -93,8 +93,8 @@ std::string onboard_error_table(const std::vector<study::Onboarding>& onboarding
   text += mean_line(onboardings, "with kernel tables", [](const auto& step) { return step.name == "kernel tables"; });
   text += mean_line(onboardings, "with one run", [](const auto& step) { return step.fitted_runs.size() == 1; });
   text += mean_line(onboardings, "with more runs", [](const auto& step) { return step.fitted_runs.size() > 1; });
-  for (const study::Onboarding& onboarding : onboardings) {
-    for (const study::OnboardStep& step : onboarding.steps) {
+  for (const plan::Onboarding& onboarding : onboardings) {
+    for (const plan::OnboardStep& step : onboarding.steps) {
       if (step.coverage.measurements == 0) continue;
       text += fmt::format("{}, {}: {} of {} unseen measurements inside their 90 % interval\n", onboarding.gpu, step.name,
                           step.coverage.inside, step.coverage.measurements);
@@ -103,8 +103,8 @@ std::string onboard_error_table(const std::vector<study::Onboarding>& onboarding
   return text;
 }
 
-std::string onboard_parameter_table(const study::Onboarding& onboarding, Colour colour) {
-  const study::OnboardStep& step = onboarding.last();
+std::string onboard_parameter_table(const plan::Onboarding& onboarding, Colour colour) {
+  const plan::OnboardStep& step = onboarding.last();
   TextTable table({{"parameter", Align::left},
                    {"unit", Align::left},
                    {"expected"},
@@ -114,7 +114,7 @@ std::string onboard_parameter_table(const study::Onboarding& onboarding, Colour 
                    {"source", Align::left},
                    {"expectation", Align::left}});
   std::vector<std::string> untold;
-  for (const study::OnboardParameter& parameter : step.parameters) {
+  for (const plan::OnboardParameter& parameter : step.parameters) {
     const params::FreeParameter& free = parameter.prior.parameter;
     table.add({std::string(free.id.spec().id), std::string(free.id.spec().unit), significant(free.prior->centre),
                fmt::format("{:.0f}", 100.0 * parameter.prior_deviation), significant(parameter.value),
@@ -126,7 +126,7 @@ std::string onboard_parameter_table(const study::Onboarding& onboarding, Colour 
   return text;
 }
 
-std::string next_run_table(const study::OnboardStep& step, Colour colour) {
+std::string next_run_table(const plan::OnboardStep& step, Colour colour) {
   if (step.next_runs.empty()) return "no candidate fits into memory without overloading: widen onboard.candidates\n";
   return titled(fmt::format("Next run after '{}': predictions of {} candidates are now known to +- {:.1f} % (parameters' part, RMS of "
                             "TTFT and E2E)",
@@ -134,10 +134,10 @@ std::string next_run_table(const study::OnboardStep& step, Colour colour) {
                 table_of(step.next_runs, kShownRuns, kShownPerDeployment).text(colour));
 }
 
-std::string kv_blocks_table(const study::Onboarding& onboarding, Colour colour) {
+std::string kv_blocks_table(const plan::Onboarding& onboarding, Colour colour) {
   if (onboarding.kv_blocks.empty()) return "";
   TextTable table({{"experiment", Align::left}, {"KV blocks"}, {"TTFT %"}, {"E2E %"}, {"", Align::left}});
-  for (const study::KvBlocksRow& row : onboarding.kv_blocks) {
+  for (const plan::KvBlocksRow& row : onboarding.kv_blocks) {
     table.add({row.experiment, fmt::format("{}", row.total_kv_blocks), signed_percent(row.ttft_error_percent),
                signed_percent(row.e2e_error_percent), row.is_recorded ? "as recorded" : ""});
   }
@@ -145,14 +145,14 @@ std::string kv_blocks_table(const study::Onboarding& onboarding, Colour colour) 
                 table.text(colour));
 }
 
-std::string trial_table(const study::NextRunTrial& trial, Colour colour) {
+std::string trial_table(const plan::NextRunTrial& trial, Colour colour) {
   std::vector<double> before;
   std::vector<double> recommended;
   std::vector<double> random;
   std::vector<double> difference;
   int better = 0;
   int worse = 0;
-  for (const study::TrialDraw& draw : trial.draws) {
+  for (const plan::TrialDraw& draw : trial.draws) {
     before.push_back(draw.before_percent);
     recommended.push_back(draw.recommended_percent);
     random.push_back(draw.random_percent);

@@ -6,20 +6,10 @@
 #include <vector>
 
 #include "rooftune/domain/experiment.hpp"
+#include "rooftune/domain/peer_prediction.hpp"
 #include "rooftune/eval/evaluate.hpp"
 
 namespace rooftune::eval {
-
-/// What another simulator predicted for an experiment's summary or stage, and the measurement that it was published beside.
-struct PeerPrediction {
-  std::string simulator;
-  std::string experiment;
-  int stage = domain::kSummaryStage;
-  domain::Metric metric = domain::Metric::ttft_mean;  ///< a published ITL stands under tpot_mean
-  double predicted_ms = 0.0;
-  double measured_ms = 0.0;
-  friend bool operator==(const PeerPrediction&, const PeerPrediction&) = default;
-};
 
 /// What peers are compared on. Peers publish an inter-token latency where we have TPOT; each is judged against the measurement of
 /// its own kind.
@@ -40,6 +30,7 @@ struct PeerComparison {
 
 /// By simulator name. Experiments count that are aggregated (no overload) and have all of kPeerMetrics on both sides; simulators
 /// that share none are left out.
-[[nodiscard]] std::vector<PeerComparison> compare_with_peers(const Evaluation& evaluation, std::span<const PeerPrediction> peers);
+[[nodiscard]] std::vector<PeerComparison> compare_with_peers(const Evaluation& evaluation,
+                                                             std::span<const domain::PeerPrediction> peers);
 
 }  // namespace rooftune::eval

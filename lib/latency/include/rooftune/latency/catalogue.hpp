@@ -10,6 +10,9 @@
 
 namespace rooftune::latency {
 
+/// What configs of external simulators have in the place of a step-time model.
+inline constexpr std::string_view kExternalModel = "external";
+
 /// A step-time model as users see it. Adding one: a file with the class, an entry in catalogue.cpp, a test.
 struct ModelEntry {
   std::string_view name;  ///< "roofline_v1"; also the group of its parameters and switches

@@ -15,7 +15,7 @@ struct PageModule {
 /// What a report page is made of besides its own script and style.
 struct HtmlReport {
   std::string_view title;
-  std::string_view data_json;       ///< io::report_json(): plots and tables are made from it in the browser
+  std::string_view data_json;       ///< runs::report_json(): plots and tables are made from it in the browser
   std::vector<PageModule> modules;  ///< of Vega; empty: the page has tables only and says why
 };
 

@@ -4,16 +4,16 @@
 #include <string_view>
 #include <vector>
 
+#include "rooftune/calibrate/compare.hpp"
+#include "rooftune/calibrate/crossval.hpp"
+#include "rooftune/calibrate/fit.hpp"
+#include "rooftune/calibrate/inspect.hpp"
+#include "rooftune/calibrate/recovery.hpp"
+#include "rooftune/calibrate/solver_table.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/eval/peers.hpp"
+#include "rooftune/plan/capacity.hpp"
 #include "rooftune/report/text_table.hpp"
-#include "rooftune/study/capacity.hpp"
-#include "rooftune/study/compare.hpp"
-#include "rooftune/study/crossval.hpp"
-#include "rooftune/study/fit.hpp"
-#include "rooftune/study/inspect.hpp"
-#include "rooftune/study/recovery.hpp"
-#include "rooftune/study/solver_table.hpp"
 
 /// Results as text for people. Every function is pure: it returns whole lines, ready to be printed.
 namespace rooftune::report {
@@ -42,45 +42,45 @@ namespace rooftune::report {
 
 /// Fitted parameters: start, value, standard error, interval, bounds and what is wrong with them; then the strongest correlations
 /// and what the data do not tell, with the reason.
-[[nodiscard]] std::string parameter_table(const study::FitResult& result, Colour colour);
+[[nodiscard]] std::string parameter_table(const calibrate::FitResult& result, Colour colour);
 
 /// Profiles and bootstrap; empty when the study asks for neither.
-[[nodiscard]] std::string how_sure_tables(const study::FitResult& result, Colour colour);
+[[nodiscard]] std::string how_sure_tables(const calibrate::FitResult& result, Colour colour);
 
 /// Where measured means should fall, beside where they fell; empty without intervals.
-[[nodiscard]] std::string interval_table(const study::FitResult& result, Colour colour);
+[[nodiscard]] std::string interval_table(const calibrate::FitResult& result, Colour colour);
 
 /// Errors by model over the iterations of the start that won, with held-out ones where there are any.
-[[nodiscard]] std::string trace_table(const study::FitResult& result, Colour colour);
+[[nodiscard]] std::string trace_table(const calibrate::FitResult& result, Colour colour);
 
 /// What became of every start, best first; empty for a single one.
-[[nodiscard]] std::string waterfall_table(const study::FitResult& result, Colour colour);
+[[nodiscard]] std::string waterfall_table(const calibrate::FitResult& result, Colour colour);
 
 /// How the search went: objective, evaluations, time, how it ended.
-[[nodiscard]] std::string search_summary(const study::FitResult& result, Colour colour);
+[[nodiscard]] std::string search_summary(const calibrate::FitResult& result, Colour colour);
 
 /// Passes, seconds, objective and loss of every solver, best first.
-[[nodiscard]] std::string solver_table(const std::vector<study::SolverRow>& rows, Colour colour);
+[[nodiscard]] std::string solver_table(const std::vector<calibrate::SolverRow>& rows, Colour colour);
 
 /// How often intervals held the truth, by parameter and pooled.
-[[nodiscard]] std::string recovery_table(const study::Recovery& recovery, Colour colour);
+[[nodiscard]] std::string recovery_table(const calibrate::Recovery& recovery, Colour colour);
 /// Errors of published simulators beside ours on the same rows; `what_ours_are` says whether ours are held out.
 [[nodiscard]] std::string peer_table(const std::vector<eval::PeerComparison>& comparisons, std::string_view what_ours_are,
                                      Colour colour);
 
 /// Training and held-out errors side by side for every fold, pooled errors, parameters of every fold, what the folds lack.
-[[nodiscard]] std::string crossval_tables(const study::CrossValidation& result, Colour colour);
+[[nodiscard]] std::string crossval_tables(const calibrate::CrossValidation& result, Colour colour);
 
 /// Training and held-out errors of every variant with its parameters and cost, then what each correction is worth.
-[[nodiscard]] std::string comparison_tables(const study::Comparison& comparison, Colour colour);
+[[nodiscard]] std::string comparison_tables(const calibrate::Comparison& comparison, Colour colour);
 
 /// Highest rates, fleets and sweeps with their intervals, then where they leave the calibrated domain.
-[[nodiscard]] std::string capacity_tables(const study::CapacityReport& capacity, Colour colour);
+[[nodiscard]] std::string capacity_tables(const plan::CapacityReport& capacity, Colour colour);
 
 /// Latencies, throughput, queue, cache and where the time goes of one simulation.
-[[nodiscard]] std::string inspection_tables(const study::Inspection& inspection, Colour colour);
+[[nodiscard]] std::string inspection_tables(const calibrate::Inspection& inspection, Colour colour);
 
 /// One workload at several rates: latencies, throughput and how full the engine is.
-[[nodiscard]] std::string sweep_table(const std::vector<study::SweepPoint>& points, Colour colour);
+[[nodiscard]] std::string sweep_table(const std::vector<calibrate::SweepPoint>& points, Colour colour);
 
 }  // namespace rooftune::report

@@ -1,0 +1,151 @@
+#include "rooftune/calibrate/recovery.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <numbers>
+#include <optional>
+#include <string>
+
+#include "rooftune/calibrate/fit.hpp"
+#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/random.hpp"
+#include "rooftune/core/statistics.hpp"
+#include "rooftune/sim/simulate.hpp"
+
+namespace rooftune::calibrate {
+namespace {
+
+/// Arrivals of the simulated measurements come from replicates that no prediction and no noise estimate of a fit draws.
+constexpr int kMeasuredReplicate = 1'000'000;
+
+double standard_normal(core::RandomEngine& random) {
+  const double radius = std::sqrt(-2.0 * std::log1p(-core::uniform01(random)));
+  return radius * std::cos(2.0 * std::numbers::pi * core::uniform01(random));
+}
+
+class Noise {
+ public:
+  Noise(const domain::Experiment& experiment, std::uint64_t seed, int repeat, double fraction)
+      : random_(core::make_stream(
+            {.seed = seed, .experiment_id = experiment.id, .purpose = core::StreamPurpose::noise, .replicate = repeat})),
+        fraction_(fraction) {}
+
+  void on(domain::Latencies& latencies) {
+    for (const domain::Metric metric : domain::kMetrics) {
+      const double normal = standard_normal(random_);
+      if (auto& value = latencies[metric]) *value *= std::exp(fraction_ * normal);
+    }
+  }
+
+ private:
+  core::RandomEngine random_;
+  double fraction_;
+};
+
+/// The value that made the data. Where the truth says nothing, the simulation took the registry's.
+double true_value(const params::Config& truth, params::FreeParameter parameter) {
+  parameter.initial = parameter.id.spec().initial;
+  return params::current_value(truth, parameter);
+}
+
+/// A prior is a measurement of its parameter, wrong by its standard deviation. With centres that always stood at the truth, or
+/// always off it to the same side, intervals that take priors at their word would cover too often or too rarely.
+void draw_priors(PreparedStudy& study, const params::Config& truth, std::uint64_t seed, int repeat) {
+  for (params::FreeParameter& parameter : study.spec.free) {
+    if (!parameter.prior) continue;
+    const std::string name = parameter.label();
+    core::RandomEngine random =
+        core::make_stream({.seed = seed, .experiment_id = name, .purpose = core::StreamPurpose::noise, .replicate = repeat});
+    const double centre = params::to_transformed(parameter, true_value(truth, parameter));
+    parameter.prior->centre =
+        params::from_transformed(parameter, centre + parameter.prior->standard_deviation * standard_normal(random));
+  }
+}
+
+/// The study with what `truth` predicts in place of its measurements, and other arrivals for its own predictions.
+PreparedStudy simulated(const PreparedStudy& study, const params::Config& truth, int repeat, double noise_fraction) {
+  PreparedStudy result = study;
+  draw_priors(result, truth, study.spec.seed, repeat);
+  const std::uint64_t seed = study.spec.seed + static_cast<std::uint64_t>(repeat);
+  result.spec.seed = seed;
+  result.spec.threads = 1;
+  result.dataset.seed = seed;
+  for (eval::Case& item : result.dataset.cases) {
+    item.plans = {sim::make_request_plan(item.experiment, seed, kMeasuredReplicate)};
+    const auto prediction =
+        sim::simulate<double>(truth.step_time_model, item.scenario(0), params::resolve(truth, item.experiment.deployment, item.gpu),
+                              {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
+    Noise noise(item.experiment, study.spec.seed, repeat, noise_fraction);
+    item.experiment.measured.summary = prediction.summary.latencies;
+    noise.on(item.experiment.measured.summary);
+    item.experiment.measured.stages.clear();
+    for (const auto& stage : prediction.stages) noise.on(item.experiment.measured.stages.emplace_back(stage.latencies));
+    item.plans.clear();
+    for (int replicate = 0; replicate < study.dataset.replicates; ++replicate) {
+      item.plans.push_back(sim::make_request_plan(item.experiment, seed, replicate));
+    }
+  }
+  return result;
+}
+
+bool is_identified(const Estimate& estimate) {
+  constexpr double kLargestPriorShare = 0.25;
+  constexpr double kLargestRelativeError = 0.5;
+  return estimate.bound == opt::BoundState::free && estimate.interval && !estimate.without_effect &&
+         estimate.prior_share.value_or(0.0) <= kLargestPriorShare &&
+         estimate.relative_standard_error.value_or(1.0) <= kLargestRelativeError;
+}
+
+/// What one repeat found: the estimates, and their standard errors in the transformed space.
+struct Outcome {
+  std::vector<Estimate> estimates;
+  std::vector<double> standard_errors;
+};
+
+ParameterRecovery summarise(const std::vector<std::optional<Outcome>>& outcomes, const params::FreeParameter& parameter, double truth,
+                            std::size_t index) {
+  ParameterRecovery result{.parameter = parameter, .truth = truth};
+  std::vector<double> deviations;
+  std::vector<double> errors;
+  for (const auto& outcome : outcomes) {
+    if (!outcome || !is_identified(outcome->estimates[index])) continue;
+    const Estimate& estimate = outcome->estimates[index];
+    ++result.identified;
+    result.covered += estimate.interval->lower <= truth && truth <= estimate.interval->upper ? 1 : 0;
+    deviations.push_back(params::to_transformed(parameter, estimate.value) - params::to_transformed(parameter, truth));
+    errors.push_back(outcome->standard_errors[index]);
+  }
+  if (deviations.empty()) return result;
+  result.bias = core::mean(deviations);
+  result.spread = core::standard_deviation(deviations);
+  result.mean_standard_error = core::root_mean_square(errors);
+  return result;
+}
+
+}  // namespace
+
+Recovery recover(const PreparedStudy& study, const params::Config& truth, const RecoveryOptions& options) {
+  std::vector<std::optional<Outcome>> outcomes(static_cast<std::size_t>(options.repeats));
+  std::mutex progress_mutex;
+  std::size_t finished = 0;
+  core::parallel_for(outcomes.size(), {study.spec.threads}, [&](std::size_t k) {
+    const FitResult result = fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction));
+    if (result.usable) outcomes[k] = Outcome{result.estimates, result.uncertainty.standard_errors};
+    if (!options.progress) return;
+    const std::scoped_lock lock(progress_mutex);
+    options.progress(++finished, outcomes.size());
+  });
+
+  Recovery recovery{.repeats = options.repeats, .failed = 0, .noise_fraction = options.noise_fraction, .parameters = {}};
+  for (const auto& outcome : outcomes) recovery.failed += outcome ? 0 : 1;
+  for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
+    const params::FreeParameter& parameter = study.spec.free[i];
+    recovery.parameters.push_back(summarise(outcomes, parameter, true_value(truth, parameter), i));
+    recovery.counted += recovery.parameters.back().identified;
+    recovery.covered += recovery.parameters.back().covered;
+  }
+  return recovery;
+}
+
+}  // namespace rooftune::calibrate

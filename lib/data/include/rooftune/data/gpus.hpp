@@ -1,0 +1,17 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/domain/gpu.hpp"
+
+namespace rooftune::data {
+
+/// Reads a YAML file of GPUs in the form of configs/gpus.yaml. A name or alias that two GPUs share is an error.
+[[nodiscard]] core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path& file);
+
+/// The GPUs that ship (configs/gpus.yaml of the data directory).
+[[nodiscard]] core::Result<std::vector<domain::GpuSpec>> default_gpus();
+
+}  // namespace rooftune::data

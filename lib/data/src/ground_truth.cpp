@@ -1,0 +1,428 @@
+#include "rooftune/data/ground_truth.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "ground_truth_words.hpp"
+#include "rooftune/text/csv.hpp"
+#include "rooftune/text/object_reader.hpp"
+
+namespace rooftune::data {
+namespace {
+
+using domain::ArrivalProcess;
+using domain::Experiment;
+using domain::Metric;
+using domain::PromptPattern;
+using domain::Workload;
+
+/// inference-perf's names: its "constant" is no constant (see the header).
+constexpr std::array<text::Choice<ArrivalProcess>, 2> kInferencePerfLoadTypes{
+    {{"constant", ArrivalProcess::conditioned_poisson}, {"poisson", ArrivalProcess::poisson}}};
+
+/// Columns that claim to be a time per token.
+constexpr std::array<std::string_view, 3> kTokenTimeColumns{"tpot_true_mean", "itl_mean", "inference_perf_raw_itl_mean"};
+/// Relative difference above which such a column is said to violate the identity.
+constexpr double kIdentityTolerance = 0.005;
+/// Requests that a stage may have more or fewer than rate x duration before it is worth a warning.
+constexpr double kRequestCountTolerance = 1.0;
+/// Far above any benchmark of one endpoint; beyond them a unit is wrong, and the number of requests would not fit an int.
+constexpr double kMaxRatePerSecond = 1e4;
+constexpr double kMaxDurationSeconds = 1e5;
+
+/// Which columns violate E2E = TTFT + (N - 1) x TPOT; reported once per column, not once per row.
+class IdentityCheck {
+ public:
+  /// One row of measured means, with N the workload's mean number of generated tokens unless the row has its own.
+  void add(const text::Node& row, double workload_tokens, text::Place experiment) {
+    const double generated_tokens = mean(row, "output_tokens_mean").value_or(workload_tokens);
+    const auto ttft = mean(row, "ttft_mean");
+    const auto e2e = mean(row, "e2e_mean");
+    if (!ttft || !e2e || generated_tokens <= 1.0) return;
+    const double tpot = (*e2e - *ttft) / (generated_tokens - 1.0);
+    for (const std::string_view name : kTokenTimeColumns) {
+      const auto value = mean(row, name);
+      if (!value) continue;
+      Column& column = columns_[std::string(name)];
+      column.experiments.insert(experiment);
+      const double deviation = *value / tpot - 1.0;
+      if (std::abs(deviation) <= kIdentityTolerance) continue;
+      if (column.violating.empty()) column.first = row.find(name)->place;
+      column.violating.insert(experiment);
+      if (std::abs(deviation) > std::abs(column.worst)) column.worst = deviation;
+    }
+  }
+
+  void report(text::Problems& problems) const {
+    for (const auto& [name, column] : columns_) {
+      if (column.violating.empty()) continue;
+      problems.warning(column.first,
+                       fmt::format("'{}' is not (E2E - TTFT) / (output tokens - 1) in {} of {} experiments: off by up to {:+.1f} %",
+                                   name, column.violating.size(), column.experiments.size(), 100.0 * column.worst),
+                       name == "tpot_true_mean" ? "correct it or output_tokens_generated" : "it is shown, never scored");
+    }
+  }
+
+ private:
+  struct Column {
+    std::set<text::Place> experiments;  ///< that have the column
+    std::set<text::Place> violating;
+    text::Place first;
+    double worst = 0.0;
+  };
+
+  static std::optional<double> mean(const text::Node& row, std::string_view name) {
+    const text::Node* node = row.find(name);
+    double value = 0.0;
+    text::Problems reported_elsewhere("");
+    if (node == nullptr || node->kind != text::Node::Kind::scalar ||
+        !text::convert(*node, name, value, reported_elsewhere, text::above(0))) {
+      return std::nullopt;
+    }
+    return value;
+  }
+
+  std::map<std::string, Column> columns_;
+};
+
+/// Reads the experiments of one file.
+class GroundTruthReader {
+ public:
+  GroundTruthReader(const std::filesystem::path& file, text::Problems& problems) : file_(file), problems_(problems) {}
+
+  std::vector<Experiment> experiments(const text::Node& root) {
+    std::vector<Experiment> experiments;
+    if (!text::is_list(root, "ground truth", problems_)) return experiments;
+    if (root.items.empty()) problems_.error(root.place, "the file holds no experiment", "add one or leave the file out");
+    std::map<std::string, int> line_of_id;
+    for (const text::Node& node : root.items) {
+      experiments.push_back(experiment(node));
+      const auto [first, is_new] = line_of_id.emplace(experiments.back().id, node.place.line);
+      if (!is_new && !first->first.empty()) {
+        problems_.error(node.place, fmt::format("the id '{}' was given in line {} already", first->first, first->second),
+                        "make ids unique");
+      }
+    }
+    identity_.report(problems_);
+    return experiments;
+  }
+
+ private:
+  Experiment experiment(const text::Node& node) {
+    Experiment experiment;
+    text::ObjectReader reader(node, problems_, "an experiment", text::OtherKeys::tolerate);
+    domain::Deployment& deployment = experiment.deployment;
+    reader.required("id", experiment.id);
+    reader.optional_choice<domain::Role>("role", experiment.role, kRoles);
+    reader.required("model", deployment.model);
+    reader.required("hardware", deployment.hardware);
+    reader.required("tp", deployment.tp, text::at_least(1));
+    reader.optional("dp", deployment.dp, text::at_least(1));
+    reader.optional("pp", deployment.pp, text::at_least(1));
+    reader.optional("precision", deployment.precision);
+    reader.optional("engine", deployment.engine);
+    reader.optional("flags", experiment.flags);
+    if (const text::Node* settings = reader.required_object("vllm")) deployment.settings = engine_settings(*settings);
+    if (const text::Node* workload_node = reader.required_object("workload")) experiment.workload = workload(*workload_node);
+    if (const text::Node* measured = reader.required_object("measured")) {
+      experiment.measured = measurement(*measured, experiment.workload, node.place, experiment.role);
+    }
+    check_context(experiment, node.place);
+    return experiment;
+  }
+
+  domain::EngineSettings engine_settings(const text::Node& node) {
+    domain::EngineSettings settings;
+    text::ObjectReader reader(node, problems_, "'vllm'");
+    reader.required("version", settings.version);
+    reader.required("max_model_len", settings.max_model_len, text::at_least(1));
+    reader.required("max_num_batched_tokens", settings.max_num_batched_tokens, text::at_least(1));
+    reader.required("max_num_seqs", settings.max_num_seqs, text::at_least(1));
+    reader.optional("gpu_mem_util", settings.gpu_mem_util, text::above_up_to(0, 1));
+    reader.optional("cpu_offload", settings.cpu_offload);
+    reader.optional("total_kv_blocks", settings.total_kv_blocks, text::at_least(1));
+    reader.optional("cpu_kv_blocks", settings.cpu_kv_blocks, text::at_least(0));
+    reader.optional("block_size", settings.block_size, text::power_of_two());
+    reader.optional("enable_prefix_caching", settings.enable_prefix_caching);
+    reader.optional("enable_chunked_prefill", settings.enable_chunked_prefill);
+    reader.optional("long_prefill_token_threshold", settings.long_prefill_token_threshold, text::at_least(0));
+    return settings;
+  }
+
+  Workload workload(const text::Node& node) {
+    Workload workload;
+    int question_tokens = 0;
+    int output_tokens = 0;
+    text::ObjectReader reader(node, problems_, "'workload'", text::OtherKeys::tolerate);
+    reader.required("name", workload.name);
+    reader.optional("type", workload.type);
+    reader.optional("system_prompt_len", workload.system_prompt_tokens, text::at_least(0));
+    const text::Node* prompt_length = reader.optional_object("prompt_length");
+    const text::Node* output_length = reader.optional_object("output_length");
+    if (const text::Node* arrival_node = reader.optional_object("arrival")) arrival(*arrival_node, workload);
+    const bool is_trace = workload.arrival.process == ArrivalProcess::trace;
+    read_length(reader, "question_len", question_tokens, is_trace || prompt_length != nullptr);
+    read_length(reader, "output_len", output_tokens, is_trace || output_length != nullptr);
+    workload.prompt.mean_tokens = workload.system_prompt_tokens + question_tokens;
+    workload.output.mean_tokens = output_tokens;
+    if (prompt_length != nullptr) workload.prompt = length_distribution(*prompt_length, "'prompt_length'");
+    if (output_length != nullptr) workload.output = length_distribution(*output_length, "'output_length'");
+    if (const text::Node* effective_node = reader.optional_object("effective")) effective(*effective_node, workload);
+    const auto stage_nodes = reader.required_list("stages");
+    for (const text::Node& stage_node : stage_nodes) workload.stages.push_back(stage(stage_node, workload.arrival.process));
+    check_trace_stages(workload, reader.place_of("stages"));
+    return workload;
+  }
+
+  static void read_length(text::ObjectReader& reader, std::string_view key, int& target, bool given_otherwise) {
+    if (given_otherwise) {
+      reader.optional(key, target, text::at_least(1));
+    } else {
+      reader.required(key, target, text::at_least(1));
+    }
+  }
+
+  domain::LengthDistribution length_distribution(const text::Node& node, std::string name) {
+    domain::LengthDistribution length;
+    text::ObjectReader reader(node, problems_, std::move(name));
+    reader.required("mean", length.mean_tokens, text::at_least(1));
+    reader.optional("standard_deviation", length.standard_deviation_tokens, text::at_least(0));
+    reader.optional("min", length.min_tokens, text::at_least(1));
+    reader.optional("max", length.max_tokens, text::at_least(1));
+    if (length.min_tokens > length.max_tokens) {
+      problems_.error(reader.place_of("min"), fmt::format("'min' {} is above 'max' {}", length.min_tokens, length.max_tokens),
+                      "exchange them");
+    }
+    return length;
+  }
+
+  void arrival(const text::Node& node, Workload& workload) {
+    domain::Arrival& arrival = workload.arrival;
+    std::string table;
+    text::ObjectReader reader(node, problems_, "'arrival'", text::OtherKeys::tolerate);
+    if (!reader.optional_choice<ArrivalProcess>("process", arrival.process, kProcesses)) {
+      reader.optional_choice<ArrivalProcess>("inference_perf_load_type", arrival.process, kInferencePerfLoadTypes);
+    }
+    if (arrival.process == ArrivalProcess::closed_loop) reader.required("concurrency", arrival.concurrency, text::at_least(1));
+    if (arrival.process == ArrivalProcess::gamma) {
+      reader.required("coefficient_of_variation", arrival.gamma_coefficient_of_variation, text::above(0));
+    }
+    if (arrival.process == ArrivalProcess::trace && reader.required("table", table)) workload.trace = trace(table);
+  }
+
+  std::vector<domain::TracedRequest> trace(const std::string& name) {
+    const auto table = text::read_csv(file_.parent_path() / name);
+    if (!table) {
+      problems_.add(table.error());
+      return {};
+    }
+    text::Problems table_problems(table->file);
+    std::vector<domain::TracedRequest> requests(table->rows.size());
+    text::CsvColumns columns(*table, table_problems);
+    columns.required("stage", requests, &domain::TracedRequest::stage, text::at_least(-1));
+    columns.required("arrival_s", requests, &domain::TracedRequest::arrival_s, text::at_least(0));
+    columns.required("input_tokens", requests, &domain::TracedRequest::input_tokens, text::at_least(1));
+    columns.required("output_tokens", requests, &domain::TracedRequest::output_tokens, text::at_least(1));
+    columns.optional("prefix_group", requests, &domain::TracedRequest::prefix_group, text::at_least(-1));
+    columns.optional("shared_prefix_tokens", requests, &domain::TracedRequest::shared_prefix_tokens, text::at_least(0));
+    problems_.add(table_problems.take_errors());
+    // Stage -1 marks requests of load levels that are in the table but not in the experiment.
+    std::erase_if(requests, [](const domain::TracedRequest& request) { return request.stage < 0; });
+    return requests;
+  }
+
+  void effective(const text::Node& node, Workload& workload) {
+    std::string order;
+    bool multi_turn = false;
+    double range_percent = 0.0;
+    text::ObjectReader reader(node, problems_, "'effective'", text::OtherKeys::tolerate);
+    reader.optional("distinct_prompts", workload.distinct_prompts, text::at_least(1));
+    reader.optional("order", order);
+    reader.optional("multi_turn", multi_turn);
+    reader.optional("turns_per_conversation", workload.turns_per_conversation, text::at_least(1));
+    reader.optional("num_groups", workload.prompt_groups, text::at_least(0));
+    reader.optional("prompt_tokens_actual_mean", workload.prompt.mean_tokens, text::at_least(1));
+    reader.optional("prompt_tokens_range_pct", range_percent, text::within(0, 100));
+    reader.optional("output_tokens_generated", workload.output.mean_tokens, text::at_least(1));
+    workload.prompt_spread_fraction = range_percent / 100.0;
+    const bool is_cycled = order.find("cycled") != std::string::npos;
+    if (is_cycled && workload.distinct_prompts == 0) {
+      problems_.error(reader.place_of("order"), "the prompts are cycled, but how many there are is not said",
+                      "add 'distinct_prompts'");
+    }
+    if (multi_turn) {
+      workload.pattern = PromptPattern::conversations;
+    } else if (is_cycled || (order.empty() && workload.distinct_prompts > 0)) {
+      workload.pattern = PromptPattern::cycled;
+    } else if (!order.empty() && order.find("unique") == std::string::npos) {
+      problems_.error(reader.place_of("order"), fmt::format("'order' is '{}'", order), "it must say 'cycled' or 'unique'");
+    }
+  }
+
+  domain::Stage stage(const text::Node& node, ArrivalProcess process) {
+    domain::Stage stage;
+    text::ObjectReader reader(node, problems_, "a stage");
+    if (process == ArrivalProcess::closed_loop || process == ArrivalProcess::trace) {
+      // A closed loop has no rate, and a trace brings its own arrivals; both end when their requests do.
+      reader.optional("rate", stage.rate, text::above(0));
+      reader.optional("duration", stage.duration, text::above(0));
+      reader.required("num_requests", stage.num_requests, text::at_least(1));
+      return stage;
+    }
+    const bool has_rate = reader.required("rate", stage.rate, text::above_up_to(0, kMaxRatePerSecond));
+    const bool has_duration = reader.required("duration", stage.duration, text::above_up_to(0, kMaxDurationSeconds));
+    const double expected = stage.rate.value * stage.duration.value;
+    if (!reader.optional("num_requests", stage.num_requests, text::at_least(1))) {
+      stage.num_requests = static_cast<int>(std::lround(expected));
+      if (has_rate && has_duration && stage.num_requests == 0) {
+        problems_.error(node.place, "rate x duration is less than one request", "make the stage longer");
+      }
+    }
+    if (has_rate && has_duration && std::abs(stage.num_requests - expected) > kRequestCountTolerance) {
+      problems_.warning(reader.place_of("num_requests"),
+                        fmt::format("a stage of {} requests, but rate x duration is {:g}", stage.num_requests, expected),
+                        "num_requests counts; correct the rate or the duration");
+    }
+    return stage;
+  }
+
+  void check_trace_stages(const Workload& workload, text::Place place) {
+    std::vector<int> counts(workload.stages.size());
+    for (const domain::TracedRequest& request : workload.trace) {
+      if (request.stage >= static_cast<int>(counts.size())) {
+        problems_.error(place,
+                        fmt::format("the table has requests of stage {}, but there are {} stages", request.stage, counts.size()),
+                        "stages count from 0; -1 marks rows that do not belong to the experiment");
+        return;
+      }
+      ++counts[static_cast<std::size_t>(request.stage)];
+    }
+    for (std::size_t i = 0; i < counts.size() && !workload.trace.empty(); ++i) {
+      if (counts[i] == workload.stages[i].num_requests) continue;
+      problems_.error(place,
+                      fmt::format("stage {} has {} requests, but the table has {}", i, workload.stages[i].num_requests, counts[i]),
+                      "make 'num_requests' what the table holds");
+    }
+  }
+
+  domain::Measurement measurement(const text::Node& node, const Workload& workload, text::Place experiment, domain::Role role) {
+    domain::Measurement measurement;
+    text::ObjectReader reader(node, problems_, "'measured'", text::OtherKeys::tolerate);
+    reader.optional_choice<domain::MeasuredAt>("measured_at", measurement.measured_at, kMeasuredAt);
+    const double generated_tokens = workload.output.mean_tokens;
+    if (const text::Node* summary = reader.required_object("summary")) {
+      measurement.summary = latencies(*summary, "'summary'");
+      identity_.add(*summary, generated_tokens, experiment);
+      warn_about_failures(measurement.summary, *summary, role);
+    }
+    measurement.stages.resize(workload.stages.size());
+    const auto rows = reader.optional_list("stages");
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      int index = static_cast<int>(i);
+      text::ObjectReader row(rows[i], problems_, "a measured stage", text::OtherKeys::tolerate);
+      row.optional("stage", index, text::at_least(0));
+      const domain::Latencies row_latencies = latencies(rows[i], "a measured stage");
+      identity_.add(rows[i], generated_tokens, experiment);
+      if (static_cast<std::size_t>(index) < measurement.stages.size()) {
+        measurement.stages[static_cast<std::size_t>(index)] = row_latencies;
+      } else if (!workload.stages.empty()) {
+        problems_.error(rows[i].place, fmt::format("measured stage {}, but the workload has {} stages", index, workload.stages.size()),
+                        "stages count from 0");
+      }
+    }
+    if (rows.empty() && measurement.stages.size() == 1) {
+      measurement.stages.front() = measurement.summary;
+    } else if (rows.size() < measurement.stages.size()) {
+      problems_.warning(reader.place_of("stages"),
+                        fmt::format("{} of {} stages were measured", rows.size(), measurement.stages.size()),
+                        "only the summary is compared for the others");
+    }
+    return measurement;
+  }
+
+  domain::Latencies latencies(const text::Node& node, std::string name) {
+    domain::Latencies latencies;
+    text::ObjectReader reader(node, problems_, std::move(name), text::OtherKeys::tolerate);
+    for (const auto& [field, metric] : kMetricFields) reader.optional(field, latencies[metric], text::above(0));
+    reader.optional("itl_mean", latencies.itl_mean_ms, text::above(0));
+    reader.optional("num_success", latencies.succeeded, text::at_least(0));
+    reader.optional("num_failure", latencies.failed, text::at_least(0));
+    if (!latencies[Metric::ttft_mean] && !latencies[Metric::e2e_mean]) {
+      problems_.error(node.place, "the row has neither 'ttft_mean' nor 'e2e_mean'", "give the measured means in ms");
+    }
+    if (latencies[Metric::ttft_mean] > latencies[Metric::e2e_mean] && latencies[Metric::e2e_mean]) {
+      problems_.error(reader.place_of("ttft_mean"), "the mean TTFT is longer than the mean E2E",
+                      "check the columns and their units (ms)");
+    }
+    return latencies;
+  }
+
+  void warn_about_failures(const domain::Latencies& summary, const text::Node& node, domain::Role role) {
+    if (summary.failed.value_or(0) == 0) return;
+    problems_.warning(node.find("num_failure")->place,
+                      fmt::format("{} of {} requests failed: the figures are over the others", *summary.failed,
+                                  *summary.failed + summary.succeeded.value_or(0)),
+                      role == domain::Role::overload ? "it is shown, never aggregated" : "give it the role 'overload'");
+  }
+
+  void check_context(const Experiment& experiment, text::Place place) {
+    const double longest = experiment.workload.prompt.mean_tokens + experiment.workload.output.mean_tokens;
+    if (longest <= experiment.deployment.settings.max_model_len) return;
+    problems_.error(place,
+                    fmt::format("prompt and output are {:g} tokens, more than max_model_len {}", longest,
+                                experiment.deployment.settings.max_model_len),
+                    "the engine would refuse the requests: correct either");
+  }
+
+  std::filesystem::path file_;
+  text::Problems& problems_;
+  IdentityCheck identity_;
+};
+
+}  // namespace
+
+core::Result<GroundTruth> read_ground_truth(const std::filesystem::path& file) {
+  const auto document = text::read_document(file);
+  if (!document) return tl::unexpected(document.error());
+  text::Problems problems(document->file);
+  GroundTruth ground_truth{.experiments = GroundTruthReader(file, problems).experiments(document->root), .warnings = {}};
+  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+  ground_truth.warnings = problems.take_warnings();
+  return ground_truth;
+}
+
+core::Result<GroundTruth> read_ground_truth(std::span<const std::filesystem::path> files) {
+  GroundTruth all;
+  core::Diagnostics errors;
+  std::map<std::string, std::string> file_of_id;
+  for (const std::filesystem::path& file : files) {
+    auto one = read_ground_truth(file);
+    if (!one) {
+      std::ranges::move(one.error(), std::back_inserter(errors));
+      continue;
+    }
+    for (Experiment& experiment : one->experiments) {
+      const auto [first, is_new] = file_of_id.emplace(experiment.id, file.string());
+      if (!is_new) {
+        errors.push_back({.position = {.file = file.string()},
+                          .problem = fmt::format("the experiment '{}' is in {} already", experiment.id, first->second),
+                          .remedy = "give one of the files, or make ids unique"});
+      }
+      all.experiments.push_back(std::move(experiment));
+    }
+    std::ranges::move(one->warnings, std::back_inserter(all.warnings));
+  }
+  if (!errors.empty()) return tl::unexpected(std::move(errors));
+  return all;
+}
+
+}  // namespace rooftune::data

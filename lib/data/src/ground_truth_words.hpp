@@ -1,0 +1,31 @@
+#pragma once
+
+#include <array>
+
+#include "rooftune/core/word.hpp"
+#include "rooftune/domain/experiment.hpp"
+
+namespace rooftune::data {
+
+/// The words of ground truth files, for their reader and their writer.
+inline constexpr std::array<core::Word<domain::Role>, 3> kRoles{
+    {{"calibration", domain::Role::calibration}, {"new_gpu", domain::Role::new_gpu}, {"overload", domain::Role::overload}}};
+inline constexpr std::array<core::Word<domain::MeasuredAt>, 2> kMeasuredAt{
+    {{"client", domain::MeasuredAt::client}, {"server", domain::MeasuredAt::server}}};
+inline constexpr std::array<core::Word<domain::ArrivalProcess>, 6> kProcesses{
+    {{"conditioned_poisson", domain::ArrivalProcess::conditioned_poisson},
+     {"poisson", domain::ArrivalProcess::poisson},
+     {"gamma", domain::ArrivalProcess::gamma},
+     {"constant", domain::ArrivalProcess::constant},
+     {"closed_loop", domain::ArrivalProcess::closed_loop},
+     {"trace", domain::ArrivalProcess::trace}}};
+inline constexpr std::array<core::Word<domain::Metric>, domain::kMetricCount> kMetricFields{
+    {{"ttft_mean", domain::Metric::ttft_mean},
+     {"ttft_p90", domain::Metric::ttft_p90},
+     {"ttft_p99", domain::Metric::ttft_p99},
+     {"e2e_mean", domain::Metric::e2e_mean},
+     {"e2e_p90", domain::Metric::e2e_p90},
+     {"e2e_p99", domain::Metric::e2e_p99},
+     {"tpot_true_mean", domain::Metric::tpot_mean}}};
+
+}  // namespace rooftune::data

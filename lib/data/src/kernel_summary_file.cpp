@@ -1,0 +1,96 @@
+#include "rooftune/data/kernel_summary_file.hpp"
+
+#include <fmt/format.h>
+
+#include "rooftune/data/config_pieces.hpp"
+#include "rooftune/text/document.hpp"
+#include "rooftune/text/object_reader.hpp"
+
+namespace rooftune::data {
+namespace {
+
+constexpr std::string_view kSchema = "rooftune/kernel-efficiency/1";
+
+/// The parameters that the free fit of a GPU's GEMM curve gives, under their names in the file.
+constexpr std::array<std::string_view, 3> kCurveParameters{"gemm_fraction", "weight_bandwidth_fraction", "pnorm"};
+
+/// GEMM calls of a layer: QKV, output, gate-up, down.
+constexpr double kGemmCallsPerLayer = 4.0;
+
+void read_values(const text::Node& object, kernels::KernelSummary& summary, text::Problems& problems) {
+  for (const text::Member& member : object.members) {
+    const auto id = read_parameter_id(member.key, member.place, problems);
+    kernels::KernelValue value;
+    text::ObjectReader reader(member.value, problems, fmt::format("'{}'", member.key), text::OtherKeys::tolerate);
+    reader.required("value", value.value, text::above(0));
+    reader.required("log_sd", value.log_deviation, text::above(0));
+    reader.optional("basis", value.basis);
+    if (id) summary.values[member.key] = std::move(value);
+  }
+}
+
+/// bf16 GEMMs: the fit with an exponent of its own.
+void read_gemm_curve(const text::Node& gpu, kernels::KernelSummary& summary, text::Problems& problems) {
+  const text::Node* node = &gpu;
+  for (const std::string_view key : {"gemm", "bf16", "fit"}) {
+    node = node->kind == text::Node::Kind::object ? node->find(key) : nullptr;
+    if (node == nullptr) return;
+  }
+  text::ObjectReader reader(*node, problems, "'fit'", text::OtherKeys::tolerate);
+  for (const std::string_view name : kCurveParameters) {
+    double value = 0.0;
+    if (reader.optional(name, value, text::above(0))) summary.gemm_curve[fmt::format("physics.{}", name)] = value;
+  }
+}
+
+void read_gpu(const text::Node& object, kernels::KernelSummary& summary, text::Problems& problems) {
+  text::ObjectReader reader(object, problems, fmt::format("the GPU '{}'", summary.gpu), text::OtherKeys::tolerate);
+  reader.optional("engine", summary.engine);
+  if (const text::Node* shares = reader.optional_object("comparable_shares")) {
+    text::ObjectReader share_reader(*shares, problems, "'comparable_shares'", text::OtherKeys::tolerate);
+    share_reader.optional("decode_attention", summary.decode_attention_share, text::above(0));
+    share_reader.optional("context_attention", summary.context_attention_share, text::above(0));
+  }
+  if (const text::Node* calls = reader.optional_object("per_call")) {
+    text::ObjectReader call_reader(*calls, problems, "'per_call'", text::OtherKeys::tolerate);
+    double gemm_us = 0.0;
+    double attention_us = 0.0;
+    const bool has_gemm = call_reader.optional("smallest_gemm_us", gemm_us, text::above(0));
+    if (call_reader.optional("generation_attention_call_us", attention_us, text::above(0)) && has_gemm)
+      summary.layer_calls_us = kGemmCallsPerLayer * gemm_us + attention_us;
+  }
+  read_gemm_curve(object, summary, problems);
+}
+
+core::Result<std::vector<kernels::KernelSummary>> read(const text::Document& document) {
+  text::Problems problems(document.file);
+  std::vector<kernels::KernelSummary> summaries;
+  {
+    text::ObjectReader reader(document.root, problems, "an efficiency summary", text::OtherKeys::tolerate);
+    std::string schema;
+    if (reader.required("schema", schema) && schema != kSchema) {
+      problems.error(reader.find("schema")->place, fmt::format("the schema is '{}'", schema),
+                     fmt::format("this version reads '{}'", kSchema));
+    }
+    const text::Node* gpus = reader.required_object("gpus");
+    if (const text::Node* priors = reader.required_object("physics_priors")) {
+      for (const text::Member& member : priors->members) {
+        kernels::KernelSummary& summary = summaries.emplace_back();
+        summary.gpu = member.key;
+        read_values(member.value, summary, problems);
+        const text::Node* gpu = gpus == nullptr ? nullptr : gpus->find(member.key);
+        if (gpu != nullptr) read_gpu(*gpu, summary, problems);
+      }
+    }
+  }
+  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+  return summaries;
+}
+
+}  // namespace
+
+core::Result<std::vector<kernels::KernelSummary>> read_kernel_summaries(const std::filesystem::path& file) {
+  return text::read_document(file).and_then(read);
+}
+
+}  // namespace rooftune::data

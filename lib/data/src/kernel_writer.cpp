@@ -1,0 +1,276 @@
+#include "rooftune/data/kernel_writer.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "rooftune/core/hash.hpp"
+#include "rooftune/text/csv_text.hpp"
+#include "rooftune/text/json_pieces.hpp"
+#include "rooftune/text/json_text.hpp"
+
+namespace rooftune::data {
+namespace {
+
+using kernels::AllReduceRow;
+using kernels::AttentionRow;
+using kernels::GemmRow;
+using kernels::MoeRow;
+using kernels::NumberFormat;
+
+std::string_view flag(double streaming_fraction, std::string_view name) {
+  return streaming_fraction > kernels::kPeakTolerance ? name : std::string_view{};
+}
+
+std::string engine_text(const kernels::MeasuredKernels& kernels) { return kernels.engine.empty() ? "unknown" : kernels.engine; }
+
+/// Shares of the peaks that a row reaches, as bench_data/README.md defines them.
+class Shares {
+ public:
+  explicit Shares(const domain::GpuSpec& gpu) : gpu_(gpu) {}
+
+  [[nodiscard]] double compute(double flops, double latency_us, NumberFormat format) const {
+    return kernels::achieved_fraction(flops, latency_us, format, gpu_);
+  }
+  [[nodiscard]] double streaming(double bytes, double latency_us) const {
+    return bytes / core::bytes_per_us(gpu_.hbm_bandwidth) / latency_us;
+  }
+  [[nodiscard]] double link(const AllReduceRow& row) const {
+    const auto ranks = static_cast<double>(row.ranks);
+    // What every rank must send in a ring.
+    const double bus_bytes = 2.0 * (ranks - 1.0) / ranks * static_cast<double>(row.message_bytes);
+    return bus_bytes / core::bytes_per_us(gpu_.link_bandwidth) / row.latency_us;
+  }
+
+ private:
+  const domain::GpuSpec& gpu_;
+};
+
+/// Causal for one new token as well: each meets the context before the chunk and on average half of the chunk.
+double context_flops(const AttentionRow& row) {
+  const auto fresh = static_cast<double>(row.new_tokens);
+  const auto pairs = fresh * (static_cast<double>(row.kv_tokens) - fresh / 2.0);
+  return 4.0 * static_cast<double>(row.batch * row.shape.heads * row.shape.head_dim) * pairs;
+}
+
+/// Queries in and output out at 16 bits, beside the keys and values.
+double context_bytes(const AttentionRow& row) {
+  return 4.0 * static_cast<double>(row.batch * row.new_tokens * row.shape.heads * row.shape.head_dim) + kernels::kv_bytes(row);
+}
+
+std::string gemm_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
+  std::string text = "dtype,m,n,k,latency_us,mfu,achieved_fraction,flag,engine\n";
+  for (const GemmRow& row : kernels.gemms) {
+    const NumberFormat format = row.format.value_or(NumberFormat::bf16);
+    const double mfu = shares.compute(kernels::flops(row), row.latency_us, format);
+    const double streaming = shares.streaming(kernels::weight_bytes(row), row.latency_us);
+    text += fmt::format("{},{},{},{},{},{:.4g},{:.4g},{},{}\n", row.format ? kernels::format_name(format) : "", row.m, row.n, row.k,
+                        row.latency_us, mfu, std::max(mfu, streaming), flag(streaming, "over_bw_l2"), engine_text(kernels));
+  }
+  return text;
+}
+
+std::string context_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
+  std::string text = "dtype,kv_dtype,batch,seq_len,kv_len,heads,kv_heads,head_dim,latency_us,mfu,achieved_fraction,flag,engine\n";
+  for (const AttentionRow& row : kernels.context_attention) {
+    const double mfu = shares.compute(context_flops(row), row.latency_us, row.format);
+    const double streaming = shares.streaming(context_bytes(row), row.latency_us);
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{},{}\n", kernels::format_name(row.format),
+                        kernels::format_name(row.kv_format), row.batch, row.new_tokens, row.kv_tokens, row.shape.heads,
+                        row.shape.kv_heads, row.shape.head_dim, row.latency_us, mfu, std::max(mfu, streaming),
+                        flag(streaming, "over_bw_l2"), engine_text(kernels));
+  }
+  return text;
+}
+
+std::string generation_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
+  std::string text = "dtype,kv_dtype,batch,kv_len,heads,kv_heads,head_dim,latency_us,achieved_fraction,flag,engine\n";
+  for (const AttentionRow& row : kernels.generation_attention) {
+    const double streaming = shares.streaming(kernels::kv_bytes(row), row.latency_us);
+    text += fmt::format("{},{},{},{},{},{},{},{},{:.4g},{},{}\n", kernels::format_name(row.format),
+                        kernels::format_name(row.kv_format), row.batch, row.kv_tokens, row.shape.heads, row.shape.kv_heads,
+                        row.shape.head_dim, row.latency_us, streaming, flag(streaming, "over_bw_l2"), engine_text(kernels));
+  }
+  return text;
+}
+
+std::string all_reduce_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
+  std::string text = "kind,mode,dtype,ranks,bytes,latency_us,repeats,achieved_fraction,flag,engine\n";
+  for (const AllReduceRow& row : kernels.all_reduces) {
+    const double link = shares.link(row);
+    text += fmt::format("fastest,graph,bf16,{},{},{},1,{:.4g},{},{}\n", row.ranks, row.message_bytes, row.latency_us, link,
+                        flag(link, "over_link"), engine_text(kernels));
+  }
+  return text;
+}
+
+std::string moe_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
+  std::string text = "dtype,num_tokens,hidden,inter,topk,experts,tp,ep,distribution,latency_us,mfu,achieved_fraction,flag,engine\n";
+  for (const MoeRow& row : kernels.moes) {
+    const double chosen = static_cast<double>(row.tokens * row.experts_per_token);
+    const double expert_elements = 3.0 * static_cast<double>(row.hidden * row.ffn_width) / static_cast<double>(row.tp);
+    const auto expert_ranks = static_cast<double>(row.ep);
+    const double mfu = shares.compute(2.0 * chosen * expert_elements / expert_ranks, row.latency_us, row.format);
+    // Only balanced routing tells how many experts are read: every token reaches new ones until there are none left.
+    std::optional<double> streaming;
+    if (row.routing == "balanced") {
+      const double distinct = std::min(static_cast<double>(row.experts), chosen) / expert_ranks;
+      streaming = shares.streaming(distinct * expert_elements * kernels::bytes_per_element(row.format), row.latency_us);
+    }
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{},{},{}\n", kernels::format_name(row.format), row.tokens, row.hidden,
+                        row.ffn_width, row.experts_per_token, row.experts, row.tp, row.ep, row.routing, row.latency_us, mfu,
+                        streaming ? fmt::format("{:.4g}", std::max(mfu, *streaming)) : "", flag(streaming.value_or(0.0), "over_bw_l2"),
+                        engine_text(kernels));
+  }
+  return text;
+}
+
+/// `"gemm": [` with one row per line.
+template <class Row, class Text>
+std::string plan_table(std::string_view name, const std::vector<Row>& rows, const Text& text_of) {
+  std::vector<std::string> lines;
+  for (const Row& row : rows) lines.push_back("  {" + text_of(row) + "}");
+  return lines.empty() ? fmt::format(" \"{}\": []", name) : fmt::format(" \"{}\": [\n{}\n ]", name, fmt::join(lines, ",\n"));
+}
+
+}  // namespace
+
+std::vector<KernelFile> kernel_files(const kernels::MeasuredKernels& kernels, const domain::GpuSpec& gpu) {
+  const Shares shares(gpu);
+  std::vector<KernelFile> files;
+  const auto add = [&](const char* name, std::size_t rows, const auto& csv) {
+    if (rows > 0) files.push_back({.name = name, .rows = rows, .text = csv(kernels, shares)});
+  };
+  add("gemm.csv", kernels.gemms.size(), gemm_csv);
+  add("context_attention.csv", kernels.context_attention.size(), context_csv);
+  add("generation_attention.csv", kernels.generation_attention.size(), generation_csv);
+  add("allreduce.csv", kernels.all_reduces.size(), all_reduce_csv);
+  add("moe.csv", kernels.moes.size(), moe_csv);
+  return files;
+}
+
+std::string kernel_manifest(const std::vector<KernelFile>& files, const kernels::MeasuredKernels& kernels, std::string_view importer) {
+  nlohmann::ordered_json entries = nlohmann::ordered_json::array();
+  for (const KernelFile& file : files) {
+    entries.push_back({{"file", file.name},
+                       {"rows", file.rows},
+                       {"sha256", core::sha256_hex(file.text)},
+                       {"gpu", kernels.gpu},
+                       {"engines", {engine_text(kernels)}}});
+  }
+  return text::json_text({{"schema", "rooftune/kernel-manifest/1"}, {"importer", importer}, {"files", std::move(entries)}});
+}
+
+std::string kernel_audit_json(const std::vector<KernelVerdict>& verdicts) {
+  using Json = nlohmann::ordered_json;
+  Json tables = Json::array();
+  for (const KernelVerdict& verdict : verdicts) {
+    const kernels::MfuAudit& audit = verdict.audit;
+    Json findings = Json::array();
+    for (const kernels::Finding& finding : audit.findings) {
+      findings.push_back({{"finding", kernels::finding_name(finding.kind)}, {"rows", finding.rows}, {"message", finding.message}});
+    }
+    tables.push_back({{"file", verdict.file},
+                      {"table", verdict.table},
+                      {"gpu", verdict.gpu},
+                      {"rows", audit.rows},
+                      {"format", audit.format ? Json(kernels::format_name(*audit.format)) : Json(nullptr)},
+                      {"implied_peak_tflops", text::or_null(audit.implied_peak_tflops)},
+                      {"divided_by", audit.denominator ? Json(audit.denominator->peak.name()) : Json(nullptr)},
+                      {"highest_mfu", audit.highest_mfu},
+                      {"findings", std::move(findings)}});
+  }
+  return text::json_text({{"schema", "rooftune/kernel-audit/1"}, {"tables", std::move(tables)}});
+}
+
+std::string kernel_audit_csv(const std::vector<KernelVerdict>& verdicts) {
+  std::string text = "file,table,gpu,rows,format,implied_peak_tflops,divided_by,highest_mfu,findings\n";
+  for (const KernelVerdict& verdict : verdicts) {
+    const kernels::MfuAudit& audit = verdict.audit;
+    std::vector<std::string_view> findings;
+    for (const kernels::Finding& finding : audit.findings) findings.push_back(kernels::finding_name(finding.kind));
+    text += fmt::format("{},{},{},{},{},{},{},{},{}\n", text::csv_cell(verdict.file), verdict.table, text::csv_cell(verdict.gpu),
+                        audit.rows, audit.format ? kernels::format_name(*audit.format) : "", text::csv_cell(audit.implied_peak_tflops),
+                        text::csv_cell(audit.denominator ? audit.denominator->peak.name() : ""), audit.highest_mfu,
+                        fmt::join(findings, " "));
+  }
+  return text;
+}
+
+std::string kernel_normalisation_json(const KernelNormalisation& normalisation) {
+  using Json = nlohmann::ordered_json;
+  return text::json_text({{"schema", "rooftune/kernel-normalisation/1"},
+                          {"folder", normalisation.folder},
+                          {"gpu", normalisation.gpu},
+                          {"files", text::list_of(normalisation.files,
+                                                  [](const KernelFile& file) -> Json {
+                                                    return {{"file", file.name}, {"rows", file.rows}};
+                                                  })},
+                          {"left_out", text::list_of(normalisation.left_out, [](const kernels::LeftOut& left_out) -> Json {
+                             return {{"reason", left_out.reason}, {"rows", left_out.rows}};
+                           })}});
+}
+
+std::string kernel_normalisation_csv(const KernelNormalisation& normalisation) {
+  std::string text = "what,file,reason,rows\n";
+  for (const KernelFile& file : normalisation.files) text += fmt::format("written,{},,{}\n", text::csv_cell(file.name), file.rows);
+  for (const kernels::LeftOut& left_out : normalisation.left_out)
+    text += fmt::format("left_out,,{},{}\n", text::csv_cell(left_out.reason), left_out.rows);
+  return text;
+}
+
+std::string kernel_plan_csv(const kernels::KernelPlan& plan) {
+  std::string text = "table,dtype,kv_dtype,m,n,k,batch,seq_len,kv_len,heads,kv_heads,head_dim,ranks,bytes\n";
+  for (const GemmRow& row : plan.gemms) {
+    text +=
+        fmt::format("gemm,{},,{},{},{},,,,,,,,\n", kernels::format_name(row.format.value_or(NumberFormat::bf16)), row.m, row.n, row.k);
+  }
+  const auto add_attention = [&text](std::string_view table, const AttentionRow& row, std::string_view new_tokens) {
+    text +=
+        fmt::format("{},{},{},,,,{},{},{},{},{},{},,\n", table, kernels::format_name(row.format), kernels::format_name(row.kv_format),
+                    row.batch, new_tokens, row.kv_tokens, row.shape.heads, row.shape.kv_heads, row.shape.head_dim);
+  };
+  for (const AttentionRow& row : plan.context_attention) add_attention("context_attention", row, fmt::format("{}", row.new_tokens));
+  for (const AttentionRow& row : plan.generation_attention) add_attention("generation_attention", row, "");
+  for (const AllReduceRow& row : plan.all_reduces)
+    text += fmt::format("allreduce,bf16,,,,,,,,,,,{},{}\n", row.ranks, row.message_bytes);
+  return text;
+}
+
+std::string kernel_plan_json(const kernels::KernelPlan& plan) {
+  const auto heads = [](const AttentionRow& row) {
+    return fmt::format("\"heads\": {}, \"kv_heads\": {}, \"head_dim\": {}", row.shape.heads, row.shape.kv_heads, row.shape.head_dim);
+  };
+  const auto formats = [](const AttentionRow& row) {
+    return fmt::format("\"dtype\": \"{}\", \"kv_dtype\": \"{}\"", kernels::format_name(row.format),
+                       kernels::format_name(row.kv_format));
+  };
+  const std::vector<std::string> parts{
+      " \"schema\": \"rooftune/kernel-plan/1\"",
+      fmt::format(" \"models\": {}", nlohmann::json(plan.models).dump()),
+      fmt::format(" \"tp\": [{}]", fmt::join(plan.tp, ", ")),
+      plan_table("gemm", plan.gemms,
+                 [](const GemmRow& row) {
+                   return fmt::format("\"dtype\": \"{}\", \"m\": {}, \"n\": {}, \"k\": {}",
+                                      kernels::format_name(row.format.value_or(NumberFormat::bf16)), row.m, row.n, row.k);
+                 }),
+      plan_table("context_attention", plan.context_attention,
+                 [&](const AttentionRow& row) {
+                   return fmt::format("{}, \"batch\": {}, \"seq_len\": {}, \"kv_len\": {}, {}", formats(row), row.batch,
+                                      row.new_tokens, row.kv_tokens, heads(row));
+                 }),
+      plan_table("generation_attention", plan.generation_attention,
+                 [&](const AttentionRow& row) {
+                   return fmt::format("{}, \"batch\": {}, \"kv_len\": {}, {}", formats(row), row.batch, row.kv_tokens, heads(row));
+                 }),
+      plan_table("allreduce", plan.all_reduces,
+                 [](const AllReduceRow& row) {
+                   return fmt::format("\"dtype\": \"bf16\", \"ranks\": {}, \"bytes\": {}", row.ranks, row.message_bytes);
+                 }),
+  };
+  return fmt::format("{{\n{}\n}}\n", fmt::join(parts, ",\n"));
+}
+
+}  // namespace rooftune::data

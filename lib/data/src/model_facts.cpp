@@ -1,0 +1,138 @@
+#include <fmt/format.h>
+
+#include <array>
+
+#include "model_form.hpp"
+
+namespace rooftune::data {
+namespace {
+
+using domain::ModelSpec;
+
+constexpr std::array<text::Choice<int>, 1> kSchemas{{{"rooftune/model/1", 1}}};
+
+void read_moe(const text::Node& node, domain::DecoderShape& shape, text::Problems& problems) {
+  text::ObjectReader reader(node, problems, "'moe'");
+  reader.required("layers", shape.moe_layers, text::at_least(1));
+  reader.required("experts", shape.moe.experts, text::at_least(2));
+  reader.required("experts_per_token", shape.moe.experts_per_token, text::at_least(1));
+  reader.required("expert_ffn_width", shape.moe.expert_width, text::at_least(1));
+  int shared_experts = 0;
+  int shared_width = 0;
+  if (reader.optional("shared_experts", shared_experts, text::at_least(0)) && shared_experts > 0) {
+    reader.required("shared_ffn_width", shared_width, text::at_least(1));
+  }
+  shape.moe.shared_width = shared_experts * shared_width;
+}
+
+void read_latent_attention(const text::Node& node, domain::DecoderShape& shape, text::Problems& problems) {
+  domain::LatentAttentionSpec latent;
+  text::ObjectReader reader(node, problems, "'latent_attention'");
+  reader.optional("query_rank", latent.query_rank, text::at_least(1));
+  reader.required("kv_rank", latent.kv_rank, text::at_least(1));
+  reader.required("nope_head_dim", latent.nope_head_dim, text::at_least(1));
+  reader.required("rope_head_dim", latent.rope_head_dim, text::at_least(1));
+  reader.required("value_head_dim", latent.value_head_dim, text::at_least(1));
+  shape.latent = latent;
+}
+
+void read_bytes(const text::Node& node, domain::DecoderShape& shape, ModelSpec& model, text::Problems& problems) {
+  text::ObjectReader reader(node, problems, "'bytes_per_element'");
+  const text::Range bytes = text::above_up_to(0, 4);
+  reader.optional("attention_weights", shape.attention_stored.bytes, bytes);
+  reader.optional("ffn_weights", shape.ffn_stored.bytes, bytes);
+  reader.optional("embeddings", model.embedding.bytes, bytes);
+  reader.optional("kv_cache", model.kv_cache_bytes, bytes);
+  reader.optional("activations", model.activation_bytes, bytes);
+  model.lm_head = model.embedding;
+}
+
+/// Narrow weights compute in FP8 where the file says so, else they are weight-only.
+void set_format(domain::Stored& stored, bool computes_fp8) {
+  using enum domain::WeightFormat;
+  constexpr double kBytesOf8Bits = 1.0;
+  if (computes_fp8) {
+    stored.format = fp8;
+  } else if (stored.bytes < 2.0) {
+    stored.format = stored.bytes < kBytesOf8Bits ? int4_weight_only : int8_weight_only;
+  }
+}
+
+void read_fp8_compute(const text::Node* node, domain::DecoderShape& shape, text::Problems& problems) {
+  bool attention = false;
+  bool ffn = false;
+  if (node != nullptr) {
+    text::ObjectReader reader(*node, problems, "'computes_in_fp8'");
+    reader.optional("attention", attention);
+    reader.optional("ffn", ffn);
+  }
+  set_format(shape.attention_stored, attention);
+  set_format(shape.ffn_stored, ffn);
+}
+
+void read_sampling(const text::Node& node, ModelSpec& model, text::Problems& problems) {
+  domain::DefaultSampling sampling;
+  text::ObjectReader reader(node, problems, "'sampling'");
+  reader.optional("temperature", sampling.temperature, text::at_least(0));
+  reader.optional("top_p", sampling.top_p, text::above_up_to(0, 1));
+  reader.optional("top_k", sampling.top_k, text::at_least(0));
+  reader.required("source", sampling.source);
+  model.sampling = sampling;
+}
+
+}  // namespace
+
+void check_model_shape(const domain::DecoderShape& shape, const ShapeKeys& keys, const text::ObjectReader& reader,
+                       text::Problems& problems) {
+  const domain::AttentionShape& attention = shape.attention;
+  if (attention.heads > 0 && attention.kv_heads > 0 && attention.heads % attention.kv_heads != 0) {
+    problems.error(reader.place_of(keys.kv_heads),
+                   fmt::format("'{}' {} does not divide '{}' {}", keys.kv_heads, attention.kv_heads, keys.heads, attention.heads),
+                   "every KV head serves the same number of heads: correct either");
+  }
+  if (shape.moe_layers == 0) return;
+  if (shape.moe.experts_per_token > shape.moe.experts) {
+    problems.error(reader.node().place,
+                   fmt::format("{} experts per token, but there are {}", shape.moe.experts_per_token, shape.moe.experts),
+                   "correct either");
+  }
+  if (shape.moe_layers > shape.layers) {
+    problems.error(reader.node().place, fmt::format("{} MoE layers of {} layers", shape.moe_layers, shape.layers), "correct either");
+  }
+}
+
+ModelSpec read_model_facts(const text::Node& root, text::Problems& problems) {
+  ModelSpec model;
+  text::ObjectReader reader(root, problems, "a model");
+  int schema = 1;
+  reader.required_choice<int>("schema", schema, kSchemas);
+  reader.required("name", model.name);
+  reader.required("source", model.source);
+  reader.optional("architecture", model.architecture);
+  domain::DecoderShape shape;
+  reader.required("layers", shape.layers, text::at_least(1));
+  reader.required("hidden", model.hidden, text::at_least(1));
+  reader.required("heads", shape.attention.heads, text::at_least(1));
+  reader.required("kv_heads", shape.attention.kv_heads, text::at_least(1));
+  reader.required("head_dim", shape.attention.head_dim, text::at_least(1));
+  reader.required("vocabulary", model.vocabulary, text::at_least(1));
+  reader.optional("tied_embeddings", model.tied_embeddings);
+  reader.optional("max_positions", model.max_positions, text::at_least(1));
+  if (const text::Node* moe = reader.optional_object("moe")) read_moe(*moe, shape, problems);
+  // A model whose every layer has experts has no dense FFN.
+  if (shape.moe_layers < shape.layers) {
+    reader.required("ffn_width", shape.ffn_width, text::at_least(1));
+  } else {
+    reader.optional("ffn_width", shape.ffn_width, text::at_least(0));
+  }
+  if (const text::Node* latent = reader.optional_object("latent_attention")) read_latent_attention(*latent, shape, problems);
+  if (const text::Node* bytes = reader.optional_object("bytes_per_element")) read_bytes(*bytes, shape, model, problems);
+  read_fp8_compute(reader.optional_object("computes_in_fp8"), shape, problems);
+  if (const text::Node* sampling = reader.optional_object("sampling")) read_sampling(*sampling, model, problems);
+  check_model_shape(shape, {.heads = "heads", .kv_heads = "kv_heads"}, reader, problems);
+  shape.hidden = model.hidden;
+  model.groups = domain::decoder_layers(shape);
+  return model;
+}
+
+}  // namespace rooftune::data

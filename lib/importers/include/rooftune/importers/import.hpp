@@ -1,0 +1,76 @@
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/core/word.hpp"
+#include "rooftune/data/ground_truth_writer.hpp"
+
+namespace rooftune::importers {
+
+/// Whose measurements are imported.
+enum class ImportFormat {
+  guidellm,        ///< GuideLLM's benchmark JSON: every file is one run, its constant and Poisson rates are the stages
+  inference_perf,  ///< a report folder of inference-perf: summary, stages, config and, if it is there, every request
+  vllm_bench,      ///< what `vllm bench serve --save-result` writes; with --append-result one run a line
+  otel,            ///< OpenTelemetry spans of a vLLM server in OTLP's JSON, one document or one a line; all files are one run
+  blis,            ///< combined ground truth of the Go simulator family: rates with their mean and p90 latencies
+};
+inline constexpr std::array<core::Word<ImportFormat>, 5> kImportFormats{{{"guidellm", ImportFormat::guidellm},
+                                                                         {"inference-perf", ImportFormat::inference_perf},
+                                                                         {"vllm-bench", ImportFormat::vllm_bench},
+                                                                         {"otel", ImportFormat::otel},
+                                                                         {"blis", ImportFormat::blis}}};
+
+/// What the user says beside the files. It counts more than what they say.
+struct ImportOptions {
+  std::optional<std::string> id;  ///< of the only experiment; default: after the file or folder
+  std::optional<std::string> model;
+  std::optional<std::string> gpu;
+  std::optional<int> tp;
+  std::optional<int> replicas;
+  std::optional<std::string> precision;
+  std::optional<std::string> workload;  ///< its name
+  std::optional<domain::Role> role;
+  std::optional<domain::MeasuredAt> measured_at;  ///< where the clock ran
+  std::map<std::string, std::string> settings;    ///< engine settings under vLLM's names, as texts
+  std::optional<std::filesystem::path> vllm_log;  ///< KV blocks, version and settings of the server
+  std::optional<int> shared_prefix_tokens;        ///< leading tokens that all prompts share, where the file does not say
+  std::optional<double> stage_gap_s;              ///< otel: a new stage begins after this much time without a request
+};
+
+/// Names of the engine settings that ImportOptions::settings may hold.
+[[nodiscard]] std::vector<std::string_view> engine_setting_names();
+
+/// A table of requests of a trace, under the experiment's name.
+struct ImportedTable {
+  std::string name;  ///< "<experiment>.csv"
+  std::string csv;
+};
+
+/// Measured files as experiments, not yet written.
+struct ImportedGroundTruth {
+  std::vector<data::WrittenExperiment> experiments;  ///< tables of traces are still bare names
+  std::vector<ImportedTable> tables;
+  std::vector<std::string> assumptions;  ///< what the files do not say and was taken to be so
+  core::Diagnostics warnings;            ///< identities that do not hold, saturation, failed requests
+};
+
+/// Reads files of one format. All problems at once; what neither the files nor the options say is named with the option for it.
+[[nodiscard]] core::Result<ImportedGroundTruth> import_benchmarks(ImportFormat format, std::span<const std::filesystem::path> inputs,
+                                                                  const ImportOptions& options);
+
+enum class ExistingFile { refuse, replace };
+
+/// Writes `file` and, beside it, the folder `<stem of file>` with the tables. Everything is written to a hidden sibling and read
+/// back by read_ground_truth() first; then the tables are put in place and the JSON file last. Gives what the reader noticed.
+[[nodiscard]] core::Result<core::Diagnostics> write_ground_truth(const ImportedGroundTruth& imported,
+                                                                 const std::filesystem::path& file, ExistingFile policy);
+
+}  // namespace rooftune::importers

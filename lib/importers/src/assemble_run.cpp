@@ -1,0 +1,404 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "recorded_run.hpp"
+#include "rooftune/core/statistics.hpp"
+
+namespace rooftune::importers {
+namespace {
+
+using domain::ArrivalProcess;
+using domain::Metric;
+
+/// Relative difference above which a reported mean is said not to be that of the requests.
+constexpr double kSameMean = 0.01;
+/// A stage that finishes less than this share of the requested rate is called saturated.
+constexpr double kKeepsUp = 0.95;
+/// So is one whose last quarter of requests waits this much longer for its first token than the first quarter ...
+constexpr double kGrowingQueue = 2.0;
+/// ... where it has at least this many requests,
+constexpr std::size_t kEnoughForATrend = 40;
+/// and by this much: warm caches and noise move short TTFTs by factors.
+constexpr double kGrowingQueueMs = 200.0;
+/// Above this share of failed requests a run is overloaded: those that succeed are not the ones that were sent.
+constexpr double kManyFailures = 0.1;
+
+/// One engine setting: its name and how a text becomes its value.
+struct SettingEntry {
+  std::string_view name;
+  bool (*assign)(domain::EngineSettings& settings, const text::Node& text, std::string_view name, text::Problems& problems);
+};
+
+template <auto member, int lowest>
+bool assign_whole(domain::EngineSettings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
+  return text::convert(text, name, settings.*member, problems, text::at_least(lowest));
+}
+template <auto member>
+bool assign_flag(domain::EngineSettings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
+  text::Node lower = text;
+  std::ranges::transform(lower.text, lower.text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text::convert(lower, name, settings.*member, problems);
+}
+
+using Settings = domain::EngineSettings;
+constexpr std::array<SettingEntry, 11> kSettings{
+    {{"max_model_len", assign_whole<&Settings::max_model_len, 1>},
+     {"max_num_batched_tokens", assign_whole<&Settings::max_num_batched_tokens, 1>},
+     {"max_num_seqs", assign_whole<&Settings::max_num_seqs, 1>},
+     {"version",
+      [](Settings& settings, const text::Node& text, std::string_view, text::Problems&) {
+        settings.version = text.text;
+        return true;
+      }},
+     {"total_kv_blocks",
+      [](Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
+        return text::convert(text, name, settings.total_kv_blocks.emplace(), problems, text::at_least(1));
+      }},
+     {"gpu_mem_util",
+      [](Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
+        return text::convert(text, name, settings.gpu_mem_util, problems, text::above_up_to(0, 1));
+      }},
+     {"block_size",
+      [](Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
+        return text::convert(text, name, settings.block_size, problems, text::power_of_two());
+      }},
+     {"cpu_kv_blocks", assign_whole<&Settings::cpu_kv_blocks, 0>},
+     {"enable_prefix_caching", assign_flag<&Settings::enable_prefix_caching>},
+     {"enable_chunked_prefill", assign_flag<&Settings::enable_chunked_prefill>},
+     {"long_prefill_token_threshold", assign_whole<&Settings::long_prefill_token_threshold, 0>}}};
+/// The settings without which there is no experiment; the others have vLLM's defaults.
+constexpr std::array<std::string_view, 4> kRequiredSettings{"version", "max_model_len", "max_num_batched_tokens", "max_num_seqs"};
+
+/// Makes an experiment of what a benchmark recorded.
+class Assembler {
+ public:
+  Assembler(RecordedRun run, const VllmLog& log, const ImportOptions& options, ImportedGroundTruth& result, core::Diagnostics& errors)
+      : run_(std::move(run)), log_(log), options_(options), result_(result), errors_(errors) {}
+
+  void assemble() {
+    experiment().id = options_.id ? plain_id(*options_.id) : run_.id;
+    identify();
+    apply_settings();
+    experiment().workload = run_.workload;
+    experiment().workload.name = options_.workload.value_or(run_.workload.name.empty() ? "imported" : run_.workload.name);
+    share_prefix();
+    add_stages();
+    measure();
+    judge_failures();
+    for (std::string& text : run_.assumptions) assume(std::move(text));
+    if (has_errors_) return;
+    if (experiment().workload.arrival.process == ArrivalProcess::trace) add_table();
+    result_.experiments.push_back(std::move(written_));
+  }
+
+ private:
+  domain::Experiment& experiment() { return written_.experiment; }
+
+  void fail(std::string problem, std::string remedy) {
+    errors_.push_back({.position = {.file = run_.file}, .problem = std::move(problem), .remedy = std::move(remedy)});
+    has_errors_ = true;
+  }
+  void warn(std::string problem, std::string remedy) {
+    result_.warnings.push_back({.position = {.file = run_.file},
+                                .problem = fmt::format("experiment '{}': {}", experiment().id, problem),
+                                .remedy = std::move(remedy),
+                                .severity = core::Severity::warning});
+  }
+  void assume(std::string text) { result_.assumptions.push_back(fmt::format("experiment '{}': {}", experiment().id, text)); }
+
+  /// Model, GPU, TP: the options', else the file's, else the log's.
+  void identify() {
+    domain::Deployment& deployment = experiment().deployment;
+    std::vector<std::string> missing;
+    const auto model = options_.model ? options_.model : run_.model ? run_.model : log_.model;
+    const auto gpu = options_.gpu ? options_.gpu : run_.gpu;
+    const auto tp = options_.tp ? options_.tp : run_.tp ? run_.tp : log_.tp;
+    if (!model) missing.emplace_back("the model (--model)");
+    if (!gpu) missing.emplace_back("the GPU (--gpu)");
+    if (!tp) missing.emplace_back("the tensor-parallel degree (--tp)");
+    deployment.model = model.value_or("");
+    deployment.hardware = gpu.value_or("");
+    deployment.tp = tp.value_or(1);
+    deployment.dp = options_.replicas.value_or(1);
+    deployment.precision = options_.precision.value_or(run_.precision.value_or(""));
+    for (const std::string_view name : kRequiredSettings) {
+      if (!options_.settings.contains(std::string(name)) && !log_.settings.contains(std::string(name)) &&
+          !run_.settings.contains(std::string(name))) {
+        missing.push_back(fmt::format("{0} (--set {0}=...)", name));
+      }
+    }
+    if (!missing.empty()) fail(fmt::format("nothing says {}", fmt::join(missing, ", ")), "give these options, or --vllm-log FILE");
+  }
+
+  void apply_settings() {
+    std::map<std::string, std::string> given = run_.settings;
+    for (const auto& [name, text] : log_.settings) {
+      if (const auto own = run_.settings.find(name); own != run_.settings.end() && own->second != text) {
+        warn(fmt::format("{} is {} in the file but {} in {}", name, own->second, text, log_.file), "the log's is taken");
+      }
+      given[name] = text;
+    }
+    for (const auto& [name, text] : options_.settings) given[name] = text;
+    text::Problems problems("");
+    for (const auto& [name, text] : given) {
+      const auto entry = std::ranges::find(kSettings, name, &SettingEntry::name);
+      if (entry == kSettings.end()) continue;  // options are checked before files are read
+      entry->assign(experiment().deployment.settings, text::Node::at({}, text::Node::Kind::scalar, text), name, problems);
+    }
+    for (core::Diagnostic& problem : problems.take_errors()) fail(std::move(problem.problem), std::move(problem.remedy));
+    std::vector<std::string> defaults;
+    for (const std::string_view name : {"gpu_mem_util", "block_size", "enable_prefix_caching", "enable_chunked_prefill"}) {
+      if (given.contains(std::string(name))) continue;
+      defaults.emplace_back(name);
+      written_.inferred.emplace_back(name);
+    }
+    if (!defaults.empty()) assume(fmt::format("vLLM's defaults for {}", fmt::join(defaults, ", ")));
+    if (!experiment().deployment.settings.total_kv_blocks) {
+      written_.inferred.emplace_back("total_kv_blocks");
+      assume("no total_kv_blocks: simulations estimate it from memory, weights and gpu_mem_util (better: --vllm-log FILE)");
+    }
+  }
+
+  void share_prefix() {
+    domain::Workload& workload = experiment().workload;
+    if (options_.shared_prefix_tokens) workload.system_prompt_tokens = *options_.shared_prefix_tokens;
+    const bool is_cycled = workload.pattern == domain::PromptPattern::cycled;
+    if (!is_cycled && workload.system_prompt_tokens == 0) {
+      assume("prompts share no prefix (else give --shared-prefix-tokens)");
+    }
+  }
+
+  void add_stages() {
+    domain::Workload& workload = experiment().workload;
+    if (run_.stages.empty()) fail("no load level with a finished request", "nothing can be imported");
+    std::vector<int> input_tokens;
+    std::vector<int> output_tokens;
+    for (RecordedStage& stage : run_.stages) {
+      std::ranges::stable_sort(stage.requests, {}, &RecordedRequest::start_s);
+      for (const RecordedRequest& request : stage.requests) {
+        input_tokens.push_back(request.input_tokens);
+        output_tokens.push_back(request.output_tokens);
+      }
+      workload.stages.push_back(domain_stage(stage));
+    }
+    if (workload.pattern != domain::PromptPattern::cycled && !input_tokens.empty()) {
+      workload.prompt = length_distribution(input_tokens);
+      workload.output = length_distribution(output_tokens);
+    }
+  }
+
+  /// Of rate, duration and count two give the third.
+  domain::Stage domain_stage(const RecordedStage& stage) {
+    const bool is_trace = experiment().workload.arrival.process == ArrivalProcess::trace;
+    domain::Stage result;
+    double count = is_trace ? static_cast<double>(stage.requests.size()) : stage.num_requests.value_or(0);
+    if (count == 0.0 && stage.rate_per_s && stage.duration_s) count = std::round(*stage.rate_per_s * *stage.duration_s);
+    if (count == 0.0) count = static_cast<double>(stage.requests.size());
+    if (count < 1.0) {
+      fail(fmt::format("load level {} does not say how many requests it sent", experiment().workload.stages.size()),
+           "without the count or the duration it cannot be replayed");
+    }
+    result.num_requests = static_cast<int>(count);
+    if (experiment().workload.arrival.process == ArrivalProcess::closed_loop) {
+      if (stage.duration_s) result.duration = {rounded(*stage.duration_s)};
+      return result;
+    }
+    const double rate = stage.rate_per_s.value_or(stage.duration_s && *stage.duration_s > 0.0 ? count / *stage.duration_s : 0.0);
+    if (rate <= 0.0) {
+      fail(fmt::format("load level {} says neither its rate nor its duration", experiment().workload.stages.size()),
+           "it cannot be replayed without");
+      return result;
+    }
+    result.rate = {rounded(rate)};
+    result.duration = {rounded(count / rate)};
+    return result;
+  }
+
+  void measure() {
+    domain::Measurement& measured = experiment().measured;
+    measured.measured_at = options_.measured_at.value_or(run_.measured_at);
+    std::vector<RecordedRequest> all;
+    for (std::size_t i = 0; i < run_.stages.size(); ++i) {
+      const RecordedStage& stage = run_.stages[i];
+      all.insert(all.end(), stage.requests.begin(), stage.requests.end());
+      const RecordedRow row = measured_row(stage.row, stage.requests, fmt::format("stage {}", i));
+      measured.stages.push_back(row.latencies);
+      written_.output_tokens.push_back(row.output_tokens);
+      judge_saturation(stage, i);
+    }
+    const RecordedRow summary = !all.empty() || run_.summary ? measured_row(run_.summary.value_or(RecordedRow{}), all, "summary")
+                                                             : pooled(measured.stages, written_.output_tokens);
+    measured.summary = summary.latencies;
+    written_.summary_output_tokens = summary.output_tokens;
+  }
+
+  /// The requests' own figures where there are requests, else the reported ones; the time per token always by the identity.
+  RecordedRow measured_row(const RecordedRow& reported, std::span<const RecordedRequest> requests, const std::string& title) {
+    RecordedRow row = reported;
+    if (!requests.empty()) {
+      row = row_of(requests);
+      for (const Metric metric : {Metric::ttft_mean, Metric::e2e_mean}) compare(metric, reported, row, title);
+      row.latencies.failed = reported.latencies.failed;
+      row.latencies.itl_mean_ms = reported.latencies.itl_mean_ms;
+    } else {
+      round_all(row);
+      set_token_time(row);
+    }
+    return row;
+  }
+
+  static void round_all(RecordedRow& row) {
+    for (const Metric metric : domain::kMetrics) {
+      if (auto& value = row.latencies[metric]) value = rounded(*value);
+    }
+    if (row.latencies.itl_mean_ms) row.latencies.itl_mean_ms = rounded(*row.latencies.itl_mean_ms);
+    if (row.output_tokens) row.output_tokens = rounded(*row.output_tokens);
+  }
+
+  void compare(Metric metric, const RecordedRow& reported, const RecordedRow& computed, const std::string& title) {
+    const auto theirs = reported.latencies[metric];
+    const auto ours = computed.latencies[metric];
+    if (!theirs || !ours || std::abs(*theirs / *ours - 1.0) <= kSameMean) return;
+    warn(fmt::format("{}: the file reports a {} of {:g}, but its requests give {:g}", title, domain::metric_name(metric), *theirs,
+                     *ours),
+         "the requests' is taken");
+  }
+
+  /// E2E = TTFT + (N - 1) x TPOT on means.
+  void set_token_time(RecordedRow& row) {
+    const double tokens = row.output_tokens.value_or(experiment().workload.output.mean_tokens);
+    const auto ttft = row.latencies[Metric::ttft_mean];
+    const auto e2e = row.latencies[Metric::e2e_mean];
+    if (tokens > 1.0 && ttft && e2e && *e2e > *ttft) row.latencies[Metric::tpot_mean] = rounded((*e2e - *ttft) / (tokens - 1.0));
+  }
+
+  /// Means of all stages by their number of requests. Percentiles of parts say nothing about those of the whole.
+  RecordedRow pooled(const std::vector<domain::Latencies>& stages, const std::vector<std::optional<double>>& tokens) {
+    RecordedRow row;
+    if (stages.size() == 1) return {.latencies = stages.front(), .output_tokens = tokens.front()};
+    double total = 0.0;
+    for (const domain::Stage& stage : experiment().workload.stages) total += stage.num_requests;
+    const auto mean_of = [&](const auto& value_of) -> std::optional<double> {
+      double sum = 0.0;
+      for (std::size_t i = 0; i < stages.size(); ++i) {
+        const std::optional<double> value = value_of(i);
+        if (!value) return std::nullopt;
+        sum += *value * experiment().workload.stages[i].num_requests / total;
+      }
+      return rounded(sum);
+    };
+    for (const Metric metric : {Metric::ttft_mean, Metric::e2e_mean}) {
+      row.latencies[metric] = mean_of([&](std::size_t i) { return stages[i][metric]; });
+    }
+    row.output_tokens = mean_of([&](std::size_t i) { return tokens[i]; });
+    const auto sum_of = [&](std::optional<int> domain::Latencies::*count) -> std::optional<int> {
+      int sum = 0;
+      for (const domain::Latencies& stage : stages) {
+        if (!(stage.*count)) return std::nullopt;
+        sum += *(stage.*count);
+      }
+      return stages.empty() ? std::nullopt : std::optional(sum);
+    };
+    row.latencies.succeeded = sum_of(&domain::Latencies::succeeded);
+    row.latencies.failed = sum_of(&domain::Latencies::failed);
+    set_token_time(row);
+    assume("the summary is the mean of the stages by their number of requests; it has no percentiles");
+    return row;
+  }
+
+  void judge_saturation(const RecordedStage& stage, std::size_t index) {
+    if (stage.rate_per_s && stage.achieved_per_s && *stage.achieved_per_s < kKeepsUp * *stage.rate_per_s) {
+      warn(fmt::format("stage {} finished {:.3g} requests a second of the {:.3g} requested: saturated", index, *stage.achieved_per_s,
+                       *stage.rate_per_s),
+           "its latencies depend on how long the load lasted; think twice before fitting it");
+      return;
+    }
+    if (stage.requests.size() < kEnoughForATrend) return;
+    const std::size_t quarter = stage.requests.size() / 4;
+    const std::span<const RecordedRequest> requests(stage.requests);
+    const double early = *row_of(requests.first(quarter)).latencies[Metric::ttft_mean];
+    const double late = *row_of(requests.last(quarter)).latencies[Metric::ttft_mean];
+    if (late < kGrowingQueue * early || late < early + kGrowingQueueMs) return;
+    warn(fmt::format("stage {}: the mean TTFT grows from {:.0f} ms in the first quarter of the requests to {:.0f} ms in the last: "
+                     "saturated",
+                     index, early, late),
+         "its latencies depend on how long the load lasted; think twice before fitting it");
+  }
+
+  void judge_failures() {
+    const domain::Latencies& summary = experiment().measured.summary;
+    const double failed = summary.failed.value_or(0);
+    const double sent = failed + summary.succeeded.value_or(0);
+    experiment().role = options_.role.value_or(domain::Role::calibration);
+    if (failed == 0.0 || sent == 0.0) return;
+    if (failed / sent > kManyFailures && !options_.role) {
+      experiment().role = domain::Role::overload;
+      assume(fmt::format("role overload: {:.0f} of {:.0f} requests failed (else give --role)", failed, sent));
+    }
+    experiment().flags.push_back(fmt::format("{:.0f} of {:.0f} requests failed", failed, sent));
+  }
+
+  /// The requests as the workload's trace, and as the table that says so. Times count from each stage's first request.
+  void add_table() {
+    domain::Workload& workload = experiment().workload;
+    const int shared = workload.system_prompt_tokens;
+    std::string csv = "stage,arrival_s,input_tokens,output_tokens,prefix_group,shared_prefix_tokens,ttft_ms,e2e_ms\n";
+    const auto add = [&](int stage, double start_s, const RecordedRequest& request) {
+      const domain::TracedRequest traced{.stage = stage,
+                                         .arrival_s = rounded(request.start_s - start_s),
+                                         .input_tokens = request.input_tokens,
+                                         .output_tokens = request.output_tokens,
+                                         .prefix_group = shared > 0 ? 0 : -1,
+                                         .shared_prefix_tokens = shared};
+      csv += fmt::format("{},{},{},{},{},{},{},{}\n", traced.stage, traced.arrival_s, traced.input_tokens, traced.output_tokens,
+                         traced.prefix_group, traced.shared_prefix_tokens, rounded(request.ttft_ms), rounded(request.e2e_ms));
+      if (stage >= 0) workload.trace.push_back(traced);
+    };
+    for (std::size_t i = 0; i < run_.stages.size(); ++i) {
+      const auto& requests = run_.stages[i].requests;
+      for (const RecordedRequest& request : requests) add(static_cast<int>(i), requests.front().start_s, request);
+    }
+    std::ranges::stable_sort(run_.outside, {}, &RecordedRequest::start_s);
+    for (const RecordedRequest& request : run_.outside) add(-1, run_.outside.front().start_s, request);
+    written_.table = experiment().id + ".csv";
+    result_.tables.push_back({.name = written_.table, .csv = std::move(csv)});
+  }
+
+  RecordedRun run_;
+  const VllmLog& log_;
+  const ImportOptions& options_;
+  ImportedGroundTruth& result_;
+  core::Diagnostics& errors_;
+  data::WrittenExperiment written_;
+  bool has_errors_ = false;
+};
+
+}  // namespace
+
+std::vector<std::string_view> engine_setting_names() {
+  std::vector<std::string_view> names;
+  for (const SettingEntry& entry : kSettings) names.push_back(entry.name);
+  return names;
+}
+
+bool check_request(const RecordedRequest& request, text::Place place, text::Problems& problems) {
+  if (request.ttft_ms > request.e2e_ms) {
+    problems.error(place,
+                   fmt::format("this request's first token came after {:g} ms, later than its end after {:g} ms", request.ttft_ms,
+                               request.e2e_ms),
+                   "check the times and their units");
+    return false;
+  }
+  return true;
+}
+
+void assemble(RecordedRun run, const VllmLog& log, const ImportOptions& options, ImportedGroundTruth& result,
+              core::Diagnostics& errors) {
+  Assembler(std::move(run), log, options, result, errors).assemble();
+}
+
+}  // namespace rooftune::importers

@@ -1,0 +1,227 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <regex>
+
+#include "recorded_run.hpp"
+
+namespace rooftune::importers {
+namespace {
+
+// GuideLLM's report: {"benchmarks": [...]}, one for each strategy of the run's profile. A benchmark has its strategy, the requests
+// by outcome (successful, errored, incomplete) and `metrics` by outcome. Fields moved between versions: 0.2 has args.strategy and
+// run_stats, later ones config.strategy and scheduler_metrics; times of a request stand on it or under info.timings.
+
+using domain::ArrivalProcess;
+using domain::Metric;
+
+constexpr double kMillisecondsPerSecond = 1e3;
+
+/// One benchmark of the report.
+struct Level {
+  std::string strategy;  ///< "constant", "poisson", "concurrent", "synchronous", "throughput"
+  std::optional<int> streams;
+  RecordedStage stage;
+  domain::LengthDistribution prompt;  ///< of the metrics, for reports without requests
+  domain::LengthDistribution output;
+  std::size_t cut_off = 0;
+
+  [[nodiscard]] bool has_rate() const { return strategy == "constant" || strategy == "poisson"; }
+};
+
+std::optional<RecordedRequest> read_request(const text::Node& node, text::Problems& problems) {
+  const std::size_t reported_before = problems.error_count();
+  const auto start = number_at(node, {"start_time", "request_start_time", "info.timings.request_start"}, problems);
+  const auto ttft = number_at(node, {"time_to_first_token_ms"}, problems, text::above(0));
+  const auto latency = number_at(node, {"request_latency"}, problems, text::above(0));
+  const auto input = count_at(node, {"prompt_tokens", "input_metrics.text_tokens", "request_args.prompt_tokens"}, problems);
+  const auto output = count_at(node, {"output_tokens", "output_metrics.text_tokens"}, problems);
+  if (!start || !ttft || !latency || !input || !output) {
+    if (problems.error_count() > reported_before) return std::nullopt;
+    std::vector<std::string_view> missing;
+    if (!start) missing.emplace_back("its start");
+    if (!ttft) missing.emplace_back("'time_to_first_token_ms' (was streaming off?)");
+    if (!latency) missing.emplace_back("'request_latency'");
+    if (!input) missing.emplace_back("'prompt_tokens'");
+    if (!output) missing.emplace_back("'output_tokens'");
+    problems.error(node.place, fmt::format("a successful request lacks {}", fmt::join(missing, ", ")),
+                   "run GuideLLM with a streaming backend and a tokenizer");
+    return std::nullopt;
+  }
+  RecordedRequest request{.start_s = *start,
+                          .ttft_ms = *ttft,
+                          .e2e_ms = *latency * kMillisecondsPerSecond,
+                          .input_tokens = *input,
+                          .output_tokens = *output};
+  if (!check_request(request, node.place, problems)) return std::nullopt;
+  return request;
+}
+
+domain::LengthDistribution read_lengths(const text::Node& node, std::string_view metric, text::Problems& problems) {
+  const std::string base = fmt::format("metrics.{}.successful.", metric);
+  domain::LengthDistribution lengths;
+  const auto at = [&](std::string_view key) { return number_at(node, {base + std::string(key)}, problems); };
+  lengths.mean_tokens = rounded(at("mean").value_or(0.0));
+  lengths.standard_deviation_tokens = rounded(at("std_dev").value_or(0.0));
+  lengths.min_tokens = std::max(1.0, at("min").value_or(lengths.min_tokens));
+  lengths.max_tokens = at("max").value_or(lengths.max_tokens);
+  return lengths;
+}
+
+RecordedRow read_row(const text::Node& node, text::Problems& problems) {
+  RecordedRow row;
+  const auto set = [&](Metric metric, std::string_view name, std::string_view statistic, double factor) {
+    const std::string path = fmt::format("metrics.{}.successful.{}", name, statistic);
+    if (const auto value = number_at(node, {path}, problems); value && *value > 0.0) row.latencies[metric] = *value * factor;
+  };
+  for (const auto& [statistic, ttft, e2e] : {std::tuple{"mean", Metric::ttft_mean, Metric::e2e_mean},
+                                             {"percentiles.p90", Metric::ttft_p90, Metric::e2e_p90},
+                                             {"percentiles.p99", Metric::ttft_p99, Metric::e2e_p99}}) {
+    set(ttft, "time_to_first_token_ms", statistic, 1.0);
+    set(e2e, "request_latency", statistic, kMillisecondsPerSecond);
+  }
+  if (const auto itl = number_at(node, {"metrics.inter_token_latency_ms.successful.mean"}, problems); itl && *itl > 0.0) {
+    row.latencies.itl_mean_ms = rounded(*itl);
+  }
+  row.output_tokens = number_at(node, {"metrics.output_token_count.successful.mean"}, problems);
+  row.latencies.succeeded = count_at(
+      node, {"run_stats.requests_made.successful", "metrics.request_totals.successful", "scheduler_metrics.requests_made.successful"},
+      problems);
+  row.latencies.failed =
+      count_at(node, {"run_stats.requests_made.errored", "metrics.request_totals.errored", "scheduler_metrics.requests_made.errored"},
+               problems);
+  return row;
+}
+
+std::size_t count_of(const text::Node& node, std::initializer_list<std::string_view> paths) {
+  const text::Node* list = find_any(node, paths);
+  return list == nullptr ? 0 : list->items.size();
+}
+
+Level read_level(const text::Node& node, text::Problems& problems) {
+  Level level;
+  const text::Node* strategy = find_any(node, {"args.strategy", "config.strategy", "strategy"});
+  if (strategy == nullptr) {
+    problems.error(node.place, "this benchmark does not say its strategy", "is it a report of GuideLLM 0.2 or later?");
+    return level;
+  }
+  level.strategy = text_at(*strategy, {"type_", "type"}, problems).value_or("");
+  level.stage.rate_per_s = number_at(*strategy, {"rate"}, problems, text::above(0));
+  level.streams = count_at(*strategy, {"streams", "max_concurrency"}, problems);
+  level.stage.row = read_row(node, problems);
+  level.prompt = read_lengths(node, "prompt_token_count", problems);
+  level.output = read_lengths(node, "output_token_count", problems);
+  level.cut_off = count_of(node, {"requests.incomplete"});
+  if (const text::Node* successful = find_any(node, {"requests.successful"});
+      successful != nullptr && text::is_list(*successful, "'successful'", problems)) {
+    for (const text::Node& request : successful->items) {
+      if (const auto read = read_request(request, problems)) level.stage.requests.push_back(*read);
+    }
+    level.stage.row.latencies.failed = static_cast<int>(count_of(node, {"requests.errored"}));
+  }
+  const auto start = number_at(node, {"start_time"}, problems);
+  const auto end = number_at(node, {"end_time"}, problems);
+  if (start && end && *end > *start) level.stage.duration_s = *end - *start;
+  level.stage.num_requests = level.stage.row.latencies.succeeded;
+  return level;
+}
+
+/// Leading tokens that the synthetic prompts share: the data argument is a text of JSON or of key=value pairs.
+std::optional<int> shared_prefix_tokens(const text::Node& benchmark) {
+  const text::Node* data = find_any(benchmark, {"request_loader.data", "args.data", "config.requests.data", "config.data"});
+  if (data == nullptr) return std::nullopt;
+  static const std::regex pattern(R"(prefix_tokens["']?\s*[=:]\s*([0-9]{1,7}))");
+  std::smatch match;
+  if (!std::regex_search(data->text, match, pattern)) return std::nullopt;
+  return std::stoi(match[1]);
+}
+
+/// Times of a request-wise run are replayed; without requests the arrivals are drawn as the strategy draws them.
+RecordedRun rate_run(const std::string& id, const std::vector<Level>& levels) {
+  RecordedRun run;
+  run.id = id;
+  bool has_requests = true;
+  bool is_poisson = false;
+  std::size_t other_levels = 0;
+  std::size_t cut_off = 0;
+  for (const Level& level : levels) {
+    if (!level.has_rate()) {
+      run.outside.insert(run.outside.end(), level.stage.requests.begin(), level.stage.requests.end());
+      ++other_levels;
+      continue;
+    }
+    run.stages.push_back(level.stage);
+    has_requests = has_requests && !level.stage.requests.empty();
+    is_poisson = is_poisson || level.strategy == "poisson";
+    cut_off += level.cut_off;
+    run.workload.prompt = level.prompt;
+    run.workload.output = level.output;
+  }
+  if (other_levels > 0) {
+    run.assumptions.push_back(
+        fmt::format("{} without a rate (synchronous, throughput, concurrent) left out; their requests have stage -1",
+                    counted(other_levels, "load level")));
+  }
+  if (cut_off > 0) {
+    run.assumptions.push_back(fmt::format("{} that the end of a load level cut off left out", counted(cut_off, "request")));
+  }
+  run.workload.arrival.process = has_requests ? ArrivalProcess::trace
+                                 : is_poisson ? ArrivalProcess::poisson
+                                              : ArrivalProcess::constant;
+  if (!has_requests) run.assumptions.emplace_back("no requests in the report: lengths are normal around its means");
+  return run;
+}
+
+/// A closed loop for each number of clients.
+std::vector<RecordedRun> closed_loop_runs(const std::string& id, const std::vector<Level>& levels) {
+  std::vector<RecordedRun> runs;
+  for (const Level& level : levels) {
+    const std::optional<int> clients = level.strategy == "synchronous"  ? 1
+                                       : level.strategy == "concurrent" ? level.streams
+                                                                        : std::nullopt;
+    if (!clients || *clients < 1) continue;
+    RecordedRun& run = runs.emplace_back();
+    run.id = fmt::format("{}-c{}", id, *clients);
+    run.stages = {level.stage};
+    run.stages.front().rate_per_s.reset();
+    run.workload.prompt = level.prompt;
+    run.workload.output = level.output;
+    run.workload.arrival = {.process = ArrivalProcess::closed_loop, .concurrency = *clients};
+    if (level.cut_off > 0) {
+      run.assumptions.push_back(fmt::format("{} that the end of the load level cut off left out", counted(level.cut_off, "request")));
+    }
+  }
+  return runs;
+}
+
+}  // namespace
+
+core::Result<std::vector<RecordedRun>> read_guidellm(const std::filesystem::path& file) {
+  const auto document = read_json(file);
+  if (!document) return tl::unexpected(document.error());
+  text::Problems problems(document->file);
+  std::vector<Level> levels;
+  text::ObjectReader reader(document->root, problems, "a report of GuideLLM", text::OtherKeys::tolerate);
+  const auto benchmarks = reader.required_list("benchmarks");
+  for (const text::Node& benchmark : benchmarks) levels.push_back(read_level(benchmark, problems));
+  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+
+  const bool has_rates = std::ranges::any_of(levels, &Level::has_rate);
+  std::vector<RecordedRun> runs = has_rates ? std::vector{rate_run(id_of(file), levels)} : closed_loop_runs(id_of(file), levels);
+  if (runs.empty()) {
+    problems.error(reader.place_of("benchmarks"), "no benchmark has a rate or a number of concurrent streams",
+                   "run GuideLLM with --rate-type constant, poisson, sweep or concurrent");
+  }
+  for (RecordedRun& run : runs) {
+    run.file = document->file;
+    run.model = text_at(benchmarks.front(), {"worker.backend_model", "config.backend.model", "backend.model"}, problems);
+    run.workload.type = "guidellm_synthetic";
+    run.workload.name = "guidellm";
+    run.workload.system_prompt_tokens = shared_prefix_tokens(benchmarks.front()).value_or(0);
+  }
+  if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+  return runs;
+}
+
+}  // namespace rooftune::importers

@@ -1,0 +1,163 @@
+#include "recorded_run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "rooftune/core/statistics.hpp"
+
+namespace rooftune::importers {
+namespace {
+
+void shift_lines(text::Node& node, int lines) {
+  node.place.line += lines;
+  for (text::Node& item : node.items) shift_lines(item, lines);
+  for (text::Member& member : node.members) {
+    member.place.line += lines;
+    shift_lines(member.value, lines);
+  }
+}
+
+bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
+
+/// True when the first line that is not blank opens an object and closes it: one document a line.
+bool has_a_document_a_line(std::string_view text) {
+  const std::size_t start = text.find_first_not_of(" \t\r\n");
+  const std::string_view first = text.substr(start, text.find('\n', start) - start);
+  const std::size_t last = first.find_last_not_of(" \t\r");
+  return first.front() == '{' && first[last] == '}' && last > 0;
+}
+
+/// "'mean'" of "metrics.time_to_first_token_ms.mean", for messages.
+std::string last_key(std::string_view path) { return fmt::format("'{}'", path.substr(path.rfind('.') + 1)); }
+
+}  // namespace
+
+core::Result<text::Document> read_json(const std::filesystem::path& file) {
+  const auto text = text::read_text(file);
+  if (!text) return tl::unexpected(text.error());
+  return text::parse_document(*text, file.string(), text::Syntax::json);
+}
+
+core::Result<std::vector<text::Document>> read_json_lines(const std::filesystem::path& file) {
+  const auto text = text::read_text(file);
+  if (!text) return tl::unexpected(text.error());
+  std::vector<text::Document> documents;
+  if (!has_a_document_a_line(*text)) {
+    auto document = text::parse_document(*text, file.string(), text::Syntax::json);
+    if (!document) return tl::unexpected(document.error());
+    documents.push_back(*std::move(document));
+    return documents;
+  }
+  core::Diagnostics errors;
+  int line_number = 0;
+  for (std::size_t start = 0; start < text->size(); ++line_number) {
+    const std::size_t end = std::min(text->find('\n', start), text->size());
+    const std::string_view line = std::string_view(*text).substr(start, end - start);
+    start = end + 1;
+    if (is_blank(line)) continue;
+    auto document = text::parse_document(line, file.string(), text::Syntax::json);
+    if (!document) {
+      for (core::Diagnostic& problem : document.error()) {
+        problem.position.line += line_number;
+        errors.push_back(std::move(problem));
+      }
+      continue;
+    }
+    shift_lines(document->root, line_number);
+    documents.push_back(*std::move(document));
+  }
+  if (!errors.empty()) return tl::unexpected(std::move(errors));
+  return documents;
+}
+
+const text::Node* find_any(const text::Node& node, std::initializer_list<std::string_view> paths) {
+  for (std::string_view path : paths) {
+    const text::Node* found = &node;
+    while (found != nullptr && !path.empty()) {
+      const std::size_t dot = std::min(path.find('.'), path.size());
+      found = found->find(path.substr(0, dot));
+      path.remove_prefix(std::min(dot + 1, path.size()));
+    }
+    if (found != nullptr && found->kind != text::Node::Kind::null) return found;
+  }
+  return nullptr;
+}
+
+std::optional<double> number_at(const text::Node& node, std::initializer_list<std::string_view> paths, text::Problems& problems,
+                                text::Range range) {
+  const text::Node* found = find_any(node, paths);
+  double value = 0.0;
+  if (found == nullptr || !text::convert(*found, last_key(*paths.begin()), value, problems, range)) return std::nullopt;
+  return value;
+}
+
+std::optional<int> count_at(const text::Node& node, std::initializer_list<std::string_view> paths, text::Problems& problems) {
+  const text::Node* found = find_any(node, paths);
+  int value = 0;
+  if (found == nullptr || !text::convert(*found, last_key(*paths.begin()), value, problems, text::at_least(0))) return std::nullopt;
+  return value;
+}
+
+std::optional<std::string> text_at(const text::Node& node, std::initializer_list<std::string_view> paths, text::Problems& problems) {
+  const text::Node* found = find_any(node, paths);
+  std::string value;
+  if (found == nullptr || !text::convert(*found, last_key(*paths.begin()), value, problems)) return std::nullopt;
+  return value;
+}
+
+std::string counted(std::size_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
+
+double rounded(double value) { return std::round(value * 1e6) / 1e6; }
+
+domain::LengthDistribution length_distribution(std::span<const int> tokens) {
+  if (tokens.empty()) return {};
+  const std::vector<double> values(tokens.begin(), tokens.end());
+  const auto [shortest, longest] = std::ranges::minmax(values);
+  return {.mean_tokens = rounded(core::mean(values)),
+          .standard_deviation_tokens = rounded(core::standard_deviation(values)),
+          .min_tokens = shortest,
+          .max_tokens = longest};
+}
+
+RecordedRow row_of(std::span<const RecordedRequest> requests) {
+  using domain::Metric;
+  RecordedRow row;
+  row.latencies.succeeded = static_cast<int>(requests.size());
+  if (requests.empty()) return row;
+  std::vector<double> ttft_ms;
+  std::vector<double> e2e_ms;
+  std::vector<double> output_tokens;
+  for (const RecordedRequest& request : requests) {
+    ttft_ms.push_back(request.ttft_ms);
+    e2e_ms.push_back(request.e2e_ms);
+    output_tokens.push_back(request.output_tokens);
+  }
+  const double tokens = core::mean(output_tokens);
+  row.latencies[Metric::ttft_mean] = rounded(core::mean(ttft_ms));
+  row.latencies[Metric::e2e_mean] = rounded(core::mean(e2e_ms));
+  if (tokens > 1.0) row.latencies[Metric::tpot_mean] = rounded((core::mean(e2e_ms) - core::mean(ttft_ms)) / (tokens - 1.0));
+  row.latencies[Metric::ttft_p90] = rounded(core::quantile_in_place(ttft_ms, 0.90));
+  row.latencies[Metric::ttft_p99] = rounded(core::quantile_in_place(ttft_ms, 0.99));
+  row.latencies[Metric::e2e_p90] = rounded(core::quantile_in_place(e2e_ms, 0.90));
+  row.latencies[Metric::e2e_p99] = rounded(core::quantile_in_place(e2e_ms, 0.99));
+  row.output_tokens = rounded(tokens);
+  return row;
+}
+
+std::string id_of(const std::filesystem::path& path) {
+  std::filesystem::path name = path.lexically_normal();
+  if (!name.has_filename()) name = name.parent_path();
+  std::error_code ignored;
+  return plain_id(std::filesystem::is_directory(path, ignored) ? name.filename().string() : name.stem().string());
+}
+
+std::string plain_id(std::string text) {
+  std::ranges::replace_if(
+      text, [](unsigned char c) { return std::isalnum(c) == 0 && c != '-' && c != '_' && c != '.'; }, '-');
+  return text.find_first_not_of('.') == std::string::npos ? "imported" : text;
+}
+
+}  // namespace rooftune::importers

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rooftune/domain/experiment.hpp"
+#include "rooftune/importers/import.hpp"
+#include "rooftune/text/document.hpp"
+#include "rooftune/text/object_reader.hpp"
+
+namespace rooftune::importers {
+
+/// One request that succeeded, as a benchmark or a server recorded it.
+struct RecordedRequest {
+  double start_s = 0.0;  ///< on any clock that all requests of the run share
+  double ttft_ms = 0.0;
+  double e2e_ms = 0.0;
+  int input_tokens = 0;
+  int output_tokens = 0;
+};
+
+/// Latencies that a benchmark reported for one load level, or for all of them.
+struct RecordedRow {
+  domain::Latencies latencies;
+  std::optional<double> output_tokens;  ///< mean, generated
+};
+
+/// One load level of a benchmark.
+struct RecordedStage {
+  RecordedRow row;
+  std::optional<double> rate_per_s;  ///< requested
+  std::optional<double> duration_s;  ///< of sending
+  std::optional<double> achieved_per_s;
+  std::optional<int> num_requests;  ///< sent
+  std::vector<RecordedRequest> requests;
+};
+
+/// What the files of one benchmark run say, in whatever format. Unset: they do not.
+struct RecordedRun {
+  std::string file;  ///< for messages
+  std::string id;
+  std::optional<std::string> model;
+  std::optional<std::string> gpu;
+  std::optional<std::string> precision;
+  std::optional<int> tp;
+  std::map<std::string, std::string> settings;  ///< under vLLM's names
+  domain::MeasuredAt measured_at = domain::MeasuredAt::client;
+  /// Arrivals, lengths and how prompts relate; its stages are made from those below. Of process trace: lengths come from the
+  /// requests, whose starts are replayed.
+  domain::Workload workload;
+  std::optional<RecordedRow> summary;  ///< of all stages pooled; made from the requests where there are some
+  std::vector<RecordedStage> stages;
+  std::vector<RecordedRequest> outside;  ///< requests of load levels that are left out; kept in the table as stage -1
+  std::vector<std::string> assumptions;
+};
+
+/// What a vLLM server logged about itself: model, tp, and settings under vLLM's names, total_kv_blocks among them.
+struct VllmLog {
+  std::string file;
+  std::map<std::string, std::string> settings;
+  std::optional<std::string> model;
+  std::optional<int> tp;
+  core::Diagnostics warnings;
+};
+[[nodiscard]] core::Result<VllmLog> read_vllm_log(const std::filesystem::path& file);
+
+/// Applies what the log and the options say to the run, derives what its requests tell, checks it, and adds it to `result`.
+void assemble(RecordedRun run, const VllmLog& log, const ImportOptions& options, ImportedGroundTruth& result,
+              core::Diagnostics& errors);
+
+/// Reports a request that cannot be: a TTFT longer than the E2E, no tokens.
+bool check_request(const RecordedRequest& request, text::Place place, text::Problems& problems);
+
+// One reader a format.
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_guidellm(const std::filesystem::path& file);
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_inference_perf(const std::filesystem::path& folder);
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_vllm_bench(const std::filesystem::path& file);
+/// All files are one run. A stage ends where no request is under way for `stage_gap_s`; without it there is one.
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_otel(std::span<const std::filesystem::path> files,
+                                                               std::optional<double> stage_gap_s);
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_blis(const std::filesystem::path& file);
+
+/// A file of JSON, whatever its suffix.
+[[nodiscard]] core::Result<text::Document> read_json(const std::filesystem::path& file);
+
+/// A JSON file that holds one document, or one on every line.
+[[nodiscard]] core::Result<std::vector<text::Document>> read_json_lines(const std::filesystem::path& file);
+
+/// The value at the first of these paths that is there and not null, or null. A path is keys joined by dots: benchmarks rename
+/// and move their fields from version to version.
+[[nodiscard]] const text::Node* find_any(const text::Node& node, std::initializer_list<std::string_view> paths);
+/// The same as a number, a whole number or a text. A value of another type is reported.
+[[nodiscard]] std::optional<double> number_at(const text::Node& node, std::initializer_list<std::string_view> paths,
+                                              text::Problems& problems, text::Range range = text::any_number());
+[[nodiscard]] std::optional<int> count_at(const text::Node& node, std::initializer_list<std::string_view> paths,
+                                          text::Problems& problems);
+[[nodiscard]] std::optional<std::string> text_at(const text::Node& node, std::initializer_list<std::string_view> paths,
+                                                 text::Problems& problems);
+
+/// "2 times", "1 time"
+[[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
+
+/// Normal distribution with the mean, deviation and bounds of these lengths.
+[[nodiscard]] domain::LengthDistribution length_distribution(std::span<const int> tokens);
+
+/// Six digits after the point: more is noise of clocks, and files stay readable.
+[[nodiscard]] double rounded(double value);
+
+/// Mean and percentiles of these requests.
+[[nodiscard]] RecordedRow row_of(std::span<const RecordedRequest> requests);
+
+/// The file's name without folder and suffix, or the folder's name, as an id.
+[[nodiscard]] std::string id_of(const std::filesystem::path& path);
+/// The text with '-' for everything but letters, digits, '-', '_' and '.': ids name tables and stand in --select id=...
+[[nodiscard]] std::string plain_id(std::string text);
+
+}  // namespace rooftune::importers

@@ -1,0 +1,535 @@
+#include "rooftune/improve/diagnosis.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "factor_fit.hpp"
+#include "rooftune/calibrate/calibration_objective.hpp"
+#include "rooftune/calibrate/posterior.hpp"
+#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/statistics.hpp"
+#include "rooftune/eval/residuals.hpp"
+#include "rooftune/opt/gaussian_belief.hpp"
+#include "rooftune/opt/multistart.hpp"
+
+namespace rooftune::improve {
+namespace {
+
+constexpr double kReportedStrength = 2.0;
+/// A missing factor is one of some two hundred hypotheses that are tested at once.
+constexpr double kReportedFactorStrength = 4.0;
+constexpr std::size_t kReportedFactors = 3;
+constexpr std::size_t kRefittedFactors = 8;
+constexpr double kConfounded = 0.95;
+constexpr std::size_t kReachSamples = 64;
+/// Priors are searched as far as this many standard deviations.
+constexpr double kPriorReach = 3.0;
+constexpr std::array<std::string_view, 7> kFactors{"model", "tp", "gpu", "workload", "load", "prompt", "output"};
+
+/// Powers of two: "512 to 1023".
+std::string length_bin(double tokens) {
+  const auto lower = static_cast<long>(std::exp2(std::floor(std::log2(std::max(1.0, tokens)))));
+  return fmt::format("{} to {}", lower, 2 * lower - 1);
+}
+
+std::string level_of(const eval::Case& item, std::string_view factor) {
+  if (factor == "prompt") return length_bin(item.experiment.workload.prompt.mean_tokens);
+  if (factor == "output") return length_bin(item.experiment.workload.output.mean_tokens);
+  return eval::group_of(item, factor);
+}
+
+/// The mean log residual of one held-out experiment.
+struct RunResidual {
+  const eval::Case* item = nullptr;
+  double value = 0.0;
+};
+
+std::map<domain::Metric, std::vector<RunResidual>> run_residuals(const calibrate::PreparedStudy& study, const ImproveRuns& runs,
+                                                                 const eval::Evaluation& held_out) {
+  std::map<domain::Metric, std::vector<RunResidual>> residuals;
+  for (const std::size_t index : runs.judged) {
+    const eval::Case& item = study.dataset.cases[index];
+    std::map<domain::Metric, std::vector<double>> logs;
+    for (const eval::Row& row : held_out.rows) {
+      if (row.experiment != item.experiment.id || !study.spec.objective.metrics.contains(row.metric)) continue;
+      // The summary repeats the stages.
+      if (row.stage == domain::kSummaryStage && !item.experiment.measured.stages.empty()) continue;
+      logs[row.metric].push_back(std::log(row.predicted_ms / row.measured_ms));
+    }
+    for (const auto& [metric, values] : logs) residuals[metric].push_back({.item = &item, .value = core::mean(values)});
+  }
+  return residuals;
+}
+
+double standard_deviation_of(const std::vector<double>& values, double least) {
+  return std::max(core::standard_deviation(values), least);
+}
+
+std::string percent_off(double log_residual) {
+  const double percent = 100.0 * (std::exp(log_residual) - 1.0);
+  return fmt::format("{:.0f} % too {}", std::abs(percent), percent > 0.0 ? "high" : "low");
+}
+
+void find_patterns(Diagnosis& diagnosis, const calibrate::PreparedStudy& study, const ImproveRuns& runs,
+                   const eval::Evaluation& held_out) {
+  const double noise = study.spec.objective.noise;
+  for (const auto& [metric, residuals] : run_residuals(study, runs, held_out)) {
+    const std::string name(domain::metric_name(metric));
+    std::vector<double> all;
+    for (const RunResidual& residual : residuals) all.push_back(residual.value);
+    const double spread = standard_deviation_of(all, noise);
+    const double bias_t = std::abs(core::mean(all)) * std::sqrt(static_cast<double>(all.size())) / spread;
+    if (bias_t >= kReportedStrength) {
+      diagnosis.findings.push_back({.kind = FindingKind::bias,
+                                    .metric = name,
+                                    .factor = "all",
+                                    .level = {},
+                                    .parameter = {},
+                                    .effect = core::mean(all),
+                                    .strength = bias_t,
+                                    .text = fmt::format("{} of unseen runs is {}", name, percent_off(core::mean(all)))});
+    }
+    for (const std::string_view factor : kFactors) {
+      std::map<std::string, std::vector<double>> levels;
+      for (const RunResidual& residual : residuals) levels[level_of(*residual.item, factor)].push_back(residual.value);
+      if (levels.size() < 2) continue;
+      for (const auto& [level, inside] : levels) {
+        std::vector<double> outside;
+        for (const auto& [other, values] : levels) {
+          if (other != level) outside.insert(outside.end(), values.begin(), values.end());
+        }
+        const double effect = core::mean(inside) - core::mean(outside);
+        // A group of one run borrows the spread of the others.
+        const double outside_spread = standard_deviation_of(outside, noise);
+        const double inside_spread = inside.size() > 1 ? standard_deviation_of(inside, noise) : outside_spread;
+        const double error = std::sqrt(inside_spread * inside_spread / static_cast<double>(inside.size()) +
+                                       outside_spread * outside_spread / static_cast<double>(outside.size()));
+        if (std::abs(effect) < kReportedStrength * error) continue;
+        diagnosis.findings.push_back(
+            {.kind = FindingKind::group,
+             .metric = name,
+             .factor = std::string(factor),
+             .level = level,
+             .parameter = {},
+             .effect = effect,
+             .strength = std::abs(effect) / error,
+             .text = fmt::format("{} is {} where {} is {} ({} {}), {} elsewhere", name, percent_off(core::mean(inside)), factor, level,
+                                 inside.size(), inside.size() == 1 ? "run" : "runs", percent_off(core::mean(outside)))});
+      }
+    }
+    // Against the median of its model and TP: structure explains groups, a single run may be a bad measurement.
+    for (const RunResidual& residual : residuals) {
+      std::vector<double> siblings;
+      for (const RunResidual& other : residuals) {
+        if (&other != &residual && eval::group_of(*other.item, "model") == eval::group_of(*residual.item, "model")) {
+          siblings.push_back(other.value);
+        }
+      }
+      if (siblings.size() < 3) continue;
+      const double off = residual.value - core::median(siblings);
+      const double strength = std::abs(off) / standard_deviation_of(siblings, noise);
+      if (strength < kReportedFactorStrength) continue;
+      diagnosis.findings.push_back({.kind = FindingKind::suspicious,
+                                    .metric = name,
+                                    .factor = "experiment",
+                                    .level = residual.item->experiment.id,
+                                    .parameter = {},
+                                    .effect = off,
+                                    .strength = strength,
+                                    .text = fmt::format("{} of run {} is {}, unlike the other runs of its model", name,
+                                                        residual.item->experiment.id, percent_off(residual.value))});
+    }
+  }
+}
+
+/// Properties that a term's cost may depend on: names and values of a run.
+struct Property {
+  std::string_view name;
+  std::function<double(const eval::Case&)> value;
+  /// The deployments that share a case's value; empty where the workload decides.
+  std::function<std::optional<params::DeploymentFilter>(const eval::Case&)> where;
+};
+
+std::optional<params::DeploymentFilter> of_model(const eval::Case& item) {
+  return params::DeploymentFilter{.model = item.model.name, .gpu = {}, .tp = {}};
+}
+
+std::optional<params::DeploymentFilter> of_tp(const eval::Case& item) {
+  return params::DeploymentFilter{.model = {}, .gpu = {}, .tp = item.experiment.deployment.tp};
+}
+
+std::optional<params::DeploymentFilter> of_nothing(const eval::Case& /*item*/) { return std::nullopt; }
+
+const std::vector<Property>& properties() {
+  static const std::vector<Property> all{
+      {"layers", [](const eval::Case& item) { return item.model.layers(); }, of_model},
+      {"hidden size", [](const eval::Case& item) { return item.model.hidden; }, of_model},
+      {"KV heads", [](const eval::Case& item) { return item.model.attention() != nullptr ? item.model.attention()->kv_heads : 0; },
+       of_model},
+      {"vocabulary", [](const eval::Case& item) { return item.model.vocabulary; }, of_model},
+      {"tp", [](const eval::Case& item) { return item.experiment.deployment.tp; }, of_tp},
+      {"prompt tokens", [](const eval::Case& item) { return item.experiment.workload.prompt.mean_tokens; }, of_nothing},
+      {"output tokens", [](const eval::Case& item) { return item.experiment.workload.output.mean_tokens; }, of_nothing},
+  };
+  return all;
+}
+
+using Column = std::vector<double>;
+
+double dot(const Column& a, const Column& b) {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+/// What is left of vectors when everything that some columns can explain is taken out.
+class Complement {
+ public:
+  void take_out(Column column) {
+    const double length = std::sqrt(dot(column, column));
+    column = of(std::move(column));
+    const double left = std::sqrt(dot(column, column));
+    if (!(left > kDependent * length)) return;
+    for (double& value : column) value /= left;
+    basis_.push_back(std::move(column));
+  }
+
+  /// Twice, because once loses digits (Giraud et al. 2005: twice is enough).
+  [[nodiscard]] Column of(Column column) const {
+    for (int pass = 0; pass < 2; ++pass) {
+      for (const Column& axis : basis_) {
+        const double share = dot(column, axis);
+        for (std::size_t i = 0; i < column.size(); ++i) column[i] -= share * axis[i];
+      }
+    }
+    return column;
+  }
+
+  [[nodiscard]] std::size_t dimensions() const { return basis_.size(); }
+
+ private:
+  static constexpr double kDependent = 1e-7;
+  std::vector<Column> basis_;
+};
+
+/// What freeing one more direction would do to the residuals, to first order and with everything free refitted.
+struct Score {
+  double coefficient = 0.0;
+  double t = 0.0;
+  double explained_fraction = 0.0;  ///< of what the fit leaves
+};
+
+Score score_test(const Complement& complement, const Column& left_over, const Column& direction) {
+  const Column own = complement.of(direction);
+  const double square = dot(own, own);
+  // Less than a thousandth of the direction is not what the free parameters do already.
+  if (!(square > 1e-6 * dot(direction, direction)) || square == 0.0) return {};
+  const double projection = dot(own, left_over);
+  const double explained = projection * projection / square;
+  const double total = dot(left_over, left_over);
+  const auto freedom = static_cast<double>(left_over.size()) - static_cast<double>(complement.dimensions()) - 1.0;
+  if (freedom < 1.0 || total <= 0.0) return {};
+  const double unexplained = std::max(total - explained, 1e-12 * total);
+  return {.coefficient = -projection / square,
+          .t = std::sqrt(explained / (unexplained / freedom)),
+          .explained_fraction = explained / total};
+}
+
+bool concerns(std::string_view group, const params::Config& config) { return group == config.step_time_model || group == "frontend"; }
+
+/// The study's free parameters, then every other one of its model and of the front end.
+std::vector<params::FreeParameter> all_parameters(const calibrate::PreparedStudy& study, const params::Config& tuned) {
+  std::vector<params::FreeParameter> all = study.spec.free;
+  for (std::size_t index = 0; index < params::parameter_registry().size(); ++index) {
+    const params::ParameterId id{index};
+    const bool is_free = std::ranges::any_of(study.spec.free, [&](const auto& parameter) { return parameter.id == id; });
+    if (is_free || !concerns(id.spec().group(), tuned)) continue;
+    all.push_back(params::make_free(id));
+  }
+  return all;
+}
+
+/// Pairs of free parameters whose errors go together: costs or shares that only their combination is known of.
+void find_confounded(Diagnosis& diagnosis, const calibrate::PreparedStudy& study, const std::vector<double>& jacobian,
+                     std::size_t rows, std::size_t columns) {
+  const std::vector<params::FreeParameter>& free = study.spec.free;
+  if (free.empty()) return;
+  opt::GaussianBelief belief = calibrate::prior_belief(free);
+  const double noise = study.spec.objective.noise;
+  for (std::size_t row = 0; row < rows; ++row) {
+    belief.observe(std::span<const double>(jacobian).subspan(row * columns, free.size()), noise * noise);
+  }
+  for (std::size_t i = 0; i < free.size(); ++i) {
+    for (std::size_t j = i + 1; j < free.size(); ++j) {
+      const bool are_alike = free[i].transform == params::Transform::log && free[j].transform == params::Transform::log &&
+                             free[i].id.spec().unit == free[j].id.spec().unit && free[i].where.matches_everything() &&
+                             free[j].where.matches_everything();
+      const double scale = std::sqrt(belief.covariance(i, i) * belief.covariance(j, j));
+      if (!are_alike || scale <= 0.0 || std::abs(belief.covariance(i, j)) < kConfounded * scale) continue;
+      diagnosis.findings.push_back({.kind = FindingKind::confounded,
+                                    .metric = {},
+                                    .factor = {},
+                                    .level = std::string(free[j].id.spec().id),
+                                    .parameter = std::string(free[i].id.spec().id),
+                                    .effect = belief.covariance(i, j) / scale,
+                                    .strength = kReportedStrength,
+                                    .text = fmt::format("the training runs hardly tell {} from {} (correlation {:.2f})",
+                                                        free[i].label(), free[j].label(), belief.covariance(i, j) / scale)});
+    }
+  }
+}
+
+/// A parameter that may have to go with a property, to first order.
+struct FactorCandidate {
+  params::ParameterId id;
+  const Property* property;
+  double centre = 0.0;  ///< mean log of the property
+  double exponent = 0.0;
+  double t = 0.0;
+  double explained_fraction = 0.0;
+};
+
+/// Refits a candidate in full, where deployments tell its levels apart.
+void confirm(FactorCandidate& candidate, const calibrate::PreparedStudy& study, const eval::Dataset& training,
+             const params::Config& tuned) {
+  std::vector<PropertyLevel> levels;
+  for (const eval::Case& item : training.cases) {
+    const auto where = candidate.property->where(item);
+    if (!where) return;
+    if (std::ranges::any_of(levels, [&](const PropertyLevel& level) { return level.where == *where; })) continue;
+    levels.push_back({.where = *where, .log_factor = std::log(std::max(1e-9, candidate.property->value(item))) - candidate.centre});
+  }
+  const auto refitted = fit_factor(study, training, tuned, candidate.id, levels);
+  candidate.t = refitted ? refitted->t : 0.0;
+  if (!refitted) return;
+  candidate.exponent = refitted->exponent;
+  candidate.explained_fraction = refitted->explained_fraction;
+}
+
+void test_parameters(Diagnosis& diagnosis, const calibrate::PreparedStudy& study, const ImproveRuns& runs,
+                     const params::Config& tuned) {
+  const eval::Dataset training = study.dataset.subset(runs.training);
+  const std::vector<params::FreeParameter> all = all_parameters(study, tuned);
+  std::vector<double> point;
+  for (const params::FreeParameter& parameter : all) {
+    const double value = std::clamp(params::current_value(tuned, parameter), parameter.lower, parameter.upper);
+    point.push_back(params::to_transformed(parameter, value));
+  }
+  const eval::ResidualFunction function(training, tuned, all, study.spec.objective, {study.spec.threads});
+  if (!function.differentiable()) return;
+  const eval::Residuals residuals = function(point, eval::Derivatives::yes);
+  if (residuals.refusal) return;
+  const std::size_t rows = residuals.values.size();
+  const auto column = [&](std::size_t index) {
+    Column values(rows);
+    for (std::size_t row = 0; row < rows; ++row) values[row] = residuals.jacobian[row * all.size() + index];
+    return values;
+  };
+  const std::size_t free = study.spec.free.size();
+  Complement complement;
+  for (std::size_t i = 0; i < free; ++i) {
+    const Column own = column(i);
+    const double length = std::sqrt(dot(own, own));
+    const params::FreeParameter& parameter = all[i];
+    const double value = params::from_transformed(parameter, point[i]);
+    const double reach = 1e-3 * (parameter.upper - parameter.lower);
+    const bool is_low =
+        parameter.transform == params::Transform::log ? value < 1.001 * parameter.lower : value < parameter.lower + reach;
+    const bool is_high =
+        parameter.transform == params::Transform::log ? value > 0.999 * parameter.upper : value > parameter.upper - reach;
+    const auto report = [&](FindingKind kind, std::string text) {
+      diagnosis.findings.push_back({.kind = kind,
+                                    .metric = {},
+                                    .factor = {},
+                                    .level = {},
+                                    .parameter = std::string(parameter.id.spec().id),
+                                    .effect = value,
+                                    .strength = kReportedStrength,
+                                    .text = std::move(text)});
+    };
+    if (is_low || is_high) {
+      report(FindingKind::at_bound, fmt::format("{} ends at its {} bound, {:.4g}", parameter.label(), is_low ? "lower" : "upper",
+                                                is_low ? parameter.lower : parameter.upper));
+      continue;  // it cannot give way any further
+    }
+    if (length == 0.0) {
+      report(FindingKind::unidentified, fmt::format("nothing in the training runs depends on {}", parameter.label()));
+      continue;
+    }
+    const std::size_t before = complement.dimensions();
+    complement.take_out(own);
+    if (complement.dimensions() == before) {
+      report(FindingKind::unidentified, fmt::format("the training runs do not tell {} from other free parameters", parameter.label()));
+    }
+  }
+  find_confounded(diagnosis, study, residuals.jacobian, function.rows().size(), all.size());
+  const Column left_over = complement.of(residuals.values);
+
+  for (std::size_t i = free; i < all.size(); ++i) {
+    const Score score = score_test(complement, left_over, column(i));
+    if (score.t < kReportedStrength) continue;
+    const double value = params::from_transformed(all[i], point[i]);
+    const double wanted = params::from_transformed(all[i], point[i] + score.coefficient);
+    // Where it stands at its bound already, and would go beyond.
+    if ((wanted > value && value >= all[i].upper) || (wanted < value && value <= all[i].lower)) continue;
+    diagnosis.findings.push_back(
+        {.kind = FindingKind::held_parameter,
+         .metric = {},
+         .factor = {},
+         .level = {},
+         .parameter = std::string(all[i].id.spec().id),
+         .effect = wanted - value,
+         .strength = score.t,
+         .text = fmt::format("{} is held at {:.4g} and wants to be {} (explains {:.0f} % of what the fit leaves)", all[i].id.spec().id,
+                             value, wanted > value ? "larger" : "smaller", 100.0 * score.explained_fraction)});
+  }
+
+  std::vector<FactorCandidate> candidates;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].transform != params::Transform::log || !all[i].where.matches_everything()) continue;
+    // That it varies is only news beside what freeing it would do already.
+    Complement beside = complement;
+    beside.take_out(column(i));
+    const Column left_beside = beside.of(residuals.values);
+    for (const Property& property : properties()) {
+      std::vector<double> logs;
+      for (const eval::Case& item : training.cases) logs.push_back(std::log(std::max(1e-9, property.value(item))));
+      if (core::standard_deviation(logs) < 1e-9) continue;
+      const double centre = core::mean(logs);
+      Column direction = column(i);
+      for (std::size_t row = 0; row < rows; ++row) {
+        direction[row] *= row < function.rows().size() ? logs[function.rows()[row].case_index] - centre : 0.0;
+      }
+      const Score score = score_test(beside, left_beside, direction);
+      if (score.t < kReportedFactorStrength) continue;
+      // To first order an exponent may be anything; what no refit can check must make sense as it is.
+      if (!property.where(training.cases.front()) && std::abs(score.coefficient) > kLargestExponent) continue;
+      candidates.push_back({.id = all[i].id,
+                            .property = &property,
+                            .centre = centre,
+                            .exponent = score.coefficient,
+                            .t = score.t,
+                            .explained_fraction = score.explained_fraction});
+    }
+  }
+  std::ranges::stable_sort(candidates, std::ranges::greater{}, &FactorCandidate::t);
+  if (candidates.size() > kRefittedFactors) candidates.resize(kRefittedFactors);
+  core::parallel_for(candidates.size(), {study.spec.threads}, [&](std::size_t i) { confirm(candidates[i], study, training, tuned); });
+  std::ranges::stable_sort(candidates, std::ranges::greater{}, &FactorCandidate::t);
+  if (candidates.size() > kReportedFactors) candidates.resize(kReportedFactors);
+  for (const FactorCandidate& candidate : candidates) {
+    if (candidate.t < kReportedFactorStrength) continue;
+    diagnosis.findings.push_back(
+        {.kind = FindingKind::missing_factor,
+         .metric = {},
+         .factor = std::string(candidate.property->name),
+         .level = {},
+         .parameter = std::string(candidate.id.spec().id),
+         .effect = candidate.exponent,
+         .strength = candidate.t,
+         .text =
+             fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
+                         "lacks a factor, or has one too many",
+                         candidate.id.spec().id, candidate.property->name, candidate.exponent, 100.0 * candidate.explained_fraction)});
+  }
+}
+
+/// Points all over what bounds and priors allow; a measurement outside everything that they predict cannot be reached.
+void find_unreachable(Diagnosis& diagnosis, const calibrate::PreparedStudy& study, const ImproveRuns& runs,
+                      const params::Config& tuned) {
+  const eval::Dataset judged = study.dataset.subset(runs.judged);
+  const opt::Problem problem = calibrate::make_problem(study.spec.free);
+  if (problem.variables.empty()) return;
+  std::vector<opt::Interval> box;
+  for (std::size_t i = 0; i < problem.variables.size(); ++i) {
+    const opt::Variable& variable = problem.variables[i];
+    opt::Interval interval{variable.lower, variable.upper};
+    if (const auto& prior = study.spec.free[i].prior) {
+      const double centre = params::to_transformed(study.spec.free[i], prior->centre);
+      interval.first = std::clamp(centre - kPriorReach * prior->standard_deviation, variable.lower, variable.upper);
+      interval.second = std::clamp(centre + kPriorReach * prior->standard_deviation, variable.lower, variable.upper);
+    }
+    if (!(interval.first < interval.second)) interval = {variable.lower, variable.upper};
+    box.push_back(interval);
+  }
+  std::vector<std::vector<double>> points = opt::sample_starts(box, kReachSamples, opt::StartSampling::sobol, study.spec.seed);
+  std::vector<double> fitted;
+  for (const params::FreeParameter& parameter : study.spec.free)
+    fitted.push_back(params::to_transformed(parameter, params::current_value(tuned, parameter)));
+  points.push_back(std::move(fitted));
+  const eval::ResidualFunction function(judged, study.start, study.spec.free, study.spec.objective, {1});
+  std::vector<std::vector<double>> predicted(points.size());
+  core::parallel_for(points.size(), {study.spec.threads},
+                     [&](std::size_t i) { predicted[i] = function(points[i], eval::Derivatives::no).predicted_ms; });
+  const double margin = std::exp(kReportedStrength * study.spec.objective.noise);
+  std::map<std::pair<std::size_t, domain::Metric>, double> worst;
+  for (std::size_t row = 0; row < function.rows().size(); ++row) {
+    double lowest = std::numeric_limits<double>::infinity();
+    double highest = 0.0;
+    for (const std::vector<double>& values : predicted) {
+      if (values.empty()) continue;  // a point that cannot be simulated
+      lowest = std::min(lowest, values[row]);
+      highest = std::max(highest, values[row]);
+    }
+    const eval::ResidualRow& what = function.rows()[row];
+    const domain::Measurement& measured = judged.cases[what.case_index].experiment.measured;
+    const domain::Latencies& latencies =
+        what.stage == domain::kSummaryStage ? measured.summary : measured.stages[static_cast<std::size_t>(what.stage)];
+    const double measured_ms = *latencies[what.metric];
+    double off = 0.0;
+    if (measured_ms * margin < lowest) off = std::log(lowest / measured_ms);
+    if (measured_ms > highest * margin) off = std::log(highest / measured_ms);
+    double& known = worst[{what.case_index, what.metric}];
+    if (std::abs(off) > std::abs(known)) known = off;
+  }
+  for (const auto& [key, off] : worst) {
+    if (off == 0.0) continue;
+    const std::string name(domain::metric_name(key.second));
+    const std::string& id = judged.cases[key.first].experiment.id;
+    diagnosis.findings.push_back(
+        {.kind = FindingKind::unreachable,
+         .metric = name,
+         .factor = "experiment",
+         .level = id,
+         .parameter = {},
+         .effect = off,
+         .strength = std::abs(off) / study.spec.objective.noise,
+         .text = fmt::format("{} of run {} is out of reach: whatever the parameters, it is predicted at least {}", name, id,
+                             percent_off(off))});
+  }
+}
+
+}  // namespace
+
+double Diagnosis::strength(std::string_view metric, std::string_view factor) const {
+  double strongest = 0.0;
+  for (const Finding& finding : findings) {
+    const bool is_pattern = finding.kind == FindingKind::bias || finding.kind == FindingKind::group;
+    if (!is_pattern || finding.metric != metric || (factor != "any" && finding.factor != factor)) continue;
+    strongest = std::max(strongest, finding.strength);
+  }
+  return strongest;
+}
+
+const Finding* Diagnosis::about_parameter(FindingKind kind, std::string_view parameter) const {
+  const auto found =
+      std::ranges::find_if(findings, [&](const Finding& finding) { return finding.kind == kind && finding.parameter == parameter; });
+  return found == findings.end() ? nullptr : &*found;
+}
+
+Diagnosis diagnose(const calibrate::PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned, const Trial& trial) {
+  Diagnosis diagnosis;
+  find_patterns(diagnosis, study, runs, trial.held_out);
+  test_parameters(diagnosis, study, runs, tuned);
+  find_unreachable(diagnosis, study, runs, tuned);
+  std::ranges::stable_sort(diagnosis.findings, std::ranges::greater{}, &Finding::strength);
+  return diagnosis;
+}
+
+}  // namespace rooftune::improve

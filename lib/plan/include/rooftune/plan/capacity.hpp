@@ -1,0 +1,151 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/units.hpp"
+#include "rooftune/eval/calibrated_domain.hpp"
+#include "rooftune/eval/dataset.hpp"
+#include "rooftune/params/config.hpp"
+
+namespace rooftune::plan {
+
+enum class LatencyKind { ttft, tpot, e2e };
+enum class LatencyStatistic { mean, p90, p99 };
+inline constexpr std::array kLatencyKinds{LatencyKind::ttft, LatencyKind::tpot, LatencyKind::e2e};
+inline constexpr std::array kLatencyStatistics{LatencyStatistic::mean, LatencyStatistic::p90, LatencyStatistic::p99};
+
+/// A latency that users must not exceed.
+struct LatencyObjective {
+  LatencyKind kind = LatencyKind::ttft;
+  LatencyStatistic statistic = LatencyStatistic::mean;
+  core::Milliseconds limit;
+  friend bool operator==(const LatencyObjective&, const LatencyObjective&) = default;
+};
+
+/// "ttft_p90"
+[[nodiscard]] std::string latency_name(LatencyKind kind, LatencyStatistic statistic);
+/// `ttft_p90=500` (ms).
+[[nodiscard]] core::Result<LatencyObjective> parse_objective(std::string_view text);
+
+/// One value for every kind and statistic.
+using LatencyTable = std::array<std::array<double, kLatencyStatistics.size()>, kLatencyKinds.size()>;
+[[nodiscard]] inline double at(const LatencyTable& table, LatencyKind kind, LatencyStatistic statistic) {
+  return table[static_cast<std::size_t>(kind)][static_cast<std::size_t>(statistic)];
+}
+
+struct LatencyInterval {
+  double lower_ms = 0.0;
+  double upper_ms = 0.0;
+};
+
+/// Predicted steady latencies of one load, as clients see them: means over replicates. The first fifth of the requests fills the
+/// engine and is not counted.
+struct LoadPoint {
+  double rate_per_s = 0.0;  ///< offered; of a closed loop: served
+  int concurrency = 0;      ///< clients of a closed loop; 0: arrivals at the rate
+  int replicas = 1;
+  LatencyTable latency_ms{};
+  LatencyTable deviation_ms{};       ///< between replicates: what other arrivals change
+  double output_tokens_per_s = 0.0;  ///< while requests arrive
+  double mean_batch = 0.0;           ///< running requests of one engine, over its busy time
+  double kv_use_fraction = 0.0;      ///< the fullest the pool ever was
+  double preempted_fraction = 0.0;   ///< preemptions by request
+  std::int64_t rejected = 0;         ///< requests that fit neither max_model_len nor the pool
+  bool keeps_up = true;              ///< false where the queue grows as long as the load lasts
+  /// Where the mean of a measured run should fall, by kLatencyKinds: set by qualify() where the config knows its uncertainty.
+  std::array<std::optional<LatencyInterval>, kLatencyKinds.size()> mean_interval{};
+  std::vector<eval::DomainExit> domain_exits{};  ///< set by qualify()
+  std::vector<std::string> missed{};  ///< objectives that do not hold: "ttft_p90", and "throughput" where it does not keep up
+
+  [[nodiscard]] bool is_good() const { return missed.empty(); }
+};
+
+struct CapacityOptions {
+  std::vector<LatencyObjective> objectives;
+  core::Seconds duration{60.0};  ///< of each simulated load, at least; longer where `min_requests` need it
+  int min_requests = 400;        ///< of each engine
+  int replicates = 3;            ///< simulations with other arrivals
+  std::uint64_t seed = 1;
+  double rate_tolerance = 0.01;  ///< relative; the bisection ends there
+  core::ThreadCount threads{};
+};
+
+/// A deployment with the shape of its requests, whose load is varied. The case's workload says lengths and how prompts relate; its
+/// stages and arrivals are set here.
+struct CapacityCase {
+  const eval::Case& base;
+  const params::Config& config;
+};
+
+[[nodiscard]] LoadPoint predict_rate(const CapacityCase& subject, double rate_per_s, int replicas, const CapacityOptions& options);
+[[nodiscard]] LoadPoint predict_concurrency(const CapacityCase& subject, int concurrency, const CapacityOptions& options);
+
+/// The highest rate of one engine that keeps all objectives.
+struct Capacity {
+  std::optional<LoadPoint> best;    ///< empty: not even an idle engine keeps them
+  std::optional<LoadPoint> beyond;  ///< the next higher rate that was tried, and what it missed; empty: kMaxCapacityRate is kept
+};
+
+/// Rates above are not searched.
+inline constexpr double kMaxCapacityRate = 1000.0;
+/// A rate at which requests hardly meet each other.
+inline constexpr double kIdleRate = 1.0 / 64.0;
+
+/// Doubles the rate until an objective is missed, then bisects its logarithm.
+[[nodiscard]] Capacity find_capacity(const CapacityCase& subject, const CapacityOptions& options);
+
+/// Engines behind a round-robin router that carry a load together.
+struct Fleet {
+  int replicas = 0;
+  int gpus = 0;
+  LoadPoint point;  ///< of the whole fleet at the load
+};
+
+/// The fewest engines that keep all objectives at `rate_per_s`, found by simulating whole fleets from the capacity of one engine on.
+/// Empty when one engine keeps them at no rate.
+[[nodiscard]] std::optional<Fleet> size_fleet(const CapacityCase& subject, const Capacity& capacity, double rate_per_s,
+                                              const CapacityOptions& options);
+
+/// Says of a point how sure it is (90 % intervals) and where it leaves the config's calibrated domain.
+void qualify(const CapacityCase& subject, LoadPoint& point, const CapacityOptions& options);
+
+/// Everything that was asked about one tensor-parallel degree.
+struct CapacityAnswer {
+  int tp = 1;
+  std::string refusal{};  ///< why the model cannot run there ("the weights do not fit ..."); the rest is then empty
+  Capacity capacity{};
+  std::optional<Fleet> fleet{};
+  std::vector<LoadPoint> rates{};
+  std::vector<LoadPoint> concurrencies{};
+};
+
+struct CapacityReport {
+  std::string model;
+  std::string gpu;
+  std::string step_time_model;
+  double prompt_tokens = 0.0;
+  double output_tokens = 0.0;
+  std::vector<LatencyObjective> objectives;
+  int replicates = 1;
+  std::optional<double> load_per_s{};   ///< that fleets were sized for
+  std::vector<CapacityAnswer> answers;  ///< by TP
+};
+
+/// What to ask beside the highest rate.
+struct CapacityQuestions {
+  std::optional<double> load_per_s{};
+  std::vector<double> rates{};
+  std::vector<int> concurrencies{};
+};
+
+/// Answers everything for one case; its points are qualified.
+[[nodiscard]] CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& questions, const CapacityOptions& options);
+
+}  // namespace rooftune::plan

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+#include "rooftune/plan/onboard.hpp"
+
+namespace rooftune::runs {
+
+/// `rooftune onboard --json` and its `result.json` (schema `rooftune/onboard/1`).
+[[nodiscard]] std::string onboard_json(const plan::Onboarding& onboarding);
+
+/// The same for a trial of the recommendation (schema `rooftune/next-run-trial/1`).
+[[nodiscard]] std::string trial_json(const plan::NextRunTrial& trial);
+
+}  // namespace rooftune::runs

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "rooftune/core/diagnostics.hpp"
+
+namespace rooftune::text {
+
+/// Writes `text` so that readers see the old file or the whole new one, also after a crash: a temporary sibling is written,
+/// synced to disk and renamed over `path`. The folder must exist. Errors name the file and the system's reason.
+[[nodiscard]] core::Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+/// What to do with a target folder that already holds something.
+enum class ExistingFolder {
+  refuse,
+  resume,  ///< keep its files and replace those that are written again
+};
+
+/// Whether a StagedFolder could be opened for `target`; touches nothing, so commands ask before they compute.
+[[nodiscard]] core::Result<void> check_target_folder(const std::filesystem::path& target, ExistingFolder policy);
+
+/// Removes what staged folders of processes that no longer run left beside `target`. Only where no other machine can be writing
+/// there: a run that is resumed has no other owner.
+void remove_abandoned_staging(const std::filesystem::path& target);
+
+/// A folder that appears complete or not at all: its files are written to a temporary sibling, which commit() renames to the
+/// target. Without commit() the destructor removes the sibling and the target stays as it was.
+class StagedFolder {
+ public:
+  /// Creates the sibling (and the target's parent folders). With ExistingFolder::resume it starts as a copy of the target.
+  [[nodiscard]] static core::Result<StagedFolder> open(const std::filesystem::path& target, ExistingFolder policy);
+
+  StagedFolder(StagedFolder&& other) noexcept;
+  StagedFolder& operator=(StagedFolder&&) = delete;
+  StagedFolder(const StagedFolder&) = delete;
+  StagedFolder& operator=(const StagedFolder&) = delete;
+  ~StagedFolder();
+
+  /// Where files go until commit(), for writers that need a path (a database).
+  [[nodiscard]] const std::filesystem::path& staging_path() const { return staging_; }
+  [[nodiscard]] const std::filesystem::path& target_path() const { return target_; }
+
+  /// Writes one file of the folder; `name` is a plain file name.
+  [[nodiscard]] core::Result<void> write(std::string_view name, std::string_view text) const;
+
+  /// Makes the target the staged folder. A target that was resumed is exchanged in one step and its old content removed.
+  [[nodiscard]] core::Result<void> commit();
+
+ private:
+  StagedFolder(std::filesystem::path target, std::filesystem::path staging, ExistingFolder policy);
+
+  std::filesystem::path target_;
+  std::filesystem::path staging_;  ///< empty once committed or moved from
+  ExistingFolder policy_;
+};
+
+}  // namespace rooftune::text

@@ -1,0 +1,126 @@
+#include "rooftune/data/kernel_tables.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "rooftune/kernels/audit.hpp"
+#include "rooftune/kernels/efficiency.hpp"
+#include "rooftune/kernels/kernel_tables.hpp"
+#include "support/example_targets.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace rooftune::data {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+using KernelTableFiles = testing_support::TemporaryFolderTest;
+
+fs::path shipped(const std::string& gpu) { return fs::path(ROOFTUNE_SOURCE_DIR) / "bench_data" / gpu; }
+
+TEST_F(KernelTableFiles, LoadTheFieldLayout) {
+  folder_.write("gemm/h100/data.csv", "m,k,n,latency_us,mfu\n8,2048,6144,8.988,0.011\n");
+  folder_.write("mha/prefill/h100/32-8-128.csv", "dtype,seq_len,latency_us,mfu\nbf16,1024,38.755,0.224\n");
+  folder_.write("mha/decode/h100/32-8-128-tp4.csv",
+                "dtype,kv_dtype,batch_size,kv_len,latency_us,mfu\nbf16,bf16,512,8192,1359.926,0.013\n");
+  const auto read = read_kernel_tables(folder_.path(), "h100");
+  ASSERT_TRUE(read.has_value()) << core::format(read.error());
+  ASSERT_EQ(read->gemms.size(), 1U);
+  EXPECT_EQ(read->gemms[0].n, 6144);
+  EXPECT_EQ(read->gemms[0].k, 2048);
+  EXPECT_EQ(read->gemms[0].format, std::nullopt);
+  EXPECT_EQ(read->gemms[0].reported_mfu, 0.011);
+  ASSERT_EQ(read->context_attention.size(), 1U);
+  EXPECT_EQ(read->context_attention[0].shape, (kernels::HeadShape{.heads = 32, .kv_heads = 8, .head_dim = 128}));
+  EXPECT_EQ(read->context_attention[0].kv_tokens, 1024);
+  ASSERT_EQ(read->generation_attention.size(), 1U);
+  EXPECT_EQ(read->generation_attention[0].shape, (kernels::HeadShape{.heads = 8, .kv_heads = 2, .head_dim = 128}));
+  EXPECT_EQ(read->generation_attention[0].batch, 512);
+}
+
+TEST_F(KernelTableFiles, LoadOurSchemaForEveryShippedGpu) {
+  for (const char* gpu : {"h100", "a100", "h200", "l40s", "b200"}) {
+    const auto read = read_kernel_tables(shipped(gpu), gpu);
+    ASSERT_TRUE(read.has_value()) << core::format(read.error());
+    EXPECT_GT(read->gemms.size(), 1000U) << gpu;
+    EXPECT_GT(read->context_attention.size(), 500U) << gpu;
+    EXPECT_GT(read->generation_attention.size(), 500U) << gpu;
+    EXPECT_GT(read->all_reduces.size(), 50U) << gpu;
+    EXPECT_GT(read->moes.size(), 100U) << gpu;
+    EXPECT_THAT(read->engine, HasSubstr("vllm-")) << gpu;
+  }
+}
+
+// Field notes, section 9, computed there from the whole upstream tables; we ship a selection of their shapes.
+TEST_F(KernelTableFiles, GiveTheKnownEfficiencyOfAnH100) {
+  const auto read = read_kernel_tables(shipped("h100"), "h100");
+  ASSERT_TRUE(read.has_value());
+  const domain::GpuSpec gpu = examples::h100();
+  const kernels::NormalisedKernels clean = kernels::normalise(*read, gpu);
+  const kernels::KernelEfficiency efficiency = kernels::summarise(clean.kernels, gpu);
+  EXPECT_NEAR(efficiency.weight_streaming_fraction.value(), 0.84, 0.03);
+  EXPECT_NEAR(efficiency.gemm_compute_fraction.value(), 0.80, 0.02);
+  EXPECT_NEAR(efficiency.kv_streaming_fraction.value(), 0.87, 0.02);
+  EXPECT_NEAR(efficiency.context_attention_fraction.value(), 0.56, 0.03);
+  ASSERT_EQ(efficiency.all_reduce.size(), 3U);
+  EXPECT_NEAR(efficiency.all_reduce[0].floor_us, 4.2, 0.3);
+  EXPECT_NEAR(efficiency.all_reduce[0].bus_gigabytes_per_s, 334, 10);
+  EXPECT_NEAR(efficiency.all_reduce[2].bus_gigabytes_per_s, 469, 10);
+}
+
+TEST_F(KernelTableFiles, LookUpALayerOfTheShippedTables) {
+  const auto read = read_kernel_tables(shipped("h100"), "h100");
+  ASSERT_TRUE(read.has_value());
+  const kernels::KernelTables tables(kernels::normalise(*read, examples::h100()).kernels);
+  kernels::LookupReport report;
+  // Llama-2-7B's fused gate and up projection (22016 x 4096) is not in the grid.
+  const auto gate_up = tables.gemm(kernels::NumberFormat::bf16, 22016, 4096);
+  ASSERT_TRUE(gate_up.has_value());
+  const double latency_us = gate_up->latency_us(kernels::LookupMode::interpolate, report, 8.0);
+  EXPECT_NEAR(latency_us, 2.0 * 22016 * 4096 / (0.84 * 3.35e6), 0.1 * latency_us);
+  EXPECT_EQ(report.count(kernels::LookupEvent::nearest_shape), 1U);
+}
+
+std::string first_error(const core::Result<std::vector<kernels::GemmRow>>& result) {
+  return result ? "no error" : core::format(result.error().front());
+}
+
+TEST_F(KernelTableFiles, NameTheLineOfABadNumber) {
+  const fs::path path = folder_.write("gemm.csv", "dtype,m,n,k,latency_us\nbf16,8,4096,4096,12\nbf16,8,many,4096,12\n");
+  EXPECT_THAT(first_error(read_gemm_table(path)), HasSubstr("gemm.csv:3:8: error: 'n'"));
+}
+
+TEST_F(KernelTableFiles, RefuseAnUnknownDtypeAMissingColumnAndAMissingHeader) {
+  EXPECT_THAT(first_error(read_gemm_table(folder_.write("a.csv", "dtype,m,n,k,latency_us\nint4,8,4096,4096,12\n"))),
+              HasSubstr("a.csv:2:1: error: 'dtype' is 'int4', which is no number format that we know (use bf16 or fp8)"));
+  EXPECT_THAT(first_error(read_gemm_table(folder_.write("b.csv", "m,n,latency_us\n8,4096,12\n"))), HasSubstr("no column 'k'"));
+  EXPECT_THAT(first_error(read_gemm_table(folder_.write("c.csv", "8,2048,6144,8.988,0.011\n16,2048,6144,8.816,0.023\n"))),
+              HasSubstr("the table has no header (add a first line 'm,k,n,latency_us')"));
+}
+
+TEST_F(KernelTableFiles, RefuseAttentionWithoutHeads) {
+  const auto read = read_context_attention_table(folder_.write("attention.csv", "dtype,seq_len,latency_us\nbf16,1024,38.755\n"));
+  ASSERT_FALSE(read.has_value());
+  EXPECT_THAT(core::format(read.error()), HasSubstr("neither columns nor the file's name 'attention.csv' give the heads"));
+}
+
+TEST_F(KernelTableFiles, LeaveOutEagerAllReduces) {
+  const auto read = read_all_reduce_table(
+      folder_.write("allreduce.csv", "kind,mode,ranks,bytes,latency_us\ncustom,eager,2,256,21.5\ncustom,graph,2,256,4.2\n"));
+  ASSERT_TRUE(read.has_value());
+  ASSERT_EQ(read->size(), 1U);
+  EXPECT_EQ(read->front().latency_us, 4.2);
+}
+
+TEST_F(KernelTableFiles, SayWhatToNameWhenAFolderHasNoTables) {
+  const auto read = read_kernel_tables(folder_.path(), "h100");
+  ASSERT_FALSE(read.has_value());
+  EXPECT_THAT(core::format(read.error()), HasSubstr("no kernel tables of 'h100' here (name a folder with gemm.csv"));
+}
+
+}  // namespace
+}  // namespace rooftune::data

@@ -1,0 +1,535 @@
+#include "rooftune/improve/improve.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "support/simulated_runs.hpp"
+
+namespace rooftune::improve {
+namespace {
+
+using testing::Contains;
+using testing::DoubleNear;
+using testing::Field;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+
+/// Eight short runs: the models at two loads, the small ones at more than one TP degree.
+std::vector<domain::Experiment> runs() {
+  std::vector<domain::Experiment> all{examples::unmeasured_run("a", examples::llama_2_7b(), 1, {2.0}),
+                                      examples::unmeasured_run("b", examples::llama_2_7b(), 1, {9.0}),
+                                      examples::unmeasured_run("c", examples::llama_2_7b(), 2, {5.0}),
+                                      examples::unmeasured_run("d", examples::mistral_nemo_12b(), 1, {4.0}),
+                                      examples::unmeasured_run("e", examples::mistral_nemo_12b(), 2, {8.0}),
+                                      examples::unmeasured_run("f", examples::llama_3_1_70b(), 4, {2.0}),
+                                      examples::unmeasured_run("g", examples::llama_3_1_70b(), 4, {4.0})};
+  return all;
+}
+
+params::Config truth() { return examples::config_with("physics", {{"physics.t_step_us", 1500.0}, {"frontend.constant_us", 3000.0}}); }
+
+calibrate::StudyInputs inputs(const params::Config& config = truth()) {
+  return {.experiments = examples::measured(runs(), config, 77), .models = examples::models(), .gpus = examples::gpus(), .start = {}};
+}
+
+/// Two free parameters, four folds, cheap fits.
+calibrate::StudySpec study() {
+  calibrate::StudySpec spec;
+  spec.name = "improve";
+  spec.step_time_model = "physics";
+  spec.free = {params::make_free(params::parameter("physics.t_step_us")),
+               params::make_free(params::parameter("frontend.constant_us"))};
+  spec.solver = {{.algorithm = "ceres_lm", .starts = 1, .max_evaluations = 15, .max_seconds = {}, .tolerance = 1e-4}};
+  spec.split = eval::SplitSpec{.kind = "KFold", .group = "experiment", .folds = 3};
+  spec.threads = 1;
+  spec.improve = calibrate::ImproveSpec{};
+  spec.improve->seeds = 2;
+  return spec;
+}
+
+Improvement improved(const calibrate::StudySpec& spec, const calibrate::StudyInputs& data, const std::vector<Move>& catalogue) {
+  JournalInMemory journal;
+  auto result = improve(spec, data, journal, {}, catalogue);
+  EXPECT_TRUE(result) << core::format(result.error());
+  return *std::move(result);
+}
+
+// docs/improve.md shows this entry.
+const Move kAdmissionLag{.id = "admission_lag_again",
+                         .reason = "a request that arrives during step k joins step k+2",
+                         .suggested_by = {{"ttft_mean_ms"}},
+                         .switches = {{"engine.async_scheduling", "on"}}};
+
+const Move kLayerSplit{.id = "layer_split",
+                       .reason = "another simulator has it so",
+                       .assume = {{.model = "Llama-2-7b-hf", .moe_layers = 16, .truncated_sampling = {}}}};
+
+/// Only what the test names: no switch or parameter by rule.
+calibrate::StudySpec only_named(calibrate::StudySpec spec, const std::vector<Move>& catalogue) {
+  for (const Move& move : catalogue) spec.improve->moves.push_back(move.id);
+  return spec;
+}
+
+calibrate::StudySpec without_lag() {
+  calibrate::StudySpec spec = study();
+  spec.switches[params::switch_id("engine.async_scheduling")] = 0;
+  return spec;
+}
+
+TEST(Improve, FindsTheTermThatWasSwitchedOff) {
+  const std::vector<Move> catalogue{kLayerSplit, kAdmissionLag};
+  const Improvement result = improved(only_named(without_lag(), catalogue), inputs(), catalogue);
+  EXPECT_EQ(result.kept_last().move, "admission_lag_again");
+  EXPECT_EQ(result.result.switches.at(params::switch_id("engine.async_scheduling")), 1u);
+  EXPECT_LT(result.kept_last().after_percent, 0.5 * result.journal.rounds.front().after_percent);
+  EXPECT_EQ(result.journal.outcome->reason, "nothing in the catalogue helps");
+}
+
+TEST(Improve, RefusesALayerSplitThatContradictsTheModelsConfigBeforeAnyFit) {
+  const std::vector<Move> catalogue{kLayerSplit};
+  const Improvement result = improved(only_named(study(), catalogue), inputs(), catalogue);
+  ASSERT_THAT(result.journal.screenings, SizeIs(1));
+  const CandidateRecord& refused = result.journal.screenings.front().candidates.front();
+  EXPECT_EQ(refused.fate, CandidateFate::refused);
+  EXPECT_EQ(refused.folds, 0);
+  EXPECT_THAT(refused.why, HasSubstr("16 layers with experts are assumed for Llama-2-7b-hf"));
+  EXPECT_EQ(result.journal.screenings.front().evaluations, 0);
+  EXPECT_THAT(result.journal.rounds, SizeIs(1));
+}
+
+/// The judge and the fits by themselves: whatever the screening would have said.
+Trial trial_of(const calibrate::StudySpec& spec, const calibrate::StudyInputs& data) {
+  return run_trials({{.spec = spec, .options = {.folds = {}, .seeds = 2, .starts = 1}}}, data).front();
+}
+
+TEST(Judge, RejectsAMoveThatLowersTheTrainingLossAndRaisesTheRunError) {
+  // One run at TP 4 was measured on a sick machine. All-reduce latency explains it, and misleads about every other run of TP > 1.
+  calibrate::StudyInputs data = inputs();
+  for (domain::Experiment& experiment : data.experiments) {
+    if (experiment.id != "f") continue;
+    for (domain::Latencies* row : {&experiment.measured.summary, &experiment.measured.stages.front()}) {
+      for (auto& value : row->value_ms) {
+        if (value) *value *= 1.5;
+      }
+    }
+  }
+  const calibrate::StudySpec before = study();
+  calibrate::StudySpec after = before;
+  after.free.push_back(params::make_free(params::parameter("physics.allreduce_us")));
+
+  const auto fit_all = [&](const calibrate::StudySpec& spec) {
+    const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+    return calibrate::fit_quickly(prepared.spec, prepared.start, prepared.dataset, {1}).objective;
+  };
+  const Verdict verdict = judge(trial_of(before, data), trial_of(after, data), *before.improve);
+  EXPECT_LT(fit_all(after), 0.9 * fit_all(before)) << "the training loss recommends the move";
+  EXPECT_GT(verdict.after_percent, verdict.before_percent) << "runs that were not fitted do not";
+  EXPECT_FALSE(verdict.keep);
+}
+
+Trial made_trial(std::size_t parameters, const std::vector<std::vector<double>>& errors_by_seed) {
+  Trial trial;
+  trial.free_parameters = parameters;
+  for (std::size_t run = 0; run < errors_by_seed.front().size(); ++run) {
+    trial.groups[std::to_string(run)] = {{"model", "m" + std::to_string(run)}};
+  }
+  for (const auto& errors : errors_by_seed) {
+    auto& rows = trial.errors.emplace_back();
+    for (std::size_t run = 0; run < errors.size(); ++run) {
+      rows.push_back({.experiment = std::to_string(run),
+                      .unseen = {},
+                      .metric = domain::Metric::e2e_mean,
+                      .weight = 1.0,
+                      .log_error_percent = errors[run],
+                      .ape_percent = errors[run]});
+    }
+  }
+  return trial;
+}
+
+TEST(Judge, KeepsWhatGainsMoreThanItsNoise) {
+  const Verdict verdict = judge(made_trial(2, {{10, 10}, {11, 11}}), made_trial(2, {{8, 8}, {9.1, 8.9}}), calibrate::ImproveSpec{});
+  EXPECT_TRUE(verdict.keep) << verdict.why;
+  EXPECT_THAT(verdict.gain_percent, DoubleNear(2.0, 1e-9));
+}
+
+TEST(Judge, RevertsAGainThatOtherSeedsDoNotShow) {
+  const Verdict verdict = judge(made_trial(2, {{10, 10}, {10, 10}}), made_trial(2, {{7, 7}, {10, 10}}), calibrate::ImproveSpec{});
+  EXPECT_FALSE(verdict.keep);
+  EXPECT_THAT(verdict.why, HasSubstr("within its noise"));
+}
+
+TEST(Judge, MakesEveryFurtherParameterPay) {
+  const Trial before = made_trial(2, {{10, 10}, {10, 10}});
+  const Trial after = made_trial(7, {{9.6, 9.6}, {9.6, 9.6}});
+  calibrate::ImproveSpec rules;
+  rules.price_percent = 0.1;
+  EXPECT_FALSE(judge(before, after, rules).keep);
+  rules.price_percent = 0.01;
+  EXPECT_TRUE(judge(before, after, rules).keep);
+}
+
+TEST(Judge, LetsNoGroupGetWorseThanItsTolerance) {
+  const Verdict verdict = judge(made_trial(2, {{30, 5}, {30, 5}}), made_trial(2, {{5, 15}, {5, 15}}), calibrate::ImproveSpec{});
+  EXPECT_FALSE(verdict.keep);
+  EXPECT_THAT(verdict.why, HasSubstr("model m1 would go from 5.0 to 15.0"));
+}
+
+TEST(Judge, KeepsWhatEnginesDoUnlessErrorsSpeakAgainstIt) {
+  const Trial before = made_trial(2, {{10, 10}, {10, 10}});
+  const Trial same = made_trial(2, {{10.05, 10}, {9.95, 10}});
+  const Trial worse = made_trial(2, {{11.05, 11}, {10.95, 11}});
+  EXPECT_FALSE(judge(before, same, calibrate::ImproveSpec{}, Burden::must_gain).keep);
+  EXPECT_TRUE(judge(before, same, calibrate::ImproveSpec{}, Burden::must_not_lose).keep);
+  const Verdict verdict = judge(before, worse, calibrate::ImproveSpec{}, Burden::must_not_lose);
+  EXPECT_FALSE(verdict.keep);
+  EXPECT_THAT(verdict.why, HasSubstr("speaks against it"));
+}
+
+TEST(Judge, LetsTheExtrapolationThatIsAskedForObject) {
+  const auto with_extrapolation = [](double own, double unseen) {
+    Trial trial = made_trial(2, {{own, own}, {own, own}});
+    for (auto& errors : trial.errors) {
+      for (const RunError& error : std::vector<RunError>(errors)) {
+        errors.push_back(error);
+        errors.back().unseen = "model";
+        errors.back().log_error_percent = unseen;
+      }
+    }
+    return trial;
+  };
+  calibrate::ImproveSpec rules;
+  rules.tolerance_percent = 100.0;  // no group objects
+  const Trial before = with_extrapolation(10.0, 10.0);
+  EXPECT_TRUE(judge(before, with_extrapolation(7.0, 10.5), rules).keep);
+  const Verdict verdict = judge(before, with_extrapolation(7.0, 14.0), rules);
+  EXPECT_FALSE(verdict.keep);
+  EXPECT_THAT(verdict.why, HasSubstr("a model that was not fitted get worse by 4.00 of 10.00"));
+  EXPECT_THAT(verdict.gain_percent, DoubleNear(3.0, 1e-9)) << "the score is that of the study's own folds";
+}
+
+/// Judged runs of TP 1 and 2, test runs of TP 4; the all-reduce costs what `config` says.
+calibrate::StudySpec test_beyond_the_fitted_degrees() {
+  calibrate::StudySpec spec = study();
+  spec.split = eval::SplitSpec{.kind = "LeaveOneGroupOut", .group = "model"};
+  spec.improve->test = {{{.field = "tp", .value = "4"}}};
+  return spec;
+}
+
+TEST(Folds, HoldTheExtrapolationThatTheTestAsksFor) {
+  const calibrate::StudyInputs data = inputs();
+  const calibrate::PreparedStudy prepared = calibrate::prepare(test_beyond_the_fitted_degrees(), data).value();
+  const ImproveRuns parts = improve_runs(prepared, data.gpus);
+  EXPECT_THAT(asked_extrapolations(prepared, parts), testing::ElementsAre("tp"));
+  const auto folds = improve_folds(prepared, parts).value();
+  const auto upward = std::ranges::find(folds, "tp=2 from lower", [](const JudgedFold& fold) { return fold.name; });
+  ASSERT_NE(upward, folds.end());
+  for (const std::size_t index : upward->training) EXPECT_EQ(prepared.dataset.cases[index].experiment.deployment.tp, 1);
+  for (const std::size_t index : upward->test) EXPECT_EQ(prepared.dataset.cases[index].experiment.deployment.tp, 2);
+}
+
+TEST(Folds, AskForNothingWhereTheTestHoldsNothingNew) {
+  calibrate::StudySpec spec = test_beyond_the_fitted_degrees();
+  spec.improve->test = {{{.field = "id", .value = "f"}}};
+  const calibrate::StudyInputs data = inputs();
+  const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+  EXPECT_THAT(asked_extrapolations(prepared, improve_runs(prepared, data.gpus)), IsEmpty());
+}
+
+const Move kAllReduce{
+    .id = "all_reduce", .reason = "its latency shows in runs of more than one GPU", .free = {"physics.allreduce_us"}};
+
+TEST(Improve, RefusesToLearnFromTwoTpDegreesWhatOnlyAThirdCouldCheck) {
+  const std::vector<Move> catalogue{kAllReduce};
+  const calibrate::StudyInputs data = inputs(examples::config_with("physics", {{"physics.allreduce_us", 40.0}}));
+  const Improvement two = improved(only_named(test_beyond_the_fitted_degrees(), catalogue), data, catalogue);
+  ASSERT_THAT(two.journal.screenings, SizeIs(1));
+  const CandidateRecord& refused = two.journal.screenings.front().candidates.front();
+  EXPECT_EQ(refused.fate, CandidateFate::refused);
+  EXPECT_EQ(refused.folds, 0) << "before any fit";
+  EXPECT_THAT(refused.why, HasSubstr("physics.allreduce_us"));
+  EXPECT_THAT(refused.why, HasSubstr("too few different TP degrees"));
+
+  calibrate::StudySpec with_a_third = test_beyond_the_fitted_degrees();
+  with_a_third.improve->test.clear();
+  with_a_third.improve->extrapolate = {"tp"};
+  const Improvement three = improved(only_named(with_a_third, catalogue), data, catalogue);
+  EXPECT_EQ(three.kept_last().move, "all_reduce") << "TP 4 from TP 1 and 2 confirms it";
+}
+
+TEST(Improve, OffersMeasurementsThatTellAboutWhatItCouldNotCheck) {
+  const std::vector<Move> catalogue{kAllReduce};
+  const Improvement result = improved(only_named(test_beyond_the_fitted_degrees(), catalogue), inputs(), catalogue);
+  EXPECT_THAT(result.next_is_about, Contains("physics.allreduce_us"));
+  ASSERT_THAT(result.next, Not(IsEmpty()));
+  EXPECT_LT(result.next.front().value.deviation_after, result.next.front().value.deviation_before);
+  for (std::size_t i = 1; i < result.next.size(); ++i) {
+    EXPECT_GE(result.next[i].value.deviation_after, result.next[i - 1].value.deviation_after) << "the best first";
+  }
+}
+
+TEST(Judge, ParametersThatBuyNothingMayGo) {
+  const Trial before = made_trial(5, {{10, 10}, {11, 11}});
+  const Trial after = made_trial(4, {{10, 10}, {11, 11}});
+  EXPECT_TRUE(judge(before, after, calibrate::ImproveSpec{}).keep);
+}
+
+/// A journal that dies at its n-th entry, and keeps what it had.
+class DyingJournal final : public Journal {
+ public:
+  DyingJournal(Journal& kept, int entries_left) : kept_(kept), left_(entries_left) {}
+  core::Result<JournalEntries> read() override { return kept_.read(); }
+  core::Result<void> add(const ScreeningRecord& record, double seconds) override {
+    return pass([&] { return kept_.add(record, seconds); });
+  }
+  core::Result<void> add(const RoundRecord& record, double seconds) override {
+    return pass([&] { return kept_.add(record, seconds); });
+  }
+  core::Result<void> add(const OutcomeRecord& record) override {
+    return pass([&] { return kept_.add(record); });
+  }
+
+ private:
+  template <class Add>
+  core::Result<void> pass(const Add& add) {
+    if (left_-- <= 0) return core::fail({}, "killed", "");
+    return add();
+  }
+  Journal& kept_;
+  int left_;
+};
+
+TEST(Improve, EndsWithTheSameJournalWhereverItWasInterrupted) {
+  const std::vector<Move> catalogue{kAdmissionLag, kLayerSplit};
+  const calibrate::StudySpec spec = only_named(without_lag(), catalogue);
+  const calibrate::StudyInputs data = inputs();
+  const JournalEntries whole = improved(spec, data, catalogue).journal;
+  for (int entries = 0; entries < 5; ++entries) {
+    JournalInMemory journal;
+    DyingJournal dying(journal, entries);
+    const auto killed = improve(spec, data, dying, {}, catalogue);
+    const auto resumed = improve(spec, data, journal, {}, catalogue);
+    ASSERT_TRUE(resumed);
+    EXPECT_EQ(resumed->journal, whole) << "interrupted after " << entries << " entries" << (killed ? " (not at all)" : "");
+  }
+}
+
+TEST(Improve, StopsAtItsBudgetAndSaysSo) {
+  const std::vector<Move> catalogue{kAdmissionLag};
+  calibrate::StudySpec spec = only_named(without_lag(), catalogue);
+  spec.improve->rounds = 0;
+  EXPECT_THAT(improved(spec, inputs(), catalogue).journal.outcome->reason, HasSubstr("budget of 0 rounds"));
+  spec.improve->rounds = 5;
+  spec.improve->max_evaluations = 1;
+  EXPECT_THAT(improved(spec, inputs(), catalogue).journal.outcome->reason, HasSubstr("budget of 1 evaluations"));
+}
+
+TEST(Improve, NeverLetsADecisionSeeTheTestRuns) {
+  const std::vector<Move> catalogue{kAdmissionLag};
+  calibrate::StudySpec spec = only_named(without_lag(), catalogue);
+  spec.improve->test = {{{.field = "id", .value = "g"}}};
+  const calibrate::StudyInputs data = inputs();
+  calibrate::StudyInputs other = data;
+  for (domain::Latencies* row : {&other.experiments.back().measured.summary, &other.experiments.back().measured.stages.front()}) {
+    for (auto& value : row->value_ms) {
+      if (value) *value *= 3.0;
+    }
+  }
+  const Improvement first = improved(spec, data, catalogue);
+  EXPECT_EQ(first.journal, improved(spec, other, catalogue).journal);
+  EXPECT_THAT(first.test_after->cases, SizeIs(1));
+}
+
+TEST(Improve, ReplaysARoundToTheLastBit) {
+  const std::vector<Move> catalogue{kAdmissionLag};
+  const calibrate::StudyInputs data = inputs();
+  const Improvement result = improved(only_named(without_lag(), catalogue), data, catalogue);
+  EXPECT_EQ(replay(result.kept_last(), data).fits, result.kept_last().fits);
+}
+
+TEST(Diagnosis, PointsAtATermThatLacksAFactorOfLayers) {
+  // The truth's time per layer grows with the number of layers; the model under study has one for all.
+  params::Config config = truth();
+  for (const domain::ModelSpec& model : examples::models()) {
+    params::ScopedAssignments own;
+    own.where.model = model.name;
+    own.parameters[params::parameter("physics.t_layer_us")] = {.value = 1.5 * model.layers(), .standard_error = {}};
+    config.scoped.push_back(own);
+  }
+  const calibrate::StudyInputs data = inputs(config);
+  calibrate::StudySpec spec = study();
+  spec.free.push_back(params::make_free(params::parameter("physics.t_layer_us")));
+  const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+  const ImproveRuns all = improve_runs(prepared, data.gpus);
+  const Diagnosis diagnosis = diagnose(prepared, all, calibrate::fit(prepared).tuned, trial_of(spec, data));
+  const auto factor = std::ranges::find(diagnosis.findings, FindingKind::missing_factor, &Finding::kind);
+  ASSERT_NE(factor, diagnosis.findings.end()) << "the strongest of them";
+  EXPECT_EQ(factor->parameter, "physics.t_layer_us");
+  EXPECT_EQ(factor->factor, "layers");
+  EXPECT_THAT(factor->effect, DoubleNear(1.0, 0.2));
+}
+
+TEST(Diagnosis, NamesMeasurementsOutOfReach) {
+  calibrate::StudyInputs data = inputs();
+  for (domain::Latencies* row : {&data.experiments[0].measured.summary, &data.experiments[0].measured.stages.front()}) {
+    for (auto& value : row->value_ms) {
+      if (value) *value *= 0.1;
+    }
+  }
+  calibrate::StudySpec spec = study();
+  const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+  const Diagnosis diagnosis =
+      diagnose(prepared, improve_runs(prepared, data.gpus), calibrate::fit(prepared).tuned, trial_of(spec, data));
+  EXPECT_THAT(diagnosis.findings,
+              Contains(testing::AllOf(Field(&Finding::kind, FindingKind::unreachable), Field(&Finding::level, "a"))));
+}
+
+TEST(Diagnosis, RanksTheParameterThatIsHeldAtAWrongValue) {
+  const calibrate::StudyInputs data = inputs(examples::config_with("physics", {{"physics.weight_bandwidth_fraction", 0.5}}));
+  const calibrate::StudySpec spec = study();
+  const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+  const ImproveRuns all = improve_runs(prepared, data.gpus);
+  const params::Config tuned = calibrate::fit(prepared).tuned;
+  const Diagnosis diagnosis = diagnose(prepared, all, tuned, trial_of(spec, data));
+  ASSERT_NE(diagnosis.about_parameter(FindingKind::held_parameter, "physics.weight_bandwidth_fraction"), nullptr);
+  const std::vector<Proposal> proposals = propose(prepared, prepared.start, all, diagnosis, {});
+  EXPECT_THAT(proposals, Contains(Field(&Proposal::move, "free:physics.weight_bandwidth_fraction")));
+}
+
+TEST(Catalogue, NamesOnlyWhatTheRegistryKnowsAndGivesReasons) {
+  std::set<std::string> ids;
+  for (const Move& move : move_catalogue()) {
+    EXPECT_TRUE(ids.insert(move.id).second) << move.id;
+    EXPECT_THAT(move.reason, Not(IsEmpty())) << move.id;
+    for (const auto& [id, choice] : move.switches) {
+      ASSERT_TRUE(params::find_switch(id)) << move.id;
+      EXPECT_TRUE(params::find_choice(params::switch_id(id), choice)) << move.id;
+    }
+    for (const std::string& id : move.free) EXPECT_TRUE(params::find_parameter(id)) << move.id;
+    for (const auto& [id, value] : move.fix) EXPECT_TRUE(params::find_parameter(id)) << move.id;
+    for (const Hint& hint : move.suggested_by) EXPECT_TRUE(domain::find_metric(hint.metric)) << move.id;
+  }
+}
+
+/// What the rules propose for a structure.
+std::vector<Proposal> proposals_for(const calibrate::StudySpec& spec, const calibrate::StudyInputs& data) {
+  const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+  const ImproveRuns all = improve_runs(prepared, data.gpus);
+  const params::Config tuned = calibrate::fit(prepared).tuned;
+  return propose(prepared, prepared.start, all, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
+}
+
+const Proposal* find_proposal(const std::vector<Proposal>& proposals, const std::string& move) {
+  const auto found = std::ranges::find(proposals, move, &Proposal::move);
+  return found == proposals.end() ? nullptr : &*found;
+}
+
+TEST(Catalogue, OffersToRemoveEveryFreeCost) {
+  const std::vector<Proposal> proposals = proposals_for(study(), inputs());
+  const Proposal* removal = find_proposal(proposals, "remove:frontend.constant_us");
+  ASSERT_NE(removal, nullptr);
+  EXPECT_EQ(removal->extra_parameters, -1);
+  EXPECT_EQ(removal->spec.fixed.at(params::parameter("frontend.constant_us")).value,
+            params::parameter("frontend.constant_us").spec().lower);
+}
+
+TEST(Catalogue, OffersToTieWhatTheRunsDoNotTellApart) {
+  // One model: a cost per step and a cost per layer are the same thing.
+  calibrate::StudyInputs data = inputs();
+  std::erase_if(data.experiments, [](const domain::Experiment& run) { return run.id > "c"; });
+  calibrate::StudySpec spec = study();
+  spec.split = eval::SplitSpec{.kind = "KFold", .group = "experiment", .folds = 3};
+  spec.free.push_back(params::make_free(params::parameter("physics.t_layer_us")));
+  const std::vector<Proposal> proposals = proposals_for(spec, data);
+  const Proposal* tie = find_proposal(proposals, "tie:physics.t_step_us+physics.t_layer_us");
+  ASSERT_NE(tie, nullptr);
+  EXPECT_EQ(tie->extra_parameters, -1);
+  ASSERT_TRUE(calibrate::prepare(tie->spec, data)) << core::format(calibrate::prepare(tie->spec, data).error());
+  EXPECT_THAT(tie->spec.free.front().together_with, testing::ElementsAre(params::parameter("physics.t_layer_us")));
+}
+
+TEST(Catalogue, OffersALinearScaleForACostAtItsBound) {
+  calibrate::StudySpec spec = study();
+  spec.free.push_back(params::make_free(params::parameter("frontend.per_output_token_us")));
+  spec.free.back().lower = 5.0;
+  spec.free.back().initial = 6.0;
+  const calibrate::StudyInputs data = inputs(examples::config_with("physics", {{"frontend.per_output_token_us", 0.02}}));
+  const std::vector<Proposal> proposals = proposals_for(spec, data);
+  const Proposal* linear = find_proposal(proposals, "linear:frontend.per_output_token_us");
+  ASSERT_NE(linear, nullptr);
+  EXPECT_EQ(linear->spec.free.back().transform, params::Transform::linear);
+  EXPECT_TRUE(calibrate::prepare(linear->spec, data));
+}
+
+/// Three corrections of the structure without lag.
+std::vector<Move> three_corrections() {
+  const auto correction = [](const std::string& id, const std::string& choice) {
+    return Move{.id = id + "_move",
+                .reason = "engines do",
+                .suggested_by = {{"ttft_mean_ms"}},
+                .switches = {{id, choice}},
+                .burden = Burden::must_not_lose};
+  };
+  return {correction("engine.async_scheduling", "on"), correction("engine.prefix_reuse", "off"),
+          correction("engine.graph_padding", "vllm")};
+}
+
+TEST(Catalogue, BeginsWithAllCorrectionsAtOnce) {
+  const calibrate::StudyInputs data = inputs();
+  const calibrate::PreparedStudy prepared = calibrate::prepare(without_lag(), data).value();
+  const auto proposals = propose(prepared, prepared.start, improve_runs(prepared, data.gpus), Diagnosis{}, three_corrections());
+  EXPECT_EQ(proposals.front().move, "all_corrections");
+  EXPECT_EQ(proposals.front().burden, Burden::must_not_lose);
+  EXPECT_THAT(proposals.front().spec.switches, SizeIs(3));
+}
+
+TEST(Catalogue, TakesACorrectionBackThatTheSearchItselfHasMade) {
+  const calibrate::StudyInputs data = inputs();
+  const calibrate::PreparedStudy begun = calibrate::prepare(without_lag(), data).value();
+  calibrate::StudySpec corrected = without_lag();
+  corrected.switches[params::switch_id("engine.async_scheduling")] =
+      *params::find_choice(params::switch_id("engine.async_scheduling"), "on");
+  const calibrate::PreparedStudy prepared = calibrate::prepare(corrected, data).value();
+  const auto proposals = propose(prepared, begun.start, improve_runs(prepared, data.gpus), Diagnosis{}, three_corrections());
+  const Proposal* back = find_proposal(proposals, "back:engine.async_scheduling_move");
+  ASSERT_NE(back, nullptr);
+  EXPECT_EQ(back->change, "engine.async_scheduling: on -> off");
+  EXPECT_EQ(back->burden, Burden::must_gain);
+  EXPECT_EQ(find_proposal(proposals, "back:engine.graph_padding_move"), nullptr);
+}
+
+TEST(Catalogue, CombinesABlockedMoveWithOthers) {
+  const calibrate::StudyInputs data = inputs();
+  const calibrate::PreparedStudy prepared = calibrate::prepare(without_lag(), data).value();
+  std::vector<Proposal> ranked =
+      propose(prepared, prepared.start, improve_runs(prepared, data.gpus), Diagnosis{}, three_corrections());
+  for (Proposal& proposal : ranked) proposal.strength = 1.0;
+  const std::vector<Proposal> combined = propose_combinations(prepared, ranked, {"engine.graph_padding_move"});
+  ASSERT_FALSE(combined.empty());
+  EXPECT_EQ(combined.front().move.substr(0, 26), "engine.graph_padding_move+");
+}
+
+TEST(Catalogue, PutsNoRunInQuarantineWithoutSayingSo) {
+  calibrate::StudyInputs data = inputs();
+  for (domain::Latencies* row : {&data.experiments[0].measured.summary, &data.experiments[0].measured.stages.front()}) {
+    for (auto& value : row->value_ms) {
+      if (value) *value *= 0.1;
+    }
+  }
+  const calibrate::StudySpec spec = study();
+  const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+  const ImproveRuns all = improve_runs(prepared, data.gpus);
+  const params::Config tuned = calibrate::fit(prepared).tuned;
+  const auto proposals = propose(prepared, prepared.start, all, diagnose(prepared, all, tuned, trial_of(spec, data)), {});
+  const auto quarantine = std::ranges::find(proposals, "quarantine:a", &Proposal::move);
+  ASSERT_NE(quarantine, proposals.end());
+  EXPECT_THAT(quarantine->change, HasSubstr("run a in quarantine"));
+  EXPECT_THAT(quarantine->reason, HasSubstr("out of reach"));
+}
+
+}  // namespace
+}  // namespace rooftune::improve

@@ -1,0 +1,116 @@
+#include "rooftune/plan/capacity.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/example_targets.hpp"
+
+namespace rooftune::plan {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+/// Steps of 10 ms whatever they hold, 8 requests at a time, 100 tokens each: an engine serves 8 requests a second.
+class CapacityOfSlots : public testing::Test {
+ protected:
+  CapacityOfSlots() {
+    config_.step_time_model = "blackbox";
+    set("blackbox.step_us", 10000.0);
+    for (const char* id : {"blackbox.per_prefill_token_us", "blackbox.per_decode_us", "frontend.constant_us",
+                           "frontend.per_prompt_token_us", "frontend.per_output_token_us"}) {
+      set(id, 0.0);
+    }
+    base_.model = examples::llama_2_7b();
+    base_.gpu = examples::h100();
+    base_.experiment.id = "slots";
+    base_.experiment.deployment = examples::deployment(base_.model, base_.gpu, 1);
+    base_.experiment.deployment.settings.max_num_seqs = 8;
+    base_.experiment.deployment.settings.total_kv_blocks = 1000;
+    base_.experiment.workload.prompt.mean_tokens = 64;
+    base_.experiment.workload.output.mean_tokens = 100;
+    options_.threads = {1};
+  }
+
+  void set(std::string_view id, double value) { config_.parameters[params::parameter(id)] = {.value = value, .standard_error = {}}; }
+  [[nodiscard]] CapacityCase subject() const { return {.base = base_, .config = config_}; }
+
+  params::Config config_;
+  eval::Case base_;
+  CapacityOptions options_;
+};
+
+TEST_F(CapacityOfSlots, EndsBelowTheRateThatTheSlotsAllow) {
+  const Capacity capacity = find_capacity(subject(), options_);
+  ASSERT_TRUE(capacity.best && capacity.beyond);
+  EXPECT_GT(capacity.best->rate_per_s, 6.4);
+  EXPECT_LT(capacity.best->rate_per_s, 8.4);
+  EXPECT_THAT(capacity.beyond->missed, Contains("throughput"));
+  EXPECT_LE(capacity.beyond->rate_per_s, 1.0101 * capacity.best->rate_per_s);
+}
+
+TEST_F(CapacityOfSlots, FallsAsTheObjectiveTightens) {
+  double previous = 1e9;
+  for (const double limit_ms : {2000.0, 400.0, 100.0}) {
+    options_.objectives = {{.kind = LatencyKind::ttft, .statistic = LatencyStatistic::p90, .limit = {limit_ms}}};
+    const Capacity capacity = find_capacity(subject(), options_);
+    ASSERT_TRUE(capacity.best);
+    EXPECT_LE(at(capacity.best->latency_ms, LatencyKind::ttft, LatencyStatistic::p90), limit_ms);
+    EXPECT_LE(capacity.best->rate_per_s, previous);
+    previous = capacity.best->rate_per_s;
+  }
+  EXPECT_LT(previous, 6.4);
+}
+
+TEST_F(CapacityOfSlots, IsEmptyWhereAnIdleEngineIsTooSlow) {
+  options_.objectives = {{.kind = LatencyKind::tpot, .statistic = LatencyStatistic::mean, .limit = {9.0}}};
+  const Capacity capacity = find_capacity(subject(), options_);
+  EXPECT_FALSE(capacity.best);
+  EXPECT_THAT(capacity.beyond->missed, Contains("tpot_mean"));
+  EXPECT_FALSE(size_fleet(subject(), capacity, 10.0, options_));
+}
+
+TEST_F(CapacityOfSlots, SizesAFleetThatCarriesTheLoad) {
+  const Capacity capacity = find_capacity(subject(), options_);
+  const auto fleet = size_fleet(subject(), capacity, 20.0, options_);
+  ASSERT_TRUE(fleet);
+  EXPECT_EQ(fleet->replicas, 3);
+  EXPECT_EQ(fleet->gpus, 3);
+  EXPECT_TRUE(fleet->point.is_good());
+}
+
+TEST_F(CapacityOfSlots, ServesAClosedLoopAsFastAsItsClientsReturn) {
+  const LoadPoint point = predict_concurrency(subject(), 4, options_);
+  EXPECT_NEAR(at(point.latency_ms, LatencyKind::tpot, LatencyStatistic::mean), 10.0, 1e-6);
+  const double e2e_s = 1e-3 * at(point.latency_ms, LatencyKind::e2e, LatencyStatistic::mean);
+  EXPECT_NEAR(point.rate_per_s, 4.0 / e2e_s, 0.05 * 4.0 / e2e_s);
+}
+
+TEST_F(CapacityOfSlots, DoesNotDependOnTheNumberOfThreads) {
+  const Capacity one = find_capacity(subject(), options_);
+  options_.threads = {2};
+  const Capacity two = find_capacity(subject(), options_);
+  EXPECT_EQ(one.best->rate_per_s, two.best->rate_per_s);
+  EXPECT_EQ(one.best->latency_ms, two.best->latency_ms);
+}
+
+TEST_F(CapacityOfSlots, SaysWhereAPointLeavesTheCalibratedDomain) {
+  config_.domain.ranges["prompt_tokens"] = {.lowest = 500, .highest = 1000};
+  LoadPoint point = predict_rate(subject(), 1.0, 1, options_);
+  qualify(subject(), point, options_);
+  ASSERT_EQ(point.domain_exits.size(), 1U);
+  EXPECT_EQ(point.domain_exits[0].field, "prompt_tokens");
+  EXPECT_FALSE(point.mean_interval[0]) << "this config knows no uncertainty";
+}
+
+TEST(LatencyObjectives, AreReadFromText) {
+  EXPECT_EQ(parse_objective("ttft_p90=500"), (LatencyObjective{LatencyKind::ttft, LatencyStatistic::p90, {500.0}}));
+  const auto misspelt = parse_objective("ttft_p9=500");
+  ASSERT_FALSE(misspelt);
+  EXPECT_THAT(core::format(misspelt.error()), HasSubstr("did you mean 'ttft_p9"));
+  for (const char* text : {"ttft_p90", "ttft_p90=", "ttft_p90=0", "ttft_p90=-1", "ttft_p90=5s"})
+    EXPECT_FALSE(parse_objective(text)) << text;
+}
+
+}  // namespace
+}  // namespace rooftune::plan

@@ -1,0 +1,164 @@
+#include "rooftune/plan/onboard.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/simulated_runs.hpp"
+
+namespace rooftune::plan {
+namespace {
+
+using domain::Metric;
+using params::ValueSource;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+constexpr double kReferenceShare = 0.85;
+constexpr double kShare = 0.60;
+
+/// The reference's fit: three parameters, each known to 3 %.
+params::Config reference_config() {
+  params::Config config = examples::config_with(
+      "physics",
+      {{"physics.weight_bandwidth_fraction", kReferenceShare}, {"physics.t_layer_us", 25.0}, {"physics.moe_layer_us", 20.0}});
+  params::FitUncertainty uncertainty;
+  for (const char* id : {"physics.weight_bandwidth_fraction", "physics.t_layer_us", "physics.moe_layer_us"}) {
+    uncertainty.correlation.emplace_back(uncertainty.parameters.size(), 0.0);
+    uncertainty.parameters.push_back(
+        {.id = params::parameter(id), .where = {}, .transform = params::Transform::log, .standard_deviation = 0.03});
+  }
+  uncertainty.held_out_deviation = {{Metric::ttft_mean, 0.03}, {Metric::e2e_mean, 0.02}};
+  config.uncertainty = uncertainty;
+  return config;
+}
+
+kernels::KernelSummary summary(std::string gpu, double weight_share, double layer_calls_us) {
+  kernels::KernelSummary result;
+  result.gpu = std::move(gpu);
+  result.values["physics.weight_bandwidth_fraction"] = {.value = weight_share, .log_deviation = 0.05, .basis = "test"};
+  result.layer_calls_us = layer_calls_us;
+  result.decode_attention_share = 0.74;
+  result.context_attention_share = 0.52;
+  return result;
+}
+
+std::vector<kernels::KernelSummary> summaries() {
+  return {summary("H100-SXM", kReferenceShare, 30.0), summary("A100-SXM", kShare, 30.0), summary("X", 0.7, 30.0)};
+}
+
+calibrate::StudyInputs inputs() {
+  const params::Config truth = examples::config_with(
+      "physics", {{"physics.weight_bandwidth_fraction", kShare}, {"physics.t_layer_us", 32.0}, {"physics.moe_layer_us", 20.0}});
+  std::vector<domain::Experiment> runs{examples::unmeasured_run("a", examples::llama_2_7b(), 1, {2.0}),
+                                       examples::unmeasured_run("b", examples::mistral_nemo_12b(), 1, {4.0})};
+  for (domain::Experiment& run : runs) run.deployment.hardware = "A100-SXM";
+  return {.experiments = examples::measured(runs, truth),
+          .models = examples::models(),
+          .gpus = examples::gpus(),
+          .start = reference_config()};
+}
+
+calibrate::PreparedStudy new_gpu_study() {
+  calibrate::StudySpec spec;
+  spec.name = "new";
+  spec.solver = {{.algorithm = "ceres_lm", .starts = 1, .max_evaluations = 30, .max_seconds = {}, .tolerance = 1e-6}};
+  spec.threads = 1;
+  spec.onboard.emplace();
+  spec.onboard->gpu = "A100-SXM";
+  spec.onboard->candidates = {.models = {examples::llama_2_7b().name, examples::llama_3_1_70b().name},  // 70 B do not fit one GPU
+                              .tp = {1},
+                              .rates_per_s = {1.0},
+                              .prompt_tokens = {500},
+                              .output_tokens = {60, 120},
+                              .duration_s = 60.0};
+  return calibrate::prepare(spec, inputs()).value();
+}
+
+double e2e_error(const OnboardStep& step) { return step.held_out.overall.at(Metric::e2e_mean).mean_ape_percent; }
+
+const OnboardParameter& parameter_of(const OnboardStep& step, std::string_view id) {
+  return *std::ranges::find_if(step.parameters, [&](const OnboardParameter& one) { return one.prior.parameter.id.spec().id == id; });
+}
+
+TEST(Onboard, ComesCloserWithKernelTablesAndCloserStillWithARun) {
+  const auto result = onboard(new_gpu_study(), inputs(), summaries());
+  ASSERT_TRUE(result) << core::format(result.error());
+  std::vector<std::string> names;
+  for (const OnboardStep& step : result->steps) names.push_back(step.name);
+  ASSERT_THAT(names, ElementsAre("data sheet", "kernel tables", "run a", "run b", "2 runs"));
+  EXPECT_GT(e2e_error(result->steps[0]), 15.0);
+  EXPECT_LT(e2e_error(result->steps[1]), 6.0);
+  EXPECT_LT(e2e_error(result->steps[2]), e2e_error(result->steps[1]));
+  EXPECT_LT(e2e_error(result->steps[3]), e2e_error(result->steps[1]));
+}
+
+TEST(Onboard, SaysWhereEveryValueComesFrom) {
+  const auto result = onboard(new_gpu_study(), inputs(), summaries());
+  const OnboardStep& kernels = result->steps[1];
+  const OnboardStep& last = result->last();
+  EXPECT_EQ(parameter_of(kernels, "physics.weight_bandwidth_fraction").source, ValueSource::kernel_table);
+  EXPECT_EQ(parameter_of(last, "physics.weight_bandwidth_fraction").source, ValueSource::fitted);
+  EXPECT_EQ(parameter_of(last, "physics.moe_layer_us").source, ValueSource::inherited) << "no run has experts";
+  EXPECT_FALSE(parameter_of(last, "physics.moe_layer_us").is_identified());
+  ASSERT_THAT(last.config.hardware, SizeIs(1));
+  EXPECT_EQ(last.config.hardware.front().gpu.name, "A100-SXM");
+  EXPECT_EQ(last.config.hardware.front().parameters.at(params::parameter("physics.moe_layer_us")).source, ValueSource::inherited);
+  EXPECT_EQ(last.config.parameters, reference_config().parameters) << "the reference keeps its values";
+}
+
+TEST(Onboard, NarrowsItsIntervalsStepByStep) {
+  const auto result = onboard(new_gpu_study(), inputs(), summaries());
+  std::vector<double> widths;
+  for (const OnboardStep& step : result->steps) {
+    for (const calibrate::PredictionInterval& interval : step.intervals) {
+      if (interval.experiment == "b" && interval.metric == Metric::e2e_mean) widths.push_back(interval.parameter_deviation);
+    }
+  }
+  ASSERT_THAT(widths, SizeIs(5));
+  EXPECT_LT(widths[1], widths[0]);
+  EXPECT_LT(widths[2], widths[1]);
+  EXPECT_LT(widths[4], widths[2]);
+  EXPECT_LT(result->last().next_runs.front().value.deviation_before, result->steps[1].next_runs.front().value.deviation_before);
+}
+
+TEST(Onboard, TakesTheSpreadOfADataSheetFromOtherGpus) {
+  calibrate::OnboardSpec spec;
+  spec.gpu = "A100-SXM";
+  const auto priors = datasheet_priors(reference_config(), spec, summaries());
+  // X alone: log(0.7 / 0.85).
+  EXPECT_NEAR(priors[0].parameter.prior->standard_deviation, std::log(0.85 / 0.7), 1e-12);
+  EXPECT_EQ(priors[1].parameter.prior->standard_deviation, spec.spread) << "no kernel table knows it";
+}
+
+TEST(KernelPriors, PreferTheGemmCurveAndComputeUnpackedDecodes) {
+  params::Config config = reference_config();
+  config.uncertainty->parameters.push_back({.id = params::parameter("physics.mixed_kv_factor"),
+                                            .where = {},
+                                            .transform = params::Transform::log,
+                                            .standard_deviation = 0.1});
+  config.uncertainty->correlation.push_back({0.0, 0.0, 0.0});
+  std::vector<kernels::KernelSummary> known = summaries();
+  known[0].gemm_curve["physics.weight_bandwidth_fraction"] = 0.9;
+  known[1].gemm_curve["physics.weight_bandwidth_fraction"] = 0.75;
+  calibrate::OnboardSpec spec;
+  spec.gpu = "A100-SXM";
+  spec.query_tile = 64;
+  const auto priors = kernel_priors(config, spec, known, examples::a100(), examples::h100(), 4.0);
+  EXPECT_NEAR(priors[0].parameter.prior->centre, kReferenceShare * 0.75 / 0.9, 1e-12);
+  const double gpu_ratio = (examples::a100().hbm_bandwidth.value * 0.74) / (examples::a100().peak_bf16.value * 0.52);
+  EXPECT_NEAR(priors[3].parameter.prior->centre, 64.0 * 4.0 * gpu_ratio, 1e-9);
+}
+
+TEST(Onboard, RefusesAStartThatDoesNotKnowItsUncertainty) {
+  calibrate::PreparedStudy study = new_gpu_study();
+  study.start.uncertainty.reset();
+  const auto result = onboard(study, inputs(), summaries());
+  ASSERT_FALSE(result);
+  EXPECT_THAT(core::format(result.error()), HasSubstr("the start config does not say how sure it is"));
+}
+
+}  // namespace
+}  // namespace rooftune::plan

@@ -1,0 +1,133 @@
+#include "rooftune/runs/improve_journal.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "rooftune/runs/improve_file.hpp"
+#include "rooftune/runs/study_file.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace rooftune::runs {
+namespace {
+
+class ImproveJournal : public testing_support::TemporaryFolderTest {};
+
+calibrate::StudySpec study_named(const std::string& name) {
+  return parse_study("name: " + name + "\nfree: [frontend.constant_us]\nimprove: {train: {tp: 1}, quarantine: ['48']}\n", "study.yaml")
+      ->spec;
+}
+
+improve::JournalEntries rich_entries() {
+  improve::JournalEntries entries;
+  improve::RoundRecord start;
+  start.move = "start";
+  start.change = "roofline_v1, 1 free parameter";
+  start.after_percent = 1.0 / 3.0;
+  start.groups = {{.group = {"model", "it's"},
+                   .metric = domain::Metric::e2e_mean,
+                   .before_percent = 0.1,
+                   .after_percent = 0.2,
+                   .ape_before_percent = 0.3,
+                   .ape_after_percent = 0.4,
+                   .runs = 5}};
+  start.fits = {{.seed = 18446744073709551615U,
+                 .fold = "model=a",
+                 .objective = 1e-300,
+                 .evaluations = 7,
+                 .termination = "converged",
+                 .values = {1.0 / 3.0, -2.5e-7}},
+                {.seed = 2, .fold = "model=b", .objective = 0.0, .evaluations = 0, .termination = "", .values = {}}};
+  start.evaluations = 7;
+  start.spec = study_named("start");
+  improve::ScreeningRecord screening;
+  screening.screening = 1;
+  screening.findings = {{.kind = improve::FindingKind::missing_factor,
+                         .metric = "",
+                         .factor = "layers",
+                         .level = "",
+                         .parameter = "p",
+                         .effect = -1.0,
+                         .strength = 9.5,
+                         .text = "text"}};
+  screening.candidates.resize(3);
+  for (improve::CandidateRecord& item : screening.candidates) item.spec = study_named("candidate");
+  screening.candidates[0].fate = improve::CandidateFate::refused;
+  screening.candidates[0].why = "contradicts";
+  screening.candidates[2].burden = improve::Burden::must_not_lose;
+  screening.candidates[1].score_percent = 0.25;
+  screening.candidates[1].before_percent = 0.5;
+  screening.queue = {2, 1};
+  screening.evaluations = 12;
+  improve::RoundRecord kept;
+  kept.round = 1;
+  kept.screening = 1;
+  kept.move = "move";
+  kept.fate = improve::RoundFate::kept;
+  kept.noise_percent = 0.1;
+  kept.extra_parameters = -1;
+  kept.spec = study_named("kept");
+  entries.rounds = {start, kept};
+  entries.screenings = {screening};
+  entries.outcome = improve::OutcomeRecord{.structure = 1, .reason = "nothing helps", .machine_dependent = true};
+  return entries;
+}
+
+TEST_F(ImproveJournal, GivesBackWhatWasWrittenToTheLastBit) {
+  const improve::JournalEntries entries = rich_entries();
+  const auto file = folder_ / "journal.sqlite";
+  {
+    auto journal = open_journal(file);
+    ASSERT_TRUE(journal) << core::format(journal.error());
+    ASSERT_TRUE((*journal)->add(entries.rounds[0], 1.5));
+    ASSERT_TRUE((*journal)->add(entries.screenings[0], 2.5));
+    ASSERT_TRUE((*journal)->add(entries.rounds[1], 3.5));
+    ASSERT_TRUE((*journal)->add(*entries.outcome));
+  }
+  const auto read = (*open_journal(file))->read();
+  ASSERT_TRUE(read) << core::format(read.error());
+  EXPECT_EQ(*read, entries);
+}
+
+TEST_F(ImproveJournal, BecomesATableWithALineForEveryRound) {
+  improve::JournalEntries entries = rich_entries();
+  entries.rounds[1].why = "a \"quote\", and a comma";
+  const std::string table = improvement_csv(entries);
+  EXPECT_EQ(std::ranges::count(table, '\n'), 3);
+  EXPECT_THAT(table, testing::HasSubstr("\n0,start,start,\"roofline_v1, 1 free parameter\","));
+  EXPECT_THAT(table, testing::HasSubstr("\"a \"\"quote\"\", and a comma\""));
+}
+
+TEST_F(ImproveJournal, BecomesJsonWithRoundsScreeningsAndWhyItEnded) {
+  improve::Improvement improvement;
+  improvement.journal = rich_entries();
+  improvement.start.name = "small";
+  improvement.next.push_back(
+      {.model = "m", .tp = 4, .rate_per_s = 2.0, .prompt_tokens = 500, .output_tokens = 128, .gpu_minutes = 32.0, .value = {}});
+  const auto json = nlohmann::json::parse(improvement_json(improvement));
+  EXPECT_EQ(json["schema"], "rooftune/improvement/1");
+  EXPECT_EQ(json["rounds"].size(), 2u);
+  EXPECT_EQ(json["rounds"][1]["fate"], "kept");
+  EXPECT_EQ(json["screenings"][0]["candidates"][2]["burden"], "must_not_lose");
+  EXPECT_TRUE(json["screenings"][0]["candidates"][2]["score_percent"].is_null());
+  EXPECT_EQ(json["outcome"]["reason"], "nothing helps");
+  EXPECT_EQ(json["next_runs"][0]["tp"], 4);
+}
+
+TEST_F(ImproveJournal, KeepsEveryEntryOnce) {
+  auto journal = open_journal(folder_ / "journal.sqlite");
+  ASSERT_TRUE((*journal)->add(rich_entries().rounds[0], 1.0));
+  EXPECT_FALSE((*journal)->add(rich_entries().rounds[0], 1.0));
+  EXPECT_EQ((*journal)->read()->rounds.size(), 1u);
+}
+
+TEST_F(ImproveJournal, RefusesAFileThatIsNoDatabase) {
+  const auto journal = open_journal(folder_.write("journal.sqlite", "this is a text, and long enough to be taken for one\n"));
+  ASSERT_FALSE(journal);
+  EXPECT_THAT(core::format(journal.error()), testing::HasSubstr("the journal cannot be opened"));
+}
+
+}  // namespace
+}  // namespace rooftune::runs
