@@ -90,7 +90,9 @@ class HardwareReader {
     };
     need(read_fact(reader, "TFlopsPeak", "TFlopsEff", gpu.peak_bf16), "TFlopsPeak");
     need(read_fact(reader, "BwPeakTBs", "BwEffTBs", gpu.hbm_bandwidth), "BwPeakTBs");
+    const core::Gibibytes known_memory = gpu.memory;
     need(read_fact(reader, "MemoryGiB", "", gpu.memory), "MemoryGiB");
+    if (gpu.memory != known_memory) gpu.reported_memory.reset();  // of another board
     need(read_fact(reader, "link_GBs", "", gpu.link_bandwidth), "link_GBs");
     read_units(reader, "TFlopsFP8", gpu.peak_fp8);
     read_units(reader, "TFlopsFP4", gpu.peak_fp4);

@@ -28,6 +28,7 @@ domain::GpuSpec read_gpu(const text::Node& node, text::Problems& problems) {
   reader.required_choice<domain::Interconnect>("interconnect", gpu.interconnect, kInterconnects);
   reader.required("link_bandwidth_gbs", gpu.link_bandwidth, text::above(0));
   reader.required("memory_gib", gpu.memory, text::above(0));
+  reader.optional("reported_memory_gib", gpu.reported_memory, text::above(0));
   reader.required("source", gpu.source);
   return gpu;
 }

@@ -117,9 +117,10 @@ void add_to(core::Digest& digest, const ModelSpec& value) {
 }
 
 void add_to(core::Digest& digest, const GpuSpec& value) {
-  const auto& [name, aliases, peak_bf16, peak_fp8, peak_fp4, peak_int8, hbm_bandwidth, interconnect, link_bandwidth, memory, source] =
-      value;
-  digest.add(name, aliases, peak_bf16, peak_fp8, peak_fp4, peak_int8, hbm_bandwidth, interconnect, link_bandwidth, memory, source);
+  const auto& [name, aliases, peak_bf16, peak_fp8, peak_fp4, peak_int8, hbm_bandwidth, interconnect, link_bandwidth, memory,
+               reported_memory, source] = value;
+  digest.add(name, aliases, peak_bf16, peak_fp8, peak_fp4, peak_int8, hbm_bandwidth, interconnect, link_bandwidth, memory,
+             reported_memory, source);
 }
 
 }  // namespace rooftune::domain

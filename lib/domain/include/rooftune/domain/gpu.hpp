@@ -23,6 +23,7 @@ struct GpuSpec {
   Interconnect interconnect = Interconnect::nvlink;
   core::GigabytesPerSecond link_bandwidth;  ///< one direction
   core::Gibibytes memory;
+  std::optional<core::Gibibytes> reported_memory{};  ///< as CUDA reports its total; empty: derived from `memory`
   std::string source;
 
   friend bool operator==(const GpuSpec&, const GpuSpec&) = default;

@@ -8,11 +8,30 @@
 
 namespace rooftune::sim {
 
-/// Bytes that one GPU keeps of a KV block: its layers, and its heads or, with tp above the number of KV heads, one copy.
+/// Bytes that one GPU keeps for a request of so many tokens: keys and values of its layers and heads (or, with tp above the
+/// number of KV heads, one copy), no more than a window's where a layer has one, and the states of linear attention. Layers of
+/// several kinds are laid out as vLLM's hybrid manager does: in groups of equal numbers of layers, the last one filled up.
+[[nodiscard]] double kv_request_bytes(const domain::ModelSpec& model, const domain::Deployment& deployment, std::int64_t tokens);
+
+/// Bytes of one block of the pool on one GPU. Where layers keep less than all tokens, it is an average over a request of
+/// max_model_len, which is how vLLM counts the tokens of a hybrid model's pool.
 [[nodiscard]] double kv_block_bytes(const domain::ModelSpec& model, const domain::Deployment& deployment);
 
-/// KV blocks that vLLM would find room for: memory x gpu_mem_util, less weights, less activations and CUDA context.
-/// Within 4 % of the block counts recorded on H100, A100 and L40S (tests/sim/kv_estimate_test.cpp). 0 when the weights alone do not fit.
+/// KV blocks that vLLM would find room for: memory x gpu_mem_util, less weights, activations and what the engine and CUDA take.
+struct KvEstimate {
+  std::int64_t blocks = 0;  ///< 0 when the weights alone do not fit
+  std::int64_t low = 0;     ///< of what is not known about the board or the model
+  std::int64_t high = 0;
+
+  /// How far off the estimate may be, as a share of it.
+  [[nodiscard]] double uncertainty() const;
+};
+
+/// Within 3 % of the pools recorded on H100, A100 and L40S, of one of a 24 GiB card, and of Llama-3.3-70B in NVFP4 with an FP8
+/// cache on B200 (tests/sim/kv_estimate_test.cpp).
+[[nodiscard]] KvEstimate estimate_kv(const domain::ModelSpec& model, const domain::GpuSpec& gpu, const domain::Deployment& deployment);
+
+/// The same without its range.
 [[nodiscard]] std::int64_t estimate_kv_blocks(const domain::ModelSpec& model, const domain::GpuSpec& gpu,
                                               const domain::Deployment& deployment);
 
