@@ -9,6 +9,7 @@
 #include "rooftune/report/text_table.hpp"
 #include "rooftune/runs/result_file.hpp"
 #include "rooftune/runs/tables_csv.hpp"
+#include "show_model.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -117,7 +118,8 @@ ExitCode run(const DataOptions& options, const OutputOptions& output) {
 }  // namespace
 
 void add_show_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("show", "show what a study resolves to: experiments, models, GPUs, free parameters");
+  CLI::App* command = program.add_subcommand(
+      "show", "show what a study resolves to (experiments, models, GPUs, free parameters), or what a model is made of");
   command->footer("Example: rooftune show experiments/quickstart.yaml");
   const auto options = std::make_shared<DataOptions>();
   add_study_argument(*command, *options, StudyArgument::optional);
@@ -126,7 +128,14 @@ void add_show_command(CLI::App& program, ExitCode& exit_code) {
   const auto output = std::make_shared<OutputOptions>();
   add_json_option(*command, *output);
   add_csv_option(*command, *output);
-  command->callback([options, output, &exit_code] { exit_code = run(*options, *output); });
+  const auto model = std::make_shared<ShowModelOptions>();
+  CLI::Option* name = command->add_option(
+      "--model", model->model, "show a model instead: its layers and what one GPU does in a step; a name, a folder or a file");
+  command->add_option("--tp", model->tp, "GPUs that share the model")->needs(name)->check(CLI::PositiveNumber);
+  name->excludes("--json")->excludes("--csv");
+  command->callback([options, model, output, &exit_code] {
+    exit_code = model->model.empty() ? run(*options, *output) : show_model(*model, *options);
+  });
 }
 
 }  // namespace rooftune::app
