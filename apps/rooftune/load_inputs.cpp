@@ -64,11 +64,22 @@ class Loader {
     return std::move(ground_truth.experiments);
   }
 
-  std::vector<domain::ModelSpec> models(const calibrate::StudySpec& spec) {
+  /// A model that cannot be read matters only where an experiment asks for it.
+  std::vector<domain::ModelSpec> models(const calibrate::StudySpec& spec, const std::vector<domain::Experiment>& experiments) {
     std::vector<fs::path> paths{data_folder_ / "configs" / "models"};
     paths.insert(paths.end(), spec.data.models.begin(), spec.data.models.end());
     std::vector<domain::ModelSpec> models;
-    take(data::read_models(paths), models);
+    std::vector<data::UnreadableModel> set_aside;
+    take(data::read_models(paths, &set_aside), models);
+    for (data::UnreadableModel& unreadable : set_aside) {
+      const bool is_asked_for = std::ranges::any_of(experiments, [&](const domain::Experiment& experiment) {
+        return domain::names_model(experiment.deployment.model, unreadable.name);
+      });
+      if (!is_asked_for) {
+        for (core::Diagnostic& problem : unreadable.problems) problem.severity = core::Severity::warning;
+      }
+      std::ranges::move(unreadable.problems, std::back_inserter(is_asked_for ? problems_ : warnings_));
+    }
     note(paths.front());
     note_all(spec.data.models);
     return models;
@@ -256,7 +267,7 @@ core::Result<LoadedStudy> load_study(const DataOptions& options, Simulators simu
   loader.check_simulator(spec, simulators);
   calibrate::StudyInputs inputs;
   inputs.experiments = loader.experiments(spec);
-  inputs.models = loader.models(spec);
+  inputs.models = loader.models(spec, inputs.experiments);
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
   inputs.truth = loader.truth(spec, inputs.gpus);
@@ -271,7 +282,7 @@ core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vect
   loader.check_simulator(spec, Simulators::built_in);
   calibrate::StudyInputs inputs;
   inputs.experiments = std::move(experiments);
-  inputs.models = loader.models(spec);
+  inputs.models = loader.models(spec, inputs.experiments);
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
   inputs.truth = loader.truth(spec, inputs.gpus);

@@ -58,9 +58,13 @@ core::Result<Finding> check_model(const fs::path& path) {
   if (models->size() > 1) return Finding{fmt::format("{} models", models->size()), {}};
   const domain::ModelSpec& model = models->front();
   const domain::ParameterCount parameters = domain::count_parameters(model);
+  core::Diagnostics notes;
+  for (const std::string& note : model.notes) {
+    notes.push_back({.position = {.file = path.string()}, .problem = note, .remedy = "", .severity = core::Severity::warning});
+  }
   return Finding{fmt::format("{:.4g} billion parameters ({:.3g} active), {:.1f} GB of weights", parameters.total * 1e-9,
                              parameters.active * 1e-9, domain::resident_weight_bytes(model) * 1e-9),
-                 {}};
+                 std::move(notes)};
 }
 
 core::Result<Finding> check_gpus(const fs::path& path) {

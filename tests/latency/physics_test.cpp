@@ -5,8 +5,10 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <vector>
 
 #include "batches.hpp"
+#include "rooftune/domain/layers.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "support/example_targets.hpp"
 
@@ -229,6 +231,101 @@ TEST(Physics, MoreWorkNeverTakesLessTime) {
     EXPECT_GE(physics.us(longer), physics.us(batch));
     EXPECT_GE(physics.us(larger), physics.us(batch));
   }
+}
+
+/// Two layers with a window of 100 tokens and two without, Llama-2-7B's heads.
+domain::ModelSpec with_windows() {
+  domain::ModelSpec model = examples::llama_2_7b();
+  const domain::AttentionShape heads{.heads = 32, .kv_heads = 32, .head_dim = 128};
+  const domain::Ffn ffn = domain::dense_ffn(4096, 11008);
+  model.groups = {{.count = 2, .layer = {.mixer = domain::attention(4096, heads, domain::MixerKind::sliding_window, 100), .ffn = ffn}},
+                  {.count = 2, .layer = {.mixer = domain::attention(4096, heads), .ffn = ffn}}};
+  return model;
+}
+
+Batch decoding(const std::vector<std::int64_t>& contexts) {
+  Batch batch;
+  batch.decode_requests = static_cast<std::int64_t>(contexts.size());
+  batch.decode_context_tokens = std::accumulate(contexts.begin(), contexts.end(), std::int64_t{0});
+  batch.decode_contexts = contexts;
+  return batch;
+}
+
+TEST(Physics, ReadsNoMoreThanTheWindowInLayersThatHaveOne) {
+  const Physics physics(with_windows(), 1);
+  EXPECT_TRUE(physics.step_time().wants_decode_contexts());
+  const std::vector<std::int64_t> contexts{40, 1000};
+  const std::vector<std::int64_t> none{0, 0};
+  const double reads_us = physics.step_time().duration_us(decoding(contexts)) - physics.step_time().duration_us(decoding(none));
+  // 2 x 2 x 4096 x 2 B = 32768 B per token in two layers: all 1040 tokens in two of them, 40 + 100 in the others; 3.2e6 B/us.
+  EXPECT_NEAR(reads_us, (1040 + 140) * 32768.0 / 3.2e6, 1e-9);
+}
+
+TEST(Physics, EndsAPieceWhereARequestOutgrowsTheWindow) {
+  const Physics physics(with_windows(), 1);
+  std::vector<std::int64_t> contexts{40, 93, 1000};
+  const StepPiece<double> piece = physics.step_time().piece(decoding(contexts));
+  EXPECT_EQ(piece.valid_steps, 7);
+  for (int step = 0; step < 30; ++step) {
+    const double us = physics.step_time().duration_us(decoding(contexts));
+    if (step < piece.valid_steps) {
+      EXPECT_NEAR(us, piece.duration_us + step * 3 * piece.slope_us_per_token, 1e-9) << step;
+    }
+    for (std::int64_t& context : contexts) ++context;
+  }
+}
+
+TEST(Physics, PrefillsAndMixedStepsSeeTheWindowToo) {
+  const Physics physics(with_windows(), 1);
+  const auto us = [&](std::int64_t context, std::int64_t tokens) {
+    const std::vector<PrefillChunk> prefills{{.context_tokens = context, .new_tokens = tokens}};
+    Batch batch;
+    batch.prefills = prefills;
+    return physics.step_time().duration_us(batch);
+  };
+  // 1000 more tokens of context: 1000 more reads in two layers (twice 0.01024 us each) and 64 x 1000 more pairs in two layers
+  // (4 x 2 x 4096 FLOPs at 2.5e8 FLOP/us); nothing in the layers whose window is full.
+  EXPECT_NEAR(us(2000, 64) - us(1000, 64), 1000 * 2 * 0.01024 + 64 * 1000 * 4 * 2 * 4096 / 2.5e8, 1e-6);
+}
+
+TEST(Physics, ReadsAndWritesTheStateOfLinearAttentionPerSequence) {
+  domain::ModelSpec model = examples::llama_2_7b();
+  const domain::Ffn ffn = domain::dense_ffn(4096, 11008);
+  model.groups = {{.count = 4, .layer = {.mixer = domain::gated_delta_net(4096, 16, 32, 128, 128, 4), .ffn = ffn}}};
+  const Physics physics(model, 1);
+  const std::vector<std::int64_t> short_ones{10, 10};
+  const std::vector<std::int64_t> long_ones{1000, 1000};
+  const double two_us = physics.step_time().duration_us(decoding(short_ones));
+  EXPECT_EQ(two_us, physics.step_time().duration_us(decoding(long_ones))) << "whatever the context";
+  domain::ModelSpec without = model;
+  without.groups[0].layer.mixer.linear->state_bytes = 0.0;
+  without.groups[0].layer.mixer.linear->convolution_bytes = 0.0;
+  // Read and written: 2 x (32 x 128 x 128 x 4 + 3 x 8192 x 2) B in each of four layers, for each of two sequences.
+  EXPECT_NEAR(two_us - Physics(without, 1).step_time().duration_us(decoding(short_ones)), 2 * 4 * 2 * 2146304.0 / 3.2e6, 1e-6);
+}
+
+TEST(Physics, DecodesLatentAttentionByBytesAndProductsTogether) {
+  domain::DecoderShape shape = examples::llama_2_7b_shape();
+  shape.latent = domain::LatentAttentionSpec{.kv_rank = 512, .nope_head_dim = 128, .rope_head_dim = 64, .value_head_dim = 128};
+  const Physics physics(examples::decoder("latent", 32000, shape), 1);
+  // Per token and layer 576 x 2 B at 3.2e6 B/us and 2 x 32 x (576 + 512) FLOPs at 2.5e8 FLOP/us: with p = 1 they add.
+  EXPECT_NEAR(physics.us(decodes(8, 1000)) - physics.us(decodes(8, 0)), 8000 * 32 * (1152 / 3.2e6 + 69632 / 2.5e8), 1e-6);
+}
+
+TEST(Physics, StreamsFourBitWeightsAndComputesThemAsTheGpuCan) {
+  domain::ModelSpec model = examples::llama_2_7b();
+  const domain::Stored nvfp4{.format = domain::WeightFormat::nvfp4, .bytes = 0.5};
+  domain::store(model.groups[0].layer.mixer, nvfp4);
+  domain::store(model.groups[0].layer.ffn, nvfp4);
+  params::Resolved<double> blackwell = round_parameters();
+  blackwell[params::parameter("hardware.TFlopsFP4")] = 4000;
+  blackwell[params::parameter("physics.fp8_gemm_fraction")] = 0.5;
+  blackwell[params::parameter("physics.fp8_call_us")] = 0;
+  // No FP4 units: compute at 5e8 FLOP/us as 16 bits; with them at 2e9. Half a byte per weight either way.
+  const double flops = 8 * 2 * 6476005376.0;
+  const double without_us = Physics(model, 1).us(decodes(8, 0));
+  EXPECT_NEAR(without_us - Physics(model, 1, blackwell).us(decodes(8, 0)), flops / 5e8 - flops / 2e9, 1e-6);
+  EXPECT_NEAR(Physics(examples::llama_2_7b(), 1).us(decodes(8, 0)) - without_us, 1.5 * 6476005376.0 / 2e6, 1e-6);
 }
 
 }  // namespace

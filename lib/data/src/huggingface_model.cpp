@@ -1,118 +1,153 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "huggingface_layers.hpp"
+#include "model_config.hpp"
 #include "model_form.hpp"
 #include "quantization.hpp"
 
 namespace rooftune::data {
 namespace {
 
-using domain::DecoderShape;
+using domain::Layer;
 using domain::ModelSpec;
 
-/// How many layers have experts. The families say it in three ways; each leaves its keys out when all layers have them.
-int count_moe_layers(text::ObjectReader& reader, int layers) {
-  std::vector<int> listed;
-  if (reader.optional("moe_layers", listed)) return static_cast<int>(listed.size());  // Llama 4
-  int first_dense = 0;                                                                // DeepSeek, GLM: the first layers are dense
-  int frequency = 1;              // DeepSeek: layer i has experts when i is a multiple
-  int step = 1;                   // Llama 4, Qwen: layer i has experts when i + 1 is a multiple
-  std::vector<int> dense_layers;  // Qwen
-  reader.optional("first_k_dense_replace", first_dense, text::at_least(0));
-  reader.optional("moe_layer_freq", frequency, text::at_least(1));
-  if (!reader.optional("interleave_moe_layer_step", step, text::at_least(1)))
-    reader.optional("decoder_sparse_step", step, text::at_least(1));
-  reader.optional("mlp_only_layers", dense_layers);
-  int count = 0;
-  for (int layer = 0; layer < layers; ++layer) {
-    const bool is_listed_dense = std::ranges::find(dense_layers, layer) != dense_layers.end();
-    if (layer >= first_dense && layer % frequency == 0 && (layer + 1) % step == 0 && !is_listed_dense) ++count;
-  }
-  return count;
+double elements_of(const Layer& layer) {
+  double sum = domain::weight_elements(layer.mixer);
+  for (const domain::Linear& linear : layer.ffn.linears) sum += domain::elements(linear);
+  if (layer.ffn.experts) sum += layer.ffn.experts->count * domain::elements(*layer.ffn.experts);
+  return sum;
 }
 
-void read_moe(text::ObjectReader& reader, std::string_view model_type, DecoderShape& shape) {
-  domain::MoeShape moe;
-  for (const std::string_view key : {"num_local_experts", "num_experts", "n_routed_experts"}) {
-    if (reader.optional(key, moe.experts, text::at_least(0))) break;
+/// Layers for multi-token prediction: each is like the model's last layers (one, or a mixer and an FFN where those are apart) and
+/// joins two hidden states by one matrix.
+void read_prediction_layers(ModelConfig& config, const std::vector<Layer>& layers, ModelSpec& model) {
+  int count = config.whole({"num_nextn_predict_layers", "mtp_num_hidden_layers", "mtp_num_layers"}).value_or(0);
+  if (const auto modules = config.whole({"num_mtp_modules"})) count = *modules * config.whole({"mtp_transformer_layers"}).value_or(1);
+  if (count == 0 || layers.empty()) return;
+  double elements = elements_of(layers.back());
+  if (layers.back().mixer.kind == domain::MixerKind::none) {
+    const auto attention = std::ranges::find_if(layers.rbegin(), layers.rend(), [](const Layer& layer) {
+      return layer.mixer.kind != domain::MixerKind::none && layer.mixer.kind != domain::MixerKind::linear;
+    });
+    if (attention != layers.rend()) elements += elements_of(*attention);
   }
-  if (moe.experts < 2) return;
-  reader.required("num_experts_per_tok", moe.experts_per_token, text::at_least(1));
-  shape.moe_layers = count_moe_layers(reader, shape.layers);
-  if (!reader.optional("moe_intermediate_size", moe.expert_width, text::at_least(1))) moe.expert_width = shape.ffn_width;
-  int shared_experts = 0;
-  if (model_type.starts_with("llama4")) {
-    // Every MoE layer has one shared expert as wide as a routed one; the dense layers have a width of their own.
-    moe.shared_width = moe.expert_width;
-    reader.optional("intermediate_size_mlp", shape.ffn_width, text::at_least(1));
-  } else if (reader.optional("n_shared_experts", shared_experts, text::at_least(0))) {
-    moe.shared_width = shared_experts * moe.expert_width;
-  } else {
-    reader.optional("shared_expert_intermediate_size", moe.shared_width, text::at_least(0));  // Qwen2-MoE
-  }
-  shape.moe = moe;
+  model.prediction_elements = count * (elements + 2.0 * model.hidden * model.hidden);
+  config.note(
+      fmt::format("{} multi-token-prediction layer{} of about {:.2g} billion parameters {} not counted: for speculative decoding",
+                  count, count == 1 ? "" : "s", model.prediction_elements * 1e-9, count == 1 ? "is" : "are"));
 }
 
-/// Returns whether the model has latent attention.
-bool read_latent_attention(text::ObjectReader& reader, DecoderShape& shape) {
-  domain::LatentAttentionSpec latent;
-  if (!reader.optional("kv_lora_rank", latent.kv_rank, text::at_least(1))) return false;
-  reader.optional("q_lora_rank", latent.query_rank, text::at_least(1));
-  reader.required("qk_nope_head_dim", latent.nope_head_dim, text::at_least(1));
-  reader.required("qk_rope_head_dim", latent.rope_head_dim, text::at_least(1));
-  reader.required("v_head_dim", latent.value_head_dim, text::at_least(1));
-  shape.latent = latent;
-  return true;
+/// A vision transformer: its layers, patches and what projects them to the decoder's width. Within some per cent.
+double vision_elements(ModelConfig& tower, int hidden) {
+  const double layers = tower.whole({"depth", "num_hidden_layers", "vt_num_hidden_layers", "num_layers", "layers"}).value_or(0);
+  const double width = tower.whole({"hidden_size", "vt_hidden_size", "width"}).value_or(0);
+  const double ffn = tower.whole({"intermediate_size", "vt_intermediate_size"}).value_or(static_cast<int>(4 * width));
+  const double patch = tower.whole({"patch_size"}).value_or(16);
+  const double frames = tower.whole({"temporal_patch_size"}).value_or(1);
+  const double merged = tower.whole({"spatial_merge_size"}).value_or(1);
+  const double positions = tower.whole({"num_position_embeddings", "position_embedding_size"}).value_or(0);
+  const double merged_width = width * merged * merged;
+  const double projectors = 1.0 + static_cast<double>(tower.numbers({"deepstack_visual_indexes"}).size());
+  return layers * (4.0 * width * width + 2.0 * width * ffn) + 3.0 * frames * patch * patch * width + positions * width +
+         projectors * (merged_width * merged_width + merged_width * hidden);
 }
 
-void read_attention(text::ObjectReader& reader, DecoderShape& shape, text::Problems& problems) {
-  domain::AttentionShape& attention = shape.attention;
-  reader.required("num_attention_heads", attention.heads, text::at_least(1));
-  attention.kv_heads = attention.heads;
-  reader.optional("num_key_value_heads", attention.kv_heads, text::at_least(1));
-  if (read_latent_attention(reader, shape) || reader.optional("head_dim", attention.head_dim, text::at_least(1))) return;
-  if (attention.heads == 0 || shape.hidden == 0) return;  // reported as missing
-  if (shape.hidden % attention.heads != 0) {
-    problems.error(reader.place_of("num_attention_heads"),
-                   fmt::format("'num_attention_heads' {} does not divide 'hidden_size' {}", attention.heads, shape.hidden),
-                   "correct either, or give 'head_dim'");
-    return;
+/// Towers beside the decoder take memory; what they compute is not modelled.
+void read_towers(text::ObjectReader& outer, ModelSpec& model, text::Problems& problems) {
+  for (const std::string_view key : {"vision_config", "audio_config"}) {
+    const text::Node* node = outer.find(key);
+    if (node == nullptr || node->kind != text::Node::Kind::object) continue;
+    std::vector<std::string> unused;
+    ModelConfig tower(*node, problems, unused);
+    const double elements = vision_elements(tower, model.hidden);
+    const std::string_view name = key.substr(0, key.find('_'));
+    if (elements > 0.0) {
+      model.vision_elements += elements;
+      model.notes.push_back(
+          fmt::format("the {} tower counts as {:.2g} GB of memory, its computation is not modelled", name, 2e-9 * elements));
+    } else {
+      model.notes.push_back(fmt::format("the {} tower is not modelled, and its size is not in the config", name));
+    }
   }
-  attention.head_dim = shape.hidden / attention.heads;
+}
+
+/// Gemma 3n and others keep a table of inputs for every layer.
+void read_layer_inputs(ModelConfig& config, const std::vector<Layer>& layers) {
+  const int width = config.whole({"hidden_size_per_layer_input"}).value_or(0);
+  if (width == 0) return;
+  const double rows = config.whole({"vocab_size_per_layer_input"}).value_or(0);
+  config.note(fmt::format("embeddings per layer ({:.2g} billion parameters) are not modelled",
+                          rows * width * static_cast<double>(layers.size()) * 1e-9));
+}
+
+void read_tables(ModelConfig& config, text::ObjectReader& outer, ModelSpec& model) {
+  model.vocabulary = config.need({"vocab_size"});
+  model.max_positions = config.whole({"max_position_embeddings", "n_positions", "max_sequence_length"}).value_or(0);
+  const bool is_outside = !config.has("tie_word_embeddings") && outer.optional("tie_word_embeddings", model.tied_embeddings);
+  if (!is_outside) model.tied_embeddings = config.flag({"tie_word_embeddings"}, false);
+}
+
+/// The experts of DeepSeek-V4 may be in FP4 where the rest is in FP8.
+void read_expert_type(ModelConfig& config, std::vector<Layer>& layers, bool is_quantised) {
+  if (!is_quantised || config.text({"expert_dtype"}) != "fp4") return;
+  for (Layer& layer : layers) {
+    if (!layer.ffn.experts || layer.ffn.experts->stored.format == domain::WeightFormat::nvfp4) continue;
+    layer.ffn.experts->stored = {.format = domain::WeightFormat::mxfp4, .bytes = 0.5 + 1.0 / 32.0};
+  }
+}
+
+/// Models that also see or hear keep the decoder's facts one level down, under one of these names.
+const text::Node* decoder_part(text::ObjectReader& outer) {
+  for (const std::string_view key : {"text_config", "llm_config", "language_config"}) {
+    if (const text::Node* node = outer.find(key); node != nullptr && node->kind == text::Node::Kind::object) return node;
+  }
+  const text::Node* thinker = outer.find("thinker_config");  // Qwen-Omni
+  return thinker != nullptr ? thinker->find("text_config") : nullptr;
+}
+
+const text::Node* quantization_part(text::ObjectReader& outer, text::ObjectReader& decoder) {
+  for (const std::string_view key : {"quantization_config", "compression_config"}) {
+    if (const text::Node* node = outer.optional_object(key)) return node;
+    if (const text::Node* node = decoder.optional_object(key)) return node;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
-ModelSpec read_huggingface_model(const text::Node& root, text::Problems& problems) {
+ModelSpec read_huggingface_model(const text::Node& root, const text::Document* side_file, text::Problems& problems) {
   ModelSpec model;
   text::ObjectReader outer(root, problems, "a model's config", text::OtherKeys::tolerate);
+  const text::Node* part = decoder_part(outer);
+  ModelConfig config(part != nullptr ? *part : root, problems, model.notes);
   std::vector<std::string> architectures;
-  if (outer.optional("architectures", architectures) && !architectures.empty()) model.architecture = architectures.front();
-  // Models that also see or hear keep the decoder's facts one level down.
-  const text::Node* text_config = outer.optional_object("text_config");
-  text::ObjectReader reader(text_config != nullptr ? *text_config : root, problems, "a model's config", text::OtherKeys::tolerate);
-  std::string model_type;
-  reader.optional("model_type", model_type);
-  DecoderShape shape;
-  reader.required("num_hidden_layers", shape.layers, text::at_least(1));
-  reader.required("hidden_size", model.hidden, text::at_least(1));
-  reader.required("intermediate_size", shape.ffn_width, text::at_least(1));
-  reader.required("vocab_size", model.vocabulary, text::at_least(1));
-  reader.optional("max_position_embeddings", model.max_positions, text::at_least(1));
-  if (!reader.optional("tie_word_embeddings", model.tied_embeddings)) outer.optional("tie_word_embeddings", model.tied_embeddings);
-  shape.hidden = model.hidden;
-  read_attention(reader, shape, problems);
-  read_moe(reader, model_type, shape);
-  check_model_shape(shape, {.heads = "num_attention_heads", .kv_heads = "num_key_value_heads"}, reader, problems);
-  const text::Node* quantization = outer.optional_object("quantization_config");
-  if (quantization == nullptr && text_config != nullptr) quantization = reader.optional_object("quantization_config");
-  if (quantization != nullptr) read_quantization(*quantization, shape, model, problems);
-  model.groups = domain::decoder_layers(shape);
+  if ((outer.optional("architectures", architectures) || config.reader().optional("architectures", architectures)) &&
+      !architectures.empty()) {
+    model.architecture = architectures.front();
+  }
+  model.hidden = config.need({"hidden_size", "n_embd", "d_model"});
+  read_tables(config, outer, model);
+  std::vector<Layer> layers = read_layers(config, model.hidden);
+  read_prediction_layers(config, layers, model);
+  read_layer_inputs(config, layers);
+  read_towers(outer, model, problems);
+  const text::Node* quantization = quantization_part(outer, config.reader());
+  if (quantization != nullptr && quantization->members.empty()) quantization = nullptr;
+  if (quantization != nullptr) {
+    read_quantization(*quantization, layers, model, problems);
+  } else if (side_file != nullptr) {
+    text::Problems of_side_file(side_file->file);
+    text::ObjectReader reader(side_file->root, of_side_file, "ModelOpt's quantisation", text::OtherKeys::tolerate);
+    if (const text::Node* node = reader.required_object("quantization")) read_quantization(*node, layers, model, of_side_file);
+    problems.add(of_side_file.take_errors());
+  }
+  read_expert_type(config, layers, quantization != nullptr);
+  model.groups = domain::group_layers(layers);
   return model;
 }
 

@@ -8,8 +8,9 @@
 
 namespace rooftune::data {
 
-/// A Hugging Face config.json as model facts (huggingface_model.cpp). Name, source and sampling are left to the caller.
-[[nodiscard]] domain::ModelSpec read_huggingface_model(const text::Node& root, text::Problems& problems);
+/// A Hugging Face config.json as model facts (huggingface_model.cpp); `side_file`: hf_quant_config.json, or null. Name, source and sampling are left to the caller.
+[[nodiscard]] domain::ModelSpec read_huggingface_model(const text::Node& root, const text::Document* side_file,
+                                                       text::Problems& problems);
 
 /// Our own facts (model_facts.cpp).
 [[nodiscard]] domain::ModelSpec read_model_facts(const text::Node& root, text::Problems& problems);

@@ -4,182 +4,313 @@
 
 #include <algorithm>
 #include <array>
-#include <regex>
+#include <cctype>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "module_names.hpp"
 
 namespace rooftune::data {
 namespace {
 
-/// What a quantised linear layer is made of.
-struct LinearFormat {
-  double weight_bytes = 1.0;
-  bool computes_fp8 = false;  ///< weights and activations are FP8
-};
+using domain::Stored;
+using domain::WeightFormat;
 
-constexpr double kUnquantisedBytes = 2.0;
-constexpr int kFp8Bits = 8;
 constexpr double kBitsPerByte = 8.0;
+constexpr double kBytesOf16Bits = 2.0;
 
-/// The modules that a checkpoint keeps in 16 bits. Names are exact, a parent ("model.layers.3"), or "re:" and an expression
-/// that must match from the start of the name (as in compressed-tensors and vLLM).
-class IgnoreList {
- public:
-  IgnoreList(const std::vector<std::string>& entries, text::Place place, text::Problems& problems) {
-    for (const std::string& entry : entries) {
-      if (!entry.starts_with("re:")) {
-        names_.push_back(entry);
-        continue;
-      }
-      try {
-        patterns_.emplace_back(entry.substr(3));
-      } catch (const std::regex_error&) {
-        problems.error(place, fmt::format("'{}' is no valid regular expression", entry), "correct it");
-      }
-    }
-  }
+/// Weights of `bits` in groups of `group_size` that share a scale of `scale_bytes`; 0: one scale for all.
+double bytes_per_element(double bits, int group_size, double scale_bytes) {
+  return bits / kBitsPerByte + (group_size > 0 ? scale_bytes / group_size : 0.0);
+}
 
-  /// Whether the decoder's module `name` ("layers.0.self_attn.q_proj") is ignored. Checkpoints differ in what stands before;
-  /// modules of a vision tower carry other prefixes and do not count.
-  [[nodiscard]] bool covers(const std::string& name) const {
-    constexpr std::array<std::string_view, 5> prefixes{"model.", "language_model.model.", "model.language_model.", "language_model.",
-                                                       ""};
-    return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return covers_full(std::string(prefix) + name); });
-  }
+Stored fp8_per_tensor() { return {.format = WeightFormat::fp8, .bytes = 1.0}; }
 
- private:
-  [[nodiscard]] bool covers_full(const std::string& name) const {
-    return std::ranges::any_of(names_, [&](const std::string& entry) { return name == entry || name.starts_with(entry + "."); }) ||
-           std::ranges::any_of(patterns_, [&](const std::regex& pattern) {
-             return std::regex_search(name, pattern, std::regex_constants::match_continuous);
-           });
-  }
+/// One 32-bit scale for a block of 128 x 128 or so.
+Stored fp8_in_blocks(double elements) {
+  return {.format = WeightFormat::fp8_block, .bytes = elements > 0.0 ? 1.0 + 4.0 / elements : 1.0};
+}
 
-  std::vector<std::string> names_;
-  std::vector<std::regex> patterns_;
+/// Blocks of 16 with an FP8 scale.
+Stored nvfp4() { return {.format = WeightFormat::nvfp4, .bytes = bytes_per_element(4, 16, 1.0)}; }
+
+/// Blocks of 32 with a scale of 8 bits (OCP Microscaling Formats).
+Stored mxfp4() { return {.format = WeightFormat::mxfp4, .bytes = bytes_per_element(4, 32, 1.0)}; }
+
+Stored integer_weights(int bits, int group_size) {
+  return {.format = bits <= 4 ? WeightFormat::int4_weight_only : WeightFormat::int8_weight_only,
+          .bytes = bytes_per_element(bits, group_size, kBytesOf16Bits)};
+}
+
+/// Some modules in one format.
+struct Rule {
+  ModuleList modules;  ///< empty: all linear layers
+  Stored stored{};
 };
 
-/// Share of the attention weights that is quantised, by elements.
-double quantised_attention_share(const domain::DecoderShape& model, const IgnoreList& ignored) {
-  struct Projection {
-    std::string name;
-    double elements;
-  };
-  const double of_queries = static_cast<double>(model.attention.heads) * model.attention.head_dim;
-  const double of_keys = static_cast<double>(model.attention.kv_heads) * model.attention.head_dim;
-  const std::array<Projection, 4> projections{
-      {{"q_proj", of_queries}, {"k_proj", of_keys}, {"v_proj", of_keys}, {"o_proj", of_queries}}};
-  double all = 0.0;
-  double quantised = 0.0;
-  for (int layer = 0; layer < model.layers; ++layer) {
-    for (const Projection& projection : projections) {
-      all += projection.elements;
-      if (!ignored.covers(fmt::format("layers.{}.self_attn.{}", layer, projection.name))) quantised += projection.elements;
+/// How a checkpoint is quantised: the first rule that names a matrix holds, then the first that holds for all.
+struct Scheme {
+  std::vector<Rule> rules;
+  ModuleList kept;  ///< stay in 16 bits
+  bool experts_only = false;
+  std::optional<Stored> experts;  ///< in a format of their own
+};
+
+/// Weights, activations or a KV cache as compressed-tensors and ModelOpt describe them.
+struct Numbers {
+  int bits = 0;  ///< 0: not quantised
+  std::string type = "int";
+  std::string strategy;
+  int group_size = 0;
+  double block_elements = 0.0;
+};
+
+Numbers read_numbers(const text::Node* node, std::string_view name, text::Problems& problems) {
+  Numbers numbers;
+  if (node == nullptr) return numbers;
+  text::ObjectReader reader(*node, problems, fmt::format("'{}'", name), text::OtherKeys::tolerate);
+  reader.required("num_bits", numbers.bits, text::within(1, 16));
+  reader.optional("type", numbers.type);
+  reader.optional("strategy", numbers.strategy);
+  reader.optional("group_size", numbers.group_size);
+  std::vector<int> block;
+  if (reader.optional("block_structure", block) && block.size() == 2)
+    numbers.block_elements = static_cast<double>(block[0]) * block[1];
+  return numbers;
+}
+
+Stored stored_as(const Numbers& weights, const Numbers& activations) {
+  const bool is_float = weights.type == "float";
+  constexpr int kNvfp4Group = 16;
+  if (weights.bits >= 16 || weights.bits == 0) return {};
+  if (is_float && weights.bits == 4) {
+    Stored stored = weights.group_size > kNvfp4Group ? mxfp4() : nvfp4();
+    // NVFP4 without quantised activations is a weight-only format; MXFP4 computes as the GPU can.
+    if (activations.bits == 0 && stored.format == WeightFormat::nvfp4) stored.format = WeightFormat::int4_weight_only;
+    return stored;
+  }
+  if (is_float && weights.bits == 8 && activations.bits == 8) {
+    return weights.strategy == "block" ? fp8_in_blocks(weights.block_elements) : fp8_per_tensor();
+  }
+  if (!is_float && weights.bits == 8 && activations.bits == 8) return {.format = WeightFormat::int8, .bytes = 1.0};
+  return integer_weights(weights.bits, std::max(0, weights.group_size));
+}
+
+std::vector<std::string> read_names(text::ObjectReader& reader, std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) {
+    std::vector<std::string> names;
+    if (reader.optional(key, names)) return names;
+  }
+  return {};
+}
+
+/// Every group of a compressed-tensors or ModelOpt config. A group is for all linear layers where its targets are classes.
+void read_groups(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
+  const text::Node* groups = reader.required_object("config_groups");
+  if (groups == nullptr) return;
+  for (const text::Member& member : groups->members) {
+    text::ObjectReader group(member.value, problems, "a group of quantised layers", text::OtherKeys::tolerate);
+    const Numbers weights = read_numbers(group.required_object("weights"), "weights", problems);
+    const Numbers activations = read_numbers(group.optional_object("input_activations"), "input_activations", problems);
+    std::vector<std::string> targets = read_names(group, {"targets"});
+    const auto is_class = [](const std::string& target) {
+      return !target.empty() && std::isupper(static_cast<unsigned char>(target[0])) != 0;
+    };
+    const bool is_for_all = targets.empty() || std::ranges::any_of(targets, is_class);
+    if (is_for_all) targets.clear();
+    scheme.rules.push_back({.modules = ModuleList(targets, member.place, problems), .stored = stored_as(weights, activations)});
+  }
+}
+
+/// A name of ModelOpt for a format; nothing for one that is not known.
+std::optional<Stored> modelopt_format(std::string_view name, int group_size) {
+  if (name == "FP8" || name == "FP8_PER_CHANNEL_PER_TOKEN") return fp8_per_tensor();
+  if (name == "FP8_PB_WO" || name == "FP8_PB_REAL") return fp8_in_blocks(128.0 * 128.0);
+  if (name == "NVFP4" || name == "NVFP4_AWQ") return nvfp4();
+  if (name == "MXFP4" || name == "W4A8_MXFP4_FP8") return mxfp4();
+  if (name == "W4A16_AWQ" || name == "W4A8_AWQ") return integer_weights(4, group_size);
+  if (name == "W8A16") return integer_weights(8, 0);
+  if (name == "W8A8_SQ_PER_CHANNEL" || name == "INT8_SQ") return Stored{.format = WeightFormat::int8, .bytes = 1.0};
+  return std::nullopt;
+}
+
+std::optional<Stored> read_modelopt_format(text::ObjectReader& reader, text::Problems& problems) {
+  std::string name;
+  int group_size = 128;
+  reader.required("quant_algo", name);
+  reader.optional("group_size", group_size, text::at_least(1));
+  const auto stored = modelopt_format(name, group_size);
+  if (!stored && !name.empty()) {
+    problems.error(reader.place_of("quant_algo"), fmt::format("the quantisation '{}' is not known", name),
+                   "FP8, FP8_PB_WO, NVFP4, MXFP4, W4A16_AWQ, W4A8_AWQ, W8A16 and W8A8_SQ_PER_CHANNEL are");
+  }
+  return stored;
+}
+
+/// Layers that a mixed checkpoint lists one by one, each with its own format.
+void read_listed_layers(const text::Node& listed, Scheme& scheme, text::Problems& problems) {
+  std::vector<std::pair<Stored, std::vector<std::string>>> by_format;
+  for (const text::Member& member : listed.members) {
+    text::ObjectReader reader(member.value, problems, "a quantised layer", text::OtherKeys::tolerate);
+    const auto stored = read_modelopt_format(reader, problems);
+    if (!stored) return;
+    auto found = std::ranges::find(by_format, *stored, &std::pair<Stored, std::vector<std::string>>::first);
+    if (found == by_format.end()) found = by_format.insert(by_format.end(), {*stored, {}});
+    found->second.push_back(member.key);
+  }
+  std::vector<Rule> rules;
+  for (const auto& [stored, names] : by_format)
+    rules.push_back({.modules = ModuleList(names, listed.place, problems), .stored = stored});
+  scheme.rules.insert(scheme.rules.begin(), rules.begin(), rules.end());
+}
+
+void read_modelopt(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
+  if (const text::Node* listed = reader.optional_object("quantized_layers")) {
+    read_listed_layers(*listed, scheme, problems);
+  } else if (reader.find("config_groups") != nullptr) {
+    read_groups(reader, scheme, problems);
+  } else if (const auto stored = read_modelopt_format(reader, problems)) {
+    scheme.rules.push_back({.modules = {}, .stored = *stored});
+  }
+  scheme.kept = ModuleList(read_names(reader, {"exclude_modules", "ignore"}), reader.node().place, problems);
+}
+
+void read_fp8(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
+  std::vector<int> block;
+  reader.optional("weight_block_size", block);
+  const Stored stored = block.size() == 2 ? fp8_in_blocks(static_cast<double>(block[0]) * block[1]) : fp8_per_tensor();
+  scheme.rules.push_back({.modules = {}, .stored = stored});
+  // Two names for the same list: transformers' and vLLM's.
+  std::vector<std::string> kept = read_names(reader, {"modules_to_not_convert", "ignored_layers"});
+  // DeepSeek-V4 in NVFP4 says FP8, and lists what is in another format: what it "ignores" stays in FP8.
+  if (const text::Node* listed = reader.optional_object("quantized_layers")) read_listed_layers(*listed, scheme, problems);
+  scheme.kept = ModuleList(kept, reader.node().place, problems);
+}
+
+/// AWQ and GPTQ: integer weights, groups with a 16-bit scale.
+void read_integer_weights(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
+  int bits = 4;
+  int group_size = 128;
+  reader.required("bits", bits, text::within(1, 16));
+  reader.optional("group_size", group_size);
+  scheme.rules.push_back({.modules = {}, .stored = integer_weights(bits, std::max(0, group_size))});
+  std::vector<std::string> kept = read_names(reader, {"modules_to_not_convert"});
+  if (const text::Node* dynamic = reader.optional_object("dynamic")) {  // GPTQModel: "-:" and an expression for what is kept
+    for (const text::Member& member : dynamic->members) {
+      if (member.key.starts_with("-:")) kept.push_back("re:" + member.key.substr(2));
     }
   }
-  return all > 0.0 ? quantised / all : 1.0;
+  scheme.kept = ModuleList(kept, reader.node().place, problems);
 }
 
-/// Share of the layers whose FFN (dense or experts) is quantised.
-double quantised_ffn_share(const domain::DecoderShape& model, const IgnoreList& ignored) {
-  constexpr std::array<std::string_view, 6> modules{
-      "mlp.gate_proj",          "mlp.experts.0.gate_proj",          "block_sparse_moe.experts.0.w1",
-      "feed_forward.gate_proj", "feed_forward.experts.0.gate_proj", "feed_forward.experts.gate_up_proj"};
-  int quantised = 0;
-  for (int layer = 0; layer < model.layers; ++layer) {
-    const bool is_ignored = std::ranges::any_of(
-        modules, [&](std::string_view module) { return ignored.covers(fmt::format("layers.{}.{}", layer, module)); });
-    if (!is_ignored) ++quantised;
-  }
-  return model.layers > 0 ? static_cast<double>(quantised) / model.layers : 1.0;
+void read_bitsandbytes(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
+  bool in_8_bits = false;
+  reader.optional("load_in_8bit", in_8_bits);
+  constexpr int kBlock = 64;
+  scheme.rules.push_back({.modules = {}, .stored = in_8_bits ? integer_weights(8, 0) : integer_weights(4, kBlock)});
+  scheme.kept = ModuleList(read_names(reader, {"llm_int8_skip_modules"}), reader.node().place, problems);
 }
 
-/// The first group of a compressed-tensors config; groups of different formats have no single width and are refused.
-LinearFormat compressed_tensors_format(text::ObjectReader& reader, text::Problems& problems) {
-  LinearFormat format;
-  const text::Node* groups = reader.required_object("config_groups");
-  if (groups == nullptr) return format;
-  if (groups->members.size() != 1) {
-    problems.error(groups->place, fmt::format("{} groups of quantised layers", groups->members.size()),
-                   "one is understood: write the model as facts (YAML) with its average widths");
-    return format;
+/// "FP8", or a description of its numbers.
+std::optional<double> kv_cache_bytes(text::ObjectReader& reader, text::Problems& problems) {
+  for (const std::string_view key : {"kv_cache_scheme", "kv_cache_quant_algo"}) {
+    const text::Node* scheme = reader.find(key);
+    if (scheme == nullptr) continue;
+    if (scheme->kind == text::Node::Kind::object) return read_numbers(scheme, key, problems).bits / kBitsPerByte;
+    if (scheme->text == "FP8") return 1.0;
+    if (scheme->text == "INT8") return 1.0;
+    if (scheme->text == "NVFP4") return nvfp4().bytes;
+    problems.error(scheme->place, fmt::format("the KV cache's format '{}' is not known", scheme->text), "FP8, INT8 and NVFP4 are");
   }
-  text::ObjectReader group(groups->members.front().value, problems, "a group of quantised layers", text::OtherKeys::tolerate);
-  int bits = kFp8Bits;
-  int activation_bits = 16;
-  std::string type;
-  std::string activation_type;
-  if (const text::Node* weights = group.required_object("weights")) {
-    text::ObjectReader weight_reader(*weights, problems, "'weights'", text::OtherKeys::tolerate);
-    weight_reader.required("num_bits", bits, text::within(1, 16));
-    weight_reader.optional("type", type);
-  }
-  if (const text::Node* activations = group.optional_object("input_activations")) {
-    text::ObjectReader activation_reader(*activations, problems, "'input_activations'", text::OtherKeys::tolerate);
-    activation_reader.optional("num_bits", activation_bits, text::within(1, 16));
-    activation_reader.optional("type", activation_type);
-  }
-  format.weight_bytes = bits / kBitsPerByte;
-  format.computes_fp8 = bits == kFp8Bits && type == "float" && activation_bits == kFp8Bits && activation_type == "float";
-  return format;
+  return std::nullopt;
 }
 
-void read_kv_cache_scheme(text::ObjectReader& reader, domain::ModelSpec& model, text::Problems& problems) {
-  const text::Node* scheme = reader.optional_object("kv_cache_scheme");
-  if (scheme == nullptr) return;
-  int bits = 16;
-  text::ObjectReader(*scheme, problems, "'kv_cache_scheme'", text::OtherKeys::tolerate)
-      .required("num_bits", bits, text::within(1, 16));
-  model.kv_cache_bytes = bits / kBitsPerByte;
+enum class Method { fp8, compressed_tensors, awq, gptq, mxfp4, modelopt, bitsandbytes };
+constexpr std::array<text::Choice<Method>, 12> kMethods{{{"fp8", Method::fp8},
+                                                         {"fbgemm_fp8", Method::fp8},
+                                                         {"compressed-tensors", Method::compressed_tensors},
+                                                         {"awq", Method::awq},
+                                                         {"awq_marlin", Method::awq},
+                                                         {"gptq", Method::gptq},
+                                                         {"gptq_marlin", Method::gptq},
+                                                         {"auto-round", Method::gptq},
+                                                         {"mxfp4", Method::mxfp4},
+                                                         {"modelopt", Method::modelopt},
+                                                         {"modelopt_fp4", Method::modelopt},
+                                                         {"bitsandbytes", Method::bitsandbytes}}};
+
+Scheme read_scheme(text::ObjectReader& reader, bool has_experts, text::Problems& problems) {
+  Scheme scheme;
+  Method method = Method::modelopt;
+  // ModelOpt leaves its own name out at times, and never names itself in hf_quant_config.json.
+  const bool is_modelopt = reader.find("quant_method") == nullptr && reader.find("quant_algo") != nullptr;
+  if (!is_modelopt && !reader.required_choice<Method>("quant_method", method, kMethods)) return scheme;
+  switch (method) {
+    case Method::fp8: read_fp8(reader, scheme, problems); break;
+    case Method::compressed_tensors:
+      read_groups(reader, scheme, problems);
+      scheme.kept = ModuleList(read_names(reader, {"ignore"}), reader.place_of("ignore"), problems);
+      break;
+    case Method::awq:
+    case Method::gptq: read_integer_weights(reader, scheme, problems); break;
+    case Method::mxfp4:  // gpt-oss: engines keep all but the experts in 16 bits
+      if (!has_experts) {
+        problems.error(reader.place_of("quant_method"), "'mxfp4' is for experts, and the model has none",
+                       "MXFP4 linear layers come as compressed-tensors or ModelOpt");
+      }
+      scheme.experts_only = true;
+      scheme.experts = mxfp4();
+      break;
+    case Method::modelopt: read_modelopt(reader, scheme, problems); break;
+    case Method::bitsandbytes: read_bitsandbytes(reader, scheme, problems); break;
+  }
+  return scheme;
 }
 
-enum class Method { fp8, compressed_tensors, awq, gptq };
-constexpr std::array<text::Choice<Method>, 4> kMethods{
-    {{"fp8", Method::fp8}, {"compressed-tensors", Method::compressed_tensors}, {"awq", Method::awq}, {"gptq", Method::gptq}}};
+/// What engines never quantise: it decides (routers, gates, scores) or is small.
+bool always_in_16_bits(std::string_view matrix) {
+  return matrix == "router" || matrix == "shared_gate" || matrix == "index_weights" || matrix == "compress";
+}
+
+Stored stored_of(const Scheme& scheme, int layer, const std::vector<std::string_view>& modules) {
+  const auto is_in = [&](const ModuleList& list) {
+    return std::ranges::any_of(modules, [&](std::string_view module) { return list.covers(layer, module); });
+  };
+  if (is_in(scheme.kept)) return {};
+  const auto named =
+      std::ranges::find_if(scheme.rules, [&](const Rule& rule) { return !rule.modules.is_empty() && is_in(rule.modules); });
+  if (named != scheme.rules.end()) return named->stored;
+  const auto general = std::ranges::find_if(scheme.rules, [](const Rule& rule) { return rule.modules.is_empty(); });
+  return general != scheme.rules.end() ? general->stored : Stored{};
+}
+
+void apply(const Scheme& scheme, std::vector<domain::Layer>& layers) {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    domain::Layer& layer = layers[i];
+    const auto index = static_cast<int>(i);
+    for (std::vector<domain::Linear>* linears : {&layer.mixer.linears, &layer.ffn.linears}) {
+      for (domain::Linear& linear : *linears) {
+        if (scheme.experts_only || always_in_16_bits(linear.name)) continue;
+        linear.stored = stored_of(scheme, index, module_names(linear.name, layer));
+      }
+    }
+    if (!layer.ffn.experts) continue;
+    layer.ffn.experts->stored = scheme.experts ? *scheme.experts : stored_of(scheme, index, module_names("experts", layer));
+  }
+}
 
 }  // namespace
 
-void read_quantization(const text::Node& node, domain::DecoderShape& shape, domain::ModelSpec& model, text::Problems& problems) {
-  Method method = Method::fp8;
-  std::vector<std::string> ignored_modules;
-  LinearFormat format;
+void read_quantization(const text::Node& node, std::vector<domain::Layer>& layers, domain::ModelSpec& model,
+                       text::Problems& problems) {
   text::ObjectReader reader(node, problems, "'quantization_config'", text::OtherKeys::tolerate);
-  if (!reader.required_choice<Method>("quant_method", method, kMethods)) return;
-  switch (method) {
-    case Method::fp8:
-      format = {.weight_bytes = 1.0, .computes_fp8 = true};
-      // Two names for the same list: transformers' and vLLM's.
-      if (!reader.optional("modules_to_not_convert", ignored_modules)) reader.optional("ignored_layers", ignored_modules);
-      break;
-    case Method::compressed_tensors:
-      format = compressed_tensors_format(reader, problems);
-      reader.optional("ignore", ignored_modules);
-      read_kv_cache_scheme(reader, model, problems);
-      break;
-    case Method::awq:
-    case Method::gptq: {
-      int bits = 4;
-      reader.required("bits", bits, text::within(1, 16));
-      format = {.weight_bytes = bits / kBitsPerByte, .computes_fp8 = false};
-      reader.optional("modules_to_not_convert", ignored_modules);
-      break;
-    }
-  }
-  const IgnoreList ignored(ignored_modules, reader.place_of("ignore"), problems);
-  const auto mixed_bytes = [&](double share) { return share * format.weight_bytes + (1.0 - share) * kUnquantisedBytes; };
-  const double attention_share = quantised_attention_share(shape, ignored);
-  const double ffn_share = quantised_ffn_share(shape, ignored);
-  // Mixed layers compute in FP8 where most of their weights do.
-  const auto stored = [&](double share) {
-    using enum domain::WeightFormat;
-    domain::Stored result{.format = format.weight_bytes < 1.0 ? int4_weight_only : int8_weight_only, .bytes = mixed_bytes(share)};
-    if (format.computes_fp8) result.format = fp8;
-    if (share <= 0.5) result.format = bf16;
-    return result;
-  };
-  shape.attention_stored = stored(attention_share);
-  shape.ffn_stored = stored(ffn_share);
+  const bool has_experts = std::ranges::any_of(layers, [](const domain::Layer& layer) { return layer.ffn.experts.has_value(); });
+  const Scheme scheme = read_scheme(reader, has_experts, problems);
+  if (const auto bytes = kv_cache_bytes(reader, problems); bytes && *bytes > 0.0) model.kv_cache_bytes = *bytes;
+  apply(scheme, layers);
 }
 
 }  // namespace rooftune::data

@@ -204,13 +204,15 @@ std::string_view short_model_name(std::string_view id) {
   return slash == std::string_view::npos ? id : id.substr(slash + 1);
 }
 
-const ModelSpec* find_model(const std::vector<ModelSpec>& models, std::string_view id) {
+bool names_model(std::string_view id, std::string_view name) {
   const auto same_letters = [](char a, char b) {
     return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
   };
-  const std::string_view wanted = short_model_name(id);
-  const auto found = std::ranges::find_if(
-      models, [&](const ModelSpec& model) { return std::ranges::equal(short_model_name(model.name), wanted, same_letters); });
+  return std::ranges::equal(short_model_name(name), short_model_name(id), same_letters);
+}
+
+const ModelSpec* find_model(const std::vector<ModelSpec>& models, std::string_view id) {
+  const auto found = std::ranges::find_if(models, [&](const ModelSpec& model) { return names_model(id, model.name); });
   return found == models.end() ? nullptr : &*found;
 }
 

@@ -5,6 +5,8 @@
 #include <set>
 #include <string_view>
 
+#include "rooftune/sim/kv_estimate.hpp"
+
 namespace rooftune::eval {
 namespace {
 
@@ -25,6 +27,17 @@ core::Diagnostic about(const domain::Experiment& experiment, std::string problem
           .problem = fmt::format("experiment '{}': {}", experiment.id, problem),
           .remedy = std::move(remedy),
           .severity = severity};
+}
+
+/// A pool that is estimated matters where the estimate is rough.
+void warn_of_estimated_pool(const domain::Experiment& experiment, const domain::ModelSpec& model, const domain::GpuSpec& gpu,
+                            core::Diagnostics& warnings) {
+  constexpr double kRough = 0.1;
+  const sim::KvEstimate pool = sim::estimate_kv(model, gpu, experiment.deployment);
+  if (pool.uncertainty() < kRough) return;
+  warnings.push_back(
+      about(experiment, fmt::format("the KV pool is estimated: {} blocks, between {} and {}", pool.blocks, pool.low, pool.high),
+            "give the number that the engine logs as total_kv_blocks, or reported_memory_gib of the GPU", core::Severity::warning));
 }
 
 }  // namespace
@@ -53,6 +66,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
   core::Diagnostics problems;
   std::set<std::string_view> ids;
   std::set<std::string_view> unknown_sampling;
+  std::set<std::string_view> noted;
   for (const domain::Experiment& experiment : inputs.experiments) {
     const domain::Deployment& deployment = experiment.deployment;
     if (!ids.insert(experiment.id).second) {
@@ -86,6 +100,13 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
       dataset.warnings.push_back(about(experiment, fmt::format("the default sampling of {} is unknown, treated as none", model->name),
                                        "put its generation_config.json beside its config.json", core::Severity::warning));
     }
+    if (!inputs.external && noted.insert(model->name).second) {
+      for (const std::string& note : model->notes) {
+        dataset.warnings.push_back(
+            {.position = {.file = model->source}, .problem = note, .remedy = "", .severity = core::Severity::warning});
+      }
+    }
+    if (!inputs.external && !deployment.settings.total_kv_blocks) warn_of_estimated_pool(experiment, *model, *gpu, dataset.warnings);
     Case& added =
         dataset.cases.emplace_back(Case{.experiment = experiment, .model = *model, .gpu = *gpu, .plans = {}, .tables = tables});
     for (int replicate = 0; replicate < inputs.replicates; ++replicate) {

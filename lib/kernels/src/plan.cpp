@@ -139,7 +139,7 @@ core::Result<KernelPlan> plan_measurements(std::span<const domain::ModelSpec> mo
     const domain::Mixer* attention = model.attention();
     if (attention == nullptr || attention->latent) {
       refuse(fmt::format("{}: {} is not covered", model.name,
-                         attention == nullptr ? "a model without attention" : "multi-head latent attention"),
+                         attention == nullptr ? domain::mixer_kind_name(domain::MixerKind::linear) : "multi-head latent attention"),
              "leave this model out");
       continue;
     }

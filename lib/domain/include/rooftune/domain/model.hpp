@@ -138,8 +138,8 @@ struct Ffn {
 };
 
 struct Layer {
-  Mixer mixer;
-  Ffn ffn;
+  Mixer mixer{};
+  Ffn ffn{};
 
   friend bool operator==(const Layer&, const Layer&) = default;
 };
@@ -234,7 +234,9 @@ struct KvKept {
 
 /// Last component of a model id: "meta-llama/Llama-2-7b-hf" -> "Llama-2-7b-hf".
 [[nodiscard]] std::string_view short_model_name(std::string_view id);
-/// The model called `id` (full id or last component, case-insensitive), or null.
+/// Whether `id` (full id or last component, case-insensitive) means the model called `name`.
+[[nodiscard]] bool names_model(std::string_view id, std::string_view name);
+/// The model that `id` means, or null.
 [[nodiscard]] const ModelSpec* find_model(const std::vector<ModelSpec>& models, std::string_view id);
 
 }  // namespace rooftune::domain
