@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "model_form.hpp"
 
@@ -70,6 +73,49 @@ void read_fp8_compute(const text::Node* node, domain::DecoderShape& shape, text:
   set_format(shape.ffn_stored, ffn);
 }
 
+constexpr std::array<text::Choice<domain::MixerKind>, 2> kWindows{
+    {{"sliding", domain::MixerKind::sliding_window}, {"chunks", domain::MixerKind::chunked}}};
+
+/// Gives the first `layers` layers a window; a group of which only some get one is parted.
+void read_window(const text::Node& node, const domain::DecoderShape& shape, ModelSpec& model, text::Problems& problems) {
+  auto kind = domain::MixerKind::sliding_window;
+  int tokens = 0;
+  int layers = shape.layers;
+  text::ObjectReader reader(node, problems, "'window'");
+  reader.required_choice<domain::MixerKind>("kind", kind, kWindows);
+  reader.required("tokens", tokens, text::at_least(1));
+  reader.optional("layers", layers, text::within(1, std::max(1, shape.layers)));
+  std::vector<domain::LayerGroup> parted;
+  for (const domain::LayerGroup& group : model.groups) {
+    domain::LayerGroup with = group;
+    with.count = std::min(layers, group.count);
+    with.layer.mixer.kind = kind;
+    with.layer.mixer.window = tokens;
+    layers -= with.count;
+    if (with.count > 0) parted.push_back(with);
+    if (group.count > with.count) parted.push_back({.count = group.count - with.count, .layer = group.layer});
+  }
+  model.groups = std::move(parted);
+}
+
+/// An indexer in every layer, which keeps FP8 keys with a 32-bit scale (DeepSeek sparse attention).
+void read_sparse(const text::Node& node, const domain::DecoderShape& shape, ModelSpec& model, text::Problems& problems) {
+  domain::SparseSpec sparse;
+  text::ObjectReader reader(node, problems, "'sparse_attention'");
+  reader.required("attended_tokens", sparse.attended_entries, text::at_least(1));
+  reader.required("index_heads", sparse.index_heads, text::at_least(1));
+  reader.required("index_head_dim", sparse.index_head_dim, text::at_least(1));
+  constexpr double kScaleBytes = 4.0;
+  sparse.index_bytes_per_entry = sparse.index_head_dim + kScaleBytes;
+  const bool is_compressed = shape.latent && shape.latent->query_rank > 0;
+  for (domain::LayerGroup& group : model.groups) {
+    domain::add_indexer(group.layer.mixer, model.hidden, is_compressed ? shape.latent->query_rank : model.hidden, sparse);
+    for (domain::Linear& linear : group.layer.mixer.linears) {
+      if (linear.name == "index_q" || linear.name == "index_k") linear.stored = shape.attention_stored;
+    }
+  }
+}
+
 void read_sampling(const text::Node& node, ModelSpec& model, text::Problems& problems) {
   domain::DefaultSampling sampling;
   text::ObjectReader reader(node, problems, "'sampling'");
@@ -132,6 +178,8 @@ ModelSpec read_model_facts(const text::Node& root, text::Problems& problems) {
   check_model_shape(shape, {.heads = "heads", .kv_heads = "kv_heads"}, reader, problems);
   shape.hidden = model.hidden;
   model.groups = domain::decoder_layers(shape);
+  if (const text::Node* window = reader.optional_object("window")) read_window(*window, shape, model, problems);
+  if (const text::Node* sparse = reader.optional_object("sparse_attention")) read_sparse(*sparse, shape, model, problems);
   return model;
 }
 
