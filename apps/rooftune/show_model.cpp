@@ -79,10 +79,26 @@ std::string layer_table(const ModelSpec& model, report::Colour colour) {
   return table.text(colour);
 }
 
-/// The matrix products of one GPU; equal ones of several layers together.
+/// Products of one name, shape and format together, in the order in which they first occur.
+std::vector<latency::Gemm> merged(const std::vector<latency::Gemm>& gemms) {
+  std::vector<latency::Gemm> result;
+  for (const latency::Gemm& gemm : gemms) {
+    const auto found = std::ranges::find_if(result, [&](const latency::Gemm& other) {
+      return other.name == gemm.name && other.n == gemm.n && other.k == gemm.k && other.stored == gemm.stored;
+    });
+    if (found == result.end()) {
+      result.push_back(gemm);
+    } else {
+      found->count += gemm.count;
+    }
+  }
+  return result;
+}
+
+/// The matrix products of one GPU.
 std::string product_table(const latency::Operators& operators, report::Colour colour) {
   TextTable table({{"product", Align::left}, {"a step"}, {"n"}, {"k"}, {"weights", Align::left}, {"GB"}});
-  for (const latency::Gemm& gemm : operators.gemms) {
+  for (const latency::Gemm& gemm : merged(operators.gemms)) {
     table.add({gemm.name, fmt::format("{:g}", gemm.count), fmt::format("{}", gemm.n), fmt::format("{}", gemm.k),
                stored_text(gemm.stored), fmt::format("{:.3f}", 1e-9 * gemm.count * gemm.elements() * gemm.stored.bytes)});
   }
