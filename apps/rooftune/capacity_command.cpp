@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <memory>
 
-#include "ad_hoc_load.hpp"
 #include "commands.hpp"
-#include "load_inputs.hpp"
+#include "load_options.hpp"
 #include "options.hpp"
 #include "rooftune/plan/capacity.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/capacity_file.hpp"
+#include "rooftune/runs/open_study.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -18,7 +18,7 @@ namespace {
 struct CapacityCommandOptions {
   DataOptions data;
   OutputOptions output;
-  AdHocLoad load;
+  runs::AdHocLoad load;
   std::vector<int> tp{1, 2, 4, 8};
   std::vector<std::string> objectives;
   plan::CapacityQuestions questions;
@@ -44,12 +44,12 @@ core::Result<plan::CapacityOptions> search_options(const CapacityCommandOptions&
 }
 
 /// One TP degree made ready. The load is only a shape here.
-core::Result<LoadedStudy> load(const CapacityCommandOptions& options, int tp) {
-  AdHocLoad shape = options.load;
+core::Result<runs::OpenedStudy> load(const CapacityCommandOptions& options, int tp) {
+  runs::AdHocLoad shape = options.load;
   shape.tp = tp;
   DataOptions data = options.data;
   data.replicates = 1;
-  return load_experiments(data, {make_experiment(shape)});
+  return runs::open_experiments({runs::make_experiment(shape)}, data);
 }
 
 ExitCode run(const CapacityCommandOptions& options) {

@@ -5,14 +5,14 @@
 #include <memory>
 
 #include "commands.hpp"
-#include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/compare.hpp"
 #include "rooftune/report/tables.hpp"
+#include "rooftune/runs/open_study.hpp"
+#include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/result_file.hpp"
-#include "rooftune/runs/run_folder.hpp"
 #include "rooftune/runs/tables_csv.hpp"
-#include "run_record.hpp"
+#include "run_options.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -23,11 +23,11 @@ namespace fs = std::filesystem;
 struct CompareOptions {
   DataOptions data;
   OutputOptions output;
-  std::optional<std::string> run_folder;
+  RunFlags run;
 };
 
-core::Result<LoadedStudy> load(const CompareOptions& options) {
-  auto study = load_study(options.data);
+core::Result<runs::OpenedStudy> load(const CompareOptions& options) {
+  auto study = open_data(options.data);
   if (!study) return study;
   const calibrate::StudySpec& spec = study->prepared.spec;
   if (!spec.compare) {
@@ -39,17 +39,6 @@ core::Result<LoadedStudy> load(const CompareOptions& options) {
   return study;
 }
 
-runs::RunFiles run_files(const LoadedStudy& study, const calibrate::Comparison& comparison, const fs::path& target) {
-  runs::RunFiles files;
-  files.manifest = make_manifest("compare", study);
-  files.manifest.state = runs::RunState::finished;
-  for (const calibrate::SolverStage& stage : study.prepared.spec.solver)
-    files.manifest.limited_by_time |= stage.max_seconds.has_value();
-  files.study_yaml = resolved_study(study, target);
-  files.result_json = runs::comparison_json(comparison);
-  return files;
-}
-
 ExitCode run(const CompareOptions& options) {
   const auto study = load(options);
   if (!study) {
@@ -57,9 +46,9 @@ ExitCode run(const CompareOptions& options) {
     return ExitCode::bad_input;
   }
   const calibrate::StudySpec& spec = study->prepared.spec;
-  const fs::path target = options.run_folder ? fs::path(*options.run_folder) : default_run_folder(spec.name + "-compare");
-  if (const auto free = text::check_target_folder(target, text::ExistingFolder::refuse); !free) {
-    print_errors(free.error());
+  const auto run = runs::begin(*study, "compare", runs::Keeps::nothing, run_options(options.run));
+  if (!run) {
+    print_errors(run.error());
     return ExitCode::bad_input;
   }
 
@@ -76,8 +65,7 @@ ExitCode run(const CompareOptions& options) {
   }
   const bool all_failed = std::ranges::all_of(comparison->variants, [](const auto& variant) { return variant.failure.has_value(); });
   if (!all_failed) {
-    if (const auto written = runs::write_run_folder(target, text::ExistingFolder::refuse, run_files(*study, *comparison, target));
-        !written) {
+    if (const auto written = (*run)->finish(runs::outcome_of(*comparison, spec)); !written) {
       print_errors(written.error());
       return ExitCode::bad_input;
     }
@@ -87,7 +75,7 @@ ExitCode run(const CompareOptions& options) {
     print(runs::comparison_json(*comparison));
   } else {
     print(report::comparison_tables(*comparison, output_colour()));
-    if (!all_failed) print(fmt::format("\nrun folder    {}\n", target.string()));
+    if (!all_failed) print(fmt::format("\nrun folder    {}\n", (*run)->folder().string()));
   }
   return all_failed ? ExitCode::no_usable_solution : ExitCode::done;
 }
@@ -99,7 +87,7 @@ void add_compare_command(CLI::App& program, ExitCode& exit_code) {
   command->footer("Example: rooftune compare experiments/compare_models.yaml");
   const auto options = std::make_shared<CompareOptions>();
   add_study_argument(*command, options->data, StudyArgument::required);
-  command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-compare-<UTC time>");
+  add_out_option(*command, options->run, "runs/<study>-compare-<UTC time>");
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);

@@ -3,8 +3,8 @@
 
 #include "command_tree.hpp"
 #include "commands.hpp"
+#include "rooftune/runs/run.hpp"
 #include "terminal.hpp"
-#include "versions.hpp"
 
 namespace rooftune::app {
 
@@ -21,7 +21,7 @@ void add_completion_command(CLI::App& program, ExitCode& exit_code) {
   command->callback([form, &program, &exit_code] {
     if (*form == "bash") print(bash_completion(program));
     if (*form == "zsh") print(zsh_completion(program));
-    if (*form == "man") print(manual_page(program, kVersion));
+    if (*form == "man") print(manual_page(program, runs::versions().at("rooftune")));
     exit_code = ExitCode::done;
   });
 }

@@ -4,17 +4,16 @@
 #include <filesystem>
 #include <memory>
 
-#include "begun_run.hpp"
 #include "commands.hpp"
-#include "interruption.hpp"
-#include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
+#include "rooftune/runs/interruption.hpp"
+#include "rooftune/runs/open_study.hpp"
+#include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/result_file.hpp"
-#include "rooftune/runs/run_folder.hpp"
-#include "run_record.hpp"
+#include "run_options.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -25,7 +24,7 @@ namespace fs = std::filesystem;
 struct CrossvalOptions {
   DataOptions data;
   OutputOptions output;
-  RunOptions run;
+  RunFlags run;
   std::optional<std::string> group;
   std::optional<std::string> peers;
   int repeats = 1;
@@ -33,8 +32,8 @@ struct CrossvalOptions {
 
 constexpr std::string_view kOurs = "held out: every run is predicted by a fit that has not seen it";
 
-core::Result<LoadedStudy> load(const CrossvalOptions& options) {
-  auto study = load_study(options.data, Simulators::any);
+core::Result<runs::OpenedStudy> load(const CrossvalOptions& options) {
+  auto study = open_data(options.data, runs::Simulators::any);
   if (!study) return study;
   calibrate::StudySpec& spec = study->prepared.spec;
   if (options.group) {
@@ -53,20 +52,6 @@ core::Result<LoadedStudy> load(const CrossvalOptions& options) {
   return study;
 }
 
-runs::RunFiles run_files(const LoadedStudy& study, const calibrate::CrossValidation& result,
-                         const std::vector<eval::PeerComparison>& peers, const fs::path& target) {
-  runs::RunFiles files;
-  files.manifest = make_manifest("crossval", study);
-  files.manifest.state = runs::RunState::finished;
-  files.study_yaml = resolved_study(study, target);
-  files.result_json = runs::crossval_json(result, peers);
-  files.evaluation_json = runs::evaluation_json(result.pooled, peers);
-  files.evaluation_csv = runs::evaluation_csv(result.pooled);
-  for (const calibrate::SolverStage& stage : study.prepared.spec.solver)
-    files.manifest.limited_by_time |= stage.max_seconds.has_value();
-  return files;
-}
-
 ExitCode run(const CrossvalOptions& options) {
   const auto study = load(options);
   if (!study) {
@@ -78,20 +63,14 @@ ExitCode run(const CrossvalOptions& options) {
     print_errors(published.error());
     return ExitCode::bad_input;
   }
-  const auto run = BegunRun::begin(
-      make_manifest("crossval", *study), *study,
-      options.run.folder ? fs::path(*options.run.folder) : default_run_folder(study->prepared.spec.name + "-crossval"), options.run);
+  const auto run = runs::begin(*study, "crossval", runs::Keeps::evaluations, run_options(options.run));
   if (!run) {
     print_errors(run.error());
     return ExitCode::bad_input;
   }
-  const fs::path& target = (*run)->folder();
-  if ((*run)->is_finished()) {
-    print(fmt::format("{} holds this run, finished: nothing to resume\n", target.string()));
-    return ExitCode::done;
-  }
+  if ((*run)->is_finished()) return say_finished(**run);
 
-  const Interruption interruption;
+  const runs::Interruption interruption(say_ending);
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total) {
     progress.show(fmt::format("fitting folds: {} of {}{}", finished, total,
@@ -101,17 +80,15 @@ ExitCode run(const CrossvalOptions& options) {
       calibrate::crossval(study->prepared, *study->prepared.spec.split,
                           {.repeats = options.repeats, .progress = show, .cancel = interruption.token(), .store = (*run)->store()});
   progress.clear();
-  (*run)->close_store();
+  print_errors((*run)->close_store());
+  const fs::path& target = (*run)->folder();
   if (!result) {
     (*run)->abandon();
     print_errors(result.error());
     return ExitCode::bad_input;
   }
   if (result->aborted) {
-    print_errors({{.position = {.file = target.string()},
-                   .problem = fmt::format("the simulator failed: {}", result->failures.front()),
-                   .remedy = failure_remedy(study->prepared.spec),
-                   .severity = core::Severity::error}});
+    print_errors({simulator_failed(**run, result->failures.front(), study->prepared.spec)});
     return ExitCode::no_usable_solution;
   }
   if (result->interrupted) {
@@ -133,8 +110,7 @@ ExitCode run(const CrossvalOptions& options) {
     return ExitCode::no_usable_solution;
   }
   const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(result->pooled, *published);
-  const runs::RunFiles files = run_files(*study, *result, peers, target);
-  if (const auto written = runs::write_run_folder(target, text::ExistingFolder::resume, files); !written) {
+  if (const auto written = (*run)->finish(runs::outcome_of(*result, study->prepared.spec, peers)); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
@@ -145,7 +121,7 @@ ExitCode run(const CrossvalOptions& options) {
     print(report::crossval_tables(*result, output_colour()));
     if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));
     print(fmt::format("\nrun folder    {}\n", target.string()));
-    print((*run)->store_summary());
+    print(store_summary(**run));
   }
   return ExitCode::done;
 }

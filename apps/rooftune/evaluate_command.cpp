@@ -1,7 +1,6 @@
 #include <memory>
 
 #include "commands.hpp"
-#include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/report/tables.hpp"
@@ -29,7 +28,7 @@ void print_tables(const eval::Evaluation& evaluation) {
 }
 
 ExitCode run(const EvaluateOptions& options) {
-  const auto study = load_study(options.data, Simulators::any);
+  const auto study = open_data(options.data, runs::Simulators::any);
   if (!study) {
     print_errors(study.error());
     return ExitCode::bad_input;

@@ -5,14 +5,14 @@
 #include <cmath>
 #include <memory>
 
-#include "ad_hoc_load.hpp"
 #include "commands.hpp"
-#include "load_inputs.hpp"
+#include "load_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/linear_form.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/runs/export_file.hpp"
+#include "rooftune/runs/open_study.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
@@ -87,12 +87,12 @@ std::vector<int> degrees_of(const params::Config& config) {
 }
 
 core::Result<runs::AlphaBetaEntry> entry_of(const ExportOptions& options, const std::string& model, const std::string& gpu, int tp) {
-  AdHocLoad shape;
+  runs::AdHocLoad shape;
   shape.model = model;
   shape.gpu = gpu;
   shape.tp = tp;
   shape.settings = options.settings;
-  const auto loaded = load_experiments(options.data, {make_experiment(shape)});
+  const auto loaded = runs::open_experiments({runs::make_experiment(shape)}, options.data);
   if (!loaded) return tl::unexpected(loaded.error());
   const eval::Case& item = loaded->prepared.dataset.cases.front();
   const params::Config& config = loaded->prepared.start;

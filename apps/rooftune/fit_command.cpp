@@ -7,20 +7,19 @@
 #include <map>
 #include <memory>
 
-#include "begun_run.hpp"
 #include "commands.hpp"
-#include "interruption.hpp"
-#include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/calibrate/fit.hpp"
-#include "rooftune/data/config_file.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
+#include "rooftune/runs/interruption.hpp"
+#include "rooftune/runs/open_study.hpp"
+#include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/result_file.hpp"
 #include "rooftune/runs/study_file.hpp"
-#include "run_record.hpp"
+#include "run_options.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -28,14 +27,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kHardwareConfigName = "hardware_config.json";
-
 enum class TunedForm { config, hardware_config };
 
 struct FitOptions {
   DataOptions data;
   OutputOptions output;
-  RunOptions run;
+  RunFlags run;
   bool dump_default = false;
   bool held_out = false;
   TunedForm form = TunedForm::config;
@@ -63,46 +60,6 @@ calibrate::FitHooks with_progress(ProgressLine& line) {
   return hooks;
 }
 
-/// What came of writing the run folder.
-struct Written {
-  ExitCode exit_code = ExitCode::done;
-  core::Diagnostics problems;
-};
-
-Written refused(ExitCode exit_code, const core::Diagnostics& problems) { return {.exit_code = exit_code, .problems = problems}; }
-
-/// Stages the folder, proves the config in it, and only then puts the folder in place.
-Written write_run(const FitOptions& options, const LoadedStudy& study, const calibrate::FitResult& result, const fs::path& target) {
-  runs::RunFiles files;
-  files.manifest = make_manifest("fit", study);
-  files.manifest.limited_by_time = result.machine_dependent;
-  files.manifest.state = result.interrupted ? runs::RunState::interrupted : runs::RunState::finished;
-  params::Config tuned = result.tuned;
-  add_provenance(tuned, study, files.manifest);
-  add_own_gpus(tuned, study);
-  files.study_yaml = resolved_study(study, target);
-  files.result_json = runs::fit_json(result);
-  files.tuned_json = data::config_text(tuned);
-  files.evaluation_json = runs::evaluation_json(result.after);
-  files.evaluation_csv = runs::evaluation_csv(result.after);
-
-  auto folder = text::StagedFolder::open(target, text::ExistingFolder::resume);
-  if (!folder) return refused(ExitCode::bad_input, folder.error());
-  if (const auto done = runs::write_run_files(*folder, files); !done) return refused(ExitCode::bad_input, done.error());
-  if (const auto proven = check_written_config(*files.tuned_json, std::string(runs::kTunedConfigName), study, result.after); !proven) {
-    return refused(ExitCode::no_usable_solution, proven.error());
-  }
-  Written written;
-  if (options.form == TunedForm::hardware_config) {
-    const auto family = data::hardware_config_text(tuned, study.inputs.gpus);
-    if (!family) return refused(ExitCode::bad_input, family.error());
-    written.problems = family->warnings;
-    if (const auto done = folder->write(kHardwareConfigName, family->text); !done) return refused(ExitCode::bad_input, done.error());
-  }
-  if (const auto done = folder->commit(); !done) return refused(ExitCode::bad_input, done.error());
-  return written;
-}
-
 void print_result(const FitOptions& options, const calibrate::FitResult& result, const fs::path& target) {
   if (options.output.json) {
     print(runs::fit_json(result));
@@ -119,7 +76,8 @@ void print_result(const FitOptions& options, const calibrate::FitResult& result,
   print(report::warning_list(result.after, colour));
   print(report::search_summary(result, colour));
   print(fmt::format("\ntuned config  {}\n", (target / runs::kTunedConfigName).string()));
-  if (options.form == TunedForm::hardware_config) print(fmt::format("family's form {}\n", (target / kHardwareConfigName).string()));
+  if (options.form == TunedForm::hardware_config)
+    print(fmt::format("family's form {}\n", (target / runs::kHardwareConfigName).string()));
   print(fmt::format("run folder    {}\n", target.string()));
 }
 
@@ -133,9 +91,9 @@ void print_interrupted(const FitOptions& options, const fs::path& target, std::s
   print_errors({problem});
 }
 
-core::Result<LoadedStudy> load(const FitOptions& options) {
+core::Result<runs::OpenedStudy> load(const FitOptions& options) {
   if (!options.data.study) return core::fail({}, "no study is given", "name one, e.g. rooftune fit experiments/quickstart.yaml");
-  auto study = load_study(options.data, Simulators::any);
+  auto study = open_data(options.data, runs::Simulators::any);
   if (!study) return study;
   if (const auto asked = calibrate::ask_how_sure(study->prepared.spec, options.profile, options.bootstrap); !asked) {
     return tl::unexpected(asked.error());
@@ -149,7 +107,7 @@ core::Result<LoadedStudy> load(const FitOptions& options) {
 }
 
 /// Refits without each part of the study's split, and puts into the config what those refits got wrong on that part.
-core::Result<void> learn_held_out_error(const LoadedStudy& study, params::Config& tuned, const calibrate::FitHooks& hooks,
+core::Result<void> learn_held_out_error(const runs::OpenedStudy& study, params::Config& tuned, const calibrate::FitHooks& hooks,
                                         const std::function<void(std::size_t, std::size_t)>& progress) {
   const eval::SplitSpec& split = *study.prepared.spec.split;
   const auto folds =
@@ -170,20 +128,14 @@ ExitCode run(const FitOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
-  const auto run =
-      BegunRun::begin(make_manifest("fit", *study), *study,
-                      options.run.folder ? fs::path(*options.run.folder) : default_run_folder(study->prepared.spec.name), options.run);
+  const auto run = runs::begin(*study, "fit", runs::Keeps::evaluations, run_options(options.run));
   if (!run) {
     print_errors(run.error());
     return ExitCode::bad_input;
   }
-  const fs::path& target = (*run)->folder();
-  if ((*run)->is_finished()) {
-    print(fmt::format("{} holds this run, finished: nothing to resume\n", target.string()));
-    return ExitCode::done;
-  }
+  if ((*run)->is_finished()) return say_finished(**run);
 
-  const Interruption interruption;
+  const runs::Interruption interruption(say_ending);
   ProgressLine progress;
   calibrate::FitHooks hooks = with_progress(progress);
   hooks.cancel = interruption.token();
@@ -201,16 +153,14 @@ ExitCode run(const FitOptions& options) {
   }
   calibrate::note_intervals(result, study->prepared);
   progress.clear();
-  (*run)->close_store();
+  print_errors((*run)->close_store());
+  const fs::path& target = (*run)->folder();
   if (!result.usable && result.interrupted) {
     print_interrupted(options, target, "no point was found yet");
     return ExitCode::no_usable_solution;
   }
   if (result.aborted) {
-    print_errors({{.position = {.file = target.string()},
-                   .problem = fmt::format("the simulator failed: {}", result.first_failure),
-                   .remedy = failure_remedy(study->prepared.spec),
-                   .severity = core::Severity::error}});
+    print_errors({simulator_failed(**run, result.first_failure, study->prepared.spec)});
     return ExitCode::no_usable_solution;
   }
   if (!result.usable) {
@@ -221,12 +171,14 @@ ExitCode run(const FitOptions& options) {
     print_errors({problem});
     return ExitCode::no_usable_solution;
   }
-  const Written written = write_run(options, *study, result, target);
-  print_errors(written.problems);
-  if (written.exit_code != ExitCode::done) return written.exit_code;
+  runs::Outcome outcome = runs::outcome_of(result);
+  outcome.wants_hardware_config = options.form == TunedForm::hardware_config;
+  const auto written = (*run)->finish(outcome);
+  print_errors(written ? *written : written.error());
+  if (!written) return ExitCode::bad_input;
   if (!write_csv(options.output, [&] { return runs::evaluation_csv(result.after); })) return ExitCode::bad_input;
   print_result(options, result, target);
-  if (!options.output.json) print((*run)->store_summary());
+  if (!options.output.json) print(store_summary(**run));
   if (!result.interrupted) return ExitCode::done;
   print_interrupted(options, target, "this is the best so far, without standard errors");
   return ExitCode::no_usable_solution;

@@ -4,13 +4,13 @@
 #include <memory>
 
 #include "commands.hpp"
-#include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/recovery.hpp"
 #include "rooftune/calibrate/solver_table.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/report/tables.hpp"
+#include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/result_file.hpp"
 #include "rooftune/runs/tables_csv.hpp"
 #include "terminal.hpp"
@@ -34,8 +34,8 @@ struct RecoverOptions {
   double noise_percent = 2.0;
 };
 
-core::Result<LoadedStudy> load_with_free_parameters(const DataOptions& options) {
-  auto study = load_study(options);
+core::Result<runs::OpenedStudy> load_with_free_parameters(const DataOptions& options) {
+  auto study = open_data(options);
   if (!study) return study;
   if (study->prepared.spec.free.empty())
     return core::fail({.file = *options.study}, "the study leaves no parameter free", "list some under 'free'");

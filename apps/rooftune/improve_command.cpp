@@ -5,20 +5,15 @@
 #include <memory>
 
 #include "commands.hpp"
-#include "load_inputs.hpp"
 #include "options.hpp"
-#include "rooftune/data/config_file.hpp"
 #include "rooftune/improve/improve.hpp"
 #include "rooftune/report/improve_tables.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/improve_file.hpp"
 #include "rooftune/runs/improve_journal.hpp"
-#include "rooftune/runs/result_file.hpp"
-#include "rooftune/runs/run_folder.hpp"
-#include "rooftune/text/atomic_file.hpp"
-#include "rooftune/text/document.hpp"
-#include "run_record.hpp"
+#include "rooftune/runs/open_study.hpp"
+#include "rooftune/runs/outcome.hpp"
+#include "run_options.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -30,14 +25,13 @@ struct ImproveOptions {
   DataOptions data;
   OutputOptions output;
   std::optional<std::string> peers;
-  std::optional<std::string> run_folder;
-  bool resume = false;
+  RunFlags run;
   std::optional<int> rounds;
   std::optional<int> replay_round;
 };
 
-core::Result<LoadedStudy> load(const ImproveOptions& options) {
-  auto study = load_study(options.data);
+core::Result<runs::OpenedStudy> load(const ImproveOptions& options) {
+  auto study = open_data(options.data);
   if (!study) return study;
   calibrate::StudySpec& spec = study->prepared.spec;
   if (!spec.improve) spec.improve.emplace();
@@ -48,42 +42,10 @@ core::Result<LoadedStudy> load(const ImproveOptions& options) {
   return study;
 }
 
-/// A run folder that says what was begun, or the one that is continued.
-core::Result<void> begin(const ImproveOptions& options, const LoadedStudy& study, const fs::path& target) {
-  const runs::RunManifest manifest = make_manifest("improve", study);
-  if (options.resume && fs::exists(target / runs::kManifestName)) {
-    const auto begun = runs::read_manifest(target);
-    if (!begun) return tl::unexpected(begun.error());
-    if (core::Diagnostics differences = runs::check_continues(*begun, manifest, target); !differences.empty()) {
-      return tl::unexpected(std::move(differences));
-    }
-    return {};
-  }
-  const auto policy = options.resume ? text::ExistingFolder::resume : text::ExistingFolder::refuse;
-  runs::RunFiles files;
-  files.manifest = manifest;
-  files.study_yaml = resolved_study(study, target);
-  return runs::write_run_folder(target, policy, files);
-}
-
-core::Result<void> write_result(const LoadedStudy& study, const improve::Improvement& improvement, const fs::path& target) {
-  LoadedStudy result = study;
-  result.prepared.spec = improvement.result;
-  runs::RunFiles files;
-  files.manifest = make_manifest("improve", study);
-  files.manifest.state = runs::RunState::finished;
-  files.manifest.limited_by_time = improvement.journal.outcome && improvement.journal.outcome->machine_dependent;
-  files.study_yaml = resolved_study(result, target);
-  files.result_json = runs::fit_json(improvement.after);
-  files.tuned_json = data::config_text(improvement.after.tuned);
-  files.evaluation_json = runs::evaluation_json(improvement.after.after);
-  files.evaluation_csv = runs::evaluation_csv(improvement.after.after);
-  return runs::write_run_folder(target, text::ExistingFolder::resume, files);
-}
-
 /// Does one round of a finished or interrupted run again, and says whether its fits come out the same.
-ExitCode replay_round(const ImproveOptions& options, const LoadedStudy& study, const fs::path& target) {
-  if (!fs::exists(target / runs::kJournalName)) {
+ExitCode replay_round(const ImproveOptions& options, const runs::OpenedStudy& study) {
+  const fs::path target(options.run.folder.value_or("."));
+  if (!options.run.folder || !fs::exists(target / runs::kJournalName)) {
     print_errors(
         {{.position = {.file = target.string()}, .problem = "the folder holds no journal", .remedy = "give the --out of the run"}});
     return ExitCode::bad_input;
@@ -120,13 +82,13 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(published.error());
     return ExitCode::bad_input;
   }
-  const fs::path target =
-      options.run_folder ? fs::path(*options.run_folder) : default_run_folder(study->prepared.spec.name + "-improve");
-  if (options.replay_round) return replay_round(options, *study, target);
-  if (const auto begun = begin(options, *study, target); !begun) {
-    print_errors(begun.error());
+  if (options.replay_round) return replay_round(options, *study);
+  const auto run = runs::begin(*study, "improve", runs::Keeps::journal, run_options(options.run));
+  if (!run) {
+    print_errors(run.error());
     return ExitCode::bad_input;
   }
+  const fs::path& target = (*run)->folder();
   print_errors(study->prepared.dataset.warnings);
   auto journal = runs::open_journal(target / runs::kJournalName);
   if (!journal) {
@@ -151,7 +113,7 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(improvement.error());
     return ExitCode::no_usable_solution;
   }
-  if (const auto written = write_result(*study, *improvement, target); !written) {
+  if (const auto written = (*run)->finish(runs::outcome_of(*improvement)); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
@@ -178,8 +140,9 @@ void add_improve_command(CLI::App& program, ExitCode& exit_code) {
   command->footer("Example: rooftune improve experiments/improve_v1.yaml --out runs/v1");
   const auto options = std::make_shared<ImproveOptions>();
   add_study_argument(*command, options->data, StudyArgument::required);
-  command->add_option("--out", options->run_folder, "run folder to write; default: runs/<study>-improve-<UTC time>");
-  command->add_flag("--resume", options->resume, "go on with what the run folder's journal holds; harmless where nothing was begun");
+  add_out_option(*command, options->run, "runs/<study>-improve-<UTC time>");
+  command->add_flag("--resume", options->run.resume,
+                    "go on with what the run folder's journal holds; harmless where nothing was begun");
   command->add_option("--rounds", options->rounds, "judge at most so many changes, instead of what the study says")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")

@@ -8,10 +8,10 @@
 #include "commands.hpp"
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/core/memory.hpp"
+#include "rooftune/runs/run.hpp"
 #include "rooftune/sim/simulate.hpp"
-#include "run_record.hpp"
+#include "run_options.hpp"
 #include "terminal.hpp"
-#include "versions.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -40,7 +40,8 @@ std::string given_command(const CLI::App& program) {
 int run(int argument_count, char** arguments) {
   remember_command_line(argument_count, arguments);
   CLI::App program("Calibrates roofline models of LLM serving against measured benchmarks.", "rooftune");
-  program.set_version_flag("--version", fmt::format("rooftune {}\nsimulator {}", kVersion, sim::simulator_identity()));
+  program.set_version_flag("--version",
+                           fmt::format("rooftune {}\nsimulator {}", runs::versions().at("rooftune"), sim::simulator_identity()));
   program.require_subcommand(1);
   program.footer(
       "Exit codes: 0 done, 1 bad usage or input, 2 ran but no usable solution.\n"

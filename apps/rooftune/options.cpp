@@ -1,9 +1,14 @@
 #include "options.hpp"
 
+#include "rooftune/data/peers.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
+
+core::Result<runs::OpenedStudy> open_data(const DataOptions& options, runs::Simulators simulators) {
+  return options.study ? runs::open_study(*options.study, options, simulators) : runs::open_ground_truth(options);
+}
 
 CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help) {
   return command.add_option(name, values, help)
@@ -50,6 +55,11 @@ void add_peers_option(CLI::App& command, std::optional<std::string>& file) {
       .add_option("--peers", file,
                   "predictions of other simulators (CSV, e.g. ground_truth/peers.csv) to print beside ours on the same runs")
       ->group("Data");
+}
+
+core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional<std::string>& file) {
+  if (!file) return std::vector<domain::PeerPrediction>{};
+  return data::read_peers(*file);
 }
 
 void add_json_option(CLI::App& command, OutputOptions& options) {

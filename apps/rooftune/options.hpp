@@ -7,21 +7,20 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/core/diagnostics.hpp"
+#include "rooftune/domain/peer_prediction.hpp"
+#include "rooftune/runs/open_study.hpp"
+
 namespace rooftune::app {
 
 /// What commands that simulate take: a study, data in its place or beside it, and how to run.
-struct DataOptions {
+struct DataOptions : runs::StudyOverrides {
   std::optional<std::string> study;
-  std::vector<std::string> ground_truth;  ///< replaces the study's list
-  std::vector<std::string> select;        ///< "field=value"; replaces what the study says about that field
-  std::vector<std::string> models;
-  std::vector<std::string> hardware;
-  std::optional<std::string> config;
-  std::optional<std::string> step_time_model;
-  std::optional<int> threads;
-  std::optional<std::uint64_t> seed;
-  std::optional<int> replicates;
 };
+
+/// The study with what the options say, or ground truth without a study.
+[[nodiscard]] core::Result<runs::OpenedStudy> open_data(const DataOptions& options,
+                                                        runs::Simulators simulators = runs::Simulators::built_in);
 
 /// Where results go besides the terminal.
 struct OutputOptions {
@@ -40,6 +39,8 @@ void add_model_options(CLI::App& command, DataOptions& options);
 void add_config_options(CLI::App& command, DataOptions& options);
 /// --peers, for commands that print errors.
 void add_peers_option(CLI::App& command, std::optional<std::string>& file);
+/// Published predictions to compare with; none without a file.
+[[nodiscard]] core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional<std::string>& file);
 void add_json_option(CLI::App& command, OutputOptions& options);
 void add_csv_option(CLI::App& command, OutputOptions& options);
 /// Writes the file of --csv where it was asked for; false, with the reason on standard error, when it cannot be written.

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "commands.hpp"
-#include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/data/config_file.hpp"
@@ -20,6 +19,7 @@
 #include "rooftune/report/html_report.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/improve_journal.hpp"
+#include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/report_file.hpp"
 #include "rooftune/runs/run_folder.hpp"
 #include "rooftune/text/atomic_file.hpp"
@@ -97,18 +97,18 @@ class Gatherer {
   }
 
   /// The run's study with the files that it names; nothing where they have moved since.
-  std::optional<LoadedStudy> run_again() {
+  std::optional<runs::OpenedStudy> run_again() {
     if (!fs::exists(run_ / runs::kStudyName)) return std::nullopt;
     DataOptions data;
     data.study = (run_ / runs::kStudyName).string();
     data.threads = options_.threads;
-    auto study = load_study(data);
+    auto study = open_data(data);
     if (study) return *std::move(study);
     notice("The pages on load, step time and kernels are missing, because the study's data cannot be read again", study.error());
     return std::nullopt;
   }
 
-  void add_simulations(const LoadedStudy& study) {
+  void add_simulations(const runs::OpenedStudy& study) {
     if (!fs::exists(run_ / runs::kTunedConfigName)) return;
     const auto tuned = data::read_config(run_ / runs::kTunedConfigName, study.inputs.gpus);
     if (!tuned) {
@@ -126,7 +126,7 @@ class Gatherer {
     content_.step_time = plan::step_time_by_batch(dataset, tuned->config);
   }
 
-  void add_kernels(const LoadedStudy& study) {
+  void add_kernels(const runs::OpenedStudy& study) {
     std::vector<fs::path> folders(study.prepared.spec.data.kernels.begin(), study.prepared.spec.data.kernels.end());
     if (const auto shipped = data::data_directory()) folders.push_back(*shipped / "bench_data");
     std::set<std::string> seen;

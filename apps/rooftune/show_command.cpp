@@ -4,7 +4,6 @@
 #include <set>
 
 #include "commands.hpp"
-#include "load_inputs.hpp"
 #include "options.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "rooftune/runs/result_file.hpp"
@@ -94,7 +93,7 @@ std::string free_table(const calibrate::StudySpec& spec, report::Colour colour) 
 }
 
 ExitCode run(const DataOptions& options, const OutputOptions& output) {
-  const auto study = load_study(options, Simulators::any);
+  const auto study = open_data(options, runs::Simulators::any);
   if (!study) {
     print_errors(study.error());
     return ExitCode::bad_input;

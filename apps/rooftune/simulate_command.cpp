@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <memory>
 
-#include "ad_hoc_load.hpp"
 #include "commands.hpp"
-#include "load_inputs.hpp"
+#include "load_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/inspect.hpp"
 #include "rooftune/report/tables.hpp"
+#include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/result_file.hpp"
 #include "rooftune/runs/step_trace.hpp"
 #include "rooftune/runs/tables_csv.hpp"
@@ -22,14 +22,14 @@ namespace {
 struct SimulateOptions {
   DataOptions data;
   OutputOptions output;
-  AdHocLoad load;
+  runs::AdHocLoad load;
   std::optional<std::string> trace;
   std::optional<std::string> chrome_trace;
   std::optional<std::string> requests;
   std::int64_t warm_up_requests = 0;
 };
 
-core::Result<LoadedStudy> load(const SimulateOptions& options) {
+core::Result<runs::OpenedStudy> load(const SimulateOptions& options) {
   const bool is_ad_hoc = !options.load.model.empty();
   if (is_ad_hoc && (options.data.study || !options.data.ground_truth.empty())) {
     return core::fail({}, "both a workload (--model) and measured experiments are given", "give one of them");
@@ -37,10 +37,10 @@ core::Result<LoadedStudy> load(const SimulateOptions& options) {
   if (is_ad_hoc) {
     std::vector<domain::Experiment> experiments;
     for (const double rate : options.load.rates_per_s) {
-      experiments.push_back(make_experiment(options.load, fmt::format("rate {:g}", rate), rate));
+      experiments.push_back(runs::make_experiment(options.load, fmt::format("rate {:g}", rate), rate));
     }
-    if (experiments.empty()) experiments.push_back(make_experiment(options.load));
-    auto study = load_experiments(options.data, std::move(experiments));
+    if (experiments.empty()) experiments.push_back(runs::make_experiment(options.load));
+    auto study = runs::open_experiments(std::move(experiments), options.data);
     if (study) {
       const params::SwitchId router = params::switch_id("engine.router");
       study->prepared.start.switches[router] = *params::find_choice(router, options.load.router);
@@ -50,7 +50,7 @@ core::Result<LoadedStudy> load(const SimulateOptions& options) {
   if (!options.data.study && options.data.ground_truth.empty()) {
     return core::fail({}, "nothing to simulate", "name a study, --ground-truth FILE with --select id=..., or a workload with --model");
   }
-  auto study = load_study(options.data);
+  auto study = open_data(options.data);
   if (!study) return study;
   const auto& cases = study->prepared.dataset.cases;
   if (cases.size() != 1) {

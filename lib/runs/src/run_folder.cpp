@@ -170,11 +170,9 @@ core::Diagnostics check_continues(const RunManifest& begun, const RunManifest& n
 core::Result<void> write_run_files(const text::StagedFolder& folder, const RunFiles& files) {
   const std::string manifest = manifest_text(files.manifest);
   const std::pair<std::string_view, const std::optional<std::string>*> texts[] = {
-      {kStudyName, &files.study_yaml},
-      {kResultName, &files.result_json},
-      {kTunedConfigName, &files.tuned_json},
-      {kEvaluationName, &files.evaluation_json},
-      {kEvaluationTableName, &files.evaluation_csv},
+      {kStudyName, &files.study_yaml},           {kResultName, &files.result_json},
+      {kTunedConfigName, &files.tuned_json},     {kHardwareConfigName, &files.hardware_config_json},
+      {kEvaluationName, &files.evaluation_json}, {kEvaluationTableName, &files.evaluation_csv},
       {kReportName, &files.report_html},
   };
   for (const auto& [name, text] : texts) {

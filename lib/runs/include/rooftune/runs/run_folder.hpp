@@ -61,6 +61,7 @@ struct RunFiles {
   std::optional<std::string> study_yaml{};  ///< the study with everything it left out filled in
   std::optional<std::string> result_json{};
   std::optional<std::string> tuned_json{};  ///< config_text()
+  std::optional<std::string> hardware_config_json{};
   std::optional<std::string> evaluation_json{};
   std::optional<std::string> evaluation_csv{};
   std::optional<std::string> report_html{};
@@ -71,6 +72,7 @@ inline constexpr std::string_view kManifestName = "manifest.json";
 inline constexpr std::string_view kStudyName = "study.yaml";
 inline constexpr std::string_view kResultName = "result.json";
 inline constexpr std::string_view kTunedConfigName = "tuned.json";
+inline constexpr std::string_view kHardwareConfigName = "hardware_config.json";
 inline constexpr std::string_view kEvaluationName = "evaluation.json";
 inline constexpr std::string_view kEvaluationTableName = "evaluation.csv";
 inline constexpr std::string_view kReportName = "report.html";

@@ -1,14 +1,13 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
 #include "rooftune/domain/experiment.hpp"
 
-namespace rooftune::app {
+namespace rooftune::runs {
 
-/// A deployment and a load given by flags instead of a file.
+/// A deployment and a load that no file holds.
 struct AdHocLoad {
   std::string model;
   std::string gpu = "H100-SXM";
@@ -33,9 +32,4 @@ struct AdHocLoad {
 /// One point of a sweep.
 [[nodiscard]] domain::Experiment make_experiment(const AdHocLoad& load, std::string id, double rate_per_s);
 
-/// --model, --gpu, mean lengths of requests and what they share, engine settings.
-void add_shape_options(CLI::App& command, AdHocLoad& load, const std::string& group);
-/// Those, and the deployment, how requests arrive and how their lengths spread.
-void add_load_options(CLI::App& command, AdHocLoad& load);
-
-}  // namespace rooftune::app
+}  // namespace rooftune::runs

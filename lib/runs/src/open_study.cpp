@@ -1,4 +1,4 @@
-#include "load_inputs.hpp"
+#include "rooftune/runs/open_study.hpp"
 
 #include <fmt/format.h>
 
@@ -9,15 +9,15 @@
 #include "rooftune/data/data_directory.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/ground_truth.hpp"
+#include "rooftune/data/kernel_summary_file.hpp"
 #include "rooftune/data/kernel_tables.hpp"
 #include "rooftune/data/models.hpp"
-#include "rooftune/data/peers.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/runs/external_simulator.hpp"
 #include "rooftune/runs/study_file.hpp"
 
-namespace rooftune::app {
+namespace rooftune::runs {
 namespace {
 
 namespace fs = std::filesystem;
@@ -25,18 +25,20 @@ namespace fs = std::filesystem;
 /// Reads one input after another, goes on after problems, and remembers what was read.
 class Loader {
  public:
-  explicit Loader(const DataOptions& options) : options_(options) { take(data::data_directory(), data_folder_); }
+  Loader(const std::optional<fs::path>& study, const StudyOverrides& overrides) : study_(study), overrides_(overrides) {
+    take(data::data_directory(), data_folder_);
+  }
 
   calibrate::StudySpec spec() {
     calibrate::StudySpec spec;
-    if (options_.study) {
-      runs::StudyFile file;
-      if (take(runs::read_study(*options_.study), file)) {
-        note(*options_.study);
+    if (study_) {
+      StudyFile file;
+      if (take(read_study(*study_), file)) {
+        note(*study_);
         for (const fs::path& extended : file.extended) note(extended);
         warn(file.warnings);
         // From here on every path counts from the working directory, as those of the command line do.
-        spec = runs::with_paths_from(file.spec, fs::path(*options_.study).parent_path(), fs::path("."));
+        spec = with_paths_from(file.spec, study_->parent_path(), fs::path("."));
       } else {
         has_study_ = false;
       }
@@ -51,7 +53,7 @@ class Loader {
   std::vector<domain::Experiment> experiments(const calibrate::StudySpec& spec) {
     if (!has_study_) return {};
     if (spec.data.ground_truth.empty()) {
-      problems_.push_back({.position = {.file = options_.study.value_or("")},
+      problems_.push_back({.position = {.file = study_.value_or("").string()},
                            .problem = "no ground truth is named",
                            .remedy = "add data.ground_truth to the study, or give --ground-truth FILE"});
       return {};
@@ -126,7 +128,7 @@ class Loader {
 
   void check_simulator(const calibrate::StudySpec& spec, Simulators simulators) {
     if (!spec.simulator || simulators == Simulators::any) return;
-    problems_.push_back({.position = {.file = options_.study.value_or("")},
+    problems_.push_back({.position = {.file = study_.value_or("").string()},
                          .problem = "this command needs the built-in simulation, and the study names a simulator of its own",
                          .remedy = "use fit, crossval, evaluate or show, or a study without 'simulator'",
                          .severity = core::Severity::error});
@@ -134,8 +136,8 @@ class Loader {
 
   std::shared_ptr<eval::ExternalRuns> external(const calibrate::StudySpec& spec) {
     if (!spec.simulator) return nullptr;
-    for (const fs::path& file : runs::program_files(*spec.simulator)) note(file);
-    return std::make_shared<eval::ExternalRuns>(runs::make_external_simulator(*spec.simulator));
+    for (const fs::path& file : program_files(*spec.simulator)) note(file);
+    return std::make_shared<eval::ExternalRuns>(make_external_simulator(*spec.simulator));
   }
 
   /// Normalised tables of every GPU that the experiments name, from the study's folders or the shipped ones. Read only for
@@ -170,8 +172,8 @@ class Loader {
     return tables;
   }
 
-  core::Result<LoadedStudy> prepare(const calibrate::StudySpec& spec, calibrate::StudyInputs inputs) {
-    LoadedStudy loaded;
+  core::Result<OpenedStudy> prepare(const calibrate::StudySpec& spec, calibrate::StudyInputs inputs) {
+    OpenedStudy loaded;
     // What a broken file fails to define would only be reported as missing once more.
     if (problems_.empty()) take(calibrate::prepare(spec, inputs), loaded.prepared);
     if (!problems_.empty()) return tl::unexpected(std::move(problems_));
@@ -206,9 +208,9 @@ class Loader {
 
   /// Adds a file to the manifest's list. Shipped ones are named by their place in the data folder, wherever that is.
   void note(const fs::path& path) {
-    const auto inputs = runs::hash_input(path);
+    const auto inputs = hash_input(path);
     if (!inputs) return;  // its reader has reported it
-    for (runs::InputFile input : *inputs) {
+    for (InputFile input : *inputs) {
       const fs::path shipped = fs::path(input.path).lexically_relative(data_folder_);
       if (!shipped.empty() && *shipped.begin() != "..") input.path = "shipped:" + shipped.string();
       files_.push_back(std::move(input));
@@ -220,12 +222,12 @@ class Loader {
   }
 
   void apply_options(calibrate::StudySpec& spec) {
-    if (!options_.ground_truth.empty()) spec.data.ground_truth = options_.ground_truth;
+    if (!overrides_.ground_truth.empty()) spec.data.ground_truth = overrides_.ground_truth;
     apply_selection(spec.data.select);
-    spec.data.models.insert(spec.data.models.end(), options_.models.begin(), options_.models.end());
-    spec.data.hardware.insert(spec.data.hardware.end(), options_.hardware.begin(), options_.hardware.end());
-    if (options_.config) {
-      spec.start_config = options_.config;
+    spec.data.models.insert(spec.data.models.end(), overrides_.models.begin(), overrides_.models.end());
+    spec.data.hardware.insert(spec.data.hardware.end(), overrides_.hardware.begin(), overrides_.hardware.end());
+    if (overrides_.config) {
+      spec.start_config = overrides_.config;
       spec.step_time_model.reset();
       spec.switches.clear();
       spec.fixed.clear();
@@ -233,15 +235,15 @@ class Loader {
       spec.tied.clear();
       spec.how_sure = {};
     }
-    if (options_.step_time_model) spec.step_time_model = options_.step_time_model;
-    if (options_.threads) spec.threads = *options_.threads;
-    if (options_.seed) spec.seed = *options_.seed;
-    if (options_.replicates) spec.replicates = *options_.replicates;
+    if (overrides_.step_time_model) spec.step_time_model = overrides_.step_time_model;
+    if (overrides_.threads) spec.threads = *overrides_.threads;
+    if (overrides_.seed) spec.seed = *overrides_.seed;
+    if (overrides_.replicates) spec.replicates = *overrides_.replicates;
   }
 
   void apply_selection(std::vector<calibrate::Selector>& select) {
     std::vector<calibrate::Selector> given;
-    for (const std::string& text : options_.select) {
+    for (const std::string& text : overrides_.select) {
       calibrate::Selector selector;
       if (take(calibrate::parse_selector(text), selector)) given.push_back(std::move(selector));
     }
@@ -251,22 +253,22 @@ class Loader {
     std::ranges::move(given, std::back_inserter(select));
   }
 
-  const DataOptions& options_;
+  const std::optional<fs::path>& study_;
+  const StudyOverrides& overrides_;
   fs::path data_folder_;
   bool has_study_ = true;  ///< false when its file is broken: what it would have named is not missing
   core::Diagnostics problems_;
   core::Diagnostics warnings_;
-  std::vector<runs::InputFile> files_;
+  std::vector<InputFile> files_;
 };
 
-}  // namespace
-
-core::Result<LoadedStudy> load_study(const DataOptions& options, Simulators simulators) {
-  Loader loader(options);
+core::Result<OpenedStudy> open(const std::optional<fs::path>& study, const StudyOverrides& overrides, Simulators simulators,
+                               std::optional<std::vector<domain::Experiment>> experiments) {
+  Loader loader(study, overrides);
   const calibrate::StudySpec spec = loader.spec();
   loader.check_simulator(spec, simulators);
   calibrate::StudyInputs inputs;
-  inputs.experiments = loader.experiments(spec);
+  inputs.experiments = experiments ? *std::move(experiments) : loader.experiments(spec);
   inputs.models = loader.models(spec, inputs.experiments);
   inputs.gpus = loader.gpus(spec);
   inputs.start = loader.start(spec, inputs.gpus);
@@ -276,23 +278,29 @@ core::Result<LoadedStudy> load_study(const DataOptions& options, Simulators simu
   return loader.prepare(spec, std::move(inputs));
 }
 
-core::Result<LoadedStudy> load_experiments(const DataOptions& options, std::vector<domain::Experiment> experiments) {
-  Loader loader(options);
-  const calibrate::StudySpec spec = loader.spec();
-  loader.check_simulator(spec, Simulators::built_in);
-  calibrate::StudyInputs inputs;
-  inputs.experiments = std::move(experiments);
-  inputs.models = loader.models(spec, inputs.experiments);
-  inputs.gpus = loader.gpus(spec);
-  inputs.start = loader.start(spec, inputs.gpus);
-  inputs.truth = loader.truth(spec, inputs.gpus);
-  inputs.kernels = loader.kernels(spec, inputs);
-  return loader.prepare(spec, std::move(inputs));
+}  // namespace
+
+core::Result<OpenedStudy> open_study(const fs::path& path, const StudyOverrides& overrides, Simulators simulators) {
+  return open(path, overrides, simulators, std::nullopt);
 }
 
-core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional<std::string>& file) {
-  if (!file) return std::vector<domain::PeerPrediction>{};
-  return data::read_peers(*file);
+core::Result<OpenedStudy> open_ground_truth(const StudyOverrides& overrides) {
+  return open(std::nullopt, overrides, Simulators::built_in, std::nullopt);
 }
 
-}  // namespace rooftune::app
+core::Result<OpenedStudy> open_experiments(std::vector<domain::Experiment> experiments, const StudyOverrides& overrides) {
+  return open(std::nullopt, overrides, Simulators::built_in, std::move(experiments));
+}
+
+core::Result<std::vector<kernels::KernelSummary>> open_kernel_summaries(OpenedStudy& study) {
+  const auto& own = study.prepared.spec.onboard->kernels;
+  if (own) {
+    if (const auto hashed = hash_input(*own)) study.files.insert(study.files.end(), hashed->begin(), hashed->end());
+    return data::read_kernel_summaries(*own);
+  }
+  const auto data_folder = data::data_directory();
+  if (!data_folder) return tl::unexpected(data_folder.error());
+  return data::read_kernel_summaries(*data_folder / "bench_data" / "efficiency.json");
+}
+
+}  // namespace rooftune::runs

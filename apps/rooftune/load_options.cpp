@@ -1,10 +1,7 @@
-#include "ad_hoc_load.hpp"
+#include "load_options.hpp"
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <map>
-#include <utility>
 
 #include "rooftune/core/word.hpp"
 
@@ -20,34 +17,7 @@ constexpr std::array<core::Word<domain::ArrivalProcess>, 4> kArrivals{{
 
 }  // namespace
 
-domain::Experiment make_experiment(const AdHocLoad& load) { return make_experiment(load, "command line", load.rate_per_s); }
-
-domain::Experiment make_experiment(const AdHocLoad& load, std::string id, double rate_per_s) {
-  domain::Experiment experiment;
-  experiment.id = std::move(id);
-  experiment.deployment = {.model = load.model,
-                           .hardware = load.gpu,
-                           .tp = load.tp,
-                           .dp = load.replicas,
-                           .pp = load.pp,
-                           .precision = "",
-                           .settings = load.settings};
-  domain::Workload& workload = experiment.workload;
-  workload.name = "command line";
-  workload.pattern = load.distinct_prompts > 0 ? domain::PromptPattern::cycled : domain::PromptPattern::unique;
-  workload.distinct_prompts = load.distinct_prompts;
-  workload.system_prompt_tokens = load.shared_prefix_tokens;
-  workload.prompt_groups = load.prompt_groups;
-  workload.prompt = load.prompt;
-  workload.output = load.output;
-  workload.arrival = load.arrival;
-  if (load.arrival.concurrency > 0) workload.arrival.process = domain::ArrivalProcess::closed_loop;
-  const int requests = std::max(1, static_cast<int>(std::lround(rate_per_s * load.duration_s)));
-  workload.stages = {{.rate = {rate_per_s}, .duration = {load.duration_s}, .num_requests = requests}};
-  return experiment;
-}
-
-void add_shape_options(CLI::App& command, AdHocLoad& load, const std::string& group) {
+void add_shape_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group) {
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->capture_default_str()->group(group);
   };
@@ -68,7 +38,7 @@ void add_shape_options(CLI::App& command, AdHocLoad& load, const std::string& gr
       ->group(group);
 }
 
-void add_load_options(CLI::App& command, AdHocLoad& load) {
+void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
   constexpr auto kGroup = "Workload (instead of a study or ground truth)";
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->capture_default_str()->group(kGroup);

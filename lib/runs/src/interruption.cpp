@@ -1,6 +1,5 @@
-#include "interruption.hpp"
+#include "rooftune/runs/interruption.hpp"
 
-#include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -9,9 +8,9 @@
 #include <array>
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
+#include <utility>
 
-namespace rooftune::app {
+namespace rooftune::runs {
 namespace {
 
 sigset_t watched_signals() {
@@ -24,7 +23,7 @@ sigset_t watched_signals() {
 
 }  // namespace
 
-Interruption::Interruption() {
+Interruption::Interruption(std::function<void()> on_first) : on_first_(std::move(on_first)) {
   const sigset_t signals = watched_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signals_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
@@ -57,10 +56,9 @@ void Interruption::watch() {
       pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
       std::raise(signal);
     }
-    // A progress line may stand there.
-    fmt::print(stderr, "{}ending with the best so far (once more to end at once)\n", ::isatty(STDERR_FILENO) != 0 ? "\n" : "");
+    if (on_first_) on_first_();
     source_.request_stop();
   }
 }
 
-}  // namespace rooftune::app
+}  // namespace rooftune::runs

@@ -1,0 +1,72 @@
+#include "run_options.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "terminal.hpp"
+
+namespace rooftune::app {
+namespace {
+
+std::vector<std::string>& command_line() {
+  static std::vector<std::string> arguments;
+  return arguments;
+}
+
+}  // namespace
+
+void remember_command_line(int argument_count, char** arguments) { command_line().assign(arguments + 1, arguments + argument_count); }
+
+void add_out_option(CLI::App& command, RunFlags& flags, const std::string& default_folder) {
+  command.add_option("--out", flags.folder, fmt::format("run folder to write; default: {}", default_folder));
+}
+
+void add_run_options(CLI::App& command, RunFlags& flags, const std::string& default_folder) {
+  add_out_option(command, flags, default_folder);
+  command.add_flag("--resume", flags.resume, "go on with what the run folder says was begun; harmless where nothing was");
+  auto* store =
+      command.add_option("--store", flags.store,
+                         "evaluation store to look up and keep evaluations in, instead of the run folder's own; runs may share one");
+  command.add_option("--replay", flags.replay, "answer from this evaluation store alone, without simulating; misses are counted")
+      ->excludes(store);
+}
+
+runs::RunOptions run_options(const RunFlags& flags) {
+  runs::RunOptions options{.folder = {}, .resume = flags.resume, .store = {}, .replay = {}, .arguments = command_line()};
+  if (flags.folder) options.folder = *flags.folder;
+  if (flags.store) options.store = *flags.store;
+  if (flags.replay) options.replay = *flags.replay;
+  return options;
+}
+
+ExitCode say_finished(const runs::Run& run) {
+  print(fmt::format("{} holds this run, finished: nothing to resume\n", run.folder().string()));
+  return ExitCode::done;
+}
+
+std::string store_summary(const runs::Run& run) {
+  const auto counts = run.store_counts();
+  if (!counts) return "";
+  if (counts->is_replay) {
+    return fmt::format("replayed      {} evaluations from the store; {} were not in it and refused\n", counts->found, counts->missed);
+  }
+  return fmt::format("evaluations   {} taken from the store, {} computed\n", counts->found, counts->missed);
+}
+
+core::Diagnostic simulator_failed(const runs::Run& run, const std::string& failure, const calibrate::StudySpec& spec) {
+  return {.position = {.file = run.folder().string()},
+          .problem = fmt::format("the simulator failed: {}", failure),
+          .remedy = spec.simulator
+                        ? "remove the cause and go on with --resume, or choose another policy under 'failures'"
+                        : "raise max_events under 'failures' or choose another policy there, and give the run another --out",
+          .severity = core::Severity::error};
+}
+
+void say_ending() {
+  // A progress line may stand there.
+  fmt::print(stderr, "{}ending with the best so far (once more to end at once)\n", ::isatty(STDERR_FILENO) != 0 ? "\n" : "");
+}
+
+}  // namespace rooftune::app

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "exit_code.hpp"
+#include "rooftune/calibrate/study_spec.hpp"
+#include "rooftune/runs/run.hpp"
+
+namespace rooftune::app {
+
+/// The command line after the program's name, which manifests keep.
+void remember_command_line(int argument_count, char** arguments);
+
+/// Where a run writes, and what it knows already.
+struct RunFlags {
+  std::optional<std::string> folder;
+  bool resume = false;
+  std::optional<std::string> store;
+  std::optional<std::string> replay;
+};
+
+/// --out.
+void add_out_option(CLI::App& command, RunFlags& flags, const std::string& default_folder);
+/// --out, --resume, --store, --replay.
+void add_run_options(CLI::App& command, RunFlags& flags, const std::string& default_folder);
+
+[[nodiscard]] runs::RunOptions run_options(const RunFlags& flags);
+
+/// Says that nothing is left to do.
+[[nodiscard]] ExitCode say_finished(const runs::Run& run);
+
+/// One line about evaluations that came from the store, or nothing.
+[[nodiscard]] std::string store_summary(const runs::Run& run);
+
+/// What to do about a simulator whose failure has ended the run.
+[[nodiscard]] core::Diagnostic simulator_failed(const runs::Run& run, const std::string& failure, const calibrate::StudySpec& spec);
+
+/// What the first Ctrl-C is answered with.
+void say_ending();
+
+}  // namespace rooftune::app
