@@ -76,6 +76,10 @@ ExitCode run(const CapacityCommandOptions& options) {
       report.answers.push_back({.tp = tp, .refusal = loaded.error().front().problem});
       continue;
     }
+    if (!is_answered) {
+      progress.clear();
+      say_shipped_config(*loaded, options.output);
+    }
     is_answered = true;
     const calibrate::PreparedStudy& prepared = loaded->prepared;
     const eval::Case& base = prepared.dataset.cases.front();
@@ -101,11 +105,11 @@ ExitCode run(const CapacityCommandOptions& options) {
 void add_capacity_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command = program.add_subcommand("capacity", "the highest rate under latency objectives, and GPUs for a load");
   command->footer(
-      "Example: rooftune capacity --config configs/tuned/h100.json --model Llama-3.1-70B-Instruct --tp 4,8 --prompt-tokens 600 \\\n"
+      "Example: rooftune capacity --config h100 --model Llama-3.1-70B-Instruct --tp 4,8 --prompt-tokens 600 \\\n"
       "           --output-tokens 250 --objective ttft_p90=500 --objective tpot_mean=40 --load 20");
   const auto options = std::make_shared<CapacityCommandOptions>();
+  options->data.use_shipped_config = true;
   add_config_options(*command, options->data);
-  command->get_option("--config")->required();
   constexpr auto kShape = "Deployment and requests";
   add_shape_options(*command, options->load, kShape);
   command->get_option("--model")->required();

@@ -33,6 +33,7 @@ ExitCode run(const EvaluateOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
+  say_shipped_config(*study, options.output);
   const auto published = load_peers(options.peers);
   if (!published) {
     print_errors(published.error());
@@ -68,8 +69,9 @@ ExitCode run(const EvaluateOptions& options) {
 
 void add_evaluate_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command = program.add_subcommand("evaluate", "predict measured experiments with a config and say how wrong it is");
-  command->footer("Example: rooftune evaluate --ground-truth ground_truth/h100.json --config configs/tuned/h100.json");
+  command->footer("Example: rooftune evaluate --ground-truth ground_truth/h100.json --config h100");
   const auto options = std::make_shared<EvaluateOptions>();
+  options->data.use_shipped_config = true;
   add_study_argument(*command, options->data, StudyArgument::optional);
   add_config_options(*command, options->data);
   add_data_options(*command, options->data);

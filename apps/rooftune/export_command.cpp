@@ -11,6 +11,7 @@
 #include "rooftune/calibrate/linear_form.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/gpus.hpp"
+#include "rooftune/data/shipped_configs.hpp"
 #include "rooftune/runs/export_file.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/sim/simulate.hpp"
@@ -163,7 +164,9 @@ ExitCode run(const ExportOptions& options) {
     print_errors(gpus.error());
     return ExitCode::bad_input;
   }
-  const auto file = data::read_config(*options.data.config, *gpus);
+  const auto file = data::find_config(*options.data.config).and_then([&](const std::filesystem::path& path) {
+    return data::read_config(path, *gpus);
+  });
   if (!file) {
     print_errors(file.error());
     return ExitCode::bad_input;
@@ -178,10 +181,12 @@ ExitCode run(const ExportOptions& options) {
 void add_export_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command = program.add_subcommand("export", "write a config in the forms that other simulators load");
   command->footer(
-      "Example: rooftune export configs/tuned/h100.json --form alpha-beta --model Llama-2-7b-hf --tp 1\n"
+      "Example: rooftune export h100 --form alpha-beta --model Llama-2-7b-hf --tp 1\n"
       "What the form cannot carry is said on standard error.");
   const auto options = std::make_shared<ExportOptions>();
-  command->add_option("CONFIG", options->data.config, "config (our form or hardware_config.json)")->required();
+  command
+      ->add_option("CONFIG", options->data.config, "config: the name of a shipped one, or a file (our form or hardware_config.json)")
+      ->required();
   command
       ->add_option("--form", options->form,
                    "hardware-config: roofline_v1 values by GPU; alpha-beta: linear coefficients by deployment")

@@ -8,6 +8,7 @@
 #include "rooftune/calibrate/recovery.hpp"
 #include "rooftune/calibrate/solver_table.hpp"
 #include "rooftune/data/config_file.hpp"
+#include "rooftune/data/shipped_configs.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/open_study.hpp"
@@ -73,7 +74,9 @@ ExitCode run_recover(const RecoverOptions& options) {
   if (!study) return refuse(study.error());
   params::Config truth = study->prepared.start;
   if (options.truth) {
-    auto file = data::read_config(*options.truth, study->inputs.gpus);
+    auto file = data::find_config(*options.truth).and_then([&](const std::filesystem::path& path) {
+      return data::read_config(path, study->inputs.gpus);
+    });
     if (!file) return refuse(file.error());
     if (file->config.step_time_model != study->prepared.start.step_time_model) {
       return refuse({{.position = {.file = *options.truth},
@@ -111,10 +114,11 @@ void add_solvers_command(CLI::App& program, ExitCode& exit_code) {
 void add_recover_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command = program.add_subcommand(
       "recover", "simulate a study's experiments with known parameters, fit them, and count the intervals that hold");
-  command->footer("Example: rooftune recover experiments/physics_h100.yaml --truth configs/tuned/h100.physics.json --repeats 20");
+  command->footer("Example: rooftune recover experiments/physics_h100.yaml --truth h100.physics --repeats 20");
   const auto options = std::make_shared<RecoverOptions>();
   add_study_argument(*command, options->data, StudyArgument::required);
-  command->add_option("--truth", options->truth, "config that makes the data; default: the study's own start");
+  command->add_option("--truth", options->truth,
+                      "config (a shipped one's name, or a file) that makes the data; default: the study's own start");
   command->add_option("--repeats", options->repeats, "simulated data sets, each with arrivals and noise of its own; default 200")
       ->check(CLI::PositiveNumber);
   command->add_option("--noise", options->noise_percent, "standard deviation of the noise on every measurement, in %; default 2")

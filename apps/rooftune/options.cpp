@@ -1,5 +1,9 @@
 #include "options.hpp"
 
+#include <fmt/format.h>
+
+#include <cstdio>
+
 #include "rooftune/data/peers.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
@@ -46,8 +50,15 @@ void add_model_options(CLI::App& command, DataOptions& options) {
 
 void add_config_options(CLI::App& command, DataOptions& options) {
   command.add_option("--config", options.config,
-                     "config to predict with (our form or hardware_config.json) instead of the study's start");
+                     "config to predict with instead of the study's start: the name of a shipped one (h100), or a file (our form or "
+                     "hardware_config.json)");
   command.add_option("--step-time-model", options.step_time_model, "step-time model in place of the config's");
+}
+
+void say_shipped_config(const runs::OpenedStudy& study, const OutputOptions& output) {
+  if (!study.shipped_config) return;
+  const std::string& gpu = study.prepared.dataset.cases.front().gpu.name;
+  fmt::print(output.json ? stderr : stdout, "config {}, which ships for {} (--config names another)\n", *study.shipped_config, gpu);
 }
 
 void add_peers_option(CLI::App& command, std::optional<std::string>& file) {

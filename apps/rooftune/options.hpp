@@ -37,6 +37,8 @@ void add_data_options(CLI::App& command, DataOptions& options);
 void add_model_options(CLI::App& command, DataOptions& options);
 /// --config, --step-time-model.
 void add_config_options(CLI::App& command, DataOptions& options);
+/// Says which config ships for the GPU, where that one is used since none was named.
+void say_shipped_config(const runs::OpenedStudy& study, const OutputOptions& output);
 /// --peers, for commands that print errors.
 void add_peers_option(CLI::App& command, std::optional<std::string>& file);
 /// Published predictions to compare with; none without a file.

@@ -15,6 +15,11 @@ std::vector<std::string>& command_line() {
   return arguments;
 }
 
+std::string failure_remedy(const calibrate::StudySpec& spec) {
+  return spec.simulator ? "remove the cause and go on with --resume, or choose another policy under 'failures'"
+                        : "raise max_events under 'failures' or choose another policy there, and give the run another --out";
+}
+
 }  // namespace
 
 void remember_command_line(int argument_count, char** arguments) { command_line().assign(arguments + 1, arguments + argument_count); }
@@ -58,9 +63,7 @@ std::string store_summary(const runs::Run& run) {
 core::Diagnostic simulator_failed(const runs::Run& run, const std::string& failure, const calibrate::StudySpec& spec) {
   return {.position = {.file = run.folder().string()},
           .problem = fmt::format("the simulator failed: {}", failure),
-          .remedy = spec.simulator
-                        ? "remove the cause and go on with --resume, or choose another policy under 'failures'"
-                        : "raise max_events under 'failures' or choose another policy there, and give the run another --out",
+          .remedy = failure_remedy(spec),
           .severity = core::Severity::error};
 }
 

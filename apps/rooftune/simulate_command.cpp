@@ -104,6 +104,7 @@ ExitCode run(const SimulateOptions& options) {
     print_errors(study.error());
     return ExitCode::bad_input;
   }
+  say_shipped_config(*study, options.output);
   const calibrate::PreparedStudy& prepared = study->prepared;
   const params::Config& config = prepared.start;
   if (!options.load.rates_per_s.empty()) return run_sweep(options, prepared);
@@ -133,10 +134,11 @@ void add_simulate_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* command =
       program.add_subcommand("simulate", "simulate one workload on one config: latencies, throughput, where the time goes");
   command->footer(
-      "Examples: rooftune simulate --ground-truth ground_truth/h100.json --select id=60 --config configs/tuned/h100.json\n"
+      "Examples: rooftune simulate --ground-truth ground_truth/h100.json --select id=60 --config h100\n"
       "          rooftune simulate --model Llama-2-7b-hf --rate 4 --duration 120 --prompt-tokens 600 --output-tokens 250\n"
       "          rooftune simulate --model Llama-2-7b-hf --rates 1,2,4,8 --prompt-tokens 600 --output-tokens 250");
   const auto options = std::make_shared<SimulateOptions>();
+  options->data.use_shipped_config = true;
   add_study_argument(*command, options->data, StudyArgument::optional);
   add_config_options(*command, options->data);
   add_load_options(*command, options->load);

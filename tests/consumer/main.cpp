@@ -1,6 +1,10 @@
-// What a user of the library does first: resolve a config for a deployment, ask what a step takes, solve something small.
+// What users of the library do first: resolve a config for a deployment and ask what a step takes, solve something small, open a
+// study, fit it and read what the run kept.
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <rooftune/calibrate/fit.hpp>
+#include <rooftune/data/config_file.hpp>
 #include <rooftune/domain/experiment.hpp>
 #include <rooftune/domain/gpu.hpp>
 #include <rooftune/domain/layers.hpp>
@@ -8,6 +12,10 @@
 #include <rooftune/latency/catalogue.hpp>
 #include <rooftune/opt/solve.hpp>
 #include <rooftune/params/config.hpp>
+#include <rooftune/runs/evaluation_file.hpp>
+#include <rooftune/runs/open_study.hpp>
+#include <rooftune/runs/outcome.hpp>
+#include <rooftune/runs/run.hpp>
 
 using namespace rooftune;
 
@@ -48,12 +56,36 @@ double minimum_of_a_parabola() {
   return opt::solve(problem, *objective, opt::Algorithm::ceres_lm).point.at(0);
 }
 
+/// How many rows a run kept of a fit that it wrote, or nothing where something is wrong.
+core::Result<std::size_t> rows_of_a_fit(const std::filesystem::path& folder) {
+  const auto study = runs::open_study(DATA_FOLDER "/experiments/quickstart.yaml", {.select = {"id=64", "id=62"}});
+  if (!study) return tl::unexpected(study.error());
+  const auto run = runs::begin(*study, "fit", runs::Keeps::evaluations, {.folder = folder});
+  if (!run) return tl::unexpected(run.error());
+  calibrate::FitHooks hooks;
+  hooks.store = (*run)->store();
+  const calibrate::FitResult result = calibrate::fit(study->prepared, hooks);
+  if (const auto lost = (*run)->close_store(); !lost.empty()) return tl::unexpected(lost);
+  if (const auto kept = (*run)->finish(runs::outcome_of(result)); !kept) return tl::unexpected(kept.error());
+
+  const auto tuned = data::read_config(folder / runs::kTunedConfigName, study->inputs.gpus);
+  if (!tuned) return tl::unexpected(tuned.error());
+  if (tuned->config.provenance.at("study") != "quickstart") return core::fail({}, "no provenance", "");
+  const auto rows = runs::read_evaluation_rows(folder / runs::kEvaluationName);
+  if (!rows) return tl::unexpected(rows.error());
+  return rows->size();
+}
+
 }  // namespace
 
-int main() {
+int main(int, char** arguments) {
   const double step_us = microseconds_of_eight_decodes();
   const double minimum = minimum_of_a_parabola();
   std::printf("eight decodes take %.0f us; the parabola's minimum is at %.3f\n", step_us, minimum);
+  const std::filesystem::path folder = std::filesystem::path(arguments[0]).parent_path() / "run";
+  std::filesystem::remove_all(folder);
+  const auto rows = rows_of_a_fit(folder);
+  if (!rows) std::fprintf(stderr, "%s\n", core::format(rows.error()).c_str());
   // 13 GB of weights at 72 % of 2.5 TB/s and the overhead of a step.
-  return step_us > 5000.0 && step_us < 12000.0 && std::abs(minimum - 3.0) < 1e-6 ? 0 : 1;
+  return step_us > 5000.0 && step_us < 12000.0 && std::abs(minimum - 3.0) < 1e-6 && rows && *rows > 10 ? 0 : 1;
 }

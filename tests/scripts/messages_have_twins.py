@@ -25,7 +25,7 @@ NOT_PROVOKED = {
     "fit without --held-out, or change the split": "a fit that works on all data and on no part of it",
 }
 # Failures of the disk, and findings about measurements and fits: not what is wrong with an input.
-NO_INPUTS = ("io/src/evaluation_store", "kernels/src/audit", "study/src/improve", "eval/src/evaluate", "eval/src/residuals")
+NO_INPUTS = ("runs/src/evaluation_store", "kernels/src/audit", "lib/improve/src", "eval/src/evaluate", "eval/src/residuals")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 HELPER = r"(?<![\w.>:])(?:fail|warn|report|refuse|about|error|problem)"
 CALL = re.compile(rf"(?:\bcore::fail|\bproblems_?(?:\(\))?(?:\.|->)(?:error|warning)|{HELPER})\(|\{{\s*\.position =")

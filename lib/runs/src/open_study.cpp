@@ -1,9 +1,11 @@
 #include "rooftune/runs/open_study.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/data_directory.hpp"
@@ -12,6 +14,7 @@
 #include "rooftune/data/kernel_summary_file.hpp"
 #include "rooftune/data/kernel_tables.hpp"
 #include "rooftune/data/models.hpp"
+#include "rooftune/data/shipped_configs.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/runs/external_simulator.hpp"
@@ -102,28 +105,48 @@ class Loader {
     return gpus;
   }
 
+  /// Names the config that ships for the GPU of the experiments, where nobody else names one.
+  void choose_shipped_config(calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs) {
+    if (!overrides_.use_shipped_config || study_ || spec.start_config) return;
+    std::set<std::string> names;
+    for (const domain::Experiment& experiment : inputs.experiments) {
+      const domain::GpuSpec* gpu = domain::find_gpu(inputs.gpus, experiment.deployment.hardware);
+      if (gpu != nullptr && calibrate::is_selected(experiment, spec.data, inputs.gpus)) names.insert(gpu->name);
+    }
+    if (names.empty()) return;  // an unknown GPU is reported with its experiment
+    if (names.size() > 1) {
+      problems_.push_back(
+          {.position = {},
+           .problem = fmt::format("the experiments are on {}, and every GPU has a config of its own", fmt::join(names, ", ")),
+           .remedy = "name one with --config, or choose a GPU with --select hardware=..."});
+      return;
+    }
+    const domain::GpuSpec& gpu = *domain::find_gpu(inputs.gpus, *names.begin());
+    shipped_config_ = data::shipped_config_of(gpu, spec.step_time_model, inputs.gpus);
+    spec.start_config = shipped_config_;
+    if (shipped_config_) return;
+    const std::string of_model = spec.step_time_model ? fmt::format(" with the step-time model '{}'", *spec.step_time_model) : "";
+    warn({{.position = {},
+           .problem = fmt::format("no config ships for {}{}: every parameter has its default, which no run has calibrated", gpu.name,
+                                  of_model),
+           .remedy = "name a config with --config, or make one with fit or onboard",
+           .severity = core::Severity::warning}});
+  }
+
   std::optional<params::Config> start(const calibrate::StudySpec& spec, const std::vector<domain::GpuSpec>& gpus) {
-    if (!spec.start_config) return std::nullopt;
-    data::ConfigFile file;
-    if (!take(data::read_config(*spec.start_config, gpus), file)) return std::nullopt;
-    warn(file.warnings);
-    note(*spec.start_config);
-    return std::move(file.config);
+    return spec.start_config ? config(*spec.start_config, gpus) : std::nullopt;
   }
 
   /// The config whose predictions stand in for measurements.
   std::optional<params::Config> truth(const calibrate::StudySpec& spec, const std::vector<domain::GpuSpec>& gpus) {
     if (!spec.data.simulated_by) return std::nullopt;
-    const std::string& path = spec.data.simulated_by->config;
-    data::ConfigFile file;
-    if (!take(data::read_config(path, gpus), file)) return std::nullopt;
-    warn(file.warnings);
-    warn({{.position = {.file = path},
+    auto truth = config(spec.data.simulated_by->config, gpus);
+    if (!truth) return truth;
+    warn({{.position = {.file = spec.data.simulated_by->config},
            .problem = "latencies are simulated with this config; no measurement is used",
            .remedy = "remove data.simulated_by from the study to use what was measured",
            .severity = core::Severity::warning}});
-    note(path);
-    return std::move(file.config);
+    return truth;
   }
 
   void check_simulator(const calibrate::StudySpec& spec, Simulators simulators) {
@@ -181,10 +204,20 @@ class Loader {
     loaded.prepared.dataset.warnings = std::move(warnings_);
     loaded.inputs = std::move(inputs);
     loaded.files = std::move(files_);
+    loaded.shipped_config = shipped_config_;
     return loaded;
   }
 
  private:
+  std::optional<params::Config> config(const std::string& name_or_path, const std::vector<domain::GpuSpec>& gpus) {
+    fs::path path;
+    data::ConfigFile file;
+    if (!take(data::find_config(name_or_path), path) || !take(data::read_config(path, gpus), file)) return std::nullopt;
+    warn(file.warnings);
+    note(path);
+    return std::move(file.config);
+  }
+
   static bool needs_kernels(const calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs) {
     const std::string of_start = inputs.start.value_or(params::Config{}).step_time_model;
     if (latency::looks_up_kernels(spec.step_time_model.value_or(of_start))) return true;
@@ -260,17 +293,19 @@ class Loader {
   core::Diagnostics problems_;
   core::Diagnostics warnings_;
   std::vector<InputFile> files_;
+  std::optional<std::string> shipped_config_;
 };
 
 core::Result<OpenedStudy> open(const std::optional<fs::path>& study, const StudyOverrides& overrides, Simulators simulators,
                                std::optional<std::vector<domain::Experiment>> experiments) {
   Loader loader(study, overrides);
-  const calibrate::StudySpec spec = loader.spec();
+  calibrate::StudySpec spec = loader.spec();
   loader.check_simulator(spec, simulators);
   calibrate::StudyInputs inputs;
   inputs.experiments = experiments ? *std::move(experiments) : loader.experiments(spec);
   inputs.models = loader.models(spec, inputs.experiments);
   inputs.gpus = loader.gpus(spec);
+  loader.choose_shipped_config(spec, inputs);
   inputs.start = loader.start(spec, inputs.gpus);
   inputs.truth = loader.truth(spec, inputs.gpus);
   inputs.external = loader.external(spec);

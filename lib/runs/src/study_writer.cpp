@@ -7,6 +7,7 @@
 #include "external_form.hpp"
 #include "onboard_form.hpp"
 #include "rooftune/core/word.hpp"
+#include "rooftune/data/shipped_configs.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/runs/study_file.hpp"
 #include "rooftune/text/yaml_text.hpp"
@@ -409,8 +410,11 @@ calibrate::StudySpec with_paths_from(calibrate::StudySpec spec, const std::files
   };
   for (auto* paths : {&spec.data.ground_truth, &spec.data.models, &spec.data.hardware, &spec.data.kernels})
     std::ranges::for_each(*paths, rebase);
-  if (spec.start_config) rebase(*spec.start_config);
-  if (spec.data.simulated_by) rebase(spec.data.simulated_by->config);
+  const auto rebase_config = [&](std::string& config) {
+    if (!data::is_config_name(config)) rebase(config);
+  };
+  if (spec.start_config) rebase_config(*spec.start_config);
+  if (spec.data.simulated_by) rebase_config(spec.data.simulated_by->config);
   if (spec.onboard && spec.onboard->kernels) rebase(*spec.onboard->kernels);
   if (spec.simulator) rebase(spec.simulator->folder);
   return spec;

@@ -19,7 +19,9 @@ struct StudyOverrides {
   std::vector<std::string> select;        ///< "field=value"; replaces what the study says about that field
   std::vector<std::string> models;        ///< beside the study's
   std::vector<std::string> hardware;      ///< beside the study's
-  std::optional<std::string> config;      ///< in place of the study's own start: its config, switches, fixed and free values
+  std::optional<std::string> config;      ///< in place of the study's own start: its config, switches, fixed and free values;
+                                          ///< the name of a shipped one, or a path
+  bool use_shipped_config = false;        ///< without a study and a config: the one that ships for the GPU of the experiments
   std::optional<std::string> step_time_model;
   std::optional<int> threads;
   std::optional<std::uint64_t> seed;
@@ -30,7 +32,8 @@ struct StudyOverrides {
 struct OpenedStudy {
   calibrate::PreparedStudy prepared;  ///< paths of its spec count from the working directory; warnings of readers are in its dataset
   calibrate::StudyInputs inputs;
-  std::vector<InputFile> files;  ///< for the manifest; shipped ones count from the data folder
+  std::vector<InputFile> files;                 ///< for the manifest; shipped ones count from the data folder
+  std::optional<std::string> shipped_config{};  ///< the name of the config that use_shipped_config found
 };
 
 /// Whose predictions the caller can work with. What asks for derivatives, traces or engine states needs the built-in simulation.
