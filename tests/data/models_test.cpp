@@ -206,6 +206,60 @@ TEST(ReadModels, RefusesAFolderWithoutModels) {
   EXPECT_THAT(core::format(models.error()), testing::HasSubstr("the folder holds no model"));
 }
 
+TEST(ReadModels, SetsAsideWhatCannotBeReadOfAFolderOfSeveral) {
+  const TemporaryFolder folder;
+  folder.write("good/config.json", dense_config());
+  folder.write("bad/config.json", dense_config(R"(, "quantization_config": {"quant_method": "hqq"})"));
+  std::vector<UnreadableModel> set_aside;
+  const auto models = value_or_fail(read_models(std::array{folder.path()}, &set_aside));
+  ASSERT_EQ(models.size(), 1U);
+  EXPECT_EQ(models[0].name, "good");
+  ASSERT_EQ(set_aside.size(), 1U);
+  EXPECT_EQ(set_aside[0].name, "bad");
+  EXPECT_FALSE(set_aside[0].problems.empty());
+  EXPECT_FALSE(read_models(std::array{folder.path()})) << "nobody has asked to set anything aside";
+}
+
+TEST(ReadModels, TakesAHuggingFaceCacheForAFolderOfModels) {
+  const TemporaryFolder folder;
+  folder.write("models--org--Tiny-Model/refs/main", "abc\n");
+  folder.write("models--org--Tiny-Model/snapshots/abc/config.json", dense_config());
+  folder.write("models--org--Tiny-Model/snapshots/old/config.json", dense_config(R"(, "head_dim": 16)"));
+  const auto models = value_or_fail(read_models(std::array{folder.path()}));
+  ASSERT_EQ(models.size(), 1U);
+  EXPECT_EQ(models[0].name, "Tiny-Model");
+  EXPECT_EQ(models[0].attention()->head_dim, 8) << "the revision that main is at";
+  EXPECT_EQ(value_or_fail(read_model(folder.path() / "models--org--Tiny-Model")).name, "Tiny-Model");
+}
+
+TEST(HuggingFaceModel, TakesModelOptsFileBesideIt) {
+  const TemporaryFolder folder;
+  folder.write(
+      "m/hf_quant_config.json",
+      R"({"quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head", "model.layers.1*"]}})");
+  const ModelSpec model = value_or_fail(read_model(folder.write("m/config.json", dense_config())));
+  EXPECT_EQ(stored_of(model, "qkv").format, WeightFormat::nvfp4);
+  EXPECT_EQ(model.kv_cache_bytes, 1.0);
+  ASSERT_EQ(model.groups.size(), 2U);
+  EXPECT_EQ(model.groups[1].count, 1) << "layer 1 is in 16 bits";
+}
+
+TEST(HuggingFaceModel, MatchesPatternsWithTheModulesOwnNames) {
+  const ModelSpec model = read_text_config(dense_config(
+      R"(, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "mlp_only_layers": [0],
+         "quantization_config": {"quant_method": "compressed-tensors",
+           "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "group_size": 32}}},
+           "ignore": ["lm_head", "re:.*self_attn.*", "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"]})"));
+  EXPECT_EQ(stored_of(model, "gate_up"), domain::Stored{}) << "the dense FFN is named";
+  EXPECT_EQ(stored_of(model, "experts"), (domain::Stored{WeightFormat::int4_weight_only, 0.5625})) << "the experts are not";
+}
+
+TEST(HuggingFaceModel, ToleratesPythonsNumbers) {
+  const ModelSpec model =
+      read_text_config(dense_config(R"(, "time_step_limit": [0.0, Infinity], "a": -Infinity, "b": NaN, "c": "Infinity")"));
+  EXPECT_EQ(model.layers(), 4);
+}
+
 TEST(ShippedGpus, AnswerToTheNamesOfTheContracts) {
   const auto gpus = value_or_fail(read_gpus(fs::path(ROOFTUNE_SOURCE_DIR) / "configs" / "gpus.yaml"));
   ASSERT_EQ(gpus.size(), 6U);
