@@ -42,7 +42,8 @@ TEST_P(TunedConfig, SaysWhereItCameFromAndPredictsWithoutAnyOtherFile) {
   const ProgramResult written = rooftune({GetParam(), study_, "--out", run.string()});
   ASSERT_EQ(written.exit_code, 0) << written;
   const auto config = nlohmann::json::parse(folder_.read("run/tuned.json"));
-  for (const std::string key : {"study", "rooftune", "simulator", "seed", "input " + study_, "input " + ground_truth_}) {
+  for (const std::string& key :
+       std::vector<std::string>{"study", "rooftune", "simulator", "seed", "input " + study_, "input " + ground_truth_}) {
     EXPECT_TRUE(config["provenance"].contains(key)) << key;
   }
   EXPECT_TRUE(config["hardware"].contains("MyGPU"));
@@ -53,7 +54,7 @@ TEST_P(TunedConfig, SaysWhereItCameFromAndPredictsWithoutAnyOtherFile) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OfEveryCommand, TunedConfig, testing::Values("fit", "improve", "onboard"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& command) { return std::string(command.param); });
 
 }  // namespace
 }  // namespace rooftune::testing_support

@@ -15,17 +15,17 @@ namespace rooftune::runs {
 
 /// What takes the place of parts of a study; an empty value leaves the study's. Paths count from the working directory.
 struct StudyOverrides {
-  std::vector<std::string> ground_truth;  ///< replaces the study's list
-  std::vector<std::string> select;        ///< "field=value"; replaces what the study says about that field
-  std::vector<std::string> models;        ///< beside the study's
-  std::vector<std::string> hardware;      ///< beside the study's
-  std::optional<std::string> config;      ///< in place of the study's own start: its config, switches, fixed and free values;
-                                          ///< the name of a shipped one, or a path
-  bool use_shipped_config = false;        ///< without a study and a config: the one that ships for the GPU of the experiments
-  std::optional<std::string> step_time_model;
-  std::optional<int> threads;
-  std::optional<std::uint64_t> seed;
-  std::optional<int> replicates;
+  std::vector<std::string> ground_truth{};  ///< replaces the study's list
+  std::vector<std::string> select{};        ///< "field=value"; replaces what the study says about that field
+  std::vector<std::string> models{};        ///< beside the study's
+  std::vector<std::string> hardware{};      ///< beside the study's
+  std::optional<std::string> config{};      ///< in place of the study's own start: its config, switches, fixed and free values;
+                                            ///< the name of a shipped one, or a path
+  bool use_shipped_config = false;          ///< without a study and a config: the one that ships for the GPU of the experiments
+  std::optional<std::string> step_time_model{};
+  std::optional<int> threads{};
+  std::optional<std::uint64_t> seed{};
+  std::optional<int> replicates{};
 };
 
 /// A study with everything that it names read, and what was read.

@@ -25,11 +25,12 @@ enum class Keeps {
 
 /// Where a run writes, and what it knows already.
 struct RunOptions {
-  std::optional<std::filesystem::path> folder;  ///< default: runs/<study>-<UTC time>, with the command's name between unless it is fit
-  bool resume = false;                          ///< go on with what the folder says was begun; harmless where nothing was
-  std::optional<std::filesystem::path> store;   ///< of evaluations, in place of the folder's own; runs may share one
-  std::optional<std::filesystem::path> replay;  ///< a store that answers instead of the simulator
-  std::vector<std::string> arguments;           ///< of the command line after the program's name, for the manifest
+  std::optional<std::filesystem::path>
+      folder{};         ///< default: runs/<study>-<UTC time>, with the command's name between unless it is fit
+  bool resume = false;  ///< go on with what the folder says was begun; harmless where nothing was
+  std::optional<std::filesystem::path> store{};   ///< of evaluations, in place of the folder's own; runs may share one
+  std::optional<std::filesystem::path> replay{};  ///< a store that answers instead of the simulator
+  std::vector<std::string> arguments{};           ///< of the command line after the program's name, for the manifest
 };
 
 /// How many evaluations a store answered.
