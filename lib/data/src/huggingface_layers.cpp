@@ -262,11 +262,16 @@ class Mixers {
   Mixer mamba_;
 };
 
-/// Families whose FFN has no gate, and activations that go without one.
-bool is_gated(ModelConfig& config) {
+/// Families whose FFN has no gate.
+bool is_plain_family(const ModelConfig& config) {
   constexpr std::array<std::string_view, 10> plain{"gpt2", "gpt_neox", "gptj",  "falcon", "starcoder2",
                                                    "phi",  "opt",      "bloom", "mpt",    "gpt_bigcode"};
-  if (std::ranges::find(plain, config.model_type()) != plain.end()) return false;
+  return std::ranges::find(plain, config.model_type()) != plain.end();
+}
+
+/// Some activations go without a gate, too.
+bool is_gated(ModelConfig& config) {
+  if (is_plain_family(config)) return false;
   return config.text({"mlp_hidden_act", "hidden_act"}) != "relu2";
 }
 
@@ -302,6 +307,10 @@ std::vector<bool> layers_with_experts(ModelConfig& config, int layers) {
       list != nullptr && list->kind == text::Node::Kind::list) {  // Llama 4
     const auto listed = config.numbers({"moe_layers"});
     set([&](int layer) { return contains(listed, layer); });
+    return has;
+  }
+  if (const std::string listed = config.text({"moe_layers_enum"}); !listed.empty()) {  // Step: "4,5,6"
+    set([&](int layer) { return ("," + listed + ",").find(fmt::format(",{},", layer)) != std::string::npos; });
     return has;
   }
   // DeepSeek, GLM, ERNIE: the first layers are dense. DeepSeek: a layer whose index is a multiple has experts. Llama 4, Qwen,
@@ -367,6 +376,10 @@ std::vector<Ffn> read_ffns(ModelConfig& config, int hidden, int layers) {
   if (some_dense && widths.empty()) {
     widths = config.per_layer({"intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", "shared_intermediate_size"}, layers);
     if (config.problems().has_errors()) return {};
+    if (widths.empty() && is_plain_family(config)) {
+      config.note(fmt::format("the FFN's width is not in the config: {}, four times the hidden size, as in its class", 4 * hidden));
+      widths.assign(static_cast<std::size_t>(std::max(layers, 0)), 4 * hidden);
+    }
     if (widths.empty()) widths.assign(static_cast<std::size_t>(std::max(layers, 0)), config.need({"intermediate_size"}));
   }
   for (int layer = 0; layer < layers; ++layer) {
@@ -527,6 +540,7 @@ void refuse_other_models(ModelConfig& config) {
   if (config.has("mamba_d_ssm")) config.refuse("mamba_d_ssm", "layers with attention and Mamba side by side");
   if (config.has("altup_num_inputs")) config.refuse("altup_num_inputs", "alternating updates (Gemma 3n)");
   if (config.is_a("rwkv")) config.refuse("model_type", "RWKV");
+  if (config.has("share_q_dim")) config.refuse("share_q_dim", "multi-matrix factorisation attention");
   if (config.has("zero_expert_num")) config.refuse("zero_expert_num", "experts that pass a token through");
 }
 
@@ -537,6 +551,10 @@ void note_what_is_not_modelled(ModelConfig& config, const std::vector<Layer>& la
     config.note(fmt::format("attention sinks of {} layers are not counted (one number per head)", layers.size()));
   if (config.flag({"add_swa_attention_sink_bias"}, false)) {
     config.note(fmt::format("attention sinks of {} layers with a window are not counted (one number per head)", with_window));
+  }
+  if (const auto crossed = config.numbers({"cross_attention_layers"}); !crossed.empty()) {
+    config.note(
+        fmt::format("{} of {} layers attend to the tower's output: counted as attention to the text", crossed.size(), layers.size()));
   }
   if (const auto shared = config.whole({"num_kv_shared_layers"}); shared && *shared > 0) {
     config.note(

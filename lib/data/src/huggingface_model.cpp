@@ -86,7 +86,7 @@ void read_layer_inputs(ModelConfig& config, const std::vector<Layer>& layers) {
 }
 
 void read_tables(ModelConfig& config, text::ObjectReader& outer, ModelSpec& model) {
-  model.vocabulary = config.need({"vocab_size"});
+  model.vocabulary = config.need({"vocab_size", "padded_vocab_size"});
   model.max_positions = config.whole({"max_position_embeddings", "n_positions", "max_sequence_length"}).value_or(0);
   const bool is_outside = !config.has("tie_word_embeddings") && outer.optional("tie_word_embeddings", model.tied_embeddings);
   if (!is_outside) model.tied_embeddings = config.flag({"tie_word_embeddings"}, false);
