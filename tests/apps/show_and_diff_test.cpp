@@ -27,6 +27,17 @@ TEST_F(ShowCommand, TellsMachinesWhatAStudyResolvesTo) {
   EXPECT_EQ(json["free"][0]["parameter"], "frontend.constant_us");
 }
 
+TEST_F(ShowCommand, TellsWhatAModelIsMadeOf) {
+  const ProgramResult result = rooftune({"show", "--model", "Mixtral-8x7B-v0.1", "--tp", "8"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  EXPECT_THAT(result.output, HasSubstr("46.7 billion parameters (12.7 active), 93.4 GB of weights"));
+  EXPECT_THAT(result.output, HasSubstr("full attention, 32 heads, 8 KV heads of 128"));
+  EXPECT_THAT(result.output, HasSubstr("2 of 8 experts of 14336"));
+  EXPECT_THAT(result.output, HasSubstr("One of 8 GPUs: 11.68 GB of weights"));
+  EXPECT_THAT(result.output, HasSubstr("8 ranks, 8192 B per token"));
+  EXPECT_EQ(rooftune({"show", "--model", "Mixtral-8x7B"}).exit_code, 1);
+}
+
 TEST_F(DiffCommand, TellsMachinesAndPeopleWhatDiffersAndNothingElse) {
   folder_.write("study.yaml", small_study("['64']"));
   for (const char* seed : {"1", "2"}) {

@@ -141,8 +141,8 @@ core::Result<KernelPlan> plan_measurements(std::span<const domain::ModelSpec> mo
       refuse(fmt::format("{}: {} is not covered", model.name,
                          attention == nullptr ? domain::mixer_kind_name(domain::MixerKind::linear) : "multi-head latent attention"),
              "leave this model out");
-      continue;
     }
+    if (attention == nullptr) continue;
     for (const std::int64_t degree : tp) {
       if (attention->heads % degree != 0)
         refuse(fmt::format("{}: {} heads cannot be split over TP {}", model.name, attention->heads, degree), "leave that TP out");

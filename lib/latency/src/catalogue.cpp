@@ -80,13 +80,19 @@ std::optional<std::string> other_layers(const Operators& operators) {
   double of_states = 0.0;
   for (const StateUpdate& state : operators.states) of_states += state.count;
   if (of_states > 0.0) return fmt::format("{} layers of linear attention", of_states);
-  for (const Attention& attention : operators.attentions) {
-    if (attention.latent) return fmt::format("{} layers of multi-head latent attention (MLA)", attention.count);
-    const bool is_limited = std::ranges::any_of(attention.reads, &ContextRead::is_limited);
-    if (is_limited || attention.reads.size() > 1) {
-      return fmt::format("{} layers that attend to part of the context ({})", attention.count,
-                         attention.sparse ? "sparse attention" : domain::mixer_kind_name(attention.kind));
-    }
+  const auto count = [&](const auto& is_of_kind) {
+    double layers = 0.0;
+    for (const Attention& attention : operators.attentions) layers += is_of_kind(attention) ? attention.count : 0.0;
+    return layers;
+  };
+  if (const double latent = count([](const Attention& attention) { return attention.latent.has_value(); }); latent > 0.0) {
+    return fmt::format("{} layers of multi-head latent attention (MLA)", latent);
+  }
+  const auto is_partial = [](const Attention& attention) {
+    return attention.reads.size() > 1 || std::ranges::any_of(attention.reads, &ContextRead::is_limited);
+  };
+  if (const double partial = count(is_partial); partial > 0.0) {
+    return fmt::format("{} layers that attend to part of the context (windows, chunks, sparse attention)", partial);
   }
   return std::nullopt;
 }
