@@ -49,7 +49,9 @@ core::Result<runs::OpenedStudy> load(const CapacityCommandOptions& options, int 
   shape.tp = tp;
   DataOptions data = options.data;
   data.replicates = 1;
-  return runs::open_experiments({runs::make_experiment(shape)}, data);
+  auto experiments = runs::make_experiments(shape);
+  if (!experiments) return tl::unexpected(experiments.error());
+  return runs::open_experiments(std::move(*experiments), data);
 }
 
 ExitCode run(const CapacityCommandOptions& options) {

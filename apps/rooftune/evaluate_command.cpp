@@ -2,6 +2,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "rooftune/eval/assumptions.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
@@ -39,10 +40,13 @@ ExitCode run(const EvaluateOptions& options) {
     print_errors(published.error());
     return ExitCode::bad_input;
   }
-  const eval::Evaluation evaluation = eval::evaluate(study->prepared.dataset, study->prepared.start,
-                                                     {.threads = {study->prepared.spec.threads},
-                                                      .stepping = sim::Stepping::closed_form,
-                                                      .warm_up_requests = options.warm_up_requests});
+  const core::ThreadCount threads{study->prepared.spec.threads};
+  eval::Evaluation evaluation =
+      eval::evaluate(study->prepared.dataset, study->prepared.start,
+                     {.threads = threads, .stepping = sim::Stepping::closed_form, .warm_up_requests = options.warm_up_requests});
+  for (const eval::Assumption& assumption : eval::moving_assumptions(study->prepared.dataset, study->prepared.start, threads)) {
+    evaluation.warnings.push_back(eval::format(assumption));
+  }
   if (!evaluation.failures.empty()) {
     core::Diagnostics problems;
     for (const std::string& failure : evaluation.failures) {

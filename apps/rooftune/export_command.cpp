@@ -33,7 +33,7 @@ struct ExportOptions {
   std::vector<std::string> models;
   std::vector<std::string> gpus;
   std::vector<int> tp;
-  domain::EngineSettings settings;
+  int max_num_batched_tokens = 2048;
 };
 
 constexpr const char* kNotCarriedByLines =
@@ -92,8 +92,10 @@ core::Result<runs::AlphaBetaEntry> entry_of(const ExportOptions& options, const 
   shape.model = model;
   shape.gpu = gpu;
   shape.tp = tp;
-  shape.settings = options.settings;
-  const auto loaded = runs::open_experiments({runs::make_experiment(shape)}, options.data);
+  shape.engine.max_num_batched_tokens = options.max_num_batched_tokens;
+  auto experiments = runs::make_experiments(shape);
+  if (!experiments) return tl::unexpected(experiments.error());
+  const auto loaded = runs::open_experiments(std::move(*experiments), options.data);
   if (!loaded) return tl::unexpected(loaded.error());
   const eval::Case& item = loaded->prepared.dataset.cases.front();
   const params::Config& config = loaded->prepared.start;
@@ -198,7 +200,7 @@ void add_export_command(CLI::App& program, ExitCode& exit_code) {
   add_repeatable(*command, "--model", options->models, "model; repeatable")->group(kGroup);
   add_repeatable(*command, "--gpu", options->gpus, "GPU; repeatable")->group(kGroup);
   command->add_option("--tp", options->tp, "tensor-parallel degrees")->delimiter(',')->check(CLI::PositiveNumber)->group(kGroup);
-  command->add_option("--max-num-batched-tokens", options->settings.max_num_batched_tokens, "token budget of a step")
+  command->add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "token budget of a step")
       ->capture_default_str()
       ->check(CLI::PositiveNumber)
       ->group(kGroup);

@@ -29,13 +29,31 @@ void add_shape_options(CLI::App& command, runs::AdHocLoad& load, const std::stri
       ->check(CLI::NonNegativeNumber);
   add("--distinct-prompts", load.distinct_prompts, "prompts that are sent in turn; 0: every prompt differs")
       ->check(CLI::NonNegativeNumber);
-  add("--max-num-seqs", load.settings.max_num_seqs, "engine setting")->check(CLI::PositiveNumber);
-  add("--max-num-batched-tokens", load.settings.max_num_batched_tokens, "engine setting")->check(CLI::PositiveNumber);
-  add("--max-model-len", load.settings.max_model_len, "engine setting")->check(CLI::PositiveNumber);
-  command
-      .add_option("--kv-blocks", load.settings.total_kv_blocks, "KV blocks of 16 tokens; default: estimated from memory and weights")
-      ->check(CLI::PositiveNumber)
-      ->group(group);
+  add_engine_options(command, load.engine, group);
+}
+
+void add_engine_options(CLI::App& command, runs::EngineFlags& engine, const std::string& group) {
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return command.add_option(name, value, help)->capture_default_str()->group(group);
+  };
+  add("--engine-version", engine.version, "vLLM version: what it does where no other setting is given");
+  add("--max-num-seqs", engine.max_num_seqs, "default: the version's for the GPU")->check(CLI::PositiveNumber);
+  add("--max-num-batched-tokens", engine.max_num_batched_tokens, "default: the version's for the GPU")->check(CLI::PositiveNumber);
+  add("--max-model-len", engine.max_model_len, "default: the model's")->check(CLI::PositiveNumber);
+  add("--kv-blocks", engine.kv_blocks, "KV blocks of 16 tokens; default: estimated from memory and weights")
+      ->check(CLI::PositiveNumber);
+  add("--gpu-memory-utilization", engine.gpu_memory_utilization, "share of the memory that the engine may use")
+      ->check(CLI::Range(0.01, 1.0));
+  add("--kv-cache-dtype", engine.kv_cache_dtype, "auto (as the model) or an FP8 format")
+      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
+  add("--async-scheduling", engine.async_scheduling, "auto: as the version does")->check(CLI::IsMember({"auto", "on", "off"}));
+  add("--scheduler-reserve-full-isl", engine.reserve_full_isl, "auto: as the version does")
+      ->check(CLI::IsMember({"auto", "on", "off"}));
+  add("--prefix-caching", engine.prefix_caching, "prompts skip leading blocks that are resident")->check(CLI::IsMember({"on", "off"}));
+  add("--cudagraph-mode", engine.cudagraph_mode, "default: the version's");
+  add("--long-prefill-token-threshold", engine.long_prefill_token_threshold, "caps a prefill chunk; 0: off")
+      ->check(CLI::NonNegativeNumber);
+  command.add_flag("--enable-expert-parallel", engine.enable_expert_parallel, "experts are spread over the GPUs whole")->group(group);
 }
 
 void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
@@ -58,9 +76,45 @@ void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
       ->group(kGroup);
   add("--gamma-variation", load.arrival.gamma_coefficient_of_variation, "gamma arrivals: standard deviation of a gap over its mean")
       ->check(CLI::PositiveNumber);
-  add("--duration", load.duration_s, "seconds of load")->check(CLI::PositiveNumber);
-  add("--concurrency", load.arrival.concurrency, "closed loop with this many clients instead of a rate; 0: off")
+  add("--duration", load.duration_s, "seconds during which requests are sent")->check(CLI::PositiveNumber);
+  add("--num-prompts", load.num_prompts, "so many requests instead of a duration")->check(CLI::PositiveNumber);
+  command
+      .add_option("--concurrency", load.concurrency,
+                  "a closed loop of so many clients instead of a rate; several: a sweep, e.g. --concurrency 4,8,16")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
+  command
+      .add_option("--client-ramp", load.arrival.ramp.value,
+                  "seconds from the first client's start to the last one's; default: all at once")
+      ->check(CLI::NonNegativeNumber)
+      ->group(kGroup);
+  add("--turnaround-us", load.arrival.turnaround_us,
+      "from a reply to the same client's next request; default: the config's client.turnaround_us")
       ->check(CLI::NonNegativeNumber);
+  add("--num-warmups", load.num_warmups, "requests that are served before the others and counted in nothing")
+      ->check(CLI::PositiveNumber);
+  add("--warm-up-prompt", load.warm_up_prompt, "warm-ups are copies of the first prompt, or the next ones")
+      ->check(CLI::IsMember({"first", "next"}));
+  command.add_option("--ramp-up-strategy", load.ramp_up_strategy, "how the rate grows from the first request to the last")
+      ->check(CLI::IsMember({"linear", "exponential"}))
+      ->group(kGroup);
+  command.add_option("--ramp-up-start-rps", load.arrival.first_rate.value, "rate of the first request")
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
+  command.add_option("--ramp-up-end-rps", load.arrival.last_rate.value, "rate of the last request")
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
+  add("--replay", load.replay,
+      "CSV table of requests (docs/file_formats.md): their lengths, prefixes and conversations; without --concurrency their arrivals "
+      "too");
+  add("--range-ratio", load.range_ratio, "lengths uniform from this share of --prompt-tokens and --output-tokens to them")
+      ->check(CLI::Range(0.0, 1.0));
+  add("--numpy-seed", load.numpy_seed, "the very lengths that vllm bench and InferenceX draw in that range with this seed")
+      ->check(CLI::NonNegativeNumber);
+  add("--turns", load.turns, "turns of a conversation; each prompt is the conversation so far and a new question of --prompt-tokens")
+      ->check(CLI::PositiveNumber);
+  add("--think-time", load.think_time_s, "mean seconds (exponential) from a reply to the next turn")->check(CLI::NonNegativeNumber);
   add("--prompt-tokens-sd", load.prompt.standard_deviation_tokens, "standard deviation of the length of a prompt")
       ->check(CLI::NonNegativeNumber);
   add("--prompt-tokens-min", load.prompt.min_tokens, "shortest prompt")->check(CLI::PositiveNumber);

@@ -31,9 +31,10 @@ void add_data_options(CLI::App& command, DataOptions& options) {
   constexpr auto kGroup = "Data";
   add_repeatable(command, "--ground-truth", options.ground_truth, "measured experiments (JSON); repeatable; replaces the study's list")
       ->group(kGroup);
-  add_repeatable(command, "--select", options.select,
-                 "field=value: only such experiments (id, model, hardware, tp, workload, role); repeatable, values of one field are "
-                 "alternatives; replaces what the study says about the field")
+  add_repeatable(
+      command, "--select", options.select,
+      "field=value: only such experiments (id, model, hardware, tp, workload, role, sweep); repeatable, values of one field are "
+      "alternatives; replaces what the study says about the field")
       ->group(kGroup);
   add_model_options(command, options);
 }

@@ -8,6 +8,7 @@
 #include "load_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/inspect.hpp"
+#include "rooftune/eval/assumptions.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/result_file.hpp"
@@ -35,12 +36,9 @@ core::Result<runs::OpenedStudy> load(const SimulateOptions& options) {
     return core::fail({}, "both a workload (--model) and measured experiments are given", "give one of them");
   }
   if (is_ad_hoc) {
-    std::vector<domain::Experiment> experiments;
-    for (const double rate : options.load.rates_per_s) {
-      experiments.push_back(runs::make_experiment(options.load, fmt::format("rate {:g}", rate), rate));
-    }
-    if (experiments.empty()) experiments.push_back(runs::make_experiment(options.load));
-    auto study = runs::open_experiments(std::move(experiments), options.data);
+    auto experiments = runs::make_experiments(options.load);
+    if (!experiments) return tl::unexpected(experiments.error());
+    auto study = runs::open_experiments(std::move(*experiments), options.data);
     if (study) {
       const params::SwitchId router = params::switch_id("engine.router");
       study->prepared.start.switches[router] = *params::find_choice(router, options.load.router);
@@ -107,7 +105,7 @@ ExitCode run(const SimulateOptions& options) {
   say_shipped_config(*study, options.output);
   const calibrate::PreparedStudy& prepared = study->prepared;
   const params::Config& config = prepared.start;
-  if (!options.load.rates_per_s.empty()) return run_sweep(options, prepared);
+  if (options.load.is_sweep()) return run_sweep(options, prepared);
   const eval::Case& item = prepared.dataset.cases.front();
   Traces traces;
   const calibrate::Inspection inspection = calibrate::inspect(item, 0, config, wanted(options, traces), options.warm_up_requests);
@@ -121,6 +119,11 @@ ExitCode run(const SimulateOptions& options) {
     return ExitCode::done;
   }
   print_errors(prepared.dataset.warnings);
+  if (options.load.model.empty()) {
+    for (const eval::Assumption& assumption : eval::moving_assumptions(prepared.dataset, config, {prepared.spec.threads})) {
+      print_errors({{.position = {}, .problem = eval::format(assumption), .remedy = "", .severity = core::Severity::warning}});
+    }
+  }
   print(fmt::format("{} on {} x {}, TP {}, {}\n", item.model.name, item.experiment.deployment.dp, item.gpu.name,
                     item.experiment.deployment.tp, config.step_time_model));
   print(report::inspection_tables(inspection, output_colour()));
@@ -136,7 +139,8 @@ void add_simulate_command(CLI::App& program, ExitCode& exit_code) {
   command->footer(
       "Examples: rooftune simulate --ground-truth ground_truth/h100.json --select id=60 --config h100\n"
       "          rooftune simulate --model Llama-2-7b-hf --rate 4 --duration 120 --prompt-tokens 600 --output-tokens 250\n"
-      "          rooftune simulate --model Llama-2-7b-hf --rates 1,2,4,8 --prompt-tokens 600 --output-tokens 250");
+      "          rooftune simulate --model Llama-2-7b-hf --rates 1,2,4,8 --prompt-tokens 600 --output-tokens 250\n"
+      "          rooftune simulate --model Llama-2-7b-hf --concurrency 4,8,16 --num-prompts 160 --prompt-tokens 600");
   const auto options = std::make_shared<SimulateOptions>();
   options->data.use_shipped_config = true;
   add_study_argument(*command, options->data, StudyArgument::optional);

@@ -1,62 +1,236 @@
 #!/usr/bin/env python3
-"""Writes ground_truth/serving_points_<gpu>.csv: closed-loop measurements (TTFT and TPOT by concurrency) of many models.
+"""Writes ground_truth/serving_<gpu>.json: closed-loop serving points (mean TTFT and TPOT by number of clients) as experiments.
 
-Derived columns and source strings of the upstream table are dropped. Blank cells are not recorded upstream. `flag` names rows to
-be careful with: duplicate, no_concurrency, tp_x_dp_gt_8, queue_dominated, tpot_non_monotone. Whether the times are means or
-medians is stated nowhere upstream.
+Input: NVIDIA's collection of InferenceX points (<gpu>_vllm.csv) and recipes.csv, what the benchmark's own history says of the
+server and the client behind each group of points. Recipes count more than the labels of the points (model id, dp, ep,
+concurrency 512). A point becomes an experiment of its own, because most servers were started anew for each number of clients;
+`sweep` groups those that differ in it alone.
 
-usage: import_serving_points.py h100_vllm.csv --gpu h100 --out ground_truth [--date YYYY-MM-DD]
+Lengths are the very ones that were sent: the client draws them with numpy's RandomState(0) (`numpy_seed`), uniform from 80 to
+100 % of the nominal length.
+
+Points with a flag are shown and never fitted (role overload), with the reason under `flags`. Left out, and counted in the
+manifest: copies and duplicates of other rows, and points of a client that nobody recorded (NVIDIA's own sweep).
+
+A configuration (model, GPU, TP, lengths) is held out as a whole. Of each model on a GPU one in five is, by a hash of its name, so
+that the choice depends on no figure; the script prints their sweeps, for `held_out` of a study.
+
+usage: import_serving_points.py FOLDER --gpu h100 --out ground_truth [--date YYYY-MM-DD]
 """
 import argparse
+import collections
 import csv
+import hashlib
 import pathlib
+import re
 
 import shipping
 
-SOURCES = ["github.com/ai-dynamo/aiconfigurator@095f58a5:aic-core/src/aiconfigurator_core/systems/silicon_sample.csv (vLLM, aggregated)"]
-LICENCE = "Apache-2.0 (the InferenceX part: SemiAnalysis InferenceX, Apache-2.0)"
-# Our column: upstream's.
-COLUMNS = {
-    "model": "model",
-    "hardware": "gpu",
-    "engine": "backend",
-    "engine_version": "version",
-    "tp": "tp",
-    "pp": "pp",
-    "dp": "dp",
-    "ep": "ep",
-    "moe_tp": "moe_tp",
-    "precision": "precision",
-    "gemm_precision": "gemm_quant",
-    "moe_precision": "moe_quant",
-    "input_tokens": "isl",
-    "output_tokens": "osl",
-    "concurrency": "concurrency",
-    "batch_size": "batch_size",
-    "ttft_ms": "ttft_ms",
-    "tpot_ms": "tpot_ms",
-    "measured_on": "measured",
-    "origin": "origin",
-    "flag": "flag",
-    "upstream_row": "row_id",
+SOURCES = [
+    "github.com/ai-dynamo/aiconfigurator@095f58a5:aic-core/src/aiconfigurator_core/systems/silicon_sample.csv (vLLM, aggregated)",
+    "settings: github.com/SemiAnalysisAI/InferenceX, git history (commits named in recipes.csv)",
+]
+LICENCE = "Apache-2.0 (aiconfigurator; SemiAnalysis InferenceX)"
+
+DROPPED = {"copy", "duplicate", "unknown_client", "no_concurrency"}
+FLAG_TEXTS = {
+    "queue_dominated": "a queue dominates: TTFT above 5 s and above 500 times TPOT",
+    "tpot_non_monotone": "TPOT above 1.25 times that of more clients",
+    "tp_x_dp_gt_8": "labelled with more ranks than a node has GPUs; the recipe says one engine",
 }
+# Where the figures contradict a recipe: the setting is left as the model has it, and the contradiction stands under `flags`.
+CONTRADICTED = {
+    ("meta-llama/Llama-3.1-70B", "h100_sxm"): (
+        "kv_cache_dtype",
+        "the recipe sets an FP8 KV cache; pool (TTFT of 32 clients with 8192 tokens at TP 2) and reads (TPOT) are those of a 16-bit one",
+    ),
+}
+RANGE_LOW = 0.8
+REQUESTS_PER_CLIENT = 10
+WARM_UPS_PER_CLIENT = 2
+# Of every five configurations one is held out.
+HELD_OUT_SHARE = 5
+CLIENTS_OF_HIDDEN_ROWS = 512
+
+
+def matches(recipe, point):
+    shapes = recipe["isl_osl"].split(";")
+    shape = f"{point['isl']}/{point['osl']}"
+    hidden = recipe["labels_in_data"] == "concurrency 512"
+    return (
+        recipe["model"] == point["model"]
+        and recipe["gpu"] == point["gpu"]
+        and recipe["precision"] == point["precision"]
+        and ("*" in shapes or shape in shapes)
+        and point["tp"] in recipe["tps"].split("/")
+        and recipe["date_from"] <= point["measured"][:10] <= recipe["date_to"]
+        and hidden == (int(point["concurrency"]) == CLIENTS_OF_HIDDEN_ROWS)
+    )
+
+
+def recipe_of(recipes, point):
+    found = [recipe for recipe in recipes if matches(recipe, point)]
+    if len(found) != 1:
+        raise SystemExit(f"{point['row_id']}: {len(found)} recipes match")
+    return found[0]
+
+
+def number(text):
+    """The number that a cell begins with, or that an unset(...) cell says is the default."""
+    return int(re.search(r"\d+", text).group())
+
+
+def on_or_off(text):
+    """True, False, or None where the flag was not passed."""
+    if text.startswith("unset"):
+        return None
+    return text.startswith("on")
+
+
+def seats(recipe, clients):
+    """max_num_seqs; of rows whose number of clients was hidden, what their times tell."""
+    text = recipe["max_num_seqs"]
+    if text.startswith("unset"):
+        return None
+    return clients if text == "C" else number(text)
+
+
+def settings_of(recipe, point, clients):
+    version = recipe["version"].split(" ")[0]
+    context = recipe["max_model_len"]
+    settings = {
+        "version": version,
+        "max_model_len": int(point["isl"]) + int(point["osl"]) + 200 if context == "isl+osl+200" else int(context),
+    }
+    tokens = recipe["max_num_batched_tokens"]
+    if not tokens.startswith("unset"):
+        settings["max_num_batched_tokens"] = 2 * int(point["isl"]) if tokens == "2*isl" else int(tokens)
+    if (most := seats(recipe, clients)) is not None:
+        settings["max_num_seqs"] = most
+    settings["gpu_mem_util"] = float(recipe["gpu_memory_utilization"])
+    if (caching := on_or_off(recipe["prefix_caching"])) is not None:
+        settings["enable_prefix_caching"] = caching
+    if (scheduling := on_or_off(recipe["async_scheduling"])) is not None:
+        settings["async_scheduling"] = scheduling
+    contradicted, _ = CONTRADICTED.get((recipe["model"], recipe["gpu"]), (None, None))
+    if not recipe["kv_cache_dtype"].startswith("unset") and contradicted != "kv_cache_dtype":
+        settings["kv_cache_dtype"] = recipe["kv_cache_dtype"]
+    if recipe["cudagraph"].startswith("PIECEWISE"):
+        settings["cudagraph_mode"] = "PIECEWISE"
+    if recipe["expert_parallel"].startswith("on"):
+        settings["enable_expert_parallel"] = True
+    return settings
+
+
+def uniform(nominal):
+    return {"distribution": "uniform", "min": int(RANGE_LOW * nominal), "max": nominal}
+
+
+def workload_of(recipe, point, clients):
+    prompt, output = int(point["isl"]), int(point["osl"])
+    loop = seats(recipe, clients) if recipe["labels_in_data"] == "concurrency 512" else clients
+    workload = {
+        "name": f"{prompt}/{output}",
+        "type": "inferencex_random",
+        "prompt_length": uniform(prompt),
+        "output_length": uniform(output),
+        "numpy_seed": 0,
+        "temperature": 0,
+        "stages": [{"num_requests": REQUESTS_PER_CLIENT * loop}],
+        "arrival": {"process": "closed_loop", "concurrency": clients},
+        "effective": {"order": "unique"},
+    }
+    if recipe["warmups"].startswith("2*C"):
+        workload["warm_up"] = {"requests": WARM_UPS_PER_CLIENT * clients, "concurrency": clients, "prompt": "first"}
+    return workload
+
+
+def configuration(recipe, point):
+    """What a split must not tear apart."""
+    model = recipe["checkpoint"].split("/")[-1]
+    return f"{model}-{point['gpu'].split('_')[0]}-tp{point['tp']}-{point['isl']}x{point['osl']}"
+
+
+def held_out(experiments):
+    """Sweeps of the held-out configurations: of each model on this GPU one in five, at least one, the first by hash of the name."""
+    configurations = collections.defaultdict(set)
+    for one in experiments:
+        configurations[one["model"]].add(one["sweep"][: -len("-YYYY-MM-DD")])
+    chosen = set()
+    for names in configurations.values():
+        by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        chosen.update(by_hash[: max(1, round(len(names) / HELD_OUT_SHARE))])
+    return sorted({one["sweep"] for one in experiments if one["sweep"][: -len("-YYYY-MM-DD")] in chosen})
+
+
+def flags_of(recipe, point):
+    flags = [FLAG_TEXTS[flag] for flag in point["flag"].split("|") if flag]
+    if contradiction := CONTRADICTED.get((recipe["model"], recipe["gpu"])):
+        flags.append(contradiction[1])
+    if recipe["labels_in_data"] == "concurrency 512":
+        flags.append(f"the number of clients in force is inferred: {recipe['note'].split('Inferred: ')[-1]}")
+    if point["flag"] == "" and recipe["labels_in_data"] not in ("", "TP"):
+        flags.append(f"labelled {recipe['labels_in_data']}; the recipe says {recipe['real_topology']}")
+    return flags
+
+
+def experiment(recipe, point):
+    clients = int(point["concurrency"])
+    name = configuration(recipe, point)
+    date = point["measured"][:10]
+    inferred = ["the means are means: by the benchmark's source and by replay, not stated with the figures"]
+    if recipe["confidence"] and not recipe["confidence"].startswith("recorded"):
+        inferred.append(f"settings: {recipe['confidence']}")
+    row = {"ttft_mean": float(point["ttft_ms"]), "tpot_true_mean": float(point["tpot_ms"])}
+    return {
+        "id": f"{name}-c{clients}-{date}",
+        "sweep": f"{name}-{date}",
+        "role": "overload" if point["flag"] else "calibration",
+        "model": recipe["checkpoint"],
+        "hardware": "H100" if point["gpu"] == "h100_sxm" else "H200",
+        "tp": int(point["tp"]),
+        "precision": point["precision"],
+        "engine": "vllm",
+        "vllm": settings_of(recipe, point, clients),
+        "workload": workload_of(recipe, point, clients),
+        "measured": {"measured_at": "client", "summary": row},
+        "flags": flags_of(recipe, point),
+        "inferred": inferred,
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("points", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--gpu", required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--date")
     arguments = parser.parse_args()
-    with arguments.points.open(newline="") as file:
-        rows = [[row[upstream] for upstream in COLUMNS.values()] for row in csv.DictReader(file)]
-    path = arguments.out / f"serving_points_{arguments.gpu}.csv"
-    shipping.write_csv(path, COLUMNS, rows)
+    with (arguments.folder / "recipes.csv").open(newline="") as file:
+        recipes = list(csv.DictReader(file))
+    with (arguments.folder / f"{arguments.gpu}_vllm.csv").open(newline="") as file:
+        points = list(csv.DictReader(file))
+    left_out = collections.Counter()
+    experiments = {}
+    for point in points:
+        reasons = DROPPED & set(point["flag"].split("|"))
+        if reasons:
+            left_out[sorted(reasons)[0]] += 1
+            continue
+        one = experiment(recipe_of(recipes, point), point)
+        if one["id"] in experiments:
+            raise SystemExit(f"{one['id']} is there twice")
+        experiments[one["id"]] = one
+    ordered = sorted(experiments.values(), key=lambda one: (one["sweep"], one["workload"]["arrival"]["concurrency"]))
+    path = arguments.out / f"serving_{arguments.gpu}.json"
+    shipping.write_json(path, ordered)
+    usable = sum(one["role"] == "calibration" for one in ordered)
+    print("held out:", ", ".join(held_out([one for one in ordered if one["role"] == "calibration"])))
+    dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
     shipping.record(
         arguments.out,
         path,
-        what=f"{len(rows)} closed-loop serving points, random prompts without prefix hits",
+        what=f"{len(ordered)} closed-loop serving points, {usable} of them without a flag; left out: {dropped or 'none'}",
         sources=SOURCES,
         licence=LICENCE,
         importer=__file__,

@@ -30,6 +30,49 @@ TEST_F(SimulateCommand, SaysWhereTheTimeGoes) {
   }
 }
 
+TEST_F(SimulateCommand, SweepsClientsAndSaysWhatAGpuAndAUserGet) {
+  const ProgramResult result =
+      rooftune({"simulate", "--model", "Llama-2-7b-hf", "--config", "h100", "--tp", "2", "--concurrency", "4,8,16", "--num-prompts",
+                "64", "--prompt-tokens", "200", "--output-tokens", "50", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const auto points = nlohmann::json::parse(result.output)["points"];
+  ASSERT_EQ(points.size(), 3U);
+  double per_user = 1e9;
+  double per_gpu = 0.0;
+  for (const auto& point : points) {
+    EXPECT_EQ(point["finished"], 64);
+    EXPECT_TRUE(point["rate_per_s"].is_null());
+    EXPECT_EQ(point["gpus"], 2);
+    EXPECT_NEAR(point["output_tokens_per_s_per_gpu"], double(point["output_tokens_per_s"]) / 2.0, 1e-9);
+    // More clients: more for the GPU, less for each of them.
+    EXPECT_LT(double(point["output_tokens_per_s_per_user"]), per_user);
+    EXPECT_GT(double(point["output_tokens_per_s_per_gpu"]), per_gpu);
+    per_user = point["output_tokens_per_s_per_user"];
+    per_gpu = point["output_tokens_per_s_per_gpu"];
+  }
+  EXPECT_EQ(points[2]["concurrency"], 16);
+}
+
+TEST_F(SimulateCommand, KeepsClientsBusyForTheWholeDuration) {
+  const ProgramResult result = rooftune({"simulate", "--model", "Llama-2-7b-hf", "--config", "h100", "--concurrency", "32",
+                                         "--duration", "20", "--prompt-tokens", "200", "--output-tokens", "20", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const auto json = nlohmann::json::parse(result.output);
+  EXPECT_GT(json["summary"]["finished"], 32 * 20);  // a request takes well below a second
+}
+
+TEST_F(SimulateCommand, ReplaysATableOfConversations) {
+  folder_.write("turns.csv",
+                "stage,arrival_s,input_tokens,output_tokens,conversation\n0,0,160,16,1\n0,0,160,16,2\n0,0,320,16,1\n0,0,320,16,2\n");
+  const ProgramResult result = rooftune({"simulate", "--model", "Llama-2-7b-hf", "--config", "h100", "--concurrency", "1,2",
+                                         "--replay", (folder_ / "turns.csv").string(), "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  for (const auto& point : nlohmann::json::parse(result.output)["points"]) {
+    // Each second turn finds the first one's prompt and answer: 160 + 16 tokens, less the last one, in whole blocks.
+    EXPECT_NEAR(point["prefix_hit_fraction"], 2.0 * 160.0 / 960.0, 0.04);
+  }
+}
+
 TEST_F(SimulateCommand, TracesEveryStepAndRequest) {
   const ProgramResult result =
       rooftune(with(kSmallLoad, {"--trace", (folder_ / "steps.csv").string(), "--chrome-trace", (folder_ / "chrome.json").string(),

@@ -113,7 +113,7 @@ TEST(ShippedGroundTruth, MatchesTheHashesOfItsManifest) {
   const auto manifest = text::read_document(kShipped / "manifest.json");
   ASSERT_TRUE(manifest) << core::format(manifest.error());
   const auto& files = manifest->root.find("files")->items;
-  EXPECT_EQ(files.size(), 11U);
+  EXPECT_EQ(files.size(), 15U);
   for (const text::Node& entry : files) {
     const std::string& name = entry.find("file")->text;
     const auto text = text::read_text(kShipped / name);
@@ -126,9 +126,23 @@ TEST(ShippedGroundTruth, HoldsThePeersPredictions) {
   const auto peers = text::read_csv(kShipped / "peers.csv");
   ASSERT_TRUE(peers) << core::format(peers.error());
   EXPECT_EQ(peers->rows.size(), 1369U);
-  const auto points = text::read_csv(kShipped / "serving_points_h100.csv");
-  ASSERT_TRUE(points) << core::format(points.error());
-  EXPECT_EQ(points->rows.size(), 237U);
+}
+
+TEST(ShippedGroundTruth, HoldsTheServingPointsAndKeepsTheDoubtfulOnesOutOfFits) {
+  const auto usable = [](const GroundTruth& points) {
+    return std::ranges::count(points.experiments, domain::Role::calibration, &domain::Experiment::role);
+  };
+  const GroundTruth h100 = read_or_fail(kShipped / "serving_h100.json");
+  EXPECT_EQ(h100.experiments.size(), 129U);
+  EXPECT_EQ(usable(h100), 100);
+  const GroundTruth h200 = read_or_fail(kShipped / "serving_h200.json");
+  EXPECT_EQ(h200.experiments.size(), 105U);
+  EXPECT_EQ(usable(h200), 104);
+  for (const domain::Experiment& experiment : h100.experiments) {
+    EXPECT_FALSE(experiment.sweep.empty());
+    EXPECT_TRUE(experiment.role == domain::Role::calibration || !experiment.flags.empty()) << experiment.id;
+    EXPECT_EQ(experiment.workload.numpy_seed, 0U);
+  }
 }
 
 /// One experiment; the arguments replace its workload and its measurement.
@@ -146,6 +160,63 @@ class GroundTruthForms : public testing_support::TemporaryFolderTest {
  protected:
   GroundTruth read(const std::string& text) { return read_or_fail(folder_.write("g.json", text)); }
 };
+
+TEST_F(GroundTruthForms, ReadHowClientsOfAClosedLoopSend) {
+  const domain::Experiment experiment = read(experiment_text(R"({
+    "name": "w", "prompt_length": {"distribution": "uniform", "min": 819, "max": 1024},
+    "output_length": {"distribution": "uniform", "min": 80, "max": 100}, "numpy_seed": 0, "temperature": 0,
+    "warm_up": {"requests": 16, "prompt": "first"},
+    "arrival": {"process": "closed_loop", "concurrency": 8, "start": "ramp", "ramp_duration": 5, "turnaround_us": 300},
+    "stages": [{"num_requests": 80}, {"duration": 60, "concurrency": 16}]})",
+                                                             R"({"statistic": {"ttft": "unknown"}, "summary": {"tpot_true_mean": 10}})",
+                                                             R"(, "async_scheduling": true, "kv_cache_dtype": "fp8", "watermark": 0.01)"))
+                                            .experiments.front();
+  EXPECT_EQ(experiment.workload.prompt.shape, domain::LengthShape::uniform);
+  EXPECT_EQ(experiment.workload.prompt.mean_tokens, 921.5);
+  EXPECT_EQ(experiment.workload.numpy_seed, 0U);
+  EXPECT_EQ(experiment.workload.temperature, 0.0);
+  EXPECT_EQ(experiment.workload.warm_up,
+            (domain::WarmUp{.requests = 16, .concurrency = 8, .prompt = domain::WarmUp::Prompt::first}));
+  EXPECT_EQ(experiment.workload.arrival.start, domain::ClientStart::ramp);
+  EXPECT_EQ(experiment.workload.arrival.ramp.value, 5.0);
+  EXPECT_EQ(experiment.workload.arrival.turnaround_us, 300.0);
+  EXPECT_EQ(experiment.workload.stages[1], (domain::Stage{.rate = {}, .duration = {60.0}, .num_requests = 0, .concurrency = 16}));
+  EXPECT_EQ(experiment.measured.unknown_statistic, std::vector{Metric::ttft_mean});
+  EXPECT_EQ(experiment.measured.summary[Metric::tpot_mean], 10.0);
+  EXPECT_EQ(experiment.deployment.settings.async_scheduling, true);
+  EXPECT_EQ(experiment.deployment.settings.kv_cache_dtype, "fp8");
+  EXPECT_EQ(experiment.deployment.settings.watermark, 0.01);
+  EXPECT_EQ(experiment.deployment.settings.scheduler_reserve_full_isl, std::nullopt);
+}
+
+TEST_F(GroundTruthForms, ReadRampsSessionsAndMedians) {
+  const domain::Experiment experiment = read(experiment_text(R"({
+    "name": "w", "question_len": 100, "output_len": 20,
+    "sessions": {"turns": {"mean": 4}, "think_time": {"mean": 2.5, "distribution": "constant"}},
+    "arrival": {"process": "poisson", "ramp_up": {"strategy": "exponential", "start_rps": 1, "end_rps": 4}},
+    "stages": [{"num_requests": 3}]})",
+                                                             R"({"summary": {"ttft_median": 10, "e2e_median": 100}})"))
+                                            .experiments.front();
+  EXPECT_EQ(experiment.workload.pattern, domain::PromptPattern::conversations);
+  EXPECT_EQ(experiment.workload.turns->mean_tokens, 4.0);
+  EXPECT_EQ(experiment.workload.think_time, (domain::ThinkTime{{2.5}, domain::ThinkTime::Shape::constant}));
+  EXPECT_EQ(experiment.workload.arrival.rate_ramp, domain::RateRamp::exponential);
+  EXPECT_NEAR(experiment.workload.stages[0].rate.value, 3.0 / 1.75, 1e-12);  // gaps of 1, 1/2 and 1/4 s
+  EXPECT_EQ(experiment.measured.summary[Metric::ttft_median], 10.0);
+  EXPECT_EQ(experiment.measured.summary[Metric::ttft_mean], std::nullopt);
+}
+
+TEST_F(GroundTruthForms, SayWhenTheClientWasTheLimit) {
+  std::string table = "stage,arrival_s,input_tokens,output_tokens,e2e_ms\n";
+  for (int i = 0; i < 60; ++i) table += std::to_string(i / 2) + ".00" + std::to_string(i % 2) + ",9,9,999\n";
+  for (std::size_t at = table.find('\n') + 1; at < table.size(); at = table.find('\n', at) + 1) table.insert(at, "0,");
+  folder_.write("t.csv", table);
+  const GroundTruth ground_truth = read(experiment_text(R"({"name": "w", "arrival": {"process": "trace", "table": "t.csv"},
+    "stages": [{"num_requests": 60}]})",
+                                                        kMeans));
+  EXPECT_THAT(core::format(ground_truth.warnings), HasSubstr("never more than 2 requests were in flight"));
+  EXPECT_THAT(core::format(ground_truth.warnings), HasSubstr("process closed_loop, concurrency 2, start ramp"));
+}
 
 TEST_F(GroundTruthForms, ReadClosedLoopsAndLengthDistributions) {
   const GroundTruth ground_truth = read(experiment_text(

@@ -124,7 +124,7 @@ TEST(HuggingFaceModel, ReadsSharedExperts) {
   EXPECT_EQ(qwen2.experts()->width, 32);
 }
 
-TEST(ShippedModels, AreAllThere) { EXPECT_EQ(value_or_fail(read_models(std::array{kShippedModels})).size(), 21U); }
+TEST(ShippedModels, AreAllThere) { EXPECT_EQ(value_or_fail(read_models(std::array{kShippedModels})).size(), 25U); }
 
 TEST(ShippedModels, AreFoundByTheIdsOfTheGroundTruth) {
   const auto models = value_or_fail(read_models(std::array{kShippedModels}));
@@ -195,7 +195,7 @@ TEST(ReadModels, LetsALaterModelReplaceAnEarlierOne) {
   const TemporaryFolder folder;
   folder.write("Yi-34B/config.json", dense_config());
   const auto models = value_or_fail(read_models(std::array{kShippedModels, folder.path()}));
-  EXPECT_EQ(models.size(), 21U);
+  EXPECT_EQ(models.size(), 25U);
   EXPECT_EQ(domain::find_model(models, "yi-34b")->layers(), 4);
 }
 
@@ -296,7 +296,7 @@ TEST(DataDirectory, FollowsTheEnvironmentAndRefusesAFolderWithoutConfigs) {
   EXPECT_THAT(core::format(wrong.error()),
               testing::HasSubstr("ROOFTUNE_DATA_DIR names this folder, but it has no folder 'configs' (correct or unset it)"));
   EXPECT_TRUE(right);
-  EXPECT_EQ(value_or_fail(default_models()).size(), 21U) << "without the variable, the source tree's";
+  EXPECT_EQ(value_or_fail(default_models()).size(), 25U) << "without the variable, the source tree's";
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -192,6 +193,160 @@ TEST(RequestPlan, KeepsAsManyClientsAsTheClosedLoopHas) {
   EXPECT_EQ(plan.concurrency, 8);
   EXPECT_EQ(plan.stages[0].requests.size(), 50U);
   EXPECT_EQ(plan.stages[0].requests_per_us, 0.0);
+}
+
+TEST(RequestPlan, DrawsTheLengthsThatNumpyDraws) {
+  // numpy.random.RandomState(0).randint(819, 1025, 40), then the outputs; the first four as published with InferenceX's recipes.
+  Experiment experiment = with_process(ArrivalProcess::closed_loop, 40);
+  experiment.workload.pattern = PromptPattern::unique;
+  experiment.workload.system_prompt_tokens = 0;
+  experiment.workload.prompt = {.min_tokens = 819, .max_tokens = 1024, .shape = domain::LengthShape::uniform};
+  experiment.workload.output = experiment.workload.prompt;
+  experiment.workload.numpy_seed = 0;
+  const RequestPlan plan = make_request_plan(experiment, 7, 3);
+  std::vector<int> prompts;
+  for (int i = 0; i < 4; ++i) prompts.push_back(plan.stages[0].requests[static_cast<std::size_t>(i)].prompt_tokens);
+  EXPECT_THAT(prompts, testing::ElementsAre(991, 866, 936, 1011));
+  for (const PlannedRequest& request : plan.stages[0].requests) {
+    EXPECT_THAT(request.prompt_tokens, testing::AllOf(testing::Ge(819), testing::Le(1024)));
+    EXPECT_THAT(request.output_tokens, testing::AllOf(testing::Ge(819), testing::Le(1024)));
+  }
+}
+
+TEST(RequestPlan, SpreadsUniformLengthsOverTheirWholeRange) {
+  Experiment experiment = with_process(ArrivalProcess::poisson, 4000);
+  experiment.workload.pattern = PromptPattern::unique;
+  experiment.workload.system_prompt_tokens = 0;
+  experiment.workload.prompt = {.min_tokens = 10, .max_tokens = 13, .shape = domain::LengthShape::uniform};
+  const RequestPlan plan = make_request_plan(experiment, 1, 0);
+  std::array<int, 4> counts{};
+  for (const PlannedRequest& request : plan.stages[0].requests) ++counts.at(static_cast<std::size_t>(request.prompt_tokens - 10));
+  for (const int count : counts) EXPECT_NEAR(count, 1000, 120);
+}
+
+TEST(RequestPlan, StartsClientsOneAfterTheOtherUnderARamp) {
+  Experiment experiment = with_process(ArrivalProcess::closed_loop, 10);
+  experiment.workload.arrival = {.process = ArrivalProcess::closed_loop,
+                                 .concurrency = 3,
+                                 .start = domain::ClientStart::ramp,
+                                 .ramp = {10.0},
+                                 .turnaround_us = 250.0};
+  const RequestPlan plan = make_request_plan(experiment, 1, 0);
+  EXPECT_EQ(plan.turnaround_us, 250.0);
+  std::vector<double> waits;
+  for (const PlannedRequest& request : plan.stages[0].requests) waits.push_back(request.arrival_us);
+  EXPECT_THAT(waits, testing::ElementsAre(0.0, 5e6, 10e6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0));
+}
+
+TEST(RequestPlan, GivesAStageItsOwnClients) {
+  Experiment experiment = with_process(ArrivalProcess::closed_loop, 10);
+  experiment.workload.arrival.concurrency = 4;
+  experiment.workload.stages = {{.rate = {}, .duration = {}, .num_requests = 10},
+                                {.rate = {}, .duration = {}, .num_requests = 20, .concurrency = 16}};
+  const RequestPlan plan = make_request_plan(experiment, 1, 0);
+  EXPECT_EQ(plan.clients(plan.stages[0]), 4);
+  EXPECT_EQ(plan.clients(plan.stages[1]), 16);
+  EXPECT_EQ(plan.concurrency, 16);
+}
+
+TEST(RequestPlan, EndsAClosedLoopAfterItsDuration) {
+  Experiment experiment = with_process(ArrivalProcess::closed_loop, 10);
+  experiment.workload.arrival.concurrency = 256;
+  experiment.workload.output.mean_tokens = 128;
+  experiment.workload.stages = {{.rate = {}, .duration = {300.0}, .num_requests = 0}};
+  const RequestPlan plan = make_request_plan(experiment, 1, 0);
+  EXPECT_EQ(plan.stages[0].send_until_us, 300e6);
+  EXPECT_GT(plan.stages[0].requests.size(), 256U * 100U);  // far more than any engine serves in that time
+}
+
+TEST(RequestPlan, RaisesTheRateFromRequestToRequest) {
+  Experiment experiment = with_process(ArrivalProcess::poisson, 20000);
+  domain::Arrival& arrival = experiment.workload.arrival;
+  arrival.rate_ramp = domain::RateRamp::linear;
+  arrival.first_rate = {1.0};
+  arrival.last_rate = {9.0};
+  experiment.workload.stages = {{.rate = domain::mean_rate(arrival, 20000), .duration = {}, .num_requests = 20000}};
+  const std::vector<double> gaps = gaps_us(make_request_plan(experiment, 1, 0).stages[0]);
+  const auto mean_gap = [&](std::size_t from, std::size_t to) {
+    double sum = 0.0;
+    for (std::size_t i = from; i < to; ++i) sum += gaps[i];
+    return sum / static_cast<double>(to - from) * 1e-6;
+  };
+  EXPECT_NEAR(mean_gap(0, 500), 1.0 / 1.1, 0.15);
+  EXPECT_NEAR(mean_gap(9750, 10250), 1.0 / 5.0, 0.03);
+  EXPECT_NEAR(mean_gap(19500, 20000), 1.0 / 8.9, 0.02);
+  arrival.rate_ramp = domain::RateRamp::exponential;
+  EXPECT_NEAR(domain::ramped_rate(arrival, 1, 3).value, 3.0, 1e-12);
+}
+
+TEST(RequestPlan, WarmsUpWithTheFirstPromptOrWithTheNext) {
+  Experiment experiment = with_process(ArrivalProcess::closed_loop, 10);
+  experiment.workload.pattern = PromptPattern::unique;
+  experiment.workload.system_prompt_tokens = 0;
+  experiment.workload.arrival.concurrency = 4;
+  experiment.workload.warm_up = domain::WarmUp{.requests = 8, .concurrency = 4, .prompt = domain::WarmUp::Prompt::first};
+  const RequestPlan plan = make_request_plan(experiment, 1, 0);
+  ASSERT_TRUE(plan.warm_up.has_value());
+  EXPECT_EQ(plan.warm_up->concurrency, 4);
+  ASSERT_EQ(plan.warm_up->requests.size(), 8U);
+  const PlannedRequest& first = plan.stages[0].requests.front();
+  for (const PlannedRequest& request : plan.warm_up->requests) {
+    EXPECT_EQ(request.prompt_tokens, first.prompt_tokens);
+    EXPECT_EQ(request.chain, first.chain);
+    EXPECT_EQ(request.chain_tokens, first.prompt_tokens);
+  }
+  EXPECT_EQ(plan.stages[0].requests[1].chain, -1);
+  experiment.workload.warm_up->prompt = domain::WarmUp::Prompt::next;
+  const RequestPlan next = make_request_plan(experiment, 1, 0);
+  EXPECT_EQ(next.warm_up->requests.size(), 8U);
+  EXPECT_EQ(next.warm_up->requests.front().chain, -1);
+  EXPECT_EQ(next.stages[0].requests.front().chain, -1);
+}
+
+TEST(RequestPlan, SendsTheTurnsOfASessionOneAfterTheOther) {
+  Experiment experiment = with_process(ArrivalProcess::closed_loop, 5);
+  experiment.workload.pattern = PromptPattern::conversations;
+  experiment.workload.turns = domain::LengthDistribution{.mean_tokens = 3};
+  experiment.workload.think_time = {.mean = {2.0}, .shape = domain::ThinkTime::Shape::constant};
+  experiment.workload.system_prompt_tokens = 100;
+  experiment.workload.prompt_groups = 1;
+  experiment.workload.prompt = {.mean_tokens = 140};
+  experiment.workload.output = {.mean_tokens = 10};
+  const RequestPlan plan = make_request_plan(experiment, 1, 0);
+  std::vector<int> prompts;
+  std::vector<bool> follows;
+  std::vector<double> waits_us;
+  for (const PlannedRequest& request : plan.stages[0].requests) {
+    prompts.push_back(request.prompt_tokens);
+    follows.push_back(request.follows);
+    waits_us.push_back(request.arrival_us);
+  }
+  EXPECT_THAT(prompts, testing::ElementsAre(140, 190, 240, 140, 190));
+  EXPECT_THAT(follows, testing::ElementsAre(false, true, true, false, true));
+  EXPECT_THAT(waits_us, testing::ElementsAre(0.0, 2e6, 2e6, 0.0, 2e6));
+  EXPECT_EQ(plan.chains[1].parent, 0);
+  EXPECT_EQ(plan.chains[1].parent_tokens, 100);
+}
+
+TEST(RequestPlan, TakesTheTurnsOfAConversationFromATable) {
+  Experiment experiment = with_process(ArrivalProcess::closed_loop, 4);
+  experiment.workload.arrival.concurrency = 2;
+  experiment.workload.trace = {{.input_tokens = 50, .output_tokens = 5, .conversation = 7},
+                               {.input_tokens = 70, .output_tokens = 6, .conversation = 3},
+                               {.arrival_s = 0.5, .input_tokens = 90, .output_tokens = 7, .conversation = 7},
+                               {.input_tokens = 20, .output_tokens = 8}};
+  const RequestPlan plan = make_request_plan(experiment, 1, 0);
+  const auto& requests = plan.stages[0].requests;
+  ASSERT_EQ(requests.size(), 4U);
+  EXPECT_EQ(requests[0].prompt_tokens, 50);
+  EXPECT_EQ(requests[1].prompt_tokens, 90);
+  EXPECT_TRUE(requests[1].follows);
+  EXPECT_EQ(requests[1].arrival_us, 0.5e6);
+  EXPECT_EQ(requests[1].chain, requests[0].chain);
+  EXPECT_EQ(requests[2].prompt_tokens, 70);
+  EXPECT_FALSE(requests[2].follows);
+  EXPECT_EQ(requests[3].chain, -1);
+  EXPECT_EQ(requests[3].prompt_tokens, 20);
 }
 
 TEST(RequestPlan, ReplaysATraceInOrderOfArrival) {

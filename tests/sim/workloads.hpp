@@ -171,7 +171,9 @@ class RandomCases {
       const std::int32_t count = between(1, 40);
       for (std::int32_t i = 0; i < count; ++i) {
         if (!chance(0.15)) arrival_us += uniform(0.0, 2.0 * mean_gap_us);
-        PlannedRequest request{.arrival_us = arrival_us, .prompt_tokens = between(1, 120), .output_tokens = between(1, 60)};
+        // A client of a closed loop sends as soon as it is free.
+        PlannedRequest request{
+            .arrival_us = plan.concurrency > 0 ? 0.0 : arrival_us, .prompt_tokens = between(1, 120), .output_tokens = between(1, 60)};
         if (chance(0.02)) request.output_tokens = 1000;  // cut off at max_model_len
         if (chance(0.02)) request.prompt_tokens = setup.max_model_len + between(-1, 1);
         if (!plan.chains.empty() && chance(0.8)) {

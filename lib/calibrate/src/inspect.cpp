@@ -61,6 +61,18 @@ class Inspector final : public sim::Observer {
 
 }  // namespace
 
+std::optional<double> SweepPoint::output_tokens_per_s_per_user() const {
+  const auto token_ms = prediction.summary.latencies[domain::Metric::tpot_mean];
+  if (!token_ms) return std::nullopt;
+  return 1e3 / *token_ms;
+}
+
+double SweepPoint::prefix_hit_fraction() const {
+  const sim::EngineCounters& counters = prediction.counters;
+  if (counters.prompt_tokens == 0) return 0.0;
+  return static_cast<double>(counters.cached_tokens) / static_cast<double>(counters.prompt_tokens);
+}
+
 std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config& config, std::int64_t warm_up_requests,
                               core::ThreadCount threads) {
   std::vector<SweepPoint> points(dataset.cases.size());
@@ -68,7 +80,14 @@ std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config
     const eval::Case& item = dataset.cases[i];
     const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
     SweepPoint& point = points[i];
-    point.rate_per_s = item.experiment.workload.stages.front().rate.value;
+    const domain::Workload& workload = item.experiment.workload;
+    const domain::Deployment& deployment = item.experiment.deployment;
+    if (workload.arrival.process == domain::ArrivalProcess::closed_loop) {
+      point.concurrency = workload.arrival.concurrency;
+    } else {
+      point.rate_per_s = workload.stages.front().rate.value;
+    }
+    point.gpus = deployment.tp * deployment.pp * deployment.dp;
     point.prediction = sim::simulate<double>(config.step_time_model, item.scenario(0), parameters,
                                              {.percentiles = sim::Percentiles::compute, .warm_up_requests = warm_up_requests});
     point.findings = eval::simulated_quality(item.experiment, point.prediction);

@@ -36,6 +36,7 @@ class Matcher {
   [[nodiscard]] bool operator()(const domain::Experiment& experiment, const Selector& selector) const {
     const domain::Deployment& deployment = experiment.deployment;
     if (selector.field == "id") return experiment.id == selector.value;
+    if (selector.field == "sweep") return experiment.sweep == selector.value;
     if (selector.field == "model")
       return same_word(domain::short_model_name(deployment.model), domain::short_model_name(selector.value));
     if (selector.field == "hardware") return same_gpu(deployment.hardware, selector.value, gpus_);
@@ -131,6 +132,8 @@ double standard_normal(core::RandomEngine& engine) {
 /// The latencies that were measured, as the simulation gives them; what was not measured stays so.
 void simulate_latencies(domain::Latencies& measured, const domain::Latencies& predicted, double noise, core::RandomEngine& engine) {
   for (std::size_t metric = 0; metric < domain::kMetricCount; ++metric) {
+    // Medians came later: where there is none, no number is drawn, and all others stay what they were.
+    if (domain::is_median(static_cast<domain::Metric>(metric)) && !measured.value_ms[metric]) continue;
     const double factor = std::exp(noise * standard_normal(engine));
     if (measured.value_ms[metric] && predicted.value_ms[metric]) measured.value_ms[metric] = *predicted.value_ms[metric] * factor;
   }
@@ -166,6 +169,7 @@ core::Result<std::vector<domain::Experiment>> simulated(const std::vector<domain
 /// What experiments have in a field, for "did you mean".
 std::string value_of_field(const domain::Experiment& experiment, std::string_view field) {
   if (field == "id") return experiment.id;
+  if (field == "sweep") return experiment.sweep;
   if (field == "model") return std::string(domain::short_model_name(experiment.deployment.model));
   if (field == "hardware") return experiment.deployment.hardware;
   if (field == "tp") return std::to_string(experiment.deployment.tp);

@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "ground_truth_words.hpp"
-#include "rooftune/text/csv.hpp"
+#include "rooftune/data/request_table.hpp"
 #include "rooftune/text/object_reader.hpp"
 
 namespace rooftune::data {
@@ -31,6 +31,17 @@ constexpr std::array<text::Choice<ArrivalProcess>, 2> kInferencePerfLoadTypes{
 
 /// Columns that claim to be a time per token.
 constexpr std::array<std::string_view, 3> kTokenTimeColumns{"tpot_true_mean", "itl_mean", "inference_perf_raw_itl_mean"};
+/// What a row must have one of.
+constexpr std::array kCompared{Metric::ttft_mean,   Metric::e2e_mean,   Metric::tpot_mean,
+                               Metric::ttft_median, Metric::e2e_median, Metric::tpot_median};
+/// The families of metrics whose statistic a file may leave open.
+constexpr std::array<std::pair<std::string_view, Metric>, 3> kStatistics{
+    {{"ttft", Metric::ttft_mean}, {"e2e", Metric::e2e_mean}, {"tpot", Metric::tpot_mean}}};
+enum class Statistic { mean, unknown };
+constexpr std::array<text::Choice<Statistic>, 2> kStatisticWords{{{"mean", Statistic::mean}, {"unknown", Statistic::unknown}}};
+constexpr std::array<text::Choice<domain::LengthShape>, 2> kLengthShapes{
+    {{"normal", domain::LengthShape::normal}, {"uniform", domain::LengthShape::uniform}}};
+
 /// Relative difference above which such a column is said to violate the identity.
 constexpr double kIdentityTolerance = 0.005;
 /// Requests that a stage may have more or fewer than rate x duration before it is worth a warning.
@@ -122,6 +133,7 @@ class GroundTruthReader {
     text::ObjectReader reader(node, problems_, "an experiment", text::OtherKeys::tolerate);
     domain::Deployment& deployment = experiment.deployment;
     reader.required("id", experiment.id);
+    reader.optional("sweep", experiment.sweep);
     reader.optional_choice<domain::Role>("role", experiment.role, kRoles);
     reader.required("model", deployment.model);
     reader.required("hardware", deployment.hardware);
@@ -131,7 +143,8 @@ class GroundTruthReader {
     reader.optional("precision", deployment.precision);
     reader.optional("engine", deployment.engine);
     reader.optional("flags", experiment.flags);
-    if (const text::Node* settings = reader.required_object("vllm")) deployment.settings = engine_settings(*settings);
+    if (const text::Node* settings = reader.required_object("vllm"))
+      deployment.settings = engine_settings(*settings, reader, deployment);
     if (const text::Node* workload_node = reader.required_object("workload")) experiment.workload = workload(*workload_node);
     if (const text::Node* measured = reader.required_object("measured")) {
       experiment.measured = measurement(*measured, experiment.workload, node.place, experiment.role);
@@ -140,13 +153,15 @@ class GroundTruthReader {
     return experiment;
   }
 
-  domain::EngineSettings engine_settings(const text::Node& node) {
-    domain::EngineSettings settings;
+  domain::EngineSettings engine_settings(const text::Node& node, const text::ObjectReader& experiment,
+                                         domain::Deployment& deployment) {
+    // What is not recorded is what the engine's version does (sim::settle).
+    domain::EngineSettings settings{.version = "", .max_model_len = 0, .max_num_batched_tokens = 0, .max_num_seqs = 0};
     text::ObjectReader reader(node, problems_, "'vllm'");
     reader.required("version", settings.version);
-    reader.required("max_model_len", settings.max_model_len, text::at_least(1));
-    reader.required("max_num_batched_tokens", settings.max_num_batched_tokens, text::at_least(1));
-    reader.required("max_num_seqs", settings.max_num_seqs, text::at_least(1));
+    reader.optional("max_model_len", settings.max_model_len, text::at_least(1));
+    reader.optional("max_num_batched_tokens", settings.max_num_batched_tokens, text::at_least(1));
+    reader.optional("max_num_seqs", settings.max_num_seqs, text::at_least(1));
     reader.optional("gpu_mem_util", settings.gpu_mem_util, text::above_up_to(0, 1));
     reader.optional("cpu_offload", settings.cpu_offload);
     reader.optional("total_kv_blocks", settings.total_kv_blocks, text::at_least(1));
@@ -155,7 +170,40 @@ class GroundTruthReader {
     reader.optional("enable_prefix_caching", settings.enable_prefix_caching);
     reader.optional("enable_chunked_prefill", settings.enable_chunked_prefill);
     reader.optional("long_prefill_token_threshold", settings.long_prefill_token_threshold, text::at_least(0));
+    reader.optional("async_scheduling", settings.async_scheduling);
+    reader.optional("scheduler_reserve_full_isl", settings.scheduler_reserve_full_isl);
+    reader.optional("watermark", settings.watermark, text::within(0, 1));
+    reader.optional("kv_cache_dtype", settings.kv_cache_dtype);
+    reader.optional("quantization", settings.quantization);
+    reader.optional("cudagraph_mode", settings.cudagraph_mode);
+    reader.optional("cudagraph_capture_sizes", settings.cudagraph_capture_sizes, text::at_least(1));
+    reader.optional("enable_expert_parallel", settings.enable_expert_parallel);
+    if (const text::Node* speculative = reader.optional_object("speculative")) settings.speculative = speculation(*speculative);
+    read_degree(reader, "data_parallel_size", experiment, "dp", deployment.dp);
+    read_degree(reader, "pipeline_parallel_size", experiment, "pp", deployment.pp);
     return settings;
+  }
+
+  domain::Speculation speculation(const text::Node& node) {
+    domain::Speculation speculation;
+    text::ObjectReader reader(node, problems_, "'speculative'");
+    reader.required("method", speculation.method);
+    reader.optional("num_speculative_tokens", speculation.num_speculative_tokens, text::at_least(1));
+    reader.optional("mean_accepted_length", speculation.mean_accepted_length, text::at_least(1));
+    return speculation;
+  }
+
+  /// A degree that vLLM's settings name and the experiment may name too.
+  void read_degree(text::ObjectReader& settings, std::string_view key, const text::ObjectReader& experiment, std::string_view own_key,
+                   int& degree) {
+    int given = 0;
+    if (!settings.optional(key, given, text::at_least(1))) return;
+    const bool is_named_twice = experiment.node().find(own_key) != nullptr;
+    if (is_named_twice && given != degree) {
+      problems_.error(settings.place_of(key), fmt::format("'{}' is {}, but '{}' is {}", key, given, own_key, degree),
+                      "give one of them, or the same number");
+    }
+    degree = given;
   }
 
   Workload workload(const text::Node& node) {
@@ -177,10 +225,44 @@ class GroundTruthReader {
     if (prompt_length != nullptr) workload.prompt = length_distribution(*prompt_length, "'prompt_length'");
     if (output_length != nullptr) workload.output = length_distribution(*output_length, "'output_length'");
     if (const text::Node* effective_node = reader.optional_object("effective")) effective(*effective_node, workload);
+    if (const text::Node* sessions_node = reader.optional_object("sessions")) sessions(*sessions_node, workload);
+    if (const text::Node* warm_up_node = reader.optional_object("warm_up"))
+      workload.warm_up = warm_up(*warm_up_node, workload.arrival);
+    if (int seed = 0; reader.optional("numpy_seed", seed, text::at_least(0))) {
+      workload.numpy_seed = static_cast<std::uint32_t>(seed);
+      check_numpy(reader, workload);
+    }
+    reader.optional("temperature", workload.temperature, text::at_least(0));
     const auto stage_nodes = reader.required_list("stages");
-    for (const text::Node& stage_node : stage_nodes) workload.stages.push_back(stage(stage_node, workload.arrival.process));
+    for (const text::Node& stage_node : stage_nodes) workload.stages.push_back(stage(stage_node, workload.arrival));
     check_trace_stages(workload, reader.place_of("stages"));
     return workload;
+  }
+
+  void sessions(const text::Node& node, Workload& workload) {
+    workload.pattern = PromptPattern::conversations;
+    text::ObjectReader reader(node, problems_, "'sessions'");
+    if (const text::Node* turns = reader.optional_object("turns")) workload.turns = length_distribution(*turns, "'turns'");
+    if (const text::Node* think = reader.optional_object("think_time")) {
+      text::ObjectReader time(*think, problems_, "'think_time'");
+      time.required("mean", workload.think_time.mean, text::at_least(0));
+      time.optional_choice<domain::ThinkTime::Shape>("distribution", workload.think_time.shape, kThinkTimes);
+    }
+  }
+
+  domain::WarmUp warm_up(const text::Node& node, const domain::Arrival& arrival) {
+    domain::WarmUp warm_up{.concurrency = std::max(1, arrival.concurrency)};
+    text::ObjectReader reader(node, problems_, "'warm_up'");
+    reader.required("requests", warm_up.requests, text::at_least(0));
+    reader.optional("concurrency", warm_up.concurrency, text::at_least(1));
+    reader.optional_choice<domain::WarmUp::Prompt>("prompt", warm_up.prompt, kWarmUpPrompts);
+    return warm_up;
+  }
+
+  void check_numpy(const text::ObjectReader& reader, const Workload& workload) {
+    if (workload.prompt.shape == domain::LengthShape::uniform && workload.output.shape == domain::LengthShape::uniform) return;
+    problems_.error(reader.place_of("numpy_seed"), "'numpy_seed' draws uniform lengths, but the lengths are not uniform",
+                    "give prompt_length and output_length with distribution: uniform, min and max");
   }
 
   static void read_length(text::ObjectReader& reader, std::string_view key, int& target, bool given_otherwise) {
@@ -194,10 +276,18 @@ class GroundTruthReader {
   domain::LengthDistribution length_distribution(const text::Node& node, std::string name) {
     domain::LengthDistribution length;
     text::ObjectReader reader(node, problems_, std::move(name));
-    reader.required("mean", length.mean_tokens, text::at_least(1));
-    reader.optional("standard_deviation", length.standard_deviation_tokens, text::at_least(0));
-    reader.optional("min", length.min_tokens, text::at_least(1));
-    reader.optional("max", length.max_tokens, text::at_least(1));
+    reader.optional_choice<domain::LengthShape>("distribution", length.shape, kLengthShapes);
+    const bool is_uniform = length.shape == domain::LengthShape::uniform;
+    if (is_uniform) {
+      reader.required("min", length.min_tokens, text::at_least(1));
+      reader.required("max", length.max_tokens, text::at_least(1));
+      length.mean_tokens = 0.5 * (length.min_tokens + length.max_tokens);
+    } else {
+      reader.required("mean", length.mean_tokens, text::at_least(1));
+      reader.optional("standard_deviation", length.standard_deviation_tokens, text::at_least(0));
+      reader.optional("min", length.min_tokens, text::at_least(1));
+      reader.optional("max", length.max_tokens, text::at_least(1));
+    }
     if (length.min_tokens > length.max_tokens) {
       problems_.error(reader.place_of("min"), fmt::format("'min' {} is above 'max' {}", length.min_tokens, length.max_tokens),
                       "exchange them");
@@ -212,32 +302,55 @@ class GroundTruthReader {
     if (!reader.optional_choice<ArrivalProcess>("process", arrival.process, kProcesses)) {
       reader.optional_choice<ArrivalProcess>("inference_perf_load_type", arrival.process, kInferencePerfLoadTypes);
     }
-    if (arrival.process == ArrivalProcess::closed_loop) reader.required("concurrency", arrival.concurrency, text::at_least(1));
+    if (arrival.process == ArrivalProcess::closed_loop) clients(reader, arrival);
     if (arrival.process == ArrivalProcess::gamma) {
       reader.required("coefficient_of_variation", arrival.gamma_coefficient_of_variation, text::above(0));
     }
-    if (arrival.process == ArrivalProcess::trace && reader.required("table", table)) workload.trace = trace(table);
+    if (const text::Node* ramp = reader.optional_object("ramp_up")) rate_ramp(*ramp, arrival);
+    const bool has_table =
+        arrival.process == ArrivalProcess::trace ? reader.required("table", table) : reader.optional("table", table);
+    if (has_table) workload.trace = trace(table, arrival.process, reader.place_of("table"));
   }
 
-  std::vector<domain::TracedRequest> trace(const std::string& name) {
-    const auto table = text::read_csv(file_.parent_path() / name);
+  void clients(text::ObjectReader& reader, domain::Arrival& arrival) {
+    reader.required("concurrency", arrival.concurrency, text::at_least(1));
+    reader.optional("turnaround_us", arrival.turnaround_us, text::at_least(0));
+    reader.optional_choice<domain::ClientStart>("start", arrival.start, kClientStarts);
+    if (arrival.start == domain::ClientStart::ramp) {
+      reader.required("ramp_duration", arrival.ramp, text::above(0));
+    } else {
+      reader.optional("ramp_duration", arrival.ramp, text::at_least(0));
+    }
+  }
+
+  void rate_ramp(const text::Node& node, domain::Arrival& arrival) {
+    text::ObjectReader reader(node, problems_, "'ramp_up'");
+    reader.required_choice<domain::RateRamp>("strategy", arrival.rate_ramp, kRateRamps);
+    reader.required("start_rps", arrival.first_rate, text::above_up_to(0, kMaxRatePerSecond));
+    reader.required("end_rps", arrival.last_rate, text::above_up_to(0, kMaxRatePerSecond));
+    if (arrival.process == ArrivalProcess::poisson || arrival.process == ArrivalProcess::gamma) return;
+    problems_.error(node.place, "'ramp_up' goes with Poisson or gamma arrivals", "set 'process' to poisson or gamma");
+  }
+
+  std::vector<domain::TracedRequest> trace(const std::string& name, ArrivalProcess process, text::Place place) {
+    auto table = read_request_table(file_.parent_path() / name);
     if (!table) {
       problems_.add(table.error());
       return {};
     }
-    text::Problems table_problems(table->file);
-    std::vector<domain::TracedRequest> requests(table->rows.size());
-    text::CsvColumns columns(*table, table_problems);
-    columns.required("stage", requests, &domain::TracedRequest::stage, text::at_least(-1));
-    columns.required("arrival_s", requests, &domain::TracedRequest::arrival_s, text::at_least(0));
-    columns.required("input_tokens", requests, &domain::TracedRequest::input_tokens, text::at_least(1));
-    columns.required("output_tokens", requests, &domain::TracedRequest::output_tokens, text::at_least(1));
-    columns.optional("prefix_group", requests, &domain::TracedRequest::prefix_group, text::at_least(-1));
-    columns.optional("shared_prefix_tokens", requests, &domain::TracedRequest::shared_prefix_tokens, text::at_least(0));
-    problems_.add(table_problems.take_errors());
-    // Stage -1 marks requests of load levels that are in the table but not in the experiment.
-    std::erase_if(requests, [](const domain::TracedRequest& request) { return request.stage < 0; });
-    return requests;
+    // Arrivals that the client held back are no arrivals at a rate.
+    for (const auto& [stage, cap] : table->client_caps) {
+      if (process != ArrivalProcess::trace) break;
+      problems_.warning(
+          place,
+          fmt::format("stage {}: never more than {} requests were in flight, and as many {:.0f} % of the time: the client "
+                      "was the limit, not the rate",
+                      stage, cap.clients, 100.0 * cap.share_of_time),
+          fmt::format("replay it as it was sent: process closed_loop, concurrency {}, start ramp over {:.1f} s, turnaround_us "
+                      "{:.0f}, the same table",
+                      cap.clients, cap.ramp_s, cap.turnaround_us));
+    }
+    return std::move(table->requests);
   }
 
   void effective(const text::Node& node, Workload& workload) {
@@ -268,14 +381,26 @@ class GroundTruthReader {
     }
   }
 
-  domain::Stage stage(const text::Node& node, ArrivalProcess process) {
+  domain::Stage stage(const text::Node& node, const domain::Arrival& arrival) {
     domain::Stage stage;
     text::ObjectReader reader(node, problems_, "a stage");
-    if (process == ArrivalProcess::closed_loop || process == ArrivalProcess::trace) {
-      // A closed loop has no rate, and a trace brings its own arrivals; both end when their requests do.
+    if (arrival.process == ArrivalProcess::closed_loop || arrival.process == ArrivalProcess::trace) {
+      // A closed loop has no rate, and a trace brings its own arrivals; both end when their requests do, or a loop after its time.
       reader.optional("rate", stage.rate, text::above(0));
-      reader.optional("duration", stage.duration, text::above(0));
-      reader.required("num_requests", stage.num_requests, text::at_least(1));
+      reader.optional("duration", stage.duration, text::above_up_to(0, kMaxDurationSeconds));
+      if (arrival.process == ArrivalProcess::closed_loop) {
+        reader.optional("concurrency", stage.concurrency, text::at_least(1));
+        if (!reader.optional("num_requests", stage.num_requests, text::at_least(1)) && stage.duration.value == 0.0) {
+          problems_.error(node.place, "a stage of a closed loop has neither 'num_requests' nor 'duration'", "say where it ends");
+        }
+      } else {
+        reader.required("num_requests", stage.num_requests, text::at_least(1));
+      }
+      return stage;
+    }
+    if (arrival.rate_ramp != domain::RateRamp::none) {
+      if (reader.required("num_requests", stage.num_requests, text::at_least(1)))
+        stage.rate = domain::mean_rate(arrival, stage.num_requests);
       return stage;
     }
     const bool has_rate = reader.required("rate", stage.rate, text::above_up_to(0, kMaxRatePerSecond));
@@ -318,6 +443,14 @@ class GroundTruthReader {
     domain::Measurement measurement;
     text::ObjectReader reader(node, problems_, "'measured'", text::OtherKeys::tolerate);
     reader.optional_choice<domain::MeasuredAt>("measured_at", measurement.measured_at, kMeasuredAt);
+    if (const text::Node* node_of_statistic = reader.optional_object("statistic")) {
+      text::ObjectReader words(*node_of_statistic, problems_, "'statistic'");
+      for (const auto& [name, metric] : kStatistics) {
+        Statistic statistic = Statistic::mean;
+        words.optional_choice<Statistic>(name, statistic, kStatisticWords);
+        if (statistic == Statistic::unknown) measurement.unknown_statistic.push_back(metric);
+      }
+    }
     const double generated_tokens = workload.output.mean_tokens;
     if (const text::Node* summary = reader.required_object("summary")) {
       measurement.summary = latencies(*summary, "'summary'");
@@ -356,8 +489,8 @@ class GroundTruthReader {
     reader.optional("itl_mean", latencies.itl_mean_ms, text::above(0));
     reader.optional("num_success", latencies.succeeded, text::at_least(0));
     reader.optional("num_failure", latencies.failed, text::at_least(0));
-    if (!latencies[Metric::ttft_mean] && !latencies[Metric::e2e_mean]) {
-      problems_.error(node.place, "the row has neither 'ttft_mean' nor 'e2e_mean'", "give the measured means in ms");
+    if (std::ranges::none_of(kCompared, [&](Metric metric) { return latencies[metric].has_value(); })) {
+      problems_.error(node.place, "the row has no mean or median of TTFT, E2E or TPOT", "give what was measured, in ms");
     }
     if (latencies[Metric::ttft_mean] > latencies[Metric::e2e_mean] && latencies[Metric::e2e_mean]) {
       problems_.error(reader.place_of("ttft_mean"), "the mean TTFT is longer than the mean E2E",
@@ -376,7 +509,8 @@ class GroundTruthReader {
 
   void check_context(const Experiment& experiment, text::Place place) {
     const double longest = experiment.workload.prompt.mean_tokens + experiment.workload.output.mean_tokens;
-    if (longest <= experiment.deployment.settings.max_model_len) return;
+    const int most = experiment.deployment.settings.max_model_len;
+    if (most == 0 || longest <= most) return;
     problems_.error(place,
                     fmt::format("prompt and output are {:g} tokens, more than max_model_len {}", longest,
                                 experiment.deployment.settings.max_model_len),

@@ -26,6 +26,17 @@ inline constexpr std::array<core::Word<domain::Metric>, domain::kMetricCount> kM
      {"e2e_mean", domain::Metric::e2e_mean},
      {"e2e_p90", domain::Metric::e2e_p90},
      {"e2e_p99", domain::Metric::e2e_p99},
-     {"tpot_true_mean", domain::Metric::tpot_mean}}};
+     {"tpot_true_mean", domain::Metric::tpot_mean},
+     {"ttft_median", domain::Metric::ttft_median},
+     {"e2e_median", domain::Metric::e2e_median},
+     {"tpot_median", domain::Metric::tpot_median}}};
+inline constexpr std::array<core::Word<domain::ClientStart>, 2> kClientStarts{
+    {{"burst", domain::ClientStart::burst}, {"ramp", domain::ClientStart::ramp}}};
+inline constexpr std::array<core::Word<domain::RateRamp>, 2> kRateRamps{
+    {{"linear", domain::RateRamp::linear}, {"exponential", domain::RateRamp::exponential}}};
+inline constexpr std::array<core::Word<domain::WarmUp::Prompt>, 2> kWarmUpPrompts{
+    {{"first", domain::WarmUp::Prompt::first}, {"next", domain::WarmUp::Prompt::next}}};
+inline constexpr std::array<core::Word<domain::ThinkTime::Shape>, 2> kThinkTimes{
+    {{"constant", domain::ThinkTime::Shape::constant}, {"exponential", domain::ThinkTime::Shape::exponential}}};
 
 }  // namespace rooftune::data

@@ -13,23 +13,42 @@ using domain::ArrivalProcess;
 using domain::PromptPattern;
 
 Json settings_json(const domain::EngineSettings& settings) {
-  Json json{{"version", settings.version},
-            {"max_model_len", settings.max_model_len},
-            {"max_num_batched_tokens", settings.max_num_batched_tokens},
-            {"max_num_seqs", settings.max_num_seqs},
-            {"gpu_mem_util", settings.gpu_mem_util},
-            {"cpu_offload", settings.cpu_offload}};
+  Json json{{"version", settings.version}};
+  // 0 and empty: not recorded.
+  if (settings.max_model_len > 0) json["max_model_len"] = settings.max_model_len;
+  if (settings.max_num_batched_tokens > 0) json["max_num_batched_tokens"] = settings.max_num_batched_tokens;
+  if (settings.max_num_seqs > 0) json["max_num_seqs"] = settings.max_num_seqs;
+  json["gpu_mem_util"] = settings.gpu_mem_util;
+  json["cpu_offload"] = settings.cpu_offload;
   if (settings.total_kv_blocks) json["total_kv_blocks"] = *settings.total_kv_blocks;
   json["cpu_kv_blocks"] = settings.cpu_kv_blocks;
   json["block_size"] = settings.block_size;
   json["enable_prefix_caching"] = settings.enable_prefix_caching;
   json["enable_chunked_prefill"] = settings.enable_chunked_prefill;
   json["long_prefill_token_threshold"] = settings.long_prefill_token_threshold;
+  if (settings.async_scheduling) json["async_scheduling"] = *settings.async_scheduling;
+  if (settings.scheduler_reserve_full_isl) json["scheduler_reserve_full_isl"] = *settings.scheduler_reserve_full_isl;
+  if (settings.watermark) json["watermark"] = *settings.watermark;
+  if (!settings.kv_cache_dtype.empty()) json["kv_cache_dtype"] = settings.kv_cache_dtype;
+  if (!settings.quantization.empty()) json["quantization"] = settings.quantization;
+  if (!settings.cudagraph_mode.empty()) json["cudagraph_mode"] = settings.cudagraph_mode;
+  if (!settings.cudagraph_capture_sizes.empty()) json["cudagraph_capture_sizes"] = settings.cudagraph_capture_sizes;
+  if (settings.enable_expert_parallel) json["enable_expert_parallel"] = true;
+  if (settings.speculative) {
+    json["speculative"] = {{"method", settings.speculative->method}};
+    if (settings.speculative->num_speculative_tokens > 0)
+      json["speculative"]["num_speculative_tokens"] = settings.speculative->num_speculative_tokens;
+    if (settings.speculative->mean_accepted_length)
+      json["speculative"]["mean_accepted_length"] = *settings.speculative->mean_accepted_length;
+  }
   return json;
 }
 
 Json length_json(const domain::LengthDistribution& length) {
   const domain::LengthDistribution defaults;
+  if (length.shape == domain::LengthShape::uniform) {
+    return {{"distribution", "uniform"}, {"min", length.min_tokens}, {"max", length.max_tokens}};
+  }
   Json json{{"mean", length.mean_tokens}};
   if (length.standard_deviation_tokens != defaults.standard_deviation_tokens)
     json["standard_deviation"] = length.standard_deviation_tokens;
@@ -40,9 +59,31 @@ Json length_json(const domain::LengthDistribution& length) {
 
 Json arrival_json(const domain::Arrival& arrival, const std::string& table) {
   Json json{{"process", core::word_of(kProcesses, arrival.process)}};
-  if (arrival.process == ArrivalProcess::closed_loop) json["concurrency"] = arrival.concurrency;
+  if (arrival.process == ArrivalProcess::closed_loop) {
+    json["concurrency"] = arrival.concurrency;
+    if (arrival.start == domain::ClientStart::ramp) {
+      json["start"] = "ramp";
+      json["ramp_duration"] = arrival.ramp.value;
+    }
+    if (arrival.turnaround_us) json["turnaround_us"] = *arrival.turnaround_us;
+  }
   if (arrival.process == ArrivalProcess::gamma) json["coefficient_of_variation"] = arrival.gamma_coefficient_of_variation;
-  if (arrival.process == ArrivalProcess::trace) json["table"] = table;
+  if (arrival.rate_ramp != domain::RateRamp::none) {
+    json["ramp_up"] = {{"strategy", core::word_of(kRateRamps, arrival.rate_ramp)},
+                       {"start_rps", arrival.first_rate.value},
+                       {"end_rps", arrival.last_rate.value}};
+  }
+  if (!table.empty()) json["table"] = table;
+  return json;
+}
+
+Json sessions_json(const domain::Workload& workload) {
+  Json json = Json::object();
+  if (workload.turns) json["turns"] = length_json(*workload.turns);
+  if (workload.think_time.mean.value > 0.0) {
+    json["think_time"] = {{"mean", workload.think_time.mean.value},
+                          {"distribution", core::word_of(kThinkTimes, workload.think_time.shape)}};
+  }
   return json;
 }
 
@@ -65,13 +106,22 @@ Json workload_json(const domain::Workload& workload, const std::string& table) {
   json["stages"] = Json::array();
   for (const domain::Stage& stage : workload.stages) {
     Json entry = Json::object();
-    if (stage.rate.value > 0.0) entry["rate"] = stage.rate.value;
+    if (stage.rate.value > 0.0 && workload.arrival.rate_ramp == domain::RateRamp::none) entry["rate"] = stage.rate.value;
     if (stage.duration.value > 0.0) entry["duration"] = stage.duration.value;
-    entry["num_requests"] = stage.num_requests;
+    if (stage.num_requests > 0) entry["num_requests"] = stage.num_requests;
+    if (stage.concurrency > 0) entry["concurrency"] = stage.concurrency;
     json["stages"].push_back(std::move(entry));
   }
   json["arrival"] = arrival_json(workload.arrival, table);
   json["effective"] = effective_json(workload);
+  if (workload.numpy_seed) json["numpy_seed"] = *workload.numpy_seed;
+  if (workload.temperature) json["temperature"] = *workload.temperature;
+  if (Json sessions = sessions_json(workload); !sessions.empty()) json["sessions"] = std::move(sessions);
+  if (workload.warm_up) {
+    json["warm_up"] = {{"requests", workload.warm_up->requests},
+                       {"concurrency", workload.warm_up->concurrency},
+                       {"prompt", core::word_of(kWarmUpPrompts, workload.warm_up->prompt)}};
+  }
   return json;
 }
 
@@ -87,7 +137,13 @@ void add_latencies(Json& row, const domain::Latencies& latencies, const std::opt
 
 Json measured_json(const WrittenExperiment& written) {
   const domain::Measurement& measured = written.experiment.measured;
-  Json json{{"measured_at", core::word_of(kMeasuredAt, measured.measured_at)}, {"summary", Json::object()}, {"stages", Json::array()}};
+  Json json{{"measured_at", core::word_of(kMeasuredAt, measured.measured_at)}};
+  for (const domain::Metric metric : measured.unknown_statistic) {
+    const std::string_view name = domain::metric_name(metric);
+    json["statistic"][std::string(name.substr(0, name.find('_')))] = "unknown";
+  }
+  json["summary"] = Json::object();
+  json["stages"] = Json::array();
   add_latencies(json["summary"], measured.summary, written.summary_output_tokens);
   for (std::size_t i = 0; i < measured.stages.size(); ++i) {
     Json row{{"stage", i}};
@@ -100,10 +156,14 @@ Json measured_json(const WrittenExperiment& written) {
 Json experiment_json(const WrittenExperiment& written) {
   const domain::Experiment& experiment = written.experiment;
   const domain::Deployment& deployment = experiment.deployment;
-  Json json{{"id", experiment.id},       {"role", domain::role_name(experiment.role)},
-            {"model", deployment.model}, {"hardware", deployment.hardware},
-            {"tp", deployment.tp},       {"dp", deployment.dp},
-            {"pp", deployment.pp}};
+  Json json{{"id", experiment.id}};
+  if (!experiment.sweep.empty()) json["sweep"] = experiment.sweep;
+  json["role"] = domain::role_name(experiment.role);
+  json["model"] = deployment.model;
+  json["hardware"] = deployment.hardware;
+  json["tp"] = deployment.tp;
+  json["dp"] = deployment.dp;
+  json["pp"] = deployment.pp;
   if (!deployment.precision.empty()) json["precision"] = deployment.precision;
   json["engine"] = deployment.engine;
   json["vllm"] = settings_json(deployment.settings);

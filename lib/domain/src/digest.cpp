@@ -4,11 +4,20 @@ namespace rooftune::domain {
 
 // Every function takes its type apart as a whole: see core::Digest. Names are as in the types.
 
+static void add_to(core::Digest& digest, const Speculation& value) {
+  const auto& [method, num_speculative_tokens, mean_accepted_length] = value;
+  digest.add(method, num_speculative_tokens, mean_accepted_length);
+}
+
 static void add_to(core::Digest& digest, const EngineSettings& value) {
   const auto& [version, max_model_len, max_num_batched_tokens, max_num_seqs, gpu_mem_util, cpu_offload, total_kv_blocks, cpu_kv_blocks,
-               block_size, enable_prefix_caching, enable_chunked_prefill, long_prefill_token_threshold] = value;
+               block_size, enable_prefix_caching, enable_chunked_prefill, long_prefill_token_threshold, async_scheduling,
+               scheduler_reserve_full_isl, watermark, kv_cache_dtype, quantization, cudagraph_mode, cudagraph_capture_sizes,
+               enable_expert_parallel, speculative] = value;
   digest.add(version, max_model_len, max_num_batched_tokens, max_num_seqs, gpu_mem_util, cpu_offload, total_kv_blocks, cpu_kv_blocks,
-             block_size, enable_prefix_caching, enable_chunked_prefill, long_prefill_token_threshold);
+             block_size, enable_prefix_caching, enable_chunked_prefill, long_prefill_token_threshold, async_scheduling,
+             scheduler_reserve_full_isl, watermark, kv_cache_dtype, quantization, cudagraph_mode, cudagraph_capture_sizes,
+             enable_expert_parallel, speculative);
 }
 
 static void add_to(core::Digest& digest, const Deployment& value) {
@@ -17,30 +26,41 @@ static void add_to(core::Digest& digest, const Deployment& value) {
 }
 
 static void add_to(core::Digest& digest, const Arrival& value) {
-  const auto& [process, concurrency, gamma_coefficient_of_variation] = value;
-  digest.add(process, concurrency, gamma_coefficient_of_variation);
+  const auto& [process, concurrency, gamma_coefficient_of_variation, start, ramp, turnaround_us, rate_ramp, first_rate, last_rate] =
+      value;
+  digest.add(process, concurrency, gamma_coefficient_of_variation, start, ramp, turnaround_us, rate_ramp, first_rate, last_rate);
 }
 
 static void add_to(core::Digest& digest, const LengthDistribution& value) {
-  const auto& [mean_tokens, standard_deviation_tokens, min_tokens, max_tokens] = value;
-  digest.add(mean_tokens, standard_deviation_tokens, min_tokens, max_tokens);
+  const auto& [mean_tokens, standard_deviation_tokens, min_tokens, max_tokens, shape] = value;
+  digest.add(mean_tokens, standard_deviation_tokens, min_tokens, max_tokens, shape);
 }
 
 static void add_to(core::Digest& digest, const Stage& value) {
-  const auto& [rate, duration, num_requests] = value;
-  digest.add(rate, duration, num_requests);
+  const auto& [rate, duration, num_requests, concurrency] = value;
+  digest.add(rate, duration, num_requests, concurrency);
+}
+
+static void add_to(core::Digest& digest, const ThinkTime& value) {
+  const auto& [mean, shape] = value;
+  digest.add(mean, shape);
+}
+
+static void add_to(core::Digest& digest, const WarmUp& value) {
+  const auto& [requests, concurrency, prompt] = value;
+  digest.add(requests, concurrency, prompt);
 }
 
 static void add_to(core::Digest& digest, const TracedRequest& value) {
-  const auto& [stage, arrival_s, input_tokens, output_tokens, prefix_group, shared_prefix_tokens] = value;
-  digest.add(stage, arrival_s, input_tokens, output_tokens, prefix_group, shared_prefix_tokens);
+  const auto& [stage, arrival_s, input_tokens, output_tokens, prefix_group, shared_prefix_tokens, conversation] = value;
+  digest.add(stage, arrival_s, input_tokens, output_tokens, prefix_group, shared_prefix_tokens, conversation);
 }
 
 static void add_to(core::Digest& digest, const Workload& value) {
-  const auto& [name, type, pattern, distinct_prompts, prompt_groups, turns_per_conversation, system_prompt_tokens, prompt,
-               prompt_spread_fraction, output, arrival, stages, trace] = value;
-  digest.add(name, type, pattern, distinct_prompts, prompt_groups, turns_per_conversation, system_prompt_tokens, prompt,
-             prompt_spread_fraction, output, arrival, stages, trace);
+  const auto& [name, type, pattern, distinct_prompts, prompt_groups, turns_per_conversation, turns, think_time, system_prompt_tokens,
+               prompt, prompt_spread_fraction, output, numpy_seed, temperature, arrival, warm_up, stages, trace] = value;
+  digest.add(name, type, pattern, distinct_prompts, prompt_groups, turns_per_conversation, turns, think_time, system_prompt_tokens,
+             prompt, prompt_spread_fraction, output, numpy_seed, temperature, arrival, warm_up, stages, trace);
 }
 
 static void add_to(core::Digest& digest, const Latencies& value) {
@@ -49,13 +69,13 @@ static void add_to(core::Digest& digest, const Latencies& value) {
 }
 
 static void add_to(core::Digest& digest, const Measurement& value) {
-  const auto& [measured_at, summary, stages] = value;
-  digest.add(measured_at, summary, stages);
+  const auto& [measured_at, unknown_statistic, summary, stages] = value;
+  digest.add(measured_at, unknown_statistic, summary, stages);
 }
 
 void add_to(core::Digest& digest, const Experiment& value) {
-  const auto& [id, role, deployment, workload, measured, flags] = value;
-  digest.add(id, role, deployment, workload, measured, flags);
+  const auto& [id, sweep, role, deployment, workload, measured, flags] = value;
+  digest.add(id, sweep, role, deployment, workload, measured, flags);
 }
 
 static void add_to(core::Digest& digest, const Stored& value) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <string_view>
 
@@ -67,6 +68,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
   std::set<std::string_view> ids;
   std::set<std::string_view> unknown_sampling;
   std::set<std::string_view> noted;
+  std::set<std::string> notices;
   for (const domain::Experiment& experiment : inputs.experiments) {
     const domain::Deployment& deployment = experiment.deployment;
     if (!ids.insert(experiment.id).second) {
@@ -88,15 +90,22 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     if (model == nullptr || gpu == nullptr) continue;
     const auto measured = inputs.kernels.find(gpu->name);
     const std::shared_ptr<const kernels::KernelTables> tables = measured == inputs.kernels.end() ? nullptr : measured->second;
+    sim::SettledDeployment settled = sim::settle(deployment, *model, *gpu);
+    domain::Experiment settled_experiment = experiment;
+    settled_experiment.deployment = std::move(settled.deployment);
+    domain::ModelSpec served = sim::with_kv_cache_dtype(*model, settled_experiment.deployment.settings);
+    // vLLM samples greedily below any other sampling parameter: nothing is truncated.
+    if (experiment.workload.temperature == 0.0) served.sampling.emplace().temperature = 0.0;
     const sim::RequestPlan no_requests;
-    const sim::Scenario scenario{.experiment = experiment, .model = *model, .gpu = *gpu, .plan = no_requests, .tables = tables.get()};
+    const sim::Scenario scenario{
+        .experiment = settled_experiment, .model = served, .gpu = *gpu, .plan = no_requests, .tables = tables.get()};
     if (const auto reason = inputs.external ? std::nullopt : sim::refusal(inputs.config.step_time_model, scenario)) {
       if (!inputs.leaves_out_refused) {
         problems.push_back(about(experiment, fmt::format("cannot be simulated: {}", *reason), "", core::Severity::error));
       }
       continue;
     }
-    if (!inputs.external && !model->sampling && unknown_sampling.insert(model->name).second) {
+    if (!inputs.external && !served.sampling && unknown_sampling.insert(model->name).second) {
       dataset.warnings.push_back(about(experiment, fmt::format("the default sampling of {} is unknown, treated as none", model->name),
                                        "put its generation_config.json beside its config.json", core::Severity::warning));
     }
@@ -106,12 +115,31 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
             {.position = {.file = model->source}, .problem = note, .remedy = "", .severity = core::Severity::warning});
       }
     }
-    if (!inputs.external && !deployment.settings.total_kv_blocks) warn_of_estimated_pool(experiment, *model, *gpu, dataset.warnings);
-    Case& added =
-        dataset.cases.emplace_back(Case{.experiment = experiment, .model = *model, .gpu = *gpu, .plans = {}, .tables = tables});
+    if (!inputs.external && !deployment.settings.total_kv_blocks) {
+      warn_of_estimated_pool(settled_experiment, served, *gpu, dataset.warnings);
+    }
+    if (!settled.notice.empty() && notices.insert(settled.notice).second) {
+      dataset.warnings.push_back(about(experiment, settled.notice, "record the settings under 'vllm'", core::Severity::warning));
+    }
+    Case& added = dataset.cases.emplace_back(Case{.experiment = std::move(settled_experiment),
+                                                  .model = served,
+                                                  .gpu = *gpu,
+                                                  .plans = {},
+                                                  .tables = tables,
+                                                  .assumed = std::move(settled.assumed)});
     for (int replicate = 0; replicate < inputs.replicates; ++replicate) {
       added.plans.push_back(sim::make_request_plan(experiment, inputs.seed, replicate));
     }
+  }
+  const auto unknown =
+      std::ranges::count_if(dataset.cases, [](const Case& item) { return !item.experiment.measured.unknown_statistic.empty(); });
+  if (unknown > 0) {
+    dataset.warnings.push_back({.position = {},
+                                .problem = fmt::format("of {} experiments it is not known whether their figures are means or medians: "
+                                                       "they are compared as means",
+                                                       unknown),
+                                .remedy = "say so under 'statistic' when it is",
+                                .severity = core::Severity::warning});
   }
   if (problems.empty() && dataset.cases.empty() && !inputs.leaves_out_refused) {
     return core::fail({}, "no experiment is selected", "loosen the selection or name other ground truth");

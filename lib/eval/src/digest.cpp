@@ -15,8 +15,8 @@ static void add_to(core::Digest& digest, const PlannedRequest& request) {
 }
 
 static void add_to(core::Digest& digest, const StagePlan& stage) {
-  const auto& [requests, requests_per_us, send_until_us] = stage;
-  digest.add(requests, requests_per_us, send_until_us);
+  const auto& [requests, requests_per_us, send_until_us, concurrency] = stage;
+  digest.add(requests, requests_per_us, send_until_us, concurrency);
 }
 
 static void add_to(core::Digest& digest, const PrefixChain& chain) {
@@ -25,8 +25,8 @@ static void add_to(core::Digest& digest, const PrefixChain& chain) {
 }
 
 static void add_to(core::Digest& digest, const RequestPlan& plan) {
-  const auto& [stages, chains, concurrency] = plan;
-  digest.add(stages, chains, concurrency);
+  const auto& [stages, chains, concurrency, turnaround_us, warm_up] = plan;
+  digest.add(stages, chains, concurrency, turnaround_us, warm_up);
 }
 
 }  // namespace rooftune::sim
@@ -34,7 +34,7 @@ static void add_to(core::Digest& digest, const RequestPlan& plan) {
 namespace rooftune::eval {
 
 static void add_to(core::Digest& digest, const Case& item) {
-  const auto& [experiment, model, gpu, plans, tables] = item;
+  const auto& [experiment, model, gpu, plans, tables, assumed] = item;  // what was assumed is in the experiment's settings
   digest.add(experiment, model, gpu, plans, tables ? tables->identity() : std::string());
 }
 

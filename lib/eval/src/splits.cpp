@@ -179,6 +179,7 @@ std::string group_of(const Case& item, std::string_view group) {
   if (group == "workload") return experiment.workload.name;
   if (group == "gpu") return item.gpu.name;
   if (group == "load") return load_of(item);
+  if (group == "sweep" && !experiment.sweep.empty()) return experiment.sweep;
   return experiment.id;
 }
 

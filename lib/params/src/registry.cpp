@@ -38,6 +38,8 @@ constexpr std::array kParameters{
   ParameterSpec{"frontend.per_prompt_token_us", "us/token", 0.001, 5, 100, log, shared, "front-end time per prompt token, before the queue", kPhysics},
   ParameterSpec{"frontend.per_output_token_us", "us/token", 0.001, 10, 5000, log, shared, "detokenisation and streaming per output token", kPhysics},
 
+  ParameterSpec{"client.turnaround_us", "us", 1, 1000, 1e6, log, shared, "clients of a closed loop: from a reply to the same client's next request", "what a benchmark client and the server front end take on one machine: about 1 ms"},
+
   ParameterSpec{"roofline_v1.mfuPrefill", "fraction", 0.02, 0.65, 4, log, gpu, "model FLOP utilisation of prefill GEMMs", kGoFamily},
   ParameterSpec{"roofline_v1.mfuDecode", "fraction", 0.005, 0.12, 4, log, gpu, "model FLOP utilisation of decode GEMMs", kGoFamily},
   ParameterSpec{"roofline_v1.mfuPrefillMultiplier", "1", 0.05, 1, 20, log, gpu, "correction of mfuPrefill", kHandTuned},
@@ -100,6 +102,7 @@ constexpr std::array kParameters{
 };
 
 constexpr std::array<std::string_view, 2> kOffOn{"off", "on"};
+constexpr std::array<std::string_view, 3> kOffOnAuto{"off", "on", "auto"};
 constexpr std::array<std::string_view, 3> kPadding{"off", "vllm", "power_of_two"};
 
 constexpr std::array<std::string_view, 2> kRouters{"round_robin", "least_loaded"};
@@ -116,7 +119,8 @@ constexpr std::array<std::string_view, 2> kTpSplit{"shards", "power"};
 constexpr std::array<std::string_view, 2> kFp8Source{"fp8_table", "bf16_table"};
 
 constexpr std::array kSwitches{
-  SwitchSpec{"engine.async_scheduling", kOffOn, 1, "a request admitted while step k runs joins step k+2 (on) or k+1 (off)", "vLLM v1 asynchronous scheduling"},
+  SwitchSpec{"engine.async_scheduling", kOffOnAuto, 2, "a request admitted while step k runs joins step k+2 (on) or k+1 (off); auto: as the run's record or else the engine's version says", "vLLM v1 asynchronous scheduling, default from 0.14"},
+  SwitchSpec{"engine.reserve_full_isl", kOffOnAuto, 2, "a request is admitted only when its whole prompt finds free blocks; auto: as the run's record or else the engine's version says", "vLLM scheduler_reserve_full_isl, default from 0.19"},
   SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
   SwitchSpec{"engine.kv_offload", kOffOn, 1, "KV blocks that the GPU has lost are read back from the host's memory, where the deployment offloads them (cpu_offload, cpu_kv_blocks)", "vLLM OffloadingConnector"},
   SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", "vLLM cudagraph_capture_sizes"},

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "numbers.hpp"
@@ -10,6 +11,10 @@ namespace rooftune::report {
 namespace {
 
 using domain::Metric;
+
+/// Means and tails; medians are in the files.
+constexpr std::array kTableMetrics{Metric::ttft_mean, Metric::ttft_p90, Metric::ttft_p99, Metric::e2e_mean,
+                                   Metric::e2e_p90,   Metric::e2e_p99,  Metric::tpot_mean};
 
 constexpr std::size_t kBarWidth = 40;
 
@@ -24,13 +29,13 @@ std::string value_of(const domain::Latencies& latencies, Metric metric) {
 
 std::string latency_table(const sim::Prediction<double>& prediction, Colour colour) {
   std::vector<Column> columns{{"stage", Align::left}, {"requests"}, {"rejected"}};
-  for (const Metric metric : domain::kMetrics) columns.push_back({metric_title(metric) + "\nms"});
+  for (const Metric metric : kTableMetrics) columns.push_back({metric_title(metric) + "\nms"});
   columns.push_back({"output\ntokens/s"});
   columns.push_back({"longest\nqueue"});
   TextTable table(std::move(columns));
   const auto add = [&](std::string name, const sim::StagePrediction<double>& stage) {
     std::vector<Cell> cells{std::move(name), fmt::format("{}", stage.finished), fmt::format("{}", stage.rejected)};
-    for (const Metric metric : domain::kMetrics) cells.emplace_back(value_of(stage.latencies, metric));
+    for (const Metric metric : kTableMetrics) cells.emplace_back(value_of(stage.latencies, metric));
     cells.emplace_back(fmt::format("{:.0f}", stage.output_tokens_per_s));
     cells.emplace_back(fmt::format("{:.0f}", stage.longest_queue));
     table.add(std::move(cells));
@@ -93,28 +98,35 @@ std::string histogram(std::string_view title, std::string_view heading, const st
 }  // namespace
 
 std::string sweep_table(const std::vector<calibrate::SweepPoint>& points, Colour colour) {
-  std::vector<Column> columns{{"rate\n1/s"}};
-  for (const Metric metric : domain::kMetrics) columns.push_back({metric_title(metric) + "\nms"});
-  for (const char* heading : {"output\ntokens/s", "mean\nbatch", "KV use\n% at most", "longest\nqueue", "preempted", "rejected"}) {
+  const bool closed = !points.empty() && points.front().concurrency > 0;
+  std::vector<Column> columns{{closed ? "clients" : "rate\n1/s"}};
+  for (const Metric metric : kTableMetrics) columns.push_back({metric_title(metric) + "\nms"});
+  for (const char* heading : {"output\ntokens/s", "tokens/s\nper GPU", "tokens/s\nper user", "mean\nbatch", "KV use\n% at most",
+                              "prefix\nhits %", "longest\nqueue", "preempted", "rejected"}) {
     columns.push_back({heading});
   }
   TextTable table(std::move(columns));
   std::string warnings;
   for (const calibrate::SweepPoint& point : points) {
     const sim::EngineCounters& counters = point.prediction.counters;
-    std::vector<Cell> cells{significant(point.rate_per_s)};
-    for (const Metric metric : domain::kMetrics) cells.emplace_back(value_of(point.prediction.summary.latencies, metric));
+    std::vector<Cell> cells{closed ? fmt::format("{}", point.concurrency) : significant(point.rate_per_s)};
+    for (const Metric metric : kTableMetrics) cells.emplace_back(value_of(point.prediction.summary.latencies, metric));
     cells.emplace_back(fmt::format("{:.0f}", point.prediction.summary.output_tokens_per_s));
+    cells.emplace_back(fmt::format("{:.0f}", point.output_tokens_per_s_per_gpu()));
+    const auto per_user = point.output_tokens_per_s_per_user();
+    cells.emplace_back(per_user ? fmt::format("{:.1f}", *per_user) : "");
     cells.emplace_back(fmt::format("{:.1f}", counters.busy_us > 0.0 ? counters.batch_time_us / counters.busy_us : 0.0));
     cells.emplace_back(fmt::format(
         "{:.0f}", 100.0 * (1.0 - static_cast<double>(counters.least_free_blocks) / static_cast<double>(counters.kv_blocks))));
+    cells.emplace_back(fmt::format("{:.1f}", 100.0 * point.prefix_hit_fraction()));
     cells.emplace_back(fmt::format("{:.0f}", point.prediction.summary.longest_queue));
     cells.emplace_back(fmt::format("{}", counters.preemptions));
     cells.emplace_back(fmt::format("{}", counters.rejected));
     table.add(std::move(cells));
     for (const eval::QualityFinding& finding : point.findings) warnings += "- " + eval::format(finding) + "\n";
   }
-  return titled("Latencies by rate", table.text(colour)) + (warnings.empty() ? "" : "\nWarnings\n" + warnings);
+  return titled(closed ? "Latencies by number of clients" : "Latencies by rate", table.text(colour)) +
+         (warnings.empty() ? "" : "\nWarnings\n" + warnings);
 }
 
 std::string inspection_tables(const calibrate::Inspection& inspection, Colour colour) {

@@ -1,14 +1,51 @@
 #include "rooftune/runs/ad_hoc_load.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
+#include "rooftune/data/request_table.hpp"
+
 namespace rooftune::runs {
+namespace {
 
-domain::Experiment make_experiment(const AdHocLoad& load) { return make_experiment(load, "command line", load.rate_per_s); }
+std::optional<bool> chosen(const std::string& word) {
+  if (word == "auto") return std::nullopt;
+  return word == "on";
+}
 
-domain::Experiment make_experiment(const AdHocLoad& load, std::string id, double rate_per_s) {
+/// Uniform from `ratio` of the mean length to it, in whole tokens, as `vllm bench serve --random-range-ratio` once had it.
+domain::LengthDistribution in_range(const domain::LengthDistribution& length, double ratio) {
+  const double longest = std::floor(length.mean_tokens);
+  const double shortest = std::max(1.0, std::floor(ratio * longest));
+  return {
+      .mean_tokens = 0.5 * (shortest + longest), .min_tokens = shortest, .max_tokens = longest, .shape = domain::LengthShape::uniform};
+}
+
+domain::Workload workload_of(const AdHocLoad& load) {
+  domain::Workload workload;
+  workload.name = "command line";
+  workload.pattern = load.distinct_prompts > 0 ? domain::PromptPattern::cycled : domain::PromptPattern::unique;
+  workload.distinct_prompts = load.distinct_prompts;
+  workload.system_prompt_tokens = load.shared_prefix_tokens;
+  workload.prompt_groups = load.prompt_groups;
+  workload.prompt = load.range_ratio ? in_range(load.prompt, *load.range_ratio) : load.prompt;
+  workload.output = load.range_ratio ? in_range(load.output, *load.range_ratio) : load.output;
+  if (load.numpy_seed) workload.numpy_seed = static_cast<std::uint32_t>(*load.numpy_seed);
+  workload.arrival = load.arrival;
+  if (load.arrival.ramp.value > 0.0) workload.arrival.start = domain::ClientStart::ramp;
+  if (load.turns > 1) {
+    workload.pattern = domain::PromptPattern::conversations;
+    workload.turns = domain::LengthDistribution{.mean_tokens = static_cast<double>(load.turns)};
+    workload.think_time.mean = {load.think_time_s};
+  }
+  return workload;
+}
+
+/// One load: requests at a rate, under a ramp, or from `clients` clients.
+domain::Experiment experiment_of(const AdHocLoad& load, std::string id, double rate_per_s, int clients) {
   domain::Experiment experiment;
   experiment.id = std::move(id);
   experiment.deployment = {.model = load.model,
@@ -17,20 +54,104 @@ domain::Experiment make_experiment(const AdHocLoad& load, std::string id, double
                            .dp = load.replicas,
                            .pp = load.pp,
                            .precision = "",
-                           .settings = load.settings};
-  domain::Workload& workload = experiment.workload;
-  workload.name = "command line";
-  workload.pattern = load.distinct_prompts > 0 ? domain::PromptPattern::cycled : domain::PromptPattern::unique;
-  workload.distinct_prompts = load.distinct_prompts;
-  workload.system_prompt_tokens = load.shared_prefix_tokens;
-  workload.prompt_groups = load.prompt_groups;
-  workload.prompt = load.prompt;
-  workload.output = load.output;
-  workload.arrival = load.arrival;
-  if (load.arrival.concurrency > 0) workload.arrival.process = domain::ArrivalProcess::closed_loop;
-  const int requests = std::max(1, static_cast<int>(std::lround(rate_per_s * load.duration_s)));
-  workload.stages = {{.rate = {rate_per_s}, .duration = {load.duration_s}, .num_requests = requests}};
+                           .settings = load.engine.settings()};
+  experiment.workload = workload_of(load);
+  domain::Arrival& arrival = experiment.workload.arrival;
+  domain::Stage stage;
+  if (clients > 0) {
+    arrival.process = domain::ArrivalProcess::closed_loop;
+    arrival.concurrency = clients;
+    if (load.num_prompts) {
+      stage.num_requests = *load.num_prompts;
+    } else {
+      stage.duration = {load.duration_s};
+    }
+  } else {
+    const int requests = load.num_prompts.value_or(std::max(1, static_cast<int>(std::lround(rate_per_s * load.duration_s))));
+    if (arrival.rate_ramp != domain::RateRamp::none) rate_per_s = domain::mean_rate(arrival, requests).value;
+    stage = {.rate = {rate_per_s}, .duration = {load.num_prompts ? requests / rate_per_s : load.duration_s}, .num_requests = requests};
+  }
+  if (!load.table.empty()) {
+    // The table counts its requests; without clients its arrivals are replayed.
+    experiment.workload.trace = load.table;
+    stage.num_requests = static_cast<int>(load.table.size());
+    if (clients == 0) arrival.process = domain::ArrivalProcess::trace;
+  }
+  experiment.workload.stages = {stage};
+  if (load.num_warmups) {
+    experiment.workload.warm_up =
+        domain::WarmUp{.requests = *load.num_warmups,
+                       .concurrency = std::max(1, clients),
+                       .prompt = load.warm_up_prompt == "first" ? domain::WarmUp::Prompt::first : domain::WarmUp::Prompt::next};
+  }
   return experiment;
+}
+
+/// What contradicts itself among the flags.
+core::Diagnostics contradictions(const AdHocLoad& load) {
+  core::Diagnostics problems;
+  const auto problem = [&](std::string text, std::string remedy) {
+    problems.push_back({.position = {}, .problem = std::move(text), .remedy = std::move(remedy)});
+  };
+  const bool closed = !load.concurrency.empty();
+  if (closed && !load.rates_per_s.empty()) problem("both clients (--concurrency) and rates (--rates) are given", "give one of them");
+  if (!closed && load.arrival.ramp.value > 0.0) problem("--client-ramp starts clients, but there are none", "give --concurrency");
+  if (load.numpy_seed && !load.range_ratio) problem("--numpy-seed draws lengths in a range, but none is given", "give --range-ratio");
+  if (load.ramp_up_strategy) {
+    const bool has_rates = load.arrival.first_rate.value > 0.0 && load.arrival.last_rate.value > 0.0;
+    if (!has_rates) problem("a ramp of the rate needs both its ends", "give --ramp-up-start-rps and --ramp-up-end-rps");
+    if (!load.num_prompts) problem("a ramp of the rate goes from the first request to the last", "give --num-prompts");
+    if (closed || !load.rates_per_s.empty()) problem("a ramp of the rate goes with neither clients nor --rates", "leave one out");
+    if (load.arrival.process != domain::ArrivalProcess::poisson && load.arrival.process != domain::ArrivalProcess::gamma) {
+      problem("a ramp of the rate goes with Poisson or gamma arrivals", "give --arrivals poisson");
+    }
+  } else if (load.arrival.first_rate.value > 0.0 || load.arrival.last_rate.value > 0.0) {
+    problem("the ends of a ramp are given, but not how it goes", "give --ramp-up-strategy linear or exponential");
+  }
+  if (load.turns > 1 && load.distinct_prompts > 0)
+    problem("conversations (--turns) repeat no prompts", "leave --distinct-prompts out");
+  return problems;
+}
+
+}  // namespace
+
+domain::EngineSettings EngineFlags::settings() const {
+  domain::EngineSettings settings{.version = version,
+                                  .max_model_len = max_model_len.value_or(0),
+                                  .max_num_batched_tokens = max_num_batched_tokens.value_or(0),
+                                  .max_num_seqs = max_num_seqs.value_or(0),
+                                  .gpu_mem_util = gpu_memory_utilization,
+                                  .total_kv_blocks = kv_blocks};
+  settings.enable_prefix_caching = prefix_caching == "on";
+  settings.long_prefill_token_threshold = long_prefill_token_threshold;
+  settings.async_scheduling = chosen(async_scheduling);
+  settings.scheduler_reserve_full_isl = chosen(reserve_full_isl);
+  settings.kv_cache_dtype = kv_cache_dtype;
+  settings.cudagraph_mode = cudagraph_mode;
+  settings.enable_expert_parallel = enable_expert_parallel;
+  return settings;
+}
+
+core::Result<std::vector<domain::Experiment>> make_experiments(const AdHocLoad& given) {
+  if (auto problems = contradictions(given); !problems.empty()) return tl::unexpected(std::move(problems));
+  AdHocLoad load = given;
+  if (load.replay) {
+    auto table = data::read_request_table(*load.replay);
+    if (!table) return tl::unexpected(table.error());
+    load.table = std::move(table->requests);
+    for (domain::TracedRequest& request : load.table) request.stage = 0;
+  }
+  if (load.ramp_up_strategy) {
+    load.arrival.rate_ramp = *load.ramp_up_strategy == "linear" ? domain::RateRamp::linear : domain::RateRamp::exponential;
+  }
+  std::vector<domain::Experiment> experiments;
+  for (const int clients : load.concurrency) {
+    experiments.push_back(experiment_of(load, fmt::format("{} clients", clients), 0.0, clients));
+  }
+  for (const double rate : load.rates_per_s) experiments.push_back(experiment_of(load, fmt::format("rate {:g}", rate), rate, 0));
+  if (experiments.empty()) experiments.push_back(experiment_of(load, "command line", load.rate_per_s, 0));
+  if (experiments.size() == 1) experiments.front().id = "command line";
+  return experiments;
 }
 
 }  // namespace rooftune::runs

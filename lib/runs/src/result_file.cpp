@@ -409,9 +409,14 @@ std::string sweep_json(const std::vector<calibrate::SweepPoint>& points) {
   for (const calibrate::SweepPoint& point : points) {
     const sim::EngineCounters& counters = point.prediction.counters;
     Json json = latencies_json(point.prediction.summary);
-    json["rate_per_s"] = point.rate_per_s;
+    json["rate_per_s"] = point.concurrency > 0 ? Json(nullptr) : Json(point.rate_per_s);
+    json["concurrency"] = point.concurrency > 0 ? Json(point.concurrency) : Json(nullptr);
+    json["gpus"] = point.gpus;
+    json["output_tokens_per_s_per_gpu"] = point.output_tokens_per_s_per_gpu();
+    json["output_tokens_per_s_per_user"] = text::or_null(point.output_tokens_per_s_per_user());
     json["mean_batch"] = counters.busy_us > 0.0 ? counters.batch_time_us / counters.busy_us : 0.0;
     json["kv_use_at_most"] = 1.0 - static_cast<double>(counters.least_free_blocks) / static_cast<double>(counters.kv_blocks);
+    json["prefix_hit_fraction"] = point.prefix_hit_fraction();
     json["preemptions"] = counters.preemptions;
     json["warnings"] = Json::array();
     for (const eval::QualityFinding& finding : point.findings) json["warnings"].push_back(eval::format(finding));

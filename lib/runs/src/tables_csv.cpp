@@ -102,8 +102,15 @@ std::string inspection_csv(const calibrate::Inspection& inspection) {
 
 std::string sweep_csv(const std::vector<calibrate::SweepPoint>& points) {
   std::string text = prediction_header();
-  for (const calibrate::SweepPoint& point : points)
-    add_prediction(text, point.rate_per_s, domain::kSummaryStage, point.prediction.summary);
+  text.pop_back();
+  text += ",concurrency,gpus,output_tokens_per_s_per_gpu,output_tokens_per_s_per_user\n";
+  for (const calibrate::SweepPoint& point : points) {
+    const bool closed = point.concurrency > 0;
+    add_prediction(text, closed ? std::nullopt : std::optional(point.rate_per_s), domain::kSummaryStage, point.prediction.summary);
+    text.pop_back();
+    text += fmt::format(",{},{},{},{}\n", closed ? fmt::format("{}", point.concurrency) : "", point.gpus,
+                        point.output_tokens_per_s_per_gpu(), text::csv_cell(point.output_tokens_per_s_per_user()));
+  }
   return text;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <type_traits>
@@ -104,6 +105,7 @@ class EngineCore {
   bool keep_latencies = false;
   std::int64_t warm_up_requests = 0;
   FrontEnd<Scalar> front_end;
+  Scalar turnaround_us{0.0};
   Scalar load_us_per_block{0.0};
   EngineCounters counters;
 
@@ -153,6 +155,18 @@ class EngineCore {
   };
   using FinishQueue = sim::FinishQueue<Slot>;
 
+  /// A request that its client sends after a reply, or when the client starts.
+  struct Send {
+    double at_us = 0.0;
+    const PlannedRequest* request = nullptr;
+    [[no_unique_address]] Gradient gradient;
+
+    /// Of several at one moment, the first in the plan comes first.
+    [[nodiscard]] bool operator>(const Send& other) const {
+      return at_us != other.at_us ? at_us > other.at_us : request > other.request;
+    }
+  };
+
   /// A ring of slots through one that is no request: its `next` is the first of the list, its `previous` the last.
   struct List {
     List() { ends.previous = ends.next = &ends; }
@@ -190,9 +204,12 @@ class EngineCore {
   [[gnu::noinline]] void take_loaded();
 
   // --- verbs ---
-  void send_from_idle_clients();
+  void start_clients();
+  void let_arrive(double rest_of_step);
+  void go_on_after(const PlannedRequest& request, double at_us, const Gradient& gradient);
+  void send_later(const PlannedRequest& request, double at_us, const Gradient& gradient);
   void anchor(Slot* slot, double rest_of_step);
-  Slot* arrive(double arrival_us);
+  Slot* arrive(const PlannedRequest& request, double arrival_us);
   void start_decoding(Slot& slot);
   void stop_decoding(Slot& slot, std::int64_t before_step);
   void complete(Slot& slot);
@@ -280,7 +297,8 @@ class EngineCore {
   double ttft_sum_us_ = 0.0;  ///< values of its sums
   double e2e_sum_us_ = 0.0;
   double tpot_sum_us_ = 0.0;
-  const PlannedRequest* next_ = nullptr;  ///< the next one to come
+  const PlannedRequest* next_ = nullptr;  ///< the next one to come that follows no other
+  std::vector<Send> sends_;               ///< those that clients will send; a heap, the earliest in front
   double next_arrival_us_ = kNever;
   double stage_start_us_ = 0.0;
   int concurrency_ = 0;
@@ -306,7 +324,7 @@ void EngineCore<Scalar>::run_to(double horizon_us) {
   const bool ends = horizon_us < kNever;
   while (!out_of_events()) {
     if (in_flight() == 0) {
-      if (next_ == planned_end()) return;
+      if (next_arrival_us_ == kNever) return;
       if (ends && next_arrival_us_ >= horizon_us) return;  // others may come at the same moment
       wake_up();
       if (in_flight() == 0) continue;  // all of them were refused
@@ -329,6 +347,7 @@ void EngineCore<Scalar>::run_to(double horizon_us) {
     if (next_arrival_us_ <= now_us_) take_arrivals();
     if (finishing_.next_step() < step_) complete_finished();
     if (!prefilling_.empty()) finish_prefills();
+    if (next_arrival_us_ <= now_us_) take_arrivals();  // of clients that need no time from a reply to the next request
     if (loading_.size > 0) take_loaded();
   }
 }
@@ -379,10 +398,11 @@ void EngineCore<Scalar>::begin_stage(const StagePlan& plan, int concurrency, dou
   if (keep_latencies) {
     record_.ttft_us.reserve(plan_->requests.size());
     record_.e2e_us.reserve(plan_->requests.size());
+    record_.tpot_us.reserve(plan_->requests.size());
   }
   stage_start_us_ = now_us_ = std::max(start_us, now_us_);
   next_ = plan_->requests.data();
-  see_next_arrival();
+  sends_.clear();
   blocked_ = Blocked::no;
   record_.first_arrival_us = stage_start_us_ + (plan_->requests.empty() ? 0.0 : plan_->requests.front().arrival_us);
   if constexpr (kDerivatives) {
@@ -391,36 +411,89 @@ void EngineCore<Scalar>::begin_stage(const StagePlan& plan, int concurrency, dou
       gradient->setZero();
     }
   }
+  if (closed_loop()) start_clients();
+  see_next_arrival();
 }
 
-/// The engine is idle until the next request comes: the clock starts anew there, without a derivative.
+/// The engine is idle until the next request comes. Of one that comes at its own time the clock starts anew, without a derivative;
+/// of one that a client sends after a reply it goes on from that reply.
 template <class Scalar>
 void EngineCore<Scalar>::wake_up() {
   blocked_ = Blocked::no;
-  if (closed_loop()) {
-    send_from_idle_clients();
-    return;
-  }
   if constexpr (kDerivatives) {
-    mass_reference_ -= now_gradient_;
-    now_gradient_.setZero();
+    if (!sends_.empty() && sends_.front().at_us <= next_arrival_us_) {
+      now_gradient_ = sends_.front().gradient;
+    } else {
+      mass_reference_ -= now_gradient_;
+      now_gradient_.setZero();
+    }
   }
   now_us_ = std::max(next_arrival_us_, now_us_);
-  while (next_arrival_us_ <= now_us_) anchor(arrive(next_arrival_us_), 0.0);
+  while (next_arrival_us_ <= now_us_) let_arrive(0.0);
+}
+
+/// Every client of a closed loop has its first request before it.
+template <class Scalar>
+void EngineCore<Scalar>::start_clients() {
+  sends_.reserve(static_cast<std::size_t>(std::min<std::int64_t>(concurrency_, std::ssize(plan_->requests))));
+  for (int client = 0; client < concurrency_ && next_ != planned_end(); ++client) {
+    const PlannedRequest& request = *next_;
+    while (++next_ != planned_end() && next_->follows) {
+    }
+    send_later(request, stage_start_us_ + request.arrival_us, now_gradient_);
+  }
+}
+
+/// A client has its reply, or a refusal: it goes on with its conversation, or in a closed loop with the next request of the plan.
+template <class Scalar>
+void EngineCore<Scalar>::go_on_after(const PlannedRequest& request, double at_us, const Gradient& gradient) {
+  const PlannedRequest* following = &request + 1;
+  if (following == planned_end() || !following->follows) {
+    if (!closed_loop() || next_ == planned_end()) return;
+    following = next_;
+    while (++next_ != planned_end() && next_->follows) {
+    }
+  }
+  if constexpr (kDerivatives) {
+    send_later(*following, at_us + value_of(turnaround_us) + following->arrival_us, gradient + turnaround_us.v);
+  } else {
+    send_later(*following, at_us + value_of(turnaround_us) + following->arrival_us, gradient);
+  }
 }
 
 template <class Scalar>
-void EngineCore<Scalar>::send_from_idle_clients() {
-  while (in_flight() < concurrency_ && next_ != planned_end()) {
-    Slot* const slot = arrive(now_us_);
-    if constexpr (kDerivatives) {
-      if (slot != nullptr) {
-        slot->derived.arrival = now_gradient_;
-        slot->derived.mass.setZero();
-        if (counts(*slot)) arrival_gradient_ += now_gradient_;
-      }
+void EngineCore<Scalar>::send_later(const PlannedRequest& request, double at_us, const Gradient& gradient) {
+  if (closed_loop() && at_us - stage_start_us_ > plan_->send_until_us) return;
+  sends_.push_back({.at_us = at_us, .request = &request, .gradient = gradient});
+  std::ranges::push_heap(sends_, std::greater{});
+  see_next_arrival();
+}
+
+/// The request that comes next arrives.
+template <class Scalar>
+void EngineCore<Scalar>::let_arrive(double rest_of_step) {
+  if (sends_.empty() || sends_.front().at_us > next_arrival_us_) {
+    const PlannedRequest& request = *next_;
+    while (++next_ != planned_end() && next_->follows) {
+    }
+    const double arrival_us = next_arrival_us_;
+    see_next_arrival();
+    anchor(arrive(request, arrival_us), rest_of_step);
+    return;
+  }
+  std::ranges::pop_heap(sends_, std::greater{});
+  const Send send = sends_.back();
+  sends_.pop_back();
+  see_next_arrival();
+  Slot* const slot = arrive(*send.request, send.at_us);
+  if constexpr (kDerivatives) {
+    if (slot != nullptr) {
+      slot->derived.arrival = send.gradient;
+      slot->derived.mass.setZero();
+      if (counts(*slot)) arrival_gradient_ += send.gradient;
     }
   }
+  if (slot == nullptr) go_on_after(*send.request, send.at_us, send.gradient);
 }
 
 /// Lets everything arrive that was sent during the steps just done; all of it falls into the last of them.
@@ -428,7 +501,7 @@ template <class Scalar>
 void EngineCore<Scalar>::take_arrivals() {
   while (next_arrival_us_ <= now_us_) {
     const double rest_of_step = stretch_.last_us > 0.0 ? (now_us_ - next_arrival_us_) / stretch_.last_us : 0.0;
-    anchor(arrive(next_arrival_us_), rest_of_step);
+    let_arrive(rest_of_step);
   }
 }
 
@@ -461,13 +534,12 @@ template <class Scalar>
 void EngineCore<Scalar>::see_next_arrival() {
   const bool more = !closed_loop() && next_ != planned_end();
   next_arrival_us_ = more ? stage_start_us_ + next_->arrival_us : kNever;
+  if (!sends_.empty()) next_arrival_us_ = std::min(next_arrival_us_, sends_.front().at_us);
 }
 
-/// The next planned request joins the waiting queue. Returns its slot, or null when the engine refuses it.
+/// A request joins the waiting queue. Returns its slot, or null when the engine refuses it.
 template <class Scalar>
-auto EngineCore<Scalar>::arrive(double arrival_us) -> Slot* {
-  const PlannedRequest& request = *next_++;
-  see_next_arrival();
+auto EngineCore<Scalar>::arrive(const PlannedRequest& request, double arrival_us) -> Slot* {
   const std::int64_t output = std::min<std::int64_t>(request.output_tokens, setup_.max_model_len - request.prompt_tokens);
   // The engine refuses what can never run: a prompt without room for one token, or more blocks than there are.
   const std::int64_t most_blocks = block_.holding(request.prompt_tokens + output - 1);
@@ -750,7 +822,7 @@ bool EngineCore<Scalar>::idle_until_loaded(double horizon_us) {
       now_gradient_ = next.derived.loaded;
     }
   }
-  while (next_arrival_us_ <= now_us_) anchor(arrive(next_arrival_us_), 0.0);
+  while (next_arrival_us_ <= now_us_) let_arrive(0.0);
   take_loaded();
   return true;
 }
@@ -1025,6 +1097,7 @@ void EngineCore<Scalar>::record(const Slot& slot) {
     const double token_us = value_of(front_end.per_output_token_us);
     record_.ttft_us.push_back(ttft_us + before_us + token_us);
     record_.e2e_us.push_back(e2e_us + before_us + token_us * slot.output_tokens);
+    if (slot.output_tokens > 1) record_.tpot_us.push_back((e2e_us - ttft_us) / (slot.output_tokens - 1) + token_us);
   }
 }
 
@@ -1055,9 +1128,10 @@ void EngineCore<Scalar>::complete(Slot& slot) {
   cache_.release(slot.lease, grown_blocks(slot, slot.most_blocks), static_cast<std::int32_t>(published));
   running_.remove(slot);
   --in_flight_;
+  const PlannedRequest& planned = *slot.planned;
   slot.next = spare_slot_;
   spare_slot_ = &slot;
-  if (closed_loop()) send_from_idle_clients();
+  go_on_after(planned, now_us_, now_gradient_);
 }
 
 /// How many of a request's `blocks` were taken by decoding, beyond its lease.
@@ -1204,6 +1278,11 @@ void Engine<Scalar>::keep_latencies(bool keep) {
 template <class Scalar>
 void Engine<Scalar>::set_front_end(const FrontEnd<Scalar>& front_end) {
   impl_->front_end = front_end;
+}
+
+template <class Scalar>
+void Engine<Scalar>::set_turnaround(const Scalar& turnaround_us) {
+  impl_->turnaround_us = turnaround_us;
 }
 
 template <class Scalar>

@@ -8,6 +8,7 @@
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/sim/engine_releases.hpp"
 #include "rooftune/sim/kv_estimate.hpp"
 
 namespace rooftune::sim {
@@ -16,23 +17,39 @@ namespace {
 using core::value_of;
 using domain::Metric;
 
-/// Requests dealt to the replicas in turn, as a round-robin router does. In a closed loop the clients are dealt too, and each
-/// stays with its replica; of more replicas than clients the last ones get nothing.
+/// One replica's part of a stage: every so-many-th request with all that follow it.
+StagePlan part_of(const StagePlan& stage, int replica, int replicas) {
+  StagePlan part;
+  part.requests_per_us = stage.requests_per_us / replicas;
+  part.send_until_us = stage.send_until_us;
+  int turn = -1;
+  for (const PlannedRequest& request : stage.requests) {
+    if (!request.follows) turn = turn + 1 == replicas ? 0 : turn + 1;
+    if (turn == replica) part.requests.push_back(request);
+  }
+  return part;
+}
+
+/// Requests dealt to the replicas in turn, as a round-robin router does; conversations stay with their replica. In a closed loop
+/// the clients are dealt too, and each stays with its replica; of more replicas than clients the last ones get nothing.
 std::vector<RequestPlan> deal(const RequestPlan& plan, int replicas) {
   std::vector<RequestPlan> dealt(static_cast<std::size_t>(replicas));
-  const int used = plan.concurrency > 0 ? std::min(plan.concurrency, replicas) : replicas;
+  const auto deal_stage = [replicas](const StagePlan& stage, int clients, int replica) {
+    const int used = clients > 0 ? std::min(clients, replicas) : replicas;
+    StagePlan part;
+    if (replica < used) part = part_of(stage, replica, used);
+    part.concurrency = clients / used + (replica < clients % used ? 1 : 0);
+    return part;
+  };
   for (int replica = 0; replica < replicas; ++replica) {
     RequestPlan& own = dealt[static_cast<std::size_t>(replica)];
     own.chains = plan.chains;
-    own.concurrency = plan.concurrency / used + (replica < plan.concurrency % used ? 1 : 0);
+    own.turnaround_us = plan.turnaround_us;
     for (const StagePlan& stage : plan.stages) {
-      StagePlan& part = own.stages.emplace_back();
-      part.requests_per_us = stage.requests_per_us / used;
-      if (replica >= used) continue;
-      for (auto i = static_cast<std::size_t>(replica); i < stage.requests.size(); i += static_cast<std::size_t>(used)) {
-        part.requests.push_back(stage.requests[i]);
-      }
+      own.stages.push_back(deal_stage(stage, plan.clients(stage), replica));
+      own.concurrency = std::max(own.concurrency, own.stages.back().concurrency);
     }
+    if (plan.warm_up) own.warm_up = deal_stage(*plan.warm_up, plan.warm_up->concurrency, replica);
   }
   return dealt;
 }
@@ -54,6 +71,7 @@ void merge(StageRecord<Scalar>& into, StageRecord<Scalar>&& from) {
   into.longest_queue = std::max(into.longest_queue, from.longest_queue);
   into.ttft_us.insert(into.ttft_us.end(), from.ttft_us.begin(), from.ttft_us.end());
   into.e2e_us.insert(into.e2e_us.end(), from.e2e_us.begin(), from.e2e_us.end());
+  into.tpot_us.insert(into.tpot_us.end(), from.tpot_us.begin(), from.tpot_us.end());
 }
 
 void merge(EngineCounters& into, const EngineCounters& from) {
@@ -74,13 +92,17 @@ void merge(EngineCounters& into, const EngineCounters& from) {
   into.batch_time_us += from.batch_time_us;
 }
 
-void set_percentiles(domain::Latencies& latencies, std::vector<double>& ttft_us, std::vector<double>& e2e_us) {
-  const std::vector<double> ttft = core::quantiles_in_place(ttft_us, {0.90, 0.99});
-  latencies[Metric::ttft_p90] = ttft[0] * 1e-3;
-  latencies[Metric::ttft_p99] = ttft[1] * 1e-3;
-  const std::vector<double> e2e = core::quantiles_in_place(e2e_us, {0.90, 0.99});
-  latencies[Metric::e2e_p90] = e2e[0] * 1e-3;
-  latencies[Metric::e2e_p99] = e2e[1] * 1e-3;
+void set_percentiles(domain::Latencies& latencies, std::vector<double>& ttft_us, std::vector<double>& e2e_us,
+                     std::vector<double>& tpot_us) {
+  const std::vector<double> ttft = core::quantiles_in_place(ttft_us, {0.50, 0.90, 0.99});
+  latencies[Metric::ttft_median] = ttft[0] * 1e-3;
+  latencies[Metric::ttft_p90] = ttft[1] * 1e-3;
+  latencies[Metric::ttft_p99] = ttft[2] * 1e-3;
+  const std::vector<double> e2e = core::quantiles_in_place(e2e_us, {0.50, 0.90, 0.99});
+  latencies[Metric::e2e_median] = e2e[0] * 1e-3;
+  latencies[Metric::e2e_p90] = e2e[1] * 1e-3;
+  latencies[Metric::e2e_p99] = e2e[2] * 1e-3;
+  if (!tpot_us.empty()) latencies[Metric::tpot_median] = core::quantiles_in_place(tpot_us, {0.50})[0] * 1e-3;
 }
 
 /// Runs a stage on several engines; every request goes to the one with the fewest requests in flight when it comes. Of equally
@@ -130,9 +152,37 @@ StagePrediction<Scalar> predict(StageRecord<Scalar>& record) {
   const double elapsed_us = record.last_finish_us - record.first_arrival_us;
   if (elapsed_us > 0.0)
     stage.output_tokens_per_s = static_cast<double>(record.output_tokens + record.warm_up_output_tokens) / elapsed_us * 1e6;
-  if (!record.ttft_us.empty()) set_percentiles(stage.latencies, record.ttft_us, record.e2e_us);
+  if (!record.ttft_us.empty()) set_percentiles(stage.latencies, record.ttft_us, record.e2e_us, record.tpot_us);
   return stage;
 }
+
+/// Passes on what happens after the warm-up, which is a stage of the engines' but none of the workload's.
+class AfterWarmUp final : public Observer {
+ public:
+  explicit AfterWarmUp(Observer& observer) : observer_(observer) {}
+  void begin() { began_ = true; }
+
+  [[nodiscard]] bool wants_steps() const override { return observer_.wants_steps(); }
+  void on_step(const StepEvent& event) override {
+    if (began_) observer_.on_step(event);
+  }
+  void on_finished(const RequestEvent& event) override {
+    if (began_) observer_.on_finished(of_workload(event));
+  }
+  void on_rejected(const RejectionEvent& event) override {
+    if (began_) observer_.on_rejected(of_workload(event));
+  }
+
+ private:
+  template <class Event>
+  static Event of_workload(Event event) {
+    --event.stage;
+    return event;
+  }
+
+  Observer& observer_;
+  bool began_ = false;
+};
 
 }  // namespace
 
@@ -141,6 +191,9 @@ std::optional<std::string> refusal(std::string_view step_time_model, const Scena
       .model = scenario.model, .gpu = scenario.gpu, .deployment = scenario.experiment.deployment, .tables = scenario.tables};
   if (auto reason = latency::unsupported_reason(step_time_model, target)) return reason;
   const auto& settings = scenario.experiment.deployment.settings;
+  if (settings.speculative) {
+    return fmt::format("speculative decoding ({}) is not simulated (leave the experiment out)", settings.speculative->method);
+  }
   if (!settings.total_kv_blocks && estimate_kv_blocks(scenario.model, scenario.gpu, scenario.experiment.deployment) <= 0) {
     return fmt::format("{}: the weights do not fit {} GPU(s) of type {} (use a larger tp or a higher gpu_mem_util)",
                        scenario.model.name, scenario.experiment.deployment.tp, scenario.gpu.name);
@@ -149,10 +202,16 @@ std::optional<std::string> refusal(std::string_view step_time_model, const Scena
 }
 
 EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<double>& parameters) {
-  const domain::EngineSettings& settings = scenario.experiment.deployment.settings;
+  const SettledDeployment settled = settle(scenario.experiment.deployment, scenario.model, scenario.gpu);
+  const domain::EngineSettings& settings = settled.deployment.settings;
+  // A study's or a config's switch, then the run's record, then the version.
+  const auto chosen = [&](std::string_view switch_id, bool recorded) {
+    const std::string_view choice = parameters.choice(switch_id);
+    return choice == "auto" ? recorded : choice == "on";
+  };
   EngineSetup setup;
-  setup.kv_blocks = settings.total_kv_blocks ? *settings.total_kv_blocks
-                                             : estimate_kv_blocks(scenario.model, scenario.gpu, scenario.experiment.deployment);
+  setup.kv_blocks =
+      settings.total_kv_blocks ? *settings.total_kv_blocks : estimate_kv_blocks(scenario.model, scenario.gpu, settled.deployment);
   setup.block_tokens = settings.block_size;
   setup.max_num_seqs = settings.max_num_seqs;
   setup.max_num_batched_tokens = settings.max_num_batched_tokens;
@@ -160,7 +219,11 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   setup.long_prefill_token_threshold = settings.long_prefill_token_threshold;
   setup.chunked_prefill = settings.enable_chunked_prefill;
   setup.prefix_caching = settings.enable_prefix_caching && parameters.is_on("engine.prefix_reuse");
-  setup.async_scheduling = parameters.is_on("engine.async_scheduling");
+  setup.async_scheduling = chosen("engine.async_scheduling", *settings.async_scheduling);
+  setup.reserve_full_isl = chosen("engine.reserve_full_isl", *settings.scheduler_reserve_full_isl);
+  // vLLM rounds the share of its blocks down.
+  setup.watermark_blocks = static_cast<std::int64_t>(*settings.watermark * static_cast<double>(setup.kv_blocks));
+  setup.free_unhashed_first = settled.freed_unhashed_first;
   if (settings.cpu_offload && parameters.is_on("engine.kv_offload")) setup.offload_blocks = settings.cpu_kv_blocks;
   return setup;
 }
@@ -180,20 +243,27 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
                  .per_output_token_us = parameters["frontend.per_output_token_us"]};
   }
 
+  std::optional<AfterWarmUp> observer;
+  if (options.observer != nullptr && scenario.plan.warm_up) observer.emplace(*options.observer);
   const int replicas = std::max(1, deployment.dp);
-  const bool by_load = replicas > 1 && scenario.plan.concurrency == 0 && parameters.choice("engine.router") == "least_loaded";
+  const auto has_turns = [](const StagePlan& stage) { return std::ranges::any_of(stage.requests, &PlannedRequest::follows); };
+  // Conversations stay with the replica that holds their blocks.
+  const bool by_load = replicas > 1 && scenario.plan.concurrency == 0 && parameters.choice("engine.router") == "least_loaded" &&
+                       std::ranges::none_of(scenario.plan.stages, has_turns);
   std::vector<RequestPlan> dealt;
-  if (replicas > 1 && !by_load) dealt = deal(scenario.plan, replicas);
+  if (replicas > 1 && (!by_load || scenario.plan.warm_up)) dealt = deal(scenario.plan, replicas);
   std::vector<std::unique_ptr<latency::StepTime<Scalar>>> step_times;
   std::vector<std::unique_ptr<Engine<Scalar>>> engines;
   for (int replica = 0; replica < replicas; ++replica) {
     step_times.push_back(latency::make_step_time<Scalar>(step_time_model, target, parameters));
     engines.push_back(std::make_unique<Engine<Scalar>>(setup, scenario.plan.chains, *step_times.back()));
-    engines.back()->observe(options.observer);
+    engines.back()->observe(observer ? &*observer : options.observer);
     if (options.stepping == Stepping::plain) engines.back()->set_stepping(Stepping::plain);
     engines.back()->keep_latencies(options.percentiles == Percentiles::compute);
     engines.back()->leave_out((options.warm_up_requests + replicas - 1) / replicas);
     engines.back()->set_front_end(front_end);
+    engines.back()->set_turnaround(scenario.plan.turnaround_us ? Scalar(*scenario.plan.turnaround_us)
+                                                               : parameters["client.turnaround_us"]);
     engines.back()->set_loading(kv_block_bytes(scenario.model, deployment) / (parameters["engine.host_link_GBs"] * 1e3));
     engines.back()->limit_events(options.max_events);
   }
@@ -201,6 +271,14 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   Prediction<Scalar> prediction;
   StageRecord<Scalar> pooled;
   double start_us = 0.0;
+  if (scenario.plan.warm_up) {
+    for (int replica = 0; replica < replicas; ++replica) {
+      const StagePlan& warm_up = replicas > 1 ? *dealt[static_cast<std::size_t>(replica)].warm_up : *scenario.plan.warm_up;
+      const auto served = engines[static_cast<std::size_t>(replica)]->run_stage(warm_up, warm_up.concurrency, 0.0);
+      start_us = std::max(start_us, served.last_finish_us);
+    }
+    if (observer) observer->begin();
+  }
   for (std::size_t stage = 0; stage < scenario.plan.stages.size(); ++stage) {
     std::vector<StageRecord<Scalar>> parts;
     if (by_load) {
@@ -209,7 +287,8 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
     } else {
       for (int replica = 0; replica < replicas; ++replica) {
         const RequestPlan& plan = replicas > 1 ? dealt[static_cast<std::size_t>(replica)] : scenario.plan;
-        parts.push_back(engines[static_cast<std::size_t>(replica)]->run_stage(plan.stages[stage], plan.concurrency, start_us));
+        parts.push_back(
+            engines[static_cast<std::size_t>(replica)]->run_stage(plan.stages[stage], plan.clients(plan.stages[stage]), start_us));
       }
     }
     if (std::ranges::any_of(engines, [](const auto& engine) { return engine->out_of_events(); })) {

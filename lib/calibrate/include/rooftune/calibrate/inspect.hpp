@@ -51,11 +51,20 @@ struct Inspection {
 /// One load of a sweep.
 struct SweepPoint {
   double rate_per_s = 0.0;
+  int concurrency = 0;  ///< clients of a closed loop; 0: arrivals at the rate
+  int gpus = 1;         ///< of the whole deployment
   sim::Prediction<double> prediction;
   std::vector<eval::QualityFinding> findings;
+
+  /// Output tokens per second and GPU, and as one user sees them while a reply streams (1 / mean TPOT): the axes on which
+  /// deployments are compared. Empty where no request finished, or no reply had a second token.
+  [[nodiscard]] double output_tokens_per_s_per_gpu() const { return prediction.summary.output_tokens_per_s / gpus; }
+  [[nodiscard]] std::optional<double> output_tokens_per_s_per_user() const;
+  /// Share of the prompt tokens that were found in the KV cache when their request was admitted.
+  [[nodiscard]] double prefix_hit_fraction() const;
 };
 
-/// Simulates every case of the dataset by itself, on an engine of its own: the same workload at several rates.
+/// Simulates every case of the dataset by itself, on an engine of its own: the same workload at several rates or numbers of clients.
 [[nodiscard]] std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config& config, std::int64_t warm_up_requests,
                                             core::ThreadCount threads);
 

@@ -23,12 +23,12 @@ namespace rooftune::calibrate {
 using core::Word;
 
 /// The fields that a Selector may name.
-inline constexpr std::array<std::string_view, 6> kSelectorFields{"id", "model", "hardware", "tp", "workload", "role"};
+inline constexpr std::array<std::string_view, 7> kSelectorFields{"id", "model", "hardware", "tp", "workload", "role", "sweep"};
 
 /// The value of the field `role` that matches every role.
 inline constexpr std::string_view kAnyRole = "any";
 
-/// `field=value` on experiments: id, model, hardware, tp, workload, role. Values of one field are alternatives, fields must
+/// `field=value` on experiments: id, model, hardware, tp, workload, role, sweep. Values of one field are alternatives, fields must
 /// all match.
 struct Selector {
   std::string field;

@@ -16,6 +16,7 @@ enum class StreamPurpose : std::uint32_t {
   bootstrap = 6,
   noise = 7,
   splits = 8,
+  turns = 9,
 };
 
 /// Names one random stream. The same key gives the same numbers whatever else is drawn, selected or folded.

@@ -11,20 +11,38 @@
 
 namespace rooftune::domain {
 
-/// Engine settings of a deployment, under vLLM's names.
+/// Speculative decoding as a deployment records it.
+struct Speculation {
+  std::string method;                          ///< "eagle3", "mtp", "ngram" ...
+  int num_speculative_tokens = 0;              ///< drafted per step
+  std::optional<double> mean_accepted_length{};  ///< tokens per step, the one that is always there included
+  friend bool operator==(const Speculation&, const Speculation&) = default;
+};
+
+/// Engine settings of a deployment, under vLLM's names. What is empty, or 0 where that is said, was not recorded:
+/// sim::settle_deployment fills it with what the engine's version does.
 struct EngineSettings {
   std::string version;
-  int max_model_len = 4096;
-  int max_num_batched_tokens = 2048;
-  int max_num_seqs = 128;
+  int max_model_len = 4096;           ///< 0: the model's own maximum
+  int max_num_batched_tokens = 2048;  ///< 0: the version's default for the GPU
+  int max_num_seqs = 128;             ///< 0: the version's default for the GPU
   double gpu_mem_util = 0.9;
   bool cpu_offload = false;
-  std::optional<int> total_kv_blocks;  ///< empty: estimated from model, memory and gpu_mem_util
+  std::optional<int> total_kv_blocks{};  ///< empty: estimated from model, memory and gpu_mem_util
   int cpu_kv_blocks = 0;
   int block_size = 16;  ///< tokens; a power of two
   bool enable_prefix_caching = true;
   bool enable_chunked_prefill = true;
   int long_prefill_token_threshold = 0;  ///< caps a prefill chunk; 0: off
+  std::optional<bool> async_scheduling{};
+  std::optional<bool> scheduler_reserve_full_isl{};  ///< a request is admitted only when its whole prompt finds free blocks
+  std::optional<double> watermark{};                 ///< share of the KV blocks that newcomers must leave free
+  std::string kv_cache_dtype{};                      ///< "auto", "fp8" ...
+  std::string quantization{};
+  std::string cudagraph_mode{};  ///< "FULL_AND_PIECEWISE", "PIECEWISE", "FULL_DECODE_ONLY", "NONE" ...
+  std::vector<int> cudagraph_capture_sizes{};
+  bool enable_expert_parallel = false;
+  std::optional<Speculation> speculative{};
 
   friend bool operator==(const EngineSettings&, const EngineSettings&) = default;
 };
@@ -52,19 +70,45 @@ enum class ArrivalProcess {
   trace,        ///< arrivals and lengths from a table of requests
 };
 
+/// How the clients of a closed loop begin.
+enum class ClientStart {
+  burst,  ///< all at once
+  ramp,   ///< one after the other, evenly over Arrival::ramp
+};
+
+/// How the rate of an open loop grows from request to request (`vllm bench serve --ramp-up-strategy`).
+enum class RateRamp { none, linear, exponential };
+
 struct Arrival {
   ArrivalProcess process = ArrivalProcess::conditioned_poisson;
   int concurrency = 0;                          ///< closed_loop
   double gamma_coefficient_of_variation = 1.0;  ///< gamma
+  ClientStart start = ClientStart::burst;       ///< closed_loop
+  core::Seconds ramp{};                         ///< closed_loop, start ramp: from the first client's start to the last one's
+  std::optional<double> turnaround_us{};  ///< closed_loop: from a reply to the same client's next request; empty: client.turnaround_us
+  RateRamp rate_ramp = RateRamp::none;    ///< poisson, gamma: the rate of request i of n goes from first to last as i / (n - 1)
+  core::RequestsPerSecond first_rate{};   ///< rate_ramp
+  core::RequestsPerSecond last_rate{};    ///< rate_ramp
   friend bool operator==(const Arrival&, const Arrival&) = default;
 };
 
-/// Lengths in whole tokens: normal(mean, standard_deviation) rounded and clipped to [min, max]; fixed when the deviation is 0.
+/// The rate of request `i` of `count` under the arrival's ramp: as `vllm bench serve` has it.
+[[nodiscard]] core::RequestsPerSecond ramped_rate(const Arrival& arrival, int i, int count);
+/// `count` requests per mean time until the last of them, under the arrival's ramp.
+[[nodiscard]] core::RequestsPerSecond mean_rate(const Arrival& arrival, int count);
+
+enum class LengthShape {
+  normal,   ///< normal(mean, standard_deviation) rounded and clipped to [min, max]; fixed when the deviation is 0
+  uniform,  ///< every whole number from min to max alike
+};
+
+/// Lengths in whole tokens.
 struct LengthDistribution {
   double mean_tokens = 0.0;
   double standard_deviation_tokens = 0.0;
   double min_tokens = 1.0;
   double max_tokens = 1e9;
+  LengthShape shape = LengthShape::normal;
   friend bool operator==(const LengthDistribution&, const LengthDistribution&) = default;
 };
 
@@ -72,18 +116,42 @@ struct LengthDistribution {
 struct Stage {
   core::RequestsPerSecond rate;
   core::Seconds duration;
-  int num_requests = 0;
+  int num_requests = 0;  ///< 0: closed loop that ends after `duration`: no request is sent later
+  int concurrency = 0;   ///< closed loop: clients of this stage; 0: Arrival::concurrency
   friend bool operator==(const Stage&, const Stage&) = default;
+};
+
+/// How long a user thinks before the next turn of a conversation.
+struct ThinkTime {
+  enum class Shape { constant, exponential };
+  core::Seconds mean{};
+  Shape shape = Shape::exponential;
+  friend bool operator==(const ThinkTime&, const ThinkTime&) = default;
+};
+
+/// Requests that are sent before the measured ones, by a closed loop of their own, and wait for their end.
+struct WarmUp {
+  enum class Prompt {
+    first,  ///< copies of the first measured prompt
+    next,   ///< prompts of their own, drawn as the measured ones
+  };
+  int requests = 0;
+  int concurrency = 1;
+  Prompt prompt = Prompt::next;
+  friend bool operator==(const WarmUp&, const WarmUp&) = default;
 };
 
 /// One row of a replayed request table.
 struct TracedRequest {
   int stage = 0;
-  double arrival_s = 0.0;  ///< after the stage's start
+  double arrival_s = 0.0;  ///< after the stage's start; conversations: of a turn that follows another, the time to think before it
   int input_tokens = 0;
   int output_tokens = 0;
   std::int64_t prefix_group = -1;  ///< requests of one group share their first `shared_prefix_tokens`; -1: none
   int shared_prefix_tokens = 0;
+  /// Rows of one conversation are its turns, in the order of the table: a turn is sent when the one before has ended, and its
+  /// prompt goes on from there. -1: none.
+  std::int64_t conversation = -1;
   friend bool operator==(const TracedRequest&, const TracedRequest&) = default;
 };
 
@@ -98,28 +166,40 @@ struct Workload {
   std::string name;
   std::string type;
   PromptPattern pattern = PromptPattern::unique;
-  int distinct_prompts = 0;             ///< cycled
-  int prompt_groups = 0;                ///< groups that share a system prompt; 0: all prompts share one when system_prompt_tokens > 0
-  int turns_per_conversation = 1;       ///< conversations
-  int system_prompt_tokens = 0;         ///< leading tokens shared within a group
-  LengthDistribution prompt;            ///< whole prompt, system prompt included
-  double prompt_spread_fraction = 0.0;  ///< cycled: lengths uniform in mean x (1 +- this/2), fixed per prompt
+  int distinct_prompts = 0;        ///< cycled
+  int prompt_groups = 0;           ///< groups that share a system prompt; 0: all prompts share one when system_prompt_tokens > 0
+  int turns_per_conversation = 1;  ///< conversations, where `turns` is empty
+  std::optional<LengthDistribution> turns{};  ///< conversations: how many turns one has
+  ThinkTime think_time{};                     ///< conversations: from a reply to the next turn
+  int system_prompt_tokens = 0;               ///< leading tokens shared within a group
+  LengthDistribution prompt;                  ///< whole prompt, system prompt included
+  double prompt_spread_fraction = 0.0;        ///< cycled: lengths uniform in mean x (1 +- this/2), fixed per prompt
   LengthDistribution output;
+  /// Lengths are those that numpy.random.RandomState(seed).randint draws: all prompts of the stage, then all outputs, as
+  /// `vllm bench serve` and InferenceX do. Empty: drawn from the experiment's own streams.
+  std::optional<std::uint32_t> numpy_seed{};
+  std::optional<double> temperature{};  ///< that requests ask for; 0: greedy; empty: the model's default sampling
   Arrival arrival;
+  std::optional<WarmUp> warm_up{};
   std::vector<Stage> stages;
-  std::vector<TracedRequest> trace;  ///< process trace only
+  std::vector<TracedRequest> trace;  ///< process trace: arrivals and lengths; closed_loop: lengths, in the order of the table
   friend bool operator==(const Workload&, const Workload&) = default;
 };
 
 /// The metrics that are compared. All in milliseconds.
-enum class Metric { ttft_mean, ttft_p90, ttft_p99, e2e_mean, e2e_p90, e2e_p99, tpot_mean };
-inline constexpr std::array kMetrics{Metric::ttft_mean, Metric::ttft_p90, Metric::ttft_p99, Metric::e2e_mean,
-                                     Metric::e2e_p90,   Metric::e2e_p99,  Metric::tpot_mean};
+enum class Metric { ttft_mean, ttft_p90, ttft_p99, e2e_mean, e2e_p90, e2e_p99, tpot_mean, ttft_median, e2e_median, tpot_median };
+inline constexpr std::array kMetrics{Metric::ttft_mean,  Metric::ttft_p90,   Metric::ttft_p99,  Metric::e2e_mean,
+                                     Metric::e2e_p90,    Metric::e2e_p99,    Metric::tpot_mean, Metric::ttft_median,
+                                     Metric::e2e_median, Metric::tpot_median};
 inline constexpr std::size_t kMetricCount = kMetrics.size();
 
 /// "ttft_mean_ms" ...
 [[nodiscard]] std::string_view metric_name(Metric metric);
 [[nodiscard]] std::optional<Metric> find_metric(std::string_view name);
+
+[[nodiscard]] constexpr bool is_median(Metric metric) {
+  return metric == Metric::ttft_median || metric == Metric::e2e_median || metric == Metric::tpot_median;
+}
 
 /// Measured or predicted latencies of one stage or of all requests pooled; empty where not known.
 struct Latencies {
@@ -137,6 +217,7 @@ enum class MeasuredAt { client, server };
 
 struct Measurement {
   MeasuredAt measured_at = MeasuredAt::client;
+  std::vector<Metric> unknown_statistic{};  ///< means that may be medians: the source does not say
   Latencies summary;
   std::vector<Latencies> stages;
   friend bool operator==(const Measurement&, const Measurement&) = default;
@@ -149,6 +230,7 @@ enum class Role { calibration, new_gpu, overload };
 /// One measured deployment under one load: the unit that splits and weights work on.
 struct Experiment {
   std::string id;
+  std::string sweep{};  ///< groups experiments that differ in concurrency or rate alone; empty: none
   Role role = Role::calibration;
   Deployment deployment;
   Workload workload;

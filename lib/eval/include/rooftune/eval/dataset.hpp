@@ -14,6 +14,7 @@
 #include "rooftune/eval/failures.hpp"
 #include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/params/config.hpp"
+#include "rooftune/sim/engine_releases.hpp"
 #include "rooftune/sim/request_plan.hpp"
 #include "rooftune/sim/simulate.hpp"
 
@@ -30,6 +31,7 @@ struct Case {
   domain::GpuSpec gpu;
   std::vector<sim::RequestPlan> plans;                    ///< one per replicate
   std::shared_ptr<const kernels::KernelTables> tables{};  ///< of the GPU; null where none were given
+  std::vector<sim::AssumedSetting> assumed{};             ///< settings that the experiment does not record
 
   [[nodiscard]] sim::Scenario scenario(std::size_t replicate) const {
     return {.experiment = experiment, .model = model, .gpu = gpu, .plan = plans[replicate], .tables = tables.get()};

@@ -1,13 +1,34 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "rooftune/core/diagnostics.hpp"
 #include "rooftune/domain/experiment.hpp"
 
 namespace rooftune::runs {
 
-/// A deployment and a load that no file holds.
+/// Engine settings given by flags; what is not given is what the engine's version does on the GPU.
+struct EngineFlags {
+  std::string version = "0.15.1";  ///< of the runs that the shipped configs were fitted to
+  std::optional<int> max_num_seqs;
+  std::optional<int> max_num_batched_tokens;
+  std::optional<int> max_model_len;
+  std::optional<int> kv_blocks;
+  double gpu_memory_utilization = 0.9;
+  std::string kv_cache_dtype = "auto";
+  std::string async_scheduling = "auto";
+  std::string reserve_full_isl = "auto";
+  std::string prefix_caching = "on";
+  std::string cudagraph_mode;
+  int long_prefill_token_threshold = 0;
+  bool enable_expert_parallel = false;
+
+  [[nodiscard]] domain::EngineSettings settings() const;
+};
+
+/// A deployment and a load given by flags instead of a file.
 struct AdHocLoad {
   std::string model;
   std::string gpu = "H100-SXM";
@@ -17,19 +38,31 @@ struct AdHocLoad {
   std::string router = "round_robin";
   double rate_per_s = 1.0;
   std::vector<double> rates_per_s;  ///< a sweep, if not empty
+  std::vector<int> concurrency;     ///< clients of a closed loop; several: a sweep
   domain::Arrival arrival{.process = domain::ArrivalProcess::poisson};
   double duration_s = 60.0;
+  std::optional<int> num_prompts;  ///< requests; empty: as many as come within the duration
+  std::optional<int> num_warmups;
+  std::string warm_up_prompt = "next";
+  std::optional<std::string> ramp_up_strategy;
   domain::LengthDistribution prompt{.mean_tokens = 512.0};
   domain::LengthDistribution output{.mean_tokens = 128.0};
+  std::optional<std::string> replay;  ///< table of requests: lengths, prefixes, conversations, and without clients arrivals
+  std::optional<double> range_ratio;  ///< lengths uniform from this share of the mean lengths to them
+  std::optional<int> numpy_seed;
+  int turns = 1;
+  double think_time_s = 0.0;
   int shared_prefix_tokens = 0;
   int prompt_groups = 1;
   int distinct_prompts = 0;
-  domain::EngineSettings settings;
+  EngineFlags engine;
+
+  std::vector<domain::TracedRequest> table{};  ///< read from `replay`
+
+  [[nodiscard]] bool is_sweep() const { return !rates_per_s.empty() || concurrency.size() > 1; }
 };
 
-/// Called "command line", at --rate.
-[[nodiscard]] domain::Experiment make_experiment(const AdHocLoad& load);
-/// One point of a sweep.
-[[nodiscard]] domain::Experiment make_experiment(const AdHocLoad& load, std::string id, double rate_per_s);
+/// The experiments that the flags describe: one, or one for each rate or number of clients.
+[[nodiscard]] core::Result<std::vector<domain::Experiment>> make_experiments(const AdHocLoad& load);
 
 }  // namespace rooftune::runs

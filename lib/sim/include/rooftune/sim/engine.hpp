@@ -184,6 +184,9 @@ class Engine {
   /// Times outside the engine that the client sees; added to every recorded latency.
   void set_front_end(const FrontEnd<Scalar>& front_end);
 
+  /// Clients: from the end of a request to the next one of the same client.
+  void set_turnaround(const Scalar& turnaround_us);
+
   /// How long it takes to read one KV block of the model back from the host's memory.
   void set_loading(const Scalar& us_per_block);
 

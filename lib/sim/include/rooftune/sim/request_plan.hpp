@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "rooftune/domain/experiment.hpp"
@@ -31,13 +32,18 @@ struct StagePlan {
   std::vector<PlannedRequest> requests;                            ///< by arrival, turns of a conversation one after the other
   double requests_per_us = 0.0;                                    ///< mean arrival rate, 0 for closed loops
   double send_until_us = std::numeric_limits<double>::infinity();  ///< closed loop: no request is sent later, after the stage's start
+  int concurrency = 0;                                             ///< closed loop: clients; 0: those of the whole plan
 };
 
 /// Everything random about a workload, drawn once: the same plan serves every parameter point (common random numbers).
 struct RequestPlan {
   std::vector<StagePlan> stages;
   std::vector<PrefixChain> chains;
-  int concurrency = 0;  ///< closed loop: clients; 0: open loop
+  int concurrency = 0;                    ///< closed loop: clients, the most of all stages; 0: open loop
+  std::optional<double> turnaround_us{};  ///< closed loop: recorded; empty: client.turnaround_us
+  std::optional<StagePlan> warm_up{};     ///< a closed loop served before the first stage, counted in nothing
+
+  [[nodiscard]] int clients(const StagePlan& stage) const { return stage.concurrency > 0 ? stage.concurrency : concurrency; }
 };
 
 /// Draws the requests of an experiment. Streams depend on (seed, experiment id, stage, purpose, replicate) alone.

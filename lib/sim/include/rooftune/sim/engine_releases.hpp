@@ -1,0 +1,78 @@
+#pragma once
+
+#include <compare>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rooftune/domain/experiment.hpp"
+#include "rooftune/domain/gpu.hpp"
+#include "rooftune/domain/model.hpp"
+
+namespace rooftune::sim {
+
+/// A release of an engine: 0.15.1 is {0, 15, 1}.
+struct Release {
+  int major = 0;
+  int minor = 0;
+  int patch = 0;
+  friend constexpr auto operator<=>(const Release&, const Release&) = default;
+};
+
+/// The release that a version text begins with: "0.15.1", "v0.11.0rc2", "0.10.2 (blank in data)". Empty: it names none.
+[[nodiscard]] std::optional<Release> find_release(std::string_view version);
+/// "0.15.1"
+[[nodiscard]] std::string release_text(Release release);
+
+/// On which GPUs a rule holds: vLLM's server defaults differ with the memory of one GPU and spare the A100.
+enum class RuleGpus { every, large, other };
+
+/// From which release on the server does what, where its command line does not say. Later rules of a setting replace earlier ones.
+struct EngineRule {
+  std::string_view setting;  ///< vLLM's name, or ours where vLLM has no switch
+  Release first;
+  std::string_view value;
+  RuleGpus gpus;
+  std::string_view source;
+};
+/// The one table of what engines do by version.
+[[nodiscard]] std::span<const EngineRule> engine_rules();
+
+/// Releases between which the rules were looked up; outside, the nearest is taken.
+inline constexpr Release kFirstKnownRelease{0, 9, 0};
+inline constexpr Release kLastKnownRelease{0, 23, 0};
+/// The development branch after the last release that was looked at (June 2026): what "main" or "nightly" means.
+inline constexpr Release kDevelopment{0, 24, 0};
+
+/// Memory of one GPU from which vLLM takes its larger defaults, A100 excepted.
+inline constexpr core::Gibibytes kLargeGpu{70.0};
+
+/// A setting that the record of a run does not hold, and what the engine's version does instead.
+struct AssumedSetting {
+  std::string setting;
+  std::string value;
+  std::string source;
+};
+
+/// A deployment in which nothing is left open.
+struct SettledDeployment {
+  domain::Deployment deployment;
+  bool freed_unhashed_first = false;  ///< freed KV blocks without a hash are reused before all others
+  std::vector<AssumedSetting> assumed;
+  std::string notice;  ///< why another version's rules are taken, or empty
+};
+
+/// Fills what was not recorded with what the engine's version does on that GPU. A fit or a study overrides single settings by
+/// switches (engine.async_scheduling, engine.reserve_full_isl). Settling twice changes nothing.
+[[nodiscard]] SettledDeployment settle(const domain::Deployment& deployment, const domain::ModelSpec& model,
+                                       const domain::GpuSpec& gpu);
+
+/// The sizes to which vLLM pads decode batches: 1, 2, 4, 8, 16 ... up to min(2 x max_num_seqs, 512).
+[[nodiscard]] std::vector<int> default_capture_sizes(Release release, int max_num_seqs);
+
+/// The model with the width that the KV cache has in this deployment.
+[[nodiscard]] domain::ModelSpec with_kv_cache_dtype(domain::ModelSpec model, const domain::EngineSettings& settings);
+
+}  // namespace rooftune::sim

@@ -1,0 +1,152 @@
+#include "rooftune/sim/engine_releases.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <utility>
+
+#include "rooftune/core/contract.hpp"
+
+namespace rooftune::sim {
+namespace {
+
+using domain::EngineSettings;
+
+constexpr std::string_view kBatchDefaults =
+    "vllm/engine/arg_utils.py, EngineArgs.get_batch_defaults, usage context OPENAI_API_SERVER; the A100 is excepted since pull "
+    "request 17885";
+constexpr std::string_view kDriven = "the released scheduler, driven without a GPU: tests/sim/data/schedules";
+
+// clang-format off
+constexpr std::array kRules{
+  // setting, first release, value, GPUs, source
+  EngineRule{"async_scheduling", {0, 9, 0}, "off", RuleGpus::every, "vllm/config/scheduler.py up to 0.13: async_scheduling = False"},
+  EngineRule{"async_scheduling", {0, 14, 0}, "on", RuleGpus::every, "vllm/config/vllm.py from 0.14.0: on where nothing forbids it"},
+  EngineRule{"scheduler_reserve_full_isl", {0, 9, 0}, "off", RuleGpus::every, "absent up to 0.18.1"},
+  EngineRule{"scheduler_reserve_full_isl", {0, 19, 0}, "on", RuleGpus::every, "vllm/config/scheduler.py from 0.19.0: scheduler_reserve_full_isl = True"},
+  EngineRule{"freed_unhashed_first", {0, 9, 0}, "off", RuleGpus::every, kDriven},
+  EngineRule{"freed_unhashed_first", kDevelopment, "on", RuleGpus::every, kDriven},
+  EngineRule{"watermark", {0, 9, 0}, "0", RuleGpus::every, "vllm/config/scheduler.py: watermark = 0.0; v1 has none before"},
+  EngineRule{"max_num_batched_tokens", {0, 9, 0}, "2048", RuleGpus::other, kBatchDefaults},
+  EngineRule{"max_num_batched_tokens", {0, 9, 0}, "8192", RuleGpus::large, kBatchDefaults},
+  EngineRule{"max_num_seqs", {0, 9, 0}, "256", RuleGpus::other, kBatchDefaults},
+  EngineRule{"max_num_seqs", {0, 9, 0}, "1024", RuleGpus::large, kBatchDefaults},
+  EngineRule{"cudagraph_mode", {0, 9, 0}, "PIECEWISE", RuleGpus::every, "vllm/config/compilation.py up to 0.10: the v1 engine captures around attention"},
+  EngineRule{"cudagraph_mode", {0, 11, 0}, "FULL_AND_PIECEWISE", RuleGpus::every, "release notes of 0.11.0: the default cudagraph_mode"},
+  EngineRule{"capture_step_above_256", {0, 9, 0}, "8", RuleGpus::every, "vllm/config/vllm.py, _set_cudagraph_sizes"},
+  EngineRule{"capture_step_above_256", {0, 11, 1}, "16", RuleGpus::every, "vllm/config/vllm.py, _set_cudagraph_sizes: multiples of 8 up to 256, then of 16"},
+};
+// clang-format on
+
+bool is_large(const domain::GpuSpec& gpu) {
+  std::string name = gpu.name;
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return gpu.memory >= kLargeGpu && name.find("a100") == std::string::npos;
+}
+
+const EngineRule& rule(std::string_view setting, Release release, bool large) {
+  const EngineRule* last = nullptr;
+  for (const EngineRule& candidate : kRules) {
+    const bool holds = candidate.gpus == RuleGpus::every || (candidate.gpus == RuleGpus::large) == large;
+    if (candidate.setting == setting && holds && candidate.first <= release) last = &candidate;
+  }
+  ROOFTUNE_EXPECTS(last != nullptr);
+  return *last;
+}
+
+int whole(std::string_view text) {
+  int value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+/// The release whose rules hold, and why it is not the deployment's own.
+std::pair<Release, std::string> release_of(const domain::Deployment& deployment) {
+  const std::string& version = deployment.settings.version;
+  const auto found = find_release(version);
+  if (deployment.engine != "vllm") {
+    const Release taken = kLastKnownRelease;
+    return {taken,
+            fmt::format("what engine '{}' does by default is not known: the settings that were not recorded are those of vLLM {}",
+                        deployment.engine, release_text(taken))};
+  }
+  const bool is_development = version.starts_with("main") || version.starts_with("nightly");
+  if (is_development) return {kDevelopment, ""};
+  if (!found) {
+    return {kLastKnownRelease, fmt::format("the engine version '{}' names no release: vLLM {}'s defaults are taken", version,
+                                           release_text(kLastKnownRelease))};
+  }
+  const Release nearest = std::clamp(*found, kFirstKnownRelease, kLastKnownRelease);
+  // A patch release of the last known minor one is no other engine.
+  if (nearest == *found || (found->major == nearest.major && found->minor == nearest.minor)) return {*found, ""};
+  return {nearest,
+          fmt::format("the defaults of vLLM {} are not known: those of {} are taken", release_text(*found), release_text(nearest))};
+}
+
+}  // namespace
+
+std::span<const EngineRule> engine_rules() { return kRules; }
+
+std::optional<Release> find_release(std::string_view version) {
+  if (version.starts_with('v')) version.remove_prefix(1);
+  std::array<int, 3> parts{};
+  std::size_t read = 0;
+  const char* at = version.data();
+  const char* const end = version.data() + version.size();
+  while (read < parts.size()) {
+    const auto [next, error] = std::from_chars(at, end, parts[read]);
+    if (error != std::errc{} || parts[read] < 0) break;
+    ++read;
+    if (next == end || *next != '.') break;
+    at = next + 1;
+  }
+  if (read < 2) return std::nullopt;
+  return Release{parts[0], parts[1], parts[2]};
+}
+
+std::string release_text(Release release) { return fmt::format("{}.{}.{}", release.major, release.minor, release.patch); }
+
+std::vector<int> default_capture_sizes(Release release, int max_num_seqs) {
+  const int largest = std::min(2 * max_num_seqs, 512);
+  const int step_above = whole(rule("capture_step_above_256", release, false).value);
+  std::vector<int> sizes;
+  for (const int size : {1, 2, 4}) {
+    if (size <= largest) sizes.push_back(size);
+  }
+  for (int size = 8; size <= largest; size += size < 256 ? 8 : step_above) sizes.push_back(size);
+  return sizes;
+}
+
+SettledDeployment settle(const domain::Deployment& deployment, const domain::ModelSpec& model, const domain::GpuSpec& gpu) {
+  SettledDeployment settled{.deployment = deployment, .assumed = {}, .notice = {}};
+  EngineSettings& settings = settled.deployment.settings;
+  const auto [release, notice] = release_of(deployment);
+  const bool large = is_large(gpu);
+  const auto assume = [&, &release = release](std::string_view setting) {
+    const EngineRule& found = rule(setting, release, large);
+    settled.assumed.push_back({std::string(setting), std::string(found.value), std::string(found.source)});
+    return found.value;
+  };
+  if (settings.max_model_len == 0) settings.max_model_len = model.max_positions;
+  if (settings.max_num_batched_tokens == 0) settings.max_num_batched_tokens = whole(assume("max_num_batched_tokens"));
+  if (settings.max_num_seqs == 0) settings.max_num_seqs = whole(assume("max_num_seqs"));
+  if (!settings.async_scheduling) settings.async_scheduling = assume("async_scheduling") == "on";
+  if (!settings.scheduler_reserve_full_isl) settings.scheduler_reserve_full_isl = assume("scheduler_reserve_full_isl") == "on";
+  if (!settings.watermark) settings.watermark = whole(assume("watermark"));
+  if (settings.cudagraph_mode.empty()) settings.cudagraph_mode = assume("cudagraph_mode");
+  if (settings.cudagraph_capture_sizes.empty())
+    settings.cudagraph_capture_sizes = default_capture_sizes(release, settings.max_num_seqs);
+  settled.freed_unhashed_first = rule("freed_unhashed_first", release, large).value == "on";
+  if (!settled.assumed.empty()) settled.notice = notice;
+  return settled;
+}
+
+domain::ModelSpec with_kv_cache_dtype(domain::ModelSpec model, const EngineSettings& settings) {
+  if (settings.kv_cache_dtype.starts_with("fp8")) model.kv_cache_bytes = 1.0;
+  return model;
+}
+
+}  // namespace rooftune::sim

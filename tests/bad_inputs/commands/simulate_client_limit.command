@@ -1,0 +1,1 @@
+simulate --ground-truth client_limit.json --config ../../../configs/tuned/h100.json

@@ -1,0 +1,1 @@
+simulate --model Llama-2-7b-hf --ramp-up-strategy linear --ramp-up-start-rps 1 --num-prompts 10

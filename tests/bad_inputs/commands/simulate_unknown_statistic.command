@@ -1,0 +1,1 @@
+simulate --ground-truth unknown_statistic.json --config ../../../configs/tuned/h100.json

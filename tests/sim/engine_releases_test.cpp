@@ -1,0 +1,119 @@
+#include "rooftune/sim/engine_releases.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rooftune::sim {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+domain::GpuSpec gpu(std::string name, double memory_gib) {
+  domain::GpuSpec spec;
+  spec.name = std::move(name);
+  spec.memory = {memory_gib};
+  return spec;
+}
+
+/// A server of which nothing but the version was recorded.
+domain::Deployment server(std::string version) {
+  domain::Deployment deployment;
+  deployment.settings = {.version = std::move(version), .max_model_len = 0, .max_num_batched_tokens = 0, .max_num_seqs = 0};
+  return deployment;
+}
+
+domain::EngineSettings settled(std::string version, const domain::GpuSpec& on) {
+  domain::ModelSpec model;
+  model.max_positions = 131072;
+  return settle(server(std::move(version)), model, on).deployment.settings;
+}
+
+const domain::GpuSpec kH100 = gpu("H100-SXM", 80);
+
+TEST(EngineReleases, ReadTheReleaseThatAVersionBeginsWith) {
+  EXPECT_EQ(find_release("0.15.1"), (Release{0, 15, 1}));
+  EXPECT_EQ(find_release("v0.11.0rc2"), (Release{0, 11, 0}));
+  EXPECT_EQ(find_release("0.10.2 (blank in data)"), (Release{0, 10, 2}));
+  EXPECT_EQ(find_release("0.21"), (Release{0, 21, 0}));
+  EXPECT_EQ(find_release("nightly"), std::nullopt);
+  EXPECT_EQ(find_release(""), std::nullopt);
+}
+
+TEST(EngineReleases, SchedulesAsynchronouslyFrom0_14) {
+  EXPECT_FALSE(*settled("0.11.0", kH100).async_scheduling);
+  EXPECT_FALSE(*settled("0.13.0", kH100).async_scheduling);
+  EXPECT_TRUE(*settled("0.14.0", kH100).async_scheduling);
+  EXPECT_TRUE(*settled("0.15.1", kH100).async_scheduling);
+}
+
+TEST(EngineReleases, ReservesWholePromptsFrom0_19) {
+  EXPECT_FALSE(*settled("0.18.1", kH100).scheduler_reserve_full_isl);
+  EXPECT_TRUE(*settled("0.19.0", kH100).scheduler_reserve_full_isl);
+}
+
+TEST(EngineReleases, ReusesUnhashedBlocksFirstAfterTheLastRelease) {
+  const auto first = [](std::string version) { return settle(server(std::move(version)), {}, kH100).freed_unhashed_first; };
+  EXPECT_FALSE(first("0.21.0"));
+  EXPECT_TRUE(first("main-2026-06-24"));
+}
+
+TEST(EngineReleases, SizesBatchesByTheGpusMemoryAndSparesTheA100) {
+  const domain::EngineSettings h100 = settled("0.15.1", kH100);
+  EXPECT_EQ(h100.max_num_batched_tokens, 8192);
+  EXPECT_EQ(h100.max_num_seqs, 1024);
+  EXPECT_EQ(h100.max_model_len, 131072);
+  for (const domain::GpuSpec& smaller : {gpu("L40S", 48), gpu("A100-SXM", 80)}) {
+    const domain::EngineSettings settings = settled("0.15.1", smaller);
+    EXPECT_EQ(settings.max_num_batched_tokens, 2048) << smaller.name;
+    EXPECT_EQ(settings.max_num_seqs, 256) << smaller.name;
+  }
+}
+
+TEST(EngineReleases, CapturesSizesUpToTwiceTheSeats) {
+  EXPECT_THAT(default_capture_sizes({0, 15, 1}, 8), ElementsAre(1, 2, 4, 8, 16));
+  EXPECT_THAT(default_capture_sizes({0, 15, 1}, 140), testing::Contains(272));
+  EXPECT_THAT(default_capture_sizes({0, 15, 1}, 140), testing::Not(testing::Contains(264)));
+  EXPECT_THAT(default_capture_sizes({0, 11, 0}, 140), testing::Contains(264));
+  EXPECT_EQ(default_capture_sizes({0, 15, 1}, 1024).back(), 512);
+}
+
+TEST(EngineReleases, LeaveWhatWasRecordedAndSettleOnce) {
+  domain::Deployment deployment = server("0.15.1");
+  deployment.settings.async_scheduling = false;
+  deployment.settings.max_num_seqs = 16;
+  const SettledDeployment once = settle(deployment, {}, kH100);
+  EXPECT_FALSE(*once.deployment.settings.async_scheduling);
+  EXPECT_EQ(once.deployment.settings.max_num_seqs, 16);
+  EXPECT_THAT(once.assumed, testing::Not(testing::Contains(testing::Field(&AssumedSetting::setting, "async_scheduling"))));
+  EXPECT_THAT(once.assumed, testing::Contains(testing::Field(&AssumedSetting::setting, "max_num_batched_tokens")));
+  const SettledDeployment twice = settle(once.deployment, {}, kH100);
+  EXPECT_EQ(twice.deployment, once.deployment);
+  EXPECT_THAT(twice.assumed, IsEmpty());
+}
+
+TEST(EngineReleases, TakeTheNearestKnownReleaseAndSaySo) {
+  EXPECT_THAT(settle(server("0.15.1"), {}, kH100).notice, IsEmpty());
+  EXPECT_THAT(settle(server("0.23.4"), {}, kH100).notice, IsEmpty());
+  EXPECT_THAT(settle(server("0.6.3"), {}, kH100).notice, HasSubstr("those of 0.9.0 are taken"));
+  EXPECT_THAT(settle(server("1.2.0"), {}, kH100).notice, HasSubstr("those of 0.23.0 are taken"));
+  EXPECT_THAT(settle(server("custom build"), {}, kH100).notice, HasSubstr("names no release"));
+  domain::Deployment other = server("0.5.9");
+  other.engine = "sglang";
+  EXPECT_THAT(settle(other, {}, kH100).notice, HasSubstr("'sglang'"));
+}
+
+TEST(EngineReleases, GiveEveryRuleASource) {
+  for (const EngineRule& rule : engine_rules()) EXPECT_FALSE(rule.source.empty()) << rule.setting;
+}
+
+TEST(KvCacheDtype, HalvesTheCacheWhereItIsFp8) {
+  domain::ModelSpec model;
+  model.kv_cache_bytes = 2.0;
+  EXPECT_EQ(with_kv_cache_dtype(model, {.version = "0.15.1", .kv_cache_dtype = "fp8"}).kv_cache_bytes, 1.0);
+  EXPECT_EQ(with_kv_cache_dtype(model, {.version = "0.15.1", .kv_cache_dtype = "auto"}).kv_cache_bytes, 2.0);
+}
+
+}  // namespace
+}  // namespace rooftune::sim
