@@ -192,6 +192,16 @@ TEST(Operators, OfAMixtureOfExperts) {
   EXPECT_EQ(shape_of(eight, "router"), (Shape{8, 4096, 32})) << "every GPU routes";
 }
 
+TEST(Operators, OfExpertsThatAreDealtToTheGpusWhole) {
+  domain::Deployment deployment = examples::deployment(deepseek_v3(), examples::h100(), 8);
+  deployment.settings.enable_expert_parallel = true;
+  const Operators all = operators_of(deepseek_v3(), deployment);
+  EXPECT_EQ(all.experts[0].experts_on_gpu(), 32);
+  EXPECT_EQ(all.experts[0].width_on_gpu(), 2048);
+  EXPECT_EQ(all.experts[0].tp * all.experts[0].ep, 8) << "the same weights in all";
+  EXPECT_EQ(all.collectives[0].count, 122.0) << "and the same all-reduces: without data parallelism there is no all-to-all";
+}
+
 TEST(Operators, OfSparseAttentionReadTheBestEntriesAndScoreAll) {
   domain::Mixer mixer = domain::latent_attention(
       7168, 128, {.query_rank = 1536, .kv_rank = 512, .nope_head_dim = 128, .rope_head_dim = 64, .value_head_dim = 128});

@@ -31,7 +31,8 @@ Gemm gemm_of_one_gpu(const Linear& linear, int tp, double count) {
 
 /// The tokens that a window leaves to attend to, or 0 where no request can outgrow it.
 std::int64_t binding(std::int64_t window, const domain::EngineSettings& settings) {
-  return window < settings.max_model_len ? window : 0;
+  const bool can_outgrow = settings.max_model_len == 0 || window < settings.max_model_len;  // 0: not settled yet
+  return can_outgrow ? window : 0;
 }
 
 std::vector<ContextRead> reads_of(const domain::Mixer& mixer, const Attention& attention, const domain::EngineSettings& settings) {
@@ -62,7 +63,7 @@ std::vector<ContextRead> reads_of(const domain::Mixer& mixer, const Attention& a
   if (const auto& sparse = mixer.sparse) {
     read.tokens_per_entry = sparse->tokens_per_entry;
     const std::int64_t attended_tokens = std::int64_t{1} * sparse->attended_entries * sparse->tokens_per_entry;
-    const bool binds = sparse->attended_entries > 0 && attended_tokens < settings.max_model_len;
+    const bool binds = sparse->attended_entries > 0 && binding(attended_tokens, settings) > 0;
     read.most = binds ? sparse->attended_entries : 0;
     reads.push_back(read);
     // Below that the engine attends to everything and scores nothing.
@@ -107,15 +108,17 @@ StateUpdate state_of_one_gpu(const domain::LinearAttentionSpec& linear, int tp, 
   return state;
 }
 
+/// Each GPU holds a slice of every expert, or, with expert parallelism in the same group, some experts whole.
 ExpertLayer experts_of(const domain::Experts& experts, const domain::Deployment& deployment, double count) {
+  const bool whole = deployment.settings.enable_expert_parallel;
   return {.experts = experts.count,
           .per_token = experts.per_token,
           .inputs = experts.inputs,
           .width = experts.width,
           .gated = experts.gated,
           .stored = experts.stored,
-          .tp = deployment.tp,
-          .ep = 1,
+          .tp = whole ? 1 : deployment.tp,
+          .ep = whole ? deployment.tp : 1,
           .count = count};
 }
 
