@@ -4,7 +4,7 @@
 #include <numeric>
 #include <vector>
 
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "support/example_targets.hpp"
 #include "workloads.hpp"
@@ -134,8 +134,7 @@ TEST(EngineLaws, EnginesSideBySideShareNothing) {
   for (int i = 0; i < 20; ++i) {
     const RandomCase drawn = draw(random, i);
     const EngineRun alone = run(drawn);
-    std::vector<EngineRun> together(8);
-    core::parallel_for(together.size(), {.value = 4}, [&](std::size_t k) { together[k] = run(drawn); });
+    const auto together = core::parallel_map<EngineRun>(8, {.value = 4}, [&](std::size_t) { return run(drawn); });
     for (const EngineRun& result : together) {
       for (std::size_t stage = 0; stage < alone.stages.size(); ++stage) {
         ASSERT_EQ(alone.stages[stage].e2e_us, result.stages[stage].e2e_us);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "rooftune/core/derivative.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/ground_truth.hpp"
@@ -144,8 +144,8 @@ std::vector<Distances> compare_all(const char* ground_truth, const char* config_
                                 .gpus = gpus,
                                 .config = config,
                                 .replicates = seeds()}));
-  std::vector<Distances> all(dataset.cases.size());
-  core::parallel_for(all.size(), {}, [&](std::size_t i) { all[i] = compare(dataset.cases[i], config); });
+  const auto all =
+      core::parallel_map<Distances>(dataset.cases.size(), {}, [&](std::size_t i) { return compare(dataset.cases[i], config); });
   for (const Distances& run : all) {
     for (std::size_t stage = 0; stage < run.e2e.size(); ++stage) {
       fmt::print("{:<16} stage {}  E2E {:5.1f} % (noise {:5.1f} %)  TTFT {:5.1f} % (noise {:5.1f} %)\n", run.run, stage,

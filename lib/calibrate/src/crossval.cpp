@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "rooftune/calibrate/fit.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/statistics.hpp"
 
 namespace rooftune::calibrate {
@@ -133,16 +132,16 @@ core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::S
   std::vector<PreparedStudy> studies{study};
   for (std::size_t repeat = 1; repeat < repeats; ++repeat) studies.push_back(with_seed(study, study.spec.seed + repeat));
 
-  std::vector<FoldResult> outcomes(repeats * folds->size());
-  std::mutex progress_mutex;
+  const std::size_t fits = repeats * folds->size();
   std::size_t finished = 0;
   const FitHooks hooks{.cancel = options.cancel, .progress = {}, .store = options.store};
-  core::parallel_for(outcomes.size(), {study.spec.threads}, [&](std::size_t i) {
-    outcomes[i] = run_fold(studies[i / folds->size()], (*folds)[i % folds->size()], hooks);
-    if (!options.progress) return;
-    const std::scoped_lock lock(progress_mutex);
-    options.progress(++finished, outcomes.size());
-  });
+  auto outcomes = *core::parallel_map_watched<FoldResult>(
+      fits, {study.spec.threads},
+      [&](std::size_t i) { return run_fold(studies[i / folds->size()], (*folds)[i % folds->size()], hooks); },
+      [&](const FoldResult&) {
+        if (options.progress) options.progress(++finished, fits);
+        return core::Watch::go_on;
+      });
 
   CrossValidation result;
   if (study.dataset.failures->aborted().stop_requested()) {

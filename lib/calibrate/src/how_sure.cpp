@@ -1,7 +1,6 @@
 #include "rooftune/calibrate/how_sure.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <memory>
 #include <numbers>
@@ -144,11 +143,10 @@ PreparedStudy resampled(const PreparedStudy& study, int refit) {
 
 opt::NoiseModel noise_model(const PreparedStudy& study, std::span<const double> point, core::ThreadCount threads, int realisations) {
   const StudySpec& spec = study.spec;
-  std::vector<std::vector<double>> values(static_cast<std::size_t>(realisations));
-  core::parallel_for(values.size(), threads, [&](std::size_t k) {
+  auto values = core::parallel_map<std::vector<double>>(static_cast<std::size_t>(realisations), threads, [&](std::size_t k) {
     const eval::Dataset other = with_other_arrivals(study.dataset, study.dataset.replicates + static_cast<int>(k));
     const eval::ResidualFunction residuals(other, study.start, spec.free, spec.objective, kOneThread);
-    values[k] = residuals(point, eval::Derivatives::no).values;
+    return residuals(point, eval::Derivatives::no).values;
   });
   std::erase_if(values, [](const std::vector<double>& one) { return one.empty(); });
 
@@ -184,9 +182,8 @@ Profile profile(const PreparedStudy& study, const opt::Solution& best, const opt
   const opt::Variable variable = make_problem(study.spec.free).variables[parameter];
   const double step = std::isfinite(error) && error > 0.0 ? 0.5 * error : 0.1 * variable.scale;
 
-  std::array<std::vector<ProfilePoint>, 2> sides;
-  core::parallel_for(sides.size(), {study.spec.threads}, [&](std::size_t side) {
-    sides[side] = ProfileWalk(study, best, parameter, store).walk(side == 0 ? -step : step, result.threshold);
+  auto sides = core::parallel_map<std::vector<ProfilePoint>>(2, {study.spec.threads}, [&](std::size_t side) {
+    return ProfileWalk(study, best, parameter, store).walk(side == 0 ? -step : step, result.threshold);
   });
   const ProfilePoint middle{.value = best.point[parameter], .objective = best.value};
   for (auto& side : sides) side.insert(side.begin(), middle);
@@ -206,17 +203,18 @@ Profile profile(const PreparedStudy& study, const opt::Solution& best, const opt
 
 Bootstrap bootstrap(const PreparedStudy& study, const opt::Solution& best, int refits, core::ThreadCount threads,
                     const StoreUse& store) {
-  std::vector<std::vector<double>> values(static_cast<std::size_t>(refits));
-  core::parallel_for(values.size(), threads, [&](std::size_t k) {
+  auto values = core::parallel_map<std::vector<double>>(static_cast<std::size_t>(refits), threads, [&](std::size_t k) {
     const PreparedStudy drawn = resampled(study, static_cast<int>(k));
     const eval::ResidualFunction residuals(drawn.dataset, drawn.start, drawn.spec.free, drawn.spec.objective, kOneThread);
     const auto objective = objective_factory(residuals, store)(0);
     const opt::Solution solution =
         opt::solve(opt::starting_from(make_problem(drawn.spec.free), best.point), *objective, opt::Algorithm::ceres_lm,
                    refit_options(drawn.spec, kRefitEvaluations), {.cancel = store.stop, .observe = {}});
+    std::vector<double> refitted;
     for (std::size_t i = 0; i < solution.point.size(); ++i) {
-      values[k].push_back(params::from_transformed(drawn.spec.free[i], solution.point[i]));
+      refitted.push_back(params::from_transformed(drawn.spec.free[i], solution.point[i]));
     }
+    return refitted;
   });
   std::erase_if(values, [](const std::vector<double>& one) { return one.empty(); });
   Bootstrap result{.refits = static_cast<int>(values.size()), .failed = refits - static_cast<int>(values.size()), .parameters = {}};

@@ -75,11 +75,10 @@ double SweepPoint::prefix_hit_fraction() const {
 
 std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config& config, std::int64_t warm_up_requests,
                               core::ThreadCount threads) {
-  std::vector<SweepPoint> points(dataset.cases.size());
-  core::parallel_for(points.size(), threads, [&](std::size_t i) {
+  return core::parallel_map<SweepPoint>(dataset.cases.size(), threads, [&](std::size_t i) {
     const eval::Case& item = dataset.cases[i];
     const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
-    SweepPoint& point = points[i];
+    SweepPoint point;
     const domain::Workload& workload = item.experiment.workload;
     const domain::Deployment& deployment = item.experiment.deployment;
     if (workload.arrival.process == domain::ArrivalProcess::closed_loop) {
@@ -91,8 +90,8 @@ std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config
     point.prediction = sim::simulate<double>(config.step_time_model, item.scenario(0), parameters,
                                              {.percentiles = sim::Percentiles::compute, .warm_up_requests = warm_up_requests});
     point.findings = eval::simulated_quality(item.experiment, point.prediction);
+    return point;
   });
-  return points;
 }
 
 Inspection inspect(const eval::Case& item, std::size_t replicate, const params::Config& config,

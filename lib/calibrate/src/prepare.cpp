@@ -9,7 +9,7 @@
 #include <numbers>
 #include <set>
 
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/random.hpp"
 #include "rooftune/domain/model.hpp"
 #include "rooftune/latency/catalogue.hpp"
@@ -144,8 +144,8 @@ core::Result<std::vector<domain::Experiment>> simulated(const std::vector<domain
                                                         const eval::DatasetInputs& inputs) {
   auto dataset = eval::make_dataset(inputs);
   if (!dataset) return tl::unexpected(dataset.error());
-  std::vector<domain::Experiment> result = experiments;
-  core::parallel_for(result.size(), {}, [&](std::size_t i) {
+  return core::parallel_map<domain::Experiment>(experiments.size(), {}, [&](std::size_t i) {
+    domain::Experiment result = experiments[i];
     const eval::Case& item = dataset->cases[i];
     const auto parameters = params::resolve(inputs.config, item.experiment.deployment, item.gpu);
     const auto prediction =
@@ -153,17 +153,17 @@ core::Result<std::vector<domain::Experiment>> simulated(const std::vector<domain
                               {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
     const auto stream = [&](int stage) {
       return core::make_stream(
-          {.seed = spec.seed, .experiment_id = result[i].id, .stage = stage, .purpose = core::StreamPurpose::noise, .replicate = 0});
+          {.seed = spec.seed, .experiment_id = result.id, .stage = stage, .purpose = core::StreamPurpose::noise, .replicate = 0});
     };
     // The summary of a run with one stage is that stage.
-    core::RandomEngine engine = stream(result[i].measured.stages.size() == 1 ? 0 : domain::kSummaryStage);
-    simulate_latencies(result[i].measured.summary, prediction.summary.latencies, spec.noise, engine);
-    for (std::size_t stage = 0; stage < result[i].measured.stages.size(); ++stage) {
+    core::RandomEngine engine = stream(result.measured.stages.size() == 1 ? 0 : domain::kSummaryStage);
+    simulate_latencies(result.measured.summary, prediction.summary.latencies, spec.noise, engine);
+    for (std::size_t stage = 0; stage < result.measured.stages.size(); ++stage) {
       engine = stream(static_cast<int>(stage));
-      simulate_latencies(result[i].measured.stages[stage], prediction.stages[stage].latencies, spec.noise, engine);
+      simulate_latencies(result.measured.stages[stage], prediction.stages[stage].latencies, spec.noise, engine);
     }
+    return result;
   });
-  return result;
 }
 
 /// What experiments have in a field, for "did you mean".

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 #include <numbers>
 #include <optional>
 #include <string>
 
 #include "rooftune/calibrate/fit.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/random.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/sim/simulate.hpp"
@@ -126,16 +125,18 @@ ParameterRecovery summarise(const std::vector<std::optional<Outcome>>& outcomes,
 }  // namespace
 
 Recovery recover(const PreparedStudy& study, const params::Config& truth, const RecoveryOptions& options) {
-  std::vector<std::optional<Outcome>> outcomes(static_cast<std::size_t>(options.repeats));
-  std::mutex progress_mutex;
+  const auto repeats = static_cast<std::size_t>(options.repeats);
   std::size_t finished = 0;
-  core::parallel_for(outcomes.size(), {study.spec.threads}, [&](std::size_t k) {
-    const FitResult result = fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction));
-    if (result.usable) outcomes[k] = Outcome{result.estimates, result.uncertainty.standard_errors};
-    if (!options.progress) return;
-    const std::scoped_lock lock(progress_mutex);
-    options.progress(++finished, outcomes.size());
-  });
+  const auto outcomes = *core::parallel_map_watched<std::optional<Outcome>>(
+      repeats, {study.spec.threads},
+      [&](std::size_t k) {
+        const FitResult result = fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction));
+        return result.usable ? std::optional(Outcome{result.estimates, result.uncertainty.standard_errors}) : std::nullopt;
+      },
+      [&](const std::optional<Outcome>&) {
+        if (options.progress) options.progress(++finished, repeats);
+        return core::Watch::go_on;
+      });
 
   Recovery recovery{.repeats = options.repeats, .failed = 0, .noise_fraction = options.noise_fraction, .parameters = {}};
   for (const auto& outcome : outcomes) recovery.failed += outcome ? 0 : 1;

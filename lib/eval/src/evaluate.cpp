@@ -187,10 +187,9 @@ void summarise(Evaluation& evaluation) {
 }
 
 Evaluation evaluate(const Dataset& dataset, const params::Config& config, const EvaluationOptions& options) {
-  std::vector<CasePrediction> predictions(dataset.cases.size());
-  core::parallel_for(dataset.cases.size(), options.threads, [&](std::size_t i) {
-    predictions[i] =
-        dataset.external ? predict_externally(dataset, dataset.cases[i], config) : predict(dataset, dataset.cases[i], config, options);
+  auto predictions = core::parallel_map<CasePrediction>(dataset.cases.size(), options.threads, [&](std::size_t i) {
+    return dataset.external ? predict_externally(dataset, dataset.cases[i], config)
+                            : predict(dataset, dataset.cases[i], config, options);
   });
   Evaluation evaluation;
   evaluation.replicates = dataset.replicates;

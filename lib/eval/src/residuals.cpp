@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -29,7 +28,7 @@ const sim::StagePrediction<Scalar>& predicted_row(const sim::Prediction<Scalar>&
 }
 
 /// What forbids simulating this config: a tied value that its formula sends where it has no meaning.
-std::optional<std::string> misled_tie(const params::Config& config) {
+std::optional<std::string> tie_out_of_bounds(const params::Config& config) {
   for (const params::Tie& tie : config.ties) {
     const params::ParameterSpec& spec = tie.id.spec();
     const double value = params::current_value(config, {.id = tie.id, .where = tie.where, .prior = {}});
@@ -121,8 +120,8 @@ ResidualFunction::Slopes ResidualFunction::slopes_at(const params::Config& confi
 }
 
 template <class Scalar>
-std::string ResidualFunction::evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes,
-                                            std::size_t first_column, Residuals& result) const {
+void ResidualFunction::simulate_columns(std::size_t case_index, const params::Config& config, const Slopes* slopes,
+                                        std::size_t first_column, CaseRows& rows) const {
   const Case& item = dataset_.cases[case_index];
   const params::Resolved<double> values = params::resolve(config, item.experiment.deployment, item.gpu);
   params::Resolved<Scalar> parameters = values.as<Scalar>();
@@ -130,18 +129,18 @@ std::string ResidualFunction::evaluate_case(std::size_t case_index, const params
     const std::size_t last = std::min(free_.size(), first_column + static_cast<std::size_t>(core::ScalarTraits<Scalar>::width));
     for (std::size_t column = first_column; column < last; ++column) {
       if (!free_[column].where.matches(item.experiment.deployment, item.gpu)) continue;
-      parameters[free_[column].id].v[static_cast<int>(column - first_column)] = slopes.free[column];
+      parameters[free_[column].id].v[static_cast<int>(column - first_column)] = slopes->free[column];
     }
     for (std::size_t t = 0; t < config.ties.size(); ++t) {
       if (!config.ties[t].where.matches(item.experiment.deployment, item.gpu)) continue;
       for (std::size_t column = first_column; column < last; ++column) {
-        parameters[config.ties[t].id].v[static_cast<int>(column - first_column)] = slopes.ties[t][column];
+        parameters[config.ties[t].id].v[static_cast<int>(column - first_column)] = slopes->ties[t][column];
       }
     }
   }
   const std::size_t first = first_row_[case_index];
-  const std::size_t last = first_row_[case_index + 1];
-  std::vector<Scalar> mean_ms(last - first, Scalar(0.0));
+  const std::size_t count = rows.values.size();
+  std::vector<Scalar> mean_ms(count, Scalar(0.0));
   const double share = 1.0 / static_cast<double>(item.plans.size());
   for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
     const auto prediction = sim::simulate<Scalar>(config.step_time_model, item.scenario(replicate), parameters,
@@ -151,74 +150,101 @@ std::string ResidualFunction::evaluate_case(std::size_t case_index, const params
                                                    .warm_up_requests = 0,
                                                    .max_events = dataset_.failures->policy().max_events});
     if (prediction.out_of_events) {
-      penalise(case_index, result);
-      return out_of_events(dataset_, item);
+      rows.failure = out_of_events(dataset_, item);
+      penalise(case_index, rows);
+      return;
     }
-    for (std::size_t row = first; row < last; ++row) {
-      mean_ms[row - first] += metric_ms(predicted_row(prediction, rows_[row].stage), rows_[row].metric) * share;
+    for (std::size_t row = 0; row < count; ++row) {
+      const ResidualRow& what = rows_[first + row];
+      mean_ms[row] += metric_ms(predicted_row(prediction, what.stage), what.metric) * share;
     }
   }
-  for (std::size_t row = first; row < last; ++row) {
-    const ResidualRow& what = rows_[row];
+  for (std::size_t row = 0; row < count; ++row) {
+    const ResidualRow& what = rows_[first + row];
     const double measured_ms = *measured_row(item.experiment, what.stage)[what.metric];
-    const Scalar ratio = mean_ms[row - first] / measured_ms;
+    const Scalar ratio = mean_ms[row] / measured_ms;
     using std::log;
     const Scalar residual = what.weight * (objective_.residual == ResidualKind::log_ratio ? log(ratio) : ratio - 1.0);
-    result.predicted_ms[row] = value_of(mean_ms[row - first]);
-    result.values[row] = value_of(residual);
+    rows.predicted_ms[row] = value_of(mean_ms[row]);
+    rows.values[row] = value_of(residual);
     if constexpr (core::carries_derivatives<Scalar>) {
       const std::size_t width = std::min(free_.size() - first_column, static_cast<std::size_t>(core::ScalarTraits<Scalar>::width));
       for (std::size_t column = 0; column < width; ++column) {
-        result.jacobian[row * free_.size() + first_column + column] = residual.v[static_cast<int>(column)];
+        rows.jacobian[row * free_.size() + first_column + column] = residual.v[static_cast<int>(column)];
       }
     }
   }
-  return {};
 }
 
-std::string ResidualFunction::evaluate_externally(std::size_t case_index, const params::Config& config, Residuals& result) const {
+ResidualFunction::CaseRows ResidualFunction::simulate_case(std::size_t case_index, const params::Config& config,
+                                                           const Slopes* slopes) const {
+  const std::size_t count = first_row_[case_index + 1] - first_row_[case_index];
+  const std::size_t columns = slopes != nullptr ? free_.size() : 0;
+  CaseRows rows{.values = std::vector<double>(count),
+                .predicted_ms = std::vector<double>(count),
+                .jacobian = std::vector<double>(count * columns),
+                .failure = {}};
+  if (slopes == nullptr) simulate_columns<double>(case_index, config, slopes, 0, rows);
+  for (std::size_t first = 0; first < columns && rows.failure.empty();) {
+    const std::size_t left = columns - first;
+    if (left <= static_cast<std::size_t>(core::kNarrowWidth)) {
+      simulate_columns<Dual<core::kNarrowWidth>>(case_index, config, slopes, first, rows);
+      first += static_cast<std::size_t>(core::kNarrowWidth);
+    } else if (left <= static_cast<std::size_t>(core::kMediumWidth)) {
+      simulate_columns<Dual<core::kMediumWidth>>(case_index, config, slopes, first, rows);
+      first += static_cast<std::size_t>(core::kMediumWidth);
+    } else {
+      simulate_columns<Dual<core::kWideWidth>>(case_index, config, slopes, first, rows);
+      first += static_cast<std::size_t>(core::kWideWidth);
+    }
+  }
+  return rows;
+}
+
+ResidualFunction::CaseRows ResidualFunction::predict_externally(std::size_t case_index, const params::Config& config) const {
   const Case& item = dataset_.cases[case_index];
   const std::size_t first = first_row_[case_index];
-  const std::size_t last = first_row_[case_index + 1];
+  const std::size_t count = first_row_[case_index + 1] - first;
   const double share = 1.0 / static_cast<double>(item.plans.size());
-  std::string failure;
-  for (std::size_t replicate = 0; replicate < item.plans.size() && failure.empty(); ++replicate) {
+  CaseRows rows{.values = std::vector<double>(count), .predicted_ms = std::vector<double>(count), .jacobian = {}, .failure = {}};
+  for (std::size_t replicate = 0; replicate < item.plans.size() && rows.failure.empty(); ++replicate) {
     const ExternalOutcome outcome = dataset_.external->predict(item, dataset_.seed + replicate, config, *dataset_.failures);
     if (!outcome) {
-      failure = outcome.error();
+      rows.failure = outcome.error();
       break;
     }
-    for (std::size_t row = first; row < last; ++row) {
-      const auto predicted = (*outcome)[static_cast<std::size_t>(rows_[row].stage) + 1][rows_[row].metric];
+    for (std::size_t row = 0; row < count; ++row) {
+      const ResidualRow& what = rows_[first + row];
+      const auto predicted = (*outcome)[static_cast<std::size_t>(what.stage) + 1][what.metric];
       if (predicted) {
-        result.predicted_ms[row] += *predicted * share;
+        rows.predicted_ms[row] += *predicted * share;
       } else {
-        failure =
-            fmt::format("experiment '{}': the simulator gives no {} of {}", item.experiment.id, domain::metric_name(rows_[row].metric),
-                        rows_[row].stage == domain::kSummaryStage ? "all stages together" : fmt::format("stage {}", rows_[row].stage));
+        rows.failure =
+            fmt::format("experiment '{}': the simulator gives no {} of {}", item.experiment.id, domain::metric_name(what.metric),
+                        what.stage == domain::kSummaryStage ? "all stages together" : fmt::format("stage {}", what.stage));
       }
     }
   }
-  if (!failure.empty()) {
-    penalise(case_index, result);
-    return failure;
+  if (!rows.failure.empty()) {
+    penalise(case_index, rows);
+    return rows;
   }
-  for (std::size_t row = first; row < last; ++row) {
-    const double ratio = result.predicted_ms[row] / *measured_row(item.experiment, rows_[row].stage)[rows_[row].metric];
+  for (std::size_t row = 0; row < count; ++row) {
+    const ResidualRow& what = rows_[first + row];
+    const double ratio = rows.predicted_ms[row] / *measured_row(item.experiment, what.stage)[what.metric];
     const double residual = objective_.residual == ResidualKind::log_ratio ? std::log(ratio) : ratio - 1.0;
-    result.values[row] = rows_[row].weight * residual;
+    rows.values[row] = what.weight * residual;
   }
-  return failure;
+  return rows;
 }
 
-void ResidualFunction::penalise(std::size_t case_index, Residuals& result) const {
+void ResidualFunction::penalise(std::size_t case_index, CaseRows& rows) const {
   const FailurePolicy& policy = dataset_.failures->policy();
   const double penalty = policy.on_failure == OnFailure::penalise ? policy.penalty : 0.0;
-  for (std::size_t row = first_row_[case_index]; row < first_row_[case_index + 1]; ++row) {
-    result.values[row] = rows_[row].weight * penalty;
-    std::fill_n(result.jacobian.begin() + static_cast<std::ptrdiff_t>(row * free_.size()), result.jacobian.empty() ? 0 : free_.size(),
-                0.0);
+  for (std::size_t row = 0; row < rows.values.size(); ++row) {
+    rows.values[row] = rows_[first_row_[case_index] + row].weight * penalty;
   }
+  std::ranges::fill(rows.jacobian, 0.0);
 }
 
 Residuals ResidualFunction::refuse(std::string reason) const {
@@ -230,7 +256,7 @@ Residuals ResidualFunction::refuse(std::string reason) const {
 Residuals ResidualFunction::operator()(std::span<const double> transformed, Derivatives derivatives, double give_up_above) const {
   const params::Config config = config_at(transformed);
   Residuals result;
-  result.refusal = misled_tie(config);
+  result.refusal = tie_out_of_bounds(config);
   if (result.refusal) return result;
   result.values.assign(size(), 0.0);
   result.predicted_ms.assign(rows_.size(), 0.0);
@@ -249,47 +275,42 @@ Residuals ResidualFunction::operator()(std::span<const double> transformed, Deri
     result.values[rows_.size() + k] = weight * (transformed[i] - params::to_transformed(free_[i], prior.centre));
     if (differentiate) result.jacobian[(rows_.size() + k) * columns + i] = weight;
   }
-  const auto sum_of_squares = [&](std::size_t first, std::size_t last) {
-    double sum = 0.0;
-    for (std::size_t row = first; row < last; ++row) sum += result.values[row] * result.values[row];
+  const auto add_squares = [](double sum, std::span<const double> values) {
+    for (const double value : values) sum += value * value;
     return sum;
   };
   // Sums in the order in which threads happen to finish differ by rounding; the margin leaves close calls to the exact sum below.
   constexpr double kMargin = 1.0 + 1e-9;
-  std::atomic<double> so_far = sum_of_squares(rows_.size(), size());
-  std::atomic<bool> is_hopeless = false;
-  std::vector<std::string> failures(dataset_.cases.size());
-  core::parallel_for(dataset_.cases.size(), threads_, [&](std::size_t i) {
-    if (dataset_.external) {
-      // To the last experiment: which failures are seen must not depend on the order in which threads finish.
-      failures[i] = evaluate_externally(i, config, result);
-      return;
-    }
-    if (so_far.load() > give_up_above * kMargin) is_hopeless = true;
-    if (is_hopeless) return;
-    if (!differentiate) failures[i] = evaluate_case<double>(i, config, slopes, 0, result);
-    for (std::size_t first = 0; differentiate && first < columns && failures[i].empty();) {
-      const std::size_t left = columns - first;
-      if (left <= static_cast<std::size_t>(core::kNarrowWidth)) {
-        failures[i] = evaluate_case<Dual<core::kNarrowWidth>>(i, config, slopes, first, result);
-        first += static_cast<std::size_t>(core::kNarrowWidth);
-      } else if (left <= static_cast<std::size_t>(core::kMediumWidth)) {
-        failures[i] = evaluate_case<Dual<core::kMediumWidth>>(i, config, slopes, first, result);
-        first += static_cast<std::size_t>(core::kMediumWidth);
-      } else {
-        failures[i] = evaluate_case<Dual<core::kWideWidth>>(i, config, slopes, first, result);
-        first += static_cast<std::size_t>(core::kWideWidth);
-      }
-    }
-    so_far.fetch_add(sum_of_squares(first_row_[i], first_row_[i + 1]));
-  });
-  // First of all, because which experiments were simulated before a point was found hopeless depends on the threads.
-  if (is_hopeless || sum_of_squares(0, size()) > give_up_above) {
-    Residuals given_up;
-    given_up.given_up = true;
-    return given_up;
+  double so_far = add_squares(0.0, std::span(result.values).subspan(rows_.size()));
+  const auto is_hopeless = [&] {
+    // External ones to the last experiment: which failures are seen must not depend on the order in which threads finish.
+    return !dataset_.external && so_far > give_up_above * kMargin;
+  };
+  std::optional<std::vector<CaseRows>> cases;
+  if (!is_hopeless()) {
+    cases = core::parallel_map_watched<CaseRows>(
+        dataset_.cases.size(), threads_,
+        [&](std::size_t i) {
+          return dataset_.external ? predict_externally(i, config) : simulate_case(i, config, differentiate ? &slopes : nullptr);
+        },
+        [&](const CaseRows& rows) {
+          so_far = add_squares(so_far, rows.values);
+          return is_hopeless() ? core::Watch::stop : core::Watch::go_on;
+        });
   }
-  std::erase_if(failures, [](const std::string& failure) { return failure.empty(); });
+  Residuals given_up;
+  given_up.given_up = true;
+  if (!cases) return given_up;
+  std::vector<std::string> failures;
+  for (std::size_t i = 0; i < cases->size(); ++i) {
+    CaseRows& rows = (*cases)[i];
+    const auto first = static_cast<std::ptrdiff_t>(first_row_[i]);
+    std::ranges::copy(rows.values, result.values.begin() + first);
+    std::ranges::copy(rows.predicted_ms, result.predicted_ms.begin() + first);
+    if (differentiate) std::ranges::copy(rows.jacobian, result.jacobian.begin() + first * static_cast<std::ptrdiff_t>(columns));
+    if (!rows.failure.empty()) failures.push_back(std::move(rows.failure));
+  }
+  if (add_squares(0.0, result.values) > give_up_above) return given_up;
   if (!dataset_.external) {
     for (const std::string& failure : failures) dataset_.failures->note(failure);
   }
@@ -311,7 +332,7 @@ double ResidualFunction::scalar(std::span<const double> transformed) const {
     return sum;
   }
   const params::Config config = config_at(transformed);
-  if (misled_tie(config)) return std::numeric_limits<double>::infinity();
+  if (tie_out_of_bounds(config)) return std::numeric_limits<double>::infinity();
   const Evaluation evaluation = evaluate(dataset_, config, {.threads = threads_, .stepping = sim::Stepping::closed_form});
   if (!evaluation.failures.empty()) return std::numeric_limits<double>::infinity();
   double sum = 0.0;

@@ -12,7 +12,7 @@
 #include "factor_fit.hpp"
 #include "rooftune/calibrate/calibration_objective.hpp"
 #include "rooftune/calibrate/posterior.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/eval/residuals.hpp"
 #include "rooftune/opt/gaussian_belief.hpp"
@@ -23,7 +23,7 @@ namespace {
 
 constexpr double kReportedStrength = 2.0;
 /// A missing factor is one of some two hundred hypotheses that are tested at once.
-constexpr double kReportedFactorStrength = 4.0;
+constexpr double kReportedFactorFit = 4.0;
 constexpr std::size_t kReportedFactors = 3;
 constexpr std::size_t kRefittedFactors = 8;
 constexpr double kConfounded = 0.95;
@@ -134,7 +134,7 @@ void find_patterns(Diagnosis& diagnosis, const calibrate::PreparedStudy& study, 
       if (siblings.size() < 3) continue;
       const double off = residual.value - core::median(siblings);
       const double strength = std::abs(off) / standard_deviation_of(siblings, noise);
-      if (strength < kReportedFactorStrength) continue;
+      if (strength < kReportedFactorFit) continue;
       diagnosis.findings.push_back({.kind = FindingKind::suspicious,
                                     .metric = name,
                                     .factor = "experiment",
@@ -290,26 +290,25 @@ struct FactorCandidate {
   params::ParameterId id;
   const Property* property;
   double centre = 0.0;  ///< mean log of the property
-  double exponent = 0.0;
-  double t = 0.0;
-  double explained_fraction = 0.0;
+  FactorFit strength;
 };
 
-/// Refits a candidate in full, where deployments tell its levels apart.
-void confirm(FactorCandidate& candidate, const calibrate::PreparedStudy& study, const eval::Dataset& training,
-             const params::Config& tuned) {
+bool stronger(const FactorCandidate& a, const FactorCandidate& b) { return a.strength.t > b.strength.t; }
+
+/// A candidate refitted in full, where deployments tell its levels apart; else its own strength.
+FactorFit confirmed(const FactorCandidate& candidate, const calibrate::PreparedStudy& study, const eval::Dataset& training,
+                    const params::Config& tuned) {
   std::vector<PropertyLevel> levels;
   for (const eval::Case& item : training.cases) {
     const auto where = candidate.property->where(item);
-    if (!where) return;
+    if (!where) return candidate.strength;
     if (std::ranges::any_of(levels, [&](const PropertyLevel& level) { return level.where == *where; })) continue;
     levels.push_back({.where = *where, .log_factor = std::log(std::max(1e-9, candidate.property->value(item))) - candidate.centre});
   }
   const auto refitted = fit_factor(study, training, tuned, candidate.id, levels);
-  candidate.t = refitted ? refitted->t : 0.0;
-  if (!refitted) return;
-  candidate.exponent = refitted->exponent;
-  candidate.explained_fraction = refitted->explained_fraction;
+  if (!refitted)
+    return {.exponent = candidate.strength.exponent, .t = 0.0, .explained_fraction = candidate.strength.explained_fraction};
+  return {.exponent = refitted->exponent, .t = refitted->t, .explained_fraction = refitted->explained_fraction};
 }
 
 void test_parameters(Diagnosis& diagnosis, const calibrate::PreparedStudy& study, const ImproveRuns& runs,
@@ -407,36 +406,37 @@ void test_parameters(Diagnosis& diagnosis, const calibrate::PreparedStudy& study
         direction[row] *= row < function.rows().size() ? logs[function.rows()[row].case_index] - centre : 0.0;
       }
       const Score score = score_test(beside, left_beside, direction);
-      if (score.t < kReportedFactorStrength) continue;
+      if (score.t < kReportedFactorFit) continue;
       // To first order an exponent may be anything; what no refit can check must make sense as it is.
       if (!property.where(training.cases.front()) && std::abs(score.coefficient) > kLargestExponent) continue;
-      candidates.push_back({.id = all[i].id,
-                            .property = &property,
-                            .centre = centre,
-                            .exponent = score.coefficient,
-                            .t = score.t,
-                            .explained_fraction = score.explained_fraction});
+      candidates.push_back(
+          {.id = all[i].id,
+           .property = &property,
+           .centre = centre,
+           .strength = {.exponent = score.coefficient, .t = score.t, .explained_fraction = score.explained_fraction}});
     }
   }
-  std::ranges::stable_sort(candidates, std::ranges::greater{}, &FactorCandidate::t);
+  std::ranges::stable_sort(candidates, stronger);
   if (candidates.size() > kRefittedFactors) candidates.resize(kRefittedFactors);
-  core::parallel_for(candidates.size(), {study.spec.threads}, [&](std::size_t i) { confirm(candidates[i], study, training, tuned); });
-  std::ranges::stable_sort(candidates, std::ranges::greater{}, &FactorCandidate::t);
+  const auto strengths = core::parallel_map<FactorFit>(
+      candidates.size(), {study.spec.threads}, [&](std::size_t i) { return confirmed(candidates[i], study, training, tuned); });
+  for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i].strength = strengths[i];
+  std::ranges::stable_sort(candidates, stronger);
   if (candidates.size() > kReportedFactors) candidates.resize(kReportedFactors);
   for (const FactorCandidate& candidate : candidates) {
-    if (candidate.t < kReportedFactorStrength) continue;
+    if (candidate.strength.t < kReportedFactorFit) continue;
     diagnosis.findings.push_back(
         {.kind = FindingKind::missing_factor,
          .metric = {},
          .factor = std::string(candidate.property->name),
          .level = {},
          .parameter = std::string(candidate.id.spec().id),
-         .effect = candidate.exponent,
-         .strength = candidate.t,
-         .text =
-             fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
-                         "lacks a factor, or has one too many",
-                         candidate.id.spec().id, candidate.property->name, candidate.exponent, 100.0 * candidate.explained_fraction)});
+         .effect = candidate.strength.exponent,
+         .strength = candidate.strength.t,
+         .text = fmt::format("{} would have to go with {}^{:.2f} (explains {:.0f} % of what the fit leaves): its term "
+                             "lacks a factor, or has one too many",
+                             candidate.id.spec().id, candidate.property->name, candidate.strength.exponent,
+                             100.0 * candidate.strength.explained_fraction)});
   }
 }
 
@@ -464,9 +464,8 @@ void find_unreachable(Diagnosis& diagnosis, const calibrate::PreparedStudy& stud
     fitted.push_back(params::to_transformed(parameter, params::current_value(tuned, parameter)));
   points.push_back(std::move(fitted));
   const eval::ResidualFunction function(judged, study.start, study.spec.free, study.spec.objective, {1});
-  std::vector<std::vector<double>> predicted(points.size());
-  core::parallel_for(points.size(), {study.spec.threads},
-                     [&](std::size_t i) { predicted[i] = function(points[i], eval::Derivatives::no).predicted_ms; });
+  const auto predicted = core::parallel_map<std::vector<double>>(
+      points.size(), {study.spec.threads}, [&](std::size_t i) { return function(points[i], eval::Derivatives::no).predicted_ms; });
   const double margin = std::exp(kReportedStrength * study.spec.objective.noise);
   std::map<std::pair<std::size_t, domain::Metric>, double> worst;
   for (std::size_t row = 0; row < function.rows().size(); ++row) {

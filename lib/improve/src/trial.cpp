@@ -8,7 +8,7 @@
 #include <set>
 
 #include "rooftune/calibrate/fit.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/eval/residuals.hpp"
 #include "rooftune/opt/termination.hpp"
@@ -117,6 +117,28 @@ void note_groups(Trial& trial, const calibrate::PreparedStudy& study) {
     std::vector<GroupKey>& keys = trial.groups[item.experiment.id];
     for (const std::string_view kind : kGuardedGroups) keys.emplace_back(kind, eval::group_of(item, kind));
   }
+}
+
+/// A trial without its fits, and the studies that are fitted for it, one a seed.
+struct PreparedTrial {
+  Trial trial;
+  std::vector<SeededStudy> studies;
+};
+
+PreparedTrial prepare_trial(const TrialRequest& request, const calibrate::StudyInputs& inputs) {
+  PreparedTrial result;
+  result.trial.free_parameters = request.spec.free.size();
+  for (int seed = 0; seed < request.options.seeds; ++seed) {
+    auto prepared = prepare_seed(request, inputs, seed);
+    if (!prepared) {
+      result.trial.failure = core::format(prepared.error());
+      result.studies.clear();
+      return result;
+    }
+    result.studies.push_back(*std::move(prepared));
+  }
+  note_groups(result.trial, result.studies.front().study);
+  return result;
 }
 
 /// A run in a kind of fold.
@@ -436,31 +458,24 @@ double Trial::mean_score_percent() const {
 }
 
 std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs) {
-  std::vector<Trial> trials(requests.size());
-  std::vector<std::vector<SeededStudy>> studies(requests.size());
-  core::parallel_for(requests.size(), {requests.empty() ? 0 : requests.front().spec.threads}, [&](std::size_t i) {
-    trials[i].free_parameters = requests[i].spec.free.size();
-    for (int seed = 0; seed < requests[i].options.seeds; ++seed) {
-      auto prepared = prepare_seed(requests[i], inputs, seed);
-      if (!prepared) {
-        trials[i].failure = core::format(prepared.error());
-        studies[i].clear();
-        return;
-      }
-      studies[i].push_back(*std::move(prepared));
-    }
-    note_groups(trials[i], studies[i].front().study);
-  });
+  const core::ThreadCount threads{requests.empty() ? 0 : requests.front().spec.threads};
+  auto prepared =
+      core::parallel_map<PreparedTrial>(requests.size(), threads, [&](std::size_t i) { return prepare_trial(requests[i], inputs); });
+  std::vector<Trial> trials;
+  std::vector<std::vector<SeededStudy>> studies;
+  for (PreparedTrial& one : prepared) {
+    trials.push_back(std::move(one.trial));
+    studies.push_back(std::move(one.studies));
+  }
   std::vector<Task> tasks;
   for (std::size_t request = 0; request < requests.size(); ++request) {
     for (std::size_t seed = 0; seed < studies[request].size(); ++seed) {
       for (std::size_t fold = 0; fold < studies[request][seed].folds.size(); ++fold) tasks.push_back({request, seed, fold});
     }
   }
-  std::vector<Outcome> outcomes(tasks.size());
-  core::parallel_for(tasks.size(), {requests.empty() ? 0 : requests.front().spec.threads}, [&](std::size_t i) {
+  auto outcomes = core::parallel_map<Outcome>(tasks.size(), threads, [&](std::size_t i) {
     const SeededStudy& seeded = studies[tasks[i].request][tasks[i].seed];
-    outcomes[i] = run(seeded, seeded.folds[tasks[i].fold]);
+    return run(seeded, seeded.folds[tasks[i].fold]);
   });
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     Trial& trial = trials[tasks[i].request];

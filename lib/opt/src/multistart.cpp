@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <optional>
 
 #include "evaluator.hpp"
 #include "rooftune/core/contract.hpp"
@@ -61,10 +62,9 @@ bool better(const StartOutcome& a, const StartOutcome& b) {
   return a.index < b.index;
 }
 
-/// One start with the objective that belongs to it.
+/// One start.
 struct Runner {
   Problem problem;
-  std::unique_ptr<Objective> objective;
   StartOutcome outcome;
   /// The first stage has ended by itself; further pruning rounds would change nothing.
   bool settled = false;
@@ -103,13 +103,12 @@ class MultiStart {
 
  private:
   void make_runners() {
-    core::parallel_for(runners_.size(), options_.threads, [&](std::size_t i) {
-      Runner& runner = runners_[i];
-      runner.problem = problem_;
-      runner.objective = make_objective_(i);
-      runner.outcome.index = i;
-      runner.outcome.start = initial_point(problem_);
-    });
+    for (std::size_t i = 0; i < runners_.size(); ++i) {
+      objectives_.push_back(make_objective_(i));
+      runners_[i].problem = problem_;
+      runners_[i].outcome.index = i;
+      runners_[i].outcome.start = initial_point(problem_);
+    }
   }
 
   /// False when the problem has no box to draw from; every start then says so.
@@ -145,15 +144,13 @@ class MultiStart {
     std::vector<double> values;
     double give_up_above = kNeverGiveUp;
     for (std::size_t round = 0; round < per_start; ++round) {
-      values.resize((round + 1) * drawn, std::numeric_limits<double>::infinity());
-      core::parallel_for(drawn, options_.threads, [&](std::size_t i) {
-        const std::size_t k = round * drawn + i;
-        const Problem at_candidate = starting_from(problem_, points[k]);
-        Evaluator evaluator(at_candidate, *runners_[i + 1].objective, look.algorithm, look.options, hooks_);
-        if (const Sample* sample = evaluator.sample(initial_point(at_candidate), Derivatives::not_needed, give_up_above)) {
-          values[k] = sample->value;
-        }
+      const auto of_round = core::parallel_map<double>(drawn, options_.threads, [&](std::size_t i) {
+        const Problem at_candidate = starting_from(problem_, points[round * drawn + i]);
+        Evaluator evaluator(at_candidate, *objectives_[i + 1], look.algorithm, look.options, hooks_);
+        const Sample* sample = evaluator.sample(initial_point(at_candidate), Derivatives::not_needed, give_up_above);
+        return sample != nullptr ? sample->value : std::numeric_limits<double>::infinity();
       });
+      values.insert(values.end(), of_round.begin(), of_round.end());
       std::vector<double> best = values;
       std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(drawn - 1), best.end());
       give_up_above = best[drawn - 1];
@@ -173,7 +170,11 @@ class MultiStart {
     std::iota(alive.begin(), alive.end(), std::size_t{0});
     const std::size_t finalists = std::max<std::size_t>(1, options_.pruning.finalists);
     for (long budget = options_.pruning.first_evaluations; alive.size() > finalists; budget *= 2) {
-      core::parallel_for(alive.size(), options_.threads, [&](std::size_t k) { run_round(runners_[alive[k]], budget); });
+      auto solutions = core::parallel_map<std::optional<Solution>>(alive.size(), options_.threads,
+                                                                   [&](std::size_t k) { return solve_round(alive[k], budget); });
+      for (std::size_t k = 0; k < alive.size(); ++k) {
+        if (solutions[k]) keep_round(runners_[alive[k]], *std::move(solutions[k]));
+      }
       std::stable_sort(alive.begin(), alive.end(),
                        [&](std::size_t a, std::size_t b) { return better(runners_[a].outcome, runners_[b].outcome); });
       const auto kept = static_cast<std::size_t>(std::ceil(options_.pruning.kept_fraction * static_cast<double>(alive.size())));
@@ -183,27 +184,36 @@ class MultiStart {
     }
   }
 
-  void run_round(Runner& runner, long budget) {
-    if (runner.settled) return;
+  /// Nothing where another round would change nothing.
+  [[nodiscard]] std::optional<Solution> solve_round(std::size_t start, long budget) const {
+    const Runner& runner = runners_[start];
+    if (runner.settled) return std::nullopt;
     Stage stage = stages_.front();
     stage.options.limits.evaluations = std::min(budget, stage.options.limits.evaluations.value_or(budget));
-    Solution solution = solve(runner.problem, *runner.objective, stage.algorithm, stage.options, hooks_);
+    return solve(runner.problem, *objectives_[start], stage.algorithm, stage.options, hooks_);
+  }
+
+  static void keep_round(Runner& runner, Solution solution) {
     runner.settled = solution.termination.reason != Reason::evaluation_limit;
     if (solution.has_point()) runner.problem = starting_from(std::move(runner.problem), solution.point);
     keep(runner, std::move(solution), EvaluationCounts{});
   }
 
   void run_stages() {
-    core::parallel_for(runners_.size(), options_.threads, [&](std::size_t i) {
-      Runner& runner = runners_[i];
-      if (runner.outcome.fate == StartFate::pruned) return;
-      const PipelineSolution pipeline = solve_pipeline(runner.problem, *runner.objective, stages_, hooks_);
+    auto pipelines = core::parallel_map<std::optional<PipelineSolution>>(runners_.size(), options_.threads, [&](std::size_t i) {
+      std::optional<PipelineSolution> pipeline;
+      if (runners_[i].outcome.fate != StartFate::pruned)
+        pipeline = solve_pipeline(runners_[i].problem, *objectives_[i], stages_, hooks_);
+      return pipeline;
+    });
+    for (std::size_t i = 0; i < runners_.size(); ++i) {
+      if (!pipelines[i]) continue;
+      const PipelineSolution& pipeline = *pipelines[i];
       Solution solution = pipeline.final();
       if (!pipeline.stages.empty()) solution.initial_value = pipeline.stages.front().initial_value;
       solution.reproducibility = pipeline.reproducibility();
-      EvaluationCounts counts = pipeline.counts();
-      keep(runner, std::move(solution), counts);
-    });
+      keep(runners_[i], std::move(solution), pipeline.counts());
+    }
   }
 
   /// Takes over a solution; `counts` are those of all its stages, or empty for its own.
@@ -225,6 +235,8 @@ class MultiStart {
   Hooks hooks_;
   std::mutex observer_mutex_;
   std::vector<Runner> runners_;
+  /// By start. They stay where they were made: a start reaches its own by its index.
+  std::vector<std::unique_ptr<Objective>> objectives_;
   MultiStartSolution result_;
 };
 

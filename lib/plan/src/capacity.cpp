@@ -199,9 +199,8 @@ eval::Case case_of(const CapacityCase& subject, const LoadPoint& point, const Ca
 
 LoadPoint predict(const CapacityCase& subject, const LoadPoint& load, const CapacityOptions& options) {
   const eval::Case item = case_of(subject, load, options);
-  std::vector<LoadPoint> replicates(item.plans.size());
-  core::parallel_for(replicates.size(), options.threads,
-                     [&](std::size_t i) { replicates[i] = simulate_once(item, i, subject.config); });
+  const auto replicates = core::parallel_map<LoadPoint>(item.plans.size(), options.threads,
+                                                        [&](std::size_t i) { return simulate_once(item, i, subject.config); });
   LoadPoint point = combine(replicates);
   if (load.concurrency == 0) point.rate_per_s = load.rate_per_s;
   point.concurrency = load.concurrency;

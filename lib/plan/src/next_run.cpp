@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 #include <numeric>
 #include <set>
 
 #include "rooftune/calibrate/fit.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/random.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/eval/evaluate.hpp"
@@ -178,18 +177,17 @@ std::vector<NextRun> recommend_runs(const calibrate::CandidateSpec& spec, const 
                                     const params::Config& config, std::span<const params::FreeParameter> free,
                                     const opt::GaussianBelief& belief, double noise, core::ThreadCount threads) {
   // A run that saturates measures its queue, not the GPU, and its latencies have no end.
-  std::vector<char> sound(candidates.cases.size(), 0);
-  core::parallel_for(candidates.cases.size(), threads, [&](std::size_t i) {
+  const auto sound = core::parallel_map<char>(candidates.cases.size(), threads, [&](std::size_t i) -> char {
     const eval::Case& item = candidates.cases[i];
     const domain::Deployment& deployment = item.experiment.deployment;
     const std::int64_t blocks = sim::estimate_kv_blocks(item.model, item.gpu, deployment);
     const double longest = item.experiment.workload.prompt.mean_tokens + item.experiment.workload.output.mean_tokens;
-    if (static_cast<double>(blocks * deployment.settings.block_size) < longest) return;
+    if (static_cast<double>(blocks * deployment.settings.block_size) < longest) return 0;
     const auto parameters = params::resolve(config, deployment, item.gpu);
     const auto prediction = sim::simulate<double>(config.step_time_model, item.scenario(0), parameters, {});
     const bool is_calm = prediction.summary.longest_queue < 0.25 * deployment.settings.max_num_seqs &&
                          prediction.counters.preemptions == 0 && prediction.counters.rejected == 0;
-    sound[i] = is_calm ? 1 : 0;
+    return is_calm ? 1 : 0;
   });
   std::vector<std::size_t> kept;
   for (std::size_t i = 0; i < sound.size(); ++i) {
@@ -230,16 +228,15 @@ core::Result<NextRunTrial> try_recommendation(const calibrate::PreparedStudy& st
                                   spec.start_runs + 3, runs),
                       "select more experiments, or lower onboard.trial.start_runs");
   }
-  NextRunTrial result{.start_runs = spec.start_runs, .draws = std::vector<TrialDraw>(static_cast<std::size_t>(spec.draws))};
-  std::mutex progress_mutex;
+  const auto draws = static_cast<std::size_t>(spec.draws);
   std::size_t finished = 0;
-  core::parallel_for(result.draws.size(), {study.spec.threads}, [&](std::size_t i) {
-    result.draws[i] = run_draw(study, spec, static_cast<int>(i));
-    if (!hooks.progress) return;
-    const std::scoped_lock lock(progress_mutex);
-    hooks.progress(++finished, result.draws.size());
-  });
-  return result;
+  return NextRunTrial{.start_runs = spec.start_runs,
+                      .draws = *core::parallel_map_watched<TrialDraw>(
+                          draws, {study.spec.threads}, [&](std::size_t i) { return run_draw(study, spec, static_cast<int>(i)); },
+                          [&](const TrialDraw&) {
+                            if (hooks.progress) hooks.progress(++finished, draws);
+                            return core::Watch::go_on;
+                          })};
 }
 
 }  // namespace rooftune::plan

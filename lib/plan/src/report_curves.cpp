@@ -271,10 +271,11 @@ std::vector<LoadCurve> load_curves(const eval::Dataset& dataset, const params::C
     }
     curves.push_back(std::move(curve));
   }
-  core::parallel_for(planned.size(), options.threads, [&](std::size_t i) {
-    CurvePoint& slot = curves[planned[i].curve].simulated[planned[i].slot];
-    slot = simulate_point(planned[i], slot, dataset, config);
+  const auto slot = [&](std::size_t i) -> CurvePoint& { return curves[planned[i].curve].simulated[planned[i].slot]; };
+  auto simulated = core::parallel_map<CurvePoint>(planned.size(), options.threads, [&](std::size_t i) {
+    return simulate_point(planned[i], std::as_const(slot(i)), dataset, config);
   });
+  for (std::size_t i = 0; i < planned.size(); ++i) slot(i) = std::move(simulated[i]);
   if (options.intervals) add_intervals(curves, planned, dataset, config, *options.intervals);
   return curves;
 }

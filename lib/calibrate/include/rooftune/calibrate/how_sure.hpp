@@ -8,7 +8,7 @@
 
 #include "rooftune/calibrate/evaluation_store.hpp"
 #include "rooftune/calibrate/prepare.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/opt/solve.hpp"
 #include "rooftune/opt/uncertainty.hpp"

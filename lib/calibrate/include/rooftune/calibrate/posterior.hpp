@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/eval/residuals.hpp"
 #include "rooftune/opt/gaussian_belief.hpp"
 #include "rooftune/params/config.hpp"

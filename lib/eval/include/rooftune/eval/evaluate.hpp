@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
 #include "rooftune/eval/data_quality.hpp"

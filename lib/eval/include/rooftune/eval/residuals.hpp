@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/eval/objective.hpp"
 #include "rooftune/params/config.hpp"
@@ -73,13 +73,22 @@ class ResidualFunction {
   };
   void balance_groups();
   [[nodiscard]] Slopes slopes_at(const params::Config& config, std::span<const double> transformed) const;
-  /// Returns why the simulation failed, or an empty text; so does the next one.
+  /// What one experiment adds to the residuals: the rows that belong to it.
+  struct CaseRows {
+    std::vector<double> values;
+    std::vector<double> predicted_ms;
+    std::vector<double> jacobian;  ///< row-major, a column per free parameter; empty without derivatives
+    std::string failure;           ///< why it could not be simulated, or empty
+  };
+  /// `slopes`: where derivatives are wanted, else null.
+  [[nodiscard]] CaseRows simulate_case(std::size_t case_index, const params::Config& config, const Slopes* slopes) const;
+  /// Values, and the columns from `first_column` on that fit into the scalar.
   template <class Scalar>
-  [[nodiscard]] std::string evaluate_case(std::size_t case_index, const params::Config& config, const Slopes& slopes,
-                                          std::size_t first_column, Residuals& result) const;
-  [[nodiscard]] std::string evaluate_externally(std::size_t case_index, const params::Config& config, Residuals& result) const;
+  void simulate_columns(std::size_t case_index, const params::Config& config, const Slopes* slopes, std::size_t first_column,
+                        CaseRows& rows) const;
+  [[nodiscard]] CaseRows predict_externally(std::size_t case_index, const params::Config& config) const;
   /// What the failure policy makes of the rows of a failed experiment.
-  void penalise(std::size_t case_index, Residuals& result) const;
+  void penalise(std::size_t case_index, CaseRows& rows) const;
   [[nodiscard]] Residuals refuse(std::string reason) const;
 
   const Dataset& dataset_;

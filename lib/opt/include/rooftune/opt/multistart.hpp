@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/opt/pipeline.hpp"
 
 namespace rooftune::opt {

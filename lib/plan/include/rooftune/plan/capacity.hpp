@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/units.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
 #include "rooftune/eval/dataset.hpp"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "rooftune/calibrate/prediction_intervals.hpp"
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/eval/dataset.hpp"
