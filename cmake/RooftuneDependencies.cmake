@@ -1,4 +1,5 @@
 # Everything comes from Debian's packages (scripts/install_dependencies.sh).
+find_package(Boost REQUIRED)  # Boost.Math, headers alone
 find_package(fmt REQUIRED)
 find_package(tl-expected REQUIRED)
 find_package(Ceres REQUIRED)

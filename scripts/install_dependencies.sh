@@ -9,8 +9,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 packages=(
   # tools
   cmake ninja-build g++ python3 git ca-certificates ccache
-  # optimisers, parallel loops, derivative-carrying scalars
-  libnlopt-dev libnlopt-cxx-dev libceres-dev libtbb-dev
+  # optimisers, distributions, parallel maps, derivative-carrying scalars
+  libnlopt-dev libnlopt-cxx-dev libceres-dev libboost-math-dev libtbb-dev
   # files
   libyaml-cpp-dev nlohmann-json3-dev libfccp-dev libsqlitecpp-dev libsqlite3-dev libssl-dev
   # program and messages

@@ -158,8 +158,8 @@ std::vector<TracePoint> trace_of(const opt::Solution& best, const eval::Residual
 }
 
 /// What the study asks for beside standard errors.
-void look_closer(FitResult& result, const PreparedStudy& study, const opt::Solution& best, core::ThreadCount threads,
-                 const StoreUse& store) {
+void add_profiles_and_bootstrap(FitResult& result, const PreparedStudy& study, const opt::Solution& best, core::ThreadCount threads,
+                                const StoreUse& store) {
   for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
     const auto& wanted = study.spec.how_sure.profile;
     if (std::ranges::find(wanted, study.spec.free[i].label()) == wanted.end()) continue;
@@ -186,6 +186,21 @@ void attach_errors(params::Config& config, const std::vector<Estimate>& estimate
 }
 
 }  // namespace
+
+std::string_view verdict(const Estimate& estimate) {
+  if (estimate.without_effect) return "without effect on this data";
+  switch (estimate.bound) {
+    case opt::BoundState::at_lower: return "at its lower bound";
+    case opt::BoundState::at_upper: return "at its upper bound";
+    case opt::BoundState::held: return "held";
+    case opt::BoundState::free: break;
+  }
+  if (!estimate.standard_error) return "not identified";
+  if (estimate.at_start) return "stuck at its start";
+  if (estimate.prior_share.value_or(0.0) > 0.5) return "mostly its prior";
+  if (estimate.relative_standard_error.value_or(0.0) > 0.5) return "weakly identified";
+  return "";
+}
 
 FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   const Clock::time_point begin = Clock::now();
@@ -256,7 +271,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   if (!result.interrupted) {
     result.unidentified = explain_uncertainty(study, problem, result.uncertainty, prior_shares(spec, result.uncertainty));
     if (residuals.differentiable()) result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
-    look_closer(result, study, solution, threads, store);
+    add_profiles_and_bootstrap(result, study, solution, threads, store);
   }
   PredictionMemory memory;
   result.trace = trace_of(solution, parallel_residuals, memory, held_out);

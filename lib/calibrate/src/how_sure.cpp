@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numbers>
 #include <stop_token>
 
 #include "rooftune/calibrate/calibration_objective.hpp"
@@ -113,12 +112,6 @@ std::optional<double> crossing(const std::vector<ProfilePoint>& outwards, double
   return std::nullopt;
 }
 
-/// Two normal numbers would be thrown away one by one; one is enough here (Box & Muller 1958).
-double normal(core::RandomEngine& random) {
-  const double radius = std::sqrt(-2.0 * std::log1p(-core::uniform01(random)));
-  return radius * std::cos(2.0 * std::numbers::pi * core::uniform01(random));
-}
-
 /// The study on experiments drawn with replacement and priors drawn from themselves.
 PreparedStudy resampled(const PreparedStudy& study, int refit) {
   core::RandomEngine random = core::make_stream(
@@ -132,8 +125,8 @@ PreparedStudy resampled(const PreparedStudy& study, int refit) {
   for (params::FreeParameter& parameter : result.spec.free) {
     if (!parameter.prior) continue;
     // A prior is one more observation: left where it is, it would make what only it determines look certain.
-    const double centre =
-        params::to_transformed(parameter, parameter.prior->centre) + parameter.prior->standard_deviation * normal(random);
+    const double centre = params::to_transformed(parameter, parameter.prior->centre) +
+                          parameter.prior->standard_deviation * core::standard_normal(random);
     parameter.prior->centre = params::from_transformed(parameter, centre);
   }
   return result;

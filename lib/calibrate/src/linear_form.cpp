@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/sim/front_end.hpp"
 
 namespace rooftune::calibrate {
 namespace {
@@ -125,8 +126,8 @@ LinearForm fit_linear_form(const eval::Case& item, const params::Config& config)
                                    batch.decodes > 0 ? batch.context_tokens : 0, batch.prefill_tokens);
   }
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
-  form.delay_us = {parameters["frontend.constant_us"], parameters["frontend.per_prompt_token_us"],
-                   parameters["frontend.per_output_token_us"]};
+  const sim::FrontEnd<double> front_end = sim::front_end_of(parameters);
+  form.delay_us = {front_end.constant_us, front_end.per_prompt_token_us, front_end.per_output_token_us};
   return form;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "rooftune/core/statistics.hpp"
+#include "rooftune/domain/metrics.hpp"
 
 namespace rooftune::calibrate {
 namespace {
@@ -108,7 +109,8 @@ std::vector<Sensitivity> sensitivities(const eval::Dataset& dataset, const param
                                        std::span<const params::FreeParameter> free, core::ThreadCount threads) {
   eval::ObjectiveSpec means;
   means.residual = eval::ResidualKind::log_ratio;
-  means.metrics = {{domain::Metric::ttft_mean, 1.0}, {domain::Metric::e2e_mean, 1.0}, {domain::Metric::tpot_mean, 1.0}};
+  means.metrics.clear();
+  for (const domain::Metric metric : domain::kMeanMetrics) means.metrics[metric] = 1.0;
   means.rows = eval::StageRows::both;
   means.balance = eval::Balance::rows;
   const eval::Dataset unit = with_unit_measurements(dataset);

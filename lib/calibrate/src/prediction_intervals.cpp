@@ -6,7 +6,9 @@
 #include <tuple>
 
 #include "rooftune/calibrate/posterior.hpp"
+#include "rooftune/core/distributions.hpp"
 #include "rooftune/core/statistics.hpp"
+#include "rooftune/domain/metrics.hpp"
 #include "rooftune/eval/evaluate.hpp"
 
 namespace rooftune::calibrate {
@@ -15,26 +17,8 @@ namespace {
 using domain::Metric;
 using RowKey = std::tuple<std::string, int, Metric>;
 
-/// z with a share of `level` of a standard normal between -z and z, by bisection on erf.
-double normal_quantile(double level) {
-  double low = 0.0;
-  double high = 40.0;
-  for (int i = 0; i < 80; ++i) {
-    const double middle = 0.5 * (low + high);
-    (std::erf(middle / std::sqrt(2.0)) < level ? low : high) = middle;
-  }
-  return 0.5 * (low + high);
-}
-
-Metric mean_of(Metric metric) {
-  switch (metric) {
-    case Metric::ttft_p90:
-    case Metric::ttft_p99: return Metric::ttft_mean;
-    case Metric::e2e_p90:
-    case Metric::e2e_p99: return Metric::e2e_mean;
-    default: return metric;
-  }
-}
+/// Standard deviations to either side of a mean that hold a share of `level` of a normal distribution.
+double half_width(double level) { return core::normal_quantile(0.5 + 0.5 * level); }
 
 RowKey key_of(const eval::Row& row) { return {row.experiment, row.stage, row.metric}; }
 
@@ -81,7 +65,7 @@ double PredictionInterval::deviation() const {
 }
 
 PredictionInterval with_bounds(PredictionInterval interval, double level) {
-  const double factor = std::exp(normal_quantile(level) * interval.deviation());
+  const double factor = std::exp(half_width(level) * interval.deviation());
   interval.lower_ms = interval.predicted_ms / factor;
   interval.upper_ms = interval.predicted_ms * factor;
   return interval;
@@ -109,7 +93,7 @@ std::vector<PredictionInterval> prediction_intervals(const eval::Dataset& datase
     if (row.stage != domain::kSummaryStage && stages.at(row.experiment) == 1) continue;
     PredictionInterval interval{
         .experiment = row.experiment, .stage = row.stage, .metric = row.metric, .predicted_ms = row.predicted_ms};
-    const auto parameter = parameter_deviations.find({row.experiment, row.stage, mean_of(row.metric)});
+    const auto parameter = parameter_deviations.find({row.experiment, row.stage, domain::mean_of(row.metric)});
     if (parameter != parameter_deviations.end()) interval.parameter_deviation = parameter->second;
     const auto structural = config.uncertainty->held_out_deviation.find(row.metric);
     if (structural != config.uncertainty->held_out_deviation.end()) interval.structural_deviation = structural->second;
@@ -167,7 +151,7 @@ std::map<Metric, Coverage> interval_coverage(std::span<const HeldOutError> error
   std::set<std::string> groups;
   for (const HeldOutError& error : errors) groups.insert(error.group);
   if (groups.size() < 2) return coverage;  // nothing else to learn the structural part from
-  const double quantile = normal_quantile(level);
+  const double quantile = half_width(level);
   for (const std::string& group : groups) {
     std::vector<HeldOutError> others;
     std::ranges::copy_if(errors, std::back_inserter(others), [&](const HeldOutError& error) { return error.group != group; });

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <numbers>
 #include <set>
 
 #include "rooftune/core/parallel_map.hpp"
@@ -123,18 +122,12 @@ std::vector<domain::ModelSpec> with_assumptions(std::vector<domain::ModelSpec> m
   return models;
 }
 
-/// A standard normal number (Box and Muller 1958), the same with every standard library.
-double standard_normal(core::RandomEngine& engine) {
-  const double radius = std::sqrt(-2.0 * std::log(1.0 - core::uniform01(engine)));
-  return radius * std::cos(2.0 * std::numbers::pi * core::uniform01(engine));
-}
-
 /// The latencies that were measured, as the simulation gives them; what was not measured stays so.
 void simulate_latencies(domain::Latencies& measured, const domain::Latencies& predicted, double noise, core::RandomEngine& engine) {
   for (std::size_t metric = 0; metric < domain::kMetricCount; ++metric) {
     // Medians came later: where there is none, no number is drawn, and all others stay what they were.
     if (domain::is_median(static_cast<domain::Metric>(metric)) && !measured.value_ms[metric]) continue;
-    const double factor = std::exp(noise * standard_normal(engine));
+    const double factor = std::exp(noise * core::standard_normal(engine));
     if (measured.value_ms[metric] && predicted.value_ms[metric]) measured.value_ms[metric] = *predicted.value_ms[metric] * factor;
   }
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <optional>
 #include <string>
 
@@ -18,11 +17,6 @@ namespace {
 /// Arrivals of the simulated measurements come from replicates that no prediction and no noise estimate of a fit draws.
 constexpr int kMeasuredReplicate = 1'000'000;
 
-double standard_normal(core::RandomEngine& random) {
-  const double radius = std::sqrt(-2.0 * std::log1p(-core::uniform01(random)));
-  return radius * std::cos(2.0 * std::numbers::pi * core::uniform01(random));
-}
-
 class Noise {
  public:
   Noise(const domain::Experiment& experiment, std::uint64_t seed, int repeat, double fraction)
@@ -32,7 +26,7 @@ class Noise {
 
   void on(domain::Latencies& latencies) {
     for (const domain::Metric metric : domain::kMetrics) {
-      const double normal = standard_normal(random_);
+      const double normal = core::standard_normal(random_);
       if (auto& value = latencies[metric]) *value *= std::exp(fraction_ * normal);
     }
   }
@@ -58,7 +52,7 @@ void draw_priors(PreparedStudy& study, const params::Config& truth, std::uint64_
         core::make_stream({.seed = seed, .experiment_id = name, .purpose = core::StreamPurpose::noise, .replicate = repeat});
     const double centre = params::to_transformed(parameter, true_value(truth, parameter));
     parameter.prior->centre =
-        params::from_transformed(parameter, centre + parameter.prior->standard_deviation * standard_normal(random));
+        params::from_transformed(parameter, centre + parameter.prior->standard_deviation * core::standard_normal(random));
   }
 }
 

@@ -1,6 +1,5 @@
 #include "trace.hpp"
 
-#include <array>
 #include <cmath>
 #include <string_view>
 
@@ -8,8 +7,6 @@
 
 namespace rooftune::calibrate {
 namespace {
-
-constexpr std::array<std::string_view, 4> kTracedGroups{"model", "tp", "workload", "gpu"};
 
 /// Sum and number of errors.
 struct Total {
@@ -32,7 +29,7 @@ GroupErrors group_errors(const eval::ResidualFunction& function, std::span<const
       total.count += 1.0;
     };
     add(all);
-    for (const std::string_view field : kTracedGroups) add(totals[std::string(field)][eval::group_of(item, field)]);
+    for (const std::string_view field : eval::kGroupKinds) add(totals[std::string(field)][eval::group_of(item, field)]);
   }
   GroupErrors errors;
   if (all.count > 0.0) errors.all_percent = all.sum / all.count;

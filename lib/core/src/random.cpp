@@ -1,6 +1,7 @@
 #include "rooftune/core/random.hpp"
 
 #include <array>
+#include <cmath>
 
 namespace rooftune::core {
 namespace {
@@ -29,6 +30,15 @@ RandomEngine make_stream(const StreamKey& key) {
   state = mix(state ^ (static_cast<std::uint64_t>(key.purpose) << 32));
   state = mix(state ^ static_cast<std::uint64_t>(key.replicate));
   return RandomEngine(state);
+}
+
+double standard_normal(RandomEngine& engine) {
+  while (true) {
+    const double u = 2.0 * uniform01(engine) - 1.0;
+    const double v = 2.0 * uniform01(engine) - 1.0;
+    const double s = u * u + v * v;
+    if (s > 0.0 && s < 1.0) return u * std::sqrt(-2.0 * std::log(s) / s);
+  }
 }
 
 }  // namespace rooftune::core

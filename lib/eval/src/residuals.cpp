@@ -10,6 +10,7 @@
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/core/word.hpp"
+#include "rooftune/domain/metrics.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/eval/splits.hpp"
 
@@ -19,8 +20,6 @@ namespace {
 using core::Dual;
 using core::value_of;
 using domain::Metric;
-
-bool has_derivative(Metric metric) { return metric == Metric::ttft_mean || metric == Metric::e2e_mean || metric == Metric::tpot_mean; }
 
 template <class Scalar>
 const sim::StagePrediction<Scalar>& predicted_row(const sim::Prediction<Scalar>& prediction, int stage) {
@@ -87,7 +86,7 @@ ResidualFunction::ResidualFunction(const Dataset& dataset, params::Config config
     if (free_[i].prior) priors_.push_back(i);
   }
   differentiable_ =
-      !dataset_.external && std::ranges::all_of(objective_.metrics, [](const auto& entry) { return has_derivative(entry.first); });
+      !dataset_.external && std::ranges::all_of(objective_.metrics, [](const auto& entry) { return domain::is_mean(entry.first); });
 }
 
 /// Experiments weigh the same already. The sum over all stays what it is, so that `noise` keeps its meaning.

@@ -3,14 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <set>
 
 #include "rooftune/calibrate/fit.hpp"
+#include "rooftune/core/distributions.hpp"
 #include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/eval/residuals.hpp"
+#include "rooftune/eval/splits.hpp"
 #include "rooftune/opt/termination.hpp"
 
 namespace rooftune::improve {
@@ -18,20 +19,11 @@ namespace {
 
 constexpr core::ThreadCount kOneThread{1};
 
-/// The kinds of groups whose errors a change may not make worse.
-constexpr std::array<std::string_view, 4> kGuardedGroups{"model", "tp", "workload", "gpu"};
-
-/// Student's t at 95 % (one-sided) by degrees of freedom from 1; the normal quantile beyond.
-constexpr std::array kStudent95{6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833};
-
-double student95(std::size_t degrees_of_freedom) {
-  return degrees_of_freedom <= kStudent95.size() ? kStudent95[degrees_of_freedom - 1] : 1.645;
-}
-
-/// How far the mean of `values` may be off by chance.
+/// How far the mean of `values` may be off by chance, to one side (95 %).
 double noise_of_mean(const std::vector<double>& values) {
   if (values.size() < 2) return 0.0;
-  return student95(values.size() - 1) * core::standard_deviation(values) / std::sqrt(static_cast<double>(values.size()));
+  return core::student_t_quantile(0.95, static_cast<long>(values.size()) - 1) * core::standard_deviation(values) /
+         std::sqrt(static_cast<double>(values.size()));
 }
 
 /// One structure with one seed, and its folds.
@@ -115,7 +107,8 @@ core::Result<SeededStudy> prepare_seed(const TrialRequest& request, const calibr
 void note_groups(Trial& trial, const calibrate::PreparedStudy& study) {
   for (const eval::Case& item : study.dataset.cases) {
     std::vector<GroupKey>& keys = trial.groups[item.experiment.id];
-    for (const std::string_view kind : kGuardedGroups) keys.emplace_back(kind, eval::group_of(item, kind));
+    // A change may make the errors of none of them worse.
+    for (const std::string_view kind : eval::kGroupKinds) keys.emplace_back(kind, eval::group_of(item, kind));
   }
 }
 

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 
 #include "evaluator.hpp"
 #include "rooftune/core/contract.hpp"
+#include "rooftune/core/distributions.hpp"
 
 namespace rooftune::opt {
 namespace {
@@ -85,28 +85,7 @@ Uncertainty unknown_uncertainty(const Problem& problem) {
 double Uncertainty::correlation_of(std::size_t a, std::size_t b) const { return correlation[a * standard_errors.size() + b]; }
 
 double interval_factor_95(long degrees_of_freedom) {
-  if (degrees_of_freedom <= 0) return kInfinity;
-  if (degrees_of_freedom == 1) return 12.7062;
-  if (degrees_of_freedom == 2) return 4.30265;
-  constexpr double kTail = 0.05;
-  constexpr double kNormal = -1.959964;
-  const auto n = static_cast<double>(degrees_of_freedom);
-  const double a = 1.0 / (n - 0.5);
-  const double b = 48.0 / (a * a);
-  double c = ((20700.0 * a / b - 98.0) * a - 16.0) * a + 96.36;
-  const double d = ((94.5 / (b + c) - 3.0) / b + 1.0) * std::sqrt(a * std::numbers::pi / 2.0) * n;
-  double y = std::pow(d * kTail, 2.0 / n);
-  if (y > 0.05 + a) {
-    y = kNormal * kNormal;
-    if (n < 5.0) c += 0.3 * (n - 4.5) * (kNormal + 0.6);
-    c = (((0.05 * d * kNormal - 5.0) * kNormal - 7.0) * kNormal - 2.0) * kNormal + b + c;
-    y = (((((0.4 * y + 6.3) * y + 36.0) * y + 94.5) / c - y - 3.0) / b + 1.0) * kNormal;
-    y = std::expm1(a * y * y);
-  } else {
-    y = ((1.0 / (((n + 6.0) / (n * y) - 0.089 * d - 0.822) * (n + 2.0) * 3.0) + 0.5 / (n + 4.0)) * y - 1.0) * (n + 1.0) / (n + 2.0) +
-        1.0 / y;
-  }
-  return std::sqrt(n * y);
+  return degrees_of_freedom <= 0 ? kInfinity : core::student_t_quantile(0.975, degrees_of_freedom);
 }
 
 Uncertainty estimate_uncertainty(const Problem& problem, std::span<const double> residuals, std::span<const double> jacobian,

@@ -10,6 +10,7 @@
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/core/word.hpp"
+#include "rooftune/sim/front_end.hpp"
 #include "rooftune/sim/simulate.hpp"
 
 namespace rooftune::plan {
@@ -44,17 +45,13 @@ struct SeenRequest {
 /// Collects requests; what the client adds is the front end's part.
 class Collector final : public sim::Observer {
  public:
-  explicit Collector(const params::Resolved<double>& parameters)
-      : constant_us_(parameters["frontend.constant_us"]),
-        per_prompt_token_us_(parameters["frontend.per_prompt_token_us"]),
-        per_output_token_us_(parameters["frontend.per_output_token_us"]) {}
+  explicit Collector(const params::Resolved<double>& parameters) : front_end_(sim::front_end_of(parameters)) {}
 
   void on_finished(const sim::RequestEvent& event) override {
-    const double before_us = constant_us_ + per_prompt_token_us_ * event.prompt_tokens;
     SeenRequest& request = requests.emplace_back();
     request.arrival_us = event.arrival_us;
-    request.ttft_us = event.first_token_us - event.arrival_us + before_us + per_output_token_us_;
-    request.e2e_us = event.finished_us - event.arrival_us + before_us + per_output_token_us_ * event.output_tokens;
+    request.ttft_us = sim::seen_ttft_us(front_end_, event.first_token_us - event.arrival_us, event.prompt_tokens);
+    request.e2e_us = sim::seen_e2e_us(front_end_, event.finished_us - event.arrival_us, event.prompt_tokens, event.output_tokens);
     request.output_tokens = event.output_tokens;
     if (event.output_tokens > 1) request.tpot_us = (request.e2e_us - request.ttft_us) / (event.output_tokens - 1);
   }
@@ -62,9 +59,7 @@ class Collector final : public sim::Observer {
   std::vector<SeenRequest> requests;
 
  private:
-  double constant_us_;
-  double per_prompt_token_us_;
-  double per_output_token_us_;
+  sim::FrontEnd<double> front_end_;
 };
 
 double mean_of(std::span<const SeenRequest> requests, double SeenRequest::*value) {

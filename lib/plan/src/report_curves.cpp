@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "rooftune/domain/metrics.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "rooftune/sim/simulate.hpp"
@@ -65,10 +66,6 @@ domain::Experiment under_load(const domain::Experiment& experiment, LoadUnit uni
     last.num_requests = std::max(1, static_cast<int>(std::lround(load * last.duration.value)));
   }
   return varied;
-}
-
-bool is_mean(domain::Metric metric) {
-  return metric == domain::Metric::ttft_mean || metric == domain::Metric::e2e_mean || metric == domain::Metric::tpot_mean;
 }
 
 LoadCurve measured_curve(const domain::Experiment& experiment, LoadUnit unit) {
@@ -132,7 +129,7 @@ void add_intervals(std::vector<LoadCurve>& curves, const std::vector<PlannedPoin
     const auto index = static_cast<std::size_t>(std::stoul(interval.experiment));
     const std::size_t stages = planned[index].experiment.workload.stages.size();
     const int own = stages == 1 ? domain::kSummaryStage : static_cast<int>(stages) - 1;
-    if (interval.stage != own || !is_mean(interval.metric)) continue;
+    if (interval.stage != own || !domain::is_mean(interval.metric)) continue;
     CurvePoint& point = curves[planned[index].curve].simulated[planned[index].slot];
     interval.experiment = curves[planned[index].curve].experiment;
     interval.stage = point.stage;

@@ -25,7 +25,7 @@ Cell change(std::optional<double> without, std::optional<double> with) {
 
 std::string variant_table(const calibrate::Comparison& comparison, Colour colour) {
   std::vector<Column> columns{{"variant", Align::left}};
-  for (const Metric metric : kShownMetrics) {
+  for (const Metric metric : domain::kMeanMetrics) {
     columns.push_back({short_title(metric) + " %\ntraining"});
     columns.push_back({"\nheld out"});
   }
@@ -36,7 +36,7 @@ std::string variant_table(const calibrate::Comparison& comparison, Colour colour
   TextTable table(std::move(columns));
   for (const calibrate::VariantResult& variant : comparison.variants) {
     std::vector<Cell> cells{variant.name};
-    for (const Metric metric : kShownMetrics) {
+    for (const Metric metric : domain::kMeanMetrics) {
       cells.emplace_back(variant.failure ? "failed" : shown(mean_ape(variant.training, metric)));
       cells.emplace_back(variant.held_out ? shown(mean_ape(*variant.held_out, metric)) : "n/a");
     }
@@ -63,7 +63,7 @@ std::string revert_table(const calibrate::Comparison& comparison, Colour colour)
   const calibrate::VariantResult* from = comparison.find(comparison.one_by_one->from);
   if (from == nullptr || comparison.reverted.empty()) return "";
   std::vector<Column> columns{{"taken back", Align::left}};
-  for (const Metric metric : kShownMetrics) {
+  for (const Metric metric : domain::kMeanMetrics) {
     columns.push_back({short_title(metric) + " %\ntraining"});
     columns.push_back({"\nheld out"});
   }
@@ -77,7 +77,7 @@ std::string revert_table(const calibrate::Comparison& comparison, Colour colour)
       cells.push_back(variant.held_out && from->held_out ? change(value_of(*variant.held_out), value_of(*from->held_out))
                                                          : Cell("n/a"));
     };
-    for (const Metric metric : kShownMetrics) {
+    for (const Metric metric : domain::kMeanMetrics) {
       add([metric](const eval::Evaluation& evaluation) { return mean_ape(evaluation, metric); });
     }
     add([](const eval::Evaluation& evaluation) { return std::optional(evaluation.loss_percent); });

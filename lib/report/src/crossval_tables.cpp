@@ -32,7 +32,7 @@ std::string noise_of(const calibrate::CrossValidation& result, const std::string
 std::string error_table(const calibrate::CrossValidation& result, Colour colour) {
   const bool has_noise = !result.noise.empty();
   std::vector<Column> columns{{"held out", Align::left}, {"runs"}};
-  for (const Metric metric : kShownMetrics) {
+  for (const Metric metric : domain::kMeanMetrics) {
     columns.push_back({short_title(metric) + " %\ntraining"});
     columns.push_back({"\nheld out"});
     columns.push_back({"\ngap"});
@@ -41,7 +41,7 @@ std::string error_table(const calibrate::CrossValidation& result, Colour colour)
   TextTable table(std::move(columns));
   for (const calibrate::FoldResult& fold : result.folds) {
     std::vector<Cell> cells{fold.name + (fold.lost_coverage.empty() ? "" : " *"), fmt::format("{}", fold.held_out_experiments.size())};
-    for (const Metric metric : kShownMetrics) {
+    for (const Metric metric : domain::kMeanMetrics) {
       cells.emplace_back(fold.failure ? "failed" : mean_ape(fold.training, metric));
       cells.emplace_back(fold.failure ? "failed" : mean_ape(fold.held_out, metric));
       cells.emplace_back(gap(fold, metric));

@@ -60,7 +60,7 @@ Tone change_tone(double before, double after) {
 std::string row_table(const eval::Evaluation& evaluation, Colour colour) {
   std::vector<Column> columns = deployment_columns();
   columns.push_back({"stage"});
-  for (const Metric metric : kShownMetrics) {
+  for (const Metric metric : domain::kMeanMetrics) {
     columns.push_back({short_title(metric) + " ms\npredicted"});
     columns.push_back({"\nmeasured"});
     columns.push_back({"error\n%"});
@@ -71,7 +71,7 @@ std::string row_table(const eval::Evaluation& evaluation, Colour colour) {
       const bool is_first = stage == domain::kSummaryStage;
       std::vector<Cell> cells = is_first ? deployment_cells(report) : std::vector<Cell>(5, "");
       cells.emplace_back(stage_title(stage));
-      for (const Metric metric : kShownMetrics) {
+      for (const Metric metric : domain::kMeanMetrics) {
         const eval::Row* row = evaluation.find(report.experiment, stage, metric);
         cells.emplace_back(row == nullptr ? "-" : milliseconds(row->predicted_ms));
         cells.emplace_back(row == nullptr ? "-" : milliseconds(row->measured_ms));
@@ -98,7 +98,7 @@ std::string overall_table(const eval::Evaluation& evaluation, Colour colour) {
 
 std::string group_table(const eval::Evaluation& evaluation, Colour colour) {
   std::vector<Column> columns{{"by", Align::left}, {"value", Align::left}, {"runs"}};
-  for (const Metric metric : kShownMetrics) {
+  for (const Metric metric : domain::kMeanMetrics) {
     columns.push_back({short_title(metric) + " %\nmean"});
     columns.push_back({"\nmedian"});
     columns.push_back({"\nRMSE"});
@@ -110,7 +110,7 @@ std::string group_table(const eval::Evaluation& evaluation, Colour colour) {
       int experiments = 0;
       for (const auto& [metric, statistics] : errors) experiments = std::max(experiments, statistics.experiments);
       std::vector<Cell> cells{field, value, fmt::format("{}", experiments)};
-      for (const Metric metric : kShownMetrics) {
+      for (const Metric metric : domain::kMeanMetrics) {
         const auto found = errors.find(metric);
         const bool is_known = found != errors.end();
         cells.emplace_back(is_known ? percent(found->second.mean_ape_percent) : "-");
@@ -139,14 +139,14 @@ std::string domain_list(const std::vector<eval::DomainExit>& exits, Colour colou
 
 std::string before_after_table(const eval::Evaluation& before, const eval::Evaluation& after, Colour colour) {
   std::vector<Column> columns = deployment_columns();
-  for (const Metric metric : kShownMetrics) {
+  for (const Metric metric : domain::kMeanMetrics) {
     columns.push_back({short_title(metric) + " %\nbefore"});
     columns.push_back({"\nafter"});
   }
   TextTable table(std::move(columns));
   for (const eval::CaseReport& report : after.cases) {
     std::vector<Cell> cells = deployment_cells(report);
-    for (const Metric metric : kShownMetrics) {
+    for (const Metric metric : domain::kMeanMetrics) {
       cells.push_back(error_cell(before.find(report.experiment, domain::kSummaryStage, metric)));
       cells.push_back(error_cell(after.find(report.experiment, domain::kSummaryStage, metric)));
     }
@@ -154,7 +154,7 @@ std::string before_after_table(const eval::Evaluation& before, const eval::Evalu
   }
   table.add_rule();
   std::vector<Cell> means{"mean |error|", "", "", "", ""};
-  for (const Metric metric : kShownMetrics) {
+  for (const Metric metric : domain::kMeanMetrics) {
     for (const eval::Evaluation* evaluation : {&before, &after}) {
       const auto found = evaluation->overall.find(metric);
       means.emplace_back(found == evaluation->overall.end() ? "-" : percent(found->second.mean_ape_percent));

@@ -12,21 +12,6 @@
 namespace rooftune::report {
 namespace {
 
-std::string flags_of(const calibrate::Estimate& estimate) {
-  if (estimate.without_effect) return "without effect on this data";
-  switch (estimate.bound) {
-    case opt::BoundState::at_lower: return "at its lower bound";
-    case opt::BoundState::at_upper: return "at its upper bound";
-    case opt::BoundState::held: return "held";
-    case opt::BoundState::free: break;
-  }
-  if (!estimate.standard_error) return "not identified";
-  if (estimate.at_start) return "stuck at its start";
-  if (estimate.prior_share.value_or(0.0) > 0.5) return "mostly its prior";
-  if (estimate.relative_standard_error.value_or(0.0) > 0.5) return "weakly identified";
-  return "";
-}
-
 std::string interval_text(const calibrate::Estimate& estimate) {
   if (!estimate.interval) return "-";
   return fmt::format("{} to {}", significant(estimate.interval->lower), significant(estimate.interval->upper));
@@ -78,7 +63,8 @@ std::string parameter_table(const calibrate::FitResult& result, Colour colour) {
     const std::string relative = estimate.relative_standard_error ? percent(100.0 * *estimate.relative_standard_error) : "-";
     table.add({parameter.label(), std::string(parameter.id.spec().unit), significant(estimate.start), significant(estimate.value),
                estimate.standard_error ? significant(*estimate.standard_error) : "-", relative, interval_text(estimate),
-               significant(parameter.lower), significant(parameter.upper), Cell(flags_of(estimate), Tone::bad)});
+               significant(parameter.lower), significant(parameter.upper),
+               Cell(std::string(calibrate::verdict(estimate)), Tone::bad)});
   }
   std::string text = titled("Parameters", table.text(colour)) + correlation_lines(result, colour);
   if (!result.unidentified.empty()) text += "\nWhat the data do not tell\n";

@@ -74,7 +74,7 @@ std::string test_comparison(const improve::Improvement& improvement, Colour colo
       {{"test", Align::left}, {"TTFT %\nstart"}, {"\nresult"}, {"E2E %\nstart"}, {"\nresult"}, {"TPOT %\nstart"}, {"\nresult"}});
   const auto add = [&](const std::string& name, const auto& value_of) {
     std::vector<Cell> cells{name};
-    for (const Metric metric : kShownMetrics) {
+    for (const Metric metric : domain::kMeanMetrics) {
       for (const eval::Evaluation* evaluation : {&*improvement.test_before, &*improvement.test_after}) {
         const std::optional<double> value = value_of(*evaluation, metric);
         cells.emplace_back(value ? fmt::format("{:+.1f}", *value) : "-");

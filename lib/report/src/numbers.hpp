@@ -1,17 +1,13 @@
 #pragma once
 
-#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "rooftune/domain/experiment.hpp"
+#include "rooftune/domain/metrics.hpp"
 #include "rooftune/report/text_table.hpp"
 
 namespace rooftune::report {
-
-/// The metrics that tables show; percentiles are in the files.
-inline constexpr std::array kShownMetrics{domain::Metric::ttft_mean, domain::Metric::e2e_mean, domain::Metric::tpot_mean};
 
 /// "TTFT mean", "E2E p90" ...
 [[nodiscard]] std::string metric_title(domain::Metric metric);

@@ -37,7 +37,7 @@ void add_rows(TextTable& table, const plan::Onboarding& onboarding, const plan::
               std::string_view seen) {
   for (const eval::CaseReport& report : evaluation.cases) {
     std::vector<Cell> cells{onboarding.gpu, step.name, report.experiment, report.model, std::string(seen)};
-    for (const Metric metric : kShownMetrics) {
+    for (const Metric metric : domain::kMeanMetrics) {
       const eval::Row* row = evaluation.find(report.experiment, domain::kSummaryStage, metric);
       cells.push_back(row == nullptr ? Cell("-") : signed_percent(row->error_percent()));
     }

@@ -16,6 +16,7 @@
 
 #include "rooftune/core/digest.hpp"
 #include "rooftune/core/hash.hpp"
+#include "rooftune/domain/metrics.hpp"
 #include "rooftune/domain/model.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/text/document.hpp"
@@ -139,7 +140,7 @@ tl::expected<double, std::string> number_matching(const std::string& output, con
 domain::Latencies summary_of(const std::vector<domain::Latencies>& stages, const domain::Workload& workload) {
   if (stages.size() == 1) return stages.front();
   domain::Latencies summary;
-  for (const domain::Metric metric : {domain::Metric::ttft_mean, domain::Metric::e2e_mean, domain::Metric::tpot_mean}) {
+  for (const domain::Metric metric : domain::kMeanMetrics) {
     double sum = 0.0;
     double requests = 0.0;
     for (std::size_t stage = 0; stage < stages.size(); ++stage) {

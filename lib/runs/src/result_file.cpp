@@ -125,6 +125,7 @@ Json estimate_json(const calibrate::Estimate& estimate) {
       {"bound", core::word_of(kBoundStates, estimate.bound)},
       {"without_effect", estimate.without_effect},
       {"at_start", estimate.at_start},
+      {"verdict", calibrate::verdict(estimate)},
   };
 }
 

@@ -7,16 +7,6 @@
 namespace rooftune::sim {
 namespace {
 
-/// Marsaglia polar method; spelled out because std::normal_distribution differs between libraries.
-double standard_normal(core::RandomEngine& engine) {
-  while (true) {
-    const double u = 2.0 * core::uniform01(engine) - 1.0;
-    const double v = 2.0 * core::uniform01(engine) - 1.0;
-    const double s = u * u + v * v;
-    if (s > 0.0 && s < 1.0) return u * std::sqrt(-2.0 * std::log(s) / s);
-  }
-}
-
 }  // namespace
 
 std::int32_t draw_length(const domain::LengthDistribution& length, core::RandomEngine& engine) {
@@ -27,7 +17,7 @@ std::int32_t draw_length(const domain::LengthDistribution& length, core::RandomE
     return static_cast<std::int32_t>(first + std::floor(numbers * core::uniform01(engine)));
   }
   double tokens = length.mean_tokens;
-  if (length.standard_deviation_tokens > 0.0) tokens += length.standard_deviation_tokens * standard_normal(engine);
+  if (length.standard_deviation_tokens > 0.0) tokens += length.standard_deviation_tokens * core::standard_normal(engine);
   return static_cast<std::int32_t>(std::lround(std::clamp(tokens, shortest, length.max_tokens)));
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rooftune/calibrate/evaluation_store.hpp"
@@ -39,6 +40,11 @@ struct Estimate {
   bool without_effect = false;  ///< nothing in the data depends on it
   bool at_start = false;        ///< it did not move: the fit may not have seen it
 };
+
+/// What is to be said about an estimate in a few words ("at its lower bound", "weakly identified"); empty where the data
+/// determine it. Weakly: the standard error exceeds half the value. Mostly its prior: the data take away less than half the
+/// prior's variance.
+[[nodiscard]] std::string_view verdict(const Estimate& estimate);
 
 struct Correlation {
   std::size_t first = 0;

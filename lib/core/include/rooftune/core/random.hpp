@@ -35,4 +35,7 @@ using RandomEngine = std::mt19937_64;
 /// Uniform in [0, 1) from the top 53 bits; spelled out because std::uniform_real_distribution differs between libraries.
 [[nodiscard]] inline double uniform01(RandomEngine& engine) { return static_cast<double>(engine() >> 11) * 0x1.0p-53; }
 
+/// Standard normal, by Marsaglia's polar method; spelled out because std::normal_distribution differs between libraries.
+[[nodiscard]] double standard_normal(RandomEngine& engine);
+
 }  // namespace rooftune::core

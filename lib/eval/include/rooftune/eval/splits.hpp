@@ -35,6 +35,9 @@ struct Fold {
   std::vector<std::string> lost_coverage;  ///< what only the test part has: "the only MoE models", ...
 };
 
+/// By what errors are grouped wherever they are shown, traced or guarded: names for group_of.
+inline constexpr std::array<std::string_view, 4> kGroupKinds{"model", "tp", "workload", "gpu"};
+
 /// The group that an experiment belongs to: its id, model, model family, tp, workload, GPU, or load level (low, medium, high
 /// by the share of decode slots its measured E2E and rate keep busy).
 [[nodiscard]] std::string group_of(const Case& item, std::string_view group);

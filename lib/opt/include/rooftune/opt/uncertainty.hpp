@@ -79,7 +79,7 @@ struct Uncertainty {
 /// Nothing is known: of a point that is refused, or away from any minimum.
 [[nodiscard]] Uncertainty unknown_uncertainty(const Problem& problem);
 
-/// Standard errors on either side of an estimate that hold 95 % of the probability: Student's t (Hill 1970, algorithm 396).
+/// Standard errors on either side of an estimate that hold 95 % of the probability: Student's t.
 [[nodiscard]] double interval_factor_95(long degrees_of_freedom);
 
 /// From residuals and their row-major Jacobian at a point. `states` says which variables are free; the others are held.
