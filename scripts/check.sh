@@ -1,18 +1,27 @@
 #!/usr/bin/env bash
 # What tools other than the compiler have to say: format, clang-tidy, cppcheck, house rules, self-contained headers.
-#   check.sh [--fix] [--changed [REVISION]]
-# --fix formats the files in place and stops. --changed looks at the C++ files that differ from REVISION (default HEAD) alone.
+#   check.sh [--fix] [--changed [REVISION] | --since-release] [--minutes N]
+# --fix formats the files in place and stops. --changed looks at the C++ files that differ from REVISION (default HEAD) alone,
+# --since-release at those that differ from the newest tag v* (at all where there is none). --minutes ends cppcheck and clang-tidy
+# after that time: what was changed last is looked at first, and what was not reached is counted.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 preset=release
 failures=()
 
-cpp_files() {  # tracked and new files; those that differ from $revision when it is set
-  {
+cpp_files() {  # tracked and new files, those that changed last first; those that differ from $revision when it is set
+  local names
+  names=$({
     if [ -n "$revision" ]; then git diff --name-only --diff-filter=d "$revision"; else git ls-files; fi
     git ls-files --others --exclude-standard
-  } | grep -E '^(lib|apps|tests)/.*\.[ch]pp$' | sort -u || true
+  } | grep -E '^(lib|apps|tests)/.*\.[ch]pp$' | sort -u) || return 0
+  {
+    git diff --name-only HEAD
+    git ls-files --others --exclude-standard
+    git log --max-count=300 --format= --name-only
+    printf '%s\n' "$names"
+  } | awk '!seen[$0]++' | grep -F -x -f <(printf '%s\n' "$names")
 }
 # The files among those of stdin that are compiled: clang-tidy needs to know how, and a new file may not be listed yet.
 in_build() {
@@ -28,19 +37,43 @@ step() {  # NAME COMMAND...: goes on after a failure, so that one run tells ever
 # Without files clang-format would read from the terminal.
 check_format() { [ "${#files[@]}" -eq 0 ] || clang-format --dry-run -Werror "${files[@]}"; }
 
-check_tidy() {
-  [ "${#sources[@]}" -eq 0 ] || printf '%s\0' "${sources[@]}" | xargs -0 -n 1 -P "$(jobs)" clang-tidy --quiet -p "build/$preset" 2>/dev/null
+# TOOL...: runs it on every source, side by side, until $deadline; says how many it did not reach.
+on_each_source() {
+  [ "${#sources[@]}" -gt 0 ] || return 0
+  local looked_at status=0
+  looked_at=$(mktemp)
+  # The words after the deadline are the tool with its options; the last one is the file.
+  # shellcheck disable=SC2016
+  printf '%s\0' "${sources[@]}" | xargs -0 -n 1 -P "$(jobs)" bash -c '
+    [ "$(date +%s)" -lt "$1" ] || exit 0
+    echo . >>"$2"
+    "${@:3}" 2>/dev/null' on_each_source "$deadline" "$looked_at" "$@" || status=$?
+  local missed=$((${#sources[@]} - $(wc -l <"$looked_at")))
+  rm -f "$looked_at"
+  if [ "$missed" -gt 0 ]; then say "time is up: $missed of ${#sources[@]} sources were not looked at"; fi
+  return "$status"
 }
 
+# Seconds from now, or the end of all days where no time was given.
+set_deadline() { deadline=$((minutes > 0 ? $(date +%s) + $1 : 9999999999)); }
+
+check_tidy() {
+  set_deadline $((minutes * 40))
+  on_each_source clang-tidy --quiet -p "build/$preset"
+}
+
+# Findings come on standard error.
 check_cppcheck() {
-  [ "${#sources[@]}" -eq 0 ] || cppcheck --quiet --enable=warning,performance,portability --library=googletest --std=c++20 \
-    --inline-suppr --suppressions-list=.cppcheck-suppressions --error-exitcode=1 -j "$(jobs)" "${sources[@]}"
+  set_deadline $((minutes * 20))
+  on_each_source bash -c 'cppcheck "$@" 2>&1' cppcheck --quiet --enable=warning,performance,portability --library=googletest \
+    --std=c++20 --inline-suppr --suppressions-list=.cppcheck-suppressions --error-exitcode=1
 }
 
 check_headers() { build "$preset" all_verify_interface_header_sets; }
 
 revision=
 fix=no
+minutes=0
 while [ $# -gt 0 ]; do
   case $1 in
     --fix) fix=yes ;;
@@ -48,7 +81,13 @@ while [ $# -gt 0 ]; do
       revision=HEAD
       if [ -n "${2:-}" ] && [ "${2#--}" = "$2" ]; then revision=$2 && shift; fi
       ;;
-    *) die "unknown argument '$1' (known: --fix, --changed [REVISION])" ;;
+    --since-release) revision=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true) ;;
+    --minutes)
+      minutes=${2:-}
+      [[ $minutes =~ ^[1-9][0-9]*$ ]] || die "--minutes needs a whole number above 0"
+      shift
+      ;;
+    *) die "unknown argument '$1' (known: --fix, --changed [REVISION], --since-release, --minutes N)" ;;
   esac
   shift
 done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Refits every config in configs/tuned/ from its study, then rewrites what is derived from them: the accuracy reference and
-# README's quickstart table. Run it after a change that moves predictions, and look at the difference before committing it.
+# Refits every config in configs/tuned/ from its study, then rewrites what is derived from them: the accuracy reference, README's
+# quickstart table, and what README and docs/ show of commands (scripts/refresh_docs.py). Run it after a change that moves
+# predictions, and look at the difference before committing it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -47,4 +48,9 @@ if count != 1:
     sys.exit("README.md has no place for the quickstart's table")
 readme.write_text(text)
 PYTHON
+
+heading "what README and docs/ show"
+status=0
+python3 scripts/refresh_docs.py --program "$program" || status=$?
 git diff --stat
+exit "$status"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs the tests; ends with "N passed, N failed".
-#   test.sh [--full]
-# --full adds the long checks, the sanitizers (address + undefined behaviour; threads) and scripts/check.sh.
+#   test.sh [--checked | --full]
+# --checked adds scripts/check.sh on what changed since the last release, five minutes at most.
+# --full adds the long checks, the sanitizers (address + undefined behaviour; threads) and all of scripts/check.sh.
 # ROOFTUNE_TEST_PRESET names another preset for the plain run. Release is the default: it is what quickstart has built
 # already, and the tests that fit and simulate take a fraction of their time in dev.
 set -euo pipefail
@@ -52,20 +53,30 @@ without_address_randomisation() {
   fi
 }
 
+checks() {  # [check.sh arguments]
+  heading "check.sh"
+  if bash scripts/check.sh "$@"; then passed=$((passed + 1)); else fail "scripts/check.sh"; fi
+}
+
+checked() {
+  suite "$plain_preset" --label-exclude '^long$'
+  checks --since-release --minutes 5
+}
+
 full() {
   suite "$plain_preset"
   # What a sanitizer cannot add to: other people's builds, scripts, and the long statistical checks.
   local not_instrumented='^(build_rules|consumer|scripts|long)$'
   suite asan --label-exclude "$not_instrumented"
   suite tsan --label-exclude "$not_instrumented"
-  heading "check.sh"
-  if bash scripts/check.sh; then passed=$((passed + 1)); else fail "scripts/check.sh"; fi
+  checks
 }
 
 plain_preset=${ROOFTUNE_TEST_PRESET:-release}
 mode=${1:-default}
 case $mode in
   default) bash scripts/install_dependencies.sh ;;
+  --checked) bash scripts/install_dependencies.sh --with-checkers ;;
   --full)
     bash scripts/install_dependencies.sh --with-checkers
     # Once for everything below: ctest starts every test from here.
@@ -75,13 +86,17 @@ case $mode in
       exit
     fi
     ;;
-  *) die "unknown argument '$mode' (known: --full)" ;;
+  *) die "unknown argument '$mode' (known: --checked, --full)" ;;
 esac
 
 # Tests start python3 hundreds of times; a version manager's shim takes many times as long as the interpreter behind it.
 PATH="$(python3 -c 'import os, sys; print(os.path.dirname(sys.executable))'):$PATH"
 
-if [ "$mode" = --full ]; then full; else suite "$plain_preset" --label-exclude '^long$'; fi
+case $mode in
+  default) suite "$plain_preset" --label-exclude '^long$' ;;
+  --checked) checked ;;
+  --full) full ;;
+esac
 say ""
 say "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

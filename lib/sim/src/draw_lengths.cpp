@@ -5,10 +5,6 @@
 #include <cmath>
 
 namespace rooftune::sim {
-namespace {
-
-}  // namespace
-
 std::int32_t draw_length(const domain::LengthDistribution& length, core::RandomEngine& engine) {
   const double shortest = std::max(1.0, length.min_tokens);
   if (length.shape == domain::LengthShape::uniform) {

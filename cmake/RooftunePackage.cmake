@@ -1,0 +1,20 @@
+# Debian packages by CPack (scripts/release.sh): `rooftune`, the program with its data, and `rooftune-dev`, the library.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME rooftune)
+set(CPACK_PACKAGE_CONTACT "The rooftune authors")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_STRIP_FILES ON)
+set(CPACK_COMPONENTS_ALL program development)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME rooftune)
+# Which shared libraries the program needs is read from the program.
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS libjs-vega)  # plots of HTML reports
+
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME rooftune-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "rooftune (= ${PROJECT_VERSION}), libboost-math-dev, libceres-dev, libexpected-dev, libfmt-dev, libmuparser-dev, libnlopt-cxx-dev, libsqlitecpp-dev, libssl-dev, libtbb-dev, libyaml-cpp-dev, nlohmann-json3-dev")
+include(CPack)

@@ -1,0 +1,162 @@
+"""Writes what commands print today into the documents that show it: README.md and docs/.
+
+  refresh_docs.py [--program PROGRAM] [DOCUMENT...]
+
+A fenced block behind a block of command lines shows what the last of them prints, whole or shortened. Its lines are found again in
+today's output by their words (figures with a sign or a decimal point may differ) and taken over with today's figures and columns.
+A line whose words nothing prints any more is left, and named: it must be mended by hand. README's table of errors names a command
+in each row, and gets that command's figures.
+
+Commands run one document after another in a clean copy of what a reader has, as the test of these command lines does.
+Ends with 1 when something is left to mend.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/docs"))
+import run_command_lines as examples  # noqa: E402  (its folder is known only here)
+
+FIGURE = re.compile(r"(?<![\w.])[-+]\d+(?:\.\d+)?|(?<![\w.])\d+\.\d+(?![\w.])")
+
+
+def words_of(line):
+    """What stays of a line when figures, column widths and rules of tables go."""
+    return re.sub(r"\s+", " ", re.sub(r"-{2,}", "--", FIGURE.sub("#", line))).strip()
+
+
+def is_command_block(lines):
+    return any(examples.LINE.match(line.strip()) for line in lines)
+
+
+def blocks_of(text):
+    """(index of the first line, lines) of every fenced block."""
+    start, blocks, lines = None, [], text.splitlines()
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith("```"):
+            continue
+        if start is None:
+            start = number + 1
+        else:
+            blocks.append((start, lines[start:number]))
+            start = None
+    return blocks
+
+
+def refreshed(shown, printed):
+    """The shown lines with today's figures, and those whose words nothing prints. Lines keep their order, so that rows of one name in
+    several tables find their own."""
+    today = [(words_of(line), line.rstrip()) for line in printed.splitlines()]
+    result, missing, position = [], [], 0
+    for line in shown:
+        wanted = words_of(line)
+        if wanted in ("", "..."):
+            result.append(line)
+            continue
+        behind = [i for i in range(position, len(today)) if today[i][0] == wanted]
+        anywhere = behind or [i for i, (words, _) in enumerate(today) if words == wanted]
+        if not anywhere:
+            missing.append(line)
+            result.append(line)
+            continue
+        position = anywhere[0] + 1
+        result.append(today[anywhere[0]][1])
+    return result, missing
+
+
+class Commands:
+    """Command lines run in one copy of what a reader has; those that fit keep their run folder for figures."""
+
+    def __init__(self, program):
+        self.folder = tempfile.TemporaryDirectory()
+        self.copy = examples.Copy(program, ROOT, pathlib.Path(self.folder.name))
+        self.printed = {}
+
+    def run(self, line):
+        if line not in self.printed:
+            print(f"  rooftune {line}", flush=True)
+            self.printed[line] = self.copy.run(line).stdout
+        return self.printed[line]
+
+    def errors_of(self, line):
+        """(E2E %, TTFT %) by what is known: one pair under "" for all commands but onboard."""
+        arguments = shlex.split(line)
+        if arguments[0] == "onboard":
+            found = re.findall(r"^(data sheet only|with kernel tables|with one run)\s+E2E\s+([\d.]+) %\s+TTFT\s+([\d.]+) %", self.run(line), re.M)
+            return {what: (e2e, ttft) for what, e2e, ttft in found}
+        result = json.loads(self.run(f"{line} --json 2>/dev/null"))
+        errors = result[{"fit": "after", "crossval": "held_out", "evaluate": "overall"}[arguments[0]]]
+        return {"": tuple(f"{errors[f'{latency}_mean_ms']['mean_ape_percent']:.1f}" for latency in ("e2e", "ttft"))}
+
+
+ROW = re.compile(r"^(\| (?P<what>[^|]+) \| \d+ \| )[\d.]+ \| [\d.]+( \| (?:`rooftune (?P<command>[^`]+)`|as above) \|)$")
+ONBOARDING = {"data sheet only": "data sheet only", "the same with kernel tables": "with kernel tables", "the same with one run": "with one run"}
+
+
+def refresh_error_table(text, commands):
+    """README's table: figures of each row by the command that it names."""
+    lines, above = text.splitlines(), None
+    for number, line in enumerate(lines):
+        row = ROW.match(line)
+        if not row:
+            continue
+        above = row["command"] or above
+        errors = commands.errors_of(above)
+        known = next((ours for words, ours in ONBOARDING.items() if words in row["what"]), "")
+        e2e, ttft = errors[known]
+        lines[number] = f"{row[1]}{e2e} | {ttft}{row[3]}"
+    return "\n".join(lines) + "\n"
+
+
+def refresh(document, commands):
+    text = document.read_text()
+    lines, blocks, to_mend = text.splitlines(), blocks_of(text), []
+    last = None
+    for start, shown in blocks:
+        if is_command_block(shown):
+            for _, command, _ in examples.command_lines("\n".join(["```", *shown, "```"])):
+                if isinstance(command, str):
+                    last = command
+                    commands.run(command)
+            continue
+        if last is None or (shown and shown[0].startswith("# file: ")):
+            continue
+        now, missing = refreshed(shown, commands.run(last))
+        # A block of which nothing is printed shows something else: a file, a formula.
+        if len(missing) < len([line for line in shown if line.strip()]):
+            lines[start : start + len(shown)] = now
+            to_mend += [f"{document.relative_to(ROOT)}: 'rooftune {last}' does not print: {line}" for line in missing]
+        last = None
+    document.write_text("\n".join(lines) + "\n")
+    return to_mend
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/rooftune")
+    parser.add_argument("documents", nargs="*", type=pathlib.Path)
+    options = parser.parse_args()
+    if not options.program.exists():
+        sys.exit(f"error: there is no program {options.program} (build it, or name one with --program)")
+    documents = [path.resolve() for path in options.documents] or [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    to_mend = []
+    for document in documents:
+        print(document.relative_to(ROOT), flush=True)
+        commands = Commands(options.program.resolve())
+        to_mend += refresh(document, commands)
+        if document == ROOT / "README.md":
+            document.write_text(refresh_error_table(document.read_text(), commands))
+    print(subprocess.run(["git", "diff", "--stat", "--", *map(str, documents)], cwd=ROOT, text=True, capture_output=True, check=True).stdout, end="")
+    print(*to_mend, sep="\n")
+    sys.exit(1 if to_mend else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""scripts/refresh_docs.py takes today's figures over into what documents show."""
+
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+import refresh_docs  # noqa: E402  (its folder is known only here)
+
+
+class Refreshing(unittest.TestCase):
+    def test_takes_over_figures_and_columns(self):
+        shown = ["GPU   run  E2E %", "----  ---  -----", "A100   36   -4.3"]
+        printed = "Errors\nGPU       run  E2E %\n--------  ---  -----\nA100       36   +12.5\nA100       38    -1.0\n"
+        now, missing = refresh_docs.refreshed(shown, printed)
+        self.assertEqual(now, ["GPU       run  E2E %", "--------  ---  -----", "A100       36   +12.5"])
+        self.assertEqual(missing, [])
+
+    def test_names_are_no_figures(self):
+        now, missing = refresh_docs.refreshed(["Llama-3.1-8B  run 38  2.5 %"], "Llama-3.1-70B  run 38  1.0 %\nLlama-3.1-8B  run 36  4.0 %\n")
+        self.assertEqual(missing, ["Llama-3.1-8B  run 38  2.5 %"])
+        self.assertEqual(now, missing)
+
+    def test_rows_of_one_name_in_two_tables_find_their_own(self):
+        now, missing = refresh_docs.refreshed(["TTFT", "all  1.0", "E2E", "all  2.0"], "TTFT\nall  3.0\nE2E\nall  4.0\n")
+        self.assertEqual(now, ["TTFT", "all  3.0", "E2E", "all  4.0"])
+        self.assertEqual(missing, [])
+
+    def test_an_ellipsis_stays(self):
+        self.assertEqual(refresh_docs.refreshed(["a 1.0", "...", "b 2.0"], "a 3.0\nx 1.0\nb 4.0\n"), (["a 3.0", "...", "b 4.0"], []))
+
+
+class ErrorTable(unittest.TestCase):
+    class Printed:
+        @staticmethod
+        def errors_of(line):
+            if line.startswith("onboard"):
+                return {"data sheet only": ("20.7", "38.8"), "with kernel tables": ("2.6", "16.7"), "with one run": ("2.2", "4.5")}
+            return {"": ("1.5", "2.5")}
+
+    def test_fills_rows_by_their_commands(self):
+        table = (
+            "| training, 15 H100 runs | 15 | 9.9 | 9.9 | `rooftune fit experiments/physics_h100.yaml` |\n"
+            "| new GPUs, no run of theirs: data sheet only | 3 | 9.9 | 9.9 | `rooftune onboard a.yaml` |\n"
+            "| the same with kernel tables (at its limit: TTFT -34 %) | 3 | 9.9 | 9.9 | as above |\n"
+        )
+        now = refresh_docs.refresh_error_table(table, self.Printed())
+        self.assertIn("runs | 15 | 1.5 | 2.5 |", now)
+        self.assertIn("data sheet only | 3 | 20.7 | 38.8 |", now)
+        self.assertIn("-34 %) | 3 | 2.6 | 16.7 | as above |", now)
+
+    def test_readme_has_rows_that_it_finds(self):
+        readme = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
+        rows = [line for line in readme.splitlines() if refresh_docs.ROW.match(line)]
+        self.assertGreaterEqual(len(rows), 8)
+
+
+if __name__ == "__main__":
+    unittest.main()
