@@ -2,7 +2,8 @@
 # Installs what is missing, builds and runs the tests; ends with "N passed, N failed".
 #   test.sh [--checked | --full]
 # --checked adds scripts/check.sh on what changed since the last release, five minutes at most.
-# --full adds the long checks, the sanitizers (address + undefined behaviour; threads) and all of scripts/check.sh.
+# --full adds the long checks, the sanitizers (address + undefined behaviour; threads), all of scripts/check.sh, and the
+# linter of the report page.
 # ROOFTUNE_TEST_PRESET names another preset for the plain run. Release is the default: it is what quickstart has built
 # already, and the tests that fit and simulate take a fraction of their time in dev.
 set -euo pipefail
@@ -70,6 +71,14 @@ full() {
   suite asan --label-exclude "$not_instrumented"
   suite tsan --label-exclude "$not_instrumented"
   checks
+  heading "report page"
+  local status=0
+  bash scripts/lint_page.sh || status=$?
+  case $status in
+    0) passed=$((passed + 1)) ;;
+    77) ;;  # it has said why
+    *) fail "scripts/lint_page.sh" ;;
+  esac
 }
 
 plain_preset=${ROOFTUNE_TEST_PRESET:-release}

@@ -3,16 +3,33 @@
 // its own as well.
 const themes = {
   light: {
-    text: "#1b1e23", faint: "#5a616b", grid: "#e2e6ea", band: "#009E73", bandOpacity: 0.16,
+    text: "#1b1e23",
+    faint: "#5a616b",
+    grid: "#e2e6ea",
+    band: "#009E73",
+    bandOpacity: 0.16,
     palette: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#70757D", "#8A7A00"],
   },
   dark: {
-    text: "#e8eaed", faint: "#a4abb5", grid: "#343b44", band: "#009E73", bandOpacity: 0.3,
+    text: "#e8eaed",
+    faint: "#a4abb5",
+    grid: "#343b44",
+    band: "#009E73",
+    bandOpacity: 0.3,
     palette: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#C4C9D0", "#4C9BE0"],
   },
 };
 const shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"];
-const dashes = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 4], [1, 3], [10, 2, 2, 2]];
+const dashes = [
+  [1, 0],
+  [6, 3],
+  [2, 2],
+  [8, 3, 2, 3],
+  [12, 4],
+  [4, 4],
+  [1, 3],
+  [10, 2, 2, 2],
+];
 
 const plots = (() => {
   const colourOf = (theme, index) => theme.palette[index % theme.palette.length];
@@ -23,8 +40,16 @@ const plots = (() => {
     padding: 4,
     background: "transparent",
     config: {
-      axis: { labelColor: theme.text, titleColor: theme.text, gridColor: theme.grid, domainColor: theme.faint, tickColor: theme.faint,
-              labelFontSize: 11, titleFontSize: 12, titleFontWeight: "normal" },
+      axis: {
+        labelColor: theme.text,
+        titleColor: theme.text,
+        gridColor: theme.grid,
+        domainColor: theme.faint,
+        tickColor: theme.faint,
+        labelFontSize: 11,
+        titleFontSize: 12,
+        titleFontWeight: "normal",
+      },
       legend: { labelColor: theme.text, titleColor: theme.text, labelFontSize: 11, labelLimit: 300, symbolStrokeWidth: 1.5 },
       title: { color: theme.text, fontSize: 13, anchor: "start" },
       text: { fill: theme.text },
@@ -34,7 +59,8 @@ const plots = (() => {
   // The extent of some numbers with room around them.
   const extent = (values, logarithmic) => {
     const finite = values.filter((value) => Number.isFinite(value) && (!logarithmic || value > 0));
-    const low = Math.min(...finite), high = Math.max(...finite);
+    const low = Math.min(...finite),
+      high = Math.max(...finite);
     if (!finite.length) return logarithmic ? [0.1, 1] : [0, 1];
     if (logarithmic) return [low / 1.15, high * 1.15];
     const room = (high - low || Math.abs(high) || 1) * 0.05;
@@ -42,32 +68,90 @@ const plots = (() => {
   };
 
   const axisScale = (name, range, axis, values) => ({
-    name, range, type: axis.log ? "log" : "linear", domain: axis.domain || extent(values, axis.log), zero: false, nice: !axis.log && !axis.domain,
+    name,
+    range,
+    type: axis.log ? "log" : "linear",
+    domain: axis.domain || extent(values, axis.log),
+    zero: false,
+    nice: !axis.log && !axis.domain,
     clamp: axis.clamp === true,
   });
 
   // One coordinate system with layers of areas, lines and symbols. `layer.style` picks colour, shape and dash.
   const xyPanel = (theme, { title, width, height, x, y, layers }) => {
     const xs = layers.flatMap((layer) => layer.points.map((point) => point.x));
-    const ys = layers.flatMap((layer) => layer.points.flatMap((point) => [point.y, point.low, point.high].filter((v) => v !== undefined)));
+    const ys = layers.flatMap((layer) =>
+      layer.points.flatMap((point) => [point.y, point.low, point.high].filter((v) => v !== undefined)),
+    );
     const common = (layer) => ({ x: { scale: "x", field: "x" }, tooltip: { field: "tip" }, ...(layer.encode || {}) });
     const marks = layers.map((layer, index) => {
       const from = { data: `layer${index}` };
       const colour = layer.colour || colourOf(theme, layer.style || 0);
       if (layer.kind === "band") {
-        return { type: "area", from, interactive: false, encode: { update: { x: { scale: "x", field: "x" }, y: { scale: "y", field: "high" },
-          y2: { scale: "y", field: "low" }, fill: { value: colour }, fillOpacity: { value: layer.opacity || theme.bandOpacity } } } };
+        return {
+          type: "area",
+          from,
+          interactive: false,
+          encode: {
+            update: {
+              x: { scale: "x", field: "x" },
+              y: { scale: "y", field: "high" },
+              y2: { scale: "y", field: "low" },
+              fill: { value: colour },
+              fillOpacity: { value: layer.opacity || theme.bandOpacity },
+            },
+          },
+        };
       }
       if (layer.kind === "line") {
-        return { type: "line", from, interactive: false, encode: { update: { x: { scale: "x", field: "x" }, y: { scale: "y", field: "y" }, stroke: { value: colour },
-          strokeWidth: { value: layer.thickness || 1.8 }, strokeDash: { value: layer.dash || dashOf(layer.style || 0) }, defined: { signal: "isValid(datum.y)" } } } };
+        return {
+          type: "line",
+          from,
+          interactive: false,
+          encode: {
+            update: {
+              x: { scale: "x", field: "x" },
+              y: { scale: "y", field: "y" },
+              stroke: { value: colour },
+              strokeWidth: { value: layer.thickness || 1.8 },
+              strokeDash: { value: layer.dash || dashOf(layer.style || 0) },
+              defined: { signal: "isValid(datum.y)" },
+            },
+          },
+        };
       }
       if (layer.kind === "rule") {
-        return { type: "rule", from, encode: { update: { ...common(layer), y: { scale: "y", field: "low" }, y2: { scale: "y", field: "high" }, stroke: { value: colour }, strokeWidth: { value: layer.thickness || 1.5 }, strokeOpacity: { value: layer.opacity || 1 } } } };
+        return {
+          type: "rule",
+          from,
+          encode: {
+            update: {
+              ...common(layer),
+              y: { scale: "y", field: "low" },
+              y2: { scale: "y", field: "high" },
+              stroke: { value: colour },
+              strokeWidth: { value: layer.thickness || 1.5 },
+              strokeOpacity: { value: layer.opacity || 1 },
+            },
+          },
+        };
       }
-      return { type: "symbol", from, encode: { update: { ...common(layer), y: { scale: "y", field: "y" }, shape: { value: layer.shape || shapeOf(layer.style || 0) },
-        size: { value: layer.size || 60 }, fill: { value: layer.hollow ? "transparent" : colour }, fillOpacity: { value: layer.opacity || 0.85 },
-        stroke: { value: colour }, strokeWidth: { value: layer.hollow ? 1.5 : 0.8 } } } };
+      return {
+        type: "symbol",
+        from,
+        encode: {
+          update: {
+            ...common(layer),
+            y: { scale: "y", field: "y" },
+            shape: { value: layer.shape || shapeOf(layer.style || 0) },
+            size: { value: layer.size || 60 },
+            fill: { value: layer.hollow ? "transparent" : colour },
+            fillOpacity: { value: layer.opacity || 0.85 },
+            stroke: { value: colour },
+            strokeWidth: { value: layer.hollow ? 1.5 : 0.8 },
+          },
+        },
+      };
     });
     return {
       type: "group",
@@ -76,8 +160,27 @@ const plots = (() => {
       data: layers.map((layer, index) => ({ name: `layer${index}`, values: layer.points })),
       scales: [axisScale("x", [0, width], x, xs), axisScale("y", [height, 0], y, ys)],
       axes: [
-        { orient: "bottom", scale: "x", title: x.title, grid: true, gridScale: "y", tickCount: x.ticks || 5, format: x.format || "~r", labelOverlap: true, labelFlush: true },
-        { orient: "left", scale: "y", title: y.title, grid: true, gridScale: "x", tickCount: y.ticks || 5, format: y.format || "~r", labelOverlap: true },
+        {
+          orient: "bottom",
+          scale: "x",
+          title: x.title,
+          grid: true,
+          gridScale: "y",
+          tickCount: x.ticks || 5,
+          format: x.format || "~r",
+          labelOverlap: true,
+          labelFlush: true,
+        },
+        {
+          orient: "left",
+          scale: "y",
+          title: y.title,
+          grid: true,
+          gridScale: "x",
+          tickCount: y.ticks || 5,
+          format: y.format || "~r",
+          labelOverlap: true,
+        },
       ],
       marks: [{ type: "group", clip: true, encode: { update: { width: { value: width }, height: { value: height } } }, marks }],
     };
@@ -89,12 +192,45 @@ const plots = (() => {
     if (legend.length) {
       const names = legend.map((entry) => entry.name);
       spec.scales = [
-        { name: "legendColour", type: "ordinal", domain: names, range: legend.map((entry) => entry.colour || colourOf(theme, entry.style || 0)) },
-        { name: "legendFill", type: "ordinal", domain: names, range: legend.map((entry) => entry.line || entry.hollow ? "transparent" : entry.colour || colourOf(theme, entry.style || 0)) },
-        { name: "legendShape", type: "ordinal", domain: names, range: legend.map((entry) => entry.line ? "stroke" : entry.shape || shapeOf(entry.style || 0)) },
-        { name: "legendDash", type: "ordinal", domain: names, range: legend.map((entry) => entry.line ? dashOf(entry.style || 0) : [1, 0]) },
+        {
+          name: "legendColour",
+          type: "ordinal",
+          domain: names,
+          range: legend.map((entry) => entry.colour || colourOf(theme, entry.style || 0)),
+        },
+        {
+          name: "legendFill",
+          type: "ordinal",
+          domain: names,
+          range: legend.map((entry) =>
+            entry.line || entry.hollow ? "transparent" : entry.colour || colourOf(theme, entry.style || 0),
+          ),
+        },
+        {
+          name: "legendShape",
+          type: "ordinal",
+          domain: names,
+          range: legend.map((entry) => (entry.line ? "stroke" : entry.shape || shapeOf(entry.style || 0))),
+        },
+        {
+          name: "legendDash",
+          type: "ordinal",
+          domain: names,
+          range: legend.map((entry) => (entry.line ? dashOf(entry.style || 0) : [1, 0])),
+        },
       ];
-      spec.legends = [{ stroke: "legendColour", fill: "legendFill", shape: "legendShape", strokeDash: "legendDash", orient: "bottom", direction: "horizontal", columns: legendColumns, symbolSize: 90 }];
+      spec.legends = [
+        {
+          stroke: "legendColour",
+          fill: "legendFill",
+          shape: "legendShape",
+          strokeDash: "legendDash",
+          orient: "bottom",
+          direction: "horizontal",
+          columns: legendColumns,
+          symbolSize: 90,
+        },
+      ];
     }
     return spec;
   };
@@ -112,17 +248,55 @@ const plots = (() => {
       { name: "colour", type: "linear", domain: [-limit, 0, limit], range: ["#56A5D8", "#F4F1EA", "#E8894A"], clamp: true },
     ],
     axes: [
-      { orient: "top", scale: "x", domain: false, ticks: false, labelAngle: cellWidth < 60 ? -60 : 0, labelAlign: cellWidth < 60 ? "left" : "center", labelLimit: 320 },
+      {
+        orient: "top",
+        scale: "x",
+        domain: false,
+        ticks: false,
+        labelAngle: cellWidth < 60 ? -60 : 0,
+        labelAlign: cellWidth < 60 ? "left" : "center",
+        labelLimit: 320,
+      },
       { orient: "left", scale: "y", domain: false, ticks: false, labelLimit: 420 },
     ],
-    legends: legendTitle ? [{ fill: "colour", title: legendTitle, orient: "bottom", direction: "horizontal", gradientLength: 240 }] : [],
+    legends: legendTitle
+      ? [{ fill: "colour", title: legendTitle, orient: "bottom", direction: "horizontal", gradientLength: 240 }]
+      : [],
     marks: [
-      { type: "rect", from: { data: "cells" }, encode: { update: {
-        x: { scale: "x", field: "column" }, width: { scale: "x", band: 1 }, y: { scale: "y", field: "row" }, height: { scale: "y", band: 1 },
-        fill: { scale: "colour", field: "value" }, tooltip: { field: "tip" } } } },
-      ...(cellWidth < 30 ? [] : [{ type: "text", from: { data: "cells" }, interactive: false, encode: { update: {
-        x: { scale: "x", field: "column", band: 0.5 }, y: { scale: "y", field: "row", band: 0.5 }, align: { value: "center" }, baseline: { value: "middle" },
-        fill: { value: "#101010" }, fontSize: { value: 11 }, text: { signal: `format(datum.value, '${format}')` } } } }]),
+      {
+        type: "rect",
+        from: { data: "cells" },
+        encode: {
+          update: {
+            x: { scale: "x", field: "column" },
+            width: { scale: "x", band: 1 },
+            y: { scale: "y", field: "row" },
+            height: { scale: "y", band: 1 },
+            fill: { scale: "colour", field: "value" },
+            tooltip: { field: "tip" },
+          },
+        },
+      },
+      ...(cellWidth < 30
+        ? []
+        : [
+            {
+              type: "text",
+              from: { data: "cells" },
+              interactive: false,
+              encode: {
+                update: {
+                  x: { scale: "x", field: "column", band: 0.5 },
+                  y: { scale: "y", field: "row", band: 0.5 },
+                  align: { value: "center" },
+                  baseline: { value: "middle" },
+                  fill: { value: "#101010" },
+                  fontSize: { value: 11 },
+                  text: { signal: `format(datum.value, '${format}')` },
+                },
+              },
+            },
+          ]),
     ],
   });
 
@@ -132,8 +306,14 @@ const plots = (() => {
     const height = Math.max(1, labels.length) * rowHeight;
     const names = legend.map((entry) => entry.name);
     return {
-      ...base(theme), width, height,
-      data: [{ name: "ranges", values: ranges }, { name: "dots", values: dots }, { name: "reference", values: reference === undefined ? [] : [{ x: reference }] }],
+      ...base(theme),
+      width,
+      height,
+      data: [
+        { name: "ranges", values: ranges },
+        { name: "dots", values: dots },
+        { name: "reference", values: reference === undefined ? [] : [{ x: reference }] },
+      ],
       scales: [
         { name: "y", type: "point", domain: labels, range: "height", padding: 0.5 },
         { ...axisScale("x", "width", x, values) },
@@ -141,16 +321,67 @@ const plots = (() => {
         { name: "shape", type: "ordinal", domain: names, range: legend.map((entry) => shapeOf(entry.style)) },
       ],
       axes: [
-        { orient: "bottom", scale: "x", title: x.title, grid: true, format: x.format || "~r", labelOverlap: true, tickCount: x.ticks || 6 },
+        {
+          orient: "bottom",
+          scale: "x",
+          title: x.title,
+          grid: true,
+          format: x.format || "~r",
+          labelOverlap: true,
+          tickCount: x.ticks || 6,
+        },
         { orient: "left", scale: "y", ticks: false, domain: false, labelLimit: 420, grid: true },
       ],
-      legends: names.length > 1 ? [{ fill: "colour", shape: "shape", orient: "bottom", direction: "horizontal", columns: 4, symbolSize: 90 }] : [],
+      legends:
+        names.length > 1
+          ? [{ fill: "colour", shape: "shape", orient: "bottom", direction: "horizontal", columns: 4, symbolSize: 90 }]
+          : [],
       marks: [
-        { type: "rule", from: { data: "reference" }, encode: { update: { x: { scale: "x", field: "x" }, y: { value: 0 }, y2: { value: height }, stroke: { value: theme.faint }, strokeDash: { value: [4, 3] } } } },
-        { type: "rule", from: { data: "ranges" }, encode: { update: { x: { scale: "x", field: "low" }, x2: { scale: "x", field: "high" }, y: { scale: "y", field: "label" },
-          stroke: { value: theme.faint }, strokeWidth: { value: 3 }, strokeOpacity: { value: 0.7 }, strokeCap: { value: "butt" }, tooltip: { field: "tip" } } } },
-        { type: "symbol", from: { data: "dots" }, encode: { update: { x: { scale: "x", field: "x" }, y: { scale: "y", field: "label" }, size: { value: 70 },
-          fill: { scale: "colour", field: "kind" }, shape: { scale: "shape", field: "kind" }, stroke: { value: theme.text }, strokeWidth: { value: 0.5 }, tooltip: { field: "tip" } } } },
+        {
+          type: "rule",
+          from: { data: "reference" },
+          encode: {
+            update: {
+              x: { scale: "x", field: "x" },
+              y: { value: 0 },
+              y2: { value: height },
+              stroke: { value: theme.faint },
+              strokeDash: { value: [4, 3] },
+            },
+          },
+        },
+        {
+          type: "rule",
+          from: { data: "ranges" },
+          encode: {
+            update: {
+              x: { scale: "x", field: "low" },
+              x2: { scale: "x", field: "high" },
+              y: { scale: "y", field: "label" },
+              stroke: { value: theme.faint },
+              strokeWidth: { value: 3 },
+              strokeOpacity: { value: 0.7 },
+              strokeCap: { value: "butt" },
+              tooltip: { field: "tip" },
+            },
+          },
+        },
+        {
+          type: "symbol",
+          from: { data: "dots" },
+          encode: {
+            update: {
+              x: { scale: "x", field: "x" },
+              y: { scale: "y", field: "label" },
+              size: { value: 70 },
+              fill: { scale: "colour", field: "kind" },
+              shape: { scale: "shape", field: "kind" },
+              stroke: { value: theme.text },
+              strokeWidth: { value: 0.5 },
+              tooltip: { field: "tip" },
+            },
+          },
+        },
       ],
     };
   };
@@ -161,12 +392,23 @@ const plots = (() => {
     encode: { update: { width: { value: width }, height: { value: height } } },
     title: { text: title, fontSize: 12 },
     data: [
-      { name: "bars", values: bars, transform: [{ type: "stack", groupby: ["category"], sort: { field: "order" }, field: "value" }] },
+      {
+        name: "bars",
+        values: bars,
+        transform: [{ type: "stack", groupby: ["category"], sort: { field: "order" }, field: "value" }],
+      },
       { name: "totals", values: totals },
     ],
     scales: [
       { name: "x", type: "band", domain: categories, range: [0, width], padding: 0.15 },
-      { name: "y", type: "linear", range: [height, 0], nice: true, zero: true, domain: [0, Math.max(1e-9, ...totals.map((total) => total.value), ...totals.map((total) => total.stacked))] },
+      {
+        name: "y",
+        type: "linear",
+        range: [height, 0],
+        nice: true,
+        zero: true,
+        domain: [0, Math.max(1e-9, ...totals.map((total) => total.value), ...totals.map((total) => total.stacked))],
+      },
       { name: "fill", type: "ordinal", domain: terms, range: terms.map((_, index) => colourOf(theme, index)) },
     ],
     axes: [
@@ -174,10 +416,37 @@ const plots = (() => {
       { orient: "left", scale: "y", title: yTitle, grid: true, gridScale: "x", format: "~r", tickCount: 6 },
     ],
     marks: [
-      { type: "rect", from: { data: "bars" }, encode: { update: { x: { scale: "x", field: "category" }, width: { scale: "x", band: 1 }, y: { scale: "y", field: "y1" }, y2: { scale: "y", field: "y0" },
-        fill: { scale: "fill", field: "term" }, stroke: { value: theme.text }, strokeWidth: { value: 0.6 }, tooltip: { field: "tip" } } } },
-      { type: "symbol", from: { data: "totals" }, encode: { update: { x: { scale: "x", field: "category", band: 0.5 }, y: { scale: "y", field: "value" }, shape: { value: "diamond" }, size: { value: 60 },
-        fill: { value: theme.text }, stroke: { value: theme.grid }, tooltip: { field: "tip" } } } },
+      {
+        type: "rect",
+        from: { data: "bars" },
+        encode: {
+          update: {
+            x: { scale: "x", field: "category" },
+            width: { scale: "x", band: 1 },
+            y: { scale: "y", field: "y1" },
+            y2: { scale: "y", field: "y0" },
+            fill: { scale: "fill", field: "term" },
+            stroke: { value: theme.text },
+            strokeWidth: { value: 0.6 },
+            tooltip: { field: "tip" },
+          },
+        },
+      },
+      {
+        type: "symbol",
+        from: { data: "totals" },
+        encode: {
+          update: {
+            x: { scale: "x", field: "category", band: 0.5 },
+            y: { scale: "y", field: "value" },
+            shape: { value: "diamond" },
+            size: { value: 60 },
+            fill: { value: theme.text },
+            stroke: { value: theme.grid },
+            tooltip: { field: "tip" },
+          },
+        },
+      },
     ],
   });
 

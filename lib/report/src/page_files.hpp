@@ -9,6 +9,6 @@ extern const std::string_view kTemplate;  ///< report.html
 extern const std::string_view kStyle;     ///< report.css
 extern const std::string_view kModules;   ///< modules.js
 extern const std::string_view kPlots;     ///< plots.js
-extern const std::string_view kPages;     ///< pages.js
+extern const std::string_view kPages;     ///< kit.js, pages/*.js, navigation.js
 
 }  // namespace rooftune::report::page

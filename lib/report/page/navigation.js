@@ -1,0 +1,84 @@
+// Puts the pages into the document, and moves between them: links with anchors, so that the browser's own keys, history and
+// bookmarks work.
+const rooftuneReport = (() => {
+  const { data, vega, run, el, drawn, draw, drawPage, redrawAll, setPrinting, dark } = reportKit;
+  const order = [
+    "summary",
+    "predicted",
+    "errors",
+    "load",
+    "steps",
+    "parameters",
+    "search",
+    "crossval",
+    "journal",
+    "compare",
+    "onboard",
+    "kernels",
+    "manifest",
+  ];
+  const pages = order.map((name) => reportPages[name](reportKit)).filter((page) => page.available());
+  const container = document.getElementById("pages");
+  const sections = new Map();
+  const show = (id, focus) => {
+    const chosen = sections.has(id) ? id : pages[0].id;
+    for (const [name, { section, link }] of sections) {
+      section.hidden = name !== chosen;
+      if (name === chosen) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    drawPage(sections.get(chosen).section);
+    if (focus) container.focus({ preventScroll: true });
+  };
+  const start = () => {
+    document.getElementById("subtitle").textContent = `rooftune ${run.manifest.arguments.join(" ")}`;
+    container.replaceChildren();
+    const notices = [
+      ...data.notices,
+      ...(vega
+        ? []
+        : [
+            "The plotting library Vega was not found when this report was written, so it has tables and no plots. Install Debian's package libjs-vega (or name the library's folder with --vega) and write the report again.",
+          ]),
+    ];
+    if (notices.length)
+      container.append(el("div", { class: "notices", role: "note" }, ...notices.map((notice) => el("p", {}, notice))));
+    for (const page of pages) {
+      const section = el(
+        "section",
+        { id: page.id, "aria-labelledby": `${page.id}-title`, hidden: true },
+        el("h2", { id: `${page.id}-title` }, page.title),
+        el("p", { class: "question" }, page.question),
+      );
+      page.fill(section);
+      const link = el("a", { href: `#${page.id}` }, page.title);
+      document.getElementById("tabs").append(el("li", {}, link));
+      container.append(section);
+      sections.set(page.id, { section, link });
+    }
+    show(location.hash.slice(1), false);
+    addEventListener("hashchange", () => show(location.hash.slice(1), true));
+    dark.addEventListener("change", redrawAll);
+    // Print shows every page, on white.
+    addEventListener("beforeprint", () => {
+      setPrinting(true);
+      drawn.forEach(draw);
+    });
+    addEventListener("afterprint", () => {
+      setPrinting(false);
+      redrawAll();
+    });
+    // Left and right change the page while one of the links has the focus.
+    document.getElementById("tabs").addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      const links = [...sections.values()].map((entry) => entry.link);
+      const next = links[(links.indexOf(document.activeElement) + step + links.length) % links.length];
+      next.focus();
+      event.preventDefault();
+    });
+    document.body.dataset.ready = "yes";
+  };
+  start();
+  return { data, drawn, drawAll: () => drawn.forEach(draw), pages: pages.map((page) => page.id) };
+})();

@@ -1,0 +1,28 @@
+reportPages.manifest = (kit) => {
+  const { run, el, table, words } = kit;
+
+  return {
+    id: "manifest",
+    title: "Manifest",
+    question: "What exactly was run?",
+    available: () => true,
+    fill(section) {
+      const manifest = run.manifest;
+      const facts = [
+        ["command", `rooftune ${manifest.arguments.join(" ")}`],
+        ["run folder", run.folder],
+        ["state", manifest.state],
+        ["seed", manifest.seed],
+        ["replicates", manifest.replicates],
+        ["limited by time", manifest.limited_by_time ? "yes" : "no"],
+        ["simulator", manifest.simulator_identity],
+        ...Object.entries(manifest.versions),
+      ];
+      section.append(
+        table([words("", (fact) => fact[0]), words("", (fact) => String(fact[1]))], facts),
+        el("h3", {}, "Inputs"),
+        table([words("file", (input) => input.path), words("SHA-256", (input) => input.sha256)], manifest.inputs),
+      );
+    },
+  };
+};
