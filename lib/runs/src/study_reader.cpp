@@ -475,8 +475,6 @@ calibrate::StudySpec inherited_from(calibrate::StudySpec base) {
   return base;
 }
 
-/// Keys given here replace those of `spec`, which holds the defaults or what an extended study says: `data`, `start`, `switches`,
-/// `fixed` and `objective` key by key, everything else whole. What is fixed here is free no longer.
 /// An external simulator must give what is compared.
 void check_metrics(const text::ObjectReader& reader, const calibrate::StudySpec& spec, text::Problems& problems) {
   for (const auto& [metric, weight] : spec.objective.metrics) {
@@ -487,6 +485,8 @@ void check_metrics(const text::ObjectReader& reader, const calibrate::StudySpec&
   }
 }
 
+/// Keys given here replace those of `spec`, which holds the defaults or what an extended study says: `data`, `start`, `switches`,
+/// `fixed` and `objective` key by key, everything else whole. What is fixed here is free no longer.
 calibrate::StudySpec read_root(const text::Node& root, calibrate::StudySpec spec, text::Problems& problems) {
   text::ObjectReader reader(root, problems, "the study");
   reader.ignore({"extends"});
