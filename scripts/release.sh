@@ -51,9 +51,9 @@ if [ "$try" = yes ]; then
   package=$(cd "$dist" && ls "rooftune_${version}_"*.deb)
   # The hooks run on the system while it stands; nothing of it is kept. apt takes the package's own dependencies, no recommended ones.
   mmdebstrap --variant=apt --aptopt='APT::Install-Recommends "false"' \
-    --customize-hook="copy-in $dist/$package /tmp" \
-    --customize-hook='chroot "$1" apt-get install --yes /tmp/'"$package" \
-    --customize-hook='chroot "$1" sh -c "cd /tmp && rooftune fit /usr/share/rooftune/experiments/quickstart.yaml --out /tmp/run && test -s /tmp/run/tuned.json && rooftune evaluate --ground-truth /usr/share/rooftune/ground_truth/h100.json --config /tmp/run/tuned.json"' \
+    --customize-hook="copy-in $dist/$package /srv" \
+    --customize-hook='chroot "$1" apt-get install --yes /srv/'"$package" \
+    --customize-hook='chroot "$1" sh -c "cd /srv && rooftune fit /usr/share/rooftune/experiments/quickstart.yaml --out run && test -s run/tuned.json && rooftune evaluate --ground-truth /usr/share/rooftune/ground_truth/h100.json --config run/tuned.json"' \
     bookworm /dev/null
 fi
 
