@@ -33,8 +33,9 @@ TEST(Recovery, MostIntervalsHoldTheTruth) {
   const Recovery recovery = recover(campaign.study, campaign.truth, {.repeats = 24});
   EXPECT_EQ(recovery.failed, 0);
   EXPECT_EQ(recovery.counted, 3 * 24) << "all of them are identified";
-  // Binomial: 95 % of 72 is 68.4 with a standard deviation of 1.9, more where the estimates of one repeat hang together.
-  EXPECT_GE(recovery.coverage_percent(), 85.0);
+  // Binomial: 95 % of 72 is 68.4 with a standard deviation of 1.9, more where the estimates of one repeat hang together. The bound
+  // is four of them below; RecoveryCampaign looks closer.
+  EXPECT_GE(recovery.coverage_percent(), 84.0);
   EXPECT_LT(recovery.coverage_percent(), 100.0 + 1e-9);
 }
 
