@@ -69,7 +69,7 @@ void print_result(const FitOptions& options, const calibrate::FitResult& result,
   print(report::before_after_table(result.before, result.after, colour));
   print(report::improvement_table(result.before, result.after, colour));
   print(report::parameter_table(result, colour));
-  print(report::how_sure_tables(result, colour));
+  print(report::uncertainty_tables(result, colour));
   print(report::interval_table(result, colour));
   print(report::trace_table(result, colour));
   print(report::waterfall_table(result, colour));
@@ -95,7 +95,7 @@ core::Result<runs::OpenedStudy> load(const FitOptions& options) {
   if (!options.data.study) return core::fail({}, "no study is given", "name one, e.g. rooftune fit experiments/quickstart.yaml");
   auto study = open_data(options.data, runs::Simulators::any);
   if (!study) return study;
-  if (const auto asked = calibrate::ask_how_sure(study->prepared.spec, options.profile, options.bootstrap); !asked) {
+  if (const auto asked = calibrate::ask_for_uncertainty(study->prepared.spec, options.profile, options.bootstrap); !asked) {
     return tl::unexpected(asked.error());
   }
   const calibrate::StudySpec& spec = study->prepared.spec;

@@ -162,7 +162,7 @@ TEST(Fit, ReportsHeldOutGroupsAtEveryIterationWithoutFittingThem) {
 
 TEST(Fit, TracesProfilesAndBootstrapsThatAgreeWithItsStandardErrors) {
   PreparedStudy study = recovery_study("physics", kPhysicsTruth);
-  study.spec.how_sure = {.profile = {"physics.t_step_us"}, .bootstrap = 20};
+  study.spec.uncertainty = {.profile = {"physics.t_step_us"}, .bootstrap = 20};
   const FitResult result = fit(study);
   ASSERT_EQ(result.profiles.size(), 1U);
   const Profile& profile = result.profiles.front();

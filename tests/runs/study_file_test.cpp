@@ -55,7 +55,7 @@ free:
      where: {gpu: H100, model: Yi-34B, tp: 2}, prior: {centre: 0.72, standard_deviation: 0.1},
      together_with: [roofline_v1.TOverheadMicros]}
 tied: {roofline_v1.decodeBwFactor: 2 * roofline_v1.prefillBwFactor - 0.1}
-how_sure: {profile: roofline_v1.mfuPrefill, bootstrap: 100}
+uncertainty: {profile: roofline_v1.mfuPrefill, bootstrap: 100}
 objective:
   residual: relative
   metrics: {ttft_mean_ms: 1, e2e_p90_ms: 0.5}
@@ -85,7 +85,7 @@ TEST(StudyFile, ReadsEveryKey) {
   ASSERT_THAT(spec.tied, SizeIs(1));
   EXPECT_EQ(spec.tied.front().id, params::parameter("roofline_v1.decodeBwFactor"));
   EXPECT_EQ(spec.tied.front().expression.text(), "2 * roofline_v1.prefillBwFactor - 0.1");
-  EXPECT_EQ(spec.how_sure, (calibrate::HowSureSpec{.profile = {"roofline_v1.mfuPrefill"}, .bootstrap = 100}));
+  EXPECT_EQ(spec.uncertainty, (calibrate::UncertaintySpec{.profile = {"roofline_v1.mfuPrefill"}, .bootstrap = 100}));
   EXPECT_EQ(spec.start_config, "tuned.json");
   EXPECT_EQ(spec.step_time_model, "roofline_v1");
   EXPECT_EQ(spec.switches.at(params::switch_id("engine.async_scheduling")), 0);
@@ -288,7 +288,7 @@ TEST(DefaultStudy, NamesEveryKey) {
                           "objective", "residual",    "metrics",   "rows",         "balance",         "loss",          "loss_scale",
                           "scalar",    "solver",      "algorithm", "starts",       "max_evaluations", "max_seconds",   "tolerance",
                           "crossval",  "split",       "group",     "folds",        "groups_out",      "test_fraction", "predefined",
-                          "seed",      "replicates",  "threads",   "tied",         "together_with",   "held_out",      "how_sure",
+                          "seed",      "replicates",  "threads",   "tied",         "together_with",   "held_out",      "uncertainty",
                           "profile",   "bootstrap"}) {
     EXPECT_THAT(text, HasSubstr(key));
   }

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "rooftune/calibrate/how_sure.hpp"
+#include "rooftune/calibrate/uncertainty.hpp"
 #include "rooftune/domain/model.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
 

@@ -161,11 +161,12 @@ std::vector<TracePoint> trace_of(const opt::Solution& best, const eval::Residual
 void add_profiles_and_bootstrap(FitResult& result, const PreparedStudy& study, const opt::Solution& best, core::ThreadCount threads,
                                 const StoreUse& store) {
   for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
-    const auto& wanted = study.spec.how_sure.profile;
+    const auto& wanted = study.spec.uncertainty.profile;
     if (std::ranges::find(wanted, study.spec.free[i].label()) == wanted.end()) continue;
     result.profiles.push_back(profile(study, best, result.uncertainty, i, store));
   }
-  if (study.spec.how_sure.bootstrap > 0) result.bootstrap = bootstrap(study, best, study.spec.how_sure.bootstrap, threads, store);
+  if (study.spec.uncertainty.bootstrap > 0)
+    result.bootstrap = bootstrap(study, best, study.spec.uncertainty.bootstrap, threads, store);
   if (!store.stop.stop_requested()) return;
   // What was cut short says something else than was asked for; --resume goes on from the store.
   result.interrupted = true;

@@ -226,7 +226,7 @@ core::Diagnostics check_profiles(const StudySpec& spec) {
   core::Diagnostics problems;
   std::vector<std::string> labels;
   for (const params::FreeParameter& parameter : spec.free) labels.push_back(parameter.label());
-  for (const std::string& wanted : spec.how_sure.profile) {
+  for (const std::string& wanted : spec.uncertainty.profile) {
     if (std::ranges::find(labels, wanted) != labels.end()) continue;
     problems.push_back(
         error(fmt::format("no free parameter '{}' to profile", wanted), core::suggest(wanted, {labels.begin(), labels.end()})));
@@ -281,9 +281,9 @@ core::Result<Selector> parse_selector(std::string_view text) {
   return Selector{.field = std::string(field), .value = std::string(text.substr(equals + 1))};
 }
 
-core::Result<void> ask_how_sure(StudySpec& spec, const std::vector<std::string>& profile, std::optional<int> bootstrap) {
-  spec.how_sure.profile.insert(spec.how_sure.profile.end(), profile.begin(), profile.end());
-  if (bootstrap) spec.how_sure.bootstrap = *bootstrap;
+core::Result<void> ask_for_uncertainty(StudySpec& spec, const std::vector<std::string>& profile, std::optional<int> bootstrap) {
+  spec.uncertainty.profile.insert(spec.uncertainty.profile.end(), profile.begin(), profile.end());
+  if (bootstrap) spec.uncertainty.bootstrap = *bootstrap;
   core::Diagnostics problems = check_profiles(spec);
   if (!problems.empty()) return tl::unexpected(std::move(problems));
   return {};

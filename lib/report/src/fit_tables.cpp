@@ -72,7 +72,7 @@ std::string parameter_table(const calibrate::FitResult& result, Colour colour) {
   return text;
 }
 
-std::string how_sure_tables(const calibrate::FitResult& result, Colour colour) {
+std::string uncertainty_tables(const calibrate::FitResult& result, Colour colour) {
   std::string text;
   if (!result.profiles.empty()) {
     TextTable table({{"parameter", Align::left}, {"value"}, {"profile\nlower 95 %"}, {"\nupper 95 %"}, {"refits"}});

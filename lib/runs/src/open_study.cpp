@@ -266,7 +266,7 @@ class Loader {
       spec.fixed.clear();
       spec.free.clear();
       spec.tied.clear();
-      spec.how_sure = {};
+      spec.uncertainty = {};
     }
     if (overrides_.step_time_model) spec.step_time_model = overrides_.step_time_model;
     if (overrides_.threads) spec.threads = *overrides_.threads;

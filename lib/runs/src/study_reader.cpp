@@ -288,10 +288,10 @@ void read_ties(const text::Node& object, std::vector<params::Tie>& ties, text::P
   }
 }
 
-void read_how_sure(const text::Node& object, calibrate::HowSureSpec& how_sure, text::Problems& problems) {
-  text::ObjectReader reader(object, problems, "'how_sure'");
-  read_texts(reader, "profile", how_sure.profile);
-  reader.optional("bootstrap", how_sure.bootstrap, text::at_least(0));
+void read_uncertainty(const text::Node& object, calibrate::UncertaintySpec& uncertainty, text::Problems& problems) {
+  text::ObjectReader reader(object, problems, "'uncertainty'");
+  read_texts(reader, "profile", uncertainty.profile);
+  reader.optional("bootstrap", uncertainty.bootstrap, text::at_least(0));
 }
 
 std::optional<domain::Metric> read_metric(std::string_view name, text::Place place, text::Problems& problems) {
@@ -527,7 +527,11 @@ calibrate::StudySpec read_root(const text::Node& root, calibrate::StudySpec spec
   } else if (spec.solver.empty()) {
     spec.solver = {calibrate::SolverStage{}};
   }
-  if (const text::Node* node = reader.optional_object("how_sure")) read_how_sure(*node, spec.how_sure, problems);
+  if (const text::Node* node = reader.optional_object("uncertainty")) read_uncertainty(*node, spec.uncertainty, problems);
+  // Its name before 0.1. Runs of then have it in their resolved studies.
+  if (reader.find("how_sure") != nullptr) {
+    problems.error(reader.place_of("how_sure"), "unknown key 'how_sure' in the study", "did you mean 'uncertainty'?");
+  }
   if (const text::Node* node = reader.optional_object("crossval")) spec.split = read_split(*node, problems);
   if (const text::Node* node = reader.optional_object("compare")) spec.compare = read_compare(*node, spec, problems);
   if (const text::Node* node = reader.optional_object("improve")) spec.improve = read_improve(*node, problems);

@@ -143,11 +143,11 @@ std::string tied_text(const std::vector<params::Tie>& ties) {
   return text;
 }
 
-std::string how_sure_text(const calibrate::HowSureSpec& how_sure) {
+std::string uncertainty_text(const calibrate::UncertaintySpec& uncertainty) {
   std::string text;
-  if (!how_sure.profile.empty()) text += fmt::format("  profile: {}\n", list(how_sure.profile));
-  if (how_sure.bootstrap > 0) text += fmt::format("  bootstrap: {}\n", how_sure.bootstrap);
-  return text.empty() ? "" : "how_sure:\n" + text;
+  if (!uncertainty.profile.empty()) text += fmt::format("  profile: {}\n", list(uncertainty.profile));
+  if (uncertainty.bootstrap > 0) text += fmt::format("  bootstrap: {}\n", uncertainty.bootstrap);
+  return text.empty() ? "" : "uncertainty:\n" + text;
 }
 
 std::string objective_text(const calibrate::ObjectiveSpec& objective) {
@@ -258,7 +258,7 @@ std::string study_text(const calibrate::StudySpec& spec) {
   if (!spec.description.empty()) text += fmt::format("description: {}\n", scalar(spec.description));
   text += data_text(spec.data) + start_text(spec) + simulator_text(spec) + switches_text(spec.switches) + fixed_text(spec.fixed) +
           free_text("free", spec.free) + tied_text(spec.tied) + objective_text(spec.objective) + solver_text(spec.solver) +
-          how_sure_text(spec.how_sure);
+          uncertainty_text(spec.uncertainty);
   if (spec.split) text += split_text(*spec.split);
   if (spec.compare) text += compare_text(*spec.compare);
   if (spec.improve) text += improve_text(*spec.improve);
@@ -351,7 +351,7 @@ tied: {}
                       stage.starts, stage.max_evaluations, stage.tolerance);
   text += R"(
 # What the fit finds out beside standard errors; each refits many times.
-how_sure:
+uncertainty:
   profile: []                                # free parameters whose profile likelihood is traced
   bootstrap: 0                               # refits on experiments drawn with replacement
 )";

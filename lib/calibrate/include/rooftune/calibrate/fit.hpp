@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "rooftune/calibrate/evaluation_store.hpp"
-#include "rooftune/calibrate/how_sure.hpp"
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/calibrate/prepare.hpp"
 #include "rooftune/calibrate/study_spec.hpp"
+#include "rooftune/calibrate/uncertainty.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/opt/multistart.hpp"

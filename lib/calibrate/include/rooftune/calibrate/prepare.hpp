@@ -47,7 +47,8 @@ struct PreparedStudy {
 [[nodiscard]] core::Result<Selector> parse_selector(std::string_view text);
 
 /// Adds profiles and a bootstrap to what the study asks for; an error when no free parameter has a label.
-[[nodiscard]] core::Result<void> ask_how_sure(StudySpec& spec, const std::vector<std::string>& profile, std::optional<int> bootstrap);
+[[nodiscard]] core::Result<void> ask_for_uncertainty(StudySpec& spec, const std::vector<std::string>& profile,
+                                                     std::optional<int> bootstrap);
 
 /// Applies selection, switches and fixed values, and checks everything that needs more than one file. All problems at once.
 [[nodiscard]] core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& inputs);

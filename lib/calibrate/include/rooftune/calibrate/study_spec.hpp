@@ -94,10 +94,10 @@ struct SolverStage {
 };
 
 /// What a fit finds out about its parameters beside standard errors and correlations; each refits many times.
-struct HowSureSpec {
+struct UncertaintySpec {
   std::vector<std::string> profile;  ///< labels of free parameters whose profile likelihood is traced
   int bootstrap = 0;                 ///< refits on resampled experiments; 0: none
-  friend bool operator==(const HowSureSpec&, const HowSureSpec&) = default;
+  friend bool operator==(const UncertaintySpec&, const UncertaintySpec&) = default;
 };
 
 /// One way to model step times, which `rooftune compare` fits beside others. What it leaves out is the study's.
@@ -169,7 +169,7 @@ struct StudySpec {
   std::vector<params::Tie> tied;  ///< as written; `free` parameters with companions add more when the study is prepared
   ObjectiveSpec objective;
   std::vector<SolverStage> solver;
-  HowSureSpec how_sure;
+  UncertaintySpec uncertainty;
   std::optional<SplitSpec> split;
   std::optional<CompareSpec> compare;
   std::optional<ImproveSpec> improve;

@@ -1,4 +1,4 @@
-#include "rooftune/calibrate/how_sure.hpp"
+#include "rooftune/calibrate/uncertainty.hpp"
 
 #include <algorithm>
 #include <cmath>
