@@ -103,17 +103,16 @@ std::vector<Assumption> moving_assumptions(const Dataset& dataset, const params:
   if (dataset.external) return assumptions;
   for (const Alternative& alternative : kAlternatives) {
     if (is_decided_by_switch(config, alternative.switch_id)) continue;
-    std::vector<const sim::AssumedSetting*> open(dataset.cases.size(), nullptr);
-    std::vector<Change> changes(dataset.cases.size());
-    core::parallel_for(dataset.cases.size(), threads, [&](std::size_t i) {
-      const Case& item = dataset.cases[i];
-      const auto assumed = std::ranges::find(item.assumed, alternative.setting, &sim::AssumedSetting::setting);
-      if (assumed == item.assumed.end()) return;
-      open[i] = &*assumed;
-      changes[i] = change_of(item, config, alternative);
+    const auto assumed_in = [&](std::size_t i) -> const sim::AssumedSetting* {
+      const auto& assumed = dataset.cases[i].assumed;
+      const auto found = std::ranges::find(assumed, alternative.setting, &sim::AssumedSetting::setting);
+      return found == assumed.end() ? nullptr : &*found;
+    };
+    const auto changes = core::parallel_map<Change>(dataset.cases.size(), threads, [&](std::size_t i) {
+      return assumed_in(i) == nullptr ? Change{} : change_of(dataset.cases[i], config, alternative);
     });
-    for (std::size_t i = 0; i < open.size(); ++i) {
-      if (open[i] != nullptr) add(assumptions, dataset.cases[i], *open[i], changes[i]);
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      if (const sim::AssumedSetting* assumed = assumed_in(i)) add(assumptions, dataset.cases[i], *assumed, changes[i]);
     }
   }
   std::erase_if(assumptions, [](const Assumption& one) { return std::abs(one.change_percent) < kNoChangePercent; });

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "rooftune/core/parallel_for.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/params/config.hpp"
