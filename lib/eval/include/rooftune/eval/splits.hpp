@@ -14,7 +14,8 @@ namespace rooftune::eval {
 
 inline constexpr std::array<std::string_view, 6> kSplitKinds{"KFold",           "GroupKFold",        "LeaveOneGroupOut",
                                                              "LeavePGroupsOut", "GroupShuffleSplit", "PredefinedSplit"};
-inline constexpr std::array<std::string_view, 8> kSplitGroups{"experiment", "model", "family", "tp", "workload", "gpu", "load", "sweep"};
+inline constexpr std::array<std::string_view, 8> kSplitGroups{"experiment", "model", "family", "tp",
+                                                              "workload",   "gpu",   "load",   "sweep"};
 
 /// How data is split into training and test; names and meaning as in scikit-learn.
 struct SplitSpec {
