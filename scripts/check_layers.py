@@ -27,7 +27,7 @@ KEYWORDS = ("SOURCES", "HEADERS", "USES", "PUBLIC_LIBRARIES", "PRIVATE_LIBRARIES
 # publicly where its public headers may show them.
 PRIVATE_LIBRARIES = {
     "nlopt.hpp": "NLopt::nlopt", "nlohmann": "nlohmann_json::nlohmann_json", "yaml-cpp": "yaml-cpp", "SQLiteCpp": "SQLiteCpp",
-    "sqlite3.h": "SQLite::SQLite3", "CLI": "CLI11::CLI11", "spdlog": "spdlog::spdlog", "openssl": "OpenSSL::Crypto", "oneapi": "TBB::tbb",
+    "sqlite3.h": "SQLite::SQLite3", "CLI": "CLI11::CLI11", "curl": "CURL::libcurl", "spdlog": "spdlog::spdlog", "openssl": "OpenSSL::Crypto", "oneapi": "TBB::tbb",
     "tbb": "TBB::tbb"}
 # Spelled in pieces, so that this file does not match itself.
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:wor" r"k|roo" r"t|far" r"m|tm" r"p(?=/[a-z])|hom" r"e)/")

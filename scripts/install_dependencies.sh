@@ -15,6 +15,8 @@ packages=(
   libyaml-cpp-dev nlohmann-json3-dev libfccp-dev libsqlitecpp-dev libsqlite3-dev libssl-dev
   # program and messages
   libcli11-dev libfmt-dev libspdlog-dev libexpected-dev
+  # requests to a server that is observed
+  libcurl4-openssl-dev
   # formulas that tie parameters
   libmuparser-dev
   # plots of HTML reports

@@ -23,7 +23,7 @@ struct FormatHelp {
   const char* footer;
 };
 
-constexpr std::array<FormatHelp, 5> kFormatHelp{
+constexpr std::array<FormatHelp, 11> kFormatHelp{
     {{importers::ImportFormat::guidellm, "reports of GuideLLM (JSON)",
       "GuideLLM's benchmark JSON: constant and Poisson rates become stages",
       "Example: rooftune import guidellm benchmarks.json --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
@@ -31,11 +31,24 @@ constexpr std::array<FormatHelp, 5> kFormatHelp{
       "Example: rooftune import inference-perf reports-20260217 --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
      {importers::ImportFormat::vllm_bench, "results of vllm bench serve (JSON)", "what vllm bench serve --save-result writes",
       "Example: rooftune import vllm-bench result.json --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
-     {importers::ImportFormat::otel, "spans in OTLP's JSON, one document or one a line; all files are one run",
+     {importers::ImportFormat::vllm_console, "texts that vllm bench serve printed", "what vllm bench serve prints",
+      "Example: rooftune import vllm-console bench.txt --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
+     {importers::ImportFormat::sglang, "results of sglang.bench_serving (JSON lines)", "what SGLang's bench_serving writes",
+      "Example: rooftune import sglang result.jsonl --gpu H100 --tp 1 --set version=0.11.0 ... --out ground_truth/mine.json"},
+     {importers::ImportFormat::aiperf, "artifact folders or profile_export files (JSON, JSON lines)",
+      "exports of AIPerf and GenAI-Perf",
+      "Example: rooftune import aiperf artifacts/run1 --gpu H100 --tp 1 --vllm-log vllm.log --out ground_truth/mine.json"},
+     {importers::ImportFormat::llmd, "benchmark reports (YAML), each one stage", "llm-d's benchmark reports 0.1 and 0.2",
+      "Example: rooftune import llm-d benchmark_report_stage_0.yaml --vllm-log vllm.log --out ground_truth/mine.json"},
+     {importers::ImportFormat::inferencex, "compact results (JSON)", "InferenceX's compact results of closed loops",
+      "Example: rooftune import inferencex agg_dsr1_1k1k.json --set version=0.11.0 ... --out ground_truth/mine.json"},
+     {importers::ImportFormat::otel, "spans in OTLP's JSON, Tempo's or Jaeger's; all files are one run",
       "OpenTelemetry spans as a vLLM server sends them",
       "Example: rooftune import otel spans.jsonl --gpu H100 --tp 1 --vllm-log vllm.log --stage-gap 1 --out ground_truth/mine.json"},
      {importers::ImportFormat::blis, "combined ground truth (JSON)", "combined ground truth of the Go simulator family",
-      "Example: rooftune import blis combined_ground_truth.json --gpu H100 --out ground_truth/mine.json"}}};
+      "Example: rooftune import blis combined_ground_truth.json --gpu H100 --out ground_truth/mine.json"},
+     {importers::ImportFormat::blis_trace, "folders or headers of traces", "TraceV2 of the Go simulator family (blis observe)",
+      "Example: rooftune import blis-trace trace_header.yaml --gpu H100 --vllm-log vllm.log --out ground_truth/mine.json"}}};
 
 struct ImportCommandOptions {
   std::vector<std::string> inputs;
@@ -100,13 +113,15 @@ void print_summary(const importers::ImportedGroundTruth& imported, const std::st
   print(fmt::format("\nwritten       {}{}\n", file, imported.tables.empty() ? "" : ", with a table of requests beside it"));
 }
 
-ExitCode run(importers::ImportFormat format, ImportCommandOptions& options) {
+/// Without a format the contents of the inputs tell it.
+ExitCode run(std::optional<importers::ImportFormat> format, ImportCommandOptions& options) {
   if (const core::Diagnostics problems = apply_texts(options); !problems.empty()) {
     print_errors(problems);
     return ExitCode::bad_input;
   }
   const std::vector<fs::path> inputs(options.inputs.begin(), options.inputs.end());
-  auto imported = importers::import_benchmarks(format, inputs, options.import);
+  auto imported =
+      format ? importers::import_benchmarks(*format, inputs, options.import) : importers::import_recognised(inputs, options.import);
   if (!imported) {
     print_errors(imported.error());
     return ExitCode::bad_input;
@@ -129,12 +144,11 @@ ExitCode run(importers::ImportFormat format, ImportCommandOptions& options) {
   return ExitCode::done;
 }
 
-void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) {
-  CLI::App* format = command.add_subcommand(std::string(core::word_of(importers::kImportFormats, help.format)), help.summary);
-  format->footer(help.footer);
+/// The options that every format has, and what happens when the command line is read.
+void add_import(CLI::App* format, const char* inputs, std::optional<importers::ImportFormat> chosen, ExitCode& exit_code) {
   const auto options = std::make_shared<ImportCommandOptions>();
   importers::ImportOptions& import = options->import;
-  format->add_option("INPUT", options->inputs, help.inputs)->required();
+  format->add_option("INPUT", options->inputs, inputs)->required();
   format->add_option("--out", options->out, "ground truth to write (JSON)")->required();
   format->add_flag("--force", options->force, "replace the file if it exists");
   constexpr auto kSaid = "What the files do not say";
@@ -158,13 +172,27 @@ void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) 
       ->group(kSaid);
   format->add_option("--measured-at", options->measured_at, "client or server: where the clock ran; default: as the format has it")
       ->group(kSaid);
-  if (help.format == importers::ImportFormat::otel) {
+  if (!chosen || chosen == importers::ImportFormat::otel) {
     format->add_option("--stage-gap", import.stage_gap_s, "seconds without a request after which a new stage begins")
         ->check(CLI::PositiveNumber);
   }
   add_json_option(*format, options->output);
   add_csv_option(*format, options->output);
-  format->callback([options, format_name = help.format, &exit_code] { exit_code = run(format_name, *options); });
+  format->callback([options, chosen, &exit_code] { exit_code = run(chosen, *options); });
+}
+
+void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) {
+  CLI::App* format = command.add_subcommand(std::string(core::word_of(importers::kImportFormats, help.format)), help.summary);
+  format->footer(help.footer);
+  add_import(format, help.inputs, help.format, exit_code);
+}
+
+void add_auto(CLI::App& command, ExitCode& exit_code) {
+  CLI::App* format = command.add_subcommand("auto", "files and folders of any of these formats, which their contents tell");
+  format->footer(
+      "Example: rooftune import auto results/*.json server.log --gpu H100 --out ground_truth/mine.json\n"
+      "A vLLM server's log among them is read as with --vllm-log.");
+  add_import(format, "results, report folders and a server's log, of any format", std::nullopt, exit_code);
 }
 
 }  // namespace
@@ -175,6 +203,7 @@ void add_import_command(CLI::App& program, ExitCode& exit_code) {
   command->footer(
       "Example: rooftune import vllm-bench result.json --gpu H100 --vllm-log server.log --out ground_truth/mine.json\n"
       "Nothing is written unless it reads back. docs/commands/import.md says what every format must hold.");
+  add_auto(*command, exit_code);
   for (const FormatHelp& help : kFormatHelp) add_format(*command, help, exit_code);
 }
 

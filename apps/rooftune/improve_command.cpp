@@ -14,6 +14,7 @@
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/outcome.hpp"
 #include "run_options.hpp"
+#include "run_scripts.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -28,6 +29,7 @@ struct ImproveOptions {
   RunFlags run;
   std::optional<int> rounds;
   std::optional<int> replay_round;
+  RunScriptOptions scripts;
 };
 
 core::Result<runs::OpenedStudy> load(const ImproveOptions& options) {
@@ -117,6 +119,12 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
+  const domain::Deployment& like = study->prepared.dataset.cases.front().experiment.deployment;
+  const auto scripts = write_run_scripts(options.scripts, improvement->next, like, like.hardware);
+  if (!scripts) {
+    print_errors(scripts.error());
+    return ExitCode::bad_input;
+  }
   if (!write_csv(options.output, [&] { return runs::improvement_csv(improvement->journal); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(runs::improvement_json(*improvement));
@@ -129,6 +137,7 @@ ExitCode run(const ImproveOptions& options) {
   }
   print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / runs::kTunedConfigName).string(),
                     (target / runs::kStudyName).string(), (target / runs::kJournalName).string()));
+  for (const std::string& file : *scripts) print(fmt::format("next run      {}\n", file));
   return ExitCode::done;
 }
 
@@ -148,6 +157,7 @@ void add_improve_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")
       ->check(CLI::NonNegativeNumber);
   add_peers_option(*command, options->peers);
+  add_run_script_options(*command, options->scripts);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);
   add_data_options(*command, options->data);

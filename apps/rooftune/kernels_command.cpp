@@ -28,11 +28,31 @@ namespace fs = std::filesystem;
 struct KernelOptions {
   std::vector<std::string> paths;
   std::optional<std::string> gpu;
+  std::vector<std::string> hardware;
   std::optional<std::string> target;
   std::vector<std::string> models;
   std::vector<std::int64_t> tp{1};
   OutputOptions output;
 };
+
+/// The GPUs that ship and those of --hardware; a later one of a name counts.
+core::Result<std::vector<domain::GpuSpec>> gpus_of(const KernelOptions& options) {
+  auto gpus = data::default_gpus();
+  if (!gpus) return gpus;
+  core::Diagnostics problems;
+  for (const std::string& file : options.hardware) {
+    core::Diagnostics noticed;
+    const auto own = data::read_gpus(file, &noticed);
+    print_errors(noticed);
+    if (!own) {
+      problems.insert(problems.end(), own.error().begin(), own.error().end());
+      continue;
+    }
+    gpus->insert(gpus->begin(), own->begin(), own->end());
+  }
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
+  return gpus;
+}
 
 /// --gpu, or the nearest folder of the path that bears a GPU's name.
 core::Result<domain::GpuSpec> gpu_of(const fs::path& path, const KernelOptions& options, const std::vector<domain::GpuSpec>& gpus) {
@@ -40,13 +60,18 @@ core::Result<domain::GpuSpec> gpu_of(const fs::path& path, const KernelOptions& 
     if (const domain::GpuSpec* gpu = domain::find_gpu(gpus, *options.gpu)) return *gpu;
     std::vector<std::string_view> names;
     for (const domain::GpuSpec& gpu : gpus) names.push_back(gpu.name);
-    return core::fail({}, fmt::format("unknown GPU '{}'", *options.gpu), core::suggest(*options.gpu, names));
+    return core::fail({}, fmt::format("unknown GPU '{}'", *options.gpu),
+                      fmt::format("{}, or describe it in a file for --hardware", core::suggest(*options.gpu, names)));
   }
   std::error_code failed;
   for (fs::path part = fs::absolute(path, failed).lexically_normal(); part.has_relative_path(); part = part.parent_path()) {
     if (const domain::GpuSpec* gpu = domain::find_gpu(gpus, part.filename().string())) return *gpu;
   }
-  return core::fail({.file = path.string()}, "no folder of this path says on which GPU the kernels ran", "name it with --gpu");
+  const fs::path folder = fs::is_directory(path, failed) ? path : path.parent_path();
+  return core::fail({.file = path.string()},
+                    fmt::format("the folder's name '{}' is no GPU that is known, nor is one above it",
+                                fs::absolute(folder, failed).lexically_normal().filename().string()),
+                    "name the GPU with --gpu, or describe it in a file for --hardware");
 }
 
 using Verdict = data::KernelVerdict;
@@ -150,7 +175,7 @@ std::string audit_tables(const std::vector<Verdict>& verdicts, report::Colour co
 ExitCode audit(const KernelOptions& options) {
   core::Diagnostics problems;
   const auto note = [&](const core::Diagnostics& more) { problems.insert(problems.end(), more.begin(), more.end()); };
-  const auto gpus = data::default_gpus();
+  const auto gpus = gpus_of(options);
   if (!gpus) note(gpus.error());
   std::vector<Verdict> verdicts;
   for (const std::string& path : gpus ? options.paths : std::vector<std::string>{}) {
@@ -214,7 +239,7 @@ ExitCode normalise(const KernelOptions& options) {
     print_errors(problems);
     return ExitCode::bad_input;
   };
-  const auto gpus = data::default_gpus();
+  const auto gpus = gpus_of(options);
   if (!gpus) return fail(gpus.error());
   const auto gpu = gpu_of(folder, options, *gpus);
   if (!gpu) return fail(gpu.error());
@@ -293,11 +318,13 @@ void add_kernels_command(CLI::App& program, ExitCode& exit_code) {
   command->require_subcommand(1);
   const auto options = std::make_shared<KernelOptions>();
   constexpr auto kGpuHelp = "GPU that the kernels ran on; default: the folder's name";
+  constexpr auto kHardwareHelp = "file of GPUs beside the shipped ones; repeatable";
 
   CLI::App* audit_command = command->add_subcommand("audit", "say what MFU columns were divided by, and what cannot be right");
   audit_command->footer("Exit code 2 when there are findings. Example: rooftune kernels audit bench_data/h100");
   audit_command->add_option("PATH", options->paths, "tables, or folders of them")->required();
   audit_command->add_option("--gpu", options->gpu, kGpuHelp);
+  add_repeatable(*audit_command, "--hardware", options->hardware, kHardwareHelp);
   add_json_option(*audit_command, options->output);
   add_csv_option(*audit_command, options->output);
   audit_command->callback([options, &exit_code] { exit_code = audit(*options); });
@@ -307,6 +334,7 @@ void add_kernels_command(CLI::App& program, ExitCode& exit_code) {
   normalise_command->add_option("PATH", options->paths, "folder of one GPU's tables")->required()->expected(1);
   normalise_command->add_option("--out", options->target, "folder to write")->required();
   normalise_command->add_option("--gpu", options->gpu, kGpuHelp);
+  add_repeatable(*normalise_command, "--hardware", options->hardware, kHardwareHelp);
   add_json_option(*normalise_command, options->output);
   add_csv_option(*normalise_command, options->output);
   normalise_command->callback([options, &exit_code] { exit_code = normalise(*options); });

@@ -17,18 +17,25 @@ constexpr std::array<core::Word<domain::ArrivalProcess>, 4> kArrivals{{
 
 }  // namespace
 
-void add_shape_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group) {
+void add_prompt_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group) {
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->capture_default_str()->group(group);
   };
-  command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf")->group(group);
-  add("--gpu", load.gpu, "GPU");
   add("--prompt-tokens", load.prompt.mean_tokens, "mean length of a prompt, shared prefix included")->check(CLI::PositiveNumber);
   add("--output-tokens", load.output.mean_tokens, "mean length of an output")->check(CLI::PositiveNumber);
   add("--shared-prefix-tokens", load.shared_prefix_tokens, "leading tokens that the prompts of a group share")
       ->check(CLI::NonNegativeNumber);
   add("--distinct-prompts", load.distinct_prompts, "prompts that are sent in turn; 0: every prompt differs")
       ->check(CLI::NonNegativeNumber);
+}
+
+void add_shape_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group) {
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return command.add_option(name, value, help)->capture_default_str()->group(group);
+  };
+  command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf")->group(group);
+  add("--gpu", load.gpu, "GPU");
+  add_prompt_options(command, load, group);
   add_engine_options(command, load.engine, group);
 }
 
@@ -56,24 +63,14 @@ void add_engine_options(CLI::App& command, runs::EngineFlags& engine, const std:
   command.add_flag("--enable-expert-parallel", engine.enable_expert_parallel, "experts are spread over the GPUs whole")->group(group);
 }
 
-void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
-  constexpr auto kGroup = "Workload (instead of a study or ground truth)";
+void add_traffic_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group) {
   const auto add = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->capture_default_str()->group(kGroup);
+    return command.add_option(name, value, help)->capture_default_str()->group(group);
   };
-  add_shape_options(command, load, kGroup);
-  add("--tp", load.tp, "tensor-parallel degree")->check(CLI::PositiveNumber);
-  add("--pp", load.pp, "pipeline stages")->check(CLI::PositiveNumber);
-  add("--replicas", load.replicas, "engines behind a router")->check(CLI::PositiveNumber);
-  add("--router", load.router, "how requests reach replicas")->check(CLI::IsMember({"round_robin", "least_loaded"}));
   add("--rate", load.rate_per_s, "requests per second")->check(CLI::PositiveNumber);
-  command.add_option("--rates", load.rates_per_s, "a sweep: simulate each of these rates by itself, e.g. --rates 1,2,4,8")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber)
-      ->group(kGroup);
   command.add_option("--arrivals", load.arrival.process, "poisson, conditioned_poisson (as inference-perf sends), gamma or constant")
       ->transform(CLI::CheckedTransformer(std::map<std::string, domain::ArrivalProcess>(kArrivals.begin(), kArrivals.end())))
-      ->group(kGroup);
+      ->group(group);
   add("--gamma-variation", load.arrival.gamma_coefficient_of_variation, "gamma arrivals: standard deviation of a gap over its mean")
       ->check(CLI::PositiveNumber);
   add("--duration", load.duration_s, "seconds during which requests are sent")->check(CLI::PositiveNumber);
@@ -83,12 +80,12 @@ void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
                   "a closed loop of so many clients instead of a rate; several: a sweep, e.g. --concurrency 4,8,16")
       ->delimiter(',')
       ->check(CLI::PositiveNumber)
-      ->group(kGroup);
+      ->group(group);
   command
       .add_option("--client-ramp", load.arrival.ramp.value,
                   "seconds from the first client's start to the last one's; default: all at once")
       ->check(CLI::NonNegativeNumber)
-      ->group(kGroup);
+      ->group(group);
   add("--turnaround-us", load.arrival.turnaround_us,
       "from a reply to the same client's next request; default: the config's client.turnaround_us")
       ->check(CLI::NonNegativeNumber);
@@ -98,13 +95,13 @@ void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
       ->check(CLI::IsMember({"first", "next"}));
   command.add_option("--ramp-up-strategy", load.ramp_up_strategy, "how the rate grows from the first request to the last")
       ->check(CLI::IsMember({"linear", "exponential"}))
-      ->group(kGroup);
+      ->group(group);
   command.add_option("--ramp-up-start-rps", load.arrival.first_rate.value, "rate of the first request")
       ->check(CLI::PositiveNumber)
-      ->group(kGroup);
+      ->group(group);
   command.add_option("--ramp-up-end-rps", load.arrival.last_rate.value, "rate of the last request")
       ->check(CLI::PositiveNumber)
-      ->group(kGroup);
+      ->group(group);
   add("--replay", load.replay,
       "CSV table of requests (docs/file_formats.md): their lengths, prefixes and conversations; without --concurrency their arrivals "
       "too");
@@ -124,6 +121,23 @@ void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
   add("--output-tokens-min", load.output.min_tokens, "shortest output")->check(CLI::PositiveNumber);
   add("--output-tokens-max", load.output.max_tokens, "longest output")->check(CLI::PositiveNumber);
   add("--prompt-groups", load.prompt_groups, "groups that share a prefix each")->check(CLI::PositiveNumber);
+}
+
+void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
+  constexpr auto kGroup = "Workload (instead of a study or ground truth)";
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return command.add_option(name, value, help)->capture_default_str()->group(kGroup);
+  };
+  add_shape_options(command, load, kGroup);
+  add("--tp", load.tp, "tensor-parallel degree")->check(CLI::PositiveNumber);
+  add("--pp", load.pp, "pipeline stages")->check(CLI::PositiveNumber);
+  add("--replicas", load.replicas, "engines behind a router")->check(CLI::PositiveNumber);
+  add("--router", load.router, "how requests reach replicas")->check(CLI::IsMember({"round_robin", "least_loaded"}));
+  add_traffic_options(command, load, kGroup);
+  command.add_option("--rates", load.rates_per_s, "a sweep: simulate each of these rates by itself, e.g. --rates 1,2,4,8")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
 }
 
 }  // namespace rooftune::app

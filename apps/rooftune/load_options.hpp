@@ -7,11 +7,15 @@
 
 namespace rooftune::app {
 
+/// Mean lengths of requests and what prompts share.
+void add_prompt_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group);
+/// Rate or clients, how requests arrive and for how long, and how their lengths spread.
+void add_traffic_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group);
 /// --model, --gpu, mean lengths of requests and what they share, engine settings.
 void add_shape_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group);
 /// The engine settings alone.
 void add_engine_options(CLI::App& command, runs::EngineFlags& engine, const std::string& group);
-/// Those, and the deployment, how requests arrive and how their lengths spread.
+/// All of these, and the deployment.
 void add_load_options(CLI::App& command, runs::AdHocLoad& load);
 
 }  // namespace rooftune::app

@@ -47,6 +47,7 @@ int run(int argument_count, char** arguments) {
       "Exit codes: 0 done, 1 bad usage or input, 2 ran but no usable solution.\n"
       "A first run: rooftune fit experiments/quickstart.yaml");
   ExitCode exit_code = ExitCode::done;
+  add_init_command(program, exit_code);
   add_fit_command(program, exit_code);
   add_evaluate_command(program, exit_code);
   add_crossval_command(program, exit_code);
@@ -59,6 +60,7 @@ int run(int argument_count, char** arguments) {
   add_capacity_command(program, exit_code);
   add_export_command(program, exit_code);
   add_import_command(program, exit_code);
+  add_observe_command(program, exit_code);
   add_kernels_command(program, exit_code);
   add_validate_command(program, exit_code);
   add_params_command(program, exit_code);

@@ -12,6 +12,7 @@
 #include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/tables_csv.hpp"
 #include "run_options.hpp"
+#include "run_scripts.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -24,6 +25,7 @@ struct OnboardOptions {
   OutputOptions output;
   std::vector<std::string> studies;
   RunFlags run;
+  RunScriptOptions scripts;
 };
 
 /// A study that says how to onboard, and its run, which refers to it.
@@ -77,6 +79,11 @@ core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job&
   progress.clear();
   if (!result) return result;
   if (const auto written = job.run->finish(runs::outcome_of(*result)); !written) return tl::unexpected(written.error());
+  const calibrate::PreparedStudy& study = job.study->prepared;
+  const auto scripts =
+      write_run_scripts(options.scripts, result->steps.empty() ? std::vector<plan::NextRun>{} : result->steps.back().next_runs,
+                        study.dataset.cases.front().experiment.deployment, study.spec.onboard->gpu);
+  if (!scripts) return tl::unexpected(scripts.error());
   if (options.output.json) {
     print(runs::onboard_json(*result));
     return result;
@@ -87,6 +94,7 @@ core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job&
   print(report::kv_blocks_table(*result, colour));
   print(fmt::format("\ntuned config  {}\nrun folder    {}\n", (job.run->folder() / runs::kTunedConfigName).string(),
                     job.run->folder().string()));
+  for (const std::string& file : *scripts) print(fmt::format("next run      {}\n", file));
   return result;
 }
 
@@ -139,6 +147,7 @@ void add_onboard_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("STUDY", options->studies, "study files (YAML) with the key 'onboard'; the last table compares them")
       ->required();
   add_out_option(*command, options->run, "runs/<study>-onboard-<UTC time>");
+  add_run_script_options(*command, options->scripts);
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);

@@ -68,9 +68,10 @@ core::Result<Finding> check_model(const fs::path& path) {
 }
 
 core::Result<Finding> check_gpus(const fs::path& path) {
-  const auto gpus = data::read_gpus(path);
+  core::Diagnostics warnings;
+  const auto gpus = data::read_gpus(path, &warnings);
   if (!gpus) return tl::unexpected(gpus.error());
-  return Finding{fmt::format("{} GPUs", gpus->size()), {}};
+  return Finding{fmt::format("{} GPUs", gpus->size()), std::move(warnings)};
 }
 
 core::Result<Finding> check_manifest(const fs::path& path) {

@@ -172,6 +172,34 @@ TEST(HardwareConfig, NotesKeysWithoutEffect) {
   EXPECT_EQ(core::format(parsed(kFamily).warnings), "config.json:9:85: warning: 'bwEfficiencyFactor' has no effect (remove it)\n");
 }
 
+TEST(HardwareConfig, LoadsWithTheKeysThatTheFamilyAdded) {
+  const ConfigFile file = parsed(R"({"_comment_date": "x", "X1": {"TFlopsPeak": 100, "BwPeakTBs": 1, "MemoryGiB": 24,
+ "IntraNodeBwGBps": 150, "InterNodeBwGBps": 25, "_comment_link": "one direction", "CostPerHour": 2.5}})");
+  ASSERT_THAT(file.config.hardware, SizeIs(1));
+  EXPECT_EQ(file.config.hardware[0].gpu.link_bandwidth.value, 150);
+  EXPECT_EQ(core::format(file.warnings),
+            "config.json:2:27: warning: 'InterNodeBwGBps' has no effect: experiments run in one node (nothing to do)\n"
+            "config.json:2:85: warning: 'CostPerHour' means nothing here and has no effect (nothing to do)\n");
+}
+
+TEST(HardwareConfig, RefusesAKeyThatLooksLikeASlip) {
+  EXPECT_THAT(errors_of(R"({"H100": {"MemoryGib": 80}})"), HasSubstr("unknown key 'MemoryGib' in the GPU 'H100'"));
+}
+
+TEST(HardwareConfig, SaysWhereFactsContradictEachOther) {
+  const auto warnings_of = [](const char* text) { return core::format(parsed(text).warnings); };
+  EXPECT_THAT(
+      warnings_of(R"({"H100": {"BwPeakTBs": 3350}})"),
+      HasSubstr("config.json:1:2: warning: the GPU 'H100-SXM': a memory bandwidth of 3350 TB/s (it looks like GB/s: write 3.35)"));
+  EXPECT_THAT(warnings_of(R"({"H100": {"TFlopsPeak": 1979, "TFlopsFP8": 3958}})"),
+              HasSubstr("a bf16 peak of 1979 TFLOP/s is twice that of the shipped H100-SXM"));
+  EXPECT_THAT(warnings_of(R"({"X1": {"TFlopsPeak": 500, "TFlopsFP8": 2000, "BwPeakTBs": 3, "MemoryGiB": 80, "link_GBs": 300}})"),
+              HasSubstr("an FP8 peak of 4.0 times the bf16 peak"));
+  EXPECT_THAT(warnings_of(R"({"X1": {"TFlopsPeak": 2000, "BwPeakTBs": 3, "MemoryGiB": 80, "link_GBs": 300}})"),
+              HasSubstr("667 bf16 FLOP for every byte"));
+  EXPECT_THAT(warnings_of(R"({"H100": {"TFlopsPeak": 989.5, "BwPeakTBs": 3.35}})"), IsEmpty());
+}
+
 TEST(HardwareConfig, TakesAnFp8PeakOfZeroAsNone) {
   EXPECT_FALSE(parsed(R"({"L40S": {"TFlopsFP8": 0}})").config.hardware[0].gpu.peak_fp8);
   EXPECT_EQ(parsed(R"({"L40S": {}})").config.hardware[0].gpu.peak_fp8, core::TeraflopsPerSecond{733});

@@ -21,7 +21,7 @@ import time
 LINE = re.compile(r"^(?:build/release/bin/)?rooftune (.*?)(?:\s+#\s*(?:exits with (\d+))?.*)?$")
 # Commands that fit. What they would write is stood in for unless --long.
 FITTING = {"fit": "fit", "crossval": "crossval", "compare": "compare", "improve": "improve", "onboard": "onboard"}
-DATA = ("configs", "experiments", "ground_truth", "bench_data", "docs", "scripts", "tests/import_examples")
+DATA = ("configs", "experiments", "ground_truth", "bench_data", "docs", "scripts", "tests/import_examples", "tests/init_example")
 
 SMALL_STUDY = """
 name: small

@@ -15,7 +15,23 @@ TEST(FindGpu, KnowsEveryAliasInAnySpelling) {
 
 TEST(FindGpu, FindsNothingByHalfAName) {
   const std::vector<GpuSpec> gpus{examples::h100()};
-  for (const char* name : {"", "H10", "H100-PCIE", "H100-SXM5"}) EXPECT_EQ(find_gpu(gpus, name), nullptr) << name;
+  for (const char* name : {"", "H10", "H100-PCIE", "NVIDIA"}) EXPECT_EQ(find_gpu(gpus, name), nullptr) << name;
+}
+
+TEST(FindGpu, KnowsHowDriversAndClustersSpellAName) {
+  const std::vector<GpuSpec> gpus{examples::h100(), examples::a100()};
+  for (const char* name : {"NVIDIA H100 80GB HBM3", "NVIDIA-H100-80GB-HBM3", "H100 SXM5 80GB", "H100-SXM5"}) {
+    EXPECT_EQ(find_gpu(gpus, name), &gpus[0]) << name;
+  }
+  EXPECT_EQ(find_gpu(gpus, "NVIDIA A100-SXM4-80GB"), &gpus[1]);
+}
+
+TEST(FindGpu, TakesAnotherFormOrMemoryForAnotherGpu) {
+  const std::vector<GpuSpec> gpus{examples::h100(), examples::a100()};
+  for (const char* name : {"NVIDIA H100 PCIe", "NVIDIA H100 NVL", "NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-80GB MIG 3g.40gb",
+                           "NVIDIA H200", "GeForce RTX 4090"}) {
+    EXPECT_EQ(find_gpu(gpus, name), nullptr) << name;
+  }
 }
 
 }  // namespace

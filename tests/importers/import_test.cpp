@@ -1,73 +1,15 @@
-#include "rooftune/importers/import.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <string>
-
-#include "rooftune/data/ground_truth.hpp"
+#include "importers/import_fixture.hpp"
 #include "support/bad_inputs.hpp"
-#include "support/temporary_folder.hpp"
 
 namespace rooftune::importers {
 namespace {
 
-namespace fs = std::filesystem;
 using domain::ArrivalProcess;
 using domain::Metric;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-fs::path example(const std::string& name) {
-  return fs::path(ROOFTUNE_SOURCE_DIR) / "tests" / "import_examples" / ("synthetic_" + name);
-}
-
-/// Everything that a file may leave out.
-ImportOptions complete() {
-  ImportOptions options;
-  options.model = "meta-llama/Llama-2-7b-hf";
-  options.gpu = "H100";
-  options.tp = 1;
-  options.settings = {{"version", "0.11.0"}, {"max_model_len", "4096"}, {"max_num_batched_tokens", "2048"}, {"max_num_seqs", "256"}};
-  return options;
-}
-
-core::Result<ImportedGroundTruth> import_one(ImportFormat format, const fs::path& input, const ImportOptions& options = complete()) {
-  return import_benchmarks(format, std::vector{input}, options);
-}
-
-ImportedGroundTruth import_or_fail(ImportFormat format, const fs::path& input, const ImportOptions& options = complete()) {
-  auto imported = import_one(format, input, options);
-  if (imported) return *std::move(imported);
-  ADD_FAILURE() << core::format(imported.error());
-  return {};
-}
-
-class Import : public testing_support::TemporaryFolderTest {
- protected:
-  /// What the strict reader finds in the file that the import writes.
-  std::vector<domain::Experiment> written(const ImportedGroundTruth& imported) {
-    const auto noticed = write_ground_truth(imported, folder_ / "truth.json", ExistingFile::refuse);
-    EXPECT_TRUE(noticed) << core::format(noticed.error());
-    auto read = data::read_ground_truth(folder_ / "truth.json");
-    if (read) return std::move(read->experiments);
-    ADD_FAILURE() << core::format(read.error());
-    return {};
-  }
-
-  /// Checks that an import is written and read back as it was, and gives its experiments.
-  std::vector<domain::Experiment> round_trip(const ImportedGroundTruth& imported) {
-    auto experiments = written(imported);
-    EXPECT_EQ(experiments.size(), imported.experiments.size());
-    for (std::size_t i = 0; i < std::min(experiments.size(), imported.experiments.size()); ++i) {
-      EXPECT_EQ(experiments[i], imported.experiments[i].experiment) << experiments[i].id;
-    }
-    return experiments;
-  }
-};
 
 TEST_F(Import, ReplaysTheRequestsOfTheRatesOfAGuideLlmSweep) {
   const auto experiments = round_trip(import_or_fail(ImportFormat::guidellm, example("guidellm_sweep.json")));
@@ -258,7 +200,8 @@ TEST_F(Import, WritesNothingThatWouldNotReadBack) {
   const auto imported = import_or_fail(ImportFormat::guidellm, example("guidellm_sweep.json"), options);
   const auto noticed = write_ground_truth(imported, folder_ / "truth.json", ExistingFile::refuse);
   ASSERT_FALSE(noticed);
-  EXPECT_THAT(core::format(noticed.error()), HasSubstr("truth.json:2:3: error: prompt and output are"));
+  EXPECT_THAT(core::format(noticed.error()),
+              HasSubstr("synthetic_guidellm_sweep.json: error: experiment 'synthetic_guidellm_sweep': prompt and output are"));
   EXPECT_THAT(folder_.names(), IsEmpty());
 }
 
@@ -282,8 +225,15 @@ TEST_F(Import, GivesShippedGroundTruthBackAsItIs) {
 TEST(BadImports, AreRefusedWithPlaceAndRemedy) {
   for (const auto& [folder, format] :
        {std::pair{"import_guidellm", ImportFormat::guidellm}, std::pair{"import_vllm_bench", ImportFormat::vllm_bench},
-        std::pair{"import_otel", ImportFormat::otel}, std::pair{"import_blis", ImportFormat::blis}}) {
-    bad_inputs::expect_all_refused(folder, [format = format](const fs::path& input) { return import_one(format, input); });
+        std::pair{"import_otel", ImportFormat::otel}, std::pair{"import_blis", ImportFormat::blis},
+        std::pair{"import_aiperf", ImportFormat::aiperf}, std::pair{"import_blis_trace", ImportFormat::blis_trace},
+        std::pair{"import_inferencex", ImportFormat::inferencex}, std::pair{"import_llmd", ImportFormat::llmd},
+        std::pair{"import_vllm_console", ImportFormat::vllm_console}}) {
+    bad_inputs::expect_all_refused(folder, [format = format](const fs::path& input) {
+      ImportOptions options = complete();
+      if (format == ImportFormat::llmd) options.settings.erase("version");
+      return import_one(format, input, options);
+    });
   }
 }
 

@@ -22,6 +22,10 @@ NOT_PROVOKED = {
     "interrupted: {} of {} folds are not fitted": "a signal at the right moment",
     "give the same command with this --out and --resume to go on": "the same",
     "go on with: rooftune fit {} --out {} --resume": "the same",
+    "1 % of the requests were sent more than {:.1f} ms late": "a machine that is too slow to send",
+    "the client is too slow for this rate; the times at which requests were sent are what the trace holds": "the same",
+    "the system's clock was set by {:.1f} ms during the run": "the clock of the machine",
+    "latencies are of the steady clock and not affected; do not join them with other logs by wall-clock time": "the same",
     "fit without --held-out, or change the split": "a fit that works on all data and on no part of it",
 }
 # Failures of the disk, and findings about measurements and fits: not what is wrong with an input.

@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "gpu_plausibility.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/config_pieces.hpp"
 #include "rooftune/text/document.hpp"
@@ -20,6 +21,13 @@ constexpr std::string_view kSchema = "rooftune/config/1";
 
 /// Keys of our own form that a hardware-config file never has at its top.
 constexpr std::array<std::string_view, 6> kOwnKeys{"step_time_model", "parameters", "hardware", "engine", "scoped", "provenance"};
+
+/// Keys that begin so are for people.
+constexpr std::string_view kComment = "_comment";
+/// In files of the family: the link between nodes, which no formula here uses.
+constexpr std::string_view kInterNodeKey = "InterNodeBwGBps";
+/// The link inside a node, one direction, which we call link_GBs.
+constexpr std::string_view kIntraNodeKey = "IntraNodeBwGBps";
 
 /// Found in old files of the family, where they scaled something that no formula uses any more.
 constexpr std::array<std::string_view, 3> kKeysWithoutEffect{"bwEfficiencyFactor", "mixedBatchPenalty", "overlapPenalty"};
@@ -67,7 +75,9 @@ class HardwareReader {
       : shipped_(shipped), form_(form), problems_(problems) {}
 
   void read(const text::Member& member) {
-    text::ObjectReader reader(member.value, problems_, fmt::format("the GPU '{}'", member.key));
+    const bool is_ours = form_ == ConfigForm::config;
+    text::ObjectReader reader(member.value, problems_, fmt::format("the GPU '{}'", member.key),
+                              is_ours ? text::OtherKeys::refuse : text::OtherKeys::tolerate);
     if (member.value.kind != text::Node::Kind::object) return;
     const domain::GpuSpec* known = domain::find_gpu(shipped_, member.key);
     params::HardwareEntry entry;
@@ -75,8 +85,12 @@ class HardwareReader {
     if (known == nullptr) entry.gpu.name = member.key;
     if (entry.gpu.name != member.key) entry.name_in_file = member.key;
     read_facts(reader, member, known != nullptr, entry.gpu);
+    if (!problems_.has_errors()) warn_about_implausible_facts(entry.gpu, known, member.place, problems_);
     read_parameters(reader, entry);
-    reader.ignore({"_comment"});
+    for (const text::Member& own : member.value.members) {
+      if (own.key.starts_with(kComment)) reader.ignore({own.key});
+    }
+    if (!is_ours) notice_other_keys(member);
     add(member, std::move(entry));
   }
 
@@ -93,7 +107,12 @@ class HardwareReader {
     const core::Gibibytes known_memory = gpu.memory;
     need(read_fact(reader, "MemoryGiB", "", gpu.memory), "MemoryGiB");
     if (gpu.memory != known_memory) gpu.reported_memory.reset();  // of another board
-    need(read_fact(reader, "link_GBs", "", gpu.link_bandwidth), "link_GBs");
+    const bool has_link = read_fact(reader, "link_GBs", "", gpu.link_bandwidth);
+    if (form_ == ConfigForm::hardware_config && !has_link) {
+      need(reader.optional(kIntraNodeKey, gpu.link_bandwidth, text::above(0)), "link_GBs");
+    } else {
+      need(has_link, "link_GBs");
+    }
     read_units(reader, "TFlopsFP8", gpu.peak_fp8);
     read_units(reader, "TFlopsFP4", gpu.peak_fp4);
     read_units(reader, "TFlopsINT8", gpu.peak_int8);
@@ -107,6 +126,27 @@ class HardwareReader {
   static void read_units(text::ObjectReader& reader, std::string_view key, std::optional<core::TeraflopsPerSecond>& peak) {
     core::TeraflopsPerSecond given;
     if (reader.optional(key, given, text::at_least(0))) peak = given.value > 0.0 ? std::optional(given) : std::nullopt;
+  }
+
+  /// The family adds keys of its own: those that mean nothing here are noticed, one that looks like a slip is refused.
+  void notice_other_keys(const text::Member& member) const {
+    std::vector<std::string_view> known{"TFlopsPeak", "TFlopsEff",  "BwPeakTBs",    "BwEffTBs", "MemoryGiB", "link_GBs",   "TFlopsFP8",
+                                        "TFlopsFP4",  "TFlopsINT8", "interconnect", "aliases",  "source",    kIntraNodeKey};
+    known.insert(known.end(), kKeysWithoutEffect.begin(), kKeysWithoutEffect.end());
+    for (const params::ParameterSpec& spec : params::parameter_registry()) {
+      if (spec.group() == "roofline_v1") known.push_back(spec.name());
+    }
+    for (const text::Member& own : member.value.members) {
+      if (own.key.starts_with(kComment) || std::ranges::find(known, own.key) != known.end()) continue;
+      if (own.key == kInterNodeKey) {
+        problems_.warning(own.place, fmt::format("'{}' has no effect: experiments run in one node", own.key), "nothing to do");
+      } else if (core::closest_match(own.key, known).empty()) {
+        problems_.warning(own.place, fmt::format("'{}' means nothing here and has no effect", own.key), "nothing to do");
+      } else {
+        problems_.error(own.place, fmt::format("unknown key '{}' in the GPU '{}'", own.key, member.key),
+                        core::suggest(own.key, known));
+      }
+    }
   }
 
   void report_unknown(const text::Member& member, const std::vector<std::string_view>& missing) const {
@@ -303,7 +343,7 @@ params::Config read_own_form(const text::Node& root, const std::vector<domain::G
 params::Config read_family_form(const text::Node& root, const std::vector<domain::GpuSpec>& shipped, text::Problems& problems) {
   HardwareReader hardware(shipped, ConfigForm::hardware_config, problems);
   for (const text::Member& member : root.members) {
-    if (member.key != "_comment") hardware.read(member);
+    if (!member.key.starts_with(kComment)) hardware.read(member);
   }
   params::Config config;
   config.step_time_model = "roofline_v1";

@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 
+#include "gpu_plausibility.hpp"
 #include "rooftune/data/data_directory.hpp"
 #include "rooftune/text/object_reader.hpp"
 
@@ -44,7 +45,7 @@ std::string shared_name(const domain::GpuSpec& gpu, const std::vector<domain::Gp
 
 }  // namespace
 
-core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path& file) {
+core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path& file, core::Diagnostics* warnings) {
   const auto document = text::read_document(file);
   if (!document) return tl::unexpected(document.error());
   text::Problems problems(document->file);
@@ -59,10 +60,15 @@ core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path
         problems.error(node.place, fmt::format("'{}' is the name or alias of another GPU already", name),
                        "make names and aliases unique");
       }
+      if (warnings != nullptr && !problems.has_errors()) warn_about_implausible_facts(gpu, nullptr, node.place, problems);
       gpus.push_back(std::move(gpu));
     }
   }
   if (problems.has_errors()) return tl::unexpected(problems.take_errors());
+  if (warnings != nullptr) {
+    const core::Diagnostics found = problems.take_warnings();
+    warnings->insert(warnings->end(), found.begin(), found.end());
+  }
   return gpus;
 }
 

@@ -46,6 +46,10 @@ constexpr std::array<text::Choice<domain::LengthShape>, 2> kLengthShapes{
 constexpr double kIdentityTolerance = 0.005;
 /// Requests that a stage may have more or fewer than rate x duration before it is worth a warning.
 constexpr double kRequestCountTolerance = 1.0;
+/// Below these latencies, and above that for every token, a unit is wrong.
+constexpr double kFastestFirstTokenMs = 1.0;
+constexpr double kFastestTokenMs = 0.1;
+constexpr double kSlowestTokenMs = 30'000.0;
 /// Far above any benchmark of one endpoint; beyond them a unit is wrong, and the number of requests would not fit an int.
 constexpr double kMaxRatePerSecond = 1e4;
 constexpr double kMaxDurationSeconds = 1e5;
@@ -456,6 +460,7 @@ class GroundTruthReader {
       measurement.summary = latencies(*summary, "'summary'");
       identity_.add(*summary, generated_tokens, experiment);
       warn_about_failures(measurement.summary, *summary, role);
+      warn_about_units(measurement.summary, *summary, generated_tokens);
     }
     measurement.stages.resize(workload.stages.size());
     const auto rows = reader.optional_list("stages");
@@ -505,6 +510,22 @@ class GroundTruthReader {
                       fmt::format("{} of {} requests failed: the figures are over the others", *summary.failed,
                                   *summary.failed + summary.succeeded.value_or(0)),
                       role == domain::Role::overload ? "it is shown, never aggregated" : "give it the role 'overload'");
+  }
+
+  /// Latencies that no server reaches or that nobody waits for are in another unit.
+  void warn_about_units(const domain::Latencies& summary, const text::Node& node, double generated_tokens) {
+    const auto ttft = summary[Metric::ttft_mean];
+    const auto e2e = summary[Metric::e2e_mean];
+    const double per_token_ms = e2e ? *e2e / std::max(1.0, generated_tokens) : kFastestTokenMs;
+    if ((ttft && *ttft < kFastestFirstTokenMs) || per_token_ms < kFastestTokenMs) {
+      problems_.warning(node.place,
+                        fmt::format("a mean TTFT of {:g} ms and a mean E2E of {:g} ms for {:g} tokens", ttft.value_or(0.0),
+                                    e2e.value_or(0.0), generated_tokens),
+                        "no server is so fast: are they seconds? give milliseconds");
+    } else if (e2e && per_token_ms > kSlowestTokenMs) {
+      problems_.warning(node.place, fmt::format("a mean E2E of {:g} ms for {:g} tokens", *e2e, generated_tokens),
+                        "no server is so slow: are they microseconds? give milliseconds");
+    }
   }
 
   void check_context(const Experiment& experiment, text::Place place) {

@@ -7,6 +7,9 @@
 
 #include "recorded_run.hpp"
 #include "rooftune/core/statistics.hpp"
+#include "rooftune/data/gpus.hpp"
+#include "rooftune/data/models.hpp"
+#include "tool_names.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -89,10 +92,13 @@ class Assembler {
     add_stages();
     measure();
     judge_failures();
+    require_means();
     for (std::string& text : run_.assumptions) assume(std::move(text));
+    std::ranges::move(run_.warnings, std::back_inserter(result_.warnings));
     if (has_errors_) return;
     if (experiment().workload.arrival.process == ArrivalProcess::trace) add_table();
     result_.experiments.push_back(std::move(written_));
+    result_.sources.push_back(run_.file);
   }
 
  private:
@@ -102,29 +108,44 @@ class Assembler {
     errors_.push_back({.position = {.file = run_.file}, .problem = std::move(problem), .remedy = std::move(remedy)});
     has_errors_ = true;
   }
-  void warn(std::string problem, std::string remedy) {
-    result_.warnings.push_back({.position = {.file = run_.file},
+  void warn(std::string problem, std::string remedy, std::string_view about = {}) {
+    const auto place = run_.places.find(std::string(about));
+    core::SourcePosition position{.file = run_.file};
+    if (place != run_.places.end()) position = {run_.file, place->second.line, place->second.column};
+    result_.warnings.push_back({.position = std::move(position),
                                 .problem = fmt::format("experiment '{}': {}", experiment().id, problem),
                                 .remedy = std::move(remedy),
                                 .severity = core::Severity::warning});
   }
   void assume(std::string text) { result_.assumptions.push_back(fmt::format("experiment '{}': {}", experiment().id, text)); }
 
-  /// Model, GPU, TP: the options', else the file's, else the log's.
+  /// The file and the server's log say different things: both places are named.
+  void warn_of_contradiction(std::string_view about, std::string_view in_file, std::string_view in_log, int line) {
+    warn(fmt::format("{} is {} in the file but {} in {}:{}", about, in_file, in_log, log_.file, line), "the log's is taken", about);
+  }
+
+  /// Model, GPU, TP: the options', else the log's, else the file's.
   void identify() {
     domain::Deployment& deployment = experiment().deployment;
     std::vector<std::string> missing;
-    const auto model = options_.model ? options_.model : run_.model ? run_.model : log_.model;
+    deployment.model = options_.model.value_or(model());
+    if (deployment.model.empty()) {
+      missing.push_back(run_.model ? fmt::format("the model ('{}' names a place; --model)", *run_.model) : "the model (--model)");
+    }
     const auto gpu = options_.gpu ? options_.gpu : run_.gpu;
-    const auto tp = options_.tp ? options_.tp : run_.tp ? run_.tp : log_.tp;
-    if (!model) missing.emplace_back("the model (--model)");
     if (!gpu) missing.emplace_back("the GPU (--gpu)");
+    const auto tp = options_.tp ? options_.tp : either(log_.tp, run_.tp, "tp");
     if (!tp) missing.emplace_back("the tensor-parallel degree (--tp)");
-    deployment.model = model.value_or("");
-    deployment.hardware = gpu.value_or("");
+    if (gpu) deployment.hardware = gpu_name(*gpu);
     deployment.tp = tp.value_or(1);
-    deployment.dp = options_.replicas.value_or(1);
+    deployment.pp = either(log_.pp, run_.pp, "pp").value_or(1);
+    deployment.dp = options_.replicas ? *options_.replicas : either(log_.dp, run_.replicas, "dp").value_or(1);
     deployment.precision = options_.precision.value_or(run_.precision.value_or(""));
+    if (run_.engine) {
+      deployment.engine = *run_.engine;
+      assume(fmt::format("the server was {}: vLLM's scheduler is simulated in its place", *run_.engine));
+    }
+    judge_replicas();
     for (const std::string_view name : kRequiredSettings) {
       if (!options_.settings.contains(std::string(name)) && !log_.settings.contains(std::string(name)) &&
           !run_.settings.contains(std::string(name))) {
@@ -134,22 +155,74 @@ class Assembler {
     if (!missing.empty()) fail(fmt::format("nothing says {}", fmt::join(missing, ", ")), "give these options, or --vllm-log FILE");
   }
 
+  /// The file's and the log's model. A client may know it by the name that the server gives it.
+  std::string model() {
+    const std::string in_file = run_.model ? model_name_of(*run_.model) : std::string();
+    if (!log_.model) return in_file;
+    const bool is_served_name = log_.served_model && run_.model && log_.served_model->text.find(*run_.model) != std::string::npos;
+    if (in_file.empty() || is_served_name) return log_.model->text;
+    if (is_same_model(in_file, log_.model->text)) return in_file;
+    if (!options_.model) warn_of_contradiction("model", in_file, log_.model->text, log_.model->line);
+    return log_.model->text;
+  }
+
+  /// The log's count, else the file's.
+  std::optional<int> either(const std::optional<LogCount>& in_log, const std::optional<int>& in_file, std::string_view about) {
+    if (in_log && in_file && in_log->value != *in_file) {
+      warn_of_contradiction(about, fmt::format("{}", *in_file), fmt::format("{}", in_log->value), in_log->line);
+    }
+    return in_log ? std::optional(in_log->value) : in_file;
+  }
+
+  /// The name that ships for a GPU that is spelled as tools spell it.
+  std::string gpu_name(const std::string& said) {
+    const auto gpus = data::default_gpus();
+    if (!gpus) return said;
+    const domain::GpuSpec* gpu = domain::find_gpu(*gpus, said);
+    if (gpu == nullptr) {
+      assume(fmt::format("'{}' is no GPU that ships: commands that use this file need its data sheet (--hardware FILE)", said));
+      return said;
+    }
+    const bool is_name = said == gpu->name || std::ranges::find(gpu->aliases, said) != gpu->aliases.end();
+    return is_name ? said : gpu->name;
+  }
+
+  /// Replicas of a mixture of experts are not independent: they exchange tokens in every layer.
+  void judge_replicas() {
+    const domain::Deployment& deployment = experiment().deployment;
+    if (!log_.dp || log_.dp->value == 1 || options_.replicas) return;
+    const auto models = data::default_models();
+    const domain::ModelSpec* spec = models ? domain::find_model(*models, deployment.model) : nullptr;
+    if (spec != nullptr && spec->experts() != nullptr) {
+      warn(fmt::format("data parallelism of {} ({}:{}) with a mixture of experts: its ranks run in step and exchange tokens",
+                       log_.dp->value, log_.file, log_.dp->line),
+           "not simulated: independent replicas behind a router are");
+    } else {
+      assume(fmt::format("data parallelism of {} is simulated as as many replicas behind a router", log_.dp->value));
+    }
+  }
+
   void apply_settings() {
     std::map<std::string, std::string> given = run_.settings;
-    for (const auto& [name, text] : log_.settings) {
-      if (const auto own = run_.settings.find(name); own != run_.settings.end() && own->second != text) {
-        warn(fmt::format("{} is {} in the file but {} in {}", name, own->second, text, log_.file), "the log's is taken");
+    for (const auto& [name, fact] : log_.settings) {
+      const auto own = run_.settings.find(name);
+      if (own != run_.settings.end() && !is_same_setting(own->second, fact.text)) {
+        warn_of_contradiction(name, own->second, fact.text, fact.line);
       }
-      given[name] = text;
+      given[name] = fact.text;
     }
     for (const auto& [name, text] : options_.settings) given[name] = text;
-    text::Problems problems("");
     for (const auto& [name, text] : given) {
       const auto entry = std::ranges::find(kSettings, name, &SettingEntry::name);
       if (entry == kSettings.end()) continue;  // options are checked before files are read
+      text::Problems problems("");
       entry->assign(experiment().deployment.settings, text::Node::at({}, text::Node::Kind::scalar, text), name, problems);
+      for (core::Diagnostic& problem : problems.take_errors()) {
+        problem.position = position_of_setting(name);
+        errors_.push_back(std::move(problem));
+        has_errors_ = true;
+      }
     }
-    for (core::Diagnostic& problem : problems.take_errors()) fail(std::move(problem.problem), std::move(problem.remedy));
     std::vector<std::string> defaults;
     for (const std::string_view name : {"gpu_mem_util", "block_size", "enable_prefix_caching", "enable_chunked_prefill"}) {
       if (given.contains(std::string(name))) continue;
@@ -163,18 +236,48 @@ class Assembler {
     }
   }
 
+  /// Numbers and flags may be spelled in several ways: 0.9 and 0.90, true and True.
+  static bool is_same_setting(const std::string& a, const std::string& b) {
+    const auto folded = [](const std::string& text) {
+      std::string result = text;
+      std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      if (result.find('.') != std::string::npos && result.find_first_not_of("0123456789.") == std::string::npos &&
+          std::ranges::count(result, '.') == 1) {
+        while (result.ends_with('0')) result.pop_back();
+      }
+      return result;
+    };
+    return folded(a) == folded(b);
+  }
+
+  /// Where the value that counts was said.
+  core::SourcePosition position_of_setting(const std::string& name) const {
+    if (options_.settings.contains(name)) return {};
+    if (const auto fact = log_.settings.find(name); fact != log_.settings.end()) return {.file = log_.file, .line = fact->second.line};
+    const auto place = run_.places.find(name);
+    return place == run_.places.end() ? core::SourcePosition{.file = run_.file}
+                                      : core::SourcePosition{run_.file, place->second.line, place->second.column};
+  }
+
   void share_prefix() {
     domain::Workload& workload = experiment().workload;
     if (options_.shared_prefix_tokens) workload.system_prompt_tokens = *options_.shared_prefix_tokens;
     const bool is_cycled = workload.pattern == domain::PromptPattern::cycled;
-    if (!is_cycled && workload.system_prompt_tokens == 0) {
+    const bool has_groups = std::ranges::any_of(run_.stages, [](const RecordedStage& stage) {
+      return std::ranges::any_of(stage.requests, [](const RecordedRequest& request) { return request.prefix_group >= 0; });
+    });
+    if (!is_cycled && !has_groups && workload.system_prompt_tokens == 0) {
       assume("prompts share no prefix (else give --shared-prefix-tokens)");
     }
   }
 
   void add_stages() {
     domain::Workload& workload = experiment().workload;
-    if (run_.stages.empty()) fail("no load level with a finished request", "nothing can be imported");
+    if (run_.stages.empty()) {
+      std::ranges::move(run_.warnings, std::back_inserter(errors_));  // they say why
+      run_.warnings.clear();
+      fail("no load level with a finished request", "nothing can be imported");
+    }
     std::vector<int> input_tokens;
     std::vector<int> output_tokens;
     for (RecordedStage& stage : run_.stages) {
@@ -233,7 +336,17 @@ class Assembler {
     const RecordedRow summary = !all.empty() || run_.summary ? measured_row(run_.summary.value_or(RecordedRow{}), all, "summary")
                                                              : pooled(measured.stages, written_.output_tokens);
     measured.summary = summary.latencies;
+    if (!measured.summary.failed) measured.summary.failed = failed_in(measured.stages);
     written_.summary_output_tokens = summary.output_tokens;
+  }
+
+  /// Without a mean latency there is nothing to compare. Said about the user's file, in the words of its figures.
+  void require_means() {
+    const domain::Latencies& summary = experiment().measured.summary;
+    if (has_errors_ || summary[Metric::ttft_mean] || summary[Metric::e2e_mean]) return;
+    fail(fmt::format("experiment '{}': the file gives neither a mean time to first token nor a mean end-to-end latency",
+                     experiment().id),
+         "means are what is compared; medians and percentiles cannot stand in for them");
   }
 
   /// The requests' own figures where there are requests, else the reported ones; the time per token always by the identity.
@@ -241,6 +354,7 @@ class Assembler {
     RecordedRow row = reported;
     if (!requests.empty()) {
       row = row_of(requests);
+      compare_counts(reported, row, title);
       for (const Metric metric : {Metric::ttft_mean, Metric::e2e_mean}) compare(metric, reported, row, title);
       row.latencies.failed = reported.latencies.failed;
       row.latencies.itl_mean_ms = reported.latencies.itl_mean_ms;
@@ -257,6 +371,21 @@ class Assembler {
     }
     if (row.latencies.itl_mean_ms) row.latencies.itl_mean_ms = rounded(*row.latencies.itl_mean_ms);
     if (row.output_tokens) row.output_tokens = rounded(*row.output_tokens);
+  }
+
+  /// Two counts of one thing: requests by the report and by its list, tokens likewise.
+  void compare_counts(const RecordedRow& reported, const RecordedRow& computed, const std::string& title) {
+    const auto requests = reported.latencies.succeeded;
+    if (requests && *requests != *computed.latencies.succeeded) {
+      warn(fmt::format("{}: the file counts {} successful requests, but lists {} that can be replayed", title, *requests,
+                       *computed.latencies.succeeded),
+           "those of the list are taken");
+    }
+    if (reported.output_tokens && std::abs(*reported.output_tokens / *computed.output_tokens - 1.0) > kSameMean) {
+      warn(fmt::format("{}: the file reports {:g} output tokens a request, but its requests have {:g}", title, *reported.output_tokens,
+                       *computed.output_tokens),
+           "the requests' is taken");
+    }
   }
 
   void compare(Metric metric, const RecordedRow& reported, const RecordedRow& computed, const std::string& title) {
@@ -310,6 +439,16 @@ class Assembler {
     return row;
   }
 
+  /// Requests that failed in all stages; empty where a stage does not say.
+  static std::optional<int> failed_in(const std::vector<domain::Latencies>& stages) {
+    int failed = 0;
+    for (const domain::Latencies& stage : stages) {
+      if (!stage.failed) return std::nullopt;
+      failed += *stage.failed;
+    }
+    return stages.empty() ? std::nullopt : std::optional(failed);
+  }
+
   void judge_saturation(const RecordedStage& stage, std::size_t index) {
     if (stage.rate_per_s && stage.achieved_per_s && *stage.achieved_per_s < kKeepsUp * *stage.rate_per_s) {
       warn(fmt::format("stage {} finished {:.3g} requests a second of the {:.3g} requested: saturated", index, *stage.achieved_per_s,
@@ -348,12 +487,15 @@ class Assembler {
     const int shared = workload.system_prompt_tokens;
     std::string csv = "stage,arrival_s,input_tokens,output_tokens,prefix_group,shared_prefix_tokens,ttft_ms,e2e_ms\n";
     const auto add = [&](int stage, double start_s, const RecordedRequest& request) {
+      const bool has_own_group = request.prefix_group >= 0;
+      const std::int64_t group = has_own_group ? request.prefix_group : shared > 0 ? 0 : -1;
+      const int request_shared = has_own_group ? request.shared_prefix_tokens : shared;
       const domain::TracedRequest traced{.stage = stage,
                                          .arrival_s = rounded(request.start_s - start_s),
                                          .input_tokens = request.input_tokens,
                                          .output_tokens = request.output_tokens,
-                                         .prefix_group = shared > 0 ? 0 : -1,
-                                         .shared_prefix_tokens = shared};
+                                         .prefix_group = group,
+                                         .shared_prefix_tokens = group < 0 ? 0 : request_shared};
       csv += fmt::format("{},{},{},{},{},{},{},{}\n", traced.stage, traced.arrival_s, traced.input_tokens, traced.output_tokens,
                          traced.prefix_group, traced.shared_prefix_tokens, rounded(request.ttft_ms), rounded(request.e2e_ms));
       if (stage >= 0) workload.trace.push_back(traced);

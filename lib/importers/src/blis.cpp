@@ -31,6 +31,7 @@ class ExperimentReader {
 
   void read() {
     run_.model = text_at(node_, {"model", "vllm_config.model", "vllm.model"}, problems_);
+    if (const text::Node* model = find_any(node_, {"model", "vllm_config.model", "vllm.model"})) run_.places["model"] = model->place;
     run_.gpu = text_at(node_, {"hardware", "gpu", "gpu_type", "vllm_config.hardware"}, problems_);
     run_.precision = text_at(node_, {"precision"}, problems_);
     run_.tp =
@@ -46,12 +47,17 @@ class ExperimentReader {
   void read_settings() {
     if (const text::Node* settings = find_any(node_, {"vllm_config", "vllm"}); settings != nullptr) {
       for (const auto& [theirs, ours] : kSettingKeys) {
-        if (const text::Node* value = find_any(*settings, {theirs})) run_.settings[std::string(ours)] = value->text;
+        if (const text::Node* value = find_any(*settings, {theirs})) set(std::string(ours), *value);
       }
     }
     if (const text::Node* blocks = find_any(node_, {"total_kv_blocks", "vllm_config.total_kv_blocks", "vllm.total_kv_blocks"})) {
-      run_.settings["total_kv_blocks"] = blocks->text;
+      set("total_kv_blocks", *blocks);
     }
+  }
+
+  void set(std::string name, const text::Node& value) {
+    run_.places[name] = value.place;
+    run_.settings[std::move(name)] = value.text;
   }
 
   /// GuideLLM's synthetic data: prompt_tokens follow prefix_tokens that all prompts share.

@@ -2,8 +2,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <regex>
 
+#include "guidellm_data.hpp"
 #include "recorded_run.hpp"
 
 namespace rooftune::importers {
@@ -11,7 +11,8 @@ namespace {
 
 // GuideLLM's report: {"benchmarks": [...]}, one for each strategy of the run's profile. A benchmark has its strategy, the requests
 // by outcome (successful, errored, incomplete) and `metrics` by outcome. Fields moved between versions: 0.2 has args.strategy and
-// run_stats, later ones config.strategy and scheduler_metrics; times of a request stand on it or under info.timings.
+// run_stats, later ones config.strategy and scheduler_metrics; times of a request stand on it or under info.timings; the data are in
+// the benchmark (0.2 to 0.7) or once for the report, under config.spec (0.8, "version": 2). Lists of requests may be samples.
 
 using domain::ArrivalProcess;
 using domain::Metric;
@@ -26,8 +27,11 @@ struct Level {
   domain::LengthDistribution prompt;  ///< of the metrics, for reports without requests
   domain::LengthDistribution output;
   std::size_t cut_off = 0;
+  std::size_t listed = 0;  ///< successful requests in the report, where it lists fewer than it counts; else 0
 
-  [[nodiscard]] bool has_rate() const { return strategy == "constant" || strategy == "poisson"; }
+  [[nodiscard]] bool has_rate() const {
+    return strategy == "constant" || strategy == "poisson" || (strategy == "replay" && !stage.requests.empty());
+  }
 };
 
 std::optional<RecordedRequest> read_request(const text::Node& node, text::Problems& problems) {
@@ -118,7 +122,12 @@ Level read_level(const text::Node& node, text::Problems& problems) {
     for (const text::Node& request : successful->items) {
       if (const auto read = read_request(request, problems)) level.stage.requests.push_back(*read);
     }
-    level.stage.row.latencies.failed = static_cast<int>(count_of(node, {"requests.errored"}));
+    domain::Latencies& row = level.stage.row.latencies;
+    row.failed = std::max(row.failed.value_or(0), static_cast<int>(count_of(node, {"requests.errored"})));
+    if (static_cast<int>(successful->items.size()) < row.succeeded.value_or(0)) {
+      level.listed = std::max<std::size_t>(1, successful->items.size());
+      level.stage.requests.clear();
+    }
   }
   const auto start = number_at(node, {"start_time"}, problems);
   const auto end = number_at(node, {"end_time"}, problems);
@@ -127,14 +136,64 @@ Level read_level(const text::Node& node, text::Problems& problems) {
   return level;
 }
 
-/// Leading tokens that the synthetic prompts share: the data argument is a text of JSON or of key=value pairs.
-std::optional<int> shared_prefix_tokens(const text::Node& benchmark) {
-  const text::Node* data = find_any(benchmark, {"request_loader.data", "args.data", "config.requests.data", "config.data"});
-  if (data == nullptr) return std::nullopt;
-  static const std::regex pattern(R"(prefix_tokens["']?\s*[=:]\s*([0-9]{1,7}))");
-  std::smatch match;
-  if (!std::regex_search(data->text, match, pattern)) return std::nullopt;
-  return std::stoi(match[1]);
+/// Gives every request the beginning that it shares with others: buckets by their weights, beginnings of a bucket in turn. Which
+/// request had which is not in the report.
+void share_prefixes(std::vector<RecordedRequest>& requests, const std::vector<PrefixBucket>& buckets) {
+  std::vector<double> due(buckets.size());
+  std::vector<int> used(buckets.size());
+  double weights = 0.0;
+  for (const PrefixBucket& bucket : buckets) weights += bucket.weight;
+  for (RecordedRequest& request : requests) {
+    for (std::size_t i = 0; i < buckets.size(); ++i) due[i] += buckets[i].weight / weights;
+    const auto chosen = static_cast<std::size_t>(std::ranges::max_element(due) - due.begin());
+    due[chosen] -= 1.0;
+    std::int64_t group = used[chosen]++ % buckets[chosen].count;
+    for (std::size_t i = 0; i < chosen; ++i) group += buckets[i].count;
+    request.prefix_group = group;
+    request.shared_prefix_tokens = std::min(buckets[chosen].tokens, request.input_tokens);
+  }
+}
+
+void describe_data(const SyntheticData& data, RecordedRun& run) {
+  domain::Workload& workload = run.workload;
+  if (data.turns > 1) {
+    run.warnings.push_back(
+        warning_at(run.file, {.line = 0}, fmt::format("the data are conversations of {} turns", data.turns),
+                   "not simulated: every turn is replayed as a prompt of its own, which finds no history in the prefix cache"));
+  }
+  if (data.prefixes.empty()) return;
+  int groups = 0;
+  double tokens = 0.0;
+  double weights = 0.0;
+  for (const PrefixBucket& bucket : data.prefixes) {
+    groups += bucket.count;
+    tokens += bucket.weight * bucket.tokens;
+    weights += bucket.weight;
+  }
+  if (groups == 1) {
+    workload.system_prompt_tokens = data.prefixes.front().tokens;
+    return;
+  }
+  run.assumptions.push_back(
+      fmt::format("prompts begin in {} ways (prefix_buckets), taken in turn: which request had which is not in the report", groups));
+  for (RecordedStage& stage : run.stages) share_prefixes(stage.requests, data.prefixes);
+  share_prefixes(run.outside, data.prefixes);
+  if (workload.arrival.process == ArrivalProcess::trace) return;
+  workload.prompt_groups = groups;
+  workload.system_prompt_tokens = static_cast<int>(tokens / weights);
+  if (data.prefixes.size() > 1) {
+    run.warnings.push_back(warning_at(run.file, {.line = 0}, "prefix_buckets of several lengths without every request",
+                                      fmt::format("all prompts are simulated with a shared beginning of the mean length, {} tokens",
+                                                  workload.system_prompt_tokens)));
+  }
+}
+
+/// A list of requests that was cut to a sample cannot be replayed as if it were all.
+void tell_sampled(const Level& level, RecordedRun& run) {
+  if (level.listed == 0) return;
+  run.assumptions.push_back(
+      fmt::format("the report lists {} of {} successful requests (a sample): its metrics count, and requests are drawn", level.listed,
+                  level.stage.row.latencies.succeeded.value_or(0)));
 }
 
 /// Times of a request-wise run are replayed; without requests the arrivals are drawn as the strategy draws them.
@@ -152,6 +211,7 @@ RecordedRun rate_run(const std::string& id, const std::vector<Level>& levels) {
       continue;
     }
     run.stages.push_back(level.stage);
+    tell_sampled(level, run);
     has_requests = has_requests && !level.stage.requests.empty();
     is_poisson = is_poisson || level.strategy == "poisson";
     cut_off += level.cut_off;
@@ -169,7 +229,10 @@ RecordedRun rate_run(const std::string& id, const std::vector<Level>& levels) {
   run.workload.arrival.process = has_requests ? ArrivalProcess::trace
                                  : is_poisson ? ArrivalProcess::poisson
                                               : ArrivalProcess::constant;
-  if (!has_requests) run.assumptions.emplace_back("no requests in the report: lengths are normal around its means");
+  if (!has_requests) {
+    run.assumptions.emplace_back("without every request in the report lengths are drawn, normal around its means");
+    for (RecordedStage& stage : run.stages) stage.requests.clear();
+  }
   return run;
 }
 
@@ -185,6 +248,7 @@ std::vector<RecordedRun> closed_loop_runs(const std::string& id, const std::vect
     run.id = fmt::format("{}-c{}", id, *clients);
     run.stages = {level.stage};
     run.stages.front().rate_per_s.reset();
+    tell_sampled(level, run);
     run.workload.prompt = level.prompt;
     run.workload.output = level.output;
     run.workload.arrival = {.process = ArrivalProcess::closed_loop, .concurrency = *clients};
@@ -193,6 +257,15 @@ std::vector<RecordedRun> closed_loop_runs(const std::string& id, const std::vect
     }
   }
   return runs;
+}
+
+void read_model(const text::Node& report, const text::Node& benchmark, RecordedRun& run, text::Problems& problems) {
+  const text::Node* model = find_any(benchmark, {"worker.backend_model", "config.backend.model", "backend.model"});
+  if (model == nullptr) model = find_any(report, {"config.spec.backend.model", "args.model", "args.backend_kwargs.model"});
+  std::string name;
+  if (model == nullptr || !text::convert(*model, "'model'", name, problems)) return;
+  run.model = std::move(name);
+  run.places["model"] = model->place;
 }
 
 }  // namespace
@@ -215,10 +288,10 @@ core::Result<std::vector<RecordedRun>> read_guidellm(const std::filesystem::path
   }
   for (RecordedRun& run : runs) {
     run.file = document->file;
-    run.model = text_at(benchmarks.front(), {"worker.backend_model", "config.backend.model", "backend.model"}, problems);
+    read_model(document->root, benchmarks.front(), run, problems);
     run.workload.type = "guidellm_synthetic";
     run.workload.name = "guidellm";
-    run.workload.system_prompt_tokens = shared_prefix_tokens(benchmarks.front()).value_or(0);
+    describe_data(guidellm_data(document->root, benchmarks.front()), run);
   }
   if (problems.has_errors()) return tl::unexpected(problems.take_errors());
   return runs;

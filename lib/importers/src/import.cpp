@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <set>
 
 #include "recorded_run.hpp"
 #include "rooftune/core/contract.hpp"
 #include "rooftune/data/ground_truth.hpp"
+#include "rooftune/importers/recognise.hpp"
 #include "rooftune/text/atomic_file.hpp"
 
 namespace rooftune::importers {
@@ -22,8 +24,14 @@ core::Result<std::vector<RecordedRun>> read_one(ImportFormat format, const fs::p
   switch (format) {
     case ImportFormat::guidellm: return read_guidellm(input);
     case ImportFormat::inference_perf: return read_inference_perf(input);
-    case ImportFormat::vllm_bench: return read_vllm_bench(input);
+    case ImportFormat::vllm_bench:
+    case ImportFormat::sglang: return read_vllm_bench(input);
+    case ImportFormat::vllm_console: return read_vllm_console(input);
+    case ImportFormat::aiperf: return read_aiperf(input);
+    case ImportFormat::llmd: return read_llmd_report(input);
+    case ImportFormat::inferencex: return read_inferencex(input);
     case ImportFormat::blis: return read_blis(input);
+    case ImportFormat::blis_trace: return read_blis_trace(input);
     case ImportFormat::otel: break;
   }
   return std::vector<RecordedRun>{};
@@ -34,7 +42,7 @@ std::vector<RecordedRun> read_all(ImportFormat format, std::span<const fs::path>
   std::vector<RecordedRun> runs;
   const auto take = [&](core::Result<std::vector<RecordedRun>> read) {
     if (!read) return append(errors, read.error());
-    std::ranges::move(*read, std::back_inserter(runs));
+    for (RecordedRun& run : *read) std::ranges::move(part_client_limited(std::move(run)), std::back_inserter(runs));
   };
   if (format == ImportFormat::otel) {
     take(read_otel(inputs, options.stage_gap_s));
@@ -83,6 +91,21 @@ core::Result<void> write_tables(const ImportedGroundTruth& imported, const fs::p
   return {};
 }
 
+/// Nobody has seen the file that is written: what its reader finds is said about the file that the experiment came from.
+void place_in_source(core::Diagnostic& found, const ImportedGroundTruth& imported, std::string_view text) {
+  std::size_t experiment = 0;  // that of the line: each starts a line of its own
+  int line = 1;
+  for (std::size_t start = 0; start < text.size() && line <= found.position.line; ++line) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    if (text.substr(start, end - start).starts_with("  {")) ++experiment;
+    start = end + 1;
+  }
+  if (experiment == 0 || experiment > imported.sources.size()) experiment = 1;
+  if (imported.sources.empty()) return;
+  found.position = {.file = imported.sources[experiment - 1]};
+  found.problem = fmt::format("experiment '{}': {}", imported.experiments[experiment - 1].experiment.id, found.problem);
+}
+
 /// Reads the texts back from a folder that is thrown away, so that nothing wrong is ever put in place.
 core::Result<core::Diagnostics> check_readable(const ImportedGroundTruth& imported, const std::string& text, const fs::path& file) {
   const auto staged =
@@ -95,17 +118,19 @@ core::Result<core::Diagnostics> check_readable(const ImportedGroundTruth& import
   auto ground_truth = data::read_ground_truth(copy);
   core::Diagnostics& found = ground_truth ? ground_truth->warnings : ground_truth.error();
   for (core::Diagnostic& diagnostic : found) {
-    if (diagnostic.position.file == copy.string()) diagnostic.position.file = file.string();
+    if (diagnostic.position.file.starts_with(staged->staging_path().string())) place_in_source(diagnostic, imported, text);
   }
   if (!ground_truth) return tl::unexpected(std::move(ground_truth.error()));
   return std::move(ground_truth->warnings);
 }
 
-}  // namespace
+/// Inputs of one format.
+struct Inputs {
+  ImportFormat format;
+  std::vector<fs::path> paths;
+};
 
-core::Result<ImportedGroundTruth> import_benchmarks(ImportFormat format, std::span<const fs::path> inputs,
-                                                    const ImportOptions& options) {
-  ROOFTUNE_EXPECTS(!options.stage_gap_s || format == ImportFormat::otel);
+core::Result<ImportedGroundTruth> import_all(std::span<const Inputs> all, const ImportOptions& options) {
   core::Diagnostics errors = check(options);
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   ImportedGroundTruth result;
@@ -115,16 +140,63 @@ core::Result<ImportedGroundTruth> import_benchmarks(ImportFormat format, std::sp
     if (read) {
       log = *std::move(read);
       append(result.warnings, log.warnings);
+      for (const std::string& text : log.assumptions) result.assumptions.push_back(fmt::format("{}: {}", log.file, text));
     } else {
       append(errors, read.error());
     }
   }
-  std::vector<RecordedRun> runs = read_all(format, inputs, options, errors);
+  std::vector<RecordedRun> runs;
+  for (const Inputs& inputs : all) std::ranges::move(read_all(inputs.format, inputs.paths, options, errors), std::back_inserter(runs));
   check_ids(runs, options, errors);
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   for (RecordedRun& run : runs) assemble(std::move(run), log, options, result, errors);
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   return result;
+}
+
+}  // namespace
+
+core::Result<ImportedGroundTruth> import_benchmarks(ImportFormat format, std::span<const fs::path> inputs,
+                                                    const ImportOptions& options) {
+  ROOFTUNE_EXPECTS(!options.stage_gap_s || format == ImportFormat::otel);
+  return import_all(std::array{Inputs{.format = format, .paths = {inputs.begin(), inputs.end()}}}, options);
+}
+
+core::Result<ImportedGroundTruth> import_recognised(std::span<const fs::path> inputs, ImportOptions options) {
+  core::Diagnostics errors;
+  std::vector<Inputs> all;
+  std::vector<std::string> said;
+  for (const fs::path& input : inputs) {
+    const auto found = recognise(input);
+    if (!found) {
+      append(errors, found.error());
+    } else if (found->is_server_log) {
+      if (options.vllm_log && *options.vllm_log != input) {
+        errors.push_back({.position = {.file = input.string()},
+                          .problem = fmt::format("a second log of a server, beside {}", options.vllm_log->string()),
+                          .remedy = "import the runs of each server on their own"});
+      }
+      options.vllm_log = input;
+      said.push_back(fmt::format("{} is a vLLM server's log", input.string()));
+    } else {
+      const auto same = std::ranges::find(all, *found->format, &Inputs::format);
+      if (same != all.end()) {
+        same->paths.push_back(input);
+      } else {
+        all.push_back({.format = *found->format, .paths = {input}});
+      }
+      said.push_back(fmt::format("{} is of the format {}", input.string(), core::word_of(kImportFormats, *found->format)));
+    }
+  }
+  if (errors.empty() && all.empty()) {
+    errors.push_back({.position = {.file = inputs.front().string()},
+                      .problem = "a server's log alone holds no measurement",
+                      .remedy = "name the result of a load generator beside it"});
+  }
+  if (!errors.empty()) return tl::unexpected(std::move(errors));
+  auto imported = import_all(all, options);
+  if (imported) imported->assumptions.insert(imported->assumptions.begin(), said.begin(), said.end());
+  return imported;
 }
 
 core::Result<core::Diagnostics> write_ground_truth(const ImportedGroundTruth& imported, const fs::path& file, ExistingFile policy) {

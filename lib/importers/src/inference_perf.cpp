@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "inference_perf_config.hpp"
 #include "recorded_run.hpp"
 
 namespace rooftune::importers {
 namespace {
 
 // A report folder of inference-perf: config.yaml (what was run), summary_lifecycle_metrics.json and stage_<n>_lifecycle_metrics.json
-// (latencies in seconds), per_request_lifecycle_metrics.json where it was asked for.
+// (latencies in seconds), per_request_lifecycle_metrics.json where it was asked for. Up to 0.5 a request keeps its tokens and their
+// times in `info`, from 0.6 on in info.request_metrics and info.response_metrics, with the server's own count in server_usage. Its
+// output_tokens are those of the text tokenised again.
 
 namespace fs = std::filesystem;
 using domain::ArrivalProcess;
@@ -50,6 +53,8 @@ RecordedStage read_stage(const text::Node& root, text::Problems& problems) {
   stage.row = read_row(root, problems);
   stage.num_requests = count_at(root, {"load_summary.count"}, problems);
   stage.rate_per_s = number_at(root, {"load_summary.requested_rate"}, problems, text::above(0));
+  stage.sent_per_s = number_at(root, {"load_summary.achieved_rate"}, problems, text::above(0));
+  stage.send_delay_s = number_at(root, {"load_summary.schedule_delay.mean"}, problems);
   stage.achieved_per_s = number_at(root, {"successes.throughput.requests_per_sec"}, problems, text::at_least(0));
   stage.duration_s = number_at(root, {"load_summary.send_duration"}, problems, text::above(0));
   if (const auto failed = stage.row.latencies.failed; failed.value_or(0) > 0)
@@ -57,87 +62,11 @@ RecordedStage read_stage(const text::Node& root, text::Problems& problems) {
   return stage;
 }
 
-/// What config.yaml says about the load.
-class ConfigReader {
- public:
-  ConfigReader(const text::Document& config, RecordedRun& run) : root_(config.root), run_(run), problems_(config.file) {}
-
-  core::Diagnostics read() {
-    run_.model = text_at(root_, {"server.model_name"}, problems_);
-    read_load();
-    read_data();
-    return problems_.take_errors();
-  }
-
-  /// Rates and durations by stage.
-  [[nodiscard]] const std::vector<RecordedStage>& load_stages() const { return load_stages_; }
-  [[nodiscard]] bool outputs_have_fixed_length() const { return has_fixed_output_; }
-
- private:
-  void read_load() {
-    const std::string type = text_at(root_, {"load.type"}, problems_).value_or("constant");
-    if (type == "constant") {
-      // inference-perf draws exponential gaps and rescales them so that exactly rate x duration requests fill the stage.
-      run_.workload.arrival.process = ArrivalProcess::conditioned_poisson;
-      run_.assumptions.emplace_back("load type constant: exponential gaps rescaled to fill the stage, as inference-perf draws them");
-    } else if (type == "poisson") {
-      run_.workload.arrival.process = ArrivalProcess::poisson;
-    } else {
-      problems_.error(find_any(root_, {"load.type"})->place, fmt::format("load type '{}' cannot be replayed", type),
-                      "constant and poisson can");
-    }
-    if (const text::Node* stages = find_any(root_, {"load.stages"});
-        stages != nullptr && text::is_list(*stages, "'stages'", problems_)) {
-      for (const text::Node& node : stages->items) {
-        RecordedStage& stage = load_stages_.emplace_back();
-        stage.rate_per_s = number_at(node, {"rate"}, problems_, text::above(0));
-        stage.duration_s = number_at(node, {"duration"}, problems_, text::above(0));
-      }
-    }
-  }
-
-  void read_data() {
-    domain::Workload& workload = run_.workload;
-    workload.type = text_at(root_, {"data.type"}, problems_).value_or("");
-    workload.name = workload.type;
-    const auto output = count_at(root_, {"data.shared_prefix.output_len"}, problems_);
-    const auto groups = count_at(root_, {"data.shared_prefix.num_groups", "data.shared_prefix.num_unique_system_prompts"}, problems_);
-    const auto prompts =
-        count_at(root_, {"data.shared_prefix.num_prompts_per_group", "data.shared_prefix.num_users_per_system_prompt"}, problems_);
-    if (workload.type != "shared_prefix" || !output || !groups || !prompts) return;
-    workload.system_prompt_tokens = count_at(root_, {"data.shared_prefix.system_prompt_len"}, problems_).value_or(0);
-    const int question = count_at(root_, {"data.shared_prefix.question_len"}, problems_).value_or(0);
-    if (const text::Node* turns = find_any(root_, {"data.shared_prefix.enable_multi_turn_chat"});
-        turns != nullptr && turns->text == "true") {
-      problems_.error(turns->place, "multi-turn chats cannot be imported: the report does not say how long their prompts grew",
-                      "describe the workload by hand (docs/file_formats.md, ground truth)");
-    }
-    workload.pattern = domain::PromptPattern::cycled;
-    workload.prompt_groups = *groups;
-    workload.distinct_prompts = *groups * *prompts;
-    workload.prompt.mean_tokens = workload.system_prompt_tokens + question;
-    workload.output.mean_tokens = *output;
-    has_fixed_output_ = true;
-    run_.assumptions.push_back(fmt::format("prompts are {} fixed ones in turn, starting anew in every stage (data.shared_prefix)",
-                                           workload.distinct_prompts));
-    const text::Node* ignore_eos = find_any(root_, {"server.ignore_eos"});
-    if (ignore_eos == nullptr || ignore_eos->text != "true") {
-      run_.assumptions.push_back(fmt::format("every output has the configured {} tokens (server.ignore_eos is not set)", *output));
-    }
-  }
-
-  const text::Node& root_;
-  RecordedRun& run_;
-  text::Problems problems_;
-  std::vector<RecordedStage> load_stages_;
-  bool has_fixed_output_ = false;
-};
-
 /// The lengths that the summary reports, where the config does not fix them or they differ from it.
 void apply_reported_lengths(const text::Node& summary, bool has_fixed_output, RecordedRun& run, text::Problems& problems) {
   domain::Workload& workload = run.workload;
-  const auto prompt = number_at(summary, {"successes.prompt_len.mean"}, problems, text::at_least(1));
-  const auto output = number_at(summary, {"successes.output_len.mean"}, problems, text::at_least(1));
+  const auto prompt = number_at(summary, {"successes.prompt_len.mean", "successes.prompt_tokens.mean"}, problems, text::at_least(1));
+  const auto output = number_at(summary, {"successes.output_len.mean", "successes.output_tokens.mean"}, problems, text::at_least(1));
   const auto at = [&](std::string_view path) { return number_at(summary, {path}, problems); };
   if (prompt) workload.prompt.mean_tokens = rounded(*prompt);
   if (workload.pattern == domain::PromptPattern::cycled) {
@@ -160,42 +89,149 @@ void apply_reported_lengths(const text::Node& summary, bool has_fixed_output, Re
   }
 }
 
-/// Requests of the whole run, given to the stages in order of their start.
-void add_requests(const text::Node& root, RecordedRun& run, text::Problems& problems) {
-  std::vector<std::pair<double, bool>> started;  // every request: start, succeeded
-  std::vector<RecordedRequest> succeeded;
-  for (const text::Node& node : root.items) {
-    const auto start = number_at(node, {"start_time"}, problems);
-    const auto end = number_at(node, {"end_time"}, problems);
+/// The file of requests.
+class RequestsReader {
+ public:
+  RequestsReader(RecordedRun& run, text::Problems& problems) : run_(run), problems_(problems) {}
+
+  /// Requests of the whole run, given to the stages in order of their start.
+  void read(const text::Node& root) {
+    for (const text::Node& node : root.items) add(node);
+    if (succeeded_.empty()) {
+      problems_.error(root.place,
+                      fmt::format("none of the {} can be replayed: {} failed, {} lack {}", counted(root.items.size(), "request"),
+                                  failed_, incomplete_, missing_.empty() ? "nothing" : missing_),
+                      "the file is of a version that is not known here, or the run was not streaming: leave it out, or report it");
+      return;
+    }
+    if (incomplete_ > 0) {
+      run_.warnings.push_back(warning_at(run_.file, {.line = 0},
+                                         fmt::format("{} of the file of requests lack {}", counted(incomplete_, "request"), missing_),
+                                         "they are left out"));
+    }
+    std::ranges::sort(started_);
+    std::ranges::stable_sort(succeeded_, {}, &RecordedRequest::start_s);
+    std::size_t sent = 0;
+    std::size_t next = 0;
+    for (RecordedStage& stage : run_.stages) {
+      sent += static_cast<std::size_t>(stage.num_requests.value_or(0));
+      const bool is_last = sent >= started_.size();
+      while (next < succeeded_.size() && (is_last || succeeded_[next].start_s < started_[sent].first)) {
+        stage.requests.push_back(succeeded_[next++]);
+      }
+    }
+  }
+
+  /// Counts of the text tokenised again are not what the server generated.
+  void judge_token_counts(const text::Node& summary, const std::optional<domain::LengthDistribution>& drawn) {
+    if (server_counts_ == succeeded_.size() || run_.workload.pattern == domain::PromptPattern::cycled) return;
+    const auto mismatches = count_at(summary, {"token_count_mismatches", "successes.token_count_mismatches"}, problems_).value_or(0);
+    if (mismatches > 0) {
+      warn(fmt::format("in {} the server counted other output tokens than the client (token_count_mismatches)",
+                       counted(static_cast<std::size_t>(mismatches), "request")));
+      return;
+    }
+    if (!drawn) return;
+    std::vector<int> tokens;
+    for (const RecordedRequest& request : succeeded_) tokens.push_back(request.output_tokens);
+    const domain::LengthDistribution counted_tokens = length_distribution(tokens);
+    const bool are_outside =
+        counted_tokens.max_tokens > drawn->max_tokens + 1.0 || counted_tokens.min_tokens < drawn->min_tokens - 1.0;
+    if (are_outside) {
+      warn(
+          fmt::format("outputs of {:g} to {:g} tokens, but the data drew {:g} to {:g} (data.output_distribution, ignore_eos): the "
+                      "counts are of the text tokenised again, {:.2f} times what was generated",
+                      counted_tokens.min_tokens, counted_tokens.max_tokens, drawn->min_tokens, drawn->max_tokens,
+                      counted_tokens.max_tokens > drawn->max_tokens + 1.0 ? counted_tokens.max_tokens / drawn->max_tokens
+                                                                          : counted_tokens.min_tokens / drawn->min_tokens));
+    } else {
+      run_.assumptions.emplace_back("output lengths are those of the text tokenised again: the file has no count of the server's");
+    }
+  }
+
+ private:
+  void add(const text::Node& node) {
+    const auto start = number_at(node, {"start_time"}, problems_);
+    const auto end = number_at(node, {"end_time"}, problems_);
     const bool failed = find_any(node, {"error"}) != nullptr;
-    if (!start) continue;
-    started.emplace_back(*start, !failed);
-    const text::Node* token_times = find_any(node, {"info.output_token_times"});
-    const auto input = count_at(node, {"info.input_tokens"}, problems);
-    if (failed || !end || token_times == nullptr || token_times->items.empty() || !input) continue;
+    if (!start) {
+      note_missing("'start_time'");
+      return;
+    }
+    started_.emplace_back(*start, !failed);
+    if (failed) {
+      ++failed_;
+      return;
+    }
+    const text::Node* token_times =
+        find_any(node, {"info.output_token_times", "info.response_metrics.output_token_times", "info.response_metrics.chunk_times",
+                        "info.response_metrics.text.output_token_times"});
+    const auto input = count_at(node,
+                                {"info.response_metrics.server_usage.prompt_tokens", "info.input_tokens",
+                                 "info.request_metrics.text.input_tokens", "info.request_metrics.input_tokens"},
+                                problems_);
+    if (!end) return note_missing("'end_time'");
+    if (token_times == nullptr || token_times->items.empty()) return note_missing("the times of their tokens ('output_token_times')");
+    if (!input) return note_missing("'input_tokens'");
     double first_token = 0.0;
-    if (!text::convert(token_times->items.front(), "'output_token_times'", first_token, problems)) continue;
-    const int reported = count_at(node, {"info.output_tokens"}, problems).value_or(0);
-    const int output =
-        run.workload.pattern == domain::PromptPattern::cycled ? static_cast<int>(run.workload.output.mean_tokens) : reported;
+    if (!text::convert(token_times->items.front(), "'output_token_times'", first_token, problems_)) return;
+    const auto by_server = count_at(node, {"info.response_metrics.server_usage.completion_tokens"}, problems_);
+    const auto by_client = count_at(node, {"info.output_tokens", "info.response_metrics.output_tokens"}, problems_);
+    const bool is_cycled = run_.workload.pattern == domain::PromptPattern::cycled;
+    const int output = is_cycled ? static_cast<int>(run_.workload.output.mean_tokens) : by_server ? *by_server : by_client.value_or(0);
+    if (output < 1) return note_missing("a count of their output tokens");
+    if (by_server) ++server_counts_;
     const RecordedRequest request{.start_s = *start,
                                   .ttft_ms = (first_token - *start) * kMillisecondsPerSecond,
                                   .e2e_ms = (*end - *start) * kMillisecondsPerSecond,
                                   .input_tokens = *input,
                                   .output_tokens = output};
-    if (check_request(request, node.place, problems)) succeeded.push_back(request);
+    if (check_request(request, node.place, problems_)) succeeded_.push_back(request);
   }
-  std::ranges::sort(started);
-  std::ranges::stable_sort(succeeded, {}, &RecordedRequest::start_s);
-  std::size_t sent = 0;
-  std::size_t next = 0;
-  for (RecordedStage& stage : run.stages) {
-    sent += static_cast<std::size_t>(stage.num_requests.value_or(0));
-    const bool is_last = sent >= started.size();
-    while (next < succeeded.size() && (is_last || succeeded[next].start_s < started[sent].first)) {
-      stage.requests.push_back(succeeded[next++]);
+
+  void note_missing(std::string what) {
+    ++incomplete_;
+    if (missing_.empty()) missing_ = std::move(what);
+  }
+
+  void warn(std::string problem) {
+    run_.warnings.push_back(warning_at(run_.file, {.line = 0}, std::move(problem),
+                                       "the time per token comes out too short or too long by this factor; a report with the server's "
+                                       "own counts (inference-perf 0.6 and later) has none of it"));
+  }
+
+  RecordedRun& run_;
+  text::Problems& problems_;
+  std::vector<std::pair<double, bool>> started_;  ///< every request: start, succeeded
+  std::vector<RecordedRequest> succeeded_;
+  std::size_t server_counts_ = 0;
+  std::size_t failed_ = 0;
+  std::size_t incomplete_ = 0;
+  std::string missing_;  ///< of the first incomplete request
+};
+
+/// A closed loop has one number of clients: stages of different numbers are runs of their own.
+std::vector<RecordedRun> closed_loops(const RecordedRun& run, const std::vector<int>& clients) {
+  std::vector<RecordedRun> runs;
+  for (std::size_t i = 0; i < run.stages.size() && i < clients.size(); ++i) {
+    const auto same = std::ranges::find(runs, clients[i], [](const RecordedRun& other) { return other.workload.arrival.concurrency; });
+    const bool is_new = same == runs.end();
+    RecordedRun& loop = is_new ? runs.emplace_back(run) : *same;
+    if (is_new) {
+      loop.stages.clear();
+      loop.workload.arrival.concurrency = clients[i];
+      loop.id =
+          std::ranges::count(clients, clients.front()) == std::ssize(clients) ? run.id : fmt::format("{}-c{}", run.id, clients[i]);
     }
+    RecordedStage stage = run.stages[i];
+    stage.rate_per_s.reset();
+    stage.achieved_per_s.reset();
+    loop.stages.push_back(std::move(stage));
   }
+  for (RecordedRun& loop : runs) {
+    if (runs.size() > 1) loop.summary.reset();
+  }
+  return runs;
 }
 
 void append(core::Diagnostics& all, const core::Diagnostics& more) { all.insert(all.end(), more.begin(), more.end()); }
@@ -226,55 +262,65 @@ core::Result<std::vector<RecordedRun>> read_inference_perf(const fs::path& folde
   run.file = folder.string();
   run.id = id_of(folder);
   core::Diagnostics errors;
-  bool has_fixed_output = false;
-  std::vector<RecordedStage> load_stages;
+  InferencePerfConfig load;
   if (const fs::path config = folder / "config.yaml"; fs::exists(config, ignored)) {
     const auto document = text::read_document(config);
     if (!document) return tl::unexpected(document.error());
-    ConfigReader reader(*document, run);
-    append(errors, reader.read());
-    has_fixed_output = reader.outputs_have_fixed_length();
-    load_stages = reader.load_stages();
+    text::Problems problems(document->file);
+    load = read_inference_perf_config(*document, run, problems);
+    append(errors, problems.take_errors());
   } else {
     run.workload.arrival.process = ArrivalProcess::conditioned_poisson;
     run.assumptions.emplace_back("no config.yaml: load of type constant, prompts that all differ");
   }
   read_report(summary, errors, [&](const text::Node& root, text::Problems& problems) {
     run.summary = read_row(root, problems);
-    apply_reported_lengths(root, has_fixed_output, run, problems);
+    apply_reported_lengths(root, load.has_fixed_output, run, problems);
   });
   for (std::size_t index = 0; fs::exists(folder / fmt::format("stage_{}_lifecycle_metrics.json", index), ignored); ++index) {
     read_report(folder / fmt::format("stage_{}_lifecycle_metrics.json", index), errors,
                 [&](const text::Node& root, text::Problems& problems) { run.stages.push_back(read_stage(root, problems)); });
   }
-  if (run.stages.empty() && load_stages.size() <= 1) {
+  if (run.stages.empty() && load.stages.size() <= 1) {
     // A run of one stage may have only its summary.
     read_report(summary, errors,
                 [&](const text::Node& root, text::Problems& problems) { run.stages.push_back(read_stage(root, problems)); });
   }
-  if (!load_stages.empty() && load_stages.size() != run.stages.size() && errors.empty()) {
+  if (!load.stages.empty() && load.stages.size() != run.stages.size() && errors.empty()) {
     return core::fail(
         {.file = folder.string()},
-        fmt::format("config.yaml has {}, but the folder has reports of {}", counted(load_stages.size(), "stage"), run.stages.size()),
+        fmt::format("config.yaml has {}, but the folder has reports of {}", counted(load.stages.size(), "stage"), run.stages.size()),
         "switch report.request_lifecycle.per_stage on, and keep all files of a run together");
   }
-  for (std::size_t i = 0; i < load_stages.size() && i < run.stages.size(); ++i) {
-    if (load_stages[i].rate_per_s) run.stages[i].rate_per_s = load_stages[i].rate_per_s;
-    if (load_stages[i].duration_s) run.stages[i].duration_s = load_stages[i].duration_s;
+  for (std::size_t i = 0; i < load.stages.size() && i < run.stages.size(); ++i) {
+    if (load.stages[i].rate_per_s) run.stages[i].rate_per_s = load.stages[i].rate_per_s;
+    if (load.stages[i].duration_s) run.stages[i].duration_s = load.stages[i].duration_s;
+    run.stages[i].most_in_flight = load.stages[i].most_in_flight;
   }
+  const bool is_closed_loop = run.workload.arrival.process == ArrivalProcess::closed_loop;
   if (const fs::path requests = folder / "per_request_lifecycle_metrics.json"; fs::exists(requests, ignored)) {
     read_report(requests, errors, [&](const text::Node& root, text::Problems& problems) {
-      if (text::is_list(root, "the file of requests", problems)) add_requests(root, run, problems);
+      if (!text::is_list(root, "the file of requests", problems)) return;
+      RequestsReader reader(run, problems);
+      reader.read(root);
+      read_report(summary, errors,
+                  [&](const text::Node& report, text::Problems&) { reader.judge_token_counts(report, load.drawn_outputs); });
     });
     const bool all_have_requests = std::ranges::none_of(run.stages, [](const RecordedStage& stage) { return stage.requests.empty(); });
-    if (all_have_requests && run.workload.pattern != domain::PromptPattern::cycled) {
+    if (all_have_requests && run.workload.pattern != domain::PromptPattern::cycled && !is_closed_loop) {
       run.workload.arrival.process = ArrivalProcess::trace;
     }
   }
-  if (!has_fixed_output && run.workload.arrival.process != ArrivalProcess::trace) {
+  if (load.replays_a_trace && run.workload.arrival.process != ArrivalProcess::trace && errors.empty()) {
+    return core::fail(
+        {.file = folder.string()}, "load type trace_replay without the file of requests",
+        "only per_request_lifecycle_metrics.json says when what was sent: switch report.request_lifecycle.per_request on");
+  }
+  if (!load.has_fixed_output && run.workload.arrival.process != ArrivalProcess::trace) {
     run.assumptions.emplace_back("all prompts and all outputs have the mean length that the summary reports");
   }
   if (!errors.empty()) return tl::unexpected(std::move(errors));
+  if (is_closed_loop && !load.clients.empty()) return closed_loops(run, load.clients);
   return std::vector{std::move(run)};
 }
 

@@ -11,21 +11,26 @@ namespace {
 
 // vLLM (--otlp-traces-endpoint) sends one span "llm_request" for every request, with gen_ai.* attributes: prompt and completion
 // tokens, seconds to the first token and to the end. Read is OTLP's JSON as the OpenTelemetry Collector's file exporter writes it:
-// {"resourceSpans": [{"scopeSpans": [{"spans": [...]}]}]}, one document or one a line.
+// {"resourceSpans": [{"scopeSpans": [{"spans": [...]}]}]}, one document or one a line; the same as Tempo's query API wraps it
+// ({"batches": [...]}, {"trace": {"resourceSpans": ...}}) and as Jaeger's does ({"result": ...}); and Jaeger's own JSON,
+// {"data": [{"spans": [{"operationName", "startTime" in us, "tags": [{"key", "value"}]}]}]}.
 
 constexpr std::string_view kSpanName = "llm_request";
 constexpr double kMillisecondsPerSecond = 1e3;
 constexpr double kNanosecondsPerSecond = 1e9;
+constexpr double kMicrosecondsPerSecond = 1e6;
 
-/// The value of an attribute, whatever its type; OTLP writes whole numbers as texts.
+/// The value of an attribute, whatever its type; OTLP writes whole numbers as texts. Jaeger calls attributes tags.
 const text::Node* attribute(const text::Node& span, std::string_view key) {
-  const text::Node* attributes = find_any(span, {"attributes"});
+  const text::Node* attributes = find_any(span, {"attributes", "tags"});
   if (attributes == nullptr) return nullptr;
   for (const text::Node& item : attributes->items) {
     const text::Node* name = item.find("key");
-    if (name != nullptr && name->text == key) {
-      return find_any(item, {"value.doubleValue", "value.intValue", "value.stringValue", "value.boolValue"});
-    }
+    if (name == nullptr || name->text != key) continue;
+    const text::Node* value = find_any(item, {"value.doubleValue", "value.intValue", "value.stringValue", "value.boolValue"});
+    if (value != nullptr) return value;
+    value = item.find("value");
+    return value != nullptr && value->kind == text::Node::Kind::scalar ? value : nullptr;
   }
   return nullptr;
 }
@@ -43,20 +48,21 @@ std::optional<double> number_of(const text::Node* node) {
 class SpanReader {
  public:
   void read(const text::Document& document, text::Problems& problems) {
-    const text::Node* resources = find_any(document.root, {"resourceSpans"});
+    if (const text::Node* traces = find_any(document.root, {"data"}); traces != nullptr && traces->kind == text::Node::Kind::list) {
+      for (const text::Node& trace : traces->items) read_spans(trace, problems);
+      return;
+    }
+    const text::Node* resources =
+        find_any(document.root, {"resourceSpans", "batches", "trace.resourceSpans", "trace.batches", "result.resourceSpans"});
     if (resources == nullptr) {
       problems.error(document.root.place, "no 'resourceSpans'",
-                     "name files in OTLP's JSON, as the OpenTelemetry Collector writes them");
+                     "name files in OTLP's JSON, as the OpenTelemetry Collector writes them, or exports of Tempo or Jaeger");
       return;
     }
     for (const text::Node& resource : resources->items) {
       const text::Node* scopes = find_any(resource, {"scopeSpans", "instrumentationLibrarySpans"});
       if (scopes == nullptr) continue;
-      for (const text::Node& scope : scopes->items) {
-        const text::Node* spans = find_any(scope, {"spans"});
-        if (spans == nullptr) continue;
-        for (const text::Node& span : spans->items) add(span, problems);
-      }
+      for (const text::Node& scope : scopes->items) read_spans(scope, problems);
     }
   }
 
@@ -65,19 +71,27 @@ class SpanReader {
   [[nodiscard]] std::size_t unfinished() const { return unfinished_; }
 
  private:
+  void read_spans(const text::Node& holder, text::Problems& problems) {
+    const text::Node* spans = find_any(holder, {"spans"});
+    if (spans == nullptr) return;
+    for (const text::Node& span : spans->items) add(span, problems);
+  }
+
   void add(const text::Node& span, text::Problems& problems) {
-    const text::Node* name = span.find("name");
+    const text::Node* name = find_any(span, {"name", "operationName"});
     if (name == nullptr || name->text != kSpanName) return;
     const auto ttft = number_of(attribute(span, "gen_ai.latency.time_to_first_token"));
     const auto e2e = number_of(attribute(span, "gen_ai.latency.e2e"));
     const auto input = number_of(attribute(span, "gen_ai.usage.prompt_tokens"));
     const auto output = number_of(attribute(span, "gen_ai.usage.completion_tokens"));
-    const auto start = number_of(find_any(span, {"startTimeUnixNano"}));
+    auto start_s = number_of(find_any(span, {"startTimeUnixNano"}));
+    if (start_s) *start_s /= kNanosecondsPerSecond;
+    if (const auto start_us = number_of(find_any(span, {"startTime"}))) start_s = *start_us / kMicrosecondsPerSecond;
     if (!ttft || *ttft <= 0.0 || (output && *output < 1.0)) {
       ++unfinished_;  // aborted before its first token
       return;
     }
-    if (!e2e || !input || !output || !start) {
+    if (!e2e || !input || !output || !start_s) {
       problems.error(
           span.place,
           "a span llm_request lacks gen_ai.latency.e2e, gen_ai.usage.prompt_tokens, gen_ai.usage.completion_tokens or its start",
@@ -86,7 +100,7 @@ class SpanReader {
     }
     if (const text::Node* model = attribute(span, "gen_ai.response.model"); model != nullptr && !model->text.empty())
       model_ = model->text;
-    const RecordedRequest request{.start_s = *start / kNanosecondsPerSecond,
+    const RecordedRequest request{.start_s = *start_s,
                                   .ttft_ms = *ttft * kMillisecondsPerSecond,
                                   .e2e_ms = *e2e * kMillisecondsPerSecond,
                                   .input_tokens = static_cast<int>(*input),

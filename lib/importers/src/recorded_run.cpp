@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "rooftune/core/statistics.hpp"
+#include "rooftune/text/python_json.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -33,12 +34,20 @@ bool has_a_document_a_line(std::string_view text) {
 /// "'mean'" of "metrics.time_to_first_token_ms.mean", for messages.
 std::string last_key(std::string_view path) { return fmt::format("'{}'", path.substr(path.rfind('.') + 1)); }
 
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
+bool is_not_a_number(const text::Node& node) { return node.kind == text::Node::Kind::scalar && lower(node.text) == "nan"; }
+
 }  // namespace
 
 core::Result<text::Document> read_json(const std::filesystem::path& file) {
   const auto text = text::read_text(file);
   if (!text) return tl::unexpected(text.error());
-  return text::parse_document(*text, file.string(), text::Syntax::json);
+  return text::parse_python_json(*text, file.string());
 }
 
 core::Result<std::vector<text::Document>> read_json_lines(const std::filesystem::path& file) {
@@ -46,7 +55,7 @@ core::Result<std::vector<text::Document>> read_json_lines(const std::filesystem:
   if (!text) return tl::unexpected(text.error());
   std::vector<text::Document> documents;
   if (!has_a_document_a_line(*text)) {
-    auto document = text::parse_document(*text, file.string(), text::Syntax::json);
+    auto document = text::parse_python_json(*text, file.string());
     if (!document) return tl::unexpected(document.error());
     documents.push_back(*std::move(document));
     return documents;
@@ -58,7 +67,7 @@ core::Result<std::vector<text::Document>> read_json_lines(const std::filesystem:
     const std::string_view line = std::string_view(*text).substr(start, end - start);
     start = end + 1;
     if (is_blank(line)) continue;
-    auto document = text::parse_document(line, file.string(), text::Syntax::json);
+    auto document = text::parse_python_json(line, file.string());
     if (!document) {
       for (core::Diagnostic& problem : document.error()) {
         problem.position.line += line_number;
@@ -90,14 +99,16 @@ std::optional<double> number_at(const text::Node& node, std::initializer_list<st
                                 text::Range range) {
   const text::Node* found = find_any(node, paths);
   double value = 0.0;
-  if (found == nullptr || !text::convert(*found, last_key(*paths.begin()), value, problems, range)) return std::nullopt;
+  if (found == nullptr || is_not_a_number(*found)) return std::nullopt;
+  if (!text::convert(*found, last_key(*paths.begin()), value, problems, range)) return std::nullopt;
   return value;
 }
 
 std::optional<int> count_at(const text::Node& node, std::initializer_list<std::string_view> paths, text::Problems& problems) {
   const text::Node* found = find_any(node, paths);
   int value = 0;
-  if (found == nullptr || !text::convert(*found, last_key(*paths.begin()), value, problems, text::at_least(0))) return std::nullopt;
+  if (found == nullptr || is_not_a_number(*found)) return std::nullopt;
+  if (!text::convert(*found, last_key(*paths.begin()), value, problems, text::at_least(0))) return std::nullopt;
   return value;
 }
 
@@ -106,6 +117,19 @@ std::optional<std::string> text_at(const text::Node& node, std::initializer_list
   std::string value;
   if (found == nullptr || !text::convert(*found, last_key(*paths.begin()), value, problems)) return std::nullopt;
   return value;
+}
+
+bool is_infinite(const text::Node& node) {
+  if (node.kind != text::Node::Kind::scalar) return false;
+  const std::string text = lower(node.text);
+  return text == "inf" || text == "infinity" || text == ".inf" || text == "+inf";
+}
+
+core::Diagnostic warning_at(const std::string& file, text::Place place, std::string problem, std::string remedy) {
+  return {.position = {file, place.line, place.column},
+          .problem = std::move(problem),
+          .remedy = std::move(remedy),
+          .severity = core::Severity::warning};
 }
 
 std::string counted(std::size_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }

@@ -11,6 +11,7 @@
 #include "rooftune/importers/import.hpp"
 #include "rooftune/text/document.hpp"
 #include "rooftune/text/object_reader.hpp"
+#include "vllm_log.hpp"
 
 namespace rooftune::importers {
 
@@ -21,6 +22,8 @@ struct RecordedRequest {
   double e2e_ms = 0.0;
   int input_tokens = 0;
   int output_tokens = 0;
+  std::int64_t prefix_group = -1;  ///< requests of one group share their first shared_prefix_tokens; -1: as all of the run do
+  int shared_prefix_tokens = 0;
 };
 
 /// Latencies that a benchmark reported for one load level, or for all of them.
@@ -35,7 +38,10 @@ struct RecordedStage {
   std::optional<double> rate_per_s;  ///< requested
   std::optional<double> duration_s;  ///< of sending
   std::optional<double> achieved_per_s;
-  std::optional<int> num_requests;  ///< sent
+  std::optional<int> num_requests;     ///< sent
+  std::optional<double> sent_per_s;    ///< how fast the load generator sent, where it says so
+  std::optional<double> send_delay_s;  ///< mean time by which it sent later than planned
+  std::optional<int> most_in_flight;   ///< requests that the load generator keeps under way at most
   std::vector<RecordedRequest> requests;
 };
 
@@ -46,8 +52,12 @@ struct RecordedRun {
   std::optional<std::string> model;
   std::optional<std::string> gpu;
   std::optional<std::string> precision;
+  std::optional<std::string> engine;  ///< of the server, where it is not vLLM
   std::optional<int> tp;
+  std::optional<int> pp;
+  std::optional<int> replicas;
   std::map<std::string, std::string> settings;  ///< under vLLM's names
+  std::map<std::string, text::Place> places;    ///< where the file says so: "model", "tp", settings
   domain::MeasuredAt measured_at = domain::MeasuredAt::client;
   /// Arrivals, lengths and how prompts relate; its stages are made from those below. Of process trace: lengths come from the
   /// requests, whose starts are replayed.
@@ -56,17 +66,12 @@ struct RecordedRun {
   std::vector<RecordedStage> stages;
   std::vector<RecordedRequest> outside;  ///< requests of load levels that are left out; kept in the table as stage -1
   std::vector<std::string> assumptions;
+  core::Diagnostics warnings;  ///< placed in the user's files
 };
 
-/// What a vLLM server logged about itself: model, tp, and settings under vLLM's names, total_kv_blocks among them.
-struct VllmLog {
-  std::string file;
-  std::map<std::string, std::string> settings;
-  std::optional<std::string> model;
-  std::optional<int> tp;
-  core::Diagnostics warnings;
-};
-[[nodiscard]] core::Result<VllmLog> read_vllm_log(const std::filesystem::path& file);
+/// The run without the stages whose load the client limited, and a closed loop for each of those that a limit of requests in flight
+/// explains: a generator that sends late makes the load of its workers, not the one that was asked for.
+[[nodiscard]] std::vector<RecordedRun> part_client_limited(RecordedRun run);
 
 /// Applies what the log and the options say to the run, derives what its requests tell, checks it, and adds it to `result`.
 void assemble(RecordedRun run, const VllmLog& log, const ImportOptions& options, ImportedGroundTruth& result,
@@ -83,8 +88,13 @@ bool check_request(const RecordedRequest& request, text::Place place, text::Prob
 [[nodiscard]] core::Result<std::vector<RecordedRun>> read_otel(std::span<const std::filesystem::path> files,
                                                                std::optional<double> stage_gap_s);
 [[nodiscard]] core::Result<std::vector<RecordedRun>> read_blis(const std::filesystem::path& file);
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_blis_trace(const std::filesystem::path& input);
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_vllm_console(const std::filesystem::path& file);
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_aiperf(const std::filesystem::path& input);
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_llmd_report(const std::filesystem::path& file);
+[[nodiscard]] core::Result<std::vector<RecordedRun>> read_inferencex(const std::filesystem::path& file);
 
-/// A file of JSON, whatever its suffix.
+/// A file of JSON as Python writes it, whatever its suffix.
 [[nodiscard]] core::Result<text::Document> read_json(const std::filesystem::path& file);
 
 /// A JSON file that holds one document, or one on every line.
@@ -93,13 +103,19 @@ bool check_request(const RecordedRequest& request, text::Place place, text::Prob
 /// The value at the first of these paths that is there and not null, or null. A path is keys joined by dots: benchmarks rename
 /// and move their fields from version to version.
 [[nodiscard]] const text::Node* find_any(const text::Node& node, std::initializer_list<std::string_view> paths);
-/// The same as a number, a whole number or a text. A value of another type is reported.
+/// The same as a number, a whole number or a text. A value of another type is reported; NaN is no value.
 [[nodiscard]] std::optional<double> number_at(const text::Node& node, std::initializer_list<std::string_view> paths,
                                               text::Problems& problems, text::Range range = text::any_number());
 [[nodiscard]] std::optional<int> count_at(const text::Node& node, std::initializer_list<std::string_view> paths,
                                           text::Problems& problems);
 [[nodiscard]] std::optional<std::string> text_at(const text::Node& node, std::initializer_list<std::string_view> paths,
                                                  text::Problems& problems);
+
+/// True for Infinity in any spelling: Python's, YAML's, a text.
+[[nodiscard]] bool is_infinite(const text::Node& node);
+
+/// A warning about a file, to be told once it is known which experiment it belongs to.
+[[nodiscard]] core::Diagnostic warning_at(const std::string& file, text::Place place, std::string problem, std::string remedy);
 
 /// "2 times", "1 time"
 [[nodiscard]] std::string counted(std::size_t count, std::string_view noun);

@@ -1,21 +1,30 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "recorded_run.hpp"
+#include "serving_result.hpp"
 
 namespace rooftune::importers {
 namespace {
 
 // The result of `vllm bench serve --save-result`: one flat object; with --save-detailed also lists by request (input_lens,
-// output_lens, ttfts, itls in seconds, errors; newer versions start_times). --append-result adds one object a line.
+// output_lens, ttfts, itls in seconds, errors; newer versions start_times). --append-result adds one object a line. SGLang's
+// bench_serving grew out of the same script: its objects have mean_e2e_latency_ms for mean_e2el_ms, server_info for the model, and
+// total_output_tokens_retokenized beside the tokens that were asked for.
 
 using domain::ArrivalProcess;
 using domain::Metric;
 
 constexpr double kMillisecondsPerSecond = 1e3;
+/// Relative difference of two counts of the same tokens that is worth a word.
+constexpr double kSameTokens = 0.01;
+/// Of the duration: requests that start within this share of it were sent at once.
+constexpr double kAtOnce = 0.05;
+/// With at least this share of the clients busy on average, they and not the rate make the load.
+constexpr double kClientsBusy = 0.9;
 
 /// A list of numbers by request; empty where the result is not detailed.
 std::vector<double> numbers_at(const text::Node& root, std::string_view key, text::Problems& problems) {
@@ -30,10 +39,10 @@ class ResultReader {
   ResultReader(const text::Node& root, RecordedRun& run, text::Problems& problems) : root_(root), run_(run), problems_(problems) {}
 
   void read() {
-    run_.model = text_at(root_, {"model_id"}, problems_);
-    run_.workload.name = "vllm-bench";
-    run_.workload.type = "vllm_bench";
-    read_lengths();
+    read_server();
+    run_.workload.name = is_sglang_ ? "sglang-bench" : "vllm-bench";
+    run_.workload.type = is_sglang_ ? "sglang_bench" : "vllm_bench";
+    if (!read_lengths()) return;
     read_row();
     read_requests();
     read_arrivals();
@@ -41,37 +50,72 @@ class ResultReader {
   }
 
  private:
-  void read_lengths() {
+  void read_server() {
+    const text::Node* sglang =
+        find_any(root_, {"server_info", "accept_length", "total_output_tokens_retokenized", "mean_e2e_latency_ms"});
+    const text::Node* backend = find_any(root_, {"backend"});
+    is_sglang_ = sglang != nullptr || (backend != nullptr && backend->text.starts_with("sglang"));
+    if (backend != nullptr && backend->text.starts_with("sglang")) run_.engine = "sglang";
+    if (const text::Node* model = find_any(root_, {"model_id", "server_info.model_path", "model"})) {
+      run_.model = text_at(root_, {"model_id", "server_info.model_path", "model"}, problems_);
+      run_.places["model"] = model->place;
+    }
+    run_.tp = count_at(root_, {"server_info.tp_size"}, problems_);
+    if (const text::Node* method = find_any(root_, {"server_info.speculative_algorithm"})) {
+      warn(*method, fmt::format("the server ran with speculative decoding ({})", method->text),
+           "not simulated: one token a step is simulated; the measured time per token is that of several");
+    }
+    if (const auto accepted = number_at(root_, {"accept_length", "spec_decode_acceptance_length"}, problems_);
+        accepted && *accepted > 1.0) {
+      warn(*find_any(root_, {"accept_length", "spec_decode_acceptance_length"}),
+           fmt::format("{:g} tokens were accepted a step: speculative decoding was on", *accepted),
+           "not simulated: one token a step is simulated; the measured time per token is that of several");
+    }
+  }
+
+  bool read_lengths() {
     const auto completed = count_at(root_, {"completed"}, problems_);
     const auto input = number_at(root_, {"total_input_tokens"}, problems_, text::at_least(0));
-    const auto output = number_at(root_, {"total_output_tokens"}, problems_, text::at_least(0));
+    const auto output = number_at(root_, {"total_output_tokens", "total_output"}, problems_, text::at_least(0));
     if (!completed || !input || !output) {
       problems_.error(root_.place,
                       "this is no result of vllm bench serve: it lacks 'completed', 'total_input_tokens' or 'total_output_tokens'",
                       "name a file that --save-result wrote");
-      return;
+      return false;
     }
     if (*completed == 0) {
       problems_.error(root_.place, "no request of this run succeeded", "there is nothing to import");
-      return;
+      return false;
     }
     completed_ = *completed;
     run_.workload.prompt.mean_tokens = rounded(*input / completed_);
     run_.workload.output.mean_tokens = rounded(*output / completed_);
     stage_.row.output_tokens = run_.workload.output.mean_tokens;
+    if (const text::Node* again = find_any(root_, {"total_output_tokens_retokenized"})) {
+      const double tokens = number_at(root_, {"total_output_tokens_retokenized"}, problems_).value_or(*output);
+      if (std::abs(tokens / *output - 1.0) > kSameTokens) {
+        warn(*again,
+             fmt::format("{:g} output tokens were asked for, {:g} count the text tokenised again: {:.2f} times as many", *output,
+                         tokens, tokens / *output),
+             "the former are taken: without ignore_eos outputs may have been shorter");
+      }
+    }
+    return true;
   }
 
   void read_row() {
     domain::Latencies& row = stage_.row.latencies;
-    const auto set = [&](Metric metric, std::string_view key) {
-      if (const auto value = number_at(root_, {key}, problems_); value && *value > 0.0) row[metric] = *value;
+    const auto set = [&](Metric metric, std::string_view statistic, std::string_view name, std::string_view sglang_name) {
+      const std::string key = fmt::format("{}_{}_ms", statistic, name);
+      const std::string other = fmt::format("{}_{}_ms", statistic, sglang_name);
+      if (const auto value = number_at(root_, {key, other}, problems_); value && *value > 0.0) row[metric] = *value;
     };
-    set(Metric::ttft_mean, "mean_ttft_ms");
-    set(Metric::ttft_p90, "p90_ttft_ms");
-    set(Metric::ttft_p99, "p99_ttft_ms");
-    set(Metric::e2e_mean, "mean_e2el_ms");
-    set(Metric::e2e_p90, "p90_e2el_ms");
-    set(Metric::e2e_p99, "p99_e2el_ms");
+    set(Metric::ttft_mean, "mean", "ttft", "ttft");
+    set(Metric::ttft_p90, "p90", "ttft", "ttft");
+    set(Metric::ttft_p99, "p99", "ttft", "ttft");
+    set(Metric::e2e_mean, "mean", "e2el", "e2e_latency");
+    set(Metric::e2e_p90, "p90", "e2el", "e2e_latency");
+    set(Metric::e2e_p99, "p99", "e2el", "e2e_latency");
     if (const auto itl = number_at(root_, {"mean_itl_ms"}, problems_); itl && *itl > 0.0) row.itl_mean_ms = *itl;
     row.succeeded = completed_;
     const auto prompts = count_at(root_, {"num_prompts"}, problems_);
@@ -79,6 +123,7 @@ class ResultReader {
     if (!row.failed && prompts) row.failed = std::max(0, *prompts - completed_);
     stage_.num_requests = prompts ? *prompts : completed_;
     if (!row[Metric::e2e_mean]) derive_e2e();
+    require_means();
   }
 
   /// Without e2el among --percentile-metrics the identity gives the mean.
@@ -92,6 +137,21 @@ class ResultReader {
           "the mean E2E is mean TTFT + mean TPOT x (output tokens - 1): exact only for outputs of one length "
           "(else run with --percentile-metrics ttft,tpot,itl,e2el or --save-detailed)");
     }
+  }
+
+  /// Names what is there in place of what is needed: medians, or the same figures under names of other units.
+  void require_means() {
+    const domain::Latencies& row = stage_.row.latencies;
+    if (row[Metric::ttft_mean] || row[Metric::e2e_mean] || find_any(root_, {"ttfts"}) != nullptr) return;
+    std::vector<std::string> others;
+    for (const text::Member& member : root_.members) {
+      const bool is_latency = member.key.find("ttft") != std::string::npos || member.key.find("e2e") != std::string::npos;
+      if (is_latency && others.size() < 4) others.push_back(member.key);
+    }
+    problems_.error(root_.place,
+                    fmt::format("the result lacks 'mean_ttft_ms', and 'mean_e2el_ms' or 'mean_tpot_ms'{}",
+                                others.empty() ? "" : fmt::format("; it has {}", fmt::join(others, ", "))),
+                    "means in ms are what is compared: medians and percentiles cannot stand in for them");
   }
 
   void read_requests() {
@@ -123,19 +183,24 @@ class ResultReader {
                                  .input_tokens = static_cast<int>(inputs[i]),
                                  .output_tokens = static_cast<int>(outputs[i])});
     }
+    if (stage_.requests.empty()) {
+      problems_.error(itls->place, fmt::format("none of the {} listed requests can be replayed", inputs.size()),
+                      "each needs an output_len, a ttft and its itls, and no error");
+    }
   }
 
   void read_arrivals() {
     domain::Arrival& arrival = run_.workload.arrival;
     const auto clients = count_at(root_, {"max_concurrency"}, problems_);
-    const text::Node* rate = find_any(root_, {"request_rate"});
-    const bool is_unlimited = rate == nullptr || rate->text == "inf";
     const auto duration = number_at(root_, {"duration"}, problems_, text::above(0));
-    if (is_unlimited) {
+    if (const text::Node* ramp = find_any(root_, {"ramp_up_strategy"})) return read_ramp(*ramp);
+    const text::Node* rate = find_any(root_, {"request_rate"});
+    if (rate == nullptr || is_infinite(*rate)) {
+      if (duration) stage_.duration_s = duration;
+      if (!clients && are_spread(duration)) return replay_starts();
       arrival.process = ArrivalProcess::closed_loop;
       arrival.concurrency = clients.value_or(*stage_.num_requests);
       if (!clients) run_.assumptions.emplace_back("request_rate inf without max_concurrency: all requests are sent at once");
-      if (duration) stage_.duration_s = duration;
       return;
     }
     stage_.rate_per_s = number_at(root_, {"request_rate"}, problems_, text::above(0));
@@ -150,6 +215,7 @@ class ResultReader {
       arrival.process = ArrivalProcess::trace;
       return;
     }
+    if (clients && are_busy(*clients, duration)) return replay_clients(*clients, duration);
     if (clients) {
       run_.assumptions.push_back(fmt::format("max_concurrency {} beside a rate is left aside: the rate alone is replayed", *clients));
     }
@@ -165,15 +231,71 @@ class ResultReader {
       run_.assumptions.emplace_back("every prompt and every output has the mean length (else --save-detailed)");
   }
 
+  /// The rate rises while the run lasts: only the starts themselves say when what was sent.
+  void read_ramp(const text::Node& strategy) {
+    if (has_starts_) return replay_starts();
+    const auto from = number_at(root_, {"ramp_up_start_rps"}, problems_);
+    const auto to = number_at(root_, {"ramp_up_end_rps"}, problems_);
+    problems_.error(
+        strategy.place,
+        fmt::format("ramp_up_strategy '{}' from {:g} to {:g} requests a second, without the requests' start_times", strategy.text,
+                    from.value_or(0.0), to.value_or(0.0)),
+        "a rising rate cannot be replayed from a summary: run with --save-detailed (of a version that writes start_times)");
+  }
+
+  void replay_starts() {
+    run_.workload.arrival.process = ArrivalProcess::trace;
+    const auto earlier = [](const RecordedRequest& a, const RecordedRequest& b) { return a.start_s < b.start_s; };
+    const auto [first, last] = std::ranges::minmax_element(stage_.requests, earlier);
+    const auto count = static_cast<double>(stage_.requests.size());
+    // n arrivals lie n - 1 gaps apart.
+    const double span_s = last->start_s - first->start_s;
+    stage_.duration_s = span_s > 0.0 && count > 1.0 ? span_s * count / (count - 1.0) : first->e2e_ms / kMillisecondsPerSecond;
+    run_.assumptions.emplace_back("requests are replayed at their start_times");
+  }
+
+  /// Starts that a rate of infinity does not explain: another program limited them.
+  [[nodiscard]] bool are_spread(std::optional<double> duration_s) const {
+    if (!has_starts_ || !duration_s || stage_.requests.size() < 2) return false;
+    const auto [first, last] = std::ranges::minmax(stage_.requests, {}, &RecordedRequest::start_s);
+    return last.start_s - first.start_s > kAtOnce * *duration_s;
+  }
+
+  /// By Little's law as many requests were under way as the clients allow.
+  [[nodiscard]] bool are_busy(int clients, std::optional<double> duration_s) const {
+    const auto e2e_ms = stage_.row.latencies[Metric::e2e_mean];
+    return duration_s && e2e_ms && completed_ / *duration_s * *e2e_ms / kMillisecondsPerSecond >= kClientsBusy * clients;
+  }
+
+  void replay_clients(int clients, std::optional<double> duration_s) {
+    warn(*find_any(root_, {"max_concurrency"}),
+         fmt::format("the {} clients were busy all the time: max_concurrency, not the rate of {:g} a second, made the load", clients,
+                     stage_.rate_per_s.value_or(0.0)),
+         fmt::format("it is replayed as a closed loop of {} clients", clients));
+    run_.workload.arrival = {.process = ArrivalProcess::closed_loop, .concurrency = clients};
+    stage_.rate_per_s.reset();
+    stage_.achieved_per_s.reset();
+    stage_.duration_s = duration_s;
+  }
+
+  void warn(const text::Node& node, std::string problem, std::string remedy) {
+    run_.warnings.push_back(warning_at(run_.file, node.place, std::move(problem), std::move(remedy)));
+  }
+
   const text::Node& root_;
   RecordedRun& run_;
   text::Problems& problems_;
   RecordedStage stage_;
   int completed_ = 0;
   bool has_starts_ = false;
+  bool is_sglang_ = false;
 };
 
 }  // namespace
+
+void read_serving_result(const text::Node& result, RecordedRun& run, text::Problems& problems) {
+  ResultReader(result, run, problems).read();
+}
 
 core::Result<std::vector<RecordedRun>> read_vllm_bench(const std::filesystem::path& file) {
   const auto documents = read_json_lines(file);
@@ -190,7 +312,7 @@ core::Result<std::vector<RecordedRun>> read_vllm_bench(const std::filesystem::pa
     run.file = file.string();
     run.id = documents->size() == 1 ? id_of(file) : fmt::format("{}-{}", id_of(file), runs.size());
     const std::size_t before = problems.error_count();
-    ResultReader(document.root, run, problems).read();
+    read_serving_result(document.root, run, problems);
     if (problems.error_count() > before) runs.pop_back();
   }
   if (problems.has_errors()) return tl::unexpected(problems.take_errors());

@@ -1,88 +1,489 @@
+#include "vllm_log.hpp"
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <regex>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <set>
+#include <utility>
 
-#include "recorded_run.hpp"
+#include "rooftune/text/document.hpp"
+#include "settings_text.hpp"
+#include "tool_names.hpp"
 
 namespace rooftune::importers {
 namespace {
 
-/// What to look for in a log, and under which name its last occurrence counts.
-struct LogPattern {
-  const char* name;
-  const char* pattern;  ///< its first group is the value
+// The lines of vLLM's start, from 0.5 on: "vLLM API server version 0.11.0", "non-default args: {...}", "Initializing a V1 LLM engine
+// (v0.11.0) with config: model=..., ...", "Chunked prefill is enabled with max_num_batched_tokens=2048.", "GPU KV cache size: 44,640
+// tokens", "Maximum concurrency for 8,192 tokens per request: 5.45x", "# GPU blocks: 2790, # CPU blocks: 4096". A command line
+// "vllm serve ..." that was kept with them counts as arguments.
+
+/// vLLM's names of the settings that an experiment has, and the experiment's.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kUsed{
+    {{"max_model_len", "max_model_len"},
+     {"max_seq_len", "max_model_len"},
+     {"max_num_batched_tokens", "max_num_batched_tokens"},
+     {"max_num_seqs", "max_num_seqs"},
+     {"gpu_memory_utilization", "gpu_mem_util"},
+     {"block_size", "block_size"},
+     {"enable_prefix_caching", "enable_prefix_caching"},
+     {"enable_chunked_prefill", "enable_chunked_prefill"},
+     {"chunked_prefill_enabled", "enable_chunked_prefill"},
+     {"long_prefill_token_threshold", "long_prefill_token_threshold"},
+     {"num_gpu_blocks_override", "total_kv_blocks"},
+     {"version", "version"}}};
+
+/// A setting that changes what a server does and that no experiment has.
+struct NotSimulated {
+  std::string_view name;
+  std::string_view defaults;  ///< values that mean "off", separated by blanks; None always does
+  std::string_view what;
+  std::string_view assumed;  ///< in its place
+};
+constexpr std::array<NotSimulated, 29> kNotSimulated{{
+    {"speculative_config", "", "speculative decoding",
+     "one token a step is simulated; the measured time per token is that of several"},
+    {"speculative_model", "", "speculative decoding", "one token a step is simulated; the measured time per token is that of several"},
+    {"num_speculative_tokens", "0", "speculative decoding", "one token a step is simulated"},
+    {"kv_cache_dtype", "auto bfloat16 float16 fp16 bf16", "an element type of its own for the KV cache",
+     "the KV pool's blocks are the log's; bytes per element are those of the model's facts (2 unless they say otherwise)"},
+    {"quantization", "", "weights quantised by the server",
+     "the widths of weights are those of the model's config: name a model whose config is quantised so"},
+    {"enable_lora", "False", "LoRA adapters", "the base model alone is simulated"},
+    {"lora_modules", "", "LoRA adapters", "the base model alone is simulated"},
+    {"scheduling_policy", "fcfs", "another scheduling policy", "first come, first served is simulated"},
+    {"kv_transfer_config", "", "a KV connector", "no KV is fetched from or sent to elsewhere in the simulation"},
+    {"kv_connector", "", "a KV connector", "no KV is fetched from or sent to elsewhere in the simulation"},
+    {"kv_offloading_size", "0 0.0", "KV offloading", "give --set cpu_kv_blocks=N to simulate a second tier"},
+    {"enable_expert_parallel", "False", "expert parallelism", "experts are split like other weights (by TP)"},
+    {"decode_context_parallel_size", "1", "context parallelism", "one GPU of a TP group holds whole sequences"},
+    {"prefill_context_parallel_size", "1", "context parallelism", "one GPU of a TP group holds whole sequences"},
+    {"enforce_eager", "False", "eager mode", "steps are simulated with CUDA graphs"},
+    {"cpu_offload_gb", "0 0.0", "weights in the host's memory", "all weights are simulated in GPU memory"},
+    {"max_num_partial_prefills", "1", "several partial prefills", "one partial prefill at a time is simulated"},
+    {"max_long_partial_prefills", "1", "several partial prefills", "one partial prefill at a time is simulated"},
+    {"num_scheduler_steps", "1", "multi-step scheduling", "one step for each decision is simulated"},
+    {"enable_dbo", "False", "two overlapping batches", "one batch at a time is simulated"},
+    {"disable_hybrid_kv_cache_manager", "False", "one kind of layers in the KV cache", "the model's facts decide"},
+    {"disable_sliding_window", "False", "no sliding window", "the model's facts decide"},
+    {"disable_custom_all_reduce", "False", "NCCL's all-reduce", "the configured efficiency of all-reduces is simulated"},
+    {"hf_overrides", "{}", "a changed model config", "the model's facts are simulated as they are"},
+    {"rope_scaling", "", "a changed model config", "it changes no step time"},
+    {"enable_return_routed_experts", "False", "routed experts in answers", "answers of tokens alone are simulated"},
+    {"enable_sleep_mode", "False", "sleep mode", "a server that is always awake is simulated"},
+    {"calculate_kv_scales", "False", "scales of an FP8 KV cache", "they cost no time in the simulation"},
+    {"task", "auto generate", "another task than generation", "generation is simulated"},
+}};
+
+/// Arguments that change nothing about times: where the server listens, what it logs, how text becomes tokens.
+constexpr std::array<std::string_view, 62> kWithoutEffect{"api_key",
+                                                          "api_server_count",
+                                                          "allow_credentials",
+                                                          "allowed_headers",
+                                                          "allowed_local_media_path",
+                                                          "allowed_methods",
+                                                          "allowed_origins",
+                                                          "chat_template",
+                                                          "chat_template_content_format",
+                                                          "code_revision",
+                                                          "collect_detailed_traces",
+                                                          "config",
+                                                          "config_format",
+                                                          "data_parallel_address",
+                                                          "data_parallel_backend",
+                                                          "data_parallel_hybrid_lb",
+                                                          "data_parallel_rpc_port",
+                                                          "data_parallel_size_local",
+                                                          "data_parallel_start_rank",
+                                                          "device",
+                                                          "disable_fastapi_docs",
+                                                          "disable_frontend_multiprocessing",
+                                                          "disable_log_requests",
+                                                          "disable_log_stats",
+                                                          "disable_uvicorn_access_log",
+                                                          "distributed_executor_backend",
+                                                          "download_dir",
+                                                          "dtype",
+                                                          "enable_auto_tool_choice",
+                                                          "enable_log_outputs",
+                                                          "enable_log_requests",
+                                                          "enable_prompt_tokens_details",
+                                                          "enable_request_id_headers",
+                                                          "enable_server_load_tracking",
+                                                          "generation_config",
+                                                          "guided_decoding_backend",
+                                                          "headless",
+                                                          "hf_config_path",
+                                                          "hf_token",
+                                                          "host",
+                                                          "load_format",
+                                                          "log_config_file",
+                                                          "max_log_len",
+                                                          "middleware",
+                                                          "model_loader_extra_config",
+                                                          "model_tag",
+                                                          "otlp_traces_endpoint",
+                                                          "port",
+                                                          "reasoning_parser",
+                                                          "response_role",
+                                                          "return_tokens_as_token_ids",
+                                                          "revision",
+                                                          "root_path",
+                                                          "safetensors_load_strategy",
+                                                          "seed",
+                                                          "show_hidden_metrics_for_version",
+                                                          "swap_space",
+                                                          "tokenizer",
+                                                          "tokenizer_mode",
+                                                          "tool_call_parser",
+                                                          "trust_remote_code",
+                                                          "uvicorn_log_level"};
+
+constexpr std::int64_t kDefaultBlockTokens = 16;
+/// Relative difference of pools and of two counts of one pool that is worth a word.
+constexpr double kSamePool = 0.01;
+constexpr double kSameConcurrency = 0.02;
+
+template <class Entries, class Field>
+auto entry_of(const Entries& entries, std::string_view name, Field field) {
+  const auto found = std::ranges::find(entries, name, field);
+  return found == entries.end() ? nullptr : &*found;
+}
+
+/// Where a setting was said.
+enum class Source { arguments, engine, line };
+
+struct Said {
+  std::string text{};
+  int line = 0;
+  Source source = Source::line;
 };
 
-// The lines come from vLLM's start: "vLLM API server version 0.11.0", "Initializing a V1 LLM engine (v0.11.0) with config: ...",
-// "non-default args: {...}", "Chunked prefill is enabled with max_num_batched_tokens=2048.", "GPU KV cache size: 44,640 tokens",
-// "# GPU blocks: 2790, # CPU blocks: 4096".
-constexpr std::array<LogPattern, 9> kPatterns{
-    {{"version", R"((?:API server version|LLM engine \(v)\s*v?([0-9]+\.[0-9]+(?:\.[0-9A-Za-z]+)*))"},
-     {"max_model_len", R"((?:max_model_len|max_seq_len)['"]?\s*[=:]\s*([0-9]+))"},
-     {"max_num_batched_tokens", R"(max_num_batched_tokens['"]?\s*[=:]\s*([0-9]+))"},
-     {"max_num_seqs", R"(max_num_seqs['"]?\s*[=:]\s*([0-9]+))"},
-     {"gpu_mem_util", R"(gpu_memory_utilization['"]?\s*[=:]\s*([0-9.]+))"},
-     {"block_size", R"(\bblock_size['"]?\s*[=:]\s*([0-9]+))"},
-     {"enable_prefix_caching", R"(enable_prefix_caching['"]?\s*[=:]\s*(True|False))"},
-     {"enable_chunked_prefill", R"((?:enable_chunked_prefill|chunked_prefill_enabled)['"]?\s*[=:]\s*(True|False))"},
-     {"total_kv_blocks", R"(# (?:GPU|cuda) blocks:\s*([0-9,]+))"}}};
-constexpr const char* kModelPattern = R"re(\bmodel['"]?\s*[=:]\s*['"]([^'"]+)['"])re";
-constexpr const char* kTpPattern = R"(tensor_parallel_size['"]?\s*[=:]\s*([0-9]+))";
-constexpr const char* kKvTokensPattern = R"(GPU KV cache size:\s*([0-9,]+) tokens)";
-constexpr int kDefaultBlockTokens = 16;
+/// One start of the server: what its lines say.
+struct Start {
+  std::map<std::string, std::vector<Said>> settings{};  ///< under vLLM's names, in the log's order
+  struct Pool {
+    std::int64_t tokens = 0;  ///< or blocks
+    int line = 0;
+    bool counts_blocks = false;
+  };
+  std::map<std::string, Pool> pools{};  ///< by rank; the smallest of its workers
+  struct Concurrency {
+    std::int64_t tokens = 0;  ///< of one request
+    double requests = 0.0;
+    int line = 0;
+  };
+  std::map<std::string, Concurrency> concurrencies{};  ///< by rank
+  std::optional<LogCount> attention_block{};           ///< of a hybrid model: tokens in a block of attention layers
+};
 
-/// Searches a log line by line.
+/// The number at the start of `text`; digits may be grouped by commas.
+std::optional<double> leading_number(std::string_view text) {
+  std::string digits;
+  for (const char c : text.substr(std::min(text.find_first_not_of(' '), text.size()))) {
+    if ((c < '0' || c > '9') && c != '.' && c != ',') break;
+    if (c != ',') digits += c;
+  }
+  double value = 0.0;
+  const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return failure == std::errc() ? std::optional(value) : std::nullopt;
+}
+
+std::string_view after(std::string_view line, std::string_view words) {
+  const std::size_t at = line.find(words);
+  return at == std::string_view::npos ? std::string_view() : line.substr(at + words.size());
+}
+
+/// "0.11.0" or "0.15.0rc2" at the start of the text.
+std::string version_in(std::string_view text) {
+  text = text.substr(std::min(text.find_first_not_of(" v"), text.size()));
+  const std::size_t end = std::min(text.find_first_of(" ),;'\"\r"), text.size());
+  const std::string_view word = text.substr(0, end);
+  return !word.empty() && word.front() >= '0' && word.front() <= '9' && word.find('.') != std::string_view::npos ? std::string(word)
+                                                                                                                 : std::string();
+}
+
+/// Reads a log line by line.
 class LogReader {
  public:
-  LogReader(const std::string& text, VllmLog& log) : text_(text), log_(log) {}
+  explicit LogReader(VllmLog& log) : log_(log) {}
 
-  void read() {
-    for (const LogPattern& entry : kPatterns) {
-      if (auto value = last(entry.name, entry.pattern)) log_.settings[entry.name] = *value;
+  /// Gives what is wrong with the log.
+  [[nodiscard]] core::Diagnostics read(std::string_view text) {
+    for (std::size_t start = 0; start < text.size();) {
+      const std::size_t end = std::min(text.find('\n', start), text.size());
+      ++line_;
+      read_line(text.substr(start, end - start));
+      start = end + 1;
     }
-    log_.model = last("model", kModelPattern);
-    if (const auto tp = last("tensor_parallel_size", kTpPattern)) log_.tp = std::stoi(*tp);
-    if (const auto tokens = last("the KV cache size", kKvTokensPattern)) {
-      const auto block = log_.settings.find("block_size");
-      const int block_tokens = block == log_.settings.end() ? kDefaultBlockTokens : std::max(1, std::stoi(block->second));
-      log_.settings["total_kv_blocks"] = fmt::format("{}", std::stoll(*tokens) / block_tokens);
-    }
+    conclude();
+    return std::move(errors_);
   }
 
  private:
-  /// The last value; a server that was started again with another one is worth a warning.
-  std::optional<std::string> last(const std::string& name, const char* pattern) {
-    const std::regex regex(pattern);
-    std::optional<std::string> value;
-    bool differs = false;
-    int line_number = 0;
-    int line_of_value = 0;
-    for (std::size_t start = 0; start < text_.size();) {
-      const std::size_t end = std::min(text_.find('\n', start), text_.size());
-      ++line_number;
-      std::match_results<std::string::const_iterator> match;
-      const auto begin = text_.begin() + static_cast<std::ptrdiff_t>(start);
-      if (std::regex_search(begin, text_.begin() + static_cast<std::ptrdiff_t>(end), match, regex)) {
-        std::string found = match[1];
-        std::erase(found, ',');
-        differs = differs || (value && *value != found);
-        value = std::move(found);
-        line_of_value = line_number;
-      }
-      start = end + 1;
+  void read_line(std::string_view line) {
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const std::string rank = rank_of(line);
+    if (const auto version = after(line, "API server version "); !version.empty()) {
+      if (!start_.pools.empty()) begin_start();
+      say("version", version_in(version), Source::line);
+    } else if (const auto banner = after(line, "▀▄▀ █  version "); !banner.empty()) {
+      if (!start_.pools.empty()) begin_start();
+      say("version", version_in(banner), Source::line);
     }
-    if (differs) {
-      log_.warnings.push_back({.position = {.file = log_.file, .line = line_of_value},
-                               .problem = fmt::format("the log gives several values for {}", name),
-                               .remedy = fmt::format("the last one, {}, is taken; cut the log to one start of the server", *value),
-                               .severity = core::Severity::warning});
+    if (const auto arguments = after(line, "non-default args: {"); !arguments.empty()) {
+      say_all(python_settings(arguments), Source::arguments);
+    } else if (const auto command = after(line, "vllm serve "); !command.empty()) {
+      if (!command.starts_with('-')) say("model", std::string(command.substr(0, command.find(' '))), Source::arguments);
+      say_all(command_line_settings(command), Source::arguments);
+    } else if (const auto space = after(line, "Namespace("); !space.empty() && line.find("args:") != std::string_view::npos) {
+      say_all(python_settings(space), Source::engine);
+    } else if (const auto config = after(line, " with config: "); !config.empty()) {
+      if (const auto version = after(line, "LLM engine ("); !version.empty()) {
+        if (start_.pools.contains(rank)) begin_start();
+        say("version", version_in(version), Source::engine);
+      }
+      say_all(python_settings(config), Source::engine);
+    } else {
+      read_plain_line(line, rank);
+    }
+  }
+
+  void read_plain_line(std::string_view line, const std::string& rank) {
+    if (const auto tokens = leading_number(after(line, "GPU KV cache size: "))) add_pool(rank, *tokens, false);
+    for (const std::string_view words : {std::string_view("# GPU blocks: "), std::string_view("# cuda blocks: ")}) {
+      if (const auto blocks = leading_number(after(line, words))) add_pool(rank, *blocks, true);
+    }
+    if (const auto rest = after(line, "Maximum concurrency for "); !rest.empty()) {
+      const auto tokens = leading_number(rest);
+      const auto requests = leading_number(after(rest, "per request: "));
+      if (tokens && requests && *tokens > 0.0)
+        start_.concurrencies[rank] = {.tokens = static_cast<std::int64_t>(*tokens), .requests = *requests, .line = line_};
+    }
+    if (const auto length = leading_number(after(line, "Using max model len "))) {
+      say("max_model_len", fmt::format("{:.0f}", *length), Source::line);
+    }
+    if (const auto tokens = leading_number(after(line, "Setting attention block size to "))) {
+      start_.attention_block = LogCount{.value = static_cast<int>(std::min(*tokens, 1e6)), .line = line_};
+    }
+    if (line.find("Chunked prefill is enabled") != std::string_view::npos) say("enable_chunked_prefill", "True", Source::line);
+    if (line.find("Asynchronous scheduling is enabled") != std::string_view::npos) say("async_scheduling", "True", Source::line);
+    if (line.find("Asynchronous scheduling is disabled") != std::string_view::npos) say("async_scheduling", "False", Source::line);
+    for (const std::string_view name : {"max_num_batched_tokens", "max_num_seqs", "tensor_parallel_size", "gpu_memory_utilization"}) {
+      if (std::string value = nested_setting(line, name); !value.empty()) {
+        value.erase(std::min(value.find_first_not_of("0123456789.,"), value.size()));
+        while (value.ends_with('.') || value.ends_with(',')) value.pop_back();
+        say(std::string(name), std::move(value), Source::line);
+      }
+    }
+  }
+
+  /// "DP1" of "(EngineCore_DP1 pid=200)"; empty where the line names no rank.
+  static std::string rank_of(std::string_view line) {
+    const auto core = after(line.substr(0, std::min<std::size_t>(line.size(), 200)), "EngineCore_");
+    return std::string(core.substr(0, core.find_first_of(" )")));
+  }
+
+  void begin_start() { earlier_.push_back(std::exchange(start_, {})); }
+
+  void say_all(std::vector<SettingText> settings, Source source) {
+    for (SettingText& setting : settings) say(std::move(setting.name), std::move(setting.value), source);
+  }
+  void say(std::string name, std::string value, Source source) {
+    if (value.empty() || value == "None") return;
+    start_.settings[std::move(name)].push_back({.text = std::move(value), .line = line_, .source = source});
+  }
+
+  /// Every worker of a rank prints its own; the smallest is what they all use.
+  void add_pool(const std::string& rank, double size, bool counts_blocks) {
+    const Start::Pool pool{.tokens = static_cast<std::int64_t>(size), .line = line_, .counts_blocks = counts_blocks};
+    const auto [known, is_new] = start_.pools.emplace(rank, pool);
+    if (!is_new && pool.tokens < known->second.tokens) known->second = pool;
+  }
+
+  void conclude() {
+    for (const auto& [theirs, ours] : kUsed) {
+      if (const auto said = last(std::string(theirs))) log_.settings[std::string(ours)] = {.text = said->text, .line = said->line};
+    }
+    std::erase_if(log_.settings, [](const auto& setting) { return setting.second.text.empty() || setting.second.text == "auto"; });
+    read_names();
+    log_.tp = count("tensor_parallel_size", "tp");
+    log_.pp = count("pipeline_parallel_size", "pp");
+    log_.dp = count("data_parallel_size", "dp");
+    read_pool();
+    list_not_simulated();
+  }
+
+  /// The last value of the last start. Values of one source that differ, or of an earlier start, are worth a warning.
+  std::optional<Said> last(const std::string& name) {
+    const auto found = start_.settings.find(name);
+    if (found == start_.settings.end()) return std::nullopt;
+    const Said& value = found->second.back();
+    const auto differs = [&](const Said& other) { return other.source == value.source && other.text != value.text; };
+    bool has_others = std::ranges::any_of(found->second, differs);
+    for (const Start& start : earlier_) {
+      const auto before = start.settings.find(name);
+      has_others = has_others || (before != start.settings.end() && std::ranges::any_of(before->second, differs));
+    }
+    if (has_others) {
+      warn(value.line, fmt::format("the log gives several values for {}", name),
+           fmt::format("the last one, {}, is taken; cut the log to one start of the server", value.text));
     }
     return value;
   }
 
-  const std::string& text_;
+  void read_names() {
+    if (const auto served = last("served_model_name")) log_.served_model = LogFact{.text = served->text, .line = served->line};
+    auto model = last("model");
+    if (!model) model = last("model_path");
+    if (!model) return;
+    std::string name = model_name_of(model->text);
+    if (name.empty() && log_.served_model) name = first_of_list(log_.served_model->text);
+    if (!name.empty()) log_.model = LogFact{.text = std::move(name), .line = model->line};
+  }
+
+  /// "a" of "['a', 'b']"; other texts as they are.
+  static std::string first_of_list(const std::string& text) {
+    const std::size_t start = std::min(text.find_first_not_of("['\""), text.size());
+    return text.substr(start, text.find_first_of("'\",]", start) - start);
+  }
+
+  std::optional<LogCount> count(const std::string& name, const std::string& short_name) {
+    auto said = last(name);
+    if (!said) said = last(short_name);
+    if (!said) return std::nullopt;
+    LogCount result{.line = said->line};
+    const char* const end = said->text.data() + said->text.size();
+    const auto [stop, failure] = std::from_chars(said->text.data(), end, result.value);
+    if (failure == std::errc() && stop == end && result.value >= 1) return result;
+    errors_.push_back({.position = {.file = log_.file, .line = said->line},
+                       .problem = fmt::format("{} is '{}'", name, said->text.substr(0, 40)),
+                       .remedy = "it must be a whole number of at least 1"});
+    return std::nullopt;
+  }
+
+  /// The smallest pool of the ranks, in blocks.
+  void read_pool() {
+    if (start_.pools.empty()) return;
+    const auto smaller = [](const auto& a, const auto& b) { return a.second.tokens < b.second.tokens; };
+    const auto& [rank, pool] = *std::ranges::min_element(start_.pools, smaller);
+    const auto& largest = std::ranges::max_element(start_.pools, smaller)->second;
+    if (static_cast<double>(largest.tokens) > static_cast<double>(pool.tokens) * (1.0 + kSamePool)) {
+      log_.assumptions.push_back(
+          fmt::format("the ranks' KV pools differ ({} to {}): the smallest is simulated for all", pool.tokens, largest.tokens));
+    }
+    if (start_.pools.size() > 1 && !log_.dp) log_.dp = LogCount{.value = static_cast<int>(start_.pools.size()), .line = pool.line};
+    std::int64_t block_tokens = kDefaultBlockTokens;
+    if (const auto block = log_.settings.find("block_size"); block != log_.settings.end()) {
+      block_tokens = std::max<std::int64_t>(1, static_cast<std::int64_t>(leading_number(block->second.text).value_or(block_tokens)));
+    }
+    if (!std::has_single_bit(static_cast<std::uint64_t>(block_tokens))) {
+      log_.assumptions.push_back(
+          fmt::format("blocks of {} tokens (a hybrid model's) are counted as blocks of {}", block_tokens, kDefaultBlockTokens));
+      log_.settings["block_size"].text = fmt::format("{}", kDefaultBlockTokens);
+      block_tokens = pool.counts_blocks ? block_tokens : kDefaultBlockTokens;
+    }
+    const std::int64_t blocks = pool.counts_blocks ? pool.tokens : pool.tokens / block_tokens;
+    log_.settings["total_kv_blocks"] = {.text = fmt::format("{}", blocks), .line = pool.line};
+    if (!pool.counts_blocks) check_concurrency(rank, pool);
+  }
+
+  /// Two counts of one pool: tokens, and requests of a given length.
+  void check_concurrency(const std::string& rank, const Start::Pool& pool) {
+    const auto found = start_.concurrencies.find(rank);
+    if (found == start_.concurrencies.end()) return;
+    const Start::Concurrency& said = found->second;
+    const double fitting = static_cast<double>(pool.tokens) / static_cast<double>(said.tokens);
+    if (std::abs(said.requests / fitting - 1.0) <= kSameConcurrency) return;
+    warn(said.line,
+         fmt::format("the KV pool of {} tokens (line {}) holds {:.2f} requests of {} tokens, but this line says {:g}", pool.tokens,
+                     pool.line, fitting, said.tokens, said.requests),
+         "layers of several kinds share the pool (sliding window, linear attention); every layer is simulated as keeping every token, "
+         "in the pool of the former line");
+  }
+
+  void list_not_simulated() {
+    std::vector<std::string> others;
+    std::set<std::string_view> told;
+    for (const auto& [name, all] : start_.settings) {
+      const Said& said = all.back();
+      if (entry_of(kUsed, name, &std::pair<std::string_view, std::string_view>::first) != nullptr) continue;
+      if (const NotSimulated* entry = entry_of(kNotSimulated, name, &NotSimulated::name)) {
+        const auto on = std::ranges::find_if(all.rbegin(), all.rend(), [&](const Said& one) { return !is_off(*entry, one.text); });
+        if (on == all.rend() || !told.insert(entry->what).second) continue;
+        warn(on->line, fmt::format("the server ran with {} ({})", entry->what, described(name, on->text)),
+             fmt::format("not simulated: {}", entry->assumed));
+      } else if (name == "async_scheduling") {
+        log_.assumptions.push_back(
+            fmt::format("asynchronous scheduling is {} in the log: the config's switch engine.async_scheduling "
+                        "decides what is simulated",
+                        said.text == "True" ? "on" : "off"));
+      } else if (said.source == Source::arguments && !is_known(name)) {
+        others.push_back(fmt::format("{}={}", name, shortened(said.text)));
+      }
+    }
+    if (start_.attention_block) {
+      log_.assumptions.push_back(
+          fmt::format("attention blocks of {} tokens (a hybrid model's) are not simulated", start_.attention_block->value));
+    }
+    if (!others.empty())
+      log_.assumptions.push_back(fmt::format("settings of the log that are not simulated: {}", fmt::join(others, ", ")));
+  }
+
+  static bool is_off(const NotSimulated& entry, const std::string& value) {
+    return std::ranges::any_of(words_of(entry.defaults), [&](std::string_view off) { return off == value; });
+  }
+  static std::vector<std::string_view> words_of(std::string_view text) {
+    std::vector<std::string_view> words;
+    for (std::size_t start = 0; start < text.size();) {
+      const std::size_t end = std::min(text.find(' ', start), text.size());
+      words.push_back(text.substr(start, end - start));
+      start = end + 1;
+    }
+    return words;
+  }
+
+  static bool is_known(std::string_view name) {
+    constexpr std::array<std::string_view, 9> kNames{"model", "served_model_name",      "tensor_parallel_size", "tp", "model_path",
+                                                     "pp",    "pipeline_parallel_size", "data_parallel_size",   "dp"};
+    return std::ranges::find(kNames, name) != kNames.end() || std::ranges::find(kWithoutEffect, name) != kWithoutEffect.end() ||
+           name.starts_with("ssl_");
+  }
+
+  static std::string shortened(const std::string& text) {
+    constexpr std::size_t kShown = 60;
+    return text.size() <= kShown ? text : text.substr(0, kShown) + "...";
+  }
+
+  /// "eagle3, 3 tokens" of a speculative_config; other values as they are.
+  static std::string described(const std::string& name, const std::string& value) {
+    if (name == "speculative_config") {
+      std::string tokens = nested_setting(value, "num_speculative_tokens");
+      if (tokens.empty()) tokens = nested_setting(value, "num_spec_tokens");
+      const std::string method = nested_setting(value, "method");
+      if (!method.empty()) return fmt::format("{}{}", method, tokens.empty() ? "" : fmt::format(", {} tokens", tokens));
+    }
+    if (const std::string connector = nested_setting(value, "kv_connector"); !connector.empty()) return connector;
+    return fmt::format("{}={}", name, shortened(value));
+  }
+
+  void warn(int line, std::string problem, std::string remedy) {
+    log_.warnings.push_back({.position = {.file = log_.file, .line = line},
+                             .problem = std::move(problem),
+                             .remedy = std::move(remedy),
+                             .severity = core::Severity::warning});
+  }
+
   VllmLog& log_;
+  Start start_;
+  std::vector<Start> earlier_;
+  int line_ = 0;
+  core::Diagnostics errors_;
 };
 
 }  // namespace
@@ -92,7 +493,7 @@ core::Result<VllmLog> read_vllm_log(const std::filesystem::path& file) {
   if (!text) return tl::unexpected(text.error());
   VllmLog log;
   log.file = file.string();
-  LogReader(*text, log).read();
+  if (core::Diagnostics errors = LogReader(log).read(*text); !errors.empty()) return tl::unexpected(std::move(errors));
   if (!log.settings.contains("total_kv_blocks")) {
     return core::fail({.file = file.string()}, "no line 'GPU KV cache size: ... tokens' or '# GPU blocks: ...'",
                       "name a log of a vLLM server that holds its start");

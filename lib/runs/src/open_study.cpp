@@ -97,7 +97,9 @@ class Loader {
     note(data_folder_ / "configs" / "gpus.yaml");
     for (const std::string& file : spec.data.hardware) {
       std::vector<domain::GpuSpec> own;
-      take(data::read_gpus(file), own);
+      core::Diagnostics noticed;
+      take(data::read_gpus(file, &noticed), own);
+      warn(noticed);
       std::erase_if(gpus, [&](const domain::GpuSpec& shipped) { return domain::find_gpu(own, shipped.name) != nullptr; });
       std::ranges::move(own, std::back_inserter(gpus));
     }

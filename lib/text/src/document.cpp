@@ -7,10 +7,13 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "document_syntax.hpp"
+#include "foreign_file.hpp"
+#include "rooftune/text/python_json.hpp"
 
 namespace rooftune::text {
 namespace {
@@ -18,6 +21,16 @@ namespace {
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
+
+/// What no text in any syntax may be.
+std::optional<core::Diagnostic> refused_text(std::string_view text, const std::string& file) {
+  if (is_blank(text))
+    return core::Diagnostic{
+        .position = {.file = file}, .problem = "the file is empty", .remedy = "write it again or name another one"};
+  if (!text.starts_with(kByteOrderMark)) return std::nullopt;
+  return core::Diagnostic{
+      .position = {file, 1, 1}, .problem = "the file starts with a byte order mark", .remedy = "save it as UTF-8 without one"};
+}
 
 }  // namespace
 
@@ -51,15 +64,18 @@ core::Result<std::string> read_text(const std::filesystem::path& path) {
     return core::fail({.file = path.string()}, fmt::format("cannot be read: {}", std::strerror(errno)), "check its permissions");
   }
   if (is_blank(text)) return core::fail({.file = path.string()}, "the file is empty", "write it again or name another one");
+  if (auto foreign = foreign_file(text, path.string())) return tl::unexpected(core::Diagnostics{*std::move(foreign)});
   return text;
 }
 
 core::Result<Document> parse_document(std::string_view text, std::string file, Syntax syntax) {
-  if (is_blank(text)) return core::fail({.file = std::move(file)}, "the file is empty", "write it again or name another one");
-  if (text.starts_with(kByteOrderMark)) {
-    return core::fail({std::move(file), 1, 1}, "the file starts with a byte order mark", "save it as UTF-8 without one");
-  }
+  if (auto refused = refused_text(text, file)) return tl::unexpected(core::Diagnostics{*std::move(refused)});
   return syntax == Syntax::json ? parse_json(text, std::move(file)) : parse_yaml(text, std::move(file));
+}
+
+core::Result<Document> parse_python_json(std::string_view text, std::string file) {
+  if (auto refused = refused_text(text, file)) return tl::unexpected(core::Diagnostics{*std::move(refused)});
+  return parse_json_of_python(text, std::move(file));
 }
 
 core::Result<Document> read_document(const std::filesystem::path& path) {

@@ -12,6 +12,8 @@ namespace rooftune::text {
 inline constexpr std::size_t kMaxNesting = 100;
 
 [[nodiscard]] core::Result<Document> parse_json(std::string_view text, std::string file);
+/// The same for JSON as Python writes it.
+[[nodiscard]] core::Result<Document> parse_json_of_python(std::string_view text, std::string file);
 [[nodiscard]] core::Result<Document> parse_yaml(std::string_view text, std::string file);
 
 /// Adds a member and reports a key that is already there.

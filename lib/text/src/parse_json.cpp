@@ -167,7 +167,30 @@ class Walker {
   core::Diagnostics problems_;
 };
 
+/// The text with a number of the same length for every NaN, Infinity and -Infinity outside quotes: what the syntax check may see.
+std::string with_plain_numbers(std::string_view text) {
+  std::string plain(text);
+  bool in_quotes = false;
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    if (plain[i] == '"') in_quotes = !in_quotes;
+    if (in_quotes && plain[i] == '\\') ++i;
+    if (in_quotes || (plain[i] != 'N' && plain[i] != 'I')) continue;
+    for (const std::string_view special : {std::string_view("NaN"), std::string_view("Infinity")}) {
+      if (text.substr(i, special.size()) == special) plain.replace(i, special.size(), special.size(), '1');
+    }
+  }
+  return plain;
+}
+
 }  // namespace
+
+core::Result<Document> parse_json_of_python(std::string_view text, std::string file) {
+  SyntaxCheck check;
+  if (!Json::sax_parse(with_plain_numbers(text), &check)) {
+    return tl::unexpected(core::Diagnostics{syntax_problem(check, text, std::move(file))});
+  }
+  return Walker(text, std::move(file)).document();
+}
 
 core::Result<Document> parse_json(std::string_view text, std::string file) {
   SyntaxCheck check;

@@ -19,14 +19,26 @@ enum class ImportFormat {
   guidellm,        ///< GuideLLM's benchmark JSON: every file is one run, its constant and Poisson rates are the stages
   inference_perf,  ///< a report folder of inference-perf: summary, stages, config and, if it is there, every request
   vllm_bench,      ///< what `vllm bench serve --save-result` writes; with --append-result one run a line
-  otel,            ///< OpenTelemetry spans of a vLLM server in OTLP's JSON, one document or one a line; all files are one run
+  vllm_console,    ///< what `vllm bench serve` prints
+  sglang,          ///< what SGLang's bench_serving writes, one run a line
+  aiperf,          ///< exports of AIPerf and GenAI-Perf: a summary and, if it is there, every request
+  llmd,            ///< llm-d's benchmark reports (YAML): each is one stage of a run
+  inferencex,      ///< InferenceX's compact results: closed loops
+  otel,            ///< OpenTelemetry spans of a vLLM server in OTLP's JSON, Tempo's or Jaeger's; all files are one run
   blis,            ///< combined ground truth of the Go simulator family: rates with their mean and p90 latencies
+  blis_trace,      ///< TraceV2 of the Go simulator family: a header and a table of requests
 };
-inline constexpr std::array<core::Word<ImportFormat>, 5> kImportFormats{{{"guidellm", ImportFormat::guidellm},
-                                                                         {"inference-perf", ImportFormat::inference_perf},
-                                                                         {"vllm-bench", ImportFormat::vllm_bench},
-                                                                         {"otel", ImportFormat::otel},
-                                                                         {"blis", ImportFormat::blis}}};
+inline constexpr std::array<core::Word<ImportFormat>, 11> kImportFormats{{{"guidellm", ImportFormat::guidellm},
+                                                                          {"inference-perf", ImportFormat::inference_perf},
+                                                                          {"vllm-bench", ImportFormat::vllm_bench},
+                                                                          {"vllm-console", ImportFormat::vllm_console},
+                                                                          {"sglang", ImportFormat::sglang},
+                                                                          {"aiperf", ImportFormat::aiperf},
+                                                                          {"llm-d", ImportFormat::llmd},
+                                                                          {"inferencex", ImportFormat::inferencex},
+                                                                          {"otel", ImportFormat::otel},
+                                                                          {"blis", ImportFormat::blis},
+                                                                          {"blis-trace", ImportFormat::blis_trace}}};
 
 /// What the user says beside the files. It counts more than what they say.
 struct ImportOptions {
@@ -57,6 +69,7 @@ struct ImportedTable {
 /// Measured files as experiments, not yet written.
 struct ImportedGroundTruth {
   std::vector<data::WrittenExperiment> experiments;  ///< tables of traces are still bare names
+  std::vector<std::string> sources;                  ///< of each, the file that it was read from
   std::vector<ImportedTable> tables;
   std::vector<std::string> assumptions;  ///< what the files do not say and was taken to be so
   core::Diagnostics warnings;            ///< identities that do not hold, saturation, failed requests
@@ -65,6 +78,11 @@ struct ImportedGroundTruth {
 /// Reads files of one format. All problems at once; what neither the files nor the options say is named with the option for it.
 [[nodiscard]] core::Result<ImportedGroundTruth> import_benchmarks(ImportFormat format, std::span<const std::filesystem::path> inputs,
                                                                   const ImportOptions& options);
+
+/// The same for files and folders of any format, which their contents tell; all spans of servers among them are one run. A server's
+/// log among them is taken as ImportOptions::vllm_log. What was recognised is said among the assumptions.
+[[nodiscard]] core::Result<ImportedGroundTruth> import_recognised(std::span<const std::filesystem::path> inputs,
+                                                                  ImportOptions options);
 
 enum class ExistingFile { refuse, replace };
 

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+/// Names as serving tools write them.
+namespace rooftune::importers {
+
+/// The model's name in the id that a server or a benchmark gives: "openai/gpt-oss-120b" of a Hugging Face cache
+/// (".../models--openai--gpt-oss-120b/snapshots/<hash>/"), the last parts of another path that look like a name, and every other id
+/// as it is. Empty where a path names a place only ("/mnt/models").
+[[nodiscard]] std::string model_name_of(std::string_view id);
+
+/// Whether two ids name one model: the same last part, in any case of letters.
+[[nodiscard]] bool is_same_model(std::string_view a, std::string_view b);
+
+}  // namespace rooftune::importers

@@ -1,0 +1,93 @@
+// What a person sees who has a folder of measurements and types three commands.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "command_line.hpp"
+
+namespace rooftune::testing_support {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+class InitCommand : public TemporaryFolderTest {
+ protected:
+  void SetUp() override { fs::copy(shipped("tests/init_example"), folder_ / "mine", fs::copy_options::recursive); }
+  [[nodiscard]] std::string mine(const std::string& name = "") const { return (folder_ / "mine" / name).string(); }
+};
+
+TEST_F(InitCommand, SaysWhatItRecognisedAndWhatToTypeNext) {
+  const ProgramResult init = rooftune({"init", "mine"}, {.working_directory = folder_.path()});
+  ASSERT_EQ(init.exit_code, 0) << init;
+  EXPECT_THAT(init.output, testing::StartsWith("In mine\n"
+                                               "  inference-perf qwen3-14b  (log: qwen3-14b/server.log)\n"
+                                               "  vllm-bench     sharegpt/llama-rate4.json  (log: sharegpt/server.log)\n"
+                                               "  server log     qwen3-14b/server.log\n"
+                                               "  server log     sharegpt/server.log\n"
+                                               "  GPUs           gpu.yaml\n"
+                                               "  2 files of no use here\n"
+                                               "\n"
+                                               "qwen3-14b: Qwen/Qwen3-14B on MyGPU, TP 1, 2 stages, E2E 2500.0 ms\n"
+                                               "llama-rate4: meta-llama/Llama-3.1-8B-Instruct on MyGPU, TP 1, 1 stage, E2E 2871.8 ms\n"
+                                               "The runs were on MyGPU, the only GPU that the folder describes (else give --gpu).\n"));
+  EXPECT_THAT(init.output, testing::EndsWith("written       mine/rooftune: ground_truth.json, study.yaml\n"
+                                             "next          rooftune onboard mine/rooftune/study.yaml --out mine/rooftune/run\n"));
+  EXPECT_THAT(init.errors, IsEmpty());
+
+  const ProgramResult onboard = rooftune({"onboard", "mine/rooftune/study.yaml", "--out", "mine/rooftune/run", "--next-runs", "next"},
+                                         {.working_directory = folder_.path()});
+  ASSERT_EQ(onboard.exit_code, 0) << onboard;
+  EXPECT_THAT(onboard.output, HasSubstr("tuned config  mine/rooftune/run/tuned.json"));
+  EXPECT_THAT(onboard.output, HasSubstr("next run      next/run-1-"));
+
+  const ProgramResult report = rooftune({"report", "mine/rooftune/run", "-o", "mine.html"}, {.working_directory = folder_.path()});
+  EXPECT_EQ(report.exit_code, 0) << report;
+}
+
+TEST_F(InitCommand, WritesNothingWhereSomethingIsMissing) {
+  fs::remove(mine("gpu.yaml"));
+  const ProgramResult init = rooftune({"init", mine()});
+  EXPECT_EQ(init.exit_code, 1) << init;
+  EXPECT_THAT(init.errors, HasSubstr("nothing says the GPU (--gpu)"));
+  EXPECT_FALSE(fs::exists(mine("rooftune")));
+}
+
+TEST_F(InitCommand, FitsWhereTheRunsAreOnTheGpuWhoseFitShips) {
+  fs::remove(mine("gpu.yaml"));
+  const ProgramResult init = rooftune({"init", mine(), "--gpu", "NVIDIA H100 80GB HBM3"});
+  ASSERT_EQ(init.exit_code, 0) << init;
+  EXPECT_THAT(init.output, HasSubstr("next          rooftune fit "));
+  const ProgramResult shown = rooftune({"show", mine("rooftune/study.yaml")});
+  EXPECT_EQ(shown.exit_code, 0) << shown;
+}
+
+TEST_F(InitCommand, TakesAGpuFromTheFamilysHardwareConfig) {
+  fs::remove(mine("gpu.yaml"));
+  folder_.write(
+      "mine/hardware_config.json",
+      R"({"MyGPU": {"TFlopsPeak": 312, "BwPeakTBs": 2.039, "MemoryGiB": 80, "IntraNodeBwGBps": 300, "InterNodeBwGBps": 50}})");
+  const ProgramResult init = rooftune({"init", mine()});
+  ASSERT_EQ(init.exit_code, 0) << init;
+  EXPECT_THAT(folder_.read("mine/rooftune/gpus.yaml"), HasSubstr("name: MyGPU"));
+  EXPECT_EQ(rooftune({"validate", mine("rooftune/gpus.yaml")}).exit_code, 0);
+}
+
+TEST_F(InitCommand, KeepsWhatAnEarlierInitWrote) {
+  ASSERT_EQ(rooftune({"init", mine()}).exit_code, 0);
+  const ProgramResult again = rooftune({"init", mine()});
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.errors, HasSubstr("name another folder with --out, or replace it with --force"));
+  EXPECT_EQ(rooftune({"init", mine(), "--force"}).exit_code, 0);
+}
+
+TEST_F(InitCommand, SaysWhereNothingWasMeasured) {
+  folder_.write("empty/notes.txt", "nothing");
+  const ProgramResult init = rooftune({"init", (folder_ / "empty").string()});
+  EXPECT_EQ(init.exit_code, 1);
+  EXPECT_THAT(init.errors, HasSubstr("no result of a load generator here"));
+}
+
+}  // namespace
+}  // namespace rooftune::testing_support

@@ -1,0 +1,1 @@
+import inference-perf sent_late --gpu H100 --vllm-log ../../import_examples/synthetic_vllm.log --out OUT/truth.json

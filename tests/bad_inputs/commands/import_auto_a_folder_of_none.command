@@ -1,0 +1,1 @@
+import auto models --gpu H100 --out OUT/truth.json

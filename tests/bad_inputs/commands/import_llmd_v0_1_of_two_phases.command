@@ -1,0 +1,1 @@
+import llm-d split_llmd_v1.yaml --out OUT/truth.json

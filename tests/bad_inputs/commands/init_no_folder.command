@@ -1,0 +1,1 @@
+init h100.json

@@ -1,0 +1,1 @@
+init models --out OUT/new

@@ -1,0 +1,1 @@
+init models --set max_num_seqs --out OUT/new

@@ -1,0 +1,1 @@
+validate implausible_gpus.yaml

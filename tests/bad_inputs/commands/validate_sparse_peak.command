@@ -1,0 +1,1 @@
+validate sparse_peak.json

@@ -1,0 +1,318 @@
+// What a file says about its load and its figures is what is simulated, or the import says why not.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "importers/import_fixture.hpp"
+
+namespace rooftune::importers {
+namespace {
+
+using domain::ArrivalProcess;
+using domain::Metric;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+
+std::string warnings(const ImportedGroundTruth& imported) { return core::format(imported.warnings); }
+const domain::Experiment& first(const ImportedGroundTruth& imported) { return imported.experiments.at(0).experiment; }
+
+/// A GuideLLM report of one constant rate: 5 requests a second for 8 s, of which `listed` are in the report.
+struct GuideLlm {
+  int listed = 40;
+  std::string in_benchmark = "{}";  ///< config.requests
+  std::string in_report{};          ///< further members of the root
+
+  [[nodiscard]] std::string text() const {
+    std::vector<std::string> requests;
+    for (int i = 0; i < listed; ++i) {
+      requests.push_back(fmt::format(
+          R"({{"request_start_time": {}, "time_to_first_token_ms": 40, "request_latency": 0.5, "prompt_tokens": 300, "output_tokens": 20}})",
+          100.0 + i * 0.2));
+    }
+    const auto metric = [](std::string_view name, double mean) {
+      return fmt::format(R"("{}": {{"successful": {{"mean": {}, "std_dev": 0, "min": {}, "max": {}, "percentiles": {{"p90": {}}}}}}})",
+                         name, mean, mean, mean, mean);
+    };
+    return fmt::format(
+        R"({{"benchmarks": [{{"config": {{"strategy": {{"type_": "constant", "rate": 5.0}}, "backend": {{"model": "meta-llama/Llama-2-7b-hf"}},
+        "requests": {}}}, "scheduler_metrics": {{"requests_made": {{"successful": 40, "errored": 0}}}}, "start_time": 100.0,
+        "end_time": 108.0, "metrics": {{{}, {}, {}, {}}}, "requests": {{"successful": [{}], "errored": [], "incomplete": []}}}}]{}}})",
+        in_benchmark, metric("time_to_first_token_ms", 40), metric("request_latency", 0.5), metric("prompt_token_count", 300),
+        metric("output_token_count", 20), fmt::join(requests, ", "), in_report.empty() ? "" : ", " + in_report);
+  }
+};
+
+class SaidFacts : public Import {
+ protected:
+  ImportedGroundTruth guidellm(const GuideLlm& report) {
+    return import_or_fail(ImportFormat::guidellm, folder_.write("report.json", report.text()));
+  }
+
+  /// A report folder of inference-perf with these files in place of an example's.
+  fs::path inference_perf(const std::string& from, std::initializer_list<std::pair<const char*, std::string>> files) {
+    const fs::path folder = folder_ / "report";
+    fs::copy(example(from), folder);
+    for (const auto& [name, text] : files) folder_.write(fmt::format("report/{}", name), text);
+    return folder;
+  }
+};
+
+// --- samples and newer layouts of GuideLLM ------------------------------------------------------------------------------
+
+TEST_F(SaidFacts, ASampleOfTheRequestsIsNotReplayedAsIfItWereAll) {
+  const auto imported = guidellm({.listed = 7});
+  EXPECT_EQ(first(imported).workload.arrival.process, ArrivalProcess::constant);
+  ASSERT_THAT(first(imported).workload.stages, SizeIs(1));
+  EXPECT_EQ(first(imported).workload.stages[0].num_requests, 40);
+  EXPECT_THAT(imported.assumptions, Contains(HasSubstr("lists 7 of 40 successful requests (a sample)")));
+  EXPECT_EQ(first(guidellm({})).workload.arrival.process, ArrivalProcess::trace) << "all of them are";
+}
+
+TEST_F(SaidFacts, TheSamePrefixIsFoundWhereverAVersionKeepsIt) {
+  constexpr std::string_view kData =
+      R"({"kind": "synthetic_text", "prompt_tokens": 100, "prefix_buckets": [{"bucket_weight": 100, "prefix_count": 1, "prefix_tokens": 200}]})";
+  std::string quoted(kData);
+  for (std::size_t at = quoted.find('"'); at != std::string::npos; at = quoted.find('"', at + 2)) quoted.insert(at, "\\");
+  const auto v2 = guidellm({.in_report = fmt::format(R"("config": {{"spec": {{"data": [{}]}}}})", kData)});
+  const auto v1 = guidellm({.in_benchmark = fmt::format(R"({{"data": "['{}']"}})", quoted)});
+  const auto plain = guidellm({.in_benchmark = R"({"data": "prompt_tokens=100,output_tokens=20,prefix_tokens=200"})"});
+  for (const auto* imported : {&v2, &v1, &plain}) EXPECT_EQ(first(*imported).workload.system_prompt_tokens, 200);
+  EXPECT_EQ(first(v1).workload, first(v2).workload);
+}
+
+TEST_F(SaidFacts, SeveralPrefixesAreThatMany) {
+  const auto imported = guidellm(
+      {.in_report =
+           R"("config": {"spec": {"data": [{"prefix_buckets": [{"bucket_weight": 1, "prefix_count": 3, "prefix_tokens": 150}]}]}})"});
+  const auto& trace = first(imported).workload.trace;
+  ASSERT_THAT(trace, SizeIs(40));
+  EXPECT_EQ(trace[0].prefix_group, trace[3].prefix_group);
+  EXPECT_NE(trace[0].prefix_group, trace[1].prefix_group);
+  EXPECT_EQ(trace[0].shared_prefix_tokens, 150);
+  const auto sampled =
+      guidellm({.listed = 2, .in_report = R"("config": {"spec": {"data": [{"prefix_count": 3, "prefix_tokens": 150}]}})"});
+  EXPECT_EQ(first(sampled).workload.prompt_groups, 3);
+}
+
+TEST_F(SaidFacts, ConversationsAreNamedAsNotSimulated) {
+  const auto imported = guidellm({.in_report = R"("config": {"spec": {"data": [{"turns": 4}]}})"});
+  EXPECT_THAT(warnings(imported), HasSubstr("the data are conversations of 4 turns (not simulated"));
+}
+
+// --- vllm bench -----------------------------------------------------------------------------------------------------------
+
+constexpr std::string_view kResult =
+    R"("completed": 4, "num_prompts": 4, "total_input_tokens": 400, "total_output_tokens": 40, "duration": 9.0,
+ "mean_ttft_ms": 30.0, "mean_tpot_ms": 10.0, "mean_e2el_ms": 120.0)";
+
+TEST_F(SaidFacts, ARisingRateIsRefusedByNameWithoutTheStarts) {
+  const auto imported =
+      import_one(ImportFormat::vllm_bench,
+                 folder_.write("result.json", fmt::format(R"({{{}, "request_rate": "inf", "ramp_up_strategy": "exponential",
+ "ramp_up_start_rps": 1, "ramp_up_end_rps": 4}})",
+                                                          kResult)));
+  ASSERT_FALSE(imported);
+  EXPECT_THAT(core::format(imported.error()), HasSubstr("ramp_up_strategy 'exponential' from 1 to 4 requests a second"));
+  EXPECT_THAT(core::format(imported.error()), HasSubstr("--save-detailed"));
+}
+
+TEST_F(SaidFacts, ARisingRateIsReplayedByTheStarts) {
+  const auto imported = import_or_fail(
+      ImportFormat::vllm_bench,
+      folder_.write("result.json",
+                    fmt::format(R"({{{}, "request_rate": Infinity, "ramp_up_strategy": "linear", "input_lens": [100, 100, 100, 100],
+ "output_lens": [10, 10, 10, 10], "ttfts": [0.03, 0.03, 0.03, 0.03], "itls": [[0.09], [0.09], [0.09], [0.09]],
+ "start_times": [50.0, 54.0, 56.0, 57.0], "errors": ["", "", "", ""]}})",
+                                kResult)));
+  EXPECT_EQ(first(imported).workload.arrival.process, ArrivalProcess::trace);
+  ASSERT_THAT(first(imported).workload.trace, SizeIs(4));
+  EXPECT_EQ(first(imported).workload.trace[2].arrival_s, 6.0);
+  EXPECT_THAT(warnings(imported), IsEmpty());
+}
+
+TEST_F(SaidFacts, MediansAreNamedInTheUsersFile) {
+  const auto imported = import_one(
+      ImportFormat::vllm_bench,
+      folder_.write("result.json",
+                    R"({"completed": 4, "total_input_tokens": 400, "total_output_tokens": 40, "request_rate": 2, "duration": 9,
+ "median_ttft": 0.03, "median_e2el": 0.12})"));
+  ASSERT_FALSE(imported);
+  EXPECT_THAT(
+      core::format(imported.error()),
+      HasSubstr("result.json:1:1: error: the result lacks 'mean_ttft_ms', and 'mean_e2el_ms' or 'mean_tpot_ms'; it has median_ttft, "
+                "median_e2el"));
+}
+
+TEST_F(SaidFacts, ARateThatTheClientsLimitIsTheirClosedLoop) {
+  // 40 requests in 20 s of 4 s each: 8 under way, all the time.
+  const auto imported = import_or_fail(
+      ImportFormat::vllm_bench,
+      folder_.write("result.json",
+                    R"({"completed": 40, "num_prompts": 40, "total_input_tokens": 4000, "total_output_tokens": 400, "duration": 20.0,
+ "mean_ttft_ms": 3000.0, "mean_e2el_ms": 4000.0, "request_rate": 50.0, "max_concurrency": 8})"));
+  EXPECT_EQ(first(imported).workload.arrival, (domain::Arrival{.process = ArrivalProcess::closed_loop, .concurrency = 8}));
+  EXPECT_THAT(warnings(imported), HasSubstr("max_concurrency, not the rate of 50 a second, made the load"));
+  EXPECT_THAT(warnings(imported), Not(HasSubstr("saturated")));
+}
+
+TEST_F(SaidFacts, TwoCountsOfTheSameTokensAreCompared) {
+  const auto imported = import_or_fail(
+      ImportFormat::sglang,
+      folder_.write("result.jsonl", fmt::format(R"({{{}, "request_rate": 2.0, "total_output_tokens_retokenized": 71}})", kResult)));
+  std::string one_line = warnings(imported);
+  EXPECT_THAT(one_line, HasSubstr("40 output tokens were asked for, 71 count the text tokenised again: 1.77 times as many"));
+}
+
+// --- inference-perf -------------------------------------------------------------------------------------------------------
+
+constexpr std::string_view kSummary = R"({{"load_summary": {{"count": {}{}}}, "successes": {{"count": {},
+ "latency": {{"request_latency": {{"mean": {}}}, "time_to_first_token": {{"mean": 0.05}}}}, "throughput": {{"requests_per_sec": {}}},
+ "prompt_len": {{"mean": 200, "p5": 200, "p95": 200}}, "output_len": {{"mean": 30}}}}, "failures": {{"count": 0}}}})";
+
+/// A request of inference-perf in either layout: 10 tokens by the server, `client_tokens` by the client.
+std::string request_text(double start, int client_tokens, bool is_new) {
+  if (!is_new) {
+    return fmt::format(
+        R"({{"start_time": {}, "end_time": {}, "info": {{"input_tokens": 200, "output_tokens": {}, "output_token_times": [{}]}}, "error": null}})",
+        start, start + 0.5, client_tokens, start + 0.05);
+  }
+  return fmt::format(
+      R"({{"start_time": {}, "end_time": {}, "info": {{"request_metrics": {{"text": {{"input_tokens": 200}}}}, "response_metrics": {{"output_tokens": {},
+ "server_usage": {{"prompt_tokens": 200, "completion_tokens": 10}}, "output_token_times": [{}]}}}}, "error": null}})",
+      start, start + 0.5, client_tokens, start + 0.05);
+}
+
+std::string requests_text(int client_tokens, bool is_new) {
+  std::vector<std::string> requests;
+  for (int i = 0; i < 8; ++i) requests.push_back(request_text(10.0 + i, client_tokens, is_new));
+  return fmt::format("[{}]", fmt::join(requests, ",\n"));
+}
+
+constexpr std::string_view kRandomConfig = R"(data: {type: random, output_distribution: {min: 10, max: 10, mean: 10}}
+load: {type: constant, stages: [{rate: 1.0, duration: 8}]}
+server: {model_name: meta-llama/Llama-2-7b-hf, ignore_eos: true}
+)";
+
+TEST_F(SaidFacts, BothLayoutsOfInferencePerfsRequestsGiveTheSameTable) {
+  const std::string summary = fmt::format(kSummary, 8, "", 8, 0.5, 1.0);
+  const auto read = [&](bool is_new) {
+    fs::remove_all(folder_ / "report");
+    const fs::path report =
+        inference_perf("inference_perf_requests", {{"config.yaml", std::string(kRandomConfig)},
+                                                   {"summary_lifecycle_metrics.json", summary},
+                                                   {"stage_0_lifecycle_metrics.json", summary},
+                                                   {"per_request_lifecycle_metrics.json", requests_text(10, is_new)}});
+    return import_or_fail(ImportFormat::inference_perf, report);
+  };
+  const auto before = read(false);
+  const auto since = read(true);
+  ASSERT_THAT(since.tables, SizeIs(1));
+  EXPECT_EQ(since.tables[0].csv, before.tables.at(0).csv);
+}
+
+TEST_F(SaidFacts, TheServersTokensCountMoreThanTheTextTokenisedAgain) {
+  const std::string summary = fmt::format(kSummary, 8, "", 8, 0.5, 1.0);
+  const auto with = [&](bool is_new) {
+    fs::remove_all(folder_ / "report");
+    return import_or_fail(
+        ImportFormat::inference_perf,
+        inference_perf("inference_perf_requests", {{"config.yaml", std::string(kRandomConfig)},
+                                                   {"summary_lifecycle_metrics.json", summary},
+                                                   {"stage_0_lifecycle_metrics.json", summary},
+                                                   {"per_request_lifecycle_metrics.json", requests_text(18, is_new)}}));
+  };
+  const auto newer = with(true);
+  EXPECT_NEAR(*first(newer).measured.summary[Metric::tpot_mean], 450.0 / 9.0, 1e-6);
+  EXPECT_THAT(warnings(newer), Not(HasSubstr("tokenised again")));
+  EXPECT_THAT(warnings(with(false)), HasSubstr("the counts are of the text tokenised again, 1.80 times what was generated"));
+}
+
+TEST_F(SaidFacts, AFileOfRequestsThatYieldsNothingIsAnError) {
+  const std::string unknown = R"([{"start_time": 1.0, "end_time": 2.0, "info": {"somewhere_else": {}}, "error": null}])";
+  const auto imported = import_one(ImportFormat::inference_perf,
+                                   inference_perf("inference_perf_requests", {{"per_request_lifecycle_metrics.json", unknown}}));
+  ASSERT_FALSE(imported);
+  EXPECT_THAT(
+      core::format(imported.error()),
+      HasSubstr("per_request_lifecycle_metrics.json:1:1: error: none of the 1 request can be replayed: 0 failed, 1 lack the times"));
+}
+
+TEST_F(SaidFacts, TheLoadThatWasSentIsReplayedNotTheOneThatWasAskedFor) {
+  const std::string on_time =
+      fmt::format(kSummary, 100, R"(, "send_duration": 20, "achieved_rate": 5, "schedule_delay": {"mean": 0.001})", 100, 0.4, 5.0);
+  const std::string late =
+      fmt::format(kSummary, 800, R"(, "send_duration": 40, "achieved_rate": 20, "schedule_delay": {"mean": 10})", 800, 3.1, 19.8);
+  const auto imported = import_or_fail(
+      ImportFormat::inference_perf,
+      inference_perf(
+          "inference_perf",
+          {{"config.yaml",
+            R"(data: {type: shared_prefix, shared_prefix: {num_groups: 2, num_prompts_per_group: 3, system_prompt_len: 100, question_len: 100, output_len: 30}}
+load: {type: constant, stages: [{rate: 5, duration: 20}, {rate: 40, duration: 20}], num_workers: 8, worker_max_concurrency: 8}
+server: {model_name: meta-llama/Llama-2-7b-hf, ignore_eos: true}
+)"},
+           {"summary_lifecycle_metrics.json", fmt::format(kSummary, 900, "", 900, 2.8, 17.0)},
+           {"stage_0_lifecycle_metrics.json", on_time},
+           {"stage_1_lifecycle_metrics.json", late}}));
+  ASSERT_THAT(imported.experiments, SizeIs(2));
+  ASSERT_THAT(first(imported).workload.stages, SizeIs(1));
+  EXPECT_EQ(first(imported).workload.stages[0].rate.value, 5.0);
+  EXPECT_NEAR(*first(imported).measured.summary[Metric::e2e_mean], 400.0, 1e-9) << "the pooled summary holds the late stage too";
+  const domain::Experiment& loop = imported.experiments[1].experiment;
+  EXPECT_EQ(loop.id, "report-stage1-c64");
+  EXPECT_EQ(loop.workload.arrival, (domain::Arrival{.process = ArrivalProcess::closed_loop, .concurrency = 64}));
+  EXPECT_THAT(warnings(imported),
+              HasSubstr("the load generator sent 20 requests a second of the 40 asked for: the client limited the load"));
+  EXPECT_THAT(warnings(imported), Not(HasSubstr("saturated"))) << "the server is not to blame";
+}
+
+TEST_F(SaidFacts, ConcurrentLoadsOfInferencePerfAreClosedLoops) {
+  const std::string stage = fmt::format(kSummary, 50, "", 50, 0.5, 10.0);
+  const auto imported = import_or_fail(
+      ImportFormat::inference_perf,
+      inference_perf("inference_perf", {{"config.yaml", R"(data: {type: random}
+load: {type: concurrent, stages: [{num_requests: 50, concurrency_level: 4}, {num_requests: 50, concurrency_level: 16}]}
+server: {model_name: meta-llama/Llama-2-7b-hf}
+)"},
+                                        {"summary_lifecycle_metrics.json", fmt::format(kSummary, 100, "", 100, 0.5, 10.0)},
+                                        {"stage_0_lifecycle_metrics.json", stage},
+                                        {"stage_1_lifecycle_metrics.json", stage}}));
+  ASSERT_THAT(imported.experiments, SizeIs(2));
+  EXPECT_EQ(first(imported).workload.arrival.concurrency, 4);
+  EXPECT_EQ(imported.experiments[1].experiment.workload.arrival.concurrency, 16);
+}
+
+// --- names ----------------------------------------------------------------------------------------------------------------
+
+TEST_F(SaidFacts, APathOrAHuggingFaceCacheNamesTheModel) {
+  ImportOptions options = complete();
+  options.model.reset();
+  for (const auto& [id, name] :
+       {std::pair{"/models/models--meta-llama--Llama-2-7b-hf/snapshots/b5c939de8f754692c1647ca7/", "meta-llama/Llama-2-7b-hf"},
+        std::pair{"/mnt/weights/Llama-2-7b-hf", "Llama-2-7b-hf"}, std::pair{"meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-hf"}}) {
+    const auto imported = import_or_fail(
+        ImportFormat::vllm_bench,
+        folder_.write("result.json", fmt::format(R"({{{}, "request_rate": 2.0, "model_id": "{}"}})", kResult, id)), options);
+    EXPECT_EQ(first(imported).deployment.model, name);
+  }
+  const auto place = import_one(
+      ImportFormat::vllm_bench,
+      folder_.write("result.json", fmt::format(R"({{{}, "request_rate": 2.0, "model_id": "/mnt/models"}})", kResult)), options);
+  ASSERT_FALSE(place);
+  EXPECT_THAT(core::format(place.error()), HasSubstr("the model ('/mnt/models' names a place; --model)"));
+}
+
+TEST_F(SaidFacts, AGpuIsKnownByTheNameThatToolsGiveIt) {
+  ImportOptions options = complete();
+  options.gpu = "Tesla H100 SXM5 80GB";
+  EXPECT_EQ(first(import_or_fail(ImportFormat::vllm_bench, example("vllm_bench.json"), options)).deployment.hardware, "H100-SXM");
+  options.gpu = "NVIDIA H100 PCIe";
+  const auto other = import_or_fail(ImportFormat::vllm_bench, example("vllm_bench.json"), options);
+  EXPECT_EQ(first(other).deployment.hardware, "NVIDIA H100 PCIe") << "another GPU";
+  EXPECT_THAT(other.assumptions, Contains(HasSubstr("'NVIDIA H100 PCIe' is no GPU that ships")));
+}
+
+}  // namespace
+}  // namespace rooftune::importers
