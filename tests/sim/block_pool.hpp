@@ -21,7 +21,8 @@ struct BlockContent {
 /// they were freed, and a table of the blocks whose content is known.
 class BlockPool {
  public:
-  explicit BlockPool(std::int64_t blocks) : blocks_(static_cast<std::size_t>(blocks)) {
+  BlockPool(std::int64_t blocks, bool free_unhashed_first)
+      : blocks_(static_cast<std::size_t>(blocks)), free_unhashed_first_(free_unhashed_first) {
     for (std::int64_t id = 0; id < blocks; ++id) append_free(id);
   }
 
@@ -32,21 +33,20 @@ class BlockPool {
   [[nodiscard]] std::int64_t duplicates() const { return duplicates_; }
 
   /// The blocks that hold the longest known beginning of `contents`.
-  [[nodiscard]] std::vector<std::int64_t> find(std::span<const BlockContent> contents) const {
+  [[nodiscard]] std::vector<std::int64_t> find(std::span<const BlockContent> contents) {
     std::vector<std::int64_t> found;
     for (const BlockContent& content : contents) {
       const auto known = known_.find(content);
       if (known == known_.end()) break;
       found.push_back(known->second.front());
+      if (at(found.back()).is_copy || at(found.back()).is_early) ++in_doubt_;
     }
     return found;
   }
 
   void use(std::int64_t id) {
     Block& block = at(id);
-    if (block.references++ > 0) return;
-    free_.erase(block.in_queue);
-    if (block.has_content) ++in_use_[block.content.tokens];
+    if (block.references++ == 0) free_.erase(block.in_queue);
   }
 
   /// The block that was free for longest, whatever it held.
@@ -58,47 +58,49 @@ class BlockPool {
       auto& holders = known_.at(block.content);
       std::erase(holders, id);
       if (holders.empty()) known_.erase(block.content);
-      block.has_content = false;
       ++evictions_;
     }
-    block.references = 1;
+    block = {.references = 1};
     return id;
   }
 
-  void publish(std::int64_t id, const BlockContent& content) {
+  /// `early`: others could find it only when its request has ended, if they saw no more than the engine does.
+  void publish(std::int64_t id, const BlockContent& content, bool early) {
     Block& block = at(id);
     if (block.has_content) return;
     block.has_content = true;
     block.content = content;
+    block.is_early = early;
     auto& holders = known_[content];
-    if (!holders.empty()) ++duplicates_;
+    block.is_copy = !holders.empty();
+    if (block.is_copy) ++duplicates_;
     holders.push_back(id);
-    ++in_use_[content.tokens];
   }
 
   /// One user less for each, the last block first.
   void release(std::span<const std::int64_t> ids) {
     for (std::size_t i = ids.size(); i > 0; --i) {
-      const Block& block = at(ids[i - 1]);
-      if (--at(ids[i - 1]).references > 0) continue;
-      append_free(ids[i - 1]);
-      if (block.has_content) --in_use_[block.content.tokens];
+      Block& block = at(ids[i - 1]);
+      block.is_early = false;
+      if (--block.references > 0) continue;
+      const bool in_front = free_unhashed_first_ && !block.has_content;
+      block.in_queue = free_.insert(in_front ? free_.begin() : free_.end(), ids[i - 1]);
     }
   }
 
-  /// Whether a block of these tokens is in use.
-  [[nodiscard]] bool holds(std::int64_t tokens) const {
-    const auto found = in_use_.find(tokens);
-    return found != in_use_.end() && found->second > 0;
-  }
-  [[nodiscard]] const BlockContent* content(std::int64_t id) const { return at(id).has_content ? &at(id).content : nullptr; }
+  [[nodiscard]] bool is_copy(std::int64_t id) const { return at(id).is_copy; }
+  /// How often one was found that the engine does not know of: a copy whose original has gone, or what a running request has
+  /// generated.
+  [[nodiscard]] std::int64_t in_doubt() const { return in_doubt_; }
 
  private:
   struct Block {
     int references = 0;
     bool has_content = false;
-    BlockContent content;
-    std::list<std::int64_t>::iterator in_queue;
+    bool is_copy = false;  ///< another one held the same when it was filled
+    bool is_early = false;
+    BlockContent content{};
+    std::list<std::int64_t>::iterator in_queue{};
   };
 
   Block& at(std::int64_t id) { return blocks_[static_cast<std::size_t>(id)]; }
@@ -108,9 +110,10 @@ class BlockPool {
   std::vector<Block> blocks_;
   std::list<std::int64_t> free_;
   std::map<BlockContent, std::vector<std::int64_t>> known_;
-  std::map<std::int64_t, std::int64_t> in_use_;  ///< blocks by whose tokens they hold
+  bool free_unhashed_first_;
   std::int64_t evictions_ = 0;
   std::int64_t duplicates_ = 0;
+  std::int64_t in_doubt_ = 0;
 };
 
 }  // namespace rooftune::sim::oracle

@@ -7,6 +7,7 @@
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "support/example_targets.hpp"
+#include "workloads.hpp"
 
 /// Derivatives against symmetric differences of 2 %. One run's difference is noise (a request more or less in a batch), so
 /// both are averaged over seeds: a derivative is that of the expected latency.
@@ -35,6 +36,7 @@ struct Load {
   double rate_per_s = 0.0;
   int output_tokens = 0;
   int max_num_seqs = 128;
+  int concurrency = 0;  ///< closed loop
 };
 
 domain::Experiment experiment_of(const Load& load, const domain::GpuSpec& gpu) {
@@ -49,6 +51,10 @@ domain::Experiment experiment_of(const Load& load, const domain::GpuSpec& gpu) {
   workload.prompt.mean_tokens = 575;
   workload.prompt_spread_fraction = 0.03;
   workload.output.mean_tokens = load.output_tokens;
+  if (load.concurrency > 0) {
+    workload.arrival.process = domain::ArrivalProcess::closed_loop;
+    workload.arrival.concurrency = load.concurrency;
+  }
   workload.stages = {{.rate = {load.rate_per_s}, .duration = {1500.0 / load.rate_per_s}, .num_requests = 1500}};
   return experiment;
 }
@@ -153,6 +159,48 @@ TEST(Derivatives, AgreeWithSymmetricDifferencesInOverload) {
       {.name = "overload", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 8.0, .output_tokens = 248, .max_num_seqs = 8});
   EXPECT_LT(distance.e2e, 0.03);
   EXPECT_LT(distance.ttft, 0.03);
+}
+
+/// A client's next request comes with its reply, so that arrivals move with the clock.
+TEST(Derivatives, AgreeWithSymmetricDifferencesInClosedLoops) {
+  for (const Load& load :
+       {Load{.name = "few", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 1.0, .output_tokens = 248, .concurrency = 4},
+        Load{.name = "many", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 1.0, .output_tokens = 248, .concurrency = 64},
+        Load{.name = "seats",
+        .model = examples::llama_2_7b(),
+        .tp = 1,
+        .rate_per_s = 1.0,
+        .output_tokens = 248,
+        .max_num_seqs = 16,
+        .concurrency = 64}}) {
+    const Distances distance = distances(load);
+    EXPECT_LT(distance.e2e, 0.02) << load.name;
+    EXPECT_LT(distance.ttft, 0.05) << load.name;
+  }
+}
+
+/// The turnaround moves every request that follows a reply, and nothing else: two clients in turn on a server of one seat.
+TEST(Derivatives, FollowTheTurnaround) {
+  using Scalar = Dual<kNarrowWidth>;
+  cases::LinearStepTime<Scalar> times({.base_us = 1000.0});
+  EngineSetup setup;
+  setup.kv_blocks = 100;
+  setup.async_scheduling = false;
+  RequestPlan plan;
+  plan.concurrency = 1;
+  plan.stages.push_back({.requests = std::vector<PlannedRequest>(3, {.prompt_tokens = 10, .output_tokens = 3})});
+  Engine<Scalar> engine(setup, {}, times, {.turnaround_us = Scalar(500.0, 0)});
+  // Alone, a request never waits: its latency does not depend on when it comes.
+  const StageRecord<Scalar> alone = engine.run_stage(plan.stages[0], 1, 0.0);
+  EXPECT_DOUBLE_EQ(alone.ttft_sum_us.a, 3000.0);
+  EXPECT_DOUBLE_EQ(alone.ttft_sum_us.v[0], 0.0);
+  EXPECT_DOUBLE_EQ(alone.last_finish_us, 10000.0);
+  // Beside a long one it waits for the end of the step that runs: the later it comes, the less.
+  plan.stages[0].requests[0].output_tokens = 30;
+  const double start_us = alone.last_finish_us;
+  const StageRecord<Scalar> beside = engine.run_stage(plan.stages[0], 2, start_us);
+  EXPECT_DOUBLE_EQ(beside.ttft_sum_us.a, 1000.0 + 1000.0 + 1500.0);
+  EXPECT_DOUBLE_EQ(beside.ttft_sum_us.v[0], -1.0);
 }
 
 }  // namespace

@@ -89,6 +89,63 @@ TEST(Engine, LetsItJoinTheStepAfterNextWhenTheSchedulerWorksAhead) {
   EXPECT_THAT(finishes(result), ElementsAre(5000.0, 4000.0));
 }
 
+/// An idle engine decides two steps at once: what does not fit into the first joins the second.
+TEST(Engine, DecidesTwoStepsAtOnceWhenIdle) {
+  EngineSetup setup = asynchronous();
+  setup.max_num_batched_tokens = 64;
+  const EngineRun result = run(setup, one_stage({request(0.0, 60, 5), request(0.0, 60, 5)}));
+  EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 2000.0));
+}
+
+/// A prompt of five blocks would find room for its first chunk.
+TEST(Engine, AdmitsAPromptOnlyWithRoomForAllOfItWhereTheReleaseReservesThat) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 7;
+  setup.max_num_batched_tokens = 48;
+  const RequestPlan plan = one_stage({request(0.0, 40, 2), request(0.0, 80, 1)});
+  EXPECT_THAT(first_tokens(run(setup, plan)), ElementsAre(1000.0, 3000.0));
+  setup.reserve_full_isl = true;
+  EXPECT_THAT(first_tokens(run(setup, plan)), ElementsAre(1000.0, 4000.0));
+}
+
+/// Three blocks of five are taken; two more would leave none of the one that is to stay free.
+TEST(Engine, LeavesTheWatermarkFreeUnlessTheStepIsEmpty) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 5;
+  const RequestPlan plan = one_stage({request(0.0, 40, 5), request(500.0, 30, 1)});
+  EXPECT_THAT(first_tokens(run(setup, plan)), ElementsAre(1000.0, 2000.0));
+  setup.watermark_blocks = 1;
+  EXPECT_THAT(first_tokens(run(setup, plan)), ElementsAre(1000.0, 6000.0));
+}
+
+/// Of the first prompt three full blocks are hashed, and the one that its output has begun is not. Without that rule the
+/// second prompt takes the first one's third block too.
+TEST(Engine, TakesBlocksWithoutAHashFirstWhereTheReleaseDoes) {
+  EngineSetup setup = synchronous();
+  setup.kv_blocks = 5;
+  const RequestPlan plan = one_stage({request_on(0, 0.0, 50, 2), request(9000.0, 30, 1), request_on(0, 19000.0, 50, 2)}, 1);
+  EXPECT_THAT(cached(run(setup, plan)), ElementsAre(0, 0, 48));
+  setup.kv_blocks = 4;
+  EXPECT_THAT(cached(run(setup, plan)), ElementsAre(0, 0, 32));
+  setup.prefix_caching = true;
+  setup.free_unhashed_first = true;
+  EXPECT_THAT(cached(run(setup, plan)), ElementsAre(0, 0, 32));
+}
+
+/// While the first request runs its last step, the second one, which the pool has no more room for, is preempted; its token of
+/// that step still comes.
+TEST(Engine, BooksBlocksOneStepAheadWhereTwoAreInFlight) {
+  EngineSetup setup = asynchronous();
+  setup.kv_blocks = 4;
+  setup.prefix_caching = false;
+  // Both hold two blocks until their contexts fill 32 tokens, after six steps of decoding; the third block for the first one
+  // is booked while the sixth runs.
+  const EngineRun result = run(setup, one_stage({request(0.0, 26, 20), request(0.0, 26, 12)}));
+  EXPECT_EQ(result.counters.preemptions, 1);
+  EXPECT_DOUBLE_EQ(result.requests[0].finished_us, 20000.0);
+  EXPECT_DOUBLE_EQ(result.requests[1].finished_us, 25000.0);
+}
+
 TEST(Engine, CountsAnArrivalAtTheEndOfAStepToThatStep) {
   const EngineRun result = run(synchronous(), one_stage({request(0.0, 10, 5), request(1000.0, 10, 2)}));
   EXPECT_THAT(first_tokens(result), ElementsAre(1000.0, 2000.0));
@@ -187,6 +244,40 @@ TEST(Engine, LetsAClosedLoopClientSendItsNextRequestWhenTheLastOneEnds) {
   EXPECT_EQ(result.counters.largest_batch, 2);
 }
 
+TEST(Engine, LetsAClientTakeItsTimeBetweenReplyAndNextRequest) {
+  RequestPlan plan = one_stage({request(0.0, 10, 3), request(0.0, 10, 9), request(250.0, 10, 2)});
+  plan.concurrency = 2;
+  auto times = cases::constant_steps(1000.0);
+  // Free at 3000, sent at 4250 and so in the step from 5000 on.
+  const EngineRun result = cases::run_engine(synchronous(), plan, times, Stepping::closed_form, 0.0, 0.0, 1000.0);
+  EXPECT_DOUBLE_EQ(result.requests[2].arrival_us, 4250.0);
+  EXPECT_DOUBLE_EQ(result.requests[2].first_token_us, 6000.0);
+}
+
+TEST(Engine, SendsNothingInAClosedLoopAfterItsTime) {
+  RequestPlan plan = one_stage({request(0.0, 10, 3), request(0.0, 10, 3), request(0.0, 10, 3), request(0.0, 10, 3)});
+  plan.concurrency = 1;
+  plan.stages[0].send_until_us = 3000.0;
+  EXPECT_EQ(run(synchronous(), plan).finished(), 2);
+}
+
+/// The second turn repeats the first one's prompt and reply; others are served meanwhile, in open and closed loops.
+TEST(Engine, SendsTheTurnsOfAConversationAfterEachOther) {
+  PlannedRequest first = request_on(0, 0.0, 20, 30);
+  first.extends_chain = true;
+  PlannedRequest second = request_on(0, 500.0, 60, 2);
+  second.follows = true;
+  for (const int concurrency : {0, 1}) {
+    RequestPlan plan = one_stage({first, second, request(0.0, 10, 2)}, 1);
+    plan.concurrency = concurrency;
+    const EngineRun result = run(synchronous(), plan);
+    ASSERT_EQ(result.finished(), 3);
+    EXPECT_DOUBLE_EQ(result.requests[1].arrival_us, 30500.0);
+    EXPECT_EQ(result.requests[1].cached_tokens, 48);
+    EXPECT_DOUBLE_EQ(result.requests[2].arrival_us, concurrency == 0 ? 0.0 : 32500.0);
+  }
+}
+
 TEST(Engine, LosesNoClientToARefusedRequest) {
   RequestPlan plan = one_stage({request(0.0, 9999, 3), request(0.0, 9999, 3), request(0.0, 9999, 3), request(0.0, 10, 2),
                                 request(0.0, 10, 2), request(0.0, 9999, 2), request(0.0, 10, 2)});
@@ -200,17 +291,20 @@ TEST(Engine, RefusesWhatCanNeverRun) {
   EngineSetup setup = synchronous();
   setup.max_model_len = 100;
   setup.kv_blocks = 6;
-  // No room for a token; seven blocks; six blocks.
-  const EngineRun result = run(setup, one_stage({request(0.0, 100, 5), request(0.0, 90, 10), request(0.0, 90, 7)}));
+  // Too long; seven blocks; six blocks.
+  const EngineRun result = run(setup, one_stage({request(0.0, 100, 5), request(0.0, 90, 8), request(0.0, 90, 7)}));
   EXPECT_EQ(result.rejected(), 2);
   ASSERT_EQ(result.finished(), 1);
   EXPECT_EQ(result.requests[0].index, 2);
 }
 
-TEST(Engine, CutsAnOutputOffAtTheModelLength) {
+/// As vLLM's server does, and never an output cut in silence.
+TEST(Engine, RefusesWhatExceedsTheModelLengthWithItsOutput) {
   EngineSetup setup = synchronous();
   setup.max_model_len = 100;
-  const EngineRun result = run(setup, one_stage({request(0.0, 60, 60)}));
+  const EngineRun result = run(setup, one_stage({request(0.0, 60, 41), request(0.0, 60, 40)}));
+  EXPECT_EQ(result.counters.rejected_by_length, 1);
+  ASSERT_EQ(result.finished(), 1);
   EXPECT_EQ(result.requests[0].output_tokens, 40);
 }
 
@@ -249,9 +343,9 @@ TEST(Engine, CountsTimeQueueAndPool) {
 
 TEST(Engine, AddsTheFrontEndToWhatTheClientSees) {
   auto times = cases::constant_steps(1000.0);
-  Engine<double> engine(synchronous(), {}, times);
-  engine.set_front_end({.constant_us = 100.0, .per_prompt_token_us = 2.0, .per_output_token_us = 10.0});
-  engine.keep_latencies(true);
+  Engine<double> engine(
+      synchronous(), {}, times,
+      {.front_end = {.constant_us = 100.0, .per_prompt_token_us = 2.0, .per_output_token_us = 10.0}, .keep_latencies = true});
   const RequestPlan plan = one_stage({request(0.0, 50, 4), request(20000.0, 10, 1)});
   const StageRecord<double> record = engine.run_stage(plan.stages[0], 0, 0.0);
   EXPECT_THAT(record.ttft_us, ElementsAre(1210.0, 1130.0));
@@ -273,9 +367,8 @@ TEST(Engine, SaysWhyItRefusesARequest) {
   setup.kv_blocks = 10;
   setup.max_model_len = 300;
   auto times = cases::constant_steps(1000.0);
-  Engine<double> engine(setup, {}, times);
   Rejections rejections;
-  engine.observe(&rejections);
+  Engine<double> engine(setup, {}, times, {.observer = &rejections});
   const RequestPlan plan = one_stage({request(0.0, 300, 5), request(0.0, 100, 5), request(10.0, 200, 5)});
   EXPECT_EQ(engine.run_stage(plan.stages[0], 0, 0.0).finished, 1);
   ASSERT_EQ(rejections.seen.size(), 2U);
@@ -289,8 +382,7 @@ TEST(Engine, SaysWhyItRefusesARequest) {
 TEST(Engine, LeavesTheWarmUpOutOfItsRecordOnly) {
   auto times = cases::constant_steps(1000.0);
   const RequestPlan plan = one_stage({request(0.0, 16, 3), request(50000.0, 16, 3), request(90000.0, 16, 5)});
-  Engine<double> engine(synchronous(), {}, times);
-  engine.leave_out(2);
+  Engine<double> engine(synchronous(), {}, times, {.warm_up_requests = 2});
   const StageRecord<double> record = engine.run_stage(plan.stages[0], 0, 0.0);
   EXPECT_EQ(record.finished, 1);
   EXPECT_EQ(record.warm_up, 2);
@@ -304,6 +396,11 @@ TEST(Engine, ServesOffersAsItServesAPlan) {
   for (int i = 0; i < 200; ++i) {
     cases::RandomCase drawn = random.draw(i % 2 == 0 ? cases::Pool::ample : cases::Pool::tight);
     drawn.plan.concurrency = 0;
+    for (StagePlan& stage : drawn.plan.stages) {
+      // Nobody hands a turn over before its conversation has come that far.
+      std::erase_if(stage.requests, [](const PlannedRequest& request) { return request.follows; });
+      std::ranges::sort(stage.requests, {}, &PlannedRequest::arrival_us);
+    }
     cases::LinearStepTime<> planned_times(drawn.times);
     cases::LinearStepTime<> offered_times(drawn.times);
     Engine<double> planned(drawn.setup, drawn.plan.chains, planned_times);
@@ -368,8 +465,7 @@ TEST(Engine, DerivesTheTimeThatReadingBackTakes) {
   setup.offload_blocks = 100;
   cases::LinearStepTime<Scalar> times({.base_us = 1000.0});
   const RequestPlan plan = evicted_and_wanted_again();
-  Engine<Scalar> engine(setup, plan.chains, times);
-  engine.set_loading(Scalar(200.0, 0));
+  Engine<Scalar> engine(setup, plan.chains, times, {.load_us_per_block = Scalar(200.0, 0)});
   const StageRecord<Scalar> record = engine.run_stage(plan.stages[0], 0, 0.0);
   EXPECT_DOUBLE_EQ(record.ttft_sum_us.a, 3600.0);
   EXPECT_DOUBLE_EQ(record.ttft_sum_us.v[0], 3.0);  // blocks

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <deque>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -12,14 +16,16 @@
 #include "rooftune/sim/engine.hpp"
 #include "rooftune/sim/request_plan.hpp"
 
-/// The engine's rules, spelled out: every step, every request and every block on its own, nothing summed or skipped.
-///   1. Requests admitted ahead join the step.
-///   2. Running requests, in order of admission, get tokens (a decode one, a prefill its next chunk of what the budget
-///      leaves beside the decodes) and then blocks; when the pool is empty, the last admitted one is preempted.
-///   3. Unless one was preempted, waiting requests are admitted in order while seats, budget and blocks last: into this step,
-///      or, when the scheduler works ahead and a step runs, into the next one, after what running requests take there.
-///   4. The step runs. Then requests that were sent meanwhile arrive, decodes that are complete leave, prompts that are
-///      complete yield their first token.
+/// The engine's rules, spelled out as vLLM's scheduler has them: every step, every request, every token and every block on its
+/// own, nothing summed or skipped.
+///   1. A step is decided when the one before it ends; where two are in flight, when the one before it begins. Running requests,
+///      in order of admission, get tokens (all that they have and the pool does not: a decode one, a prefill its next chunk) and
+///      then blocks; when the pool is empty, the last admitted one is preempted. One that will have all its tokens after the
+///      steps in flight gets nothing.
+///   2. Unless one was preempted, waiting requests are admitted in order while seats, budget and blocks last.
+///   3. Full blocks of tokens that are known get their hash when they are allocated, others when the token comes.
+///   4. When a step ends, every request of it whose tokens were all computed gets a token, also one that was preempted since.
+///      Then requests that were sent meanwhile arrive.
 /// With offloading, a waiting request of whose prompt the host's memory has more than the GPU's takes blocks for it and is set
 /// aside until they are filled, one request after the other; then it waits in front again, where it holds them. What a
 /// request has computed is copied to the host when it ends and when it is preempted.
@@ -32,19 +38,20 @@ struct Request {
   std::int64_t index = 0;
   double arrival_us = 0.0;
   double first_token_us = -1.0;
-  std::int64_t output = 0;
-  std::int64_t generated = 0;
-  std::int64_t to_compute = 0;
-  std::int64_t in_cache = 0;  ///< tokens computed
-  std::int64_t chunk = 0;     ///< tokens of the coming step
-  bool admitted_with_chunk = false;
+  std::int64_t prompt = 0;        ///< tokens that it had when it was admitted last
+  std::int64_t generated = 0;     ///< tokens that have come
+  std::int64_t placeholders = 0;  ///< tokens of the steps in flight
+  std::int64_t computed = 0;      ///< tokens in the cache when those are done
+  std::int64_t hashed = 0;        ///< full blocks
+  bool running = false;
   int preemptions = 0;
+  std::optional<std::int64_t> cached;  ///< tokens found at its first admission
   bool loaded = false;
   double loaded_us = 0.0;
   std::vector<std::int64_t> blocks;
 
-  [[nodiscard]] bool decoding() const { return in_cache >= to_compute; }
-  [[nodiscard]] bool ends_with_this_step() const { return in_cache + chunk >= to_compute && generated + 1 == output; }
+  [[nodiscard]] std::int64_t tokens() const { return planned->prompt_tokens + generated; }
+  [[nodiscard]] std::int64_t all_tokens() const { return std::int64_t{planned->prompt_tokens} + planned->output_tokens; }
 };
 
 struct Result {
@@ -57,8 +64,8 @@ struct Result {
   std::int64_t host_evictions = 0;
   std::int64_t given_back = 0;  ///< loaded blocks that had to make room for others
   std::int64_t evictions = 0;
-  std::int64_t duplicates = 0;    ///< blocks computed although another one held the same
-  std::int64_t uneven_holds = 0;  ///< blocks freed while the beginning of the same run stayed in use
+  std::int64_t duplicates = 0;  ///< blocks computed although another one held the same
+  std::int64_t in_doubt = 0;    ///< how often one of KvCache's known differences may have mattered
   std::int64_t free_at_the_end = 0;
   std::int64_t least_free = 0;
 };
@@ -66,12 +73,13 @@ struct Result {
 class Oracle {
  public:
   Oracle(const EngineSetup& setup, const std::vector<PrefixChain>& chains, latency::StepTime<double>& step_time,
-         double load_us_per_block = 0.0)
+         double load_us_per_block = 0.0, double turnaround_us = 0.0)
       : setup_(setup),
         chains_(chains),
         step_time_(step_time),
         load_us_per_block_(load_us_per_block),
-        pool_(setup.kv_blocks),
+        turnaround_us_(turnaround_us),
+        pool_(setup.kv_blocks, setup.free_unhashed_first),
         host_(setup.offload_blocks) {
     result_.least_free = setup.kv_blocks;
   }
@@ -83,6 +91,7 @@ class Oracle {
     result_.evictions = pool_.evictions();
     result_.host_evictions = host_.evictions();
     result_.duplicates = pool_.duplicates();
+    result_.in_doubt += pool_.in_doubt();
     result_.free_at_the_end = pool_.free();
     return result_;
   }
@@ -90,41 +99,297 @@ class Oracle {
  private:
   using Shared = std::shared_ptr<Request>;
 
+  /// What a step computes for a request.
+  struct Part {
+    Shared request;
+    std::int64_t computed = 0;
+    std::int64_t tokens = 0;
+    bool yields = false;
+  };
+  using Step = std::vector<Part>;
+
   void run_stage(const StagePlan& plan, int stage, int concurrency, double start_us) {
     plan_ = &plan;
     stage_ = stage;
-    concurrency_ = concurrency;
+    closed_ = concurrency > 0;
     start_us_ = now_us_ = start_us;
-    sent_ = 0;
+    on_the_way_.clear();
+    next_ = 0;
+    if (closed_) {
+      for (int client = 0; client < concurrency; ++client) send_next(start_us_);
+    } else {
+      while (next_ < plan.requests.size()) send_next(start_us_);
+    }
+    std::deque<Step> in_flight;
     while (true) {
-      if (in_flight() == 0) {
-        if (sent_ == plan.requests.size()) return;
-        if (concurrency_ == 0) now_us_ = std::max(now_us_, start_us_ + plan.requests[sent_].arrival_us);
-        take_arrivals();
-        if (in_flight() == 0) continue;
-      }
-      running_.insert(running_.end(), pending_.begin(), pending_.end());
-      pending_.clear();
-      assign_tokens();
-      if (!assign_blocks() || running_.empty()) admit();
-      if (running_.empty()) {
-        wait();
+      take_arrivals();
+      if (running_.empty() && waiting_.empty() && loading_.empty() && in_flight.empty()) {
+        if (on_the_way_.empty()) return;
+        now_us_ = on_the_way_.begin()->first.first;
         continue;
       }
-      result_.least_free = std::min(result_.least_free, pool_.free());
-      run_step();
+      if (in_flight.empty()) {
+        Step step = schedule();
+        if (step.empty()) {
+          if (!preempted_) wait();
+          continue;
+        }
+        in_flight.push_back(std::move(step));
+      }
+      if (setup_.async_scheduling) {
+        if (Step step = schedule(); !step.empty()) in_flight.push_back(std::move(step));
+      }
+      run(in_flight.front());
+      in_flight.pop_front();
     }
   }
 
-  [[nodiscard]] std::size_t in_flight() const { return running_.size() + waiting_.size() + pending_.size() + loading_.size(); }
+  // --- clients ---
+
+  void send(std::size_t index, double free_us) {
+    const double at_us = free_us + plan_->requests[index].arrival_us;
+    if (at_us <= start_us_ + plan_->send_until_us) on_the_way_[{at_us, index}] = index;
+  }
+  void send_next(double free_us) {
+    if (next_ == plan_->requests.size()) return;
+    const std::size_t index = next_++;
+    while (next_ < plan_->requests.size() && plan_->requests[next_].follows) ++next_;
+    send(index, free_us);
+  }
+  void answer(std::size_t index, double at_us) {
+    if (index + 1 < plan_->requests.size() && plan_->requests[index + 1].follows) {
+      send(index + 1, at_us + turnaround_us_);
+    } else if (closed_) {
+      send_next(at_us + turnaround_us_);
+    }
+  }
+
+  void take_arrivals() {
+    while (!on_the_way_.empty() && on_the_way_.begin()->first.first <= now_us_) {
+      const auto [when, index] = *on_the_way_.begin();
+      on_the_way_.erase(on_the_way_.begin());
+      const PlannedRequest& planned = plan_->requests[index];
+      const bool too_long = planned.output_tokens < 1 || planned.prompt_tokens + planned.output_tokens > setup_.max_model_len;
+      if (too_long || blocks_for(planned.prompt_tokens + planned.output_tokens - 1) > pool_.total()) {
+        ++result_.rejected;
+        answer(index, when.first);
+        continue;
+      }
+      auto request = std::make_shared<Request>();
+      request->planned = &planned;
+      request->identity = -(++identities_);
+      request->stage = stage_;
+      request->index = static_cast<std::int64_t>(index);
+      request->arrival_us = when.first;
+      waiting_.push_back(request);
+    }
+  }
+
+  // --- scheduling ---
+
+  [[nodiscard]] Step schedule() {
+    Step step;
+    preempted_ = false;
+    std::int64_t budget = setup_.max_num_batched_tokens;
+    for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
+      const Shared request = running_[i];
+      if (request->placeholders > 0 && request->computed + 2 - request->placeholders >= request->all_tokens()) continue;
+      const std::int64_t tokens = std::min(capped(request->tokens() + request->placeholders - request->computed), budget);
+      if (tokens == 0) continue;
+      while (request->running && !fits(*request, tokens)) {
+        if (running_.size() == 1 && give_back()) continue;  // or it would preempt itself again and again
+        preempt(running_.back());
+      }
+      if (!request->running) break;
+      allocate(*request, tokens);
+      step.push_back({.request = request, .computed = request->computed, .tokens = tokens});
+      budget -= tokens;
+    }
+    if (!preempted_) admit(step, budget);
+    for (Part& part : step) {
+      Request& request = *part.request;
+      request.computed += part.tokens;
+      part.yields = request.computed == request.tokens() + request.placeholders;
+      if (part.yields && setup_.async_scheduling) ++request.placeholders;
+    }
+    result_.least_free = std::min(result_.least_free, pool_.free());
+    return step;
+  }
+
+  [[nodiscard]] bool fits(const Request& request, std::int64_t tokens) const {
+    return blocks_for(request.computed + tokens) - std::ssize(request.blocks) <= pool_.free();
+  }
+
+  void allocate(Request& request, std::int64_t tokens) {
+    while (std::ssize(request.blocks) < blocks_for(request.computed + tokens)) request.blocks.push_back(pool_.allocate());
+    give_hashes(request, std::min(request.computed + tokens, request.tokens()));
+  }
+
+  void give_hashes(Request& request, std::int64_t tokens) {
+    for (std::int64_t place = request.hashed; (place + 1) * setup_.block_tokens <= tokens; ++place) {
+      request.hashed = place + 1;
+      if (!setup_.prefix_caching) continue;
+      const BlockContent content = content_of(request, place);
+      const bool generated = (place + 1) * setup_.block_tokens > request.planned->prompt_tokens;
+      pool_.publish(request.blocks[static_cast<std::size_t>(place)], content, generated && content.tokens >= 0);
+      if (content.tokens >= 0 && !pool_.is_copy(request.blocks[static_cast<std::size_t>(place)]) && holds_copy(request))
+        ++result_.in_doubt;
+    }
+  }
+
+  [[nodiscard]] bool holds_copy(const Request& request) const {
+    return std::ranges::any_of(request.blocks, [&](std::int64_t block) { return pool_.is_copy(block); });
+  }
+
+  void preempt(const Shared& victim) {
+    if (holds_copy(*victim)) ++result_.in_doubt;
+    offload(*victim);
+    release(*victim);
+    victim->computed = 0;
+    victim->running = false;
+    ++victim->preemptions;
+    ++result_.preemptions;
+    preempted_ = true;
+    waiting_.push_front(victim);
+    std::erase(running_, waiting_.front());  // the victim is one of them
+  }
+
+  void admit(Step& step, std::int64_t budget) {
+    while (!waiting_.empty() && std::ssize(running_) < setup_.max_num_seqs) {
+      const Shared request = waiting_.front();
+      const std::optional<bool> loads = load(request);
+      if (!loads) return;
+      if (*loads) {
+        waiting_.pop_front();
+        continue;
+      }
+      const std::vector<std::int64_t> hits = request->loaded ? request->blocks : cached_blocks(*request);
+      const std::int64_t there = std::ssize(hits) * setup_.block_tokens;
+      std::int64_t tokens = capped(request->tokens() - there);
+      if (tokens > budget) {
+        if (setup_.chunked_prefill) {
+          tokens = budget;
+        } else if (budget < setup_.max_num_batched_tokens) {
+          tokens = 0;
+        }
+      }
+      if (tokens <= 0) return;
+      std::int64_t wanted = blocks_for(setup_.reserve_full_isl ? request->tokens() : there + tokens) - std::ssize(hits);
+      for (const std::int64_t block : hits) wanted += pool_.is_idle(block) ? 1 : 0;
+      if (!step.empty()) wanted += setup_.watermark_blocks;
+      if (wanted > pool_.free()) return;
+      if (!request->loaded) {
+        for (const std::int64_t block : hits) pool_.use(block);
+        request->blocks = hits;
+        request->hashed = std::ssize(hits);
+      }
+      request->loaded = false;
+      request->computed = there;
+      request->prompt = request->tokens();
+      request->running = true;
+      if (!request->cached) request->cached = there;
+      result_.cached_tokens += there;
+      allocate(*request, tokens);
+      budget -= tokens;
+      waiting_.pop_front();
+      running_.push_back(request);
+      step.push_back({.request = request, .computed = there, .tokens = tokens});
+    }
+  }
+
+  // --- running ---
+
+  void run(const Step& step) {
+    std::vector<latency::PrefillChunk> chunks;
+    latency::Batch batch;
+    for (const Part& part : step) {
+      if (part.computed >= part.request->prompt) {
+        ++batch.decode_requests;
+        batch.decode_context_tokens += part.computed;
+      } else {
+        chunks.push_back({.context_tokens = part.computed, .new_tokens = part.tokens});
+      }
+    }
+    batch.prefills = chunks;
+    now_us_ += step_time_.piece(batch).duration_us;
+    ++result_.steps;
+    take_arrivals();
+    for (const Part& part : step) {
+      if (part.yields) take_token(part.request);
+    }
+    take_loaded();
+  }
+
+  void take_token(const Shared& request) {
+    if (request->first_token_us < 0.0) request->first_token_us = now_us_;
+    ++request->generated;
+    if (setup_.async_scheduling) --request->placeholders;
+    if (request->running) give_hashes(*request, std::min(request->computed - request->placeholders, request->tokens()));
+    if (request->generated < request->planned->output_tokens) return;
+    result_.finished.push_back({.stage = request->stage,
+                                .index = request->index,
+                                .arrival_us = request->arrival_us,
+                                .first_token_us = request->first_token_us,
+                                .finished_us = now_us_,
+                                .prompt_tokens = request->planned->prompt_tokens,
+                                .cached_tokens = static_cast<std::int32_t>(request->cached.value_or(0)),
+                                .output_tokens = request->planned->output_tokens,
+                                .preemptions = request->preemptions});
+    if (request->running) {
+      offload(*request);
+      release(*request);
+    }
+    std::erase(running_, request);
+    std::erase(waiting_, request);
+    answer(static_cast<std::size_t>(request->index), now_us_);
+  }
+
+  // --- the host's memory ---
+
+  [[nodiscard]] bool offloads() const { return setup_.offload_blocks > 0 && setup_.prefix_caching; }
+
+  void offload(const Request& request) {
+    if (offloads()) host_.store(contents_of(request, request.hashed * setup_.block_tokens));
+  }
+
+  /// True: the request has begun to load. False: it does not need to. Empty: there is no room.
+  [[nodiscard]] std::optional<bool> load(const Shared& request) {
+    if (!offloads() || request->loaded) return false;
+    const std::vector<std::int64_t> hits = cached_blocks(*request);
+    const std::int64_t missing = host_.find(contents_of(*request, request->tokens() - 1)) - std::ssize(hits);
+    if (missing <= 0) return false;
+    std::int64_t wanted = missing;
+    for (const std::int64_t block : hits) wanted += pool_.is_idle(block) ? 1 : 0;
+    if (wanted > pool_.free()) return std::nullopt;
+    for (const std::int64_t block : hits) pool_.use(block);
+    request->blocks = hits;
+    request->hashed = std::ssize(hits);
+    for (std::int64_t i = 0; i < missing; ++i) request->blocks.push_back(pool_.allocate());
+    request->loaded = true;
+    request->loaded_us = (loading_.empty() ? now_us_ : loading_.back()->loaded_us) + static_cast<double>(missing) * load_us_per_block_;
+    result_.loaded_tokens += missing * setup_.block_tokens;
+    loading_.push_back(request);
+    return true;
+  }
+
+  void take_loaded() {
+    while (!loading_.empty() && loading_.front()->loaded_us <= now_us_) {
+      const Shared request = loading_.front();
+      loading_.pop_front();
+      give_hashes(*request, std::ssize(request->blocks) * setup_.block_tokens);
+      auto place = waiting_.begin();
+      while (place != waiting_.end() && (*place)->loaded) ++place;
+      waiting_.insert(place, request);
+    }
+  }
 
   /// The last waiting request that holds loaded blocks gives them up.
   bool give_back() {
     const auto found = std::find_if(waiting_.rbegin(), waiting_.rend(), [](const Shared& request) { return request->loaded; });
     if (found == waiting_.rend()) return false;
     Request& request = **found;
+    if (holds_copy(request)) ++result_.in_doubt;
     release(request);
-    request.in_cache = 0;
     request.loaded = false;
     ++result_.given_back;
     return true;
@@ -137,246 +402,22 @@ class Oracle {
       return;
     }
     double until_us = loading_.front()->loaded_us;
-    if (concurrency_ == 0 && sent_ < plan_->requests.size()) {
-      until_us = std::min(until_us, start_us_ + plan_->requests[sent_].arrival_us);
-    }
+    if (!on_the_way_.empty()) until_us = std::min(until_us, on_the_way_.begin()->first.first);
     now_us_ = std::max(now_us_, until_us);
-    if (concurrency_ == 0) take_arrivals();
     take_loaded();
   }
 
-  void take_loaded() {
-    while (!loading_.empty() && loading_.front()->loaded_us <= now_us_) {
-      const Shared request = loading_.front();
-      loading_.pop_front();
-      publish(*request, request->in_cache);
-      auto place = waiting_.begin();
-      while (place != waiting_.end() && (*place)->loaded) ++place;
-      waiting_.insert(place, request);
-    }
-  }
-
-  void take_arrivals() {
-    while (sent_ < plan_->requests.size()) {
-      if (concurrency_ > 0 && in_flight() >= static_cast<std::size_t>(concurrency_)) return;
-      const PlannedRequest& planned = plan_->requests[sent_];
-      const double arrival_us = concurrency_ > 0 ? now_us_ : start_us_ + planned.arrival_us;
-      if (arrival_us > now_us_) return;
-      const auto index = static_cast<std::int64_t>(sent_++);
-      const std::int64_t output = std::min(planned.output_tokens, setup_.max_model_len - planned.prompt_tokens);
-      if (output < 1 || blocks_for(planned.prompt_tokens + output - 1) > pool_.total()) {
-        ++result_.rejected;
-        continue;
-      }
-      auto request = std::make_shared<Request>();
-      request->planned = &planned;
-      request->identity = -(++identities_);
-      request->stage = stage_;
-      request->index = index;
-      request->arrival_us = arrival_us;
-      request->output = output;
-      request->to_compute = planned.prompt_tokens;
-      waiting_.push_back(request);
-    }
-  }
-
-  void assign_tokens() {
-    std::int64_t budget = setup_.max_num_batched_tokens;
-    for (const Shared& request : running_) {
-      if (request->decoding()) request->chunk = 1;
-      if (request->decoding() || request->admitted_with_chunk) budget -= request->chunk;
-    }
-    for (const Shared& request : running_) {
-      if (request->decoding() || request->admitted_with_chunk) continue;
-      request->chunk = chunk_of(request->to_compute - request->in_cache, budget);
-      budget -= request->chunk;
-    }
-  }
-
-  [[nodiscard]] bool assign_blocks() {
-    bool preempted = false;
-    for (std::size_t i = 0; i < running_.size();) {
-      Request& request = *running_[i];
-      const std::int64_t wanted = blocks_for(request.in_cache + request.chunk);
-      if (wanted - static_cast<std::int64_t>(request.blocks.size()) > pool_.free()) {
-        if (running_.size() == 1 && give_back()) continue;  // or it would preempt itself again and again
-        preempt(running_.back());
-        preempted = true;
-        continue;
-      }
-      allocate(request);
-      ++i;
-    }
-    return preempted;
-  }
-
-  void allocate(Request& request) {
-    while (static_cast<std::int64_t>(request.blocks.size()) < blocks_for(request.in_cache + request.chunk)) {
-      request.blocks.push_back(pool_.allocate());
-    }
-    publish(request, request.in_cache + request.chunk);
-  }
-
-  void publish(const Request& request, std::int64_t tokens) {
-    for (std::int64_t place = 0; (place + 1) * setup_.block_tokens <= tokens; ++place) {
-      if (setup_.prefix_caching) pool_.publish(request.blocks[static_cast<std::size_t>(place)], content_of(request, place));
-    }
-  }
-
-  [[nodiscard]] bool offloads() const { return setup_.offload_blocks > 0 && setup_.prefix_caching; }
-
-  void offload(const Request& request) {
-    if (offloads()) host_.store(contents_of(request, request.in_cache));
-  }
-
-  /// True: the request has begun to load. False: it does not need to. Empty: there is no room.
-  [[nodiscard]] std::optional<bool> load(const Shared& request, std::int64_t reserved) {
-    if (!offloads() || request->loaded) return false;
-    const std::vector<std::int64_t> hits = cached_blocks(*request);
-    const std::int64_t missing = host_.find(contents_of(*request, request->to_compute - 1)) - std::ssize(hits);
-    if (missing <= 0) return false;
-    std::int64_t wanted = missing;
-    for (const std::int64_t block : hits) wanted += pool_.is_idle(block) ? 1 : 0;
-    if (wanted > pool_.free() - reserved) return std::nullopt;
-    for (const std::int64_t block : hits) pool_.use(block);
-    request->blocks = hits;
-    for (std::int64_t i = 0; i < missing; ++i) request->blocks.push_back(pool_.allocate());
-    request->in_cache = std::ssize(request->blocks) * setup_.block_tokens;
-    request->loaded = true;
-    request->loaded_us = (loading_.empty() ? now_us_ : loading_.back()->loaded_us) + static_cast<double>(missing) * load_us_per_block_;
-    result_.loaded_tokens += missing * setup_.block_tokens;
-    loading_.push_back(request);
-    return true;
-  }
-
-  void preempt(const Shared& victim) {
-    offload(*victim);
-    release(*victim);
-    victim->to_compute = victim->planned->prompt_tokens + victim->generated;
-    victim->in_cache = 0;
-    victim->chunk = 0;
-    victim->admitted_with_chunk = false;
-    ++victim->preemptions;
-    ++result_.preemptions;
-    waiting_.push_front(victim);
-    std::erase(running_, waiting_.front());  // the victim is one of them
-  }
-
-  void admit() {
-    const bool ahead = setup_.async_scheduling && !running_.empty();
-    std::int64_t budget = setup_.max_num_batched_tokens;
-    std::int64_t reserved = 0;
-    for (const Shared& request : running_) {
-      if (!ahead) {
-        budget -= request->chunk;
-      } else if (request->decoding() && !request->ends_with_this_step()) {
-        claim_next(*request, 1, budget, reserved);
-      }
-    }
-    for (const Shared& request : running_) {
-      if (!ahead || request->decoding()) continue;
-      const std::int64_t left = request->to_compute - request->in_cache - request->chunk;
-      if (left > 0) {
-        claim_next(*request, chunk_of(left, std::max<std::int64_t>(0, budget)), budget, reserved);
-      } else if (!request->ends_with_this_step()) {
-        claim_next(*request, 1, budget, reserved);
-      }
-    }
-    while (!waiting_.empty() && running_.size() + pending_.size() < static_cast<std::size_t>(setup_.max_num_seqs)) {
-      Shared request = waiting_.front();
-      const std::optional<bool> loads = load(request, reserved);
-      if (!loads) return;
-      if (*loads) {
-        waiting_.pop_front();
-        continue;
-      }
-      const std::vector<std::int64_t> hits = request->loaded ? request->blocks : cached_blocks(*request);
-      const auto hit_tokens = static_cast<std::int64_t>(hits.size()) * setup_.block_tokens;
-      const std::int64_t chunk = chunk_of(request->to_compute - hit_tokens, budget);
-      if (chunk <= 0) return;
-      std::int64_t wanted = blocks_for(hit_tokens + chunk) - static_cast<std::int64_t>(hits.size());
-      for (const std::int64_t block : hits) wanted += pool_.is_idle(block) ? 1 : 0;
-      if (wanted > pool_.free() - reserved) return;
-      if (!request->loaded) {
-        for (const std::int64_t block : hits) pool_.use(block);
-      }
-      request->blocks = hits;
-      request->loaded = false;
-      request->in_cache = hit_tokens;
-      request->chunk = chunk;
-      request->admitted_with_chunk = true;
-      budget -= chunk;
-      result_.cached_tokens += hit_tokens;
-      allocate(*request);
-      waiting_.pop_front();
-      (ahead ? pending_ : running_).push_back(request);
-    }
-  }
-
-  /// What a running request takes in the step after this one.
-  void claim_next(const Request& request, std::int64_t tokens, std::int64_t& budget, std::int64_t& reserved) const {
-    const std::int64_t then = request.in_cache + request.chunk;
-    budget -= tokens;
-    reserved += blocks_for(then + tokens) - blocks_for(then);
-  }
-
-  void run_step() {
-    std::vector<latency::PrefillChunk> chunks;
-    latency::Batch batch;
-    for (const Shared& request : running_) {
-      if (request->decoding()) {
-        ++batch.decode_requests;
-        batch.decode_context_tokens += request->in_cache;
-      } else if (request->chunk > 0) {
-        chunks.push_back({.context_tokens = request->in_cache, .new_tokens = request->chunk});
-      }
-    }
-    batch.prefills = chunks;
-    now_us_ += step_time_.piece(batch).duration_us;
-    ++result_.steps;
-    if (concurrency_ == 0) take_arrivals();
-
-    std::vector<Shared> decoding;
-    std::vector<Shared> prefilling;
-    for (const Shared& request : running_) (request->decoding() ? decoding : prefilling).push_back(request);
-    for (const Shared& request : decoding) finish_step(request);
-    for (const Shared& request : prefilling) finish_step(request);
-    take_loaded();
-  }
-
-  void finish_step(const Shared& request) {
-    request->in_cache += request->chunk;
-    request->chunk = 0;
-    request->admitted_with_chunk = false;
-    if (!request->decoding()) return;
-    if (request->first_token_us < 0.0) request->first_token_us = now_us_;
-    if (++request->generated < request->output) return;
-    result_.finished.push_back({.stage = request->stage,
-                                .index = request->index,
-                                .arrival_us = request->arrival_us,
-                                .first_token_us = request->first_token_us,
-                                .finished_us = now_us_,
-                                .prompt_tokens = request->planned->prompt_tokens,
-                                .output_tokens = static_cast<std::int32_t>(request->output),
-                                .preemptions = request->preemptions});
-    offload(*request);
-    release(*request);
-    std::erase(running_, request);
-    if (concurrency_ > 0) take_arrivals();
-  }
+  // --- blocks ---
 
   void release(Request& request) {
     pool_.release(request.blocks);
-    for (const std::int64_t block : request.blocks) {
-      const BlockContent* content = pool_.content(block);
-      if (pool_.is_idle(block) && content != nullptr && content->tokens >= 0 && pool_.holds(content->tokens)) ++result_.uneven_holds;
-    }
     request.blocks.clear();
+    request.hashed = 0;
   }
 
-  [[nodiscard]] std::vector<std::int64_t> cached_blocks(const Request& request) const {
+  [[nodiscard]] std::vector<std::int64_t> cached_blocks(const Request& request) {
     if (!setup_.prefix_caching) return {};
-    return pool_.find(contents_of(request, request.to_compute - 1));  // at least the last token is computed
+    return pool_.find(contents_of(request, request.tokens() - 1));  // at least the last token is computed
   }
 
   /// Of the blocks that the request's first `tokens` tokens fill.
@@ -399,11 +440,8 @@ class Oracle {
     return {.tokens = chain, .place = place};
   }
 
-  [[nodiscard]] std::int64_t chunk_of(std::int64_t tokens, std::int64_t budget) const {
-    if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
-    if (tokens <= budget) return tokens;
-    if (setup_.chunked_prefill) return std::max<std::int64_t>(0, budget);
-    return budget == setup_.max_num_batched_tokens ? tokens : 0;
+  [[nodiscard]] std::int64_t capped(std::int64_t tokens) const {
+    return setup_.long_prefill_token_threshold > 0 ? std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold) : tokens;
   }
   [[nodiscard]] std::int64_t blocks_for(std::int64_t tokens) const { return (tokens + setup_.block_tokens - 1) / setup_.block_tokens; }
 
@@ -411,16 +449,18 @@ class Oracle {
   const std::vector<PrefixChain>& chains_;
   latency::StepTime<double>& step_time_;
   double load_us_per_block_;
+  double turnaround_us_;
   BlockPool pool_;
   HostBlocks host_;
   std::vector<Shared> running_;
-  std::vector<Shared> pending_;
   std::deque<Shared> waiting_;
   std::deque<Shared> loading_;
+  bool preempted_ = false;  ///< by the decision that was made last
   const StagePlan* plan_ = nullptr;
   int stage_ = 0;
-  int concurrency_ = 0;
-  std::size_t sent_ = 0;
+  bool closed_ = false;
+  std::size_t next_ = 0;                                              ///< of the plan, that begins a conversation or stands alone
+  std::map<std::pair<double, std::size_t>, std::size_t> on_the_way_;  ///< requests that are sent, by time
   std::int64_t identities_ = 0;
   double start_us_ = 0.0;
   double now_us_ = 0.0;

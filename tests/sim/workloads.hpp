@@ -13,12 +13,13 @@
 
 namespace rooftune::sim::cases {
 
-/// step = base + P per prefill token + D per decode + C per token of context.
+/// step = base + P per prefill token + D per decode + C per token of context, of decodes and, apart, of prefills.
 struct LinearTimes {
   double base_us = 0.0;
   double per_prefill_token_us = 0.0;
   double per_decode_us = 0.0;
   double per_context_token_us = 0.0;
+  double per_prefill_context_token_us = 0.0;
 };
 
 template <class Scalar = double>
@@ -29,10 +30,15 @@ class LinearStepTime : public latency::StepTime<Scalar> {
   [[nodiscard]] latency::StepPiece<Scalar> piece(const latency::Batch& batch) override {
     ++pieces;
     double prefill_tokens = 0.0;
-    for (const latency::PrefillChunk& chunk : batch.prefills) prefill_tokens += static_cast<double>(chunk.new_tokens);
+    double prefill_context = 0.0;
+    for (const latency::PrefillChunk& chunk : batch.prefills) {
+      prefill_tokens += static_cast<double>(chunk.new_tokens);
+      prefill_context += static_cast<double>(chunk.context_tokens);
+    }
     const double us = times_.base_us + times_.per_prefill_token_us * prefill_tokens +
                       times_.per_decode_us * static_cast<double>(batch.decode_requests) +
-                      times_.per_context_token_us * static_cast<double>(batch.decode_context_tokens);
+                      times_.per_context_token_us * static_cast<double>(batch.decode_context_tokens) +
+                      times_.per_prefill_context_token_us * prefill_context;
     return {.duration_us = Scalar(us),
             .slope_us_per_token = Scalar(times_.per_context_token_us),
             .valid_steps = batch.prefills.empty() ? latency::kEveryStep : 1};
@@ -80,13 +86,15 @@ struct EngineRun {
 };
 
 inline EngineRun run_engine(const EngineSetup& setup, const RequestPlan& plan, latency::StepTime<double>& step_time,
-                            Stepping stepping = Stepping::closed_form, double gap_us = 0.0, double load_us_per_block = 0.0) {
-  Engine<double> engine(setup, plan.chains, step_time);
-  engine.set_loading(load_us_per_block);
+                            Stepping stepping = Stepping::closed_form, double gap_us = 0.0, double load_us_per_block = 0.0,
+                            double turnaround_us = 0.0) {
   Recorder recorder;
-  engine.observe(&recorder);
-  engine.set_stepping(stepping);
-  engine.keep_latencies(true);
+  Engine<double> engine(setup, plan.chains, step_time,
+                        {.turnaround_us = turnaround_us,
+                         .load_us_per_block = load_us_per_block,
+                         .observer = &recorder,
+                         .stepping = stepping,
+                         .keep_latencies = true});
   EngineRun run;
   double start_us = 0.0;
   for (const StagePlan& stage : plan.stages) {
@@ -107,6 +115,7 @@ struct RandomCase {
   RequestPlan plan;
   LinearTimes times;
   double load_us_per_block = 0.0;
+  double turnaround_us = 0.0;
 };
 
 class RandomCases {
@@ -141,13 +150,17 @@ class RandomCases {
     setup.long_prefill_token_threshold = chance(0.3) ? between(3, 40) : 0;
     setup.chunked_prefill = chance(0.85);
     setup.prefix_caching = chance(0.7);
-    setup.async_scheduling = chance(0.5);
+    setup.async_scheduling = chance(0.6);
+    setup.reserve_full_isl = chance(0.4);
+    setup.free_unhashed_first = chance(0.4);
+    setup.watermark_blocks = chance(0.2) ? between(1, 3) : 0;
     setup.kv_blocks = pool == Pool::ample ? 30000 / setup.block_tokens : between(150, 900) / setup.block_tokens + 1;
     drawn.times = {.base_us = uniform(500.0, 5000.0),
                    .per_prefill_token_us = uniform(0.0, 50.0),
                    .per_decode_us = uniform(0.0, 300.0),
                    .per_context_token_us = chance(0.7) ? uniform(0.0, 5.0) : 0.0};
     draw_plan(drawn.plan, setup);
+    if (chance(0.5)) drawn.turnaround_us = uniform(0.0, 2.0 * drawn.times.base_us);
     return drawn;
   }
 
@@ -164,6 +177,7 @@ class RandomCases {
       prompt_of.push_back(std::max(plan.chains.back().parent_tokens, 1) + between(0, 60));
     }
     const double mean_gap_us = uniform(500.0, 60000.0);
+    const bool converses = chance(0.3);
     const std::int32_t stages = between(1, 3);
     for (std::int32_t stage = 0; stage < stages; ++stage) {
       StagePlan& planned = plan.stages.emplace_back();
@@ -171,18 +185,38 @@ class RandomCases {
       const std::int32_t count = between(1, 40);
       for (std::int32_t i = 0; i < count; ++i) {
         if (!chance(0.15)) arrival_us += uniform(0.0, 2.0 * mean_gap_us);
-        // A client of a closed loop sends as soon as it is free.
-        PlannedRequest request{
-            .arrival_us = plan.concurrency > 0 ? 0.0 : arrival_us, .prompt_tokens = between(1, 120), .output_tokens = between(1, 60)};
-        if (chance(0.02)) request.output_tokens = 1000;  // cut off at max_model_len
+        PlannedRequest request{.arrival_us = arrival_us, .prompt_tokens = between(1, 120), .output_tokens = between(1, 60)};
+        if (plan.concurrency > 0) request.arrival_us = chance(0.3) ? uniform(0.0, mean_gap_us) : 0.0;
+        if (chance(0.02)) request.output_tokens = 1000;  // longer than max_model_len
         if (chance(0.02)) request.prompt_tokens = setup.max_model_len + between(-1, 1);
-        if (!plan.chains.empty() && chance(0.8)) {
-          request.chain = between(0, static_cast<std::int32_t>(plan.chains.size()) - 1);
+        if (converses && chance(0.4)) {
+          add_conversation(plan, planned, request, mean_gap_us);
+          continue;
+        }
+        if (!prompt_of.empty() && chance(0.8)) {
+          request.chain = between(0, static_cast<std::int32_t>(prompt_of.size()) - 1);
           if (request.chain >= families) request.prompt_tokens = prompt_of[static_cast<std::size_t>(request.chain)];
           request.chain_tokens = request.chain >= families ? request.prompt_tokens : std::min(request.prompt_tokens, between(0, 60));
         }
         planned.requests.push_back(request);
       }
+    }
+  }
+
+  /// Turns that repeat all before them and add a little.
+  void add_conversation(RequestPlan& plan, StagePlan& planned, PlannedRequest turn, double mean_gap_us) {
+    turn.chain = static_cast<std::int32_t>(plan.chains.size());
+    turn.extends_chain = true;
+    turn.chain_tokens = turn.prompt_tokens;
+    plan.chains.push_back({});
+    planned.requests.push_back(turn);
+    for (std::int32_t turns = between(0, 3); turns > 0; --turns) {
+      turn.follows = true;
+      turn.arrival_us = uniform(0.0, mean_gap_us);
+      turn.prompt_tokens += turn.output_tokens + between(1, 30);
+      turn.chain_tokens = turn.prompt_tokens;
+      turn.output_tokens = between(1, 40);
+      planned.requests.push_back(turn);
     }
   }
 

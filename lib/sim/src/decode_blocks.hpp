@@ -36,7 +36,7 @@ class DecodeBlocks {
   [[nodiscard]] std::int64_t requests() const { return count_; }
   /// Blocks that the pool does not know of yet when all steps before `step` are done; now it does.
   [[nodiscard]] std::int64_t tell_until(std::int64_t step) {
-    if (step == told_until_) return 0;
+    if (step <= told_until_) return 0;
     const std::int64_t untold = untold_until(step);
     told_ += untold;
     told_until_ = step;

@@ -46,9 +46,7 @@ class FinishQueue {
   template <class Visit>
   void for_each_at(std::int64_t step, const Visit& visit) const {
     for (std::size_t i = head_; i < sorted_.size() && sorted_[i].finish_step == step; ++i) visit(*sorted_[i].slot);
-    for (const Entry& entry : heap_) {
-      if (entry.finish_step == step) visit(*entry.slot);
-    }
+    visit_heap(0, step, visit);
   }
 
   /// Takes out who finishes next.
@@ -86,6 +84,14 @@ class FinishQueue {
   void see_next() {
     next_ = head_ < sorted_.size() ? sorted_[head_] : kNone;
     if (!heap_.empty() && (head_ == sorted_.size() || later(next_, heap_.front()))) next_ = heap_.front();
+  }
+  /// The earliest lie together at the heap's top.
+  template <class Visit>
+  void visit_heap(std::size_t place, std::int64_t step, const Visit& visit) const {
+    if (place >= heap_.size() || heap_[place].finish_step != step) return;
+    visit(*heap_[place].slot);
+    visit_heap(2 * place + 1, step, visit);
+    visit_heap(2 * place + 2, step, visit);
   }
   void compact() {
     sorted_.erase(sorted_.begin(), sorted_.begin() + static_cast<std::ptrdiff_t>(head_));

@@ -29,13 +29,15 @@ struct KvLease {
 /// of O(blocks). tests/sim/block_pool.hpp is the block-by-block reference.
 /// In a header because the engine's loop gains a lot from inlining it.
 ///
-/// Known differences:
-///   - of two requests that compute the same blocks at the same time, the second gives its own back at once;
-///   - when requests hold a chain to different depths, all up to the deepest stays in use until the last of them ends;
+/// A request that computes what is resident already (its last block, where its prompt ends with a whole one) keeps its own
+/// copy, as in vLLM. Known differences:
+///   - such copies are never looked up, also not after the block that was there first has gone, and they are given back at once
+///     when their owner has more to add to the chain;
 ///   - generated tokens become reusable when their request ends or is preempted, not block by block as they fill.
 class KvCache {
  public:
-  KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse);
+  /// `free_unhashed_first`: freed blocks without a hash are the next to be taken, not the last.
+  KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse, bool free_unhashed_first);
 
   [[nodiscard]] std::int64_t total_blocks() const { return total_blocks_; }
   /// Blocks that can be handed out now: never used, or cached and not in use.
@@ -57,11 +59,15 @@ class KvCache {
     if (blocks > 0) take(blocks);
   }
   /// Returns the blocks of a request that ended: `grown_blocks` more than the lease knows of were allocated through `grow`.
-  /// The first `full_chain_blocks` blocks become reusable by others (a conversation that goes on).
-  void release(KvLease lease, std::int64_t grown_blocks, std::int32_t full_chain_blocks = 0);
+  /// `hashed_blocks` of all are full, and the first `full_chain_blocks` become reusable by others (a conversation that goes on).
+  void release(KvLease lease, std::int64_t grown_blocks, std::int32_t hashed_blocks, std::int32_t full_chain_blocks = 0);
   /// Returns the blocks of a preempted request. The first `full_blocks` keep their content until they are needed. Returns the
   /// chain on which the request finds them again: its old one, or a continuation of that for itself alone.
   [[nodiscard]] std::int32_t release_preempted(KvLease lease, std::int64_t grown_blocks, std::int32_t full_blocks);
+  /// The same for one whose tokens all lie on its chain, where others find them too.
+  void release_unfinished(KvLease lease, std::int64_t grown_blocks, std::int32_t full_blocks);
+  /// The request that alone knew this continuation has ended; it holds nothing of it.
+  void forget_continuation(std::int32_t chain) { release({.chain = chain}, 0, 0); }
   [[nodiscard]] bool is_continuation(std::int32_t chain) const { return chain >= 0 && chain_at(chain).continuation; }
 
  private:
@@ -70,9 +76,16 @@ class KvCache {
     std::int32_t parent_blocks = 0;  ///< blocks of the path above this chain
     std::int32_t resident = 0;       ///< own blocks present, counted after parent_blocks
     std::int32_t held = 0;           ///< of these, the leading ones in use; the others lie in the free queue
-    std::int32_t holders = 0;        ///< leases that hold some of it
+    std::int32_t holders = 0;        ///< leases that hold all of those
+    std::int32_t shallower = -1;     ///< in depths_: leases that hold fewer
     std::uint32_t newest = 0;        ///< its run in the free queue that follows the held blocks, if any
     bool continuation = false;       ///< of one preempted request
+  };
+  /// Leases that hold as many leading blocks of one chain; the next lower depth of that chain.
+  struct Depth {
+    std::int32_t blocks = 0;
+    std::int32_t holders = 0;
+    std::int32_t shallower = -1;
   };
   /// Blocks of a chain that were freed together, in the free queue. A chain's runs lie in the order of its blocks: the newer a
   /// run, the nearer to the chain's start, so that the queue takes a chain from its end. Where a run has lost its blocks to
@@ -84,29 +97,46 @@ class KvCache {
     std::uint32_t older = 0;  ///< the chain's run before this one, if any
   };
 
+  [[nodiscard]] std::int32_t resident_until(std::int32_t chain, std::int32_t end) const;
   [[nodiscard]] std::int32_t add_chain(const Chain& chain);
   void take(std::int64_t blocks);
   void evict(std::int64_t& blocks);
   void see_first_blank();
   void publish(KvLease& lease, std::int32_t full_chain_blocks);
+  void enter(Chain& chain, std::int32_t blocks);
+  void enter_below(Chain& chain, std::int32_t blocks, std::int32_t holders);
+  void leave(std::int32_t id, std::int32_t blocks);
+  void leave_below(Chain& chain, std::int32_t blocks);
+  void unlink(std::int32_t& place);
+  void deepen(Chain& chain, std::int32_t from, std::int32_t to);
   void hold(Chain& chain, std::int32_t blocks);
   void let_go(const KvLease& lease);
+  void free_private(const KvLease& lease, std::int32_t hashed_blocks);
   void forget(std::int32_t continuation);
-  void free_blank(std::int64_t blocks) {
+  /// Blocks that nobody can look up: `unhashed` of them have no hash, which may put them in front.
+  void free_blank(std::int64_t blocks, std::int64_t unhashed) {
     free_blocks_ += blocks;
+    if (free_unhashed_first_) {
+      first_blank_ += unhashed;
+      blocks -= unhashed;
+    }
     last_blank_ += blocks;
   }
   void free_run(std::int32_t chain, std::int32_t blocks);
   void make_room();
   [[nodiscard]] Chain& chain_at(std::int32_t id) { return chains_[static_cast<std::size_t>(id)]; }
   [[nodiscard]] const Chain& chain_at(std::int32_t id) const { return chains_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] Depth& depth_at(std::int32_t place) { return depths_[static_cast<std::size_t>(place)]; }
   [[nodiscard]] Run& run_at(std::uint32_t position) { return runs_[position & mask_]; }
 
   std::int64_t total_blocks_;
   std::int64_t free_blocks_ = 0;
   BlockSize block_;
   bool reuse_;
+  bool free_unhashed_first_;
   std::vector<Chain> chains_;
+  std::vector<Depth> depths_;
+  std::int32_t spare_depth_ = -1;  ///< the first unused one
   std::vector<std::int32_t> spare_chains_;
   /// The free queue, a ring: positions from head_ to before tail_, each in the slot that its last bits name.
   std::vector<Run> runs_;
@@ -117,16 +147,18 @@ class KvCache {
   std::int64_t last_blank_ = 0;   ///< and after its last one
 };
 
-inline KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse)
-    : total_blocks_(total_blocks), block_(block), reuse_(reuse) {
+inline KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse,
+                        bool free_unhashed_first)
+    : total_blocks_(total_blocks), block_(block), reuse_(reuse), free_unhashed_first_(free_unhashed_first) {
   chains_.reserve(chains.size());
+  depths_.reserve(chains.size() + 64);
   for (const PrefixChain& chain : chains) {
     const std::int64_t parent_blocks = chain.parent < 0 ? 0 : block_.full(chain.parent_tokens);
     (void)add_chain({.parent = chain.parent, .parent_blocks = static_cast<std::int32_t>(parent_blocks)});
   }
   runs_.resize(std::bit_ceil(2 * chains.size() + 64));
   mask_ = static_cast<std::uint32_t>(runs_.size()) - 1;
-  free_blank(total_blocks);
+  free_blank(total_blocks, 0);
 }
 
 inline std::int32_t KvCache::add_chain(const Chain& chain) {
@@ -141,8 +173,11 @@ inline std::int32_t KvCache::add_chain(const Chain& chain) {
 }
 
 inline std::int32_t KvCache::resident_blocks(std::int32_t chain, std::int32_t chain_tokens) const {
-  if (!reuse_) return 0;
-  auto end = static_cast<std::int32_t>(block_.full(chain_tokens));
+  return reuse_ ? resident_until(chain, static_cast<std::int32_t>(block_.full(chain_tokens))) : 0;
+}
+
+/// How many of the path's first `end` blocks are resident.
+inline std::int32_t KvCache::resident_until(std::int32_t chain, std::int32_t end) const {
   std::int32_t id = chain;
   for (; id >= 0 && chain_at(id).resident == 0; id = chain_at(id).parent) end = std::min(end, chain_at(id).parent_blocks);
   // A chain has resident blocks only while everything above it is resident.
@@ -166,11 +201,75 @@ inline KvLease KvCache::acquire(std::int32_t chain, std::int32_t blocks) {
   for (std::int32_t id = chain; id >= 0; id = chain_at(id).parent) {
     Chain& own = chain_at(id);
     if (end <= own.parent_blocks) continue;
-    ++own.holders;
-    hold(own, end - own.parent_blocks);
+    enter(own, end - own.parent_blocks);
     end = own.parent_blocks;
   }
   return {.chain = chain, .chain_blocks = blocks, .private_blocks = 0};
+}
+
+/// One more lease holds the chain's leading `blocks`.
+inline void KvCache::enter(Chain& chain, std::int32_t blocks) {
+  if (blocks < chain.held) return enter_below(chain, blocks, 1);
+  if (blocks > chain.held) {
+    if (chain.holders > 0) enter_below(chain, chain.held, chain.holders);
+    hold(chain, blocks);
+    chain.holders = 0;
+  }
+  ++chain.holders;
+}
+
+/// So many leases hold the chain's leading `blocks`, and others more.
+inline void KvCache::enter_below(Chain& chain, std::int32_t blocks, std::int32_t holders) {
+  std::int32_t* place = &chain.shallower;
+  while (*place >= 0 && depth_at(*place).blocks > blocks) place = &depth_at(*place).shallower;
+  if (*place >= 0 && depth_at(*place).blocks == blocks) {
+    depth_at(*place).holders += holders;
+    return;
+  }
+  const Depth depth{.blocks = blocks, .holders = holders, .shallower = *place};
+  if (spare_depth_ < 0) {
+    *place = static_cast<std::int32_t>(depths_.size());
+    depths_.push_back(depth);
+  } else {
+    *place = std::exchange(spare_depth_, depth_at(spare_depth_).shallower);
+    depth_at(*place) = depth;
+  }
+}
+
+/// One lease less holds the chain's leading `blocks`: those that only it held join the free queue.
+inline void KvCache::leave(std::int32_t id, std::int32_t blocks) {
+  Chain& chain = chain_at(id);
+  if (blocks < chain.held) return leave_below(chain, blocks);
+  if (--chain.holders > 0) return;
+  std::int32_t kept = 0;
+  if (chain.shallower >= 0) {
+    kept = depth_at(chain.shallower).blocks;
+    chain.holders = depth_at(chain.shallower).holders;
+    unlink(chain.shallower);
+  }
+  free_run(id, chain.held - kept);
+  chain.held = kept;
+}
+
+inline void KvCache::leave_below(Chain& chain, std::int32_t blocks) {
+  std::int32_t* place = &chain.shallower;
+  while (depth_at(*place).blocks != blocks) place = &depth_at(*place).shallower;
+  if (--depth_at(*place).holders == 0) unlink(*place);
+}
+
+/// Takes the depth out of the list in which `place` leads to it.
+inline void KvCache::unlink(std::int32_t& place) {
+  const std::int32_t unused = place;
+  place = std::exchange(depth_at(unused).shallower, spare_depth_);
+  spare_depth_ = unused;
+}
+
+/// A lease that held the chain's leading `from` blocks, all that are resident, has filled the next ones.
+inline void KvCache::deepen(Chain& chain, std::int32_t from, std::int32_t to) {
+  const std::int32_t others = from > 0 ? chain.holders - 1 : 0;
+  if (others > 0) enter_below(chain, from, others);
+  chain.resident = chain.held = to;
+  chain.holders = 1;
 }
 
 /// Takes the chain's leading blocks out of the free queue, as far as they are not in use already.
@@ -202,28 +301,31 @@ inline void KvCache::publish(KvLease& lease, std::int32_t full_chain_blocks) {
       id = chain_at(id).parent;
     }
     Chain& own = chain_at(id);
-    if (lease.chain_blocks == own.parent_blocks) ++own.holders;
     const std::int32_t first = lease.chain_blocks - own.parent_blocks;
-    std::int32_t moved = std::min(lease.private_blocks, end - lease.chain_blocks);
     if (own.resident > first) {
-      // Somebody else has computed the same: those serve both.
-      moved = std::min(moved, own.resident - first);
-      hold(own, first + moved);
-      free_blank(moved);
-    } else {
-      own.resident += moved;
-      own.held += moved;
+      // It has computed once more what is there. That serves both as soon as it has more to add.
+      const std::int32_t all_there = resident_until(lease.chain, full_chain_blocks);
+      if (all_there >= std::min(full_chain_blocks, lease.chain_blocks + lease.private_blocks)) return;
+      const std::int32_t there = std::min(own.resident, end - own.parent_blocks) - first;
+      enter(own, first + there);
+      if (first > 0) leave(id, first);
+      free_blank(there, 0);
+      lease.chain_blocks += there;
+      lease.private_blocks -= there;
+      continue;
     }
+    const std::int32_t moved = std::min(lease.private_blocks, end - lease.chain_blocks);
+    deepen(own, first, first + moved);
     lease.chain_blocks += moved;
     lease.private_blocks -= moved;
   }
 }
 
-inline void KvCache::release(KvLease lease, std::int64_t grown_blocks, std::int32_t full_chain_blocks) {
+inline void KvCache::release(KvLease lease, std::int64_t grown_blocks, std::int32_t hashed_blocks, std::int32_t full_chain_blocks) {
   lease.private_blocks += static_cast<std::int32_t>(grown_blocks);
   publish(lease, full_chain_blocks);
   // Last block first: what nobody can reuse goes to the queue before the chain, the chain before its ancestors.
-  free_blank(lease.private_blocks);
+  free_private(lease, hashed_blocks);
   while (is_continuation(lease.chain)) {
     const std::int32_t parent = chain_at(lease.chain).parent;
     lease.chain_blocks = std::min(lease.chain_blocks, chain_at(lease.chain).parent_blocks);
@@ -240,21 +342,32 @@ inline std::int32_t KvCache::release_preempted(KvLease lease, std::int64_t grown
     lease.chain = add_chain({.parent = lease.chain, .parent_blocks = lease.chain_blocks, .continuation = true});
   }
   if (continues) publish(lease, full_blocks);
-  free_blank(lease.private_blocks);
+  free_private(lease, full_blocks);
   let_go(lease);
   return lease.chain;
+}
+
+inline void KvCache::release_unfinished(KvLease lease, std::int64_t grown_blocks, std::int32_t full_blocks) {
+  lease.private_blocks += static_cast<std::int32_t>(grown_blocks);
+  publish(lease, full_blocks);
+  free_private(lease, full_blocks);
+  let_go(lease);
+}
+
+inline void KvCache::free_private(const KvLease& lease, std::int32_t hashed_blocks) {
+  const std::int32_t unhashed = lease.chain_blocks + lease.private_blocks - (reuse_ ? hashed_blocks : 0);
+  free_blank(lease.private_blocks, std::clamp(unhashed, 0, lease.private_blocks));
 }
 
 /// What nobody holds any more joins the free queue, leaf first.
 inline void KvCache::let_go(const KvLease& lease) {
   std::int32_t end = lease.chain_blocks;
   for (std::int32_t id = lease.chain; id >= 0; id = chain_at(id).parent) {
-    Chain& own = chain_at(id);
+    const Chain& own = chain_at(id);
     if (end <= own.parent_blocks) continue;
+    const std::int32_t blocks = end - own.parent_blocks;
     end = own.parent_blocks;
-    if (--own.holders > 0) continue;
-    free_run(id, own.held);
-    own.held = 0;
+    leave(id, blocks);
   }
 }
 
@@ -268,7 +381,7 @@ inline void KvCache::forget(std::int32_t continuation) {
     run.blank += std::exchange(run.blocks, 0);
     position = run.older;
   }
-  free_blank(own.held);
+  free_blank(own.held, 0);
   spare_chains_.push_back(continuation);
 }
 

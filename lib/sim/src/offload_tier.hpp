@@ -20,7 +20,7 @@ namespace rooftune::sim {
 class OffloadTier {
  public:
   OffloadTier(std::int64_t blocks, BlockSize block, std::span<const PrefixChain> chains)
-      : block_(block), cache_(blocks, block, chains, true), notes_(kNotes) {}
+      : block_(block), cache_(blocks, block, chains, true, false), notes_(kNotes) {}
 
   /// Leading whole blocks of a prompt's first `chain_tokens` tokens that are here.
   [[nodiscard]] std::int32_t blocks_of(std::int32_t chain, std::int32_t chain_tokens) {
@@ -46,7 +46,7 @@ class OffloadTier {
   void forget(std::int32_t chain) {
     if (!cache_.is_continuation(chain)) return;
     read_notes();
-    cache_.release({.chain = chain}, 0);
+    cache_.forget_continuation(chain);
   }
   [[nodiscard]] bool is_continuation(std::int32_t chain) const { return cache_.is_continuation(chain); }
 

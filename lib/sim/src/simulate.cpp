@@ -250,22 +250,22 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   // Conversations stay with the replica that holds their blocks.
   const bool by_load = replicas > 1 && scenario.plan.concurrency == 0 && parameters.choice("engine.router") == "least_loaded" &&
                        std::ranges::none_of(scenario.plan.stages, has_turns);
+  const EngineOptions<Scalar> engine_options{
+      .front_end = front_end,
+      .turnaround_us = scenario.plan.turnaround_us ? Scalar(*scenario.plan.turnaround_us) : parameters["client.turnaround_us"],
+      .load_us_per_block = kv_block_bytes(scenario.model, deployment) / (parameters["engine.host_link_GBs"] * 1e3),
+      .observer = observer ? &*observer : options.observer,
+      .stepping = options.stepping,
+      .keep_latencies = options.percentiles == Percentiles::compute,
+      .warm_up_requests = (options.warm_up_requests + replicas - 1) / replicas,
+      .max_events = options.max_events};
   std::vector<RequestPlan> dealt;
   if (replicas > 1 && (!by_load || scenario.plan.warm_up)) dealt = deal(scenario.plan, replicas);
   std::vector<std::unique_ptr<latency::StepTime<Scalar>>> step_times;
   std::vector<std::unique_ptr<Engine<Scalar>>> engines;
   for (int replica = 0; replica < replicas; ++replica) {
     step_times.push_back(latency::make_step_time<Scalar>(step_time_model, target, parameters));
-    engines.push_back(std::make_unique<Engine<Scalar>>(setup, scenario.plan.chains, *step_times.back()));
-    engines.back()->observe(observer ? &*observer : options.observer);
-    if (options.stepping == Stepping::plain) engines.back()->set_stepping(Stepping::plain);
-    engines.back()->keep_latencies(options.percentiles == Percentiles::compute);
-    engines.back()->leave_out((options.warm_up_requests + replicas - 1) / replicas);
-    engines.back()->set_front_end(front_end);
-    engines.back()->set_turnaround(scenario.plan.turnaround_us ? Scalar(*scenario.plan.turnaround_us)
-                                                               : parameters["client.turnaround_us"]);
-    engines.back()->set_loading(kv_block_bytes(scenario.model, deployment) / (parameters["engine.host_link_GBs"] * 1e3));
-    engines.back()->limit_events(options.max_events);
+    engines.push_back(std::make_unique<Engine<Scalar>>(setup, scenario.plan.chains, *step_times.back(), engine_options));
   }
 
   Prediction<Scalar> prediction;

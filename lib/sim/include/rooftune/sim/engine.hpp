@@ -78,12 +78,30 @@ struct RejectionEvent {
   RejectionReason reason = RejectionReason::model_length;
 };
 
+/// What one step computes for one request.
+struct ScheduledTokens {
+  std::int64_t index = 0;  ///< of the request within its stage
+  std::int32_t computed_tokens = 0;
+  std::int32_t new_tokens = 0;
+};
+
+/// One step as the scheduler decided it.
+struct ScheduleEvent {
+  int stage = 0;
+  double start_us = 0.0;
+  std::span<const ScheduledTokens> requests;  ///< running ones in order of admission, then those just admitted
+  std::int64_t kv_blocks_in_use = 0;          ///< after scheduling
+};
+
 /// Watches a simulation. Watching steps turns closed-form advancing off.
 class Observer {
  public:
   virtual ~Observer() = default;
   [[nodiscard]] virtual bool wants_steps() const { return false; }
   virtual void on_step(const StepEvent& /*event*/) {}
+  /// Steps request by request: costs time in proportion to the batch.
+  [[nodiscard]] virtual bool wants_schedules() const { return false; }
+  virtual void on_schedule(const ScheduleEvent& /*event*/) {}
   virtual void on_finished(const RequestEvent& /*event*/) {}
   virtual void on_rejected(const RejectionEvent& /*event*/) {}
 };
@@ -104,7 +122,7 @@ struct EngineOptions {
   Scalar load_us_per_block{0.0};  ///< to read one KV block of the model back from the host's memory
   Observer* observer = nullptr;   ///< outlives the engine
   Stepping stepping = Stepping::closed_form;
-  bool keep_latencies = false;        ///< each request's in the records
+  bool keep_latencies = false;        ///< each request's in the records (24 bytes each)
   std::int64_t warm_up_requests = 0;  ///< the first so many of every stage are served, but left out of its record
   /// Gives up after so many advances (EngineCounters), over all stages: records are incomplete then.
   std::int64_t max_events = std::numeric_limits<std::int64_t>::max();
@@ -164,31 +182,14 @@ struct EngineCounters {
 template <class Scalar>
 class Engine {
  public:
-  Engine(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time);
+  Engine(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time,
+         const EngineOptions<Scalar>& options = {});
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   ~Engine();
 
-  void observe(Observer* observer);
-  void set_stepping(Stepping stepping);
-  /// Keep each request's latencies in the records (16 bytes each).
-  void keep_latencies(bool keep);
-
-  /// The first so many requests of every stage are served, but left out of its record.
-  void leave_out(std::int64_t warm_up_requests);
-
-  /// Gives up after so many advances (EngineCounters), over all stages: nothing runs any more, and records are incomplete.
-  void limit_events(std::int64_t most);
+  /// Whether it gave up (EngineOptions::max_events).
   [[nodiscard]] bool out_of_events() const;
-
-  /// Times outside the engine that the client sees; added to every recorded latency.
-  void set_front_end(const FrontEnd<Scalar>& front_end);
-
-  /// Clients: from the end of a request to the next one of the same client.
-  void set_turnaround(const Scalar& turnaround_us);
-
-  /// How long it takes to read one KV block of the model back from the host's memory.
-  void set_loading(const Scalar& us_per_block);
 
   /// Runs one stage that starts at `start_us` (not before the engine has drained) to its last completion. The KV cache and
   /// its contents live on from stage to stage.

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "rooftune/sim/request_plan.hpp"
+
+namespace rooftune::sim {
+
+/// Who sends when. In an open loop, requests come at their planned times; in a closed one, each of so many clients sends its
+/// next request some time after the reply to the one before. A conversation is sent by one client, turn after turn.
+class Clients {
+ public:
+  /// A request on its way.
+  struct Sent {
+    double at_us = 0.0;
+    const PlannedRequest* request = nullptr;
+    std::int64_t reply = kFixed;  ///< names the reply after which it was sent; kFixed: its time was planned
+  };
+  static constexpr std::int64_t kFixed = -1;
+
+  /// `concurrency` 0: an open loop.
+  void begin(const StagePlan& plan, int concurrency, double start_us) {
+    plan_ = &plan;
+    closed_ = concurrency > 0;
+    start_us_ = start_us;
+    next_planned_ = 0;
+    sent_.clear();
+    sent_.reserve(static_cast<std::size_t>(std::max(0, concurrency)));
+    for (int client = 0; client < concurrency; ++client) (void)send_next(start_us, kFixed);
+    see_next();
+  }
+
+  /// When the next request comes.
+  [[nodiscard]] double next_us() const { return next_us_; }
+  /// After which reply.
+  [[nodiscard]] std::int64_t next_reply() const { return is_planned_first() ? kFixed : sent_.front().reply; }
+  /// More requests were added to the plan of an open loop.
+  void plan_grew() { see_next(); }
+
+  /// The next request comes.
+  [[nodiscard]] Sent take() {
+    Sent taken;
+    if (is_planned_first()) {
+      taken = {.at_us = planned_us(), .request = &plan_->requests[next_planned_]};
+      skip_conversation();
+    } else {
+      taken = sent_.front();
+      std::ranges::pop_heap(sent_, later);
+      sent_.pop_back();
+    }
+    see_next();
+    return taken;
+  }
+
+  /// Whether somebody waits for the reply to `request` to send another one.
+  [[nodiscard]] bool goes_on_after(const PlannedRequest& request) const {
+    return next_turn(request) != nullptr || (closed_ && next_planned_ < plan_->requests.size());
+  }
+  /// Its client is free again. False: it is too late to send another one.
+  bool free(const PlannedRequest& request, double now_us, double turnaround_us, std::int64_t reply) {
+    const PlannedRequest* const turn = next_turn(request);
+    const bool sent = turn != nullptr ? send(*turn, now_us + turnaround_us, reply) : send_next(now_us + turnaround_us, reply);
+    see_next();
+    return sent;
+  }
+
+ private:
+  static bool later(const Sent& a, const Sent& b) { return a.at_us != b.at_us ? a.at_us > b.at_us : a.request > b.request; }
+
+  [[nodiscard]] const PlannedRequest* next_turn(const PlannedRequest& request) const {
+    const PlannedRequest* const following = &request + 1;
+    return following != plan_->requests.data() + plan_->requests.size() && following->follows ? following : nullptr;
+  }
+  bool send(const PlannedRequest& request, double free_us, std::int64_t reply) {
+    const double at_us = free_us + request.arrival_us;
+    if (at_us > start_us_ + plan_->send_until_us) return false;
+    sent_.push_back({.at_us = at_us, .request = &request, .reply = reply});
+    std::ranges::push_heap(sent_, later);
+    return true;
+  }
+  /// The next request of the plan that begins something.
+  bool send_next(double free_us, std::int64_t reply) {
+    if (next_planned_ == plan_->requests.size()) return false;
+    const PlannedRequest& request = plan_->requests[next_planned_];
+    skip_conversation();
+    return send(request, free_us, reply);
+  }
+  void skip_conversation() {
+    do {
+      ++next_planned_;
+    } while (next_planned_ < plan_->requests.size() && plan_->requests[next_planned_].follows);
+  }
+  [[nodiscard]] double planned_us() const {
+    const bool more = !closed_ && next_planned_ < plan_->requests.size();
+    return more ? start_us_ + plan_->requests[next_planned_].arrival_us : std::numeric_limits<double>::infinity();
+  }
+  [[nodiscard]] bool is_planned_first() const { return sent_.empty() || planned_us() <= sent_.front().at_us; }
+  void see_next() { next_us_ = sent_.empty() ? planned_us() : std::min(planned_us(), sent_.front().at_us); }
+
+  const StagePlan* plan_ = nullptr;
+  bool closed_ = false;
+  double start_us_ = 0.0;
+  std::size_t next_planned_ = 0;
+  std::vector<Sent> sent_;  ///< after replies, a heap: the earliest first
+  double next_us_ = std::numeric_limits<double>::infinity();
+};
+
+}  // namespace rooftune::sim

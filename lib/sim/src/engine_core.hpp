@@ -1,0 +1,565 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "clients.hpp"
+#include "request.hpp"
+#include "rooftune/core/contract.hpp"
+#include "rooftune/core/derivative.hpp"
+#include "rooftune/latency/step_time.hpp"
+#include "rooftune/sim/engine.hpp"
+#include "scheduler.hpp"
+#include "sensitivity.hpp"
+#include "stretch.hpp"
+
+namespace rooftune::sim {
+
+/// The loop around the scheduler: the clock, who arrives, what steps take, which tokens come out of them. Values alone decide;
+/// derivatives are the sensitivity's.
+template <class Scalar, class Sensitivity>
+class EngineCore {
+ public:
+  EngineCore(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time,
+             const EngineOptions<Scalar>& options)
+      : setup_(setup),
+        options_(options),
+        turnaround_us_(core::value_of(options.turnaround_us)),
+        load_us_per_block_(core::value_of(options.load_us_per_block)),
+        step_time_(step_time),
+        sensitivity_(options),
+        observes_steps_(options.observer != nullptr && options.observer->wants_steps()),
+        observes_schedules_(options.observer != nullptr && options.observer->wants_schedules()),
+        observes_(observes_steps_ || observes_schedules_),
+        wants_contexts_(step_time.wants_decode_contexts()),
+        scheduler_(setup, chains, counters, observes_) {
+    if (observes_) options_.stepping = Stepping::plain;
+    const auto batch = static_cast<std::size_t>(std::min(setup.max_num_seqs, 4096));
+    for (StepPlan& plan : plans_) plan.chunks.reserve(batch);
+    prefills_.reserve(batch);
+  }
+
+  void begin_stage(const StagePlan& plan, int concurrency, double start_us);
+  void begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests);
+  void offer(const PlannedRequest& request);
+  [[gnu::flatten]] void run_to(double horizon_us);
+  StageRecord<Scalar> end_stage();
+  [[nodiscard]] std::int64_t in_flight() const { return in_flight_; }
+  [[nodiscard]] bool out_of_events() const { return counters.advances > options_.max_events; }
+
+  EngineCounters counters;
+
+ private:
+  static constexpr double kNever = std::numeric_limits<double>::infinity();
+
+  // --- the story of one stage, in order of appearance ---
+  void wake_up();
+  void schedule();
+  [[gnu::noinline]] bool idle_until_loaded(double horizon_us);
+  void see_stretch();
+  std::int64_t steps_to_next_event();
+  void advance(std::int64_t steps);
+  void end_steps();
+
+  // --- verbs ---
+  void decide(std::int64_t step, StepPlan& plan);
+  void arrive(const Clients::Sent& sent, double rest_of_step);
+  Slot& take_slot();
+  void refuse(const PlannedRequest& request, double arrival_us, RejectionReason reason);
+  void answer(const PlannedRequest& request, double at_us);
+  void take_first_tokens();
+  void start_decoding(Slot& slot);
+  void stop_decoding(Slot& slot);
+  void complete(Slot& slot);
+  void record(const Slot& slot);
+  void take_arrivals();
+  void take_loaded();
+  void see_batch();
+  void observe_step();
+  [[nodiscard]] bool has_batch() const { return decodes_ > 0 || !coming_->chunks.empty(); }
+  [[nodiscard]] std::int64_t index_of(const PlannedRequest& request) const { return &request - plan_->requests.data(); }
+  [[nodiscard]] bool counts(const Slot& slot) const { return index_of(*slot.planned) >= options_.warm_up_requests; }
+
+  EngineSetup setup_;
+  EngineOptions<Scalar> options_;
+  double turnaround_us_;
+  double load_us_per_block_;
+  latency::StepTime<Scalar>& step_time_;
+  [[no_unique_address]] Sensitivity sensitivity_;
+  bool observes_steps_;
+  bool observes_schedules_;
+  bool observes_;
+  bool wants_contexts_;
+  Scheduler scheduler_;
+  Clients clients_;
+
+  double now_us_ = 0.0;
+  std::int64_t step_ = 0;  ///< index of the step that starts now
+  std::array<StepPlan, 2> plans_;
+  StepPlan* coming_ = &plans_[0];  ///< what it does
+  StepPlan* after_ = &plans_[1];   ///< and the one after it, where two are in flight
+  bool scheduled_ = false;         ///< all that is decided before it starts is decided
+  std::int64_t in_flight_ = 0;     ///< requests that have arrived and not yet finished
+  std::deque<Slot> slots_;
+  Slot* spare_slot_ = nullptr;  ///< the first of the unused ones, linked by `next`
+  std::vector<Slot*> leaving_;  ///< decodes of the coming step that are preempted already
+
+  // The batch of the coming step.
+  std::int64_t decodes_ = 0;
+  std::int64_t offset_sum_ = 0;  ///< over the decodes
+  latency::Batch batch_;
+  std::vector<latency::PrefillChunk> prefills_;
+  std::vector<std::int64_t> contexts_;
+  Stretch stretch_;
+  std::vector<ScheduledTokens> scheduled_tokens_;
+
+  // The stage that runs.
+  const StagePlan* plan_ = nullptr;
+  StagePlan routed_;  ///< the plan, where a router makes it
+  double stage_start_us_ = 0.0;
+  int stage_index_ = -1;
+  StageRecord<Scalar> record_;
+  double ttft_sum_us_ = 0.0;  ///< values of its sums
+  double e2e_sum_us_ = 0.0;
+  double tpot_sum_us_ = 0.0;
+};
+
+/// Runs every step that ends before the horizon.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::run_to(double horizon_us) {
+  const bool ends = horizon_us < kNever;
+  while (!out_of_events()) {
+    if (in_flight_ == 0) {
+      if (clients_.next_us() >= horizon_us) return;  // others may come at the same moment
+      wake_up();
+      if (in_flight_ == 0) continue;  // all of them were refused
+    }
+    if (!scheduled_) schedule();
+    scheduled_ = false;
+    if (!has_batch()) {
+      if (!idle_until_loaded(horizon_us)) return;
+      continue;
+    }
+    see_stretch();
+    std::int64_t steps = steps_to_next_event();
+    if (ends) {
+      // What was decided for the coming step holds when it is resumed: whoever comes during a step waits for its end.
+      steps = steps_until(horizon_us - now_us_, stretch_, steps + 1) - 1;
+      scheduled_ = steps == 0;
+      if (scheduled_) return;
+    }
+    advance(steps);
+    end_steps();
+  }
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests) {
+  routed_.requests.clear();
+  routed_.requests.reserve(most_requests);  // slots point into it
+  routed_.requests_per_us = requests_per_us;
+  begin_stage(routed_, 0, start_us);
+  record_.first_arrival_us = kNever;
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::offer(const PlannedRequest& request) {
+  ROOFTUNE_EXPECTS(routed_.requests.size() < routed_.requests.capacity());
+  routed_.requests.push_back(request);
+  record_.first_arrival_us = std::min(record_.first_arrival_us, stage_start_us_ + request.arrival_us);
+  clients_.plan_grew();
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::begin_stage(const StagePlan& plan, int concurrency, double start_us) {
+  plan_ = &plan;
+  ++stage_index_;
+  record_ = {};
+  ttft_sum_us_ = e2e_sum_us_ = tpot_sum_us_ = 0.0;
+  if (options_.keep_latencies) {
+    for (auto* values : {&record_.ttft_us, &record_.e2e_us, &record_.tpot_us}) values->reserve(plan.requests.size());
+  }
+  stage_start_us_ = now_us_ = std::max(start_us, now_us_);
+  clients_.begin(plan, concurrency, now_us_);
+  record_.first_arrival_us = clients_.next_us() < kNever ? clients_.next_us() : now_us_;
+  sensitivity_.begin_stage(plan.requests_per_us);
+}
+
+/// The engine is idle until the next request comes.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::wake_up() {
+  now_us_ = std::max(clients_.next_us(), now_us_);
+  const std::int64_t reply = clients_.next_reply();
+  if (reply == Clients::kFixed) {
+    sensitivity_.idle_until_planned();
+  } else {
+    sensitivity_.idle_until_reply(reply);
+  }
+  while (clients_.next_us() <= now_us_) arrive(clients_.take(), 0.0);
+}
+
+/// Decides all that is decided before the coming step starts: that step, or, where two are in flight, the one after it. Where
+/// nothing was decided before, both.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::schedule() {
+  if (!setup_.async_scheduling) {
+    decide(step_, *coming_);
+    if (!has_batch() && !scheduler_.preempted().empty()) decide(step_, *coming_);
+    return;
+  }
+  if (!has_batch()) decide(step_, *coming_);
+  if (has_batch()) decide(step_ + 1, *after_);
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::decide(std::int64_t step, StepPlan& plan) {
+  if (!scheduler_.decide(step, plan, now_us_, load_us_per_block_)) return sensitivity_.see_queue(Blocked::no, scheduler_.waiting());
+  if (!plan.chunks.empty() && step == step_) stretch_.steps = 0;
+  for (const Slot* const slot : scheduler_.admitted()) sensitivity_.admit(*slot, counts(*slot));
+  if (scheduler_.began_loading() > 0) {
+    const Slot* slot = &scheduler_.loading().last();
+    for (int i = 1; i < scheduler_.began_loading(); ++i) slot = slot->previous;
+    for (; slot != &scheduler_.loading().ends; slot = slot->next) {
+      const Slot* const before = slot->previous != &scheduler_.loading().ends ? slot->previous : nullptr;
+      sensitivity_.begin_loading(*slot, before, scheduler_.loading_blocks(*slot));
+    }
+  }
+  // What runs already runs to the step's end.
+  for (Slot* const slot : scheduler_.preempted()) {
+    if (!slot->decoding) continue;
+    if (step == step_) {
+      stop_decoding(*slot);
+    } else {
+      leaving_.push_back(slot);
+    }
+  }
+  sensitivity_.see_queue(scheduler_.blocked(), scheduler_.waiting());
+}
+
+/// Nobody runs: what arrived fits into an empty engine, so blocks are being read back, or such as were kept keep the others from
+/// starting. False: nothing happens before the horizon.
+template <class Scalar, class Sensitivity>
+bool EngineCore<Scalar, Sensitivity>::idle_until_loaded(double horizon_us) {
+  if (scheduler_.loading().size == 0) {
+    const bool gave = scheduler_.give_back_loaded();
+    ROOFTUNE_EXPECTS(gave);
+    return true;
+  }
+  const Slot& next = scheduler_.loading().first();
+  const double loaded_us = scheduler_.loaded_us(next);
+  const double until_us = std::min(loaded_us, clients_.next_us());
+  if (until_us >= horizon_us) return false;
+  now_us_ = std::max(now_us_, until_us);
+  if (until_us == loaded_us) {
+    sensitivity_.idle_until_loaded(next);
+  } else if (const std::int64_t reply = clients_.next_reply(); reply != Clients::kFixed) {
+    sensitivity_.idle_until_reply(reply);
+  } else {
+    sensitivity_.idle_until_planned();
+  }
+  while (clients_.next_us() <= now_us_) arrive(clients_.take(), 0.0);
+  take_loaded();
+  return true;
+}
+
+/// The coming steps as the model sees them. While the batch stays the same, they are the rest of the steps before; plain
+/// stepping asks anew for every step. Only whoever decodes makes the next step longer.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::see_stretch() {
+  if (stretch_.steps > 0) return;
+  see_batch();
+  const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
+  stretch_.grows = coming_->chunks.empty();
+  stretch_.steps = stretch_.grows && options_.stepping == Stepping::closed_form ? piece.valid_steps : 1;
+  stretch_.first_us = core::value_of(piece.duration_us);
+  stretch_.increment_us = stretch_.grows ? core::value_of(piece.slope_us_per_token) * static_cast<double>(decodes_) : 0.0;
+  sensitivity_.see_stretch(stretch_, piece, step_time_, {.batch = batch_, .chunks = coming_->chunks, .step = step_});
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::see_batch() {
+  batch_.decode_requests = decodes_;
+  batch_.decode_context_tokens = decodes_ * step_ + offset_sum_;
+  batch_.prefills = {};
+  if (!coming_->chunks.empty()) {
+    prefills_.clear();
+    for (const Chunk& chunk : coming_->chunks) {
+      prefills_.push_back({.context_tokens = chunk.context_tokens, .new_tokens = chunk.new_tokens});
+    }
+    batch_.prefills = prefills_;
+    counters.largest_batch = std::max(counters.largest_batch, decodes_ + std::ssize(prefills_));
+  }
+  if (!wants_contexts_) return;
+  contexts_.clear();
+  const auto add = [&](const Slot& slot) {
+    if (slot.decoding) contexts_.push_back(step_ + slot.context_offset);
+  };
+  SlotList& running = scheduler_.running();
+  for (const Slot* slot = &running.first(); slot != &running.ends; slot = slot->next) add(*slot);
+  for (const Slot* const slot : leaving_) add(*slot);
+  batch_.decode_contexts = contexts_;
+  batch_.decode_max_context_tokens = contexts_.empty() ? 0 : *std::ranges::max_element(contexts_);
+}
+
+template <class Scalar, class Sensitivity>
+std::int64_t EngineCore<Scalar, Sensitivity>::steps_to_next_event() {
+  if (stretch_.steps == 1 || !after_->chunks.empty() || scheduler_.blocked() == Blocked::for_a_step) return 1;
+  std::int64_t steps = scheduler_.steps_before_finish_or_full(step_, stretch_.steps);
+  // Whoever comes while others wait for room waits behind them: no event.
+  if (scheduler_.waiting().size == 0) steps = steps_until(clients_.next_us() - now_us_, stretch_, steps);
+  if (SlotList& loading = scheduler_.loading(); loading.size > 0) {
+    steps = steps_until(scheduler_.loaded_us(loading.first()) - now_us_, stretch_, steps);
+  }
+  return steps;
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::advance(std::int64_t steps) {
+  if (observes_) observe_step();
+  const auto count = static_cast<double>(steps);
+  stretch_.last_us = stretch_.first_us + (count - 1.0) * stretch_.increment_us;
+  const double half_us = 0.5 * stretch_.increment_us;
+  const double elapsed_us = steps == 1 ? stretch_.first_us : count * (stretch_.first_us - half_us + count * half_us);
+  now_us_ += elapsed_us;
+  sensitivity_.advance(stretch_, steps);
+  stretch_.first_us = stretch_.last_us + stretch_.increment_us;
+  stretch_.steps -= steps;
+  step_ += steps;
+  ++counters.advances;
+  counters.busy_us += elapsed_us;
+  const std::int64_t batch = coming_->chunks.empty() ? decodes_ : decodes_ + std::ssize(coming_->chunks);
+  counters.batch_time_us += elapsed_us * static_cast<double>(batch);
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::observe_step() {
+  if (observes_steps_) {
+    options_.observer->on_step({.start_us = now_us_,
+                                .duration_us = stretch_.first_us,
+                                .batch = batch_,
+                                .waiting = scheduler_.waiting().size,
+                                .kv_blocks_in_use = coming_->kv_blocks_in_use});
+  }
+  if (!observes_schedules_) return;
+  scheduled_tokens_.clear();
+  for (const Planned& planned : coming_->requests) {
+    scheduled_tokens_.push_back(
+        {.index = index_of(*planned.request), .computed_tokens = planned.computed_tokens, .new_tokens = planned.new_tokens});
+  }
+  options_.observer->on_schedule(
+      {.stage = stage_index_, .start_us = now_us_, .requests = scheduled_tokens_, .kv_blocks_in_use = coming_->kv_blocks_in_use});
+}
+
+/// What came out of the steps just done, and who came during them.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::end_steps() {
+  if (clients_.next_us() < now_us_) take_arrivals();
+  if (!coming_->chunks.empty()) take_first_tokens();
+  if (!leaving_.empty()) {
+    for (Slot* const slot : leaving_) stop_decoding(*slot);
+    leaving_.clear();
+  }
+  if (scheduler_.next_finish() < step_) {
+    scheduler_.before_finishing(step_);
+    while (scheduler_.next_finish() < step_) complete(scheduler_.finish_next(step_));
+  }
+  if (!coming_->chunks.empty() || !after_->chunks.empty() || observes_) {
+    stretch_.steps = 0;
+    coming_->chunks.clear();
+    if (setup_.async_scheduling) std::swap(coming_, after_);
+  }
+  if (clients_.next_us() <= now_us_) take_arrivals();  // those who answer at once
+  if (scheduler_.loading().size > 0) take_loaded();
+}
+
+/// Prompts that are complete yield their first token at the step's end.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::take_first_tokens() {
+  stretch_.steps = 0;
+  for (const Chunk& chunk : coming_->chunks) {
+    if (!chunk.completes) continue;
+    Slot& slot = *chunk.slot;
+    if (slot.first_token_us < 0.0) {
+      slot.first_token_us = now_us_;
+      if (counts(slot)) sensitivity_.first_token(slot);
+    }
+    if (slot.running && slot.finish_step >= step_) start_decoding(slot);
+  }
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::start_decoding(Slot& slot) {
+  slot.decoding = true;
+  stretch_.steps = 0;
+  ++decodes_;
+  offset_sum_ += slot.context_offset;
+  sensitivity_.start_decoding(slot);
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::stop_decoding(Slot& slot) {
+  slot.decoding = false;
+  stretch_.steps = 0;
+  --decodes_;
+  offset_sum_ -= slot.context_offset;
+  sensitivity_.stop_decoding(slot);
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::complete(Slot& slot) {
+  if (slot.decoding) stop_decoding(slot);
+  sensitivity_.finish(slot);
+  if (counts(slot)) {
+    record(slot);
+  } else {
+    ++record_.warm_up;
+    record_.warm_up_output_tokens += slot.output_tokens;
+  }
+  if (options_.observer != nullptr) {
+    options_.observer->on_finished({.stage = stage_index_,
+                                    .index = index_of(*slot.planned),
+                                    .arrival_us = slot.arrival_us,
+                                    .first_token_us = slot.first_token_us,
+                                    .finished_us = now_us_,
+                                    .prompt_tokens = slot.planned->prompt_tokens,
+                                    .cached_tokens = slot.cached,
+                                    .output_tokens = slot.output_tokens,
+                                    .preemptions = slot.preemptions});
+  }
+  --in_flight_;
+  slot.next = spare_slot_;
+  spare_slot_ = &slot;
+  answer(*slot.planned, now_us_);
+}
+
+/// A request has its reply: whoever waited for that may go on.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::answer(const PlannedRequest& request, double at_us) {
+  if (!clients_.goes_on_after(request)) return;
+  const std::int64_t reply = sensitivity_.replied(step_);
+  if (!clients_.free(request, at_us, turnaround_us_, reply)) sensitivity_.not_followed(reply);
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::record(const Slot& slot) {
+  const double ttft_us = slot.first_token_us - slot.arrival_us;
+  const double e2e_us = now_us_ - slot.arrival_us;
+  double tpot_us = 0.0;
+  ++record_.finished;
+  ttft_sum_us_ += ttft_us;
+  e2e_sum_us_ += e2e_us;
+  if (slot.output_tokens > 1) {
+    tpot_us = (now_us_ - slot.first_token_us) / (slot.output_tokens - 1);
+    tpot_sum_us_ += tpot_us;
+  } else {
+    ++record_.single_token;
+  }
+  sensitivity_.record(slot);
+  record_.prompt_tokens += slot.planned->prompt_tokens;
+  record_.output_tokens += slot.output_tokens;
+  if (!options_.keep_latencies) return;
+  const FrontEnd<Scalar>& front_end = options_.front_end;
+  const double token_us = core::value_of(front_end.per_output_token_us);
+  const double before_us =
+      core::value_of(front_end.constant_us) + core::value_of(front_end.per_prompt_token_us) * slot.planned->prompt_tokens;
+  record_.ttft_us.push_back(ttft_us + before_us + token_us);
+  record_.e2e_us.push_back(e2e_us + before_us + token_us * slot.output_tokens);
+  if (slot.output_tokens > 1) record_.tpot_us.push_back(tpot_us + token_us);
+}
+
+/// Lets everything arrive that was sent until now; all of it falls into the last of the steps just done.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::take_arrivals() {
+  while (clients_.next_us() <= now_us_) {
+    const Clients::Sent sent = clients_.take();
+    arrive(sent, stretch_.last_us > 0.0 ? (now_us_ - sent.at_us) / stretch_.last_us : 0.0);
+  }
+}
+
+/// A request comes: into the waiting queue, or it is refused.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::arrive(const Clients::Sent& sent, double rest_of_step) {
+  const PlannedRequest& request = *sent.request;
+  const std::optional<RejectionReason> refusal = scheduler_.refusal(request);
+  Slot* slot = nullptr;
+  if (!refusal) {
+    slot = &take_slot();
+    static_cast<Request&>(*slot) = {.planned = &request, .arrival_us = sent.at_us};
+    scheduler_.enqueue(*slot, request);
+    ++in_flight_;
+    record_.longest_queue = std::max(record_.longest_queue, scheduler_.waiting().size);
+  }
+  const bool counted = slot != nullptr && counts(*slot);
+  if (sent.reply == Clients::kFixed) {
+    sensitivity_.arrive(slot, counted, stretch_, rest_of_step);
+  } else {
+    sensitivity_.arrive_after(slot, counted, sent.reply, step_, stretch_, rest_of_step);
+  }
+  if (refusal) refuse(request, sent.at_us, *refusal);
+}
+
+template <class Scalar, class Sensitivity>
+Slot& EngineCore<Scalar, Sensitivity>::take_slot() {
+  if (spare_slot_ != nullptr) {
+    Slot& slot = *spare_slot_;
+    spare_slot_ = slot.next;
+    return slot;
+  }
+  sensitivity_.add_slot();
+  Slot& slot = slots_.emplace_back();
+  slot.number = static_cast<std::uint32_t>(slots_.size()) - 1;
+  return slot;
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::refuse(const PlannedRequest& request, double arrival_us, RejectionReason reason) {
+  ++record_.rejected;
+  ++counters.rejected;
+  if (reason == RejectionReason::model_length) ++counters.rejected_by_length;
+  if (options_.observer != nullptr) {
+    options_.observer->on_rejected({.stage = stage_index_,
+                                    .index = index_of(request),
+                                    .arrival_us = arrival_us,
+                                    .prompt_tokens = request.prompt_tokens,
+                                    .output_tokens = request.output_tokens,
+                                    .reason = reason});
+  }
+  answer(request, arrival_us);
+}
+
+/// Requests whose blocks are back.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::take_loaded() {
+  SlotList& loading = scheduler_.loading();
+  while (loading.size > 0 && scheduler_.loaded_us(loading.first()) <= now_us_) scheduler_.take_loaded(step_);
+}
+
+/// The front end is linear in a request's lengths, so the sums take it at once.
+template <class Scalar, class Sensitivity>
+StageRecord<Scalar> EngineCore<Scalar, Sensitivity>::end_stage() {
+  record_.ttft_sum_us = Scalar(ttft_sum_us_);
+  record_.e2e_sum_us = Scalar(e2e_sum_us_);
+  record_.tpot_sum_us = Scalar(tpot_sum_us_);
+  sensitivity_.finish_record(record_);
+  const FrontEnd<Scalar>& front_end = options_.front_end;
+  const auto finished = static_cast<double>(record_.finished);
+  const Scalar before_us =
+      finished * front_end.constant_us + static_cast<double>(record_.prompt_tokens) * front_end.per_prompt_token_us;
+  record_.ttft_sum_us += before_us + finished * front_end.per_output_token_us;
+  record_.e2e_sum_us += before_us + static_cast<double>(record_.output_tokens) * front_end.per_output_token_us;
+  record_.tpot_sum_us += static_cast<double>(record_.finished - record_.single_token) * front_end.per_output_token_us;
+  record_.last_finish_us = now_us_;
+  counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);
+  counters.steps = step_;
+  counters.generated_tokens += record_.output_tokens + record_.warm_up_output_tokens;
+  return std::move(record_);
+}
+
+}  // namespace rooftune::sim
