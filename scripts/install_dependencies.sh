@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, from Debian bookworm's packages. Does nothing when everything is there.
-#   install_dependencies.sh [--with-checkers] [--without-browser] [--list]
-# --with-checkers adds what scripts/check.sh needs; --without-browser leaves out the one that opens reports in tests, which is big;
+#   install_dependencies.sh [--with-checkers] [--with-fuzzers] [--without-browser] [--list]
+# --with-checkers adds what scripts/check.sh needs, --with-fuzzers what scripts/fuzz.sh needs; --without-browser leaves out the one that opens reports in tests, which is big;
 # --list prints the package names and stops.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -13,6 +13,8 @@ packages=(
   libnlopt-dev libnlopt-cxx-dev libceres-dev libboost-math-dev libtbb-dev
   # files
   libyaml-cpp-dev nlohmann-json3-dev libfccp-dev libsqlitecpp-dev libsqlite3-dev libssl-dev
+  # regular expressions from studies and models, in bounded time
+  libre2-dev
   # program and messages
   libcli11-dev libfmt-dev libspdlog-dev libexpected-dev
   # requests to a server that is observed
@@ -28,6 +30,8 @@ packages=(
 )
 browser=(chromium fonts-liberation)  # opens reports in tests; fonts so that their text has a width
 checkers=(clang-format clang-tidy cppcheck)
+# Fuzz targets; the runtime is only recommended by the compiler.
+fuzzers=(clang-14 libclang-rt-14-dev)
 
 is_installed() { [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
@@ -56,9 +60,10 @@ with_browser=yes
 for argument in "$@"; do
   case $argument in
     --with-checkers) packages+=("${checkers[@]}") ;;
+    --with-fuzzers) packages+=("${fuzzers[@]}") ;;
     --without-browser) with_browser=no ;;
     --list) list=yes ;;
-    *) die "unknown argument '$argument' (known: --with-checkers, --without-browser, --list)" ;;
+    *) die "unknown argument '$argument' (known: --with-checkers, --with-fuzzers, --without-browser, --list)" ;;
   esac
 done
 if [ "$with_browser" = yes ]; then packages+=("${browser[@]}"); fi

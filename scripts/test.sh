@@ -2,8 +2,8 @@
 # Installs what is missing, builds and runs the tests; ends with "N passed, N failed".
 #   test.sh [--checked | --full]
 # --checked adds scripts/check.sh on what changed since the last release, five minutes at most.
-# --full adds the long checks, the sanitizers (address + undefined behaviour; threads), all of scripts/check.sh, and the
-# linter of the report page.
+# --full adds the long checks, the sanitizers (address + undefined behaviour; threads), scripts/fuzz.sh, all of
+# scripts/check.sh, and the linter of the report page.
 # ROOFTUNE_TEST_PRESET names another preset for the plain run. Release is the default: it is what quickstart has built
 # already, and the tests that fit and simulate take a fraction of their time in dev.
 set -euo pipefail
@@ -70,6 +70,8 @@ full() {
   local not_instrumented='^(build_rules|consumer|scripts|long)$'
   suite asan --label-exclude "$not_instrumented"
   suite tsan --label-exclude "$not_instrumented"
+  heading "fuzz.sh"
+  if bash scripts/fuzz.sh; then passed=$((passed + 1)); else fail "scripts/fuzz.sh"; fi
   checks
   heading "report page"
   local status=0
@@ -87,7 +89,7 @@ case $mode in
   default) bash scripts/install_dependencies.sh ;;
   --checked) bash scripts/install_dependencies.sh --with-checkers ;;
   --full)
-    bash scripts/install_dependencies.sh --with-checkers
+    bash scripts/install_dependencies.sh --with-checkers --with-fuzzers
     # Once for everything below: ctest starts every test from here.
     if [ -z "${ROOFTUNE_LAYOUT_FIXED:-}" ]; then
       export ROOFTUNE_LAYOUT_FIXED=yes

@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "load_options.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/plan/capacity.hpp"
 #include "rooftune/report/tables.hpp"
@@ -118,26 +119,26 @@ void add_capacity_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--tp", options->tp, "tensor-parallel degrees to try")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::PositiveNumber)
+      ->check(positive(core::limits::kParallelDegree))
       ->group(kShape);
   constexpr auto kQuestions = "Questions";
   add_repeatable(*command, "--objective", options->objectives,
                  "latency=ms to stay below, e.g. ttft_p90=500; ttft, tpot, e2e with mean, p90, p99; repeatable")
       ->group(kQuestions);
   command->add_option("--load", options->questions.load_per_s, "requests per second to find the fewest GPUs for")
-      ->check(CLI::PositiveNumber)
+      ->check(positive(core::limits::kRepeats))
       ->group(kQuestions);
   command->add_option("--rates", options->questions.rates, "requests per second to show, e.g. 1,2,4,8")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber)
+      ->check(positive(core::limits::kRate_per_s))
       ->group(kQuestions);
   command->add_option("--concurrency", options->questions.concurrencies, "closed loops of so many clients to show, e.g. 1,8,64")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber)
+      ->check(positive(core::limits::kRepeats))
       ->group(kQuestions);
   command->add_option("--duration", options->duration_s, "seconds of every simulated load, at least")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber)
+      ->check(positive(core::limits::kSeconds))
       ->group(kQuestions);
   add_model_options(*command, options->data);
   add_json_option(*command, options->output);

@@ -19,9 +19,9 @@ void add_completion_command(CLI::App& program, ExitCode& exit_code) {
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "man"}).description("{bash,zsh,man}"));
   command->callback([form, &program, &exit_code] {
-    if (*form == "bash") print(bash_completion(program));
-    if (*form == "zsh") print(zsh_completion(program));
-    if (*form == "man") print(manual_page(program, runs::versions().at("rooftune")));
+    if (*form == "bash") print_as_it_is(bash_completion(program));
+    if (*form == "zsh") print_as_it_is(zsh_completion(program));
+    if (*form == "man") print_as_it_is(manual_page(program, runs::versions().at("rooftune")));
     exit_code = ExitCode::done;
   });
 }

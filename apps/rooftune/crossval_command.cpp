@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "commands.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/report/tables.hpp"
@@ -69,6 +70,7 @@ ExitCode run(const CrossvalOptions& options) {
     return ExitCode::bad_input;
   }
   if ((*run)->is_finished()) return say_finished(**run);
+  announce_program(*study);
 
   const runs::Interruption interruption(say_ending);
   ProgressLine progress;
@@ -135,7 +137,8 @@ void add_crossval_command(CLI::App& program, ExitCode& exit_code) {
   add_study_argument(*command, options->data, StudyArgument::required);
   command->add_option("--group", options->group,
                       "leave one group out instead of the study's split: experiment, model, family, tp, workload, gpu, load");
-  command->add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")->check(CLI::PositiveNumber);
+  command->add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")
+      ->check(positive(core::limits::kRepeats));
   add_run_options(*command, options->run, "runs/<study>-crossval-<UTC time>");
   add_peers_option(*command, options->peers);
   add_data_options(*command, options->data);

@@ -6,6 +6,7 @@
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
+#include "run_options.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -40,6 +41,7 @@ ExitCode run(const EvaluateOptions& options) {
     print_errors(published.error());
     return ExitCode::bad_input;
   }
+  announce_program(*study);
   const core::ThreadCount threads{study->prepared.spec.threads};
   eval::Evaluation evaluation =
       eval::evaluate(study->prepared.dataset, study->prepared.start,

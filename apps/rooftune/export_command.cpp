@@ -7,8 +7,10 @@
 
 #include "commands.hpp"
 #include "load_options.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/linear_form.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/shipped_configs.hpp"
@@ -41,7 +43,7 @@ constexpr const char* kNotCarriedByLines =
     "asynchronous scheduling, uncertainty and calibrated domain";
 
 /// What a form leaves out is said on standard error, so that the text can be piped.
-void note(const std::string& text) { fmt::print(stderr, "{}\n", text); }
+void note(const std::string& text) { say(core::printable(text) + "\n"); }
 
 ExitCode deliver(const ExportOptions& options, const runs::ExportedConfig& exported) {
   if (options.out) {
@@ -199,10 +201,13 @@ void add_export_command(CLI::App& program, ExitCode& exit_code) {
   constexpr auto kGroup = "Deployments (alpha-beta); default: those of the calibration";
   add_repeatable(*command, "--model", options->models, "model; repeatable")->group(kGroup);
   add_repeatable(*command, "--gpu", options->gpus, "GPU; repeatable")->group(kGroup);
-  command->add_option("--tp", options->tp, "tensor-parallel degrees")->delimiter(',')->check(CLI::PositiveNumber)->group(kGroup);
+  command->add_option("--tp", options->tp, "tensor-parallel degrees")
+      ->delimiter(',')
+      ->check(positive(core::limits::kParallelDegree))
+      ->group(kGroup);
   command->add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "token budget of a step")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber)
+      ->check(positive(core::limits::kTokens))
       ->group(kGroup);
   add_model_options(*command, options->data);
   command->callback([options, &exit_code] { exit_code = run(*options); });

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "commands.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/calibrate/fit.hpp"
@@ -134,6 +135,7 @@ ExitCode run(const FitOptions& options) {
     return ExitCode::bad_input;
   }
   if ((*run)->is_finished()) return say_finished(**run);
+  announce_program(*study);
 
   const runs::Interruption interruption(say_ending);
   ProgressLine progress;
@@ -202,7 +204,7 @@ void add_fit_command(CLI::App& program, ExitCode& exit_code) {
                       .description("{config,hardware-config}"));
   command->add_option("--profile", options->profile, "trace the profile likelihood of this free parameter (repeatable)");
   command->add_option("--bootstrap", options->bootstrap, "refit this often on experiments drawn with replacement")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative(core::limits::kRepeats));
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);

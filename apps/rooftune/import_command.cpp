@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "commands.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/importers/import_record.hpp"
 #include "terminal.hpp"
@@ -154,12 +155,14 @@ void add_import(CLI::App* format, const char* inputs, std::optional<importers::I
   constexpr auto kSaid = "What the files do not say";
   format->add_option("--model", import.model, "model id")->group(kSaid);
   format->add_option("--gpu", import.gpu, "GPU")->group(kSaid);
-  format->add_option("--tp", import.tp, "tensor-parallel degree")->check(CLI::PositiveNumber)->group(kSaid);
-  format->add_option("--replicas", import.replicas, "engines behind a router; default: 1")->check(CLI::PositiveNumber)->group(kSaid);
+  format->add_option("--tp", import.tp, "tensor-parallel degree")->check(positive(core::limits::kParallelDegree))->group(kSaid);
+  format->add_option("--replicas", import.replicas, "engines behind a router; default: 1")
+      ->check(positive(core::limits::kParallelDegree))
+      ->group(kSaid);
   format->add_option("--precision", import.precision, "e.g. FP8; for people, element widths come from the model")->group(kSaid);
   format->add_option("--workload", import.workload, "its name, by which runs are grouped")->group(kSaid);
   format->add_option("--shared-prefix-tokens", import.shared_prefix_tokens, "leading tokens that all prompts share")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative(core::limits::kTokens))
       ->group(kSaid);
   add_repeatable(*format, "--set", options->set,
                  fmt::format("key=value: an engine setting under vLLM's name; repeatable: {}",
@@ -174,7 +177,7 @@ void add_import(CLI::App* format, const char* inputs, std::optional<importers::I
       ->group(kSaid);
   if (!chosen || chosen == importers::ImportFormat::otel) {
     format->add_option("--stage-gap", import.stage_gap_s, "seconds without a request after which a new stage begins")
-        ->check(CLI::PositiveNumber);
+        ->check(positive(core::limits::kSeconds));
   }
   add_json_option(*format, options->output);
   add_csv_option(*format, options->output);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "commands.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/improve/improve.hpp"
 #include "rooftune/report/improve_tables.hpp"
@@ -13,6 +14,7 @@
 #include "rooftune/runs/improve_journal.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/outcome.hpp"
+#include "rooftune/text/files.hpp"
 #include "run_options.hpp"
 #include "run_scripts.hpp"
 #include "terminal.hpp"
@@ -47,7 +49,7 @@ core::Result<runs::OpenedStudy> load(const ImproveOptions& options) {
 /// Does one round of a finished or interrupted run again, and says whether its fits come out the same.
 ExitCode replay_round(const ImproveOptions& options, const runs::OpenedStudy& study) {
   const fs::path target(options.run.folder.value_or("."));
-  if (!options.run.folder || !fs::exists(target / runs::kJournalName)) {
+  if (!options.run.folder || !text::exists(target / runs::kJournalName)) {
     print_errors(
         {{.position = {.file = target.string()}, .problem = "the folder holds no journal", .remedy = "give the --out of the run"}});
     return ExitCode::bad_input;
@@ -60,9 +62,10 @@ ExitCode replay_round(const ImproveOptions& options, const runs::OpenedStudy& st
   }
   const auto round = std::ranges::find(entries->rounds, *options.replay_round, &improve::RoundRecord::round);
   if (round == entries->rounds.end()) {
-    print_errors({{.position = {.file = target.string()},
-                   .problem = fmt::format("the journal has no round {}", *options.replay_round),
-                   .remedy = fmt::format("it has rounds 0 to {}", entries->rounds.size() - 1)}});
+    print_errors(
+        {{.position = {.file = target.string()},
+          .problem = fmt::format("the journal has no round {}", *options.replay_round),
+          .remedy = entries->rounds.empty() ? "it has none yet" : fmt::format("it has rounds 0 to {}", entries->rounds.size() - 1)}});
     return ExitCode::bad_input;
   }
   print(report::round_line(*round, output_colour()));
@@ -92,6 +95,9 @@ ExitCode run(const ImproveOptions& options) {
   }
   const fs::path& target = (*run)->folder();
   print_errors(study->prepared.dataset.warnings);
+  const auto damage = runs::discard_damaged_journal(target / runs::kJournalName);
+  print_errors(damage ? *damage : damage.error());
+  if (!damage) return ExitCode::bad_input;
   auto journal = runs::open_journal(target / runs::kJournalName);
   if (!journal) {
     print_errors(journal.error());
@@ -102,7 +108,7 @@ ExitCode run(const ImproveOptions& options) {
     progress.clear();
     if (options.output.json) return;
     print(text);
-    std::fflush(stdout);
+    flush_output();
   };
   const improve::ImproveHooks hooks{
       .progress = [&](const std::string& doing) { progress.show(doing); },
@@ -153,9 +159,9 @@ void add_improve_command(CLI::App& program, ExitCode& exit_code) {
   command->add_flag("--resume", options->run.resume,
                     "go on with what the run folder's journal holds; harmless where nothing was begun");
   command->add_option("--rounds", options->rounds, "judge at most so many changes, instead of what the study says")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative(core::limits::kRepeats));
   command->add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative(core::limits::kRepeats));
   add_peers_option(*command, options->peers);
   add_run_script_options(*command, options->scripts);
   add_json_option(*command, options->output);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "commands.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/kernel_tables.hpp"
@@ -342,7 +343,9 @@ void add_kernels_command(CLI::App& program, ExitCode& exit_code) {
   CLI::App* plan_command = command->add_subcommand("plan", "list the kernel shapes worth measuring for models at TP degrees");
   plan_command->footer("Example: rooftune kernels plan --model Llama-2-7b-hf --tp 1 2 4 --json > plan.json");
   plan_command->add_option("--model", options->models, "models, by name or file")->required();
-  plan_command->add_option("--tp", options->tp, "tensor-parallel degrees")->check(CLI::PositiveNumber)->delimiter(',');
+  plan_command->add_option("--tp", options->tp, "tensor-parallel degrees")
+      ->check(positive(core::limits::kParallelDegree))
+      ->delimiter(',');
   add_json_option(*plan_command, options->output);
   add_csv_option(*plan_command, options->output);
   plan_command->callback([options, &exit_code] { exit_code = plan(*options); });

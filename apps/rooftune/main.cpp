@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "commands.hpp"
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/core/memory.hpp"
+#include "rooftune/core/printable.hpp"
+#include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/run.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "run_options.hpp"
@@ -88,11 +92,21 @@ int run(int argument_count, char** arguments) {
 }  // namespace rooftune::app
 
 int main(int argument_count, char** arguments) {
-  rooftune::core::keep_freed_memory();
+  using namespace rooftune;
+  app::open_missing_streams();
+  core::keep_freed_memory();
+  int exit_code = static_cast<int>(app::ExitCode::bad_input);
   try {
-    return rooftune::app::run(argument_count, arguments);
+    const runs::SignalWatch signals;
+    exit_code = app::run(argument_count, arguments);
+  } catch (const std::bad_alloc&) {
+    app::say("error: the memory of this machine is not enough for that (give fewer or shorter inputs)\n");
+  } catch (const std::length_error&) {
+    app::say("error: the memory of this machine is not enough for that (give fewer or shorter inputs)\n");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "error: {} (this is a bug of rooftune; please report it with the command line)\n", error.what());
-    return 1;
+    app::say(
+        fmt::format("error: {} (this is a bug of rooftune; please report it with the command line)\n", core::printable(error.what())));
   }
+  if (!app::finish_output()) exit_code = static_cast<int>(app::ExitCode::bad_input);
+  return exit_code;
 }

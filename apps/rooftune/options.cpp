@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "number_options.hpp"
 #include "rooftune/data/peers.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
@@ -44,9 +45,10 @@ void add_model_options(CLI::App& command, DataOptions& options) {
   add_repeatable(command, "--models", options.models, "folder or file of models beside the shipped ones; repeatable")->group(kGroup);
   add_repeatable(command, "--hardware", options.hardware, "file of GPUs beside the shipped ones; repeatable")->group(kGroup);
   command.add_option("--threads", options.threads, "threads; 0: all cores; results do not depend on it")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative(core::limits::kThreads));
   command.add_option("--seed", options.seed, "seed of every random stream");
-  command.add_option("--replicates", options.replicates, "simulations that a prediction is the mean of")->check(CLI::PositiveNumber);
+  command.add_option("--replicates", options.replicates, "simulations that a prediction is the mean of")
+      ->check(positive(core::limits::kRepeats));
 }
 
 void add_config_options(CLI::App& command, DataOptions& options) {
@@ -93,7 +95,7 @@ void add_warm_up_option(CLI::App& command, std::int64_t& requests) {
   command
       .add_option("--warm-up-requests", requests,
                   "the first so many simulated requests of every stage count in no latency; for measurements that left them out")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative(core::limits::kRequests));
 }
 
 }  // namespace rooftune::app

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "commands.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/recovery.hpp"
 #include "rooftune/calibrate/solver_table.hpp"
@@ -104,7 +105,7 @@ void add_solvers_command(CLI::App& program, ExitCode& exit_code) {
   add_study_argument(*command, options->data, StudyArgument::required);
   command->add_option("--algorithm", options->algorithms, "only this one (repeatable)");
   command->add_option("--max-evaluations", options->max_evaluations, "simulations of all experiments that each may take; default 2000")
-      ->check(CLI::PositiveNumber);
+      ->check(positive(core::limits::kRepeats));
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);
@@ -120,9 +121,9 @@ void add_recover_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--truth", options->truth,
                       "config (a shipped one's name, or a file) that makes the data; default: the study's own start");
   command->add_option("--repeats", options->repeats, "simulated data sets, each with arrivals and noise of its own; default 200")
-      ->check(CLI::PositiveNumber);
+      ->check(positive(core::limits::kRate_per_s));
   command->add_option("--noise", options->noise_percent, "standard deviation of the noise on every measurement, in %; default 2")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative(core::limits::kRate_per_s));
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);

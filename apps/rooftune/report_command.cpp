@@ -7,6 +7,7 @@
 #include <set>
 
 #include "commands.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/data/config_file.hpp"
@@ -23,6 +24,7 @@
 #include "rooftune/runs/report_file.hpp"
 #include "rooftune/runs/run_folder.hpp"
 #include "rooftune/text/atomic_file.hpp"
+#include "rooftune/text/files.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -88,7 +90,7 @@ class Gatherer {
   /// The rounds of an improvement; other runs keep no such journal.
   void add_journal() {
     const auto manifest = runs::read_manifest(run_);
-    if (!manifest || manifest->command != "improve" || !fs::exists(run_ / runs::kJournalName)) return;
+    if (!manifest || manifest->command != "improve" || !text::exists(run_ / runs::kJournalName)) return;
     if (const auto journal = runs::open_journal(run_ / runs::kJournalName); !journal) {
       std::ranges::copy(journal.error(), std::back_inserter(problems_));
     } else {
@@ -98,7 +100,7 @@ class Gatherer {
 
   /// The run's study with the files that it names; nothing where they have moved since.
   std::optional<runs::OpenedStudy> run_again() {
-    if (!fs::exists(run_ / runs::kStudyName)) return std::nullopt;
+    if (!text::exists(run_ / runs::kStudyName)) return std::nullopt;
     DataOptions data;
     data.study = (run_ / runs::kStudyName).string();
     data.threads = options_.threads;
@@ -109,7 +111,7 @@ class Gatherer {
   }
 
   void add_simulations(const runs::OpenedStudy& study) {
-    if (!fs::exists(run_ / runs::kTunedConfigName)) return;
+    if (!text::exists(run_ / runs::kTunedConfigName)) return;
     const auto tuned = data::read_config(run_ / runs::kTunedConfigName, study.inputs.gpus);
     if (!tuned) {
       notice("The pages on load and step time are missing, because the tuned config cannot be read", tuned.error());
@@ -151,7 +153,7 @@ class Gatherer {
     fs::path file = options_.peers.value_or("");
     if (!options_.peers) {
       const auto shipped = data::data_directory();
-      if (!shipped || !fs::exists(*shipped / "ground_truth" / "peers.csv")) return;
+      if (!shipped || !text::exists(*shipped / "ground_truth" / "peers.csv")) return;
       file = *shipped / "ground_truth" / "peers.csv";
     }
     if (!content_.run.evaluation_json) return;
@@ -227,7 +229,7 @@ void add_report_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--peers", options->peers, "CSV of other simulators' predictions; default: the shipped one");
   command->add_option("--vega", options->vega, "folder of the plotting library's modules; default: where libjs-vega installs them");
   command->add_option("--threads", options->threads, "threads; 0: all cores; results do not depend on it")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative(core::limits::kRepeats));
   add_json_option(*command, options->output);
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }

@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
 
+#include "rooftune/core/printable.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -67,9 +68,21 @@ core::Diagnostic simulator_failed(const runs::Run& run, const std::string& failu
           .severity = core::Severity::error};
 }
 
+void announce_program(const runs::OpenedStudy& study) {
+  const auto& simulator = study.prepared.spec.simulator;
+  if (!simulator) return;
+  constexpr std::size_t kShownArguments = 4;
+  std::string command;
+  for (std::size_t i = 0; i < std::min(simulator->command.size(), kShownArguments); ++i) {
+    command += (i == 0 ? "" : " ") + core::shown(simulator->command[i]);
+  }
+  if (simulator->command.size() > kShownArguments) command += " ...";
+  say(fmt::format("note: the study's own program predicts: {} (each run ends within {:g} s)\n", command, simulator->timeout_s));
+}
+
 void say_ending() {
   // A progress line may stand there.
-  fmt::print(stderr, "{}ending with the best so far (once more to end at once)\n", ::isatty(STDERR_FILENO) != 0 ? "\n" : "");
+  say(fmt::format("{}ending with the best so far (once more to end at once)\n", ::isatty(STDERR_FILENO) != 0 ? "\n" : ""));
 }
 
 }  // namespace rooftune::app

@@ -38,6 +38,10 @@ void add_run_options(CLI::App& command, RunFlags& flags, const std::string& defa
 /// What to do about a simulator whose failure has ended the run.
 [[nodiscard]] core::Diagnostic simulator_failed(const runs::Run& run, const std::string& failure, const calibrate::StudySpec& spec);
 
+/// A study may come from somebody else, and its simulator is a program that this user then runs: says on standard error which one,
+/// before the first run.
+void announce_program(const runs::OpenedStudy& study);
+
 /// What the first Ctrl-C is answered with.
 void say_ending();
 

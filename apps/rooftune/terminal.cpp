@@ -1,9 +1,18 @@
 #include "terminal.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <iostream>
+#include <system_error>
+
+#include "rooftune/core/printable.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -18,15 +27,78 @@ bool colours_are_wanted() {
   return (no_colour == nullptr || *no_colour == '\0') && (terminal == nullptr || std::string_view(terminal) != "dumb");
 }
 
+/// Why standard output could not be written, or 0. What is printed afterwards is lost as well, and one message is enough.
+int& output_failure() {
+  static int reason = 0;
+  return reason;
+}
+
+/// Messages about one command; whoever mends those sees the next.
+constexpr std::size_t kMostDiagnostics = 1'000;
+
+/// Printable but for our own colours (report::toned): what stands in cells was made printable before they were coloured.
+std::string printable_but_for_colours(std::string_view text) {
+  constexpr std::array<std::string_view, 4> kColours{"\033[32m", "\033[31m", "\033[2m", "\033[0m"};
+  std::string result;
+  while (!text.empty()) {
+    const std::size_t escape = std::min(text.find('\033'), text.size());
+    result += core::printable(text.substr(0, escape));
+    text.remove_prefix(escape);
+    const auto colour = std::ranges::find_if(kColours, [&](std::string_view code) { return text.starts_with(code); });
+    const std::size_t length = colour != kColours.end() ? colour->size() : std::min<std::size_t>(text.size(), 1);
+    result += colour != kColours.end() ? std::string(*colour) : core::printable(text.substr(0, length));
+    text.remove_prefix(length);
+  }
+  return result;
+}
+
 }  // namespace
+
+void open_missing_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // Open for reading alone: what is written to a stream that was closed fails, as it should.
+    if (::fcntl(stream, F_GETFD) < 0 && ::open("/dev/null", O_RDONLY) < 0) return;
+  }
+}
 
 report::Colour output_colour() {
   return isatty(STDOUT_FILENO) != 0 && colours_are_wanted() ? report::Colour::on : report::Colour::off;
 }
 
-void print_errors(const core::Diagnostics& diagnostics) { fmt::print(stderr, "{}", core::format(diagnostics)); }
+void say(std::string_view text) { static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr)); }
 
-void print(std::string_view text) { fmt::print("{}", text); }
+void print_errors(const core::Diagnostics& diagnostics) {
+  const std::size_t shown = std::min(diagnostics.size(), kMostDiagnostics);
+  std::string text;
+  for (std::size_t i = 0; i < shown; ++i) text += core::format(diagnostics[i]) + "\n";
+  if (shown < diagnostics.size()) text += fmt::format("{} more messages are not shown\n", diagnostics.size() - shown);
+  say(text);
+}
+
+void print(std::string_view text) {
+  print_as_it_is(output_colour() == report::Colour::on ? printable_but_for_colours(text) : core::printable(text));
+}
+
+void print_as_it_is(std::string_view text) {
+  if (output_failure() != 0) return;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) output_failure() = errno;
+}
+
+bool flush_output() {
+  std::cout.flush();
+  if (std::fflush(stdout) != 0 && output_failure() == 0) output_failure() = errno;
+  return output_failure() == 0 && std::cout.good();
+}
+
+bool finish_output() {
+  if (flush_output()) return true;
+  const int reason = output_failure() == 0 ? EIO : output_failure();
+  print_errors({{.position = {.file = "standard output"},
+                 .problem = fmt::format("cannot be written: {}", std::generic_category().message(reason)),
+                 .remedy = "what was printed is lost, files that were named are written",
+                 .severity = core::Severity::error}});
+  return false;
+}
 
 ProgressLine::ProgressLine() : is_terminal_(isatty(STDERR_FILENO) != 0) {}
 
@@ -34,7 +106,7 @@ bool ProgressLine::wants_update() const { return is_terminal_ && Clock::now() - 
 
 void ProgressLine::show(std::string_view text) {
   if (!wants_update()) return;
-  fmt::print(stderr, "{}{}", kEraseLine, text);
+  say(fmt::format("{}{}", kEraseLine, core::printable(text)));
   std::fflush(stderr);
   is_shown_ = true;
   last_update_ = Clock::now();
@@ -48,7 +120,7 @@ std::string ProgressLine::time_left(double share_done) const {
 
 void ProgressLine::clear() {
   if (!is_shown_) return;
-  fmt::print(stderr, "{}", kEraseLine);
+  say(kEraseLine);
   std::fflush(stderr);
   is_shown_ = false;
 }

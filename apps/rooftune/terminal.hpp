@@ -12,11 +12,25 @@ namespace rooftune::app {
 /// Colours for what goes to standard output: on a terminal, unless NO_COLOR is set (no-color.org).
 [[nodiscard]] report::Colour output_colour();
 
-/// One line per diagnostic on standard error.
+/// Opens standard streams that were closed when the program began: otherwise the next file to be opened would get the number of one,
+/// and what is printed would go into it. First of all.
+void open_missing_streams();
+
+/// To standard error, as it is. A standard error that cannot be written is nobody's concern.
+void say(std::string_view text);
+
+/// One line per diagnostic on standard error; of very many the first ones and their number.
 void print_errors(const core::Diagnostics& diagnostics);
 
-/// To standard output, as it is.
+/// To standard output. What a terminal would obey (names come from anywhere) is shown instead, but for our own colours.
 void print(std::string_view text);
+/// The same for text that is all ours and for other programs to read.
+void print_as_it_is(std::string_view text);
+
+/// What was printed so far goes out now; false when it cannot.
+bool flush_output();
+/// At the end of the program: says on standard error when anything that was printed did not arrive.
+[[nodiscard]] bool finish_output();
 
 /// One line on standard error that is overwritten as work goes on; nothing where that is no terminal.
 class ProgressLine {

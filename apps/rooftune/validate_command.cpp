@@ -75,7 +75,7 @@ core::Result<Finding> check_gpus(const fs::path& path) {
 }
 
 core::Result<Finding> check_manifest(const fs::path& path) {
-  const auto manifest = runs::read_manifest(path.parent_path());
+  const auto manifest = runs::read_manifest_file(path);
   if (!manifest) return tl::unexpected(manifest.error());
   return Finding{fmt::format("manifest of '{}'", manifest->command), {}};
 }

@@ -140,5 +140,119 @@ TEST_F(EvaluationStoreFile, RefusesWhatIsNoStore) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "nowhere.sqlite"));
 }
 
+/// Changes to the file as a bad disk, or somebody, makes them.
+class HostileStore : public EvaluationStoreFile {
+ protected:
+  void change(const std::string& sql) const { SQLite::Database(file().string(), SQLite::OPEN_READWRITE).exec(sql); }
+  [[nodiscard]] std::string refusal() const {
+    const auto store = open_evaluation_store(file());
+    return store ? "opened" : core::format(store.error());
+  }
+};
+
+TEST_F(HostileStore, ARowThatIsNotAsItWasWrittenIsComputedAgainAndCounted) {
+  const std::vector<std::string> damages{
+      "UPDATE evaluations SET numbers = x'0000000000000040'",  // another number
+      "UPDATE evaluations SET numbers = x'00'",
+      "UPDATE evaluations SET numbers = x''",
+      "UPDATE evaluations SET numbers = 'text'",
+      "UPDATE evaluations SET refusal = 'none was given'",
+      "UPDATE evaluations SET checksum = ''",
+  };
+  for (const std::string& damage : damages) {
+    std::filesystem::remove(file());
+    open()->append(key(), {.numbers = {1.0}});
+    change(damage);
+    {
+      const auto store = open();
+      EXPECT_FALSE(store->find(key())) << damage;
+      store->append(key(), {.numbers = {1.0}});
+      const std::string said = core::format(store->problems());
+      EXPECT_THAT(said, HasSubstr("warning: 1 evaluations in the store are damaged and were computed again")) << damage;
+    }
+    const auto mended = open();
+    ASSERT_TRUE(mended->find(key())) << damage;
+    EXPECT_THAT(mended->find(key())->numbers, ElementsAre(1.0)) << damage;
+    EXPECT_THAT(mended->problems(), IsEmpty()) << damage;
+  }
+}
+
+TEST_F(HostileStore, ARowOfAnotherProblemAnswersNothing) {
+  open()->append(key("q"), {.numbers = {1.0}});
+  change("UPDATE problems SET sha256 = 'p'");
+  EXPECT_FALSE(open()->find(key("p")));
+}
+
+TEST_F(HostileStore, NoFlippedBitGivesAnotherAnswer) {
+  const std::vector<double> numbers{1.5, 2.0, -3.25};
+  const auto make = [&] {
+    std::filesystem::remove(file());
+    open()->append(key(), {.numbers = numbers});
+    return testing_support::TemporaryFolder::read_file(file());
+  };
+  const std::string whole = make();
+  int found = 0;
+  int refused = 0;
+  for (std::size_t byte = 0; byte < whole.size(); byte += 17) {
+    std::string changed = whole;
+    changed[byte] = static_cast<char>(changed[byte] ^ (1 << (byte % 8)));
+    folder_.write("journal.sqlite", changed);
+    const auto store = open_evaluation_store(file());
+    if (!store) {
+      ++refused;
+      continue;
+    }
+    if (const auto answer = (*store)->find(key())) {
+      ++found;
+      EXPECT_EQ(answer->numbers, numbers) << "byte " << byte;
+    }
+  }
+  EXPECT_GT(found, 0);
+  EXPECT_GT(refused, 0);
+}
+
+TEST_F(HostileStore, OfAnotherFormatIsRefusedWithTheWayOut) {
+  open()->append(key(), {.numbers = {1.0}});
+  change("PRAGMA user_version = 3");
+  EXPECT_THAT(refusal(), testing::AllOf(HasSubstr("its format is 3, and this version of rooftune reads format 2"),
+                                        HasSubstr("name another file")));
+}
+
+TEST_F(HostileStore, FromBeforeThereWereChecksumsIsComputedAgainAndKept) {
+  {
+    SQLite::Database old(file().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+    old.exec(
+        "PRAGMA application_id = 1920230774; CREATE TABLE problems (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE);"
+        "CREATE TABLE evaluations (problem INTEGER NOT NULL REFERENCES problems(id), request TEXT NOT NULL, point BLOB NOT NULL,"
+        " numbers BLOB NOT NULL, refusal TEXT, PRIMARY KEY (problem, request, point)) WITHOUT ROWID;"
+        "INSERT INTO problems VALUES (1, 'p'); INSERT INTO evaluations VALUES (1, 'residuals', x'00', x'00', NULL);");
+  }
+  EXPECT_FALSE(read_evaluation_store(file())) << "nothing in it can be replayed";
+  {
+    const auto store = open();
+    EXPECT_FALSE(store->find(key()));
+    store->append(key(), {.numbers = {1.0}});
+    EXPECT_THAT(core::format(store->problems()),
+                HasSubstr("1 evaluations of an older version carry no checksums and were computed again"));
+  }
+  const auto store = open();
+  EXPECT_TRUE(store->find(key()));
+  EXPECT_THAT(store->problems(), IsEmpty());
+  SQLite::Database database(file().string());
+  EXPECT_EQ(database.execAndGet("SELECT count(*) FROM evaluations_without_checksums").getInt(), 1);
+}
+
+TEST_F(HostileStore, WithTriggersOrViewsIsRefused) {
+  open()->append(key(), {.numbers = {1.0}});
+  change("CREATE TRIGGER t AFTER INSERT ON problems BEGIN DELETE FROM evaluations; END");
+  EXPECT_THAT(refusal(), HasSubstr("it holds views or triggers, which no rooftune makes"));
+}
+
+TEST_F(HostileStore, WithOtherColumnsIsRefused) {
+  open()->append(key(), {.numbers = {1.0}});
+  change("ALTER TABLE evaluations RENAME COLUMN numbers TO something");
+  EXPECT_THAT(refusal(), HasSubstr("cannot be used as an evaluation store: no such column: numbers"));
+}
+
 }  // namespace
 }  // namespace rooftune::runs

@@ -1,5 +1,6 @@
 #include "rooftune/runs/improve_journal.hpp"
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -127,6 +128,51 @@ TEST_F(ImproveJournal, RefusesAFileThatIsNoDatabase) {
   const auto journal = open_journal(folder_.write("journal.sqlite", "this is a text, and long enough to be taken for one\n"));
   ASSERT_FALSE(journal);
   EXPECT_THAT(core::format(journal.error()), testing::HasSubstr("the journal cannot be opened"));
+}
+
+TEST_F(ImproveJournal, ThatIsNotAsItWasWrittenIsEmptiedAndCounted) {
+  const auto file = folder_ / "journal.sqlite";
+  for (const std::string damage : {
+           "UPDATE improve_outcome SET structure = 99",
+           "UPDATE improve_fits SET seed = 'x'",
+           "UPDATE improve_fits SET point = '1 2 three'",
+           "UPDATE improve_fits SET objective = objective + 1",
+           "UPDATE improve_rounds SET gain_percent = 50 WHERE round = 1",
+           "UPDATE improve_rounds SET study = 'no study'",
+           "UPDATE improve_candidates SET place = 7 WHERE rank = 1",
+           "DELETE FROM improve_rounds WHERE round = 0",
+           "DELETE FROM improve_candidates WHERE rank = 0",
+           "DELETE FROM improve_screenings",
+       }) {
+    std::filesystem::remove(file);
+    {
+      const improve::JournalEntries entries = rich_entries();
+      auto journal = open_journal(file);
+      ASSERT_TRUE((*journal)->add(entries.rounds[0], 1.5));
+      ASSERT_TRUE((*journal)->add(entries.screenings[0], 2.5));
+      ASSERT_TRUE((*journal)->add(entries.rounds[1], 3.5));
+      ASSERT_TRUE((*journal)->add(*entries.outcome));
+    }
+    ASSERT_TRUE(discard_damaged_journal(file)) << damage;
+    EXPECT_EQ(*(*open_journal(file))->read(), rich_entries()) << "a sound one stays";
+    SQLite::Database(file.string(), SQLite::OPEN_READWRITE).exec(damage);
+    EXPECT_FALSE((*open_journal(file))->read()) << damage;
+    const auto said = discard_damaged_journal(file);
+    ASSERT_TRUE(said) << damage << core::format(said.error());
+    EXPECT_THAT(core::format(*said), testing::HasSubstr("rounds are computed again")) << damage;
+    const auto emptied = (*open_journal(file))->read();
+    ASSERT_TRUE(emptied) << damage;
+    EXPECT_EQ(*emptied, improve::JournalEntries{}) << damage;
+  }
+}
+
+TEST_F(ImproveJournal, OfAnOlderVersionIsRefusedWithTheWayOut) {
+  const auto file = folder_ / "journal.sqlite";
+  ASSERT_TRUE(open_journal(file));
+  SQLite::Database(file.string(), SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 0");
+  const auto journal = open_journal(file);
+  ASSERT_FALSE(journal);
+  EXPECT_THAT(core::format(journal.error()), testing::HasSubstr("whose rows carry no checksums; start afresh with another --out"));
 }
 
 }  // namespace

@@ -19,6 +19,12 @@ NOT_PROVOKED = {
     "set ROOFTUNE_DATA_DIR to the folder that holds 'configs'": "the same",
     "the written config does not predict what was reported": "a bug of ours, found before the run folder is kept",
     "nothing was kept; please report this with the study": "the same",
+    "it has none yet": "a run that was killed before its first round",
+    "the file holds more than {} values": "a file of a gigabyte",
+    "split it": "the same",
+    "cannot be read as YAML: {}": "whatever the library lets pass from below it",
+    "the lock of the run folder cannot be taken: {}": "permissions",
+    "wait for it; if it has ended, remove {}": "a file system without locks",
     "interrupted: {} of {} folds are not fitted": "a signal at the right moment",
     "give the same command with this --out and --resume to go on": "the same",
     "go on with: rooftune fit {} --out {} --resume": "the same",
@@ -29,7 +35,7 @@ NOT_PROVOKED = {
     "fit without --held-out, or change the split": "a fit that works on all data and on no part of it",
 }
 # Failures of the disk, and findings about measurements and fits: not what is wrong with an input.
-NO_INPUTS = ("runs/src/evaluation_store", "kernels/src/audit", "lib/improve/src", "eval/src/evaluate", "eval/src/residuals")
+NO_INPUTS = ("runs/src/evaluation_store", "runs/src/sqlite_database", "runs/src/improve_journal", "kernels/src/audit", "lib/improve/src", "eval/src/evaluate", "eval/src/residuals")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 HELPER = r"(?<![\w.>:])(?:fail|warn|report|refuse|about|error|problem)"
 CALL = re.compile(rf"(?:\bcore::fail|\bproblems_?(?:\(\))?(?:\.|->)(?:error|warning)|{HELPER})\(|\{{\s*\.position =")

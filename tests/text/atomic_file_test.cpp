@@ -1,19 +1,25 @@
 #include "rooftune/text/atomic_file.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 
 namespace rooftune::text {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 class AtomicFile : public testing::Test {
@@ -62,7 +68,124 @@ TEST_F(AtomicFile, RefusesToReplaceAFolder) {
             folder_.string() + ": error: is a folder, not a file (name a file to write)\n");
 }
 
+mode_t mode_of(const fs::path& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 ? status.st_mode : 0;
+}
+
+TEST_F(AtomicFile, KeepsTheModeOfWhatItReplaces) {
+  const fs::path path = folder_ / "secret.txt";
+  ASSERT_TRUE(write_file_atomically(path, "old"));
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  ASSERT_TRUE(write_file_atomically(path, "new"));
+  EXPECT_EQ(mode_of(path), static_cast<mode_t>(S_IFREG | 0600));
+  EXPECT_EQ(text_of(path), "new");
+}
+
+TEST_F(AtomicFile, WritesWhatALinkLeadsToAndLeavesTheLink) {
+  ASSERT_TRUE(write_file_atomically(folder_ / "file", "old"));
+  fs::create_symlink("file", folder_ / "link");
+  fs::create_symlink("link", folder_ / "link_to_link");
+  ASSERT_TRUE(write_file_atomically(folder_ / "link_to_link", "new"));
+  EXPECT_EQ(text_of(folder_ / "file"), "new");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link_to_link"));
+  fs::create_symlink("not_yet", folder_ / "dangling");
+  ASSERT_TRUE(write_file_atomically(folder_ / "dangling", "made"));
+  EXPECT_EQ(text_of(folder_ / "not_yet"), "made");
+  fs::create_symlink("circle", folder_ / "circle");
+  EXPECT_THAT(error_of(write_file_atomically(folder_ / "circle", "")),
+              HasSubstr("cannot be written: Too many levels of symbolic links"));
+}
+
+TEST_F(AtomicFile, WritesThroughDevicesAndPipes) {
+  ASSERT_TRUE(write_file_atomically("/dev/null", "gone"));
+  EXPECT_TRUE(S_ISCHR(mode_of("/dev/null")));
+  EXPECT_THAT(error_of(write_file_atomically("/dev/full", "too much")),
+              HasSubstr("/dev/full: error: cannot be written: No space left"));
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::string received;
+  std::thread reader([&] { received = text_of(pipe); });
+  ASSERT_TRUE(write_file_atomically(pipe, std::string(200'000, 'x')));
+  reader.join();
+  EXPECT_EQ(received, std::string(200'000, 'x')) << "more than the pipe holds at once";
+  EXPECT_TRUE(S_ISFIFO(mode_of(pipe)));
+  EXPECT_THAT(names_in(folder_), ElementsAre("pipe"));
+}
+
+TEST_F(AtomicFile, DoesNotWaitForEverForAReader) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(error_of(write_file_atomically(pipe, "x")),
+              HasSubstr("nobody read this pipe for 5 s (start its reader first, or name a file)"));
+}
+
+TEST_F(AtomicFile, RefusesToPartHardLinks) {
+  ASSERT_TRUE(write_file_atomically(folder_ / "a", "old"));
+  fs::create_hard_link(folder_ / "a", folder_ / "b");
+  EXPECT_THAT(error_of(write_file_atomically(folder_ / "a", "new")), HasSubstr("the file has 2 names (hard links)"));
+  EXPECT_EQ(text_of(folder_ / "b"), "old");
+}
+
+TEST_F(AtomicFile, FollowsNoLinkThatAnotherUserPutIntoASharedFolder) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make another user's link";
+  const fs::path shared = folder_ / "shared";
+  fs::create_directory(shared);
+  ASSERT_EQ(::chmod(shared.c_str(), 01777), 0);
+  ASSERT_TRUE(write_file_atomically(folder_ / "mine", "mine"));
+  fs::create_symlink(folder_ / "mine", shared / "planted");
+  ASSERT_EQ(::lchown((shared / "planted").c_str(), 12345, 12345), 0);
+  EXPECT_THAT(error_of(write_file_atomically(shared / "planted", "theirs")),
+              HasSubstr("is a link that another user put into a folder"));
+  EXPECT_EQ(text_of(folder_ / "mine"), "mine");
+}
+
+TEST_F(AtomicFile, SweepsWhatKilledProcessesLeftButNotWhatIsInUse) {
+  std::ofstream(folder_ / ".a.txt.partial-0123456789abcdef") << "half";
+  std::ofstream(folder_ / ".a.txt.partial-in-use") << "half";
+  const int held = ::open((folder_ / ".a.txt.partial-in-use").c_str(), O_RDONLY);
+  ASSERT_EQ(::flock(held, LOCK_EX | LOCK_NB), 0) << "as the process that is writing it";
+  fs::create_symlink("elsewhere", folder_ / ".a.txt.partial-planted");
+  ASSERT_TRUE(write_file_atomically(folder_ / "a.txt", "whole"));
+  EXPECT_THAT(names_in(folder_), ElementsAre(".a.txt.partial-in-use", ".a.txt.partial-planted", "a.txt"));
+  ::close(held);
+}
+
 using StagedFolderTest = AtomicFile;
+
+TEST_F(StagedFolderTest, KeepsTheModeOfTheFolderAndALinkToIt) {
+  fs::create_directory(folder_ / "real");
+  ASSERT_EQ(::chmod((folder_ / "real").c_str(), 0700), 0);
+  fs::create_symlink("real", folder_ / "run");
+  auto staged = StagedFolder::open(folder_ / "run", ExistingFolder::resume);
+  ASSERT_TRUE(staged);
+  ASSERT_TRUE(staged->write("a", "a"));
+  ASSERT_TRUE(staged->commit());
+  EXPECT_EQ(mode_of(folder_ / "real"), static_cast<mode_t>(S_IFDIR | 0700));
+  EXPECT_TRUE(fs::is_symlink(folder_ / "run"));
+  EXPECT_EQ(text_of(folder_ / "run" / "a"), "a");
+  EXPECT_THAT(names_in(folder_), ElementsAre("real", "run"));
+}
+
+TEST_F(StagedFolderTest, WritesNoFileOutsideThroughALinkInAResumedFolder) {
+  fs::create_directory(folder_ / "run");
+  ASSERT_TRUE(write_file_atomically(folder_ / "outside", "outside"));
+  fs::create_symlink(folder_ / "outside", folder_ / "run" / "tuned.json");
+  auto staged = StagedFolder::open(folder_ / "run", ExistingFolder::resume);
+  ASSERT_TRUE(staged);
+  ASSERT_TRUE(staged->write("tuned.json", "new"));
+  ASSERT_TRUE(staged->commit());
+  EXPECT_EQ(text_of(folder_ / "outside"), "outside");
+  EXPECT_EQ(text_of(folder_ / "run" / "tuned.json"), "new");
+}
+
+TEST_F(StagedFolderTest, IsPutBackWhereAnExchangeInTwoStepsWasBrokenOff) {
+  fs::create_directory(folder_ / ".run.before-0123456789abcdef");
+  ASSERT_TRUE(write_file_atomically(folder_ / ".run.before-0123456789abcdef" / "result", "old"));
+  ASSERT_TRUE(check_target_folder(folder_ / "run", ExistingFolder::resume));
+  EXPECT_EQ(text_of(folder_ / "run" / "result"), "old");
+}
 
 TEST_F(StagedFolderTest, AppearsOnlyOnCommitTogetherWithItsParents) {
   const fs::path target = folder_ / "runs" / "first";

@@ -2,8 +2,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
 #include <string>
+#include <thread>
+
+#include "support/temporary_folder.hpp"
 
 namespace rooftune::text {
 namespace {
@@ -93,6 +103,72 @@ TEST(DocumentParser, RefusesEmptyTextAndByteOrderMarksInBothSyntaxes) {
 TEST(DocumentParser, RefusesNestingThatWouldExhaustTheStack) {
   EXPECT_THAT(errors_of(std::string(100000, '[') + std::string(100000, ']'), Syntax::json),
               testing::HasSubstr("nested deeper than 100 levels"));
+}
+
+TEST(DocumentParser, FindsRepeatedKeysOfLargeObjectsInNoTime) {
+  constexpr int kKeys = 100'000;
+  std::string json = "{";
+  std::string yaml;
+  for (int i = 0; i < kKeys; ++i) {
+    json += "\"key" + std::to_string(i) + "\": 1,\n";
+    yaml += "key" + std::to_string(i) + ": 1\n";
+  }
+  const std::clock_t begin = std::clock();  // of this process, whatever else the machine does
+  EXPECT_EQ(errors_of(json + "\"key7\": 2}", Syntax::json),
+            "file:100001:1: error: duplicate key 'key7', first given in line 8 (keep one of them)\n");
+  EXPECT_EQ(errors_of(yaml + "key7: 2\n", Syntax::yaml),
+            "file:100001:1: error: duplicate key 'key7', first given in line 8 (keep one of them)\n");
+  EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 10) << "comparing each with all others takes minutes";
+}
+
+TEST(DocumentParser, RepeatsAtMostOneTokenOfWhatItCannotRead) {
+  EXPECT_THAT(errors_of("[\"" + std::string(1000, 's') + "\n", Syntax::json), testing::SizeIs(testing::Lt(300)));
+  const std::string many = errors_of(
+      "{" +
+          [] {
+            std::string members;
+            for (int i = 0; i < 1000; ++i) members += "\"a\": 1,";
+            return members;
+          }() +
+          "\"a\": 1}",
+      Syntax::json);
+  EXPECT_EQ(std::ranges::count(many, '\n'), 100) << "one key repeated a thousand times";
+}
+
+class DocumentFiles : public testing_support::TemporaryFolderTest {
+ protected:
+  [[nodiscard]] std::string error_of(const std::string& name) const {
+    const auto text = read_text(folder_ / name);
+    return text ? "read" : text.error().front().problem;
+  }
+};
+
+TEST_F(DocumentFiles, AreReadFromPipesButNotFromDevices) {
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(folder_ / "pipe") << "a: " << std::string(200'000, 'x'); });
+  const auto text = read_text(folder_ / "pipe");
+  writer.join();
+  ASSERT_TRUE(text) << core::format(text.error());
+  EXPECT_EQ(text->size(), 200'003u);
+  EXPECT_EQ(core::format(read_text("/dev/zero").error()),
+            "/dev/zero: error: this is a device or a socket, not a file (name a file, or give the content through a pipe)\n");
+}
+
+TEST_F(DocumentFiles, AreNotWaitedForWhenNobodyWritesIntoThePipe) {
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(core::format(read_text(folder_ / "pipe").error()),
+              testing::HasSubstr("pipe: error: nothing came from this pipe for 5 s (write the content to a file and name that)"));
+}
+
+TEST_F(DocumentFiles, HaveAStatedSize) {
+  folder_.write("small.txt", "1234");
+  EXPECT_TRUE(read_bytes(folder_ / "small.txt", 4));
+  EXPECT_FALSE(read_bytes(folder_ / "small.txt", 3));
+  folder_.write("huge.txt", "");
+  ASSERT_EQ(::truncate((folder_ / "huge.txt").c_str(), std::int64_t{1} << 40U), 0);
+  EXPECT_EQ(error_of("huge.txt"), "the file is larger than 512 MiB");
+  std::filesystem::create_symlink("circle", folder_ / "circle");
+  EXPECT_EQ(error_of("circle"), "cannot be read: Too many levels of symbolic links");
 }
 
 TEST(DocumentReader, SaysThatAFileIsMissingOrAFolder) {

@@ -137,5 +137,33 @@ TEST(ObjectReader, ReportsANodeThatIsNoObjectOnce) {
             "file:1:1: error: the thing must be an object, not a list (write it as 'key: value' pairs)\n");
 }
 
+TEST(ObjectReader, ReadsNumbersOfAStatedLength) {
+  EXPECT_EQ(number_errors("x: " + std::string(1200, '7')),
+            "file:1:4: error: 'x' is a number of 1200 characters (write it in at most 1100)\n");
+  EXPECT_EQ(number_errors("x: 0." + std::string(1000, '7')), "");
+  EXPECT_THAT(number_errors("x: " + std::string(200'000, '0')), testing::HasSubstr("octal")) << "no recursion for each digit";
+}
+
+TEST(ObjectReader, DoesNotRepeatWhatStandsInAFileOfAnotherKind) {
+  const auto read = [](ObjectReader& reader) {
+    double rate = 0.0;
+    reader.optional("rate", rate);
+  };
+  EXPECT_EQ(errors_of("aws_secret: x\npassword: y\n", read),
+            "file:1:1: error: no key here is one of the thing (check that this is the right file; known: rate)\n");
+  EXPECT_EQ(errors_of("my password", read),
+            "file:1:1: error: the thing must be an object, not a text (write it as 'key: value' pairs)\n");
+  EXPECT_THAT(errors_of("rat: 1\n", read), testing::HasSubstr("unknown key 'rat' in the thing (did you mean 'rate'?)"));
+}
+
+TEST(Problems, AreCountedBeyondTheFirstHundred) {
+  Problems problems("file");
+  for (int i = 1; i <= 250; ++i) problems.error({i, 1}, "wrong", "mend it");
+  EXPECT_EQ(problems.error_count(), 250u);
+  const core::Diagnostics errors = problems.take_errors();
+  ASSERT_EQ(errors.size(), 101u);
+  EXPECT_EQ(core::format(errors.back()), "file: error: 150 more problems like these are not shown (mend the first 100 and try again)");
+}
+
 }  // namespace
 }  // namespace rooftune::text

@@ -66,7 +66,7 @@ tl::expected<opt::Evaluation, opt::Refusal> CalibrationObjective::evaluate(std::
 opt::ObjectiveFactory objective_factory(const eval::ResidualFunction& residuals, const StoreUse& store) {
   if (store.store == nullptr) return [&residuals](std::size_t) { return std::make_unique<CalibrationObjective>(residuals); };
   return [&residuals, store, problem = eval::problem_digest(residuals)](std::size_t) {
-    return std::make_unique<StoredObjective>(std::make_unique<CalibrationObjective>(residuals), problem, store);
+    return std::make_unique<StoredObjective>(std::make_unique<CalibrationObjective>(residuals), residuals.size(), problem, store);
   };
 }
 

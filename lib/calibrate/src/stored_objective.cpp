@@ -33,6 +33,17 @@ StoredEvaluation pack(const tl::expected<opt::Evaluation, opt::Refusal>& outcome
   return stored;
 }
 
+/// Whether unpack() can take it apart for such a request at a point of so many parameters.
+bool makes_sense(const StoredEvaluation& stored, opt::Request request, std::size_t residuals, std::size_t parameters) {
+  if (stored.refusal) return stored.numbers.empty() || stored.numbers == std::vector{kHopeless};
+  const std::size_t size = stored.numbers.size();
+  if (request.quantity == opt::Quantity::scalar) {
+    return (size == 2 || (size == 2 + parameters && request.derivatives == opt::Derivatives::needed)) && stored.numbers[1] == 0.0;
+  }
+  const std::size_t columns = request.derivatives == opt::Derivatives::needed ? parameters : 0;
+  return size == 2 + residuals * (1 + columns) && stored.numbers[1] == static_cast<double>(residuals);
+}
+
 tl::expected<opt::Evaluation, opt::Refusal> unpack(const StoredEvaluation& stored, opt::Request request) {
   if (stored.refusal) {
     const auto kind = stored.numbers.empty() ? opt::RefusalKind::infeasible : opt::RefusalKind::hopeless;
@@ -52,7 +63,10 @@ tl::expected<opt::Evaluation, opt::Refusal> unpack(const StoredEvaluation& store
 tl::expected<opt::Evaluation, opt::Refusal> StoredObjective::evaluate(std::span<const double> point, opt::Request request) {
   const std::string name = name_of(request);
   const EvaluationKey key{.problem = problem_, .request = name, .point = point};
-  return unpack(look_up_or(use_, key, [&] { return pack(objective_->evaluate(point, request)); }), request);
+  const StoredEvaluation stored = look_up_or(use_, key, [&] { return pack(objective_->evaluate(point, request)); });
+  // The store finds damage by itself; what somebody has forged must not be taken apart either.
+  if (!makes_sense(stored, request, residuals_, point.size())) return objective_->evaluate(point, request);
+  return unpack(stored, request);
 }
 
 }  // namespace rooftune::calibrate

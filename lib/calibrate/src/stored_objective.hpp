@@ -13,14 +13,16 @@ namespace rooftune::calibrate {
 /// itself.
 class StoredObjective final : public opt::Objective {
  public:
-  StoredObjective(std::unique_ptr<opt::Objective> objective, std::string problem, const StoreUse& use)
-      : objective_(std::move(objective)), problem_(std::move(problem)), use_(use) {}
+  /// `residuals`: how many there are.
+  StoredObjective(std::unique_ptr<opt::Objective> objective, std::size_t residuals, std::string problem, const StoreUse& use)
+      : objective_(std::move(objective)), residuals_(residuals), problem_(std::move(problem)), use_(use) {}
 
   [[nodiscard]] opt::Capabilities capabilities() const override { return objective_->capabilities(); }
   [[nodiscard]] tl::expected<opt::Evaluation, opt::Refusal> evaluate(std::span<const double> point, opt::Request request) override;
 
  private:
   std::unique_ptr<opt::Objective> objective_;
+  std::size_t residuals_;
   std::string problem_;
   StoreUse use_;
 };

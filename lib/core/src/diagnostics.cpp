@@ -5,6 +5,10 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
+
+#include "rooftune/core/limits.hpp"
+#include "rooftune/core/printable.hpp"
 
 namespace rooftune::core {
 namespace {
@@ -26,6 +30,13 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string format(const Diagnostic& diagnostic) {
+  const auto on_one_line = [](std::string text) {
+    for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at)) text.replace(at, 1, "\\n");
+    return text;
+  };
+  const auto cut = [](const std::string& text) {
+    return text.size() <= limits::kMessageCharacters ? text : text.substr(0, limits::kMessageCharacters) + "...";
+  };
   std::string text = diagnostic.position.file;
   if (diagnostic.position.line > 0) {
     text += fmt::format(":{}", diagnostic.position.line);
@@ -33,9 +44,10 @@ std::string format(const Diagnostic& diagnostic) {
   }
   if (!text.empty()) text += ": ";
   text += diagnostic.severity == Severity::error ? "error: " : "warning: ";
-  text += diagnostic.problem;
-  if (!diagnostic.remedy.empty()) text += fmt::format(" ({})", diagnostic.remedy);
-  return text;
+  text += cut(diagnostic.problem);
+  if (!diagnostic.remedy.empty()) text += fmt::format(" ({})", cut(diagnostic.remedy));
+  // Names, keys and what programs say come from anywhere.
+  return printable(on_one_line(std::move(text)));
 }
 
 std::string format(const Diagnostics& diagnostics) {
@@ -51,6 +63,7 @@ tl::unexpected<Diagnostics> fail(SourcePosition position, std::string problem, s
 
 std::string_view closest_match(std::string_view word, const std::vector<std::string_view>& candidates) {
   std::string_view best;
+  if (word.size() > limits::kSuggestionCharacters) return best;  // no misspelling, and the distance would take long
   std::size_t best_distance = word.size() / 3 + 2;
   for (std::string_view candidate : candidates) {
     const std::size_t distance = edit_distance(word, candidate);

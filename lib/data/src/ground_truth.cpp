@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "ground_truth_words.hpp"
+#include "rooftune/core/limits.hpp"
 #include "rooftune/data/request_table.hpp"
 #include "rooftune/text/object_reader.hpp"
 
@@ -131,6 +132,9 @@ class GroundTruthReader {
     return experiments;
   }
 
+  /// Where the experiments say on what they ran, by id.
+  domain::PlacesByExperiment take_places() { return std::move(places_); }
+
  private:
   Experiment experiment(const text::Node& node) {
     Experiment experiment;
@@ -141,9 +145,9 @@ class GroundTruthReader {
     reader.optional_choice<domain::Role>("role", experiment.role, kRoles);
     reader.required("model", deployment.model);
     reader.required("hardware", deployment.hardware);
-    reader.required("tp", deployment.tp, text::at_least(1));
-    reader.optional("dp", deployment.dp, text::at_least(1));
-    reader.optional("pp", deployment.pp, text::at_least(1));
+    reader.required("tp", deployment.tp, text::counted(1, core::limits::kParallelDegree));
+    reader.optional("dp", deployment.dp, text::counted(1, core::limits::kParallelDegree));
+    reader.optional("pp", deployment.pp, text::counted(1, core::limits::kParallelDegree));
     reader.optional("precision", deployment.precision);
     reader.optional("engine", deployment.engine);
     reader.optional("flags", experiment.flags);
@@ -154,6 +158,12 @@ class GroundTruthReader {
       experiment.measured = measurement(*measured, experiment.workload, node.place, experiment.role);
     }
     check_context(experiment, node.place);
+    const auto position = [&](std::string_view key) {
+      const text::Node* found = node.find(key);
+      const text::Place place = found == nullptr ? node.place : found->place;
+      return core::SourcePosition{file_.string(), place.line, place.column};
+    };
+    places_[experiment.id] = {.model = position("model"), .hardware = position("hardware")};
     return experiment;
   }
 
@@ -163,17 +173,17 @@ class GroundTruthReader {
     domain::EngineSettings settings{.version = "", .max_model_len = 0, .max_num_batched_tokens = 0, .max_num_seqs = 0};
     text::ObjectReader reader(node, problems_, "'vllm'");
     reader.required("version", settings.version);
-    reader.optional("max_model_len", settings.max_model_len, text::at_least(1));
-    reader.optional("max_num_batched_tokens", settings.max_num_batched_tokens, text::at_least(1));
-    reader.optional("max_num_seqs", settings.max_num_seqs, text::at_least(1));
+    reader.optional("max_model_len", settings.max_model_len, text::counted(1, core::limits::kTokens));
+    reader.optional("max_num_batched_tokens", settings.max_num_batched_tokens, text::counted(1, core::limits::kTokens));
+    reader.optional("max_num_seqs", settings.max_num_seqs, text::counted(1, core::limits::kSequences));
     reader.optional("gpu_mem_util", settings.gpu_mem_util, text::above_up_to(0, 1));
     reader.optional("cpu_offload", settings.cpu_offload);
-    reader.optional("total_kv_blocks", settings.total_kv_blocks, text::at_least(1));
-    reader.optional("cpu_kv_blocks", settings.cpu_kv_blocks, text::at_least(0));
+    reader.optional("total_kv_blocks", settings.total_kv_blocks, text::counted(1, core::limits::kKvBlocks));
+    reader.optional("cpu_kv_blocks", settings.cpu_kv_blocks, text::counted(0, core::limits::kKvBlocks));
     reader.optional("block_size", settings.block_size, text::power_of_two());
     reader.optional("enable_prefix_caching", settings.enable_prefix_caching);
     reader.optional("enable_chunked_prefill", settings.enable_chunked_prefill);
-    reader.optional("long_prefill_token_threshold", settings.long_prefill_token_threshold, text::at_least(0));
+    reader.optional("long_prefill_token_threshold", settings.long_prefill_token_threshold, text::counted(0, core::limits::kTokens));
     reader.optional("async_scheduling", settings.async_scheduling);
     reader.optional("scheduler_reserve_full_isl", settings.scheduler_reserve_full_isl);
     reader.optional("watermark", settings.watermark, text::within(0, 1));
@@ -217,7 +227,7 @@ class GroundTruthReader {
     text::ObjectReader reader(node, problems_, "'workload'", text::OtherKeys::tolerate);
     reader.required("name", workload.name);
     reader.optional("type", workload.type);
-    reader.optional("system_prompt_len", workload.system_prompt_tokens, text::at_least(0));
+    reader.optional("system_prompt_len", workload.system_prompt_tokens, text::counted(0, core::limits::kTokens));
     const text::Node* prompt_length = reader.optional_object("prompt_length");
     const text::Node* output_length = reader.optional_object("output_length");
     if (const text::Node* arrival_node = reader.optional_object("arrival")) arrival(*arrival_node, workload);
@@ -239,6 +249,12 @@ class GroundTruthReader {
     reader.optional("temperature", workload.temperature, text::at_least(0));
     const auto stage_nodes = reader.required_list("stages");
     for (const text::Node& stage_node : stage_nodes) workload.stages.push_back(stage(stage_node, workload.arrival));
+    std::int64_t requests = 0;
+    for (const domain::Stage& stage : workload.stages) requests += stage.num_requests;
+    if (requests > core::limits::kRequests) {
+      problems_.error(reader.place_of("stages"), fmt::format("all stages have {} requests", requests),
+                      fmt::format("an experiment has at most {}", core::limits::kRequests));
+    }
     check_trace_stages(workload, reader.place_of("stages"));
     return workload;
   }
@@ -249,7 +265,7 @@ class GroundTruthReader {
     if (const text::Node* turns = reader.optional_object("turns")) workload.turns = length_distribution(*turns, "'turns'");
     if (const text::Node* think = reader.optional_object("think_time")) {
       text::ObjectReader time(*think, problems_, "'think_time'");
-      time.required("mean", workload.think_time.mean, text::at_least(0));
+      time.required("mean", workload.think_time.mean, text::counted(0, core::limits::kTokens));
       time.optional_choice<domain::ThinkTime::Shape>("distribution", workload.think_time.shape, kThinkTimes);
     }
   }
@@ -257,8 +273,8 @@ class GroundTruthReader {
   domain::WarmUp warm_up(const text::Node& node, const domain::Arrival& arrival) {
     domain::WarmUp warm_up{.concurrency = std::max(1, arrival.concurrency)};
     text::ObjectReader reader(node, problems_, "'warm_up'");
-    reader.required("requests", warm_up.requests, text::at_least(0));
-    reader.optional("concurrency", warm_up.concurrency, text::at_least(1));
+    reader.required("requests", warm_up.requests, text::counted(0, core::limits::kRequests));
+    reader.optional("concurrency", warm_up.concurrency, text::counted(1, core::limits::kSequences));
     reader.optional_choice<domain::WarmUp::Prompt>("prompt", warm_up.prompt, kWarmUpPrompts);
     return warm_up;
   }
@@ -271,9 +287,9 @@ class GroundTruthReader {
 
   static void read_length(text::ObjectReader& reader, std::string_view key, int& target, bool given_otherwise) {
     if (given_otherwise) {
-      reader.optional(key, target, text::at_least(1));
+      reader.optional(key, target, text::counted(1, core::limits::kTokens));
     } else {
-      reader.required(key, target, text::at_least(1));
+      reader.required(key, target, text::counted(1, core::limits::kTokens));
     }
   }
 
@@ -283,14 +299,14 @@ class GroundTruthReader {
     reader.optional_choice<domain::LengthShape>("distribution", length.shape, kLengthShapes);
     const bool is_uniform = length.shape == domain::LengthShape::uniform;
     if (is_uniform) {
-      reader.required("min", length.min_tokens, text::at_least(1));
-      reader.required("max", length.max_tokens, text::at_least(1));
+      reader.required("min", length.min_tokens, text::counted(1, core::limits::kTokens));
+      reader.required("max", length.max_tokens, text::counted(1, core::limits::kTokens));
       length.mean_tokens = 0.5 * (length.min_tokens + length.max_tokens);
     } else {
-      reader.required("mean", length.mean_tokens, text::at_least(1));
-      reader.optional("standard_deviation", length.standard_deviation_tokens, text::at_least(0));
-      reader.optional("min", length.min_tokens, text::at_least(1));
-      reader.optional("max", length.max_tokens, text::at_least(1));
+      reader.required("mean", length.mean_tokens, text::counted(1, core::limits::kTokens));
+      reader.optional("standard_deviation", length.standard_deviation_tokens, text::counted(0, core::limits::kTokens));
+      reader.optional("min", length.min_tokens, text::counted(1, core::limits::kTokens));
+      reader.optional("max", length.max_tokens, text::counted(1, core::limits::kTokens));
     }
     if (length.min_tokens > length.max_tokens) {
       problems_.error(reader.place_of("min"), fmt::format("'min' {} is above 'max' {}", length.min_tokens, length.max_tokens),
@@ -317,7 +333,7 @@ class GroundTruthReader {
   }
 
   void clients(text::ObjectReader& reader, domain::Arrival& arrival) {
-    reader.required("concurrency", arrival.concurrency, text::at_least(1));
+    reader.required("concurrency", arrival.concurrency, text::counted(1, core::limits::kSequences));
     reader.optional("turnaround_us", arrival.turnaround_us, text::at_least(0));
     reader.optional_choice<domain::ClientStart>("start", arrival.start, kClientStarts);
     if (arrival.start == domain::ClientStart::ramp) {
@@ -362,14 +378,14 @@ class GroundTruthReader {
     bool multi_turn = false;
     double range_percent = 0.0;
     text::ObjectReader reader(node, problems_, "'effective'", text::OtherKeys::tolerate);
-    reader.optional("distinct_prompts", workload.distinct_prompts, text::at_least(1));
+    reader.optional("distinct_prompts", workload.distinct_prompts, text::counted(1, core::limits::kGroups));
     reader.optional("order", order);
     reader.optional("multi_turn", multi_turn);
-    reader.optional("turns_per_conversation", workload.turns_per_conversation, text::at_least(1));
-    reader.optional("num_groups", workload.prompt_groups, text::at_least(0));
-    reader.optional("prompt_tokens_actual_mean", workload.prompt.mean_tokens, text::at_least(1));
+    reader.optional("turns_per_conversation", workload.turns_per_conversation, text::counted(1, core::limits::kGroups));
+    reader.optional("num_groups", workload.prompt_groups, text::counted(0, core::limits::kGroups));
+    reader.optional("prompt_tokens_actual_mean", workload.prompt.mean_tokens, text::counted(1, core::limits::kTokens));
     reader.optional("prompt_tokens_range_pct", range_percent, text::within(0, 100));
-    reader.optional("output_tokens_generated", workload.output.mean_tokens, text::at_least(1));
+    reader.optional("output_tokens_generated", workload.output.mean_tokens, text::counted(1, core::limits::kTokens));
     workload.prompt_spread_fraction = range_percent / 100.0;
     const bool is_cycled = order.find("cycled") != std::string::npos;
     if (is_cycled && workload.distinct_prompts == 0) {
@@ -393,24 +409,30 @@ class GroundTruthReader {
       reader.optional("rate", stage.rate, text::above(0));
       reader.optional("duration", stage.duration, text::above_up_to(0, kMaxDurationSeconds));
       if (arrival.process == ArrivalProcess::closed_loop) {
-        reader.optional("concurrency", stage.concurrency, text::at_least(1));
-        if (!reader.optional("num_requests", stage.num_requests, text::at_least(1)) && stage.duration.value == 0.0) {
+        reader.optional("concurrency", stage.concurrency, text::counted(1, core::limits::kSequences));
+        if (!reader.optional("num_requests", stage.num_requests, text::counted(1, core::limits::kRequests)) &&
+            stage.duration.value == 0.0) {
           problems_.error(node.place, "a stage of a closed loop has neither 'num_requests' nor 'duration'", "say where it ends");
         }
       } else {
-        reader.required("num_requests", stage.num_requests, text::at_least(1));
+        reader.required("num_requests", stage.num_requests, text::counted(1, core::limits::kRequests));
       }
       return stage;
     }
     if (arrival.rate_ramp != domain::RateRamp::none) {
-      if (reader.required("num_requests", stage.num_requests, text::at_least(1)))
+      if (reader.required("num_requests", stage.num_requests, text::counted(1, core::limits::kRequests)))
         stage.rate = domain::mean_rate(arrival, stage.num_requests);
       return stage;
     }
     const bool has_rate = reader.required("rate", stage.rate, text::above_up_to(0, kMaxRatePerSecond));
     const bool has_duration = reader.required("duration", stage.duration, text::above_up_to(0, kMaxDurationSeconds));
     const double expected = stage.rate.value * stage.duration.value;
-    if (!reader.optional("num_requests", stage.num_requests, text::at_least(1))) {
+    if (!reader.optional("num_requests", stage.num_requests, text::counted(1, core::limits::kRequests))) {
+      if (expected > core::limits::kRequests) {
+        problems_.error(node.place, fmt::format("rate x duration is {:g} requests", expected),
+                        fmt::format("at most {} are taken; check the units (requests per second, seconds)", core::limits::kRequests));
+        return stage;
+      }
       stage.num_requests = static_cast<int>(std::lround(expected));
       if (has_rate && has_duration && stage.num_requests == 0) {
         problems_.error(node.place, "rate x duration is less than one request", "make the stage longer");
@@ -467,7 +489,7 @@ class GroundTruthReader {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       int index = static_cast<int>(i);
       text::ObjectReader row(rows[i], problems_, "a measured stage", text::OtherKeys::tolerate);
-      row.optional("stage", index, text::at_least(0));
+      row.optional("stage", index, text::counted(0, core::limits::kGroups));
       const domain::Latencies row_latencies = latencies(rows[i], "a measured stage");
       identity_.add(rows[i], generated_tokens, experiment);
       if (static_cast<std::size_t>(index) < measurement.stages.size()) {
@@ -492,8 +514,8 @@ class GroundTruthReader {
     text::ObjectReader reader(node, problems_, std::move(name), text::OtherKeys::tolerate);
     for (const auto& [field, metric] : kMetricFields) reader.optional(field, latencies[metric], text::above(0));
     reader.optional("itl_mean", latencies.itl_mean_ms, text::above(0));
-    reader.optional("num_success", latencies.succeeded, text::at_least(0));
-    reader.optional("num_failure", latencies.failed, text::at_least(0));
+    reader.optional("num_success", latencies.succeeded, text::counted(0, core::limits::kRequests));
+    reader.optional("num_failure", latencies.failed, text::counted(0, core::limits::kRequests));
     if (std::ranges::none_of(kCompared, [&](Metric metric) { return latencies[metric].has_value(); })) {
       problems_.error(node.place, "the row has no mean or median of TTFT, E2E or TPOT", "give what was measured, in ms");
     }
@@ -541,6 +563,7 @@ class GroundTruthReader {
   std::filesystem::path file_;
   text::Problems& problems_;
   IdentityCheck identity_;
+  domain::PlacesByExperiment places_;
 };
 
 }  // namespace
@@ -549,7 +572,8 @@ core::Result<GroundTruth> read_ground_truth(const std::filesystem::path& file) {
   const auto document = text::read_document(file);
   if (!document) return tl::unexpected(document.error());
   text::Problems problems(document->file);
-  GroundTruth ground_truth{.experiments = GroundTruthReader(file, problems).experiments(document->root), .warnings = {}};
+  GroundTruthReader reader(file, problems);
+  GroundTruth ground_truth{.experiments = reader.experiments(document->root), .places = reader.take_places(), .warnings = {}};
   if (problems.has_errors()) return tl::unexpected(problems.take_errors());
   ground_truth.warnings = problems.take_warnings();
   return ground_truth;
@@ -574,6 +598,7 @@ core::Result<GroundTruth> read_ground_truth(std::span<const std::filesystem::pat
       }
       all.experiments.push_back(std::move(experiment));
     }
+    all.places.merge(one->places);
     std::ranges::move(one->warnings, std::back_inserter(all.warnings));
   }
   if (!errors.empty()) return tl::unexpected(std::move(errors));

@@ -12,6 +12,7 @@
 
 #include "rooftune/text/csv.hpp"
 #include "rooftune/text/document.hpp"
+#include "rooftune/text/files.hpp"
 
 namespace rooftune::kernels {
 
@@ -169,10 +170,9 @@ std::string engine_of(const fs::path& path) {
 std::vector<fs::path> csv_files(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code missing;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, missing)) {
-    if (entry.path().extension() == ".csv") files.push_back(entry.path());
+  for (const fs::path& entry : text::entries_of(folder, missing)) {
+    if (entry.extension() == ".csv") files.push_back(entry);
   }
-  std::ranges::sort(files);
   return files;
 }
 
@@ -321,11 +321,10 @@ std::string gpu_in_manifest(const fs::path& folder) {
 std::vector<std::string> folders_of(const fs::path& folder, const domain::GpuSpec& gpu) {
   std::vector<std::string> names;
   std::error_code missing;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, missing)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_directory() && is_name_of(gpu, name)) names.push_back(name);
+  for (const fs::path& entry : text::entries_of(folder, missing)) {
+    const std::string name = entry.filename().string();
+    if (is_name_of(gpu, name) && text::is_folder(entry)) names.push_back(name);
   }
-  std::ranges::sort(names);
   return names;
 }
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "rooftune/core/limits.hpp"
+
 namespace rooftune::data {
 namespace {
 
@@ -48,7 +50,8 @@ std::optional<int> ModelConfig::class_default(Spellings keys) {
 std::optional<int> ModelConfig::whole(Spellings keys, int least) {
   for (const std::string_view key : keys) {
     int value = 0;
-    if (reader_.optional(key, value, text::at_least(least))) return value;
+    const int most = key.find("layer") != std::string_view::npos ? core::limits::kLayers : core::limits::kModelWidth;
+    if (reader_.optional(key, value, text::counted(least, most))) return value;
     if (reader_.find(key) != nullptr) return std::nullopt;  // reported
   }
   return class_default(keys);

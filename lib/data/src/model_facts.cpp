@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model_form.hpp"
+#include "rooftune/core/limits.hpp"
 
 namespace rooftune::data {
 namespace {
@@ -16,14 +17,14 @@ constexpr std::array<text::Choice<int>, 1> kSchemas{{{"rooftune/model/1", 1}}};
 
 void read_moe(const text::Node& node, domain::DecoderShape& shape, text::Problems& problems) {
   text::ObjectReader reader(node, problems, "'moe'");
-  reader.required("layers", shape.moe_layers, text::at_least(1));
-  reader.required("experts", shape.moe.experts, text::at_least(2));
-  reader.required("experts_per_token", shape.moe.experts_per_token, text::at_least(1));
-  reader.required("expert_ffn_width", shape.moe.expert_width, text::at_least(1));
+  reader.required("layers", shape.moe_layers, text::counted(1, core::limits::kLayers));
+  reader.required("experts", shape.moe.experts, text::counted(2, core::limits::kModelWidth));
+  reader.required("experts_per_token", shape.moe.experts_per_token, text::counted(1, core::limits::kModelWidth));
+  reader.required("expert_ffn_width", shape.moe.expert_width, text::counted(1, core::limits::kModelWidth));
   int shared_experts = 0;
   int shared_width = 0;
-  if (reader.optional("shared_experts", shared_experts, text::at_least(0)) && shared_experts > 0) {
-    reader.required("shared_ffn_width", shared_width, text::at_least(1));
+  if (reader.optional("shared_experts", shared_experts, text::counted(0, core::limits::kModelWidth)) && shared_experts > 0) {
+    reader.required("shared_ffn_width", shared_width, text::counted(1, core::limits::kModelWidth));
   }
   shape.moe.shared_width = shared_experts * shared_width;
 }
@@ -31,11 +32,11 @@ void read_moe(const text::Node& node, domain::DecoderShape& shape, text::Problem
 void read_latent_attention(const text::Node& node, domain::DecoderShape& shape, text::Problems& problems) {
   domain::LatentAttentionSpec latent;
   text::ObjectReader reader(node, problems, "'latent_attention'");
-  reader.optional("query_rank", latent.query_rank, text::at_least(1));
-  reader.required("kv_rank", latent.kv_rank, text::at_least(1));
-  reader.required("nope_head_dim", latent.nope_head_dim, text::at_least(1));
-  reader.required("rope_head_dim", latent.rope_head_dim, text::at_least(1));
-  reader.required("value_head_dim", latent.value_head_dim, text::at_least(1));
+  reader.optional("query_rank", latent.query_rank, text::counted(1, core::limits::kModelWidth));
+  reader.required("kv_rank", latent.kv_rank, text::counted(1, core::limits::kModelWidth));
+  reader.required("nope_head_dim", latent.nope_head_dim, text::counted(1, core::limits::kModelWidth));
+  reader.required("rope_head_dim", latent.rope_head_dim, text::counted(1, core::limits::kModelWidth));
+  reader.required("value_head_dim", latent.value_head_dim, text::counted(1, core::limits::kModelWidth));
   shape.latent = latent;
 }
 
@@ -121,7 +122,7 @@ void read_sampling(const text::Node& node, ModelSpec& model, text::Problems& pro
   text::ObjectReader reader(node, problems, "'sampling'");
   reader.optional("temperature", sampling.temperature, text::at_least(0));
   reader.optional("top_p", sampling.top_p, text::above_up_to(0, 1));
-  reader.optional("top_k", sampling.top_k, text::at_least(0));
+  reader.optional("top_k", sampling.top_k, text::counted(0, core::limits::kModelWidth));
   reader.required("source", sampling.source);
   model.sampling = sampling;
 }
@@ -156,20 +157,20 @@ ModelSpec read_model_facts(const text::Node& root, text::Problems& problems) {
   reader.required("source", model.source);
   reader.optional("architecture", model.architecture);
   domain::DecoderShape shape;
-  reader.required("layers", shape.layers, text::at_least(1));
-  reader.required("hidden", model.hidden, text::at_least(1));
-  reader.required("heads", shape.attention.heads, text::at_least(1));
-  reader.required("kv_heads", shape.attention.kv_heads, text::at_least(1));
-  reader.required("head_dim", shape.attention.head_dim, text::at_least(1));
-  reader.required("vocabulary", model.vocabulary, text::at_least(1));
+  reader.required("layers", shape.layers, text::counted(1, core::limits::kLayers));
+  reader.required("hidden", model.hidden, text::counted(1, core::limits::kModelWidth));
+  reader.required("heads", shape.attention.heads, text::counted(1, core::limits::kModelWidth));
+  reader.required("kv_heads", shape.attention.kv_heads, text::counted(1, core::limits::kModelWidth));
+  reader.required("head_dim", shape.attention.head_dim, text::counted(1, core::limits::kModelWidth));
+  reader.required("vocabulary", model.vocabulary, text::counted(1, core::limits::kModelWidth));
   reader.optional("tied_embeddings", model.tied_embeddings);
-  reader.optional("max_positions", model.max_positions, text::at_least(1));
+  reader.optional("max_positions", model.max_positions, text::counted(1, core::limits::kModelWidth));
   if (const text::Node* moe = reader.optional_object("moe")) read_moe(*moe, shape, problems);
   // A model whose every layer has experts has no dense FFN.
   if (shape.moe_layers < shape.layers) {
-    reader.required("ffn_width", shape.ffn_width, text::at_least(1));
+    reader.required("ffn_width", shape.ffn_width, text::counted(1, core::limits::kModelWidth));
   } else {
-    reader.optional("ffn_width", shape.ffn_width, text::at_least(0));
+    reader.optional("ffn_width", shape.ffn_width, text::counted(0, core::limits::kModelWidth));
   }
   if (const text::Node* latent = reader.optional_object("latent_attention")) read_latent_attention(*latent, shape, problems);
   if (const text::Node* bytes = reader.optional_object("bytes_per_element")) read_bytes(*bytes, shape, model, problems);

@@ -12,6 +12,7 @@
 
 #include "model_form.hpp"
 #include "rooftune/data/data_directory.hpp"
+#include "rooftune/text/files.hpp"
 
 namespace rooftune::data {
 namespace {
@@ -91,7 +92,7 @@ std::string name_in_cache(const std::string& folder) {
 
 std::string name_of(const fs::path& file) {
   if (file.filename() != kConfigName) return file.stem().string();
-  const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
+  const fs::path folder = text::absolute(file).parent_path();
   if (folder.parent_path().filename() == kSnapshots) return name_in_cache(folder.parent_path().parent_path().filename().string());
   return folder.filename().string();
 }
@@ -101,7 +102,7 @@ core::Result<ModelSpec> read_huggingface(const fs::path& file) {
   if (!document) return tl::unexpected(document.error());
   const bool is_in_own_folder = file.filename() == kConfigName;
   std::optional<text::Document> side_file;
-  if (const fs::path path = file.parent_path() / kQuantizationName; is_in_own_folder && fs::exists(path)) {
+  if (const fs::path path = file.parent_path() / kQuantizationName; is_in_own_folder && text::exists(path)) {
     auto quantization = read_config_document(path);
     if (!quantization) return tl::unexpected(quantization.error());
     side_file = *std::move(quantization);
@@ -112,7 +113,7 @@ core::Result<ModelSpec> read_huggingface(const fs::path& file) {
   model.name = name_of(file);
   model.source = file.string();
   const fs::path generation_config = file.parent_path() / kGenerationConfigName;
-  if (is_in_own_folder && fs::exists(generation_config)) model.sampling = read_generation_config(generation_config, errors);
+  if (is_in_own_folder && text::exists(generation_config)) model.sampling = read_generation_config(generation_config, errors);
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   return model;
 }
@@ -122,11 +123,11 @@ fs::path config_in_cache(const fs::path& model) {
   std::error_code ignored;
   if (const auto revision = text::read_text(model / "refs" / "main")) {
     const fs::path config = model / kSnapshots / revision->substr(0, revision->find_first_of(" \r\n")) / kConfigName;
-    if (fs::exists(config, ignored)) return config;
+    if (text::exists(config)) return config;
   }
   fs::path last;
-  for (const fs::directory_entry& entry : fs::directory_iterator(model / kSnapshots, ignored)) {
-    if (fs::exists(entry.path() / kConfigName, ignored)) last = std::max(last, entry.path() / kConfigName);
+  for (const fs::path& entry : text::entries_of(model / kSnapshots, ignored)) {
+    if (text::exists(entry / kConfigName)) last = entry / kConfigName;
   }
   return last;
 }
@@ -136,20 +137,21 @@ bool is_cached_model(const fs::path& path) { return path.filename().string().sta
 /// The files of one argument: itself, the config in it, or those of a folder of models, by name.
 std::vector<fs::path> model_files(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return {path};
-  if (fs::exists(path / kConfigName)) return {path / kConfigName};
+  if (!text::is_folder(path)) return {path};
+  if (text::exists(path / kConfigName)) return {path / kConfigName};
   std::vector<fs::path> files;
   const auto add_cached = [&](const fs::path& model) {
     if (fs::path config = config_in_cache(model); !config.empty()) files.push_back(std::move(config));
   };
-  if (is_cached_model(fs::absolute(path).lexically_normal())) add_cached(path);
-  for (const fs::directory_entry& entry : fs::directory_iterator(path, fs::directory_options::skip_permission_denied)) {
-    if (entry.is_directory() && is_cached_model(entry.path())) {
-      add_cached(entry.path());
-    } else if (entry.is_directory() && fs::exists(entry.path() / kConfigName)) {
-      files.push_back(entry.path() / kConfigName);
-    } else if (!entry.is_directory() && is_facts_file(entry.path())) {
-      files.push_back(entry.path());
+  if (is_cached_model(text::absolute(path))) add_cached(path);
+  for (const fs::path& entry : text::entries_of(path, ignored)) {  // none where the folder cannot be read
+    const bool is_folder = text::is_folder(entry);
+    if (is_folder && is_cached_model(entry)) {
+      add_cached(entry);
+    } else if (is_folder && text::exists(entry / kConfigName)) {
+      files.push_back(entry / kConfigName);
+    } else if (!is_folder && is_facts_file(entry)) {
+      files.push_back(entry);
     }
   }
   std::ranges::sort(files);

@@ -1,11 +1,12 @@
 #include "module_names.hpp"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <array>
 #include <utility>
+
+#include "rooftune/core/printable.hpp"
 
 namespace rooftune::data {
 namespace {
@@ -80,6 +81,33 @@ std::vector<std::string_view> module_names(std::string_view matrix, const domain
   return found != all.end() ? found->modules : Names{};
 }
 
+namespace {
+
+/// Shell wildcards as a regular expression: '*' any characters, '?' one, '[...]' one of a set, '[!...]' none of it.
+std::string expression_of(std::string_view wildcards) {
+  std::string expression;
+  for (std::size_t at = 0; at < wildcards.size(); ++at) {
+    const char c = wildcards[at];
+    const std::size_t closing = c == '[' ? wildcards.find(']', at + 2) : std::string_view::npos;
+    if (c == '*') {
+      expression += ".*";
+    } else if (c == '?') {
+      expression += '.';
+    } else if (closing != std::string_view::npos) {
+      std::string set(wildcards.substr(at + 1, closing - at - 1));
+      if (set.front() == '!') set.front() = '^';
+      expression += "[" + set + "]";
+      at = closing;
+    } else {
+      if (std::string_view(".+^$()[]{}|\\").find(c) != std::string_view::npos) expression += '\\';
+      expression += c;
+    }
+  }
+  return expression;
+}
+
+}  // namespace
+
 ModuleList::ModuleList(const std::vector<std::string>& entries, text::Place place, text::Problems& problems) {
   for (const std::string& entry : entries) {
     const bool is_pattern = entry.starts_with("re:");
@@ -92,13 +120,18 @@ ModuleList::ModuleList(const std::vector<std::string>& entries, text::Place plac
     }
     if (body.starts_with("layers.")) prefixes_.insert("");
     if (is_pattern) {
-      try {
-        patterns_.emplace_back(body);
-      } catch (const std::regex_error&) {
-        problems.error(place, fmt::format("'{}' is no valid regular expression", entry), "correct it");
+      if (auto pattern = text::Pattern::compile(body)) {
+        patterns_.push_back(*std::move(pattern));
+      } else {
+        problems.error(place, pattern.error(), "correct it");
       }
     } else if (entry.find_first_of("*?[") != std::string::npos) {
-      wildcards_.push_back(entry);
+      // As the shell matches, the name or one of its parents; fnmatch would try every way to share a name between stars.
+      if (auto pattern = text::Pattern::compile(expression_of(entry) + "(\\..*)?$")) {
+        wildcards_.push_back(*std::move(pattern));
+      } else {
+        problems.error(place, fmt::format("'{}' is no name with wildcards", core::shown(entry)), "correct it");
+      }
     } else if (entry.find('.') == std::string::npos) {
       components_.insert(entry);
     } else {
@@ -121,12 +154,8 @@ bool ModuleList::covers_full(const std::string& name) const {
     if (names_.contains(std::string_view(name).substr(0, end))) return true;
     if (components_.contains(std::string_view(name).substr(start, end == std::string::npos ? end : end - start))) return true;
   }
-  const auto matches = [&](const std::string& wildcard) {
-    return ::fnmatch(wildcard.c_str(), name.c_str(), 0) == 0 || ::fnmatch((wildcard + ".*").c_str(), name.c_str(), 0) == 0;
-  };
-  if (std::ranges::any_of(wildcards_, matches)) return true;
-  return std::ranges::any_of(
-      patterns_, [&](const std::regex& pattern) { return std::regex_search(name, pattern, std::regex_constants::match_continuous); });
+  const auto matches = [&](const text::Pattern& pattern) { return pattern.matches_start(name); };
+  return std::ranges::any_of(wildcards_, matches) || std::ranges::any_of(patterns_, matches);
 }
 
 }  // namespace rooftune::data

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <regex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -8,6 +7,7 @@
 
 #include "rooftune/domain/model.hpp"
 #include "rooftune/text/object_reader.hpp"
+#include "rooftune/text/pattern.hpp"
 
 namespace rooftune::data {
 
@@ -32,8 +32,8 @@ class ModuleList {
 
   std::set<std::string, std::less<>> names_;
   std::set<std::string, std::less<>> components_;
-  std::vector<std::string> wildcards_;
-  std::vector<std::regex> patterns_;
+  std::vector<text::Pattern> wildcards_;  ///< of whole names
+  std::vector<text::Pattern> patterns_;   ///< of their beginnings
   std::set<std::string> prefixes_{"model."};
 };
 

@@ -1,5 +1,6 @@
 #include "rooftune/data/request_table.hpp"
 
+#include "rooftune/core/limits.hpp"
 #include "rooftune/text/csv.hpp"
 #include "rooftune/text/object_reader.hpp"
 
@@ -38,13 +39,14 @@ core::Result<RequestTable> read_request_table(const std::filesystem::path& file)
   RequestTable result;
   result.requests.resize(table->rows.size());
   text::CsvColumns columns(*table, problems);
-  columns.required("stage", result.requests, &TracedRequest::stage, text::at_least(-1));
+  columns.required("stage", result.requests, &TracedRequest::stage, text::counted(-1, core::limits::kGroups));
   columns.required("arrival_s", result.requests, &TracedRequest::arrival_s, text::at_least(0));
-  columns.required("input_tokens", result.requests, &TracedRequest::input_tokens, text::at_least(1));
-  columns.required("output_tokens", result.requests, &TracedRequest::output_tokens, text::at_least(1));
-  columns.optional("prefix_group", result.requests, &TracedRequest::prefix_group, text::at_least(-1));
-  columns.optional("shared_prefix_tokens", result.requests, &TracedRequest::shared_prefix_tokens, text::at_least(0));
-  columns.optional("conversation", result.requests, &TracedRequest::conversation, text::at_least(-1));
+  columns.required("input_tokens", result.requests, &TracedRequest::input_tokens, text::counted(1, core::limits::kTokens));
+  columns.required("output_tokens", result.requests, &TracedRequest::output_tokens, text::counted(1, core::limits::kTokens));
+  columns.optional("prefix_group", result.requests, &TracedRequest::prefix_group, text::counted(-1, core::limits::kGroups));
+  columns.optional("shared_prefix_tokens", result.requests, &TracedRequest::shared_prefix_tokens,
+                   text::counted(0, core::limits::kTokens));
+  columns.optional("conversation", result.requests, &TracedRequest::conversation, text::counted(-1, core::limits::kGroups));
   if (problems.has_errors()) return tl::unexpected(problems.take_errors());
   result.client_caps = client_caps(*table, result.requests);
   std::erase_if(result.requests, [](const TracedRequest& request) { return request.stage < 0; });

@@ -9,14 +9,19 @@
 
 #include "recorded_run.hpp"
 #include "rooftune/core/contract.hpp"
+#include "rooftune/core/hash.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/data/ground_truth.hpp"
 #include "rooftune/importers/recognise.hpp"
 #include "rooftune/text/atomic_file.hpp"
+#include "rooftune/text/files.hpp"
 
 namespace rooftune::importers {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kContentDigits = 8;
 
 void append(core::Diagnostics& all, const core::Diagnostics& more) { all.insert(all.end(), more.begin(), more.end()); }
 
@@ -106,6 +111,40 @@ void place_in_source(core::Diagnostic& found, const ImportedGroundTruth& importe
   found.problem = fmt::format("experiment '{}': {}", imported.experiments[experiment - 1].experiment.id, found.problem);
 }
 
+/// Tables are named by their content, "x.1a2b3c4d.csv": none is ever written over, so renaming the JSON that names them is the one
+/// moment in which ground truth and tables change, together. Ids come from anywhere and lead nowhere.
+void name_tables_by_content(ImportedGroundTruth& imported) {
+  for (ImportedTable& table : imported.tables) {
+    std::string stem = core::printable(table.name.substr(0, table.name.rfind(".csv")));
+    std::ranges::replace_if(
+        stem, [](char c) { return c == '/' || c == '\n'; }, '_');
+    if (stem.starts_with('.')) stem.front() = '_';
+    const std::string name = fmt::format("{}.{}.csv", stem, core::sha256_hex(table.csv).substr(0, kContentDigits));
+    for (data::WrittenExperiment& written : imported.experiments) {
+      if (written.table == table.name) written.table = name;
+    }
+    table.name = name;
+  }
+}
+
+/// Removes other tables of these experiments: of the ground truth that was replaced, or of an import that was killed before its JSON
+/// had named them.
+void remove_former_tables(const ImportedGroundTruth& imported, const fs::path& folder) {
+  std::error_code ignored;
+  const auto stem_of = [](const std::string& name) {  // "x" of "x.1a2b3c4d.csv"
+    constexpr std::size_t kEnding = kContentDigits + 5;
+    const std::size_t dot = name.size() < kEnding ? 0 : name.size() - kEnding;
+    const bool has_digits = name.find_first_not_of("0123456789abcdef", dot + 1) == name.size() - 4;
+    return name.size() > kEnding && name.ends_with(".csv") && name[dot] == '.' && has_digits ? name.substr(0, dot) : std::string();
+  };
+  for (const fs::path& entry : text::entries_of(folder, ignored)) {
+    const std::string name = entry.filename().string();
+    const auto is_same = [&](const ImportedTable& table) { return table.name != name && stem_of(table.name) == stem_of(name); };
+    const bool is_named = std::ranges::find(imported.tables, name, &ImportedTable::name) != imported.tables.end();
+    if (!is_named && !stem_of(name).empty() && std::ranges::any_of(imported.tables, is_same)) fs::remove(entry, ignored);
+  }
+}
+
 /// Reads the texts back from a folder that is thrown away, so that nothing wrong is ever put in place.
 core::Result<core::Diagnostics> check_readable(const ImportedGroundTruth& imported, const std::string& text, const fs::path& file) {
   const auto staged =
@@ -151,6 +190,7 @@ core::Result<ImportedGroundTruth> import_all(std::span<const Inputs> all, const 
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   for (RecordedRun& run : runs) assemble(std::move(run), log, options, result, errors);
   if (!errors.empty()) return tl::unexpected(std::move(errors));
+  name_tables_by_content(result);
   return result;
 }
 
@@ -214,6 +254,7 @@ core::Result<core::Diagnostics> write_ground_truth(const ImportedGroundTruth& im
   if (!warnings) return warnings;
   if (auto written = write_tables(imported, file.parent_path(), table_folder(file)); !written) return tl::unexpected(written.error());
   if (auto written = text::write_file_atomically(file, text); !written) return tl::unexpected(written.error());
+  remove_former_tables(imported, file.parent_path() / table_folder(file));
   return warnings;
 }
 

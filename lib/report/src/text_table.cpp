@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rooftune/core/contract.hpp"
+#include "rooftune/core/printable.hpp"
 
 namespace rooftune::report {
 namespace {
@@ -37,6 +38,10 @@ std::string toned(std::string_view text, Tone tone, Colour colour) {
 
 void TextTable::add(std::vector<Cell> row) {
   ROOFTUNE_EXPECTS(row.size() == columns_.size());
+  for (Cell& cell : row) {  // names come from anywhere
+    std::ranges::replace(cell.text, '\n', ' ');
+    cell.text = core::printable(cell.text);
+  }
   rows_.push_back(std::move(row));
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "rooftune/core/limits.hpp"
 #include "rooftune/data/request_table.hpp"
 
 namespace rooftune::runs {
@@ -67,7 +68,8 @@ domain::Experiment experiment_of(const AdHocLoad& load, std::string id, double r
       stage.duration = {load.duration_s};
     }
   } else {
-    const int requests = load.num_prompts.value_or(std::max(1, static_cast<int>(std::lround(rate_per_s * load.duration_s))));
+    const int requests = load.num_prompts.value_or(
+        std::max(1, static_cast<int>(std::lround(std::min<double>(rate_per_s * load.duration_s, core::limits::kRequests)))));
     if (arrival.rate_ramp != domain::RateRamp::none) rate_per_s = domain::mean_rate(arrival, requests).value;
     stage = {.rate = {rate_per_s}, .duration = {load.num_prompts ? requests / rate_per_s : load.duration_s}, .num_requests = requests};
   }
@@ -143,6 +145,12 @@ core::Result<std::vector<domain::Experiment>> make_experiments(const AdHocLoad& 
   }
   if (load.ramp_up_strategy) {
     load.arrival.rate_ramp = *load.ramp_up_strategy == "linear" ? domain::RateRamp::linear : domain::RateRamp::exponential;
+  }
+  const double fastest = load.rates_per_s.empty() ? load.rate_per_s : *std::ranges::max_element(load.rates_per_s);
+  if (!load.num_prompts && load.concurrency.empty() && fastest * load.duration_s > core::limits::kRequests) {
+    return core::fail({},
+                      fmt::format("{:g} requests/s for {:g} s are {:g} requests", fastest, load.duration_s, fastest * load.duration_s),
+                      fmt::format("simulate at most {}: shorten --duration", core::limits::kRequests));
   }
   std::vector<domain::Experiment> experiments;
   for (const int clients : load.concurrency) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -141,9 +142,12 @@ std::string evaluation_json(const eval::Evaluation& evaluation, const std::vecto
 
 std::string evaluation_csv(const eval::Evaluation& evaluation) {
   std::string text = "experiment,model,hardware,tp,workload,stage,metric,predicted_ms,measured_ms,error_percent,ape_percent\n";
+  std::map<std::string_view, const eval::CaseReport*> reports;
+  for (const eval::CaseReport& report : evaluation.cases) reports.emplace(report.experiment, &report);
+  const eval::CaseReport none{};
   for (const eval::Row& row : evaluation.rows) {
-    const auto found = std::ranges::find(evaluation.cases, row.experiment, &eval::CaseReport::experiment);
-    const eval::CaseReport report = found == evaluation.cases.end() ? eval::CaseReport{} : *found;
+    const auto found = reports.find(row.experiment);
+    const eval::CaseReport& report = found == reports.end() ? none : *found->second;
     text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", text::csv_cell(row.experiment), text::csv_cell(report.model),
                         text::csv_cell(report.hardware), report.tp, text::csv_cell(report.workload), data::stage_cell(row.stage),
                         domain::metric_name(row.metric), row.predicted_ms, row.measured_ms, row.error_percent(), row.ape_percent());

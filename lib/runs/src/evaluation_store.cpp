@@ -1,11 +1,14 @@
 #include "rooftune/runs/evaluation_store.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
+#include "rooftune/core/digest.hpp"
 #include "sqlite_database.hpp"
 
 namespace rooftune::runs {
@@ -13,9 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-/// "rtev", in the header of every evaluation store.
-constexpr int kApplicationId = 0x72746576;
 
 /// Evaluations that end sooner after the last write wait for the next one.
 constexpr auto kBatchTime = std::chrono::milliseconds(200);
@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS evaluations (
   point BLOB NOT NULL,     -- doubles, as the machine has them
   numbers BLOB NOT NULL,
   refusal TEXT,
+  checksum TEXT NOT NULL,  -- of all of the above, the problem by its hash
   PRIMARY KEY (problem, request, point)
 ) WITHOUT ROWID;
 )";
@@ -42,6 +43,29 @@ struct OwnedKey {
   friend auto operator<=>(const OwnedKey&, const OwnedKey&) = default;
 };
 
+/// Covers the key as well: a row that is found under another key than it was stored under is as wrong as one with other numbers.
+std::string checksum_of(const OwnedKey& key, const calibrate::StoredEvaluation& evaluation) {
+  constexpr std::size_t kDigits = 16;
+  return core::Digest().add(key.problem, key.request, key.point, evaluation.numbers, evaluation.refusal).hex().substr(0, kDigits);
+}
+
+/// Puts the rows of a file without checksums aside, and says how many there are. They are not thrown away: an older rooftune may
+/// want them.
+long set_old_rows_aside(SQLite::Database& database) {
+  SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+  long rows = 0;
+  if (database.execAndGet("PRAGMA user_version").getInt() == kFormatWithoutChecksums) {
+    for (const char* const table : {"evaluations", "problems"}) {
+      if (!database.tableExists(table)) continue;
+      rows = std::max<long>(rows, database.execAndGet(fmt::format("SELECT count(*) FROM {}", table)).getInt64());
+      database.exec(fmt::format("ALTER TABLE {0} RENAME TO {0}_without_checksums", table));
+    }
+    database.exec(fmt::format("PRAGMA user_version = {}", kRunDatabaseFormat));
+  }
+  transaction.commit();
+  return rows;
+}
+
 void bind_bytes(SQLite::Statement& statement, int index, const void* data, std::size_t size) {
   // A null pointer would bind NULL instead of an empty blob.
   statement.bindNoCopy(index, size == 0 ? "" : data, static_cast<int>(size));
@@ -50,12 +74,18 @@ void bind_bytes(SQLite::Statement& statement, int index, const void* data, std::
 class SqliteEvaluationStore final : public calibrate::EvaluationStore {
  public:
   SqliteEvaluationStore(fs::path file, DatabaseAccess access)
-      : file_(std::move(file)), access_(access), database_(open_database(file_, access, kApplicationId)) {
+      : file_(std::move(file)), access_(access), database_(open_database(file_, access, format_)) {
+    if (format_ == kFormatWithoutChecksums) {
+      if (access == DatabaseAccess::read_only) {
+        throw SQLite::Exception("its rows carry no checksums (format 0); have them computed again by a run with --store");
+      }
+      unchecked_ = set_old_rows_aside(database_);
+    }
     if (access == DatabaseAccess::append) database_.exec(kSchema);
-    find_.emplace(
-        database_,
-        "SELECT numbers, refusal FROM evaluations WHERE problem = (SELECT id FROM problems WHERE sha256 = ?) AND request = ? "
-        "AND point = ?");
+    find_.emplace(database_,
+                  "SELECT numbers, refusal, checksum FROM evaluations WHERE problem = (SELECT id FROM problems WHERE sha256 = ?) AND "
+                  "request = ? "
+                  "AND point = ?");
   }
   ~SqliteEvaluationStore() override { SqliteEvaluationStore::flush(); }
 
@@ -85,7 +115,14 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
 
   core::Diagnostics problems() const override {
     const std::scoped_lock lock(mutex_);
-    return problems_;
+    core::Diagnostics problems = problems_;
+    const char* const fate = access_ == DatabaseAccess::append ? "computed again" : "left out";
+    if (unchecked_ > 0) {
+      problems.push_back(warning(fmt::format("{} evaluations of an older version carry no checksums and were {}", unchecked_, fate)));
+    }
+    if (!damaged_.empty())
+      problems.push_back(warning(fmt::format("{} evaluations in the store are damaged and were {}", damaged_.size(), fate)));
+    return problems;
   }
 
  private:
@@ -97,12 +134,30 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
     if (!find_->executeStep()) return std::nullopt;
     calibrate::StoredEvaluation found;
     const SQLite::Column numbers = find_->getColumn(0);
-    found.numbers.resize(static_cast<std::size_t>(numbers.getBytes()) / sizeof(double));
+    const auto bytes = static_cast<std::size_t>(numbers.getBytes());
+    found.numbers.resize(bytes / sizeof(double));
     if (!found.numbers.empty()) std::memcpy(found.numbers.data(), numbers.getBlob(), found.numbers.size() * sizeof(double));
     if (const SQLite::Column refusal = find_->getColumn(1); !refusal.isNull()) found.refusal = refusal.getString();
+    const bool is_sound = bytes % sizeof(double) == 0 && find_->getColumn(2).getString() == checksum_of(key, found);
     // An open statement would keep other processes from moving the log back into the file.
     find_->reset();
-    return found;
+    if (is_sound) return found;
+    damaged_.insert(key);
+    return std::nullopt;
+  }
+
+  /// One that is damaged gives way to what was computed instead.
+  void remove_damaged() {
+    SQLite::Statement remove(
+        database_, "DELETE FROM evaluations WHERE problem = (SELECT id FROM problems WHERE sha256 = ?) AND request = ? AND point = ?");
+    for (const auto& [key, value] : pending_) {
+      if (!damaged_.contains(key)) continue;
+      remove.reset();
+      remove.bindNoCopy(1, key.problem);
+      remove.bindNoCopy(2, key.request);
+      bind_bytes(remove, 3, key.point.data(), key.point.size());
+      remove.exec();
+    }
   }
 
   void write() {
@@ -112,7 +167,8 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
       SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
       SQLite::Statement problem(database_, "INSERT OR IGNORE INTO problems (sha256) VALUES (?)");
       SQLite::Statement evaluation(
-          database_, "INSERT OR IGNORE INTO evaluations VALUES ((SELECT id FROM problems WHERE sha256 = ?), ?, ?, ?, ?)");
+          database_, "INSERT OR IGNORE INTO evaluations VALUES ((SELECT id FROM problems WHERE sha256 = ?), ?, ?, ?, ?, ?)");
+      if (!damaged_.empty()) remove_damaged();
       for (const auto& [key, value] : pending_) {
         problem.reset();
         problem.bindNoCopy(1, key.problem);
@@ -124,6 +180,7 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
         bind_bytes(evaluation, 3, key.point.data(), key.point.size());
         bind_bytes(evaluation, 4, value.numbers.data(), value.numbers.size() * sizeof(double));
         if (value.refusal) evaluation.bindNoCopy(5, *value.refusal);
+        evaluation.bind(6, checksum_of(key, value));
         evaluation.exec();
       }
       transaction.commit();
@@ -134,6 +191,13 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
     }
   }
 
+  [[nodiscard]] core::Diagnostic warning(std::string problem) const {
+    return {.position = {.file = file_.string()},
+            .problem = std::move(problem),
+            .remedy = "the result is not affected; if no older version wrote the file, check the disk",
+            .severity = core::Severity::warning};
+  }
+
   void report(const std::string& what, const SQLite::Exception& error) {
     if (!problems_.empty()) return;
     problems_.push_back(database_problem(file_, what, error));
@@ -142,9 +206,12 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
 
   fs::path file_;
   DatabaseAccess access_;
+  int format_ = kRunDatabaseFormat;
   SQLite::Database database_;
   std::optional<SQLite::Statement> find_;
   std::map<OwnedKey, calibrate::StoredEvaluation> pending_;
+  std::set<OwnedKey> damaged_;
+  long unchecked_ = 0;  ///< rows from before there were checksums
   Clock::time_point last_write_ = Clock::now();
   core::Diagnostics problems_;
   mutable std::mutex mutex_;

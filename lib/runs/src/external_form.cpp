@@ -7,10 +7,11 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <regex>
 #include <utility>
 
+#include "rooftune/core/printable.hpp"
 #include "rooftune/data/config_pieces.hpp"
+#include "rooftune/text/pattern.hpp"
 
 namespace rooftune::runs {
 namespace {
@@ -19,7 +20,9 @@ using calibrate::ExternalSpec;
 using calibrate::MetricSource;
 
 /// JSON texts are YAML texts, whatever they hold.
-std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+std::string quoted(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
 
 /// An object of texts: files, environment.
 std::map<std::string, std::string> read_texts(const text::Node* object, std::string_view what, text::Problems& problems) {
@@ -32,13 +35,15 @@ std::map<std::string, std::string> read_texts(const text::Node* object, std::str
   return texts;
 }
 
-bool is_regex(const std::string& pattern, text::Place place, text::Problems& problems) {
-  try {
-    if (std::regex(pattern).mark_count() >= 1) return true;
-    problems.error(place, fmt::format("'{}' has no group", pattern), "put the number in parentheses, e.g. 'ttft: ([0-9.]+) ms'");
-  } catch (const std::regex_error& error) {
-    problems.error(place, fmt::format("'{}' is no regular expression: {}", pattern, error.what()), "use the ECMAScript form");
+bool is_regex(const std::string& expression, text::Place place, text::Problems& problems) {
+  const auto pattern = text::Pattern::compile(expression);
+  if (!pattern) {
+    problems.error(place, pattern.error(), "write it in RE2's form, without look-around and back-references");
+    return false;
   }
+  if (pattern->groups() >= 1) return true;
+  problems.error(place, fmt::format("'{}' has no group", core::shown(expression)),
+                 "put the number in parentheses, e.g. 'ttft: ([0-9.]+) ms'");
   return false;
 }
 
@@ -47,7 +52,7 @@ bool is_json_pointer(const std::string& pointer, text::Place place, text::Proble
     static_cast<void>(nlohmann::json::json_pointer(pointer));
     return true;
   } catch (const nlohmann::json::exception&) {
-    problems.error(place, fmt::format("'{}' is no JSON pointer", pointer), "write it as /key/key or /key/0 (RFC 6901)");
+    problems.error(place, fmt::format("'{}' is no JSON pointer", core::shown(pointer)), "write it as /key/key or /key/0 (RFC 6901)");
     return false;
   }
 }

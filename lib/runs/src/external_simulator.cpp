@@ -1,7 +1,6 @@
 #include "rooftune/runs/external_simulator.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -11,16 +10,20 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <regex>
 #include <utility>
 
 #include "rooftune/core/digest.hpp"
 #include "rooftune/core/hash.hpp"
+#include "rooftune/core/limits.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/domain/metrics.hpp"
 #include "rooftune/domain/model.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/text/document.hpp"
+#include "rooftune/text/files.hpp"
+#include "rooftune/text/pattern.hpp"
 #include "rooftune/text/process.hpp"
+#include "rooftune/text/staging.hpp"
 
 namespace rooftune::runs {
 namespace {
@@ -29,23 +32,32 @@ namespace fs = std::filesystem;
 using calibrate::ExternalSpec;
 using calibrate::MetricSource;
 
+constexpr std::string_view kWorkingDirectoryPrefix = "rooftune-simulation-";
+
+/// Where programs run; empty when the system names no such folder.
+fs::path temporary_folder() {
+  std::error_code failed;
+  const fs::path folder = fs::temp_directory_path(failed);
+  return failed ? fs::path{} : folder;
+}
+
 /// A folder for one run, removed with it.
 class WorkingDirectory {
  public:
   WorkingDirectory() {
-    std::string pattern = (fs::temp_directory_path() / "rooftune-simulation-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
+    if (const fs::path folder = temporary_folder(); !folder.empty())
+      staged_ = text::stage_folder(folder, kWorkingDirectoryPrefix, 0700);
   }
   WorkingDirectory(const WorkingDirectory&) = delete;
   WorkingDirectory& operator=(const WorkingDirectory&) = delete;
   ~WorkingDirectory() {
     std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
+    if (!path().empty()) fs::remove_all(path(), ignored);
   }
-  [[nodiscard]] const fs::path& path() const { return path_; }
+  [[nodiscard]] const fs::path& path() const { return staged_.path; }
 
  private:
-  fs::path path_;
+  text::Staged staged_;
 };
 
 std::string yes_no(bool value) { return value ? "true" : "false"; }
@@ -58,7 +70,7 @@ std::map<std::string, std::string> placeholder_values(const ExternalSpec& spec, 
   const domain::Workload& workload = item.experiment.workload;
   const auto number = [](auto value) { return fmt::format("{}", value); };
   std::map<std::string, std::string> values{
-      {"folder", fs::absolute(spec.folder).lexically_normal().string()},
+      {"folder", text::absolute(spec.folder).string()},
       {"experiment", item.experiment.id},
       {"stage", number(stage)},
       {"seed", number(seed)},
@@ -102,12 +114,15 @@ std::string last_words(const std::string& text) {
   std::string words = text.size() > kMost ? "..." + text.substr(text.size() - kMost) : text;
   while (!words.empty() && std::isspace(static_cast<unsigned char>(words.back())) != 0) words.pop_back();
   std::ranges::replace(words, '\n', ' ');
-  return words.empty() ? "it said nothing" : "it said: " + words;
+  return words.empty() ? "it said nothing" : "it said: " + core::printable(words);
 }
 
 std::optional<std::string> why_it_failed(const text::ProcessEnd& end, const ExternalSpec& spec) {
   if (end.cancelled) return "stopped";
   if (end.timed_out) return fmt::format("no end within timeout_s: {} s; {}", spec.timeout_s, last_words(end.errors));
+  if (end.wrote_too_much) {
+    return fmt::format("wrote more than {} MiB to its output; {}", core::limits::kProgramOutputBytes >> 20U, last_words(end.errors));
+  }
   if (!end.started) return fmt::format("'{}' cannot be started", spec.command.front());
   if (end.signal != 0) return fmt::format("ended by signal {}; {}", end.signal, last_words(end.errors));
   if (end.exit_code != 0) return fmt::format("ended with exit code {}; {}", end.exit_code, last_words(end.errors));
@@ -115,23 +130,32 @@ std::optional<std::string> why_it_failed(const text::ProcessEnd& end, const Exte
 }
 
 tl::expected<double, std::string> number_at(const nlohmann::json& json, const std::string& pointer) {
-  const nlohmann::json::json_pointer place(pointer);
-  if (!json.contains(place)) return tl::unexpected(fmt::format("the output has nothing at '{}'", pointer));
-  const nlohmann::json& found = json.at(place);
-  if (!found.is_number()) return tl::unexpected(fmt::format("the output has no number at '{}' but {}", pointer, found.dump()));
-  return found.get<double>();
+  const nlohmann::json* found = nullptr;
+  try {
+    const nlohmann::json::json_pointer place(pointer);
+    if (json.contains(place)) found = &json.at(place);
+  } catch (const nlohmann::json::exception&) {
+    // "/a/01" names nothing in a list.
+  }
+  if (found == nullptr) return tl::unexpected(fmt::format("the output has nothing at '{}'", pointer));
+  if (found->is_structured()) {
+    return tl::unexpected(fmt::format("the output has no number at '{}' but {}", pointer, found->is_array() ? "a list" : "an object"));
+  }
+  if (!found->is_number()) {
+    return tl::unexpected(fmt::format("the output has no number at '{}' but {}", pointer, core::shown(found->dump())));
+  }
+  return found->get<double>();
 }
 
-tl::expected<double, std::string> number_matching(const std::string& output, const std::string& pattern) {
-  std::smatch match;
-  if (!std::regex_search(output, match, std::regex(pattern)) || match.size() < 2) {
-    return tl::unexpected(fmt::format("nothing in the output matches '{}'", pattern));
-  }
-  const std::string text = match[1].str();
+tl::expected<double, std::string> number_matching(const std::string& output, const text::Pattern& pattern,
+                                                  const std::string& spelling) {
+  const auto groups = pattern.search(output);
+  if (!groups || groups->empty()) return tl::unexpected(fmt::format("nothing in the output matches '{}'", spelling));
+  const std::string_view text = groups->front();
   double value = 0.0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failed != std::errc{} || end != text.data() + text.size()) {
-    return tl::unexpected(fmt::format("'{}', which matches '{}', is no number", text, pattern));
+  if (failed != std::errc{} || end != text.data() + text.size() || text.size() > core::limits::kNumberCharacters) {
+    return tl::unexpected(fmt::format("'{}', which matches '{}', is no number", core::shown(text), spelling));
   }
   return value;
 }
@@ -162,10 +186,15 @@ class ProgramSimulator final : public eval::ExternalSimulator {
     for (const MetricSource& source : spec_.metrics) digest.add(source.metric, source.json, source.regex, source.scale);
     for (const params::DeclaredParameter& parameter : spec_.parameters) digest.add(parameter.name, parameter.unit);
     for (const fs::path& file : program_files(spec_)) {
-      const auto text = text::read_text(file);
+      const auto text = text::read_bytes(file, core::limits::kFileBytes);
       digest.add(text ? core::sha256_hex(*text) : std::string());
     }
     identity_ = digest.hex();
+    for (const MetricSource& source : spec_.metrics) {
+      patterns_.push_back(source.regex ? text::Pattern::compile(*source.regex) : tl::unexpected(std::string()));
+    }
+    // What a rooftune that was killed, minder and all, has left.
+    if (const fs::path folder = temporary_folder(); !folder.empty()) text::remove_abandoned(folder, kWorkingDirectoryPrefix);
   }
 
   [[nodiscard]] std::string identity() const override { return identity_; }
@@ -202,8 +231,9 @@ class ProgramSimulator final : public eval::ExternalSimulator {
     const text::ProcessEnd end = text::run_process(process, cancel);
     if (auto reason = why_it_failed(end, spec_)) return tl::unexpected(*std::move(reason));
     if (!spec_.output) return read_metrics(end.output);
-    const auto output = text::read_text(directory.path() / *spec_.output);
-    if (!output) return tl::unexpected(fmt::format("it wrote no '{}'", *spec_.output));
+    if (!text::is_file(directory.path() / *spec_.output)) return tl::unexpected(fmt::format("it wrote no '{}'", *spec_.output));
+    const auto output = text::read_bytes(directory.path() / *spec_.output, core::limits::kProgramOutputBytes);
+    if (!output) return tl::unexpected(fmt::format("its '{}' is of no use: {}", *spec_.output, output.error().front().problem));
     return read_metrics(*output);
   }
 
@@ -212,8 +242,10 @@ class ProgramSimulator final : public eval::ExternalSimulator {
     const nlohmann::json json = wants_json ? nlohmann::json::parse(output, nullptr, false) : nlohmann::json();
     if (json.is_discarded()) return tl::unexpected(fmt::format("its output is no JSON; {}", last_words(output)));
     domain::Latencies latencies;
-    for (const MetricSource& source : spec_.metrics) {
-      const auto value = source.json ? number_at(json, *source.json) : number_matching(output, *source.regex);
+    for (std::size_t i = 0; i < spec_.metrics.size(); ++i) {
+      const MetricSource& source = spec_.metrics[i];
+      if (source.regex && !patterns_[i]) return tl::unexpected(patterns_[i].error());
+      const auto value = source.json ? number_at(json, *source.json) : number_matching(output, *patterns_[i], *source.regex);
       if (!value) return tl::unexpected(value.error());
       const double milliseconds = source.scale * *value;
       if (!std::isfinite(milliseconds) || milliseconds <= 0.0) {
@@ -225,6 +257,7 @@ class ProgramSimulator final : public eval::ExternalSimulator {
   }
 
   ExternalSpec spec_;
+  std::vector<tl::expected<text::Pattern, std::string>> patterns_;  ///< of the metrics that are found by one
   std::string identity_;
 };
 

@@ -8,22 +8,67 @@
 #include <array>
 #include <csignal>
 #include <cstdint>
+#include <mutex>
+#include <string_view>
 #include <utility>
+
+#include "rooftune/text/temporaries.hpp"
 
 namespace rooftune::runs {
 namespace {
 
+/// What the program says when it was interrupted (README, exit codes).
+constexpr int kInterruptedExitCode = 2;
+
+/// Between the thread that watches and the run that can stop. Never destroyed: the watcher may be the last to end.
+struct Listener {
+  std::mutex mutex;
+  int watches = 0;
+  std::stop_source* stop = nullptr;  ///< of the Interruption that lives
+  std::function<void()> on_first{};
+};
+
+Listener& listener() {
+  static auto* const instance = new Listener;
+  return *instance;
+}
+
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 sigset_t watched_signals() {
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (!is_ignored(signal)) sigaddset(&signals, signal);
+  }
   return signals;
+}
+
+[[noreturn]] void end_at_once() {
+  // A progress line may stand on the terminal.
+  const std::string_view said = ::isatty(STDERR_FILENO) != 0 ? "\ninterrupted\n" : "interrupted\n";
+  static_cast<void>(!::write(STDERR_FILENO, said.data(), said.size()));
+  text::remove_own_temporaries();
+  ::_exit(kInterruptedExitCode);
+}
+
+void act_on_signal() {
+  const std::scoped_lock lock(listener().mutex);
+  if (listener().stop == nullptr || listener().stop->stop_requested()) end_at_once();
+  if (listener().on_first) listener().on_first();
+  listener().stop->request_stop();
 }
 
 }  // namespace
 
-Interruption::Interruption(std::function<void()> on_first) : on_first_(std::move(on_first)) {
+SignalWatch::SignalWatch() {
+  {
+    const std::scoped_lock lock(listener().mutex);
+    ++listener().watches;
+  }
   const sigset_t signals = watched_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signals_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
@@ -31,7 +76,7 @@ Interruption::Interruption(std::function<void()> on_first) : on_first_(std::move
   watcher_ = std::thread([this] { watch(); });
 }
 
-Interruption::~Interruption() {
+SignalWatch::~SignalWatch() {
   const std::uint64_t one = 1;
   static_cast<void>(!::write(end_, &one, sizeof one));
   watcher_.join();
@@ -39,26 +84,36 @@ Interruption::~Interruption() {
   ::close(end_);
   const sigset_t signals = watched_signals();
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  const std::scoped_lock lock(listener().mutex);
+  --listener().watches;
 }
 
-void Interruption::watch() {
+void SignalWatch::watch() {
   while (true) {
     std::array<pollfd, 2> watched{{{.fd = signals_, .events = POLLIN, .revents = 0}, {.fd = end_, .events = POLLIN, .revents = 0}}};
     if (::poll(watched.data(), watched.size(), -1) < 0) continue;
     if (watched[1].revents != 0) return;
     if (watched[0].revents == 0) continue;
     signalfd_siginfo received{};
-    if (::read(signals_, &received, sizeof received) != sizeof received) continue;
-    const int signal = static_cast<int>(received.ssi_signo);
-    if (source_.stop_requested()) {
-      std::signal(signal, SIG_DFL);
-      const sigset_t signals = watched_signals();
-      pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-      std::raise(signal);
-    }
-    if (on_first_) on_first_();
-    source_.request_stop();
+    if (::read(signals_, &received, sizeof received) == sizeof received) act_on_signal();
   }
+}
+
+Interruption::Interruption(std::function<void()> on_first) {
+  bool is_watched = false;
+  {
+    const std::scoped_lock lock(listener().mutex);
+    listener().stop = &source_;
+    listener().on_first = std::move(on_first);
+    is_watched = listener().watches > 0;
+  }
+  if (!is_watched) own_watch_.emplace();
+}
+
+Interruption::~Interruption() {
+  const std::scoped_lock lock(listener().mutex);
+  listener().stop = nullptr;
+  listener().on_first = {};
 }
 
 }  // namespace rooftune::runs

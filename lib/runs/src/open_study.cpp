@@ -7,6 +7,7 @@
 #include <iterator>
 #include <set>
 
+#include "rooftune/core/printable.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/data_directory.hpp"
 #include "rooftune/data/gpus.hpp"
@@ -19,6 +20,7 @@
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/runs/external_simulator.hpp"
 #include "rooftune/runs/study_file.hpp"
+#include "rooftune/text/files.hpp"
 
 namespace rooftune::runs {
 namespace {
@@ -66,6 +68,7 @@ class Loader {
     take(data::read_ground_truth(files), ground_truth);
     warn(ground_truth.warnings);
     note_all(spec.data.ground_truth);
+    places_ = std::move(ground_truth.places);
     return std::move(ground_truth.experiments);
   }
 
@@ -200,7 +203,7 @@ class Loader {
   core::Result<OpenedStudy> prepare(const calibrate::StudySpec& spec, calibrate::StudyInputs inputs) {
     OpenedStudy loaded;
     // What a broken file fails to define would only be reported as missing once more.
-    if (problems_.empty()) take(calibrate::prepare(spec, inputs), loaded.prepared);
+    if (problems_.empty() && !take(calibrate::prepare(spec, inputs), loaded.prepared)) add_places();
     if (!problems_.empty()) return tl::unexpected(std::move(problems_));
     std::ranges::move(loaded.prepared.dataset.warnings, std::back_inserter(warnings_));
     loaded.prepared.dataset.warnings = std::move(warnings_);
@@ -218,6 +221,20 @@ class Loader {
     warn(file.warnings);
     note(path);
     return std::move(file.config);
+  }
+
+  /// What is wrong with an experiment's model or GPU is known only once all files are read; its place is known from then.
+  void add_places() {
+    for (core::Diagnostic& problem : problems_) {
+      for (const auto& [id, places] : places_) {
+        if (!problem.position.file.empty()) break;
+        const auto starts = [&](std::string_view what) {
+          return problem.problem.starts_with(fmt::format("experiment '{}': unknown {} ", id, what));
+        };
+        if (starts("model")) problem.position = places.model;
+        if (starts("GPU")) problem.position = places.hardware;
+      }
+    }
   }
 
   static bool needs_kernels(const calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs) {
@@ -243,8 +260,19 @@ class Loader {
 
   /// Adds a file to the manifest's list. Shipped ones are named by their place in the data folder, wherever that is.
   void note(const fs::path& path) {
+    if (text::is_pipe(path)) {
+      warn({{.position = {.file = path.string()},
+             .problem = "a pipe is read once: the manifest does not name what came through it",
+             .remedy = "name a file where a run is to be repeated",
+             .severity = core::Severity::warning}});
+      return;
+    }
     const auto inputs = hash_input(path);
-    if (!inputs) return;  // its reader has reported it
+    if (!inputs) {
+      // Where its reader has reported nothing, the file has vanished since: a manifest without it would be wrong.
+      if (problems_.empty()) problems_ = inputs.error();
+      return;
+    }
     for (InputFile input : *inputs) {
       const fs::path shipped = fs::path(input.path).lexically_relative(data_folder_);
       if (!shipped.empty() && *shipped.begin() != "..") input.path = "shipped:" + shipped.string();
@@ -292,6 +320,7 @@ class Loader {
   const StudyOverrides& overrides_;
   fs::path data_folder_;
   bool has_study_ = true;  ///< false when its file is broken: what it would have named is not missing
+  domain::PlacesByExperiment places_;
   core::Diagnostics problems_;
   core::Diagnostics warnings_;
   std::vector<InputFile> files_;

@@ -226,7 +226,8 @@ std::string report_json(const ReportContent& content) {
   json["kernels"] = list_json(content.kernels, roofline_json);
   json["journal"] = content.journal ? journal_json(*content.journal) : Json(nullptr);
   json["notices"] = content.notices;
-  return json.dump() + "\n";
+  // Names from a user's files may hold bytes that are not UTF-8.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace rooftune::runs

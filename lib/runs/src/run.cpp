@@ -7,6 +7,7 @@
 #include <chrono>
 #include <utility>
 
+#include "rooftune/core/printable.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/evaluation_store.hpp"
@@ -14,6 +15,7 @@
 #include "rooftune/runs/study_file.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "rooftune/text/document.hpp"
+#include "rooftune/text/files.hpp"
 #include "tuned_config.hpp"
 
 namespace rooftune::runs {
@@ -24,7 +26,13 @@ namespace fs = std::filesystem;
 fs::path default_folder(const std::string& study, std::string_view command) {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   const std::string between = command == "fit" ? "" : fmt::format("-{}", command);
-  return fs::path("runs") / fmt::format("{}{}-{:%Y%m%dT%H%M%SZ}", study, between, fmt::gmtime(now));
+  // A study may come from anybody: its name is one folder below runs/, whatever it says.
+  constexpr std::size_t kLongestName = 100;
+  std::string name = core::printable(study).substr(0, kLongestName);
+  std::ranges::replace_if(
+      name, [](char c) { return c == '/' || c == '\n'; }, '_');
+  if (name.empty() || name.front() == '.' || name.front() == '-') name.insert(0, "_");
+  return fs::path("runs") / fmt::format("{}{}-{:%Y%m%dT%H%M%SZ}", name, between, fmt::gmtime(now));
 }
 
 RunManifest manifest_of(const OpenedStudy& study, std::string_view command, const RunOptions& options) {
@@ -48,7 +56,7 @@ std::string resolved(const calibrate::StudySpec& spec, const fs::path& folder) {
 
 /// Whether the folder holds a run that was begun and can go on.
 bool holds_unfinished_run(const fs::path& folder) {
-  if (!fs::exists(folder / kManifestName)) return false;
+  if (!text::exists(folder / kManifestName)) return false;
   const auto manifest = read_manifest(folder);
   return manifest && manifest->state != RunState::finished;
 }
@@ -99,8 +107,9 @@ core::Result<void> Run::open_folder() {
   }
   if (const auto free = text::check_target_folder(folder_, policy); !free) return free;
   if (keeps_ == Keeps::nothing) return {};
+  if (auto owned = own(folder_); !owned) return owned;
   if (options_.resume) text::remove_abandoned_staging(folder_);
-  if (options_.resume && fs::exists(folder_ / kManifestName)) {
+  if (options_.resume && text::exists(folder_ / kManifestName)) {
     const auto begun = read_manifest(folder_);
     if (!begun) return tl::unexpected(begun.error());
     if (core::Diagnostics differences = check_continues(*begun, manifest_, folder_); !differences.empty()) {
@@ -114,11 +123,25 @@ core::Result<void> Run::open_folder() {
   RunFiles files;
   files.manifest = manifest_;
   files.study_yaml = resolved(study_.prepared.spec, folder_);
-  made_folder_ = !fs::exists(folder_);
+  made_folder_ = !text::exists(folder_);
   return write_run_folder(folder_, policy, files);
 }
 
+core::Result<void> Run::own(const fs::path& folder) {
+  auto lock = text::FolderLock::acquire(folder);
+  if (!lock) return tl::unexpected(lock.error());
+  locks_.push_back(*std::move(lock));
+  return {};
+}
+
 core::Result<void> Run::open_store() {
+  // The journal of another run: that run replaces its folder when it ends, and what was written into it meanwhile would be lost.
+  if (const fs::path other = options_.store.value_or("").parent_path(); options_.store && text::exists(other / kManifestName)) {
+    std::error_code ignored;
+    if (!fs::equivalent(other, folder_, ignored)) {
+      if (auto owned = own(other.empty() ? "." : other); !owned) return owned;
+    }
+  }
   auto store = options_.replay ? read_evaluation_store(*options_.replay)
                                : open_evaluation_store(options_.store.value_or(folder_ / kJournalName));
   if (!store) return tl::unexpected(store.error());

@@ -10,6 +10,7 @@
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/run_folder.hpp"
+#include "rooftune/text/files.hpp"
 #include "rooftune/text/json_pieces.hpp"
 #include "rooftune/text/json_text.hpp"
 
@@ -49,7 +50,7 @@ core::Result<Run> read_run(const fs::path& folder) {
   const auto manifest = read_manifest(folder);
   if (!manifest) return tl::unexpected(manifest.error());
   run.manifest = *manifest;
-  if (fs::exists(folder / kTunedConfigName)) {
+  if (text::exists(folder / kTunedConfigName)) {
     const auto gpus = data::default_gpus();
     if (!gpus) return tl::unexpected(gpus.error());
     const auto config = data::read_config(folder / kTunedConfigName, *gpus);

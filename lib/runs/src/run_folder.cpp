@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "rooftune/core/hash.hpp"
+#include "rooftune/core/limits.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/text/document.hpp"
 #include "rooftune/text/json_text.hpp"
@@ -28,7 +29,7 @@ constexpr std::array<text::Choice<RunState>, 3> kStates{{
 }};
 
 core::Result<InputFile> hash_file(const fs::path& path) {
-  const auto text = text::read_text(path);
+  const auto text = text::read_bytes(path, core::limits::kFileBytes);
   if (!text) return tl::unexpected(text.error());
   return InputFile{.path = path.string(), .sha256 = core::sha256_hex(*text)};
 }
@@ -138,9 +139,9 @@ core::Result<RunManifest> parse_manifest(std::string_view text, const std::strin
   return text::parse_document(text, file, text::Syntax::json).and_then(manifest_of);
 }
 
-core::Result<RunManifest> read_manifest(const fs::path& run_folder) {
-  return text::read_document(run_folder / kManifestName).and_then(manifest_of);
-}
+core::Result<RunManifest> read_manifest(const fs::path& run_folder) { return read_manifest_file(run_folder / kManifestName); }
+
+core::Result<RunManifest> read_manifest_file(const fs::path& file) { return text::read_document(file).and_then(manifest_of); }
 
 core::Diagnostics check_continues(const RunManifest& begun, const RunManifest& now, const fs::path& run_folder) {
   core::Diagnostics problems;

@@ -13,11 +13,13 @@
 
 #include "external_form.hpp"
 #include "onboard_form.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/data/config_pieces.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/runs/study_file.hpp"
 #include "rooftune/text/document.hpp"
+#include "rooftune/text/files.hpp"
 #include "rooftune/text/object_reader.hpp"
 
 namespace rooftune::runs {
@@ -561,8 +563,8 @@ core::Result<StudyFile> read_extended(const text::Document& document, int chain)
   }
   const std::filesystem::path folder = std::filesystem::path(document.file).parent_path();
   const std::filesystem::path path = folder / name;
-  if (!std::filesystem::is_regular_file(path)) {
-    problems.error(node->place, fmt::format("there is no study '{}'", name), "paths count from the folder of this study");
+  if (!text::is_file(path)) {
+    problems.error(node->place, fmt::format("there is no study '{}'", core::shown(name)), "paths count from the folder of this study");
     return tl::unexpected(problems.take_errors());
   }
   auto base = text::read_document(path).and_then([&](const text::Document& extended) { return read(extended, chain + 1); });

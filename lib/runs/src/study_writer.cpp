@@ -10,6 +10,7 @@
 #include "rooftune/data/shipped_configs.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/runs/study_file.hpp"
+#include "rooftune/text/files.hpp"
 #include "rooftune/text/yaml_text.hpp"
 
 namespace rooftune::runs {
@@ -406,7 +407,7 @@ calibrate::StudySpec with_paths_from(calibrate::StudySpec spec, const std::files
   namespace fs = std::filesystem;
   const auto rebase = [&](std::string& path) {
     if (fs::path(path).is_absolute()) return;
-    path = fs::absolute(from / path).lexically_normal().lexically_relative(fs::absolute(to).lexically_normal()).string();
+    path = text::absolute(from / path).lexically_relative(text::absolute(to)).string();
   };
   for (auto* paths : {&spec.data.ground_truth, &spec.data.models, &spec.data.hardware, &spec.data.kernels})
     std::ranges::for_each(*paths, rebase);

@@ -2,24 +2,27 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
-#include <charconv>
-#include <csignal>
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
+
+#include "rooftune/core/limits.hpp"
+#include "rooftune/text/staging.hpp"
+#include "write_target.hpp"
 
 namespace rooftune::text {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::error_code last_system_error() { return {errno, std::generic_category()}; }
 
 tl::unexpected<core::Diagnostics> cannot(std::string_view what, const fs::path& path, const std::error_code& reason,
                                          std::string_view remedy) {
@@ -28,65 +31,92 @@ tl::unexpected<core::Diagnostics> cannot(std::string_view what, const fs::path& 
 
 constexpr std::string_view kCheckPlace = "check the path, its permissions and the free space";
 
-/// A sibling of `path` that no other process or thread uses: hidden, so that globs over a folder of results do not see it.
-fs::path temporary_sibling(const fs::path& path) {
-  static std::atomic<unsigned> counter{0};
-  return path.parent_path() / fmt::format(".{}.partial-{}-{}", path.filename().string(), ::getpid(), counter.fetch_add(1));
+/// A folder that could not be put in place in one step goes by this name for a moment.
+std::string aside_prefix(const fs::path& target) { return fmt::format(".{}.before-", target.filename().string()); }
+
+/// Waits while a pipe is full, but not for ever.
+std::error_code wait_until_writable(int descriptor) {
+  pollfd watched{.fd = descriptor, .events = POLLOUT, .revents = 0};
+  const int ready = ::poll(&watched, 1, static_cast<int>(core::limits::kPipeSilence_s * 1e3));
+  if (ready < 0 && errno != EINTR) return system_error(errno);
+  return ready == 0 ? system_error(ETIMEDOUT) : std::error_code{};
 }
 
-/// An open file descriptor.
-class Descriptor {
- public:
-  Descriptor(const fs::path& path, int flags) : number_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (is_open()) ::close(number_);
-  }
-
-  [[nodiscard]] bool is_open() const { return number_ >= 0; }
-
-  [[nodiscard]] std::error_code write_all(std::string_view text) const {
-    while (!text.empty()) {
-      const ssize_t written = ::write(number_, text.data(), text.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return last_system_error();
+std::error_code write_all(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written > 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (written < 0 && errno == EAGAIN) {
+      if (const auto failed = wait_until_writable(descriptor)) return failed;
+    } else if (written < 0 && errno != EINTR) {
+      return system_error(errno);
     }
-    return {};
   }
+  return {};
+}
 
-  /// EINVAL: the file system cannot sync (some network and special ones); the rename alone has to do there.
-  [[nodiscard]] std::error_code sync() const {
-    return ::fsync(number_) == 0 || errno == EINVAL ? std::error_code{} : last_system_error();
-  }
-
-  /// Network file systems report a full disk only here.
-  [[nodiscard]] std::error_code close() { return ::close(std::exchange(number_, -1)) == 0 ? std::error_code{} : last_system_error(); }
-
- private:
-  int number_;
-};
+/// EINVAL: the file system cannot sync (some network and special ones); the rename alone has to do there.
+std::error_code sync(int descriptor) { return ::fsync(descriptor) == 0 || errno == EINVAL ? std::error_code{} : system_error(errno); }
 
 /// Makes a rename in `folder` survive a crash. Best effort: the content is complete either way.
 void sync_folder(const fs::path& folder) {
-  const Descriptor descriptor(folder.empty() ? fs::path(".") : folder, O_RDONLY | O_DIRECTORY);
-  if (descriptor.is_open()) static_cast<void>(descriptor.sync());
+  const core::Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.is_open()) static_cast<void>(sync(descriptor.number()));
 }
 
-std::error_code write_and_sync(const fs::path& path, std::string_view text) {
-  Descriptor descriptor(path, O_WRONLY | O_CREAT | O_EXCL);
-  if (!descriptor.is_open()) return last_system_error();
-  if (const auto failed = descriptor.write_all(text)) return failed;
-  if (const auto failed = descriptor.sync()) return failed;
-  return descriptor.close();
+/// Gives `descriptor` the owner and the mode of what it replaces. The owner goes as far as the system lets us.
+std::error_code take_over(int descriptor, const struct stat& replaced) {
+  if (::fchown(descriptor, replaced.st_uid, replaced.st_gid) != 0 &&
+      ::fchown(descriptor, static_cast<uid_t>(-1), replaced.st_gid) != 0) {
+    // Another user's file in a folder that we may write to: it becomes ours, with the same mode.
+  }
+  return ::fchmod(descriptor, replaced.st_mode & 07777U) == 0 ? std::error_code{} : system_error(errno);
 }
 
-/// Swaps two folders: in one step where the file system can, else by way of a third name.
+/// Writes into what is no file: it stays what it is.
+std::error_code write_through(const fs::path& given, const WriteTarget& target, std::string_view text) {
+  if (target.inherited >= 0) {
+    std::fflush(nullptr);  // what was printed before comes before
+    return write_all(target.inherited, text);
+  }
+  core::Descriptor stream;
+  // A pipe that nobody reads yet says ENXIO.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(core::limits::kPipeSilence_s);
+  while (true) {
+    stream = core::Descriptor(::open(given.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (stream.is_open()) break;
+    if (errno != ENXIO || std::chrono::steady_clock::now() > deadline) return system_error(errno);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  if (const auto failed = write_all(stream.number(), text)) return failed;
+  return stream.close();
+}
+
+std::error_code replace(const WriteTarget& target, std::string_view text) {
+  const bool exists = target.kind == WriteTarget::Kind::file;
+  const fs::path folder = folder_of(target.path);
+  remove_abandoned(folder, staging_prefix(target.path));
+  // Nobody else reads the new content of a file that only we could read, not even for a moment.
+  Staged staged = stage_file(folder, staging_prefix(target.path), exists ? 0600 : 0666);
+  if (staged.failed) return staged.failed;
+  auto failed = write_all(staged.descriptor.number(), text);
+  if (!failed && exists) failed = take_over(staged.descriptor.number(), target.existing);
+  if (!failed) failed = sync(staged.descriptor.number());
+  if (!failed) failed = staged.descriptor.close();
+  if (!failed) fs::rename(staged.path, target.path, failed);
+  std::error_code ignored;
+  if (failed) fs::remove(staged.path, ignored);
+  if (!failed) sync_folder(folder);
+  return failed;
+}
+
+/// Swaps two folders: in one step where the file system can, else by way of a third name, from which put_back finds the way.
 std::error_code exchange(const fs::path& staging, const fs::path& target) {
   if (::renameat2(AT_FDCWD, staging.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return {};
-  if (errno != EINVAL && errno != ENOSYS) return last_system_error();
-  const fs::path aside = temporary_sibling(target);
+  if (errno != EINVAL && errno != ENOSYS) return system_error(errno);
+  const std::string unique = staging.filename().string().substr(staging_prefix(target).size());
+  const fs::path aside = folder_of(target) / (aside_prefix(target) + unique);
   std::error_code failed;
   fs::rename(target, aside, failed);
   if (failed) return failed;
@@ -96,28 +126,46 @@ std::error_code exchange(const fs::path& staging, const fs::path& target) {
   return failed;
 }
 
+/// Undoes what a process that was killed in exchange() left: the old folder aside, and none in its place.
+void put_back(const fs::path& target) {
+  std::error_code failed;
+  if (fs::exists(fs::symlink_status(target, failed))) return;
+  std::vector<fs::path> aside;
+  for (fs::directory_iterator entry(folder_of(target), failed), end; !failed && entry != end; entry.increment(failed)) {
+    if (entry->path().filename().string().starts_with(aside_prefix(target))) aside.push_back(entry->path());
+  }
+  if (aside.size() == 1) fs::rename(aside.front(), target, failed);
+}
+
 /// "runs/a/" names the same folder as "runs/a".
 fs::path without_trailing_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+
+/// The folder behind a link, so that the link stays one.
+fs::path behind_links(const fs::path& folder) {
+  std::error_code failed;
+  if (!fs::is_symlink(fs::symlink_status(folder, failed))) return folder;
+  const fs::path real = fs::canonical(folder, failed);
+  return failed ? folder : real;
+}
 
 }  // namespace
 
 core::Result<void> write_file_atomically(const fs::path& path, std::string_view text) {
-  std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return core::fail({.file = path.string()}, "is a folder, not a file", "name a file to write");
-  const fs::path temporary = temporary_sibling(path);
-  auto failed = write_and_sync(temporary, text);
-  if (!failed) fs::rename(temporary, path, failed);
-  if (failed) {
-    fs::remove(temporary, ignored);
-    return cannot("cannot be written", path, failed, kCheckPlace);
+  const auto target = find_write_target(path);
+  if (!target) return tl::unexpected(target.error());
+  const auto failed = target->kind == WriteTarget::Kind::stream ? write_through(path, *target, text) : replace(*target, text);
+  if (failed == std::errc::no_such_device_or_address || failed == std::errc::timed_out) {
+    return core::fail({.file = path.string()}, fmt::format("nobody read this pipe for {} s", core::limits::kPipeSilence_s),
+                      "start its reader first, or name a file");
   }
-  sync_folder(path.parent_path());
+  if (failed) return cannot("cannot be written", path, failed, kCheckPlace);
   return {};
 }
 
 core::Result<void> check_target_folder(const fs::path& target, ExistingFolder policy) {
   const fs::path folder = without_trailing_slash(target);
   if (folder.empty()) return core::fail({}, "the run folder has no name", "name it, e.g. --out runs/first");
+  put_back(folder);
   std::error_code failed;
   const fs::file_status status = fs::status(folder, failed);
   if (!fs::exists(status)) return {};
@@ -132,43 +180,40 @@ core::Result<void> check_target_folder(const fs::path& target, ExistingFolder po
 }
 
 void remove_abandoned_staging(const fs::path& target) {
-  const fs::path folder = without_trailing_slash(target);
-  const std::string prefix = fmt::format(".{}.partial-", folder.filename().string());
-  const fs::path parent = folder.has_parent_path() ? folder.parent_path() : fs::path(".");
-  std::error_code failed;
-  std::vector<fs::path> abandoned;
-  for (fs::directory_iterator entry(parent, failed), end; !failed && entry != end; entry.increment(failed)) {
-    const std::string name = entry->path().filename().string();
-    if (!name.starts_with(prefix)) continue;
-    pid_t owner = 0;
-    std::from_chars(name.data() + prefix.size(), name.data() + name.size(), owner);
-    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) abandoned.push_back(entry->path());
-  }
-  for (const fs::path& path : abandoned) fs::remove_all(path, failed);
+  const fs::path folder = behind_links(without_trailing_slash(target));
+  remove_abandoned(folder_of(folder), staging_prefix(folder));
 }
 
 core::Result<StagedFolder> StagedFolder::open(const fs::path& target, ExistingFolder policy) {
   if (auto usable = check_target_folder(target, policy); !usable) return tl::unexpected(std::move(usable).error());
-  const fs::path folder = without_trailing_slash(target);
+  const fs::path folder = behind_links(without_trailing_slash(target));
   std::error_code failed;
   if (folder.has_parent_path()) fs::create_directories(folder.parent_path(), failed);
   if (failed) return cannot("cannot be created", folder.parent_path(), failed, kCheckPlace);
-  const fs::path staging = temporary_sibling(folder);
-  fs::create_directory(staging, failed);
-  if (failed) return cannot("cannot be created", folder, failed, kCheckPlace);
-  StagedFolder staged(folder, staging, policy);
-  if (fs::exists(folder)) {
-    fs::copy(folder, staging, fs::copy_options::recursive | fs::copy_options::copy_symlinks, failed);
+  remove_abandoned_staging(folder);
+  const bool exists = fs::exists(folder, failed);
+  StagedFolder staged(folder, policy);
+  staged.staged_ = std::make_unique<Staged>(stage_folder(folder_of(folder), staging_prefix(folder), exists ? 0700 : 0777));
+  if (staged.staged_->failed) {
+    failed = staged.staged_->failed;
+    staged.staged_.reset();
+    return cannot("cannot be created", folder, failed, kCheckPlace);
+  }
+  staged.staging_ = staged.staged_->path;
+  if (exists) {
+    fs::copy(folder, staged.staging_, fs::copy_options::recursive | fs::copy_options::copy_symlinks, failed);
     if (failed) return cannot("cannot be copied", folder, failed, kCheckPlace);
   }
   return staged;
 }
 
-StagedFolder::StagedFolder(fs::path target, fs::path staging, ExistingFolder policy)
-    : target_(std::move(target)), staging_(std::move(staging)), policy_(policy) {}
+StagedFolder::StagedFolder(fs::path target, ExistingFolder policy) : target_(std::move(target)), policy_(policy) {}
 
 StagedFolder::StagedFolder(StagedFolder&& other) noexcept
-    : target_(std::move(other.target_)), staging_(std::exchange(other.staging_, fs::path{})), policy_(other.policy_) {}
+    : target_(std::move(other.target_)),
+      staging_(std::exchange(other.staging_, fs::path{})),
+      policy_(other.policy_),
+      staged_(std::move(other.staged_)) {}
 
 StagedFolder::~StagedFolder() {
   std::error_code ignored;
@@ -176,6 +221,9 @@ StagedFolder::~StagedFolder() {
 }
 
 core::Result<void> StagedFolder::write(std::string_view name, std::string_view text) const {
+  // A link in a folder that is resumed leads out of it, to who knows where: the file takes its place.
+  std::error_code ignored;
+  if (fs::is_symlink(fs::symlink_status(staging_ / name, ignored))) fs::remove(staging_ / name, ignored);
   auto written = write_file_atomically(staging_ / name, text);
   // The user knows the target, not the sibling.
   if (!written) written.error().front().position.file = (target_ / name).string();
@@ -183,15 +231,19 @@ core::Result<void> StagedFolder::write(std::string_view name, std::string_view t
 }
 
 core::Result<void> StagedFolder::commit() {
-  sync_folder(staging_);
   std::error_code failed;
+  struct stat replaced {};
+  if (::stat(target_.c_str(), &replaced) == 0) failed = take_over(staged_->descriptor.number(), replaced);
+  if (failed) return cannot("the run folder cannot be put in place", target_, failed, kCheckPlace);
+  sync_folder(staging_);
   fs::rename(staging_, target_, failed);  // replaces an empty folder too
   const bool occupied = failed == std::errc::directory_not_empty || failed == std::errc::file_exists;
   if (occupied && policy_ == ExistingFolder::resume) failed = exchange(staging_, target_);
   if (failed) return cannot("the run folder cannot be put in place", target_, failed, kCheckPlace);
   std::error_code ignored;
   fs::remove_all(std::exchange(staging_, fs::path{}), ignored);
-  sync_folder(target_.parent_path());
+  staged_.reset();
+  sync_folder(folder_of(target_));
   return {};
 }
 

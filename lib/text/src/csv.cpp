@@ -6,6 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "rooftune/core/limits.hpp"
+#include "rooftune/core/printable.hpp"
+
 namespace rooftune::text {
 namespace {
 
@@ -90,11 +93,22 @@ core::Result<CsvTable> parse_csv(std::string_view text, std::string file) {
   std::set<std::string> names;
   for (const Node& name : table.header) {
     if (!names.insert(name.text).second)
-      problems.error(name.place, fmt::format("duplicate column '{}'", name.text), "keep one of them");
+      problems.error(name.place, fmt::format("duplicate column '{}'", core::shown(name.text)), "keep one of them");
   }
+  if (table.header.size() > core::limits::kColumns) {
+    problems.error({1, 1}, fmt::format("{} columns", table.header.size()),
+                   fmt::format("a table has at most {}: check that this is the right file", core::limits::kColumns));
+    return tl::unexpected(problems.take_errors());
+  }
+  std::size_t values = table.header.size();
   while (!splitter.at_end()) {
     std::vector<Node> row = splitter.record();
     if (row.empty()) continue;
+    values += row.size();
+    if (values > core::limits::kValues) {
+      problems.error(row.front().place, fmt::format("the file holds more than {} values", core::limits::kValues), "split it");
+      return tl::unexpected(problems.take_errors());
+    }
     if (row.size() != table.header.size()) {
       problems.error(row.front().place, fmt::format("{} cells under {} columns", row.size(), table.header.size()),
                      "give every column one cell; quote cells that hold commas");

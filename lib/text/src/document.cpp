@@ -1,18 +1,21 @@
 #include "rooftune/text/document.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <system_error>
 #include <utility>
 
 #include "document_syntax.hpp"
 #include "foreign_file.hpp"
+#include "rooftune/core/descriptor.hpp"
+#include "rooftune/core/limits.hpp"
 #include "rooftune/text/python_json.hpp"
 
 namespace rooftune::text {
@@ -32,6 +35,28 @@ std::optional<core::Diagnostic> refused_text(std::string_view text, const std::s
       .position = {file, 1, 1}, .problem = "the file starts with a byte order mark", .remedy = "save it as UTF-8 without one"};
 }
 
+tl::unexpected<core::Diagnostics> cannot_be_read(const std::filesystem::path& path, int reason) {
+  return core::fail({.file = path.string()}, fmt::format("cannot be read: {}", std::generic_category().message(reason)),
+                    "check its permissions");
+}
+
+/// What happens at a pipe within `timeout_ms`; 0 when nothing does.
+int events_at(int descriptor, int timeout_ms) {
+  pollfd watched{.fd = descriptor, .events = POLLIN, .revents = 0};
+  while (::poll(&watched, 1, timeout_ms) < 0 && errno == EINTR) {
+  }
+  return watched.revents;
+}
+
+core::Result<void> wait_for_writer(int descriptor, const std::filesystem::path& path) {
+  if (events_at(descriptor, static_cast<int>(core::limits::kPipeSilence_s * 1e3)) != 0) return {};
+  return core::fail({.file = path.string()}, fmt::format("nothing came from this pipe for {} s", core::limits::kPipeSilence_s),
+                    "write the content to a file and name that");
+}
+
+/// Every writer has closed the pipe, and all that they wrote was read.
+bool has_hung_up(int descriptor) { return (events_at(descriptor, 0) & (POLLIN | POLLHUP)) == POLLHUP; }
+
 }  // namespace
 
 Node Node::at(Place place, Kind kind, std::string text, bool quoted) {
@@ -49,28 +74,61 @@ const Node* Node::find(std::string_view key) const {
 }
 
 core::Result<std::string> read_text(const std::filesystem::path& path) {
-  std::error_code ignored;
-  const auto status = std::filesystem::status(path, ignored);
-  if (!std::filesystem::exists(status)) {
-    return core::fail({.file = path.string()}, "no such file", "check the path");
-  }
-  if (std::filesystem::is_directory(status)) {
-    return core::fail({.file = path.string()}, "this is a folder, not a file", "name a file in it");
-  }
-  errno = 0;
-  std::ifstream stream(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  if (!stream.is_open() || stream.bad()) {
-    return core::fail({.file = path.string()}, fmt::format("cannot be read: {}", std::strerror(errno)), "check its permissions");
-  }
-  if (is_blank(text)) return core::fail({.file = path.string()}, "the file is empty", "write it again or name another one");
-  if (auto foreign = foreign_file(text, path.string())) return tl::unexpected(core::Diagnostics{*std::move(foreign)});
+  auto text = read_bytes(path, core::limits::kFileBytes);
+  if (text && is_blank(*text)) return core::fail({.file = path.string()}, "the file is empty", "write it again or name another one");
+  if (!text) return text;
+  if (auto foreign = foreign_file(*text, path.string())) return tl::unexpected(core::Diagnostics{*std::move(foreign)});
   return text;
+}
+
+core::Result<std::string> read_bytes(const std::filesystem::path& path, std::size_t most_bytes) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return core::fail({.file = path.string()}, "no such file", "check the path");
+    return cannot_be_read(path, errno);
+  }
+  if (S_ISDIR(status.st_mode)) return core::fail({.file = path.string()}, "this is a folder, not a file", "name a file in it");
+  if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
+    return core::fail({.file = path.string()}, "this is a device or a socket, not a file",
+                      "name a file, or give the content through a pipe");
+  }
+  // Without O_NONBLOCK opening a pipe that nobody writes to waits for ever; on files it has no effect.
+  const core::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file.is_open() || ::fstat(file.number(), &status) != 0) return cannot_be_read(path, errno);
+  const auto too_large = [&] {
+    return core::fail({.file = path.string()}, fmt::format("the file is larger than {} MiB", most_bytes >> 20U), "split it");
+  };
+  std::string text;
+  if (S_ISREG(status.st_mode)) {
+    if (static_cast<std::size_t>(status.st_size) > most_bytes) return too_large();
+    text.reserve(static_cast<std::size_t>(status.st_size) + 1);
+  }
+  while (true) {
+    constexpr std::size_t kPiece = std::size_t{1} << 18U;
+    const std::size_t had = text.size();
+    text.resize(std::max(std::min(text.capacity(), had + kPiece), had + 1));
+    const ssize_t received = ::read(file.number(), text.data() + had, text.size() - had);
+    const int reason = errno;
+    text.resize(had + static_cast<std::size_t>(std::max<ssize_t>(received, 0)));
+    if (text.size() > most_bytes) return too_large();
+    if (received > 0) continue;
+    // A pipe that nobody has opened for writing yet looks like one that was closed; poll tells them apart.
+    const bool waits = S_ISFIFO(status.st_mode) && (received < 0 ? reason == EAGAIN : text.empty());
+    if (received == 0 && !waits) return text;
+    if (received < 0 && reason == EINTR) continue;
+    if (!waits) return cannot_be_read(path, reason);
+    if (const auto speaks = wait_for_writer(file.number(), path); !speaks) return tl::unexpected(speaks.error());
+    if (received == 0 && has_hung_up(file.number())) return text;
+  }
 }
 
 core::Result<Document> parse_document(std::string_view text, std::string file, Syntax syntax) {
   if (auto refused = refused_text(text, file)) return tl::unexpected(core::Diagnostics{*std::move(refused)});
-  return syntax == Syntax::json ? parse_json(text, std::move(file)) : parse_yaml(text, std::move(file));
+  auto document = syntax == Syntax::json ? parse_json(text, std::move(file)) : parse_yaml(text, std::move(file));
+  if (!document) return document;
+  document->root.is_top = true;
+  for (Node& item : document->root.items) item.is_top = true;
+  return document;
 }
 
 core::Result<Document> parse_python_json(std::string_view text, std::string file) {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "rooftune/core/printable.hpp"
+
 namespace rooftune::text {
 namespace {
 
@@ -14,13 +16,26 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kLongestLine = 200;
 
+/// JSON itself asks for escapes below U+0020 alone; terminals obey more (core::is_control).
+std::string with_escaped_controls(std::string text) {
+  if (std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; })) return text;
+  std::string result;
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::size_t length = std::max<std::size_t>(core::utf8_length(rest), 1);
+    const char32_t code = core::utf8_code_point(rest, length);
+    result += core::is_control(code) ? fmt::format("\\u{:04x}", static_cast<unsigned>(code)) : std::string(rest.substr(0, length));
+    rest.remove_prefix(length);
+  }
+  return result;
+}
+
 std::string plain_text(const Json& value) {
   if (value.is_number_float()) {
     const double number = value.get<double>();
     return std::isfinite(number) ? fmt::format("{}", number) : "null";
   }
   // Names from a user's files may hold bytes that are not UTF-8.
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return with_escaped_controls(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 /// `opening item, item closing` on one line.

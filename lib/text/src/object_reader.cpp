@@ -1,42 +1,23 @@
 #include "rooftune/text/object_reader.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <iterator>
-#include <regex>
 #include <tuple>
+
+#include "rooftune/core/limits.hpp"
+#include "rooftune/core/printable.hpp"
+#include "rooftune/text/number_text.hpp"
 
 namespace rooftune::text {
 namespace {
 
-constexpr std::size_t kShownTextLength = 40;
-
-std::string shortened(const std::string& text) {
-  return text.size() <= kShownTextLength ? text : text.substr(0, kShownTextLength) + "...";
-}
-
-/// What JSON and YAML 1.2 both read as a decimal number, with an optional plus sign.
-bool is_decimal(const std::string& text) {
-  static const std::regex pattern(R"([-+]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.[0-9]+([eE][-+]?[0-9]+)?)");
-  return std::regex_match(text, pattern);
-}
-
-bool has_leading_zero(const std::string& text) {
-  static const std::regex pattern(R"([-+]?0[0-9]+(\.[0-9]*)?)");
-  return std::regex_match(text, pattern);
-}
-
-bool is_special_number(const std::string& text) {
-  static const std::regex pattern(R"([-+]?\.?(nan|inf|infinity))", std::regex::icase);
-  return std::regex_match(text, pattern);
-}
-
 bool is_plain(const Node& node) { return node.kind == Node::Kind::scalar && !node.quoted; }
 bool is_boolean(const Node& node) { return is_plain(node) && (node.text == "true" || node.text == "false"); }
-bool is_number(const Node& node) { return is_plain(node) && is_decimal(node.text); }
+bool is_number(const Node& node) { return is_plain(node) && is_decimal_number(node.text); }
 
 std::string range_text(const Range& range) {
   if (range.power_of_two) return "a power of two";
@@ -59,7 +40,7 @@ bool convert_whole(const Node& node, std::string_view name, Whole& target, Probl
   double value = 0.0;
   if (!convert(node, name, value, problems, range)) return false;
   if (value != std::trunc(value)) {
-    problems.error(node.place, fmt::format("{} is {}", name, node.text), "it must be a whole number");
+    problems.error(node.place, fmt::format("{} is {}", name, core::shown(node.text)), "it must be a whole number");
     return false;
   }
   Whole exact{};
@@ -71,7 +52,7 @@ bool convert_whole(const Node& node, std::string_view name, Whole& target, Probl
   constexpr double exact_limit = 9007199254740992.0;  // 2^53: every whole number up to here is a double
   const double limit = std::min(exact_limit, static_cast<double>(std::numeric_limits<Whole>::max()));
   if (std::abs(value) > limit) {
-    problems.error(node.place, fmt::format("{} is {}", name, node.text), fmt::format("it must be at most {:.0f}", limit));
+    problems.error(node.place, fmt::format("{} is {}", name, core::shown(node.text)), fmt::format("it must be at most {:.0f}", limit));
     return false;
   }
   target = static_cast<Whole>(value);
@@ -87,27 +68,45 @@ void sort_by_place(core::Diagnostics& diagnostics) {
 
 }  // namespace
 
+void Problems::Kept::add(core::Diagnostic diagnostic) {
+  if (diagnostics.size() < core::limits::kMessages) {
+    diagnostics.push_back(std::move(diagnostic));
+  } else {
+    ++more;
+  }
+}
+
+core::Diagnostics Problems::Kept::take(const std::string& file) {
+  sort_by_place(diagnostics);
+  if (more > 0) {
+    diagnostics.push_back({.position = {.file = file},
+                           .problem = fmt::format("{} more problems like these are not shown", more),
+                           .remedy = fmt::format("mend the first {} and try again", core::limits::kMessages),
+                           .severity = diagnostics.front().severity});
+  }
+  more = 0;
+  return std::exchange(diagnostics, {});
+}
+
 void Problems::error(Place place, std::string problem, std::string remedy) {
-  errors_.push_back({{file_, place.line, place.column}, std::move(problem), std::move(remedy), core::Severity::error});
+  errors_.add({{file_, place.line, place.column}, std::move(problem), std::move(remedy), core::Severity::error});
 }
 
 void Problems::warning(Place place, std::string problem, std::string remedy) {
-  warnings_.push_back({{file_, place.line, place.column}, std::move(problem), std::move(remedy), core::Severity::warning});
+  warnings_.add({{file_, place.line, place.column}, std::move(problem), std::move(remedy), core::Severity::warning});
 }
 
-void Problems::add(const core::Diagnostics& errors) { std::ranges::copy(errors, std::back_inserter(errors_)); }
-
-core::Diagnostics Problems::take_errors() {
-  sort_by_place(errors_);
-  return std::exchange(errors_, {});
+void Problems::add(const core::Diagnostics& errors) {
+  for (const core::Diagnostic& error : errors) errors_.add(error);
 }
 
-core::Diagnostics Problems::take_warnings() {
-  sort_by_place(warnings_);
-  return std::exchange(warnings_, {});
-}
+core::Diagnostics Problems::take_errors() { return errors_.take(file_); }
 
-std::string describe(const Node& node) {
+core::Diagnostics Problems::take_warnings() { return warnings_.take(file_); }
+
+namespace {
+
+std::string kind_of(const Node& node) {
   switch (node.kind) {
     case Node::Kind::null: return "null";
     case Node::Kind::list: return "a list";
@@ -115,34 +114,52 @@ std::string describe(const Node& node) {
     case Node::Kind::scalar: break;
   }
   if (is_boolean(node)) return node.text;
-  return fmt::format("the {} '{}'", is_number(node) ? "number" : "text", shortened(node.text));
+  return is_number(node) ? "a number" : "a text";
+}
+
+}  // namespace
+
+std::string describe(const Node& node) {
+  if (node.kind != Node::Kind::scalar || is_boolean(node) || node.is_top) return kind_of(node);
+  return fmt::format("the {} '{}'", is_number(node) ? "number" : "text", core::shown(node.text));
 }
 
 bool convert(const Node& node, std::string_view name, double& target, Problems& problems, Range range) {
   if (is_plain(node) && has_leading_zero(node.text)) {
-    problems.error(node.place, fmt::format("{} is '{}', which some readers take for an octal number", name, node.text),
+    problems.error(node.place, fmt::format("{} is '{}', which some readers take for an octal number", name, core::shown(node.text)),
                    "write it without leading zeros");
     return false;
   }
   if (is_plain(node) && is_special_number(node.text)) {
-    problems.error(node.place, fmt::format("{} is '{}', which is not a finite number", name, node.text), "give a finite number");
+    problems.error(node.place, fmt::format("{} is '{}', which is not a finite number", name, core::shown(node.text)),
+                   "give a finite number");
     return false;
   }
   if (!is_number(node)) {
     problems.error(node.place, fmt::format("{} must be a number, not {}", name, describe(node)),
-                   node.quoted && is_decimal(node.text) ? "remove the quotes" : "give a plain decimal number");
+                   node.quoted && is_decimal_number(node.text) ? "remove the quotes" : "give a plain decimal number");
+    return false;
+  }
+  if (node.text.size() > core::limits::kNumberCharacters) {
+    problems.error(node.place, fmt::format("{} is a number of {} characters", name, node.text.size()),
+                   fmt::format("write it in at most {}", core::limits::kNumberCharacters));
     return false;
   }
   const std::size_t sign = node.text.front() == '+' ? 1 : 0;
   double value = 0.0;
   const auto [end, failure] = std::from_chars(node.text.data() + sign, node.text.data() + node.text.size(), value);
   if (failure != std::errc{} || !std::isfinite(value)) {
-    problems.error(node.place, fmt::format("{} is '{}', which does not fit a double", name, shortened(node.text)),
+    problems.error(node.place, fmt::format("{} is '{}', which does not fit a double", name, core::shown(node.text)),
                    "give a finite number");
     return false;
   }
+  if (value > range.limit) {
+    problems.error(node.place, fmt::format("{} is {}", name, core::shown(node.text)),
+                   fmt::format("at most {:.10g} is taken", range.limit));
+    return false;
+  }
   if (!contains(range, value)) {
-    problems.error(node.place, fmt::format("{} is {}", name, node.text), fmt::format("it must be {}", range_text(range)));
+    problems.error(node.place, fmt::format("{} is {}", name, core::shown(node.text)), fmt::format("it must be {}", range_text(range)));
     return false;
   }
   target = value;
@@ -200,10 +217,22 @@ ObjectReader::ObjectReader(const Node& node, Problems& problems, std::string nam
 ObjectReader::~ObjectReader() {
   if (other_keys_ == OtherKeys::tolerate) return;
   const std::vector<std::string_view> known(known_.begin(), known_.end());
+  if (node_.is_top && !known.empty() && is_of_another_kind(known)) {
+    problems_.error(node_.place, fmt::format("no key here is one of {}", name_),
+                    fmt::format("check that this is the right file; known: {}", fmt::join(known, ", ")));
+    return;
+  }
   for (const Member& member : node_.members) {
     if (std::ranges::find(known, member.key) != known.end()) continue;
-    problems_.error(member.place, fmt::format("unknown key '{}' in {}", member.key, name_), core::suggest(member.key, known));
+    problems_.error(member.place, fmt::format("unknown key '{}' in {}", core::shown(member.key), name_),
+                    core::suggest(member.key, known));
   }
+}
+
+bool ObjectReader::is_of_another_kind(const std::vector<std::string_view>& known) const {
+  return !node_.members.empty() && std::ranges::none_of(node_.members, [&](const Member& member) {
+    return std::ranges::find(known, member.key) != known.end() || !core::closest_match(member.key, known).empty();
+  });
 }
 
 const Node* ObjectReader::find(std::string_view key) {

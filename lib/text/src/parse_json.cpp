@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "document_syntax.hpp"
+#include "rooftune/core/printable.hpp"
 
 namespace rooftune::text {
 namespace {
@@ -51,6 +52,16 @@ std::string without_prefix(const std::string& message) {
   return bracket == std::string::npos ? message : message.substr(bracket + 2);
 }
 
+/// "...; last read: '...'" repeats all that was read of a token, which may be the rest of the file.
+std::string with_short_token(const std::string& message) {
+  constexpr std::string_view kLastRead = "last read: '";
+  const std::size_t begin = message.find(kLastRead);
+  if (begin == std::string::npos) return message;
+  const std::size_t token = begin + kLastRead.size();
+  const std::size_t end = std::max(message.rfind('\''), token);
+  return message.substr(0, token) + core::shown(std::string_view(message).substr(token, end - token)) + message.substr(end);
+}
+
 core::Diagnostic syntax_problem(const SyntaxCheck& check, std::string_view text, std::string file) {
   if (check.error_message.find("unexpected end of input") != std::string::npos ||
       check.error_message.find("missing closing quote") != std::string::npos) {
@@ -62,7 +73,7 @@ core::Diagnostic syntax_problem(const SyntaxCheck& check, std::string_view text,
   }
   const Place place = place_of(text, check.error_offset);
   return {.position = {std::move(file), place.line, place.column},
-          .problem = "not valid JSON: " + without_prefix(check.error_message),
+          .problem = "not valid JSON: " + with_short_token(without_prefix(check.error_message)),
           .remedy = "correct it here or just before"};
 }
 
@@ -109,7 +120,12 @@ class Walker {
   Node value(std::size_t depth) {
     skip_space();
     Node node = Node::at(here());
-    if (depth > kMaxNesting) {
+    if (++values_ > core::limits::kValues) {
+      if (offset_ < text_.size()) problems_.push_back(too_many_values(file_, node.place));
+      offset_ = text_.size();
+      return node;
+    }
+    if (depth > core::limits::kNesting) {
       problems_.push_back(nesting_problem(file_, node.place));
       offset_ = text_.size();
       return node;
@@ -129,13 +145,14 @@ class Walker {
 
   void read_members(Node& node, std::size_t depth) {
     node.kind = Node::Kind::object;
+    Members members;
     skip(1);
     while (offset_ < text_.size() && peek() != '}') {
       Member member{.place = here()};
       member.key = string();
       skip(1);  // the colon
       member.value = value(depth + 1);
-      add_member(node, std::move(member), file_, problems_);
+      members.add(node, std::move(member), file_, problems_);
       if (offset_ < text_.size() && peek() == ',') skip(1);
     }
     if (offset_ < text_.size()) skip(1);
@@ -164,6 +181,7 @@ class Walker {
   std::size_t offset_ = 0;
   std::size_t line_start_ = 0;
   int line_ = 1;
+  std::size_t values_ = 0;
   core::Diagnostics problems_;
 };
 

@@ -4,6 +4,7 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include <exception>
 #include <sstream>
 #include <utility>
 
@@ -67,10 +68,11 @@ class TreeBuilder final : public YAML::EventHandler {
     Node node;
     Member key{};  ///< of the member whose value comes next
     bool has_key = false;
+    Members members{};
   };
 
   void refuse(Place place, std::string problem, std::string remedy) {
-    problems_.push_back({.position = {file_, place.line, place.column}, .problem = std::move(problem), .remedy = std::move(remedy)});
+    add_problem(problems_, file_, place, std::move(problem), std::move(remedy));
   }
 
   void refuse_tag(Place place, const std::string& tag) {
@@ -80,7 +82,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void open(Node::Kind kind, Place place, const std::string& tag) {
     refuse_tag(place, tag);
-    if (open_.size() > kMaxNesting && !too_deep_) {
+    if (open_.size() > core::limits::kNesting && !too_deep_) {
       too_deep_ = true;
       problems_.push_back(nesting_problem(file_, place));
     }
@@ -94,6 +96,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void accept(Node node) {
+    if (++values_ == core::limits::kValues) problems_.push_back(too_many_values(file_, node.place));
+    if (values_ >= core::limits::kValues) return;  // what is read from here on is of no use
     if (open_.empty()) {
       root_ = std::move(node);
       return;
@@ -108,7 +112,7 @@ class TreeBuilder final : public YAML::EventHandler {
     } else {
       parent.key.value = std::move(node);
       parent.has_key = false;
-      add_member(parent.node, std::move(parent.key), file_, problems_);
+      parent.members.add(parent.node, std::move(parent.key), file_, problems_);
     }
   }
 
@@ -116,6 +120,7 @@ class TreeBuilder final : public YAML::EventHandler {
   Node root_;
   std::vector<Open> open_;
   core::Diagnostics problems_;
+  std::size_t values_ = 0;
   bool too_deep_ = false;
 };
 
@@ -136,6 +141,10 @@ core::Result<Document> parse_yaml(std::string_view text, std::string file) {
     const Place place = to_place(error.mark);
     return core::fail({std::move(file), place.line, place.column}, fmt::format("not valid YAML: {}", error.msg),
                       "check indentation, colons and quotes here or just before");
+  } catch (const std::exception& error) {
+    // What the library lets pass from below it.
+    return core::fail({.file = std::move(file)}, fmt::format("cannot be read as YAML: {}", error.what()),
+                      "check that this is the right file");
   }
   return std::move(builder).document();
 }

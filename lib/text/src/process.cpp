@@ -2,27 +2,28 @@
 
 #include <fcntl.h>
 #include <poll.h>
-extern "C" {  // glibc 2.36 forgot to say so
-#include <sys/pidfd.h>
-}
-#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
-#include <fstream>
 #include <sstream>
+#include <utility>
+
+#include "minder.hpp"
+#include "rooftune/core/descriptor.hpp"
+#include "rooftune/core/limits.hpp"
 
 namespace rooftune::text {
 namespace {
 
 namespace fs = std::filesystem;
+using core::Descriptor;
 using Clock = std::chrono::steady_clock;
 
-/// What shells say when a program cannot be started.
-constexpr int kCannotStart = 127;
 /// How often a running program is looked after.
 constexpr int kPollTime_ms = 50;
 
@@ -45,45 +46,64 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return result;
 }
 
-/// In the child, between fork and exec: nothing here may allocate.
-[[noreturn]] void become(const char* program, char** arguments, char** environment, const char* folder) {
-  ::setpgid(0, 0);
-  // A killed rooftune leaves no simulators behind.
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (::chdir(folder) == 0) {
-    ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
-    ::dup2(::open("stdout", O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
-    ::dup2(::open("stderr", O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
-    ::execve(program, arguments, environment);
+struct Pipe {
+  Descriptor reader;
+  Descriptor writer;
+  Pipe() {
+    std::array<int, 2> ends{-1, -1};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
+    reader = Descriptor(ends[0]);
+    writer = Descriptor(ends[1]);
   }
-  ::_exit(kCannotStart);
+};
+
+/// Above the three standard streams, where the minder moves things about.
+Descriptor above_streams(Descriptor descriptor) {
+  if (!descriptor.is_open() || descriptor.number() > STDERR_FILENO) return descriptor;
+  return Descriptor(::fcntl(descriptor.number(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
-std::string read_all(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  return text.str();
+Descriptor new_stream(const fs::path& file) {
+  return above_streams(Descriptor(::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600)));
 }
 
-/// Waits until the process has ended, is out of time or is cancelled.
-void watch(pid_t child, const Process& process, const std::stop_token& cancel, ProcessEnd& end) {
+bool is_too_long(const Descriptor& stream) {
+  struct stat status {};
+  return ::fstat(stream.number(), &status) == 0 && static_cast<std::size_t>(status.st_size) > core::limits::kProgramOutputBytes;
+}
+
+/// What the program wrote, as far as it counts. Read by descriptor: the name may lead elsewhere by now.
+std::string content_of(const Descriptor& stream) {
+  struct stat status {};
+  if (::fstat(stream.number(), &status) != 0) return "";
+  std::string text(std::min(static_cast<std::size_t>(status.st_size), core::limits::kProgramOutputBytes), '\0');
+  std::size_t length = 0;
+  while (length < text.size()) {
+    const ssize_t received = ::pread(stream.number(), text.data() + length, text.size() - length, static_cast<off_t>(length));
+    if (received < 0 && errno == EINTR) continue;
+    if (received <= 0) break;
+    length += static_cast<std::size_t>(received);
+  }
+  text.resize(length);
+  return text;
+}
+
+/// Waits for the minder's report, and asks it for an end when there is a reason to.
+void watch(const Process& process, const std::stop_token& cancel, const Pipe& control, const Pipe& report,
+           const std::array<const Descriptor*, 2>& streams, ProcessEnd& end) {
   const Clock::time_point begin = Clock::now();
-  const int descriptor = ::pidfd_open(child, 0);
+  bool asked = false;
   while (true) {
-    pollfd watched{.fd = descriptor, .events = POLLIN, .revents = 0};
-    if (::poll(&watched, 1, kPollTime_ms) > 0) break;
-    // Where the system has no such descriptors, looking after it again and again does. WNOWAIT: it stays to be collected.
-    siginfo_t ended{};
-    if (::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == child) break;
+    pollfd watched{.fd = report.reader.number(), .events = POLLIN, .revents = 0};
+    if (::poll(&watched, 1, kPollTime_ms) > 0) return;
+    if (asked) continue;
     end.cancelled = cancel.stop_requested();
-    end.timed_out = !end.cancelled && Clock::now() - begin >= process.timeout;
-    if (end.cancelled || end.timed_out) break;
+    end.wrote_too_much = !end.cancelled && std::ranges::any_of(streams, [](const Descriptor* stream) { return is_too_long(*stream); });
+    end.timed_out = !end.cancelled && !end.wrote_too_much && Clock::now() - begin >= process.timeout;
+    asked = end.cancelled || end.wrote_too_much || end.timed_out;
+    const char one = 1;
+    if (asked) static_cast<void>(!::write(control.writer.number(), &one, 1));
   }
-  if (descriptor >= 0) ::close(descriptor);
 }
 
 }  // namespace
@@ -95,23 +115,39 @@ ProcessEnd run_process(const Process& process, const std::stop_token& cancel) {
   for (const auto& [name, value] : process.environment) environment.push_back(name + "=" + value);
   const std::string program = find_program(command.front(), process.environment);
   const std::string folder = process.working_directory.string();
-  std::vector<char*> argument_pointers = pointers(command);
-  std::vector<char*> environment_pointers = pointers(environment);
+  const std::vector<char*> argument_pointers = pointers(command);
+  const std::vector<char*> environment_pointers = pointers(environment);
+  const Descriptor output = new_stream(process.working_directory / "stdout");
+  const Descriptor errors = new_stream(process.working_directory / "stderr");
+  Pipe control;
+  Pipe report;
+  control.reader = above_streams(std::move(control.reader));
+  report.writer = above_streams(std::move(report.writer));
+  if (!output.is_open() || !errors.is_open() || !control.reader.is_open() || !report.writer.is_open()) return end;
 
-  const pid_t child = ::fork();
-  if (child < 0) return end;
-  if (child == 0) become(program.c_str(), argument_pointers.data(), environment_pointers.data(), folder.c_str());
-  ::setpgid(child, child);  // whichever of the two comes first
-  watch(child, process, cancel, end);
-  // Before the child is collected: until then no other process can have its number.
-  ::kill(-child, SIGKILL);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  const MinderTask task{.program = program.c_str(),
+                        .arguments = argument_pointers.data(),
+                        .environment = environment_pointers.data(),
+                        .folder = folder.c_str(),
+                        .output = output.number(),
+                        .errors = errors.number(),
+                        .control = control.reader.number(),
+                        .report = report.writer.number()};
+  const pid_t minder = ::fork();
+  if (minder < 0) return end;
+  if (minder == 0) mind(task);
+  control.reader = Descriptor();
+  report.writer = Descriptor();
+  watch(process, cancel, control, report, {&output, &errors}, end);
+  int status = SIGKILL;  // what is reported when somebody has killed the minder
+  static_cast<void>(!::read(report.reader.number(), &status, sizeof status));
+  while (::waitpid(minder, nullptr, 0) < 0 && errno == EINTR) {
   }
   end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  end.output = read_all(process.working_directory / "stdout");
-  end.errors = read_all(process.working_directory / "stderr");
+  end.wrote_too_much = end.wrote_too_much || is_too_long(output) || is_too_long(errors);
+  end.output = content_of(output);
+  end.errors = content_of(errors);
   end.started = end.exit_code != kCannotStart || !end.errors.empty();
   return end;
 }

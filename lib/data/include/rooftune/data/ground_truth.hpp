@@ -6,12 +6,14 @@
 
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/domain/experiment.hpp"
+#include "rooftune/domain/experiment_places.hpp"
 
 namespace rooftune::data {
 
 /// Measured experiments, with what the reader noticed about them.
 struct GroundTruth {
   std::vector<domain::Experiment> experiments;
+  domain::PlacesByExperiment places{};  ///< where they say on what they ran
   core::Diagnostics warnings;
 };
 

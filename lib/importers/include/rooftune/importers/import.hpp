@@ -62,7 +62,7 @@ struct ImportOptions {
 
 /// A table of requests of a trace, under the experiment's name.
 struct ImportedTable {
-  std::string name;  ///< "<experiment>.csv"
+  std::string name;  ///< "<experiment>.<digits of its content's hash>.csv"
   std::string csv;
 };
 

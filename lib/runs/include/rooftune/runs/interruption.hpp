@@ -1,13 +1,32 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <stop_token>
 #include <thread>
 
 namespace rooftune::runs {
 
-/// Turns the first Ctrl-C (SIGINT, SIGTERM) into a request to stop, so that a run can write what it has; the second ends the
-/// program at once. Make it before any other thread: they inherit that the signals are held back for this one.
+/// Watches for Ctrl-C (SIGINT), SIGTERM and SIGHUP as long as it lives. While nobody can end early with what it has (Interruption),
+/// the first signal ends the program at once, with exit code 2, and takes its temporary files with it. A signal that was ignored when
+/// the program began (nohup) stays ignored. Make it before any other thread: they inherit that the signals are held back for this one.
+class SignalWatch {
+ public:
+  SignalWatch();
+  SignalWatch(const SignalWatch&) = delete;
+  SignalWatch& operator=(const SignalWatch&) = delete;
+  ~SignalWatch();
+
+ private:
+  void watch();
+
+  int signals_ = -1;  ///< readable when a signal has come
+  int end_ = -1;      ///< readable when nobody is interested any more
+  std::thread watcher_;
+};
+
+/// As long as it lives, the first signal is a request to stop, so that a run can write what it has, and the second ends the program.
+/// Watches by itself where no SignalWatch does. One at a time.
 class Interruption {
  public:
   /// `on_first` is called when the first comes, from another thread.
@@ -20,13 +39,8 @@ class Interruption {
   [[nodiscard]] bool requested() const { return source_.stop_requested(); }
 
  private:
-  void watch();
-
-  std::function<void()> on_first_;
   std::stop_source source_;
-  int signals_ = -1;  ///< readable when a signal has come
-  int end_ = -1;      ///< readable when nobody is interested any more
-  std::thread watcher_;
+  std::optional<SignalWatch> own_watch_;
 };
 
 }  // namespace rooftune::runs

@@ -11,6 +11,7 @@
 #include "rooftune/calibrate/evaluation_store.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/run_folder.hpp"
+#include "rooftune/text/folder_lock.hpp"
 
 namespace rooftune::runs {
 
@@ -71,7 +72,10 @@ class Run {
   Run(const OpenedStudy& study, std::string_view command, Keeps keeps, const RunOptions& options);
   [[nodiscard]] core::Result<void> open_folder();
   [[nodiscard]] core::Result<void> open_store();
+  /// Keeps everybody else out of a run folder as long as this run lives.
+  [[nodiscard]] core::Result<void> own(const std::filesystem::path& folder);
 
+  std::vector<text::FolderLock> locks_;  ///< last to go
   const OpenedStudy& study_;
   RunOptions options_;
   Keeps keeps_;

@@ -50,6 +50,8 @@ struct RunManifest {
 
 /// The manifest of a run folder.
 [[nodiscard]] core::Result<RunManifest> read_manifest(const std::filesystem::path& run_folder);
+/// A manifest under any name.
+[[nodiscard]] core::Result<RunManifest> read_manifest_file(const std::filesystem::path& file);
 
 /// Why `now` cannot continue what `begun` says was begun: one error for each thing that differs and would change results.
 [[nodiscard]] core::Diagnostics check_continues(const RunManifest& begun, const RunManifest& now,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string_view>
 
 #include "rooftune/core/diagnostics.hpp"
@@ -8,7 +9,8 @@
 namespace rooftune::text {
 
 /// Writes `text` so that readers see the old file or the whole new one, also after a crash: a temporary sibling is written,
-/// synced to disk and renamed over `path`. The folder must exist. Errors name the file and the system's reason.
+/// synced to disk and renamed over the file, which keeps its mode and owner. A link stays one, and what it leads to is written. What is
+/// no file (a device, a pipe) is written through. The folder must exist. Errors name the file and the system's reason.
 [[nodiscard]] core::Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
 /// What to do with a target folder that already holds something.
@@ -17,15 +19,17 @@ enum class ExistingFolder {
   resume,  ///< keep its files and replace those that are written again
 };
 
-/// Whether a StagedFolder could be opened for `target`; touches nothing, so commands ask before they compute.
+/// Whether a StagedFolder could be opened for `target`; writes nothing, so commands ask before they compute.
 [[nodiscard]] core::Result<void> check_target_folder(const std::filesystem::path& target, ExistingFolder policy);
 
-/// Removes what staged folders of processes that no longer run left beside `target`. Only where no other machine can be writing
-/// there: a run that is resumed has no other owner.
+/// Removes what staged folders of processes that have ended left beside `target`.
 void remove_abandoned_staging(const std::filesystem::path& target);
 
+struct Staged;
+
 /// A folder that appears complete or not at all: its files are written to a temporary sibling, which commit() renames to the
-/// target. Without commit() the destructor removes the sibling and the target stays as it was.
+/// target. Without commit() the destructor removes the sibling and the target stays as it was. A target that exists keeps its mode,
+/// and where it is a link the folder behind it is replaced.
 class StagedFolder {
  public:
   /// Creates the sibling (and the target's parent folders). With ExistingFolder::resume it starts as a copy of the target.
@@ -48,11 +52,12 @@ class StagedFolder {
   [[nodiscard]] core::Result<void> commit();
 
  private:
-  StagedFolder(std::filesystem::path target, std::filesystem::path staging, ExistingFolder policy);
+  StagedFolder(std::filesystem::path target, ExistingFolder policy);
 
   std::filesystem::path target_;
   std::filesystem::path staging_;  ///< empty once committed or moved from
   ExistingFolder policy_;
+  std::unique_ptr<Staged> staged_;  ///< holds the sibling against those who sweep
 };
 
 }  // namespace rooftune::text

@@ -28,6 +28,7 @@ struct Node {
   Place place;
   std::string text{};           ///< scalar: unescaped
   bool quoted = false;          ///< scalar: quotes make it text whatever it spells
+  bool is_top = false;          ///< the whole of a file, or an item of the list that is
   std::vector<Node> items{};    ///< list
   std::vector<Member> members;  ///< object: in the order of the file
 
@@ -55,8 +56,12 @@ struct Document {
   [[nodiscard]] core::SourcePosition at(Place place) const { return {file, place.line, place.column}; }
 };
 
-/// The whole file. Fails when it is missing, a folder, unreadable or empty.
+/// The whole file. Fails when it is missing, a folder, a device, unreadable, empty or larger than limits::kFileBytes. A pipe is read
+/// to its end, unless it stays silent for limits::kPipeSilence_s.
 [[nodiscard]] core::Result<std::string> read_text(const std::filesystem::path& path);
+
+/// The same for files of any content, which may be empty and hold at most `most_bytes`.
+[[nodiscard]] core::Result<std::string> read_bytes(const std::filesystem::path& path, std::size_t most_bytes);
 
 /// Parses `text`; `file` is the name used in diagnostics. Strict: besides syntax errors it refuses duplicate keys, a byte order
 /// mark, an empty document, several documents in one file, YAML tags, anchors and aliases, and nesting deeper than 100.

@@ -16,7 +16,8 @@
 
 namespace rooftune::text {
 
-/// Everything that is wrong with one file, or worth a warning, collected while it is read.
+/// Everything that is wrong with one file, or worth a warning, collected while it is read. The first limits::kMessages of either are
+/// kept; of those that follow their number.
 class Problems {
  public:
   explicit Problems(std::string file) : file_(std::move(file)) {}
@@ -26,16 +27,23 @@ class Problems {
   /// Errors of another file that this one names.
   void add(const core::Diagnostics& errors);
 
-  [[nodiscard]] bool has_errors() const { return !errors_.empty(); }
-  [[nodiscard]] std::size_t error_count() const { return errors_.size(); }
+  [[nodiscard]] bool has_errors() const { return error_count() > 0; }
+  [[nodiscard]] std::size_t error_count() const { return errors_.diagnostics.size() + errors_.more; }
   /// File by file, each in its own order.
   [[nodiscard]] core::Diagnostics take_errors();
   [[nodiscard]] core::Diagnostics take_warnings();
 
  private:
+  struct Kept {
+    core::Diagnostics diagnostics;
+    std::size_t more = 0;
+    void add(core::Diagnostic diagnostic);
+    [[nodiscard]] core::Diagnostics take(const std::string& file);
+  };
+
   std::string file_;
-  core::Diagnostics errors_;
-  core::Diagnostics warnings_;
+  Kept errors_;
+  Kept warnings_;
 };
 
 /// Which numbers are accepted.
@@ -44,11 +52,14 @@ struct Range {
   double max = std::numeric_limits<double>::infinity();
   bool excludes_min = false;
   bool power_of_two = false;
+  double limit = std::numeric_limits<double>::infinity();  ///< what is taken at all (core/limits.hpp); said only to who exceeds it
 };
 [[nodiscard]] constexpr Range any_number() { return {}; }
 [[nodiscard]] constexpr Range above(double bound) { return {.min = bound, .excludes_min = true}; }
 [[nodiscard]] constexpr Range at_least(double bound) { return {.min = bound}; }
 [[nodiscard]] constexpr Range power_of_two() { return {.min = 1, .power_of_two = true}; }
+/// Counts: from `min` to a limit.
+[[nodiscard]] constexpr Range counted(double min, double limit) { return {.min = min, .limit = limit}; }
 [[nodiscard]] constexpr Range within(double min, double max) { return {.min = min, .max = max}; }
 [[nodiscard]] constexpr Range above_up_to(double min, double max) { return {.min = min, .max = max, .excludes_min = true}; }
 
@@ -75,7 +86,8 @@ bool convert(const Node& node, std::string_view name, std::optional<T>& target, 
 template <class T, class... More>
 bool convert(const Node& node, std::string_view name, std::vector<T>& target, Problems& problems, More... more);
 
-/// "a list", "the text 'abc'", "the number 3" ... for messages.
+/// "a list", "the text 'abc'", "the number 3" ... for messages. A file whose top is another thing than was expected may be anything
+/// (somebody's passwords): what stands there is not repeated, it is "a text" or "a number".
 [[nodiscard]] std::string describe(const Node& node);
 
 /// A name of an enumerator as files spell it.
@@ -142,6 +154,8 @@ class ObjectReader {
   [[nodiscard]] Problems& problems() { return problems_; }
 
  private:
+  /// Not one key is known or looks like one that is: the keys of such a file are not repeated.
+  [[nodiscard]] bool is_of_another_kind(const std::vector<std::string_view>& known) const;
   [[nodiscard]] static std::string quoted(std::string_view key) { return "'" + std::string(key) + "'"; }
 
   template <class Enum>

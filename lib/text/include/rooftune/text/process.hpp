@@ -9,7 +9,7 @@
 
 namespace rooftune::text {
 
-/// A program to run to its end. It sees the environment that is given and no more.
+/// A program to run to its end. It sees the environment that is given and no more, and none of our open files.
 struct Process {
   std::vector<std::string> command;  ///< the program first; looked up in PATH of `environment` when it has no slash
   std::filesystem::path working_directory;
@@ -21,14 +21,16 @@ struct ProcessEnd {
   bool started = false;
   bool timed_out = false;
   bool cancelled = false;
-  int exit_code = -1;  ///< -1 when a signal ended it
+  bool wrote_too_much = false;  ///< more than limits::kProgramOutputBytes to one of its streams
+  int exit_code = -1;           ///< -1 when a signal ended it
   int signal = 0;
   std::string output;
   std::string errors;
 };
 
-/// Runs it in a process group of its own, which is killed when time is up, when `cancel` is requested, and with this process.
-/// Streams go to files in the working directory ("stdout", "stderr"), so that it never waits for a reader.
+/// Runs it under a minder (minder.hpp): it and all that it started end when it ends, when time is up, when it writes without end,
+/// when `cancel` is requested, and when this process ends in any way; then the working directory is removed as well. Streams go to
+/// files in the working directory ("stdout", "stderr"), so that it never waits for a reader.
 [[nodiscard]] ProcessEnd run_process(const Process& process, const std::stop_token& cancel);
 
 }  // namespace rooftune::text
