@@ -346,11 +346,12 @@ def fractions(table, row, gpu):
         flops = kt.gemm_flops(number["m"], number["n"], number["k"])
         traffic = kt.gemm_weight_bytes(number["n"], number["k"], row["dtype"])
     elif table == "context_attention":
-        flops = kt.context_flops(*(number[c] for c in ("batch", "seq_len", "kv_len", "heads", "head_dim")))
+        flops = kt.context_flops(*(number[c] for c in ("batch", "seq_len", "kv_len", "heads", "head_dim")), int(row.get("window") or 0))
         traffic = kt.context_bytes(*(number[c] for c in ("batch", "seq_len", "kv_len", "heads", "kv_heads", "head_dim")), row["kv_dtype"])
     elif table == "generation_attention":
         flops = None
-        traffic = kt.kv_bytes(*(number[c] for c in ("batch", "kv_len", "kv_heads", "head_dim")), row["kv_dtype"])
+        read = min(number["kv_len"], int(row.get("window") or 0) or number["kv_len"])
+        traffic = kt.kv_bytes(number["batch"], read, number["kv_heads"], number["head_dim"], row["kv_dtype"])
     else:
         return None, kt.bus_bytes(number["ranks"], number["bytes"]) / gpu.link_bytes_per_us / t
     return flops and flops / gpu.flops_per_us(row["dtype"]) / t, traffic / gpu.bytes_per_us / t
@@ -359,6 +360,8 @@ def fractions(table, row, gpu):
 def table_row(table, shape, latency_us, engine, gpu):
     """A row of bench_data's schema. Without a data sheet the shares of its peaks stay empty."""
     row = {column: "" for column in kt.SCHEMA[table]}
+    if "window" in row:
+        row["window"] = 0
     row.update(shape, latency_us=f"{latency_us:.5g}", engine=engine)
     if table == "allreduce":
         row.update(kind="nccl", mode="eager", repeats=MIN_REPEATS)

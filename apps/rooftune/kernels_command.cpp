@@ -87,6 +87,13 @@ std::vector<kernels::ReportedRow> latencies_of(const std::vector<Row>& rows) {
   return reported;
 }
 
+std::vector<kernels::ReportedRow> latencies_of(const std::vector<double>& latencies_us) {
+  std::vector<kernels::ReportedRow> reported;
+  for (const double latency_us : latencies_us)
+    reported.push_back({.format = kernels::NumberFormat::bf16, .flops = 0.0, .latency_us = latency_us, .mfu = std::nullopt});
+  return reported;
+}
+
 /// The formats that rows declare, once each; rows that declare none belong together.
 template <class Row>
 std::vector<std::vector<Row>> by_format(const std::vector<Row>& rows) {
@@ -121,6 +128,8 @@ core::Result<std::vector<Verdict>> audit_file(const fs::path& file, const domain
     for (const auto& group : by_format(*rows)) verdicts.push_back(verdict(name, kernels::reported(group), mask));
     return verdicts;
   };
+  if (has("op")) return latencies_only(has("ranks") ? "collective" : "attention module", data::read_kernel_latencies(file));
+  if (has("heads") && !has("kv_heads")) return latencies_only("latent attention module", data::read_kernel_latencies(file));
   if (has("ranks")) return latencies_only("allreduce", data::read_all_reduce_table(file));
   if (has("experts")) return latencies_only("moe", data::read_moe_table(file));
   if (has("seq_len")) return with_work("context_attention", data::read_context_attention_table(file), kernels::Mask::causal);

@@ -7,15 +7,17 @@
            measurements of NVIDIA aiconfigurator, microseconds)
 --legacy   folder with gemm/h100/data.csv and mha/{prefill,decode}/h100/*.csv (the Go simulator family's tables)
 
-Written: <out>/<gpu>/{gemm,context_attention,generation_attention,allreduce,moe}.csv for h100, a100, l40s, h200, b200,
+Written: <out>/<gpu>/<table>.csv for every GPU and table of kernel_tables.py that upstream has,
 <out>/h100/legacy_{gemm,context_attention,generation_attention}.csv and <out>/manifest.json.
 
 Columns (bench_data/README.md has the prose):
   latency_us         measured time of one call, microseconds
-  dtype, kv_dtype    number format of the computation / of the KV cache: bf16, fp8
+  dtype, kv_dtype    number format of the weights and the computation / of the KV cache: bf16, fp8 (per tensor), fp8_block (128 x 128),
+                     nvfp4 (weights and activations), mxfp4 and int4 (weights alone, computed in bf16)
   m, n, k            y[m,n] = x[m,k] w[n,k]^T: m tokens, n outputs and k inputs of the layer
   batch, seq_len, kv_len   sequences; new tokens per sequence; tokens attended to (new ones included)
   heads, kv_heads, head_dim   of ONE GPU, after tensor parallelism
+  window             tokens that a query sees at most; 0: all
   ranks, bytes, kind, mode, repeats   all-reduce: GPUs, message size, who measured it and how, runs behind the median
   num_tokens, hidden, inter, topk, experts, tp, ep, distribution   fused MoE; inter is the whole expert's width
   mfu                FLOPs / time / dense peak of dtype. Recomputed here; no upstream mfu column is used. Attention counts
@@ -23,9 +25,13 @@ Columns (bench_data/README.md has the prose):
   achieved_fraction  roofline time / measured time. gemm: max(FLOPs/F, weight bytes/W); context attention: max(FLOPs/F, q, k, v and
                      output bytes/W);
                      generation attention: KV bytes/W; all-reduce: bus bytes/link; moe: max(FLOPs/F, touched expert bytes/W),
-                     balanced routing and ep = 1 only, because other routings do not say how many experts were touched
+                     balanced routing only, because other routings do not say how many experts were touched
+  kernel, part       which implementation ran, which of several kernels of one operator
   flag               over_bw_l2: faster than memory allows, operands were in L2 (never use for bandwidth);
-                     over_link: faster than the link allows (in-network reduction)
+                     over_link: faster than the link allows (in-network reduction);
+                     l2_resident: the layer's only weight copy fits into L2 and small batches were served from it;
+                     eager, eager_host_bound: launched without a CUDA graph; the host decided the time;
+                     grouped_routing: the routing touched about half of the experts that real routing does
   engine             software that the kernel came from
 
 The GPU is the folder. Attention and MoE files do not name their engine upstream; one collector run filled a GPU's folder,
@@ -48,13 +54,34 @@ AICONFIGURATOR = {
     "licence": "Apache-2.0",
 }
 AICONFIGURATOR_PATH = "aic-core/src/aiconfigurator_core/systems/data/{gpu}/{table}"
+# Upstream folders of each table.
 UPSTREAM_TABLE = {
-    "gemm": "gemm/vllm/<version>/*_perf.parquet",
+    "gemm": "gemm/{vllm,trtllm}/<version>/*_perf.parquet",
     "context_attention": "attention/vllm/<version>/*_perf.parquet",
     "generation_attention": "attention/vllm/<version>/*_perf.parquet",
     "allreduce": "comm/vllm/<version>/custom_allreduce_perf.parquet, comm/nccl/<version>/nccl_perf.parquet",
     "moe": "moe/vllm/<version>/*_perf.parquet",
+    "mla_context": "mla/vllm/<version>/*_perf.parquet",
+    "mla_generation": "mla/vllm/<version>/*_perf.parquet",
+    "linear_attention": "{gdn,kda}/vllm/<version>/*_perf.parquet",
+    "sparse_attention": "{dsa,dsv4,msa}/vllm/<version>/*_perf.parquet",
+    "collective": "comm/nccl/<version>/nccl_perf.parquet",
 }
+# Input files of each table: the first extraction, then what was added to it. A GPU has some of them.
+INPUTS = {
+    "gemm": ("gemm", "gemm_fp8_block", "gemm_nvfp4", "gemm_int4"),
+    "context_attention": ("context_attention", "context_attention_ext"),
+    "generation_attention": ("generation_attention", "generation_attention_ext"),
+    "allreduce": ("allreduce", "collectives"),
+    "moe": ("moe", "moe_gptoss_minimax", "moe_qwen3", "moe_deepseek_kimi"),
+    "mla_context": ("mla_context",),
+    "mla_generation": ("mla_generation",),
+    "linear_attention": ("linear_attention",),
+    "sparse_attention": ("sparse_attention",),
+    "collective": ("collectives",),
+}
+# Names of number formats upstream, where ours differ.
+FORMATS = {"int4_wo": "int4", "w4a16_mxfp4": "mxfp4"}
 INFERENCE_SIM = {
     "repository": "inference-sim",
     "branch": "stepml-experiments",
@@ -65,9 +92,9 @@ INFERENCE_SIM = {
 # m of serving and of prefill chunks. Eight upstream shapes also have every m +- 1 around tile borders: a study of tile
 # quantisation, which no step-time model here resolves.
 GEMM_M = {1, 2, 4, 8, 16, 32, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 768, 1024, 2048, 4096, 8192, 16384}
-CONTEXT_SEQ = {1, 16, 32, 64, 128, 256, 512, 1024, 1536, 2048, 4096, 8192, 16384}
-FP8_KV_BATCH = {1, 4, 16, 64, 256}
-MAX_TP = 8
+CONTEXT_SEQ = {1, 16, 32, 64, 128, 256, 512, 1024, 1536, 2048, 4096, 8192, 16384, 32768}
+FP8_KV_BATCH = {1, 4, 16, 64, 256, 1024}
+MAX_TP = 8  # of one node, tensor- and expert-parallel alike
 
 
 class Selection:
@@ -92,18 +119,19 @@ def import_gemm(rows, gpu, selection, path):
     out = []
     for line, row in enumerate(rows, start=2):
         m, n, k = (int(row[c]) for c in "mnk")
-        if not selection.keep(m in GEMM_M, "m off the ladder 1 ... 16384 (tile-border study of eight shapes, m = 32768)"):
+        if not selection.keep(m in GEMM_M, "m off the ladder 1 ... 16384 (tile-border study of eight shapes; 1536, 3072, 32768)"):
             continue
+        dtype = FORMATS.get(row["dtype"], row["dtype"])
         t = kt.positive(row["latency_us"], "latency_us", path, line)
-        mfu = kt.gemm_flops(m, n, k) / gpu.flops_per_us(row["dtype"]) / t
-        streaming = kt.gemm_weight_bytes(n, k, row["dtype"]) / gpu.bytes_per_us / t
+        mfu = kt.gemm_flops(m, n, k) / gpu.flops_per_us(dtype) / t
+        streaming = kt.gemm_weight_bytes(n, k, dtype) / gpu.bytes_per_us / t
         check_possible(mfu, "", f"{path}:{line}")
         check_possible(streaming, row["flag"], f"{path}:{line}")
         out.append({
-            "dtype": row["dtype"], "m": m, "n": n, "k": k, "latency_us": row["latency_us"], "mfu": kt.short(mfu),
+            "dtype": dtype, "m": m, "n": n, "k": k, "latency_us": row["latency_us"], "mfu": kt.short(mfu),
             "achieved_fraction": kt.short(max(mfu, streaming)), "flag": row["flag"], "engine": row["source"],
         })  # fmt: skip
-    return sorted(out, key=lambda r: (r["dtype"], r["n"], r["k"], r["m"]))
+    return sorted(out, key=lambda r: (r["dtype"], r["n"], r["k"], r["m"], r["engine"]))
 
 
 def import_context_attention(rows, gpu, selection, path, engine):
@@ -118,18 +146,20 @@ def import_context_attention(rows, gpu, selection, path, engine):
             continue
         if not selection.keep(row["kv_dtype"] == "bf16" or batch in FP8_KV_BATCH, "fp8 KV: every other batch size"):
             continue
+        window = int(row.get("window") or 0)
         t = kt.positive(row["latency_us"], "latency_us", path, line)
         # Against the bf16 peak for an fp8 cache too: dtype says what is computed, kv_dtype what is stored.
-        mfu = kt.context_flops(batch, seq, kv, heads, dim) / gpu.flops_per_us(row["dtype"]) / t
+        mfu = kt.context_flops(batch, seq, kv, heads, dim, window) / gpu.flops_per_us(row["dtype"]) / t
         traffic = kt.context_bytes(batch, seq, kv, heads, kv_heads, dim, row["kv_dtype"]) / gpu.bytes_per_us / t
         check_possible(mfu, "", f"{path}:{line}")
         check_possible(traffic, row["flag"], f"{path}:{line}")
         out.append({
             "dtype": row["dtype"], "kv_dtype": row["kv_dtype"], "batch": batch, "seq_len": seq, "kv_len": kv,
-            "heads": heads, "kv_heads": kv_heads, "head_dim": dim, "latency_us": row["latency_us"],
+            "heads": heads, "kv_heads": kv_heads, "head_dim": dim, "window": window, "latency_us": row["latency_us"],
             "mfu": kt.short(mfu), "achieved_fraction": kt.short(max(mfu, traffic)), "flag": row["flag"], "engine": engine,
         })  # fmt: skip
-    return sorted(out, key=lambda r: (r["kv_dtype"], r["heads"], r["kv_heads"], r["seq_len"], r["batch"]))
+    order = ("kv_dtype", "head_dim", "window", "heads", "kv_heads", "seq_len", "batch")
+    return sorted(out, key=lambda r: tuple(r[c] for c in order))
 
 
 def import_generation_attention(rows, gpu, selection, path, engine):
@@ -140,15 +170,18 @@ def import_generation_attention(rows, gpu, selection, path, engine):
         batch, kv, heads, kv_heads, dim = (int(row[c]) for c in ("batch", "kv_len", "heads", "kv_heads", "head_dim"))
         if not selection.keep(row["kv_dtype"] == "bf16" or batch in FP8_KV_BATCH, "fp8 KV: every other batch size"):
             continue
+        window = int(row.get("window") or 0)
         t = kt.positive(row["latency_us"], "latency_us", path, line)
-        share = kt.kv_bytes(batch, kv, kv_heads, dim, row["kv_dtype"]) / gpu.bytes_per_us / t
+        read = min(kv, window) if window else kv
+        share = kt.kv_bytes(batch, read, kv_heads, dim, row["kv_dtype"]) / gpu.bytes_per_us / t
         check_possible(share, row["flag"], f"{path}:{line}")
         out.append({
             "dtype": row["dtype"], "kv_dtype": row["kv_dtype"], "batch": batch, "kv_len": kv, "heads": heads,
-            "kv_heads": kv_heads, "head_dim": dim, "latency_us": row["latency_us"],
+            "kv_heads": kv_heads, "head_dim": dim, "window": window, "latency_us": row["latency_us"],
             "achieved_fraction": kt.short(share), "flag": row["flag"], "engine": engine,
         })  # fmt: skip
-    return sorted(out, key=lambda r: (r["kv_dtype"], r["heads"], r["kv_heads"], r["kv_len"], r["batch"]))
+    order = ("kv_dtype", "head_dim", "window", "heads", "kv_heads", "kv_len", "batch")
+    return sorted(out, key=lambda r: tuple(r[c] for c in order))
 
 
 def version_key(engine: str):
@@ -157,6 +190,7 @@ def version_key(engine: str):
 
 def import_allreduce(rows, gpu, selection, path):
     kt.require_columns(rows, ["kind", "mode", "version", "ranks", "bytes", "dtype", "latency_us", "flag"], path)
+    rows = [row for row in rows if row.get("op", "all_reduce") == "all_reduce"]
     newest = {}
     for row in rows:
         newest[row["kind"]] = max(newest.get(row["kind"], row["version"]), row["version"], key=version_key)
@@ -164,11 +198,14 @@ def import_allreduce(rows, gpu, selection, path):
     for line, row in enumerate(rows, start=2):
         if not selection.keep(row["dtype"] != "int8", "int8 messages (engines reduce 16-bit activations)"):
             continue
-        # Beside the newest, vLLM 0.14 stays: the A100 has no other version, so ratios to it need 0.14 on the H100 too.
-        wanted = row["version"] == newest[row["kind"]] or row["version"].endswith("-0.14.0")
-        if not selection.keep(wanted, "versions between vLLM 0.14 and the newest; NCCL versions but the newest"):
+        is_newest = row["version"] == newest[row["kind"]]
+        if not selection.keep(row["kind"] == "custom" or is_newest, "NCCL versions but the newest"):
             continue
-        key = (row["kind"], row["mode"], row["dtype"], int(row["ranks"]), int(row["bytes"]), row["version"])
+        # Releases differ in where they change the algorithm, which only the kernel itself shows.
+        if not selection.keep(row["mode"] != "eager" or is_newest, "launches without a graph of older releases"):
+            continue
+        mode = row["mode"] or "nccl-tests"
+        key = (row["kind"], mode, row["dtype"], int(row["ranks"]), int(row["bytes"]), row["version"])
         t = kt.positive(row["latency_us"], "latency_us", path, line)
         runs.setdefault(key, []).append((t, row["flag"]))
     out = []
@@ -195,27 +232,121 @@ def import_moe(rows, gpu, selection, path, engine):
         tokens, hidden, inter, topk, experts, tp, ep = (
             int(row[c]) for c in ("num_tokens", "hidden", "inter", "topk", "experts", "tp", "ep")
         )
-        if not selection.keep(ep == 1, "expert parallelism (no step-time model here has it)"):
+        if not selection.keep(tp * ep <= MAX_TP, "more than 8 GPUs"):
             continue
-        if not selection.keep(tp <= MAX_TP, "tensor parallelism above 8"):
-            continue
+        dtype = FORMATS.get(row["dtype"], row["dtype"])
         t = kt.positive(row["latency_us"], "latency_us", path, line)
-        mfu = kt.moe_flops(tokens, hidden, inter, topk, tp) / gpu.flops_per_us(row["dtype"]) / t
-        check_possible(mfu, "", f"{path}:{line}")
+        # One rank of ep holds its share of the experts and computes its share of the (token, expert) pairs.
+        mfu = kt.moe_flops(tokens, hidden, inter, topk, tp * ep) / gpu.flops_per_us(dtype) / t
+        check_possible(mfu, row["flag"], f"{path}:{line}")
+        balanced = row["distribution"] == "balanced"
         achieved = ""
-        if row["distribution"] == "balanced":
-            touched = kt.distinct_experts_balanced(tokens, topk, experts)
-            streaming = touched * kt.moe_expert_bytes(hidden, inter, tp, row["dtype"]) / gpu.bytes_per_us / t
-            check_possible(streaming, row["flag"], f"{path}:{line}")
-            achieved = kt.short(max(mfu, streaming))
+        if balanced:
+            touched = kt.distinct_experts_balanced(tokens, topk, experts) / ep
+            streaming = touched * kt.moe_expert_bytes(hidden, inter, tp, dtype) / gpu.bytes_per_us / t
+            # With few tokens rank 0 of an expert-parallel group may hold fewer of the touched experts than its share.
+            if ep == 1 or tokens * topk >= 4 * experts:
+                check_possible(streaming, row["flag"], f"{path}:{line}")
+                achieved = kt.short(max(mfu, streaming))
         out.append({
-            "dtype": row["dtype"], "num_tokens": tokens, "hidden": hidden, "inter": inter, "topk": topk,
+            "dtype": dtype, "num_tokens": tokens, "hidden": hidden, "inter": inter, "topk": topk,
             "experts": experts, "tp": tp, "ep": ep, "distribution": row["distribution"],
-            "latency_us": row["latency_us"], "mfu": kt.short(mfu), "achieved_fraction": achieved,
-            "flag": row["flag"], "engine": engine,
+            "latency_us": row["latency_us"], "mfu": kt.short(mfu) if balanced or ep == 1 else "", "achieved_fraction": achieved,
+            "kernel": row.get("kernel", ""), "flag": row["flag"], "engine": engine,
         })  # fmt: skip
-    order = ("dtype", "hidden", "inter", "distribution", "tp", "num_tokens")
+    order = ("dtype", "hidden", "inter", "experts", "distribution", "tp", "ep", "num_tokens")
     return sorted(out, key=lambda r: tuple(r[c] for c in order))
+
+
+def import_mla_context(rows, gpu, selection, path, engine):
+    columns = ["dtype", "compute_dtype", "kv_dtype", "batch", "seq_len", "kv_len", "heads", "latency_us", "source", "flag"]
+    kt.require_columns(rows, columns, path)
+    out = []
+    for line, row in enumerate(rows, start=2):
+        if not selection.keep(int(row["seq_len"]) in CONTEXT_SEQ, "lengths 10240, 12288 (neighbours bracket them)"):
+            continue
+        kt.positive(row["latency_us"], "latency_us", path, line)
+        out.append({
+            **{c: row[c] for c in ("dtype", "compute_dtype", "kv_dtype", "latency_us", "flag")},
+            **{c: int(row[c]) for c in ("batch", "seq_len", "kv_len", "heads")}, "kernel": row["source"], "engine": engine,
+        })  # fmt: skip
+    order = ("dtype", "compute_dtype", "kv_dtype", "heads", "seq_len", "batch")
+    return sorted(out, key=lambda r: tuple(r[c] for c in order))
+
+
+def import_mla_generation(rows, gpu, selection, path, engine):
+    kt.require_columns(rows, ["dtype", "kv_dtype", "batch", "kv_len", "heads", "latency_us", "source", "flag"], path)
+    out = []
+    for line, row in enumerate(rows, start=2):
+        batch, kv_len = int(row["batch"]), int(row["kv_len"])
+        # The latents of one layer: 576 values a token.
+        latents = batch * kv_len * 576 * kt.element_bytes(row["kv_dtype"])
+        t = kt.positive(row["latency_us"], "latency_us", path, line)
+        check_possible(latents / gpu.bytes_per_us / t, row["flag"], f"{path}:{line}")
+        out.append({
+            **{c: row[c] for c in ("dtype", "kv_dtype", "latency_us", "flag")},
+            "batch": batch, "kv_len": kv_len, "heads": int(row["heads"]), "kernel": row["source"], "engine": engine,
+        })  # fmt: skip
+    order = ("dtype", "kv_dtype", "heads", "kv_len", "batch")
+    return sorted(out, key=lambda r: tuple(r[c] for c in order))
+
+
+# Kernels that one step of an operator runs one after the other, by our names.
+LINEAR_PARTS = {
+    ("gdn", "context"): {"causal_conv1d_fn": "convolution", "chunk_flashinfer": "recurrence"},
+    ("gdn", "generation"): {"causal_conv1d_update": "convolution", "recurrent_packed_decode": "recurrence"},
+    ("kda", "context"): {"causal_conv1d_fn_qkv3": "convolution", "flashkda_fwd": "recurrence"},
+    ("kda", "generation"): {"fused_kda_decode": "whole"},
+}
+
+
+def import_linear_attention(rows, gpu, selection, path, engine):
+    columns = ["op", "phase", "kernel", "batch", "seq_len", "k_heads", "v_heads", "k_dim", "v_dim", "latency_us", "source", "flag"]
+    kt.require_columns(rows, columns, path)
+    out = []
+    for line, row in enumerate(rows, start=2):
+        part = LINEAR_PARTS.get((row["op"], row["phase"]), {}).get(row["kernel"])
+        if not selection.keep(part is not None, "verification of speculated tokens; kernels that a fused one replaces"):
+            continue
+        kt.positive(row["latency_us"], "latency_us", path, line)
+        out.append({
+            **{c: row[c] for c in ("op", "phase", "latency_us", "flag")}, "part": part,
+            **{c: int(row[c]) for c in ("batch", "seq_len", "k_heads", "v_heads", "k_dim", "v_dim")}, "engine": row["source"],
+        })  # fmt: skip
+    order = ("op", "phase", "part", "k_heads", "v_heads", "seq_len", "batch")
+    return sorted(out, key=lambda r: tuple(r[c] for c in order))
+
+
+def import_sparse_attention(rows, gpu, selection, path, engine):
+    columns = ["op", "model", "phase", "kv_dtype", "batch", "seq_len", "kv_len", "heads", "tp", "latency_us", "kernel", "flag"]
+    kt.require_columns(rows, columns, path)
+    out = []
+    for line, row in enumerate(rows, start=2):
+        kt.positive(row["latency_us"], "latency_us", path, line)
+        out.append({
+            **{c: row[c] for c in ("op", "model", "phase", "kv_dtype", "latency_us", "kernel", "flag")},
+            **{c: int(row[c]) for c in ("batch", "seq_len", "kv_len", "heads", "tp")}, "engine": engine,
+        })  # fmt: skip
+    order = ("op", "model", "phase", "kv_dtype", "heads", "tp", "seq_len", "kv_len", "batch")
+    return sorted(out, key=lambda r: tuple(r[c] for c in order))
+
+
+def import_collective(rows, gpu, selection, path):
+    kt.require_columns(rows, ["op", "kind", "version", "ranks", "bytes", "dtype", "latency_us", "repeats", "flag"], path)
+    rows = [row for row in rows if row["op"] != "all_reduce"]
+    newest = max((row["version"] for row in rows), key=version_key)
+    out = []
+    for line, row in enumerate(rows, start=2):
+        if not selection.keep(row["version"] == newest, "NCCL versions but the newest"):
+            continue
+        if not selection.keep(row["dtype"] != "int8", "int8 messages (they take what 16-bit ones of equal bytes take)"):
+            continue
+        kt.positive(row["latency_us"], "latency_us", path, line)
+        out.append({
+            **{c: row[c] for c in ("op", "dtype", "latency_us", "repeats", "flag")},
+            **{c: int(row[c]) for c in ("ranks", "bytes")}, "engine": row["version"],
+        })  # fmt: skip
+    return sorted(out, key=lambda r: (r["op"], r["ranks"], r["bytes"]))
 
 
 def single_engine(rows, path) -> str:
@@ -276,7 +407,7 @@ def import_legacy_context(files, gpu):
             check_possible(mfu, "", f"{path}:{line}")
             out.append({
                 "dtype": row["dtype"], "kv_dtype": row["dtype"], "batch": 1, "seq_len": seq, "kv_len": seq,
-                "heads": heads, "kv_heads": kv_heads, "head_dim": dim, "latency_us": row["latency_us"],
+                "heads": heads, "kv_heads": kv_heads, "head_dim": dim, "window": 0, "latency_us": row["latency_us"],
                 "mfu": kt.short(mfu), "achieved_fraction": kt.short(max(mfu, traffic)), "flag": "", "engine": "unknown",
             })  # fmt: skip
     return sorted(out, key=lambda r: (r["heads"], r["kv_heads"], r["seq_len"]))
@@ -297,7 +428,7 @@ def import_legacy_generation(files, gpu):
             check_possible(share, "", f"{path}:{line}")
             out.append({
                 "dtype": row["dtype"], "kv_dtype": row["kv_dtype"], "batch": batch, "kv_len": kv, "heads": heads,
-                "kv_heads": kv_heads, "head_dim": dim, "latency_us": row["latency_us"],
+                "kv_heads": kv_heads, "head_dim": dim, "window": 0, "latency_us": row["latency_us"],
                 "achieved_fraction": kt.short(share), "flag": "", "engine": "unknown",
             })  # fmt: skip
     return sorted(out, key=lambda r: (r["heads"], r["kv_heads"], r["kv_len"], r["batch"]))
@@ -330,17 +461,30 @@ def import_gpu(kernels_dir, gpu, out_dir, manifest):
         "generation_attention": lambda rows, s, p: import_generation_attention(rows, gpu, s, p, engine),
         "allreduce": lambda rows, s, p: import_allreduce(rows, gpu, s, p),
         "moe": lambda rows, s, p: import_moe(rows, gpu, s, p, engine),
+        "mla_context": lambda rows, s, p: import_mla_context(rows, gpu, s, p, engine),
+        "mla_generation": lambda rows, s, p: import_mla_generation(rows, gpu, s, p, engine),
+        "linear_attention": lambda rows, s, p: import_linear_attention(rows, gpu, s, p, engine),
+        "sparse_attention": lambda rows, s, p: import_sparse_attention(rows, gpu, s, p, engine),
+        "collective": lambda rows, s, p: import_collective(rows, gpu, s, p),
     }
     for table, importer in importers.items():
-        path = os.path.join(folder, table + ".csv")
-        rows = kt.read_rows(path)
+        paths = [os.path.join(folder, name + ".csv") for name in INPUTS[table]]
+        paths = [path for path in paths if os.path.exists(path)]
+        if table == "allreduce" and len(paths) == 2:
+            # A GPU whose all-reduce has a file of its own keeps other collectives in the second one.
+            paths = paths[:1]
+        if not paths:
+            continue
+        rows = [row for path in paths for row in kt.read_rows(path)]
         selection = Selection()
-        result = importer(rows, selection, path)
+        result = importer(rows, selection, " + ".join(paths))
+        if not result:
+            continue
         entry = {
             "gpu": gpu.name,
             "engines": sorted({row["engine"] for row in result}),
             "source": {**AICONFIGURATOR, "path": AICONFIGURATOR_PATH.format(gpu=gpu.upstream, table=UPSTREAM_TABLE[table])},
-            "input": {"rows": len(rows), "sha256": input_digest([path])},
+            "input": {"rows": len(rows), "sha256": input_digest(paths)},
             "left_out": [{"reason": reason, "rows": count} for reason, count in selection.left_out.items()],
         }
         write_table(out_dir, f"{gpu.folder}/{table}.csv", kt.SCHEMA[table], result, entry, manifest)
@@ -394,6 +538,8 @@ def main(argv=None) -> int:
              "why": "below 1 MB they show timer noise and rank skew; above it the NCCL rows say the same"},
             {"what": "per-experiment kernel profiles interpolated by aiconfigurator",
              "why": "interpolations of the same measurements, with a wrong layer split for Llama-4-Scout"},
+            {"what": "DeepEP dispatch and combine, MLA batched products, FP8 quantisation kernels",
+             "why": "no operator uses them: the products are part of the MLA rows, quantisation is part of the GEMM rows"},
         ],
     }  # fmt: skip
     try:

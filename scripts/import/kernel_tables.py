@@ -22,9 +22,13 @@ class Gpu:
     bandwidth_tbs: float
     link_gbs: float  # one direction
     l2_mb: float
+    fp4_tflops: Optional[float] = None  # None: no FP4 units
 
     def flops_per_us(self, dtype: str) -> float:
-        if dtype == "fp8" and self.fp8_tflops is not None:
+        """Peak of the units that compute `dtype`: 4-bit weights beside 16-bit activations are computed in bf16."""
+        if dtype == "nvfp4" and self.fp4_tflops is not None:
+            return self.fp4_tflops * 1e6
+        if dtype in ("fp8", "fp8_block") and self.fp8_tflops is not None:
             return self.fp8_tflops * 1e6
         return self.bf16_tflops * 1e6
 
@@ -42,28 +46,44 @@ GPUS = (
     Gpu("A100-SXM", "a100", "a100_sxm", 312.0, None, 2.039, 300.0, 40.0),
     Gpu("L40S", "l40s", "l40s", 362.05, 733.0, 0.864, 32.0, 96.0),
     Gpu("H200-SXM", "h200", "h200_sxm", 989.5, 1979.0, 4.8, 450.0, 50.0),
-    Gpu("B200-SXM", "b200", "b200_sxm", 2250.0, 4500.0, 8.0, 900.0, 126.0),
+    Gpu("B200-SXM", "b200", "b200_sxm", 2250.0, 4500.0, 8.0, 900.0, 126.0, 9000.0),
+    # FP4: what aiconfigurator's system file says; no measured kernel comes near it.
+    Gpu("B300-SXM", "b300", "b300_sxm", 2250.0, 4500.0, 8.0, 900.0, 126.0, 14000.0),
 )
 
 # Column order of every table. Latencies are microseconds, sizes bytes, lengths tokens, fractions of data-sheet peaks.
 SCHEMA = {
     "gemm": ["dtype", "m", "n", "k", "latency_us", "mfu", "achieved_fraction", "flag", "engine"],
     "context_attention": [
-        "dtype", "kv_dtype", "batch", "seq_len", "kv_len", "heads", "kv_heads", "head_dim",
+        "dtype", "kv_dtype", "batch", "seq_len", "kv_len", "heads", "kv_heads", "head_dim", "window",
         "latency_us", "mfu", "achieved_fraction", "flag", "engine",
     ],
     "generation_attention": [
-        "dtype", "kv_dtype", "batch", "kv_len", "heads", "kv_heads", "head_dim",
+        "dtype", "kv_dtype", "batch", "kv_len", "heads", "kv_heads", "head_dim", "window",
         "latency_us", "achieved_fraction", "flag", "engine",
     ],
     "allreduce": ["kind", "mode", "dtype", "ranks", "bytes", "latency_us", "repeats", "achieved_fraction", "flag", "engine"],
     "moe": [
         "dtype", "num_tokens", "hidden", "inter", "topk", "experts", "tp", "ep", "distribution",
-        "latency_us", "mfu", "achieved_fraction", "flag", "engine",
+        "latency_us", "mfu", "achieved_fraction", "kernel", "flag", "engine",
     ],
+    "mla_context": [
+        "dtype", "compute_dtype", "kv_dtype", "batch", "seq_len", "kv_len", "heads", "latency_us", "kernel", "flag", "engine",
+    ],
+    "mla_generation": ["dtype", "kv_dtype", "batch", "kv_len", "heads", "latency_us", "kernel", "flag", "engine"],
+    "linear_attention": [
+        "op", "phase", "part", "batch", "seq_len", "k_heads", "v_heads", "k_dim", "v_dim", "latency_us", "flag", "engine",
+    ],
+    "sparse_attention": [
+        "op", "model", "phase", "kv_dtype", "batch", "seq_len", "kv_len", "heads", "tp", "latency_us", "kernel", "flag", "engine",
+    ],
+    "collective": ["op", "dtype", "ranks", "bytes", "latency_us", "repeats", "flag", "engine"],
 }  # fmt: skip
 
 TABLES = tuple(SCHEMA)
+
+# Formats of weights below 16 bits, in the order of their width.
+QUANTISED = ("fp8", "fp8_block", "nvfp4", "mxfp4", "int4")
 
 # A measurement may beat a data-sheet peak by clock noise only; anything above is refused, whatever its source says.
 IMPOSSIBLE = 1.02
@@ -73,8 +93,11 @@ class TableError(ValueError):
     """A table that cannot be what it says it is."""
 
 
-def element_bytes(dtype: str) -> int:
-    sizes = {"bf16": 2, "fp16": 2, "fp8": 1}
+def element_bytes(dtype: str) -> float:
+    """Bytes that one weight takes, its share of the scales included."""
+    # A scale is one float for 128 x 128 weights of fp8_block, one byte for 16 of nvfp4 and for 32 of mxfp4, 16 bits for 128 of int4.
+    sizes = {"bf16": 2, "fp16": 2, "fp8": 1, "fp8_block": 1 + 4 / 128**2, "nvfp4": 0.5 + 1 / 16, "mxfp4": 0.5 + 1 / 32,
+             "int4": 0.5 + 2 / 128}  # fmt: skip
     if dtype not in sizes:
         raise TableError(f"unknown dtype '{dtype}' (known: {', '.join(sizes)})")
     return sizes[dtype]
@@ -88,9 +111,14 @@ def gemm_weight_bytes(n: int, k: int, dtype: str) -> float:
     return float(n) * k * element_bytes(dtype)
 
 
-def context_flops(batch: int, seq_len: int, kv_len: int, heads: int, head_dim: int) -> float:
-    """Causal: each new token meets the context before the chunk and on average half of the chunk."""
-    return 4.0 * batch * heads * head_dim * seq_len * (kv_len - seq_len / 2.0)
+def context_flops(batch: int, seq_len: int, kv_len: int, heads: int, head_dim: int, window: int = 0) -> float:
+    """Causal: each new token meets the context before the chunk and on average half of the chunk; at most `window` (0: all)."""
+    pairs = seq_len * (kv_len - seq_len / 2.0)
+    if window and kv_len > window:
+        # Tokens before the window is full meet what is there, all others the whole window.
+        filling = max(0.0, window - (kv_len - seq_len))
+        pairs = filling * (window - filling / 2.0) + (seq_len - filling) * window
+    return 4.0 * batch * heads * head_dim * pairs
 
 
 def context_bytes(batch: int, seq_len: int, kv_len: int, heads: int, kv_heads: int, head_dim: int, kv_dtype: str) -> float:

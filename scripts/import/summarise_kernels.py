@@ -15,6 +15,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import kernel_forms as kf  # noqa: E402
 import kernel_tables as kt  # noqa: E402
+import operator_summary  # noqa: E402
 
 LARGE_SHAPE = 2**25  # n*k of a "large" GEMM: 64 MB of bf16 weights
 MIN_FIT_WEIGHTS = 16e6  # bytes; smaller layers are all launch and tail
@@ -45,6 +46,11 @@ def rounded(value, digits=4):
 
 def integers(row, *columns):
     return tuple(int(row[column]) for column in columns)
+
+
+def is_common(row):
+    """Heads of 128 and no window: what most models have, so that GPUs are compared on equal shapes."""
+    return row["head_dim"] == "128" and row["window"] == "0"
 
 
 def spread(values):
@@ -131,7 +137,7 @@ def generation_rows(tables, gpu, kv_dtype):
     """(batch, kv_len, heads, kv_heads, bytes, roofline_us, t)"""
     out = []
     for row in tables["generation_attention"]:
-        if row["kv_dtype"] != kv_dtype or row["flag"]:
+        if row["kv_dtype"] != kv_dtype or row["flag"] or not is_common(row):
             continue
         batch, kv_len, heads, kv_heads, dim = integers(row, "batch", "kv_len", "heads", "kv_heads", "head_dim")
         size = kt.kv_bytes(batch, kv_len, kv_heads, dim, kv_dtype)
@@ -180,7 +186,7 @@ def context_rows(tables, gpu, kv_dtype):
     """(batch, seq_len, heads, kv_heads, flops_us, bytes_us, t)"""
     out = []
     for row in tables["context_attention"]:
-        if row["kv_dtype"] != kv_dtype or row["flag"]:
+        if row["kv_dtype"] != kv_dtype or row["flag"] or not is_common(row):
             continue
         batch, seq, kv, heads, kv_heads, dim = integers(
             row, "batch", "seq_len", "kv_len", "heads", "kv_heads", "head_dim"
@@ -254,13 +260,18 @@ def summarise_allreduce(tables, gpu):
 
 
 SCOUT_HIDDEN = 5120
+FEW_EXPERTS = 16  # Mixtral and Scout: layers of many small experts are summarised one by one (operator_summary.py)
 
 
 def moe_rows(tables, gpu, dtype, distribution):
     """(tokens, hidden, tp, experts_per_token/experts, streaming_us of the touched experts, t)"""
     out = []
+    # Blackwell Ultra has no rows of few large experts.
+    has_few = any(int(row["experts"]) <= FEW_EXPERTS for row in tables["moe"])
     for row in tables["moe"]:
-        if row["dtype"] != dtype or row["distribution"] != distribution or row["flag"]:
+        if row["dtype"] != dtype or row["distribution"] != distribution or row["flag"] or row["ep"] != "1":
+            continue
+        if has_few and int(row["experts"]) > FEW_EXPERTS:
             continue
         tokens, hidden, inter, topk, experts, tp = integers(row, "num_tokens", "hidden", "inter", "topk", "experts", "tp")
         if distribution == "balanced":
@@ -276,7 +287,7 @@ def routing_correlation(tables, gpu):
     """rho of E (1 - (1 - k/E)^(rho n)) for skewed routing: how many experts its time pays for, read off the balanced curve."""
     curves, skewed = {}, []
     for row in tables["moe"]:
-        if row["dtype"] != "bf16" or int(row["hidden"]) != SCOUT_HIDDEN or row["flag"]:
+        if row["dtype"] != "bf16" or int(row["hidden"]) != SCOUT_HIDDEN or row["flag"] or row["ep"] != "1":
             continue
         point = (int(row["num_tokens"]), float(row["latency_us"]))
         if row["distribution"] == "balanced" and point[0] <= int(row["experts"]):
@@ -414,7 +425,8 @@ def per_call(tables, summary, gpu):
 
 
 def summarise_gpu(folder, gpu):
-    tables = {table: kt.read_rows(os.path.join(folder, gpu.folder, table + ".csv")) for table in kt.TABLES}
+    paths = {table: os.path.join(folder, gpu.folder, table + ".csv") for table in kt.TABLES}
+    tables = {table: kt.read_rows(path) if os.path.exists(path) else [] for table, path in paths.items()}
     formats = ("bf16", "fp8")
 
     def each(summarise, only=formats):
@@ -422,7 +434,7 @@ def summarise_gpu(folder, gpu):
 
     summary = {
         "folder": gpu.folder,
-        "engine": tables["gemm"][0]["engine"],
+        "engine": next(row["engine"] for row in tables["gemm"] if row["dtype"] == "bf16"),
         "peaks": {"bf16_tflops": gpu.bf16_tflops, "fp8_tflops": gpu.fp8_tflops, "bandwidth_tbs": gpu.bandwidth_tbs,
                   "link_gbs": gpu.link_gbs},
         "comparable_shares": comparable_shares(tables, gpu),
@@ -431,6 +443,7 @@ def summarise_gpu(folder, gpu):
         "context_attention": each(summarise_context),
         "allreduce": summarise_allreduce(tables, gpu),
         "moe": each(summarise_moe),
+        "operators": operator_summary.summarise(tables, gpu),
     }  # fmt: skip
     summary["per_call"] = per_call(tables, summary, gpu)
     return summary

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -43,7 +44,7 @@ TEST_F(KernelTableFiles, LoadTheFieldLayout) {
 }
 
 TEST_F(KernelTableFiles, LoadOurSchemaForEveryShippedGpu) {
-  for (const char* gpu : {"h100", "a100", "h200", "l40s", "b200"}) {
+  for (const char* gpu : {"h100", "a100", "h200", "l40s", "b200", "b300"}) {
     const auto read = read_kernel_tables(shipped(gpu), gpu);
     ASSERT_TRUE(read.has_value()) << core::format(read.error());
     EXPECT_GT(read->gemms.size(), 1000U) << gpu;
@@ -53,6 +54,22 @@ TEST_F(KernelTableFiles, LoadOurSchemaForEveryShippedGpu) {
     EXPECT_GT(read->moes.size(), 100U) << gpu;
     EXPECT_THAT(read->engine, HasSubstr("vllm-")) << gpu;
   }
+}
+
+// First rows of the shipped files, typed by hand.
+TEST_F(KernelTableFiles, LoadModulesAndCollectives) {
+  const auto read = read_kernel_tables(shipped("h200"), "h200");
+  ASSERT_TRUE(read.has_value()) << core::format(read.error());
+  using kernels::NumberFormat;
+  EXPECT_TRUE(std::ranges::any_of(read->latent_generation, [](const kernels::LatentAttentionRow& row) {
+    return row.format == NumberFormat::fp8_block && row.kv_format == NumberFormat::fp8 && row.heads == 16 && row.batch == 64 &&
+           row.kv_tokens == 4096 && row.latency_us > 0.0;
+  }));
+  EXPECT_TRUE(std::ranges::any_of(read->linear_attention, [](const kernels::LinearAttentionRow& row) { return row.op == "kda"; }));
+  EXPECT_TRUE(std::ranges::any_of(read->moes, [](const kernels::MoeRow& row) { return row.flag == "grouped_routing"; }));
+  EXPECT_TRUE(std::ranges::any_of(read->generation_attention, [](const kernels::AttentionRow& row) { return row.window == 128; }));
+  EXPECT_TRUE(std::ranges::any_of(read->gemms, [](const kernels::GemmRow& row) { return row.format == NumberFormat::int4; }));
+  EXPECT_TRUE(std::ranges::any_of(read->collectives, [](const kernels::CollectiveRow& row) { return row.op == "alltoall"; }));
 }
 
 // Field notes, section 9, computed there from the whole upstream tables; we ship a selection of their shapes.
@@ -95,8 +112,9 @@ TEST_F(KernelTableFiles, NameTheLineOfABadNumber) {
 }
 
 TEST_F(KernelTableFiles, RefuseAnUnknownDtypeAMissingColumnAndAMissingHeader) {
-  EXPECT_THAT(first_error(read_gemm_table(folder_.write("a.csv", "dtype,m,n,k,latency_us\nint4,8,4096,4096,12\n"))),
-              HasSubstr("a.csv:2:1: error: 'dtype' is 'int4', which is no number format that we know (use bf16 or fp8)"));
+  EXPECT_THAT(first_error(read_gemm_table(folder_.write("a.csv", "dtype,m,n,k,latency_us\nint3,8,4096,4096,12\n"))),
+              HasSubstr("a.csv:2:1: error: 'dtype' is 'int3', which is no number format that we know (use bf16, fp8, fp8_block, "
+                        "int4, mxfp4 or nvfp4)"));
   EXPECT_THAT(first_error(read_gemm_table(folder_.write("b.csv", "m,n,latency_us\n8,4096,12\n"))), HasSubstr("no column 'k'"));
   EXPECT_THAT(first_error(read_gemm_table(folder_.write("c.csv", "8,2048,6144,8.988,0.011\n16,2048,6144,8.816,0.023\n"))),
               HasSubstr("the table has no header (add a first line 'm,k,n,latency_us')"));

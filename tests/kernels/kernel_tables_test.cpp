@@ -119,7 +119,8 @@ TEST_F(Tables, AreEmptyWhereNothingWasMeasured) {
 TEST(NumberFormat, IsFoundInItsUsualSpellings) {
   for (const char* name : {"bf16", "BF16", "bfloat16", "float16", "fp16"}) EXPECT_EQ(find_format(name), NumberFormat::bf16) << name;
   for (const char* name : {"fp8", "fp8_e4m3", "FP8"}) EXPECT_EQ(find_format(name), NumberFormat::fp8) << name;
-  EXPECT_EQ(find_format("int4"), std::nullopt);
+  EXPECT_EQ(find_format("nvfp4"), NumberFormat::nvfp4);
+  EXPECT_EQ(find_format("int3"), std::nullopt);
 }
 
 // By hand, field notes section 4: 2 m k n; 4 h dh Sq Skv R with R = 1/2 for causal prefill and 1 for decode.

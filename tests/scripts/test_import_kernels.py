@@ -16,6 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 import import_kernels  # noqa: E402
 import kernel_forms as kf  # noqa: E402
 import kernel_tables as kt  # noqa: E402
+import operator_summary  # noqa: E402
 import summarise_kernels  # noqa: E402
 
 H100 = next(g for g in kt.GPUS if g.folder == "h100")
@@ -117,7 +118,7 @@ class AllReduce(unittest.TestCase):
     def test_repeats_become_a_median_and_versions_compare_as_numbers(self):
         rows = import_kernels.import_allreduce(rows_of(self.TABLE), H100, import_kernels.Selection(), "synthetic.csv")
         found = {(r["engine"], r["latency_us"], r["repeats"]) for r in rows}
-        self.assertEqual(found, {("vllm-0.14.0", "4.5", 1), ("vllm-0.24.0", "4.3", 1), ("nccl-2.29.2", "8", 2)})
+        self.assertEqual(found, {("vllm-0.14.0", "4.5", 1), ("vllm-0.19.0", "4.4", 1), ("vllm-0.24.0", "4.3", 1), ("nccl-2.29.2", "8", 2)})
 
 
 class Moe(unittest.TestCase):
@@ -134,8 +135,45 @@ class Moe(unittest.TestCase):
         (row,) = self.convert("power_law_1.2")
         self.assertEqual(row["achieved_fraction"], "")
 
-    def test_expert_parallel_rows_are_left_out(self):
-        self.assertEqual(self.convert("balanced", ep="2"), [])
+    def test_a_rank_of_an_expert_parallel_group_computes_its_share(self):
+        (whole,), (half,) = self.convert("balanced"), self.convert("balanced", ep="2")
+        self.assertAlmostEqual(float(half["mfu"]) / float(whole["mfu"]), 0.5, places=3)
+
+    def test_groups_of_more_than_one_node_are_left_out(self):
+        self.assertEqual(self.convert("balanced", ep="16"), [])
+
+
+class Modules(unittest.TestCase):
+    def test_a_window_limits_what_is_computed(self):
+        # 1000 tokens from scratch that see at most 100: 100 x 100 / 2 while it fills, 900 x 100 after that.
+        self.assertEqual(kt.context_flops(1, 1000, 1000, 1, 1, 100), 4.0 * (100 * 50 + 900 * 100))
+        # 10 tokens after 1000: a whole window each.
+        self.assertEqual(kt.context_flops(1, 10, 1010, 1, 1, 100), 4.0 * 10 * 100)
+        self.assertEqual(kt.context_flops(1, 50, 50, 1, 1, 100), kt.context_flops(1, 50, 50, 1, 1))
+
+    def test_weights_below_16_bits_take_their_scales_along(self):
+        self.assertAlmostEqual(kt.element_bytes("nvfp4"), 0.5625)
+        self.assertAlmostEqual(kt.element_bytes("mxfp4"), 0.53125)
+
+    def test_latents_faster_than_memory_are_refused(self):
+        row = {"dtype": "bf16", "kv_dtype": "bf16", "batch": "64", "kv_len": "65536", "heads": "8", "latency_us": "1000",
+               "source": "flashmla", "flag": ""}  # fmt: skip
+        with self.assertRaisesRegex(kt.TableError, "of the peak"):
+            import_kernels.import_mla_generation([row], H100, import_kernels.Selection(), "synthetic.csv", "vllm-9.9.9")
+
+    def test_kernels_that_verify_speculated_tokens_are_left_out(self):
+        row = {"op": "gdn", "phase": "verify", "kernel": "causal_conv1d_update", "batch": "1", "seq_len": "4", "k_heads": "1",
+               "v_heads": "2", "k_dim": "128", "v_dim": "128", "latency_us": "4", "source": "vllm-9.9.9", "flag": ""}  # fmt: skip
+        selection = import_kernels.Selection()
+        self.assertEqual(import_kernels.import_linear_attention([row], H100, selection, "synthetic.csv", ""), [])
+        self.assertEqual(sum(selection.left_out.values()), 1)
+
+    def test_what_shares_come_from_is_named(self):
+        rows = [{"dtype": "nvfp4", "m": "1", "n": "16384", "k": "16384", "latency_us": "40", "flag": "", "engine": "x-1"}]
+        b200 = next(g for g in kt.GPUS if g.folder == "b200")
+        entry = operator_summary.products(rows, b200)["nvfp4"]
+        self.assertAlmostEqual(entry["weight_bandwidth_fraction"], 16384 * 16384 * 0.5625 / 8e6 / 40)
+        self.assertIsNone(entry["gemm_fraction"])
 
 
 class Legacy(unittest.TestCase):
@@ -274,7 +312,7 @@ class WholeImport(unittest.TestCase):
         self.assertEqual((self.status, self.summary_status), (0, 0))
 
     def test_the_manifest_describes_every_file_as_written(self):
-        self.assertEqual(len(self.manifest["files"]), 5 * 5 + 3)
+        self.assertEqual(len(self.manifest["files"]), 5 * len(kt.GPUS) + 3)
         for entry in self.manifest["files"]:
             with open(os.path.join(self.out, entry["file"]), "rb") as file:
                 data = file.read()

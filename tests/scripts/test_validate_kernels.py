@@ -56,7 +56,7 @@ class Validate(unittest.TestCase):
         self.assertEqual(self.problems(), "")
 
     def test_accepts_the_tables_that_ship(self):
-        for gpu in ("h100", "a100", "l40s", "h200", "b200"):
+        for gpu in ("h100", "a100", "l40s", "h200", "b200", "b300"):
             findings, rows, known = validate_kernels.validate(script_path.ROOT / "bench_data" / gpu)
             self.assertEqual((findings.lines, known.folder), ([], gpu))
             self.assertGreater(len(rows["gemm"]), 1000)

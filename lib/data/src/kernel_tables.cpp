@@ -24,7 +24,7 @@ static bool convert(const text::Node& node, std::string_view name, NumberFormat&
     target = *format;
     return true;
   }
-  problems.error(node.place, fmt::format("{} is '{}', which is no number format that we know", name, text), "use bf16 or fp8");
+  problems.error(node.place, fmt::format("{} is '{}', which is no number format that we know", name, text), "use bf16, fp8, fp8_block, int4, mxfp4 or nvfp4");
   return false;
 }
 
@@ -35,11 +35,15 @@ namespace rooftune::data {
 namespace fs = std::filesystem;
 using kernels::AllReduceRow;
 using kernels::AttentionRow;
+using kernels::CollectiveRow;
 using kernels::GemmRow;
 using kernels::HeadShape;
+using kernels::LatentAttentionRow;
+using kernels::LinearAttentionRow;
 using kernels::MeasuredKernels;
 using kernels::MoeRow;
 using kernels::NumberFormat;
+using kernels::SparseAttentionRow;
 
 namespace {
 
@@ -103,8 +107,10 @@ struct AttentionRecord {
   std::int64_t batch = 1;
   std::int64_t new_tokens = 1;
   std::optional<std::int64_t> kv_tokens;
+  std::int64_t window = 0;
   double latency_us = 0.0;
   std::optional<double> mfu;
+  std::string flag;
 };
 
 enum class Attention { context, generation };
@@ -117,6 +123,8 @@ std::vector<AttentionRow> attention_rows(const text::CsvTable& table, text::Prob
   columns.optional("kv_dtype", records, &AttentionRecord::kv_format);
   columns.required("latency_us", records, &AttentionRecord::latency_us);
   columns.optional("mfu", records, &AttentionRecord::mfu);
+  columns.optional("window", records, &AttentionRecord::window, text::at_least(0));
+  columns.optional("flag", records, &AttentionRecord::flag);
   if (attention == Attention::context) {
     columns.required("seq_len", records, &AttentionRecord::new_tokens, text::at_least(1));
     columns.optional("kv_len", records, &AttentionRecord::kv_tokens, text::at_least(1));
@@ -148,8 +156,10 @@ std::vector<AttentionRow> attention_rows(const text::CsvTable& table, text::Prob
     row.batch = record.batch;
     row.new_tokens = record.new_tokens;
     row.kv_tokens = record.kv_tokens.value_or(record.new_tokens);
+    row.window = record.window;
     row.latency_us = record.latency_us;
     row.reported_mfu = record.mfu;
+    row.flag = record.flag;
     rows.push_back(row);
   }
   return rows;
@@ -206,6 +216,8 @@ core::Result<std::vector<GemmRow>> read_gemm_table(const fs::path& path) {
     columns.required("k", rows, &GemmRow::k, text::at_least(1));
     columns.required("latency_us", rows, &GemmRow::latency_us);
     columns.optional("mfu", rows, &GemmRow::reported_mfu);
+    columns.optional("flag", rows, &GemmRow::flag);
+    columns.optional("engine", rows, &GemmRow::engine);
     return rows;
   });
 }
@@ -230,6 +242,8 @@ core::Result<std::vector<AllReduceRow>> read_all_reduce_table(const fs::path& pa
       std::int64_t bytes = 0;
       double latency_us = 0.0;
       std::string mode;
+      std::string kind;
+      std::string engine;
     };
     std::vector<Record> records(table.rows.size());
     text::CsvColumns columns(table, problems);
@@ -237,10 +251,16 @@ core::Result<std::vector<AllReduceRow>> read_all_reduce_table(const fs::path& pa
     columns.required("bytes", records, &Record::bytes, text::at_least(1));
     columns.required("latency_us", records, &Record::latency_us);
     columns.optional("mode", records, &Record::mode);
+    columns.optional("kind", records, &Record::kind);
+    columns.optional("engine", records, &Record::engine);
     std::vector<AllReduceRow> rows;
     for (const Record& record : records) {
-      if (record.mode != "eager")
-        rows.push_back({.ranks = record.ranks, .message_bytes = record.bytes, .latency_us = record.latency_us});
+      if (record.mode == "eager") continue;
+      rows.push_back({.ranks = record.ranks,
+                      .message_bytes = record.bytes,
+                      .latency_us = record.latency_us,
+                      .kind = record.kind,
+                      .engine = record.engine});
     }
     return rows;
   });
@@ -261,8 +281,113 @@ core::Result<std::vector<MoeRow>> read_moe_table(const fs::path& path) {
                               columns.optional("ep", rows, &MoeRow::ep, text::at_least(1));
                               columns.optional("distribution", rows, &MoeRow::routing);
                               columns.required("latency_us", rows, &MoeRow::latency_us);
+                              columns.optional("kernel", rows, &MoeRow::kernel);
+                              columns.optional("flag", rows, &MoeRow::flag);
                               return rows;
                             });
+}
+
+namespace {
+
+core::Result<std::vector<LatentAttentionRow>> read_latent_context_table(const fs::path& path) {
+  return read_table<LatentAttentionRow>(path, "dtype,compute_dtype,kv_dtype,batch,seq_len,kv_len,heads,latency_us",
+                                        [](const text::CsvTable& table, text::Problems& problems) {
+                                          std::vector<LatentAttentionRow> rows(table.rows.size());
+                                          text::CsvColumns columns(table, problems);
+                                          columns.required("dtype", rows, &LatentAttentionRow::format);
+                                          columns.optional("compute_dtype", rows, &LatentAttentionRow::compute_format);
+                                          columns.required("kv_dtype", rows, &LatentAttentionRow::kv_format);
+                                          columns.required("batch", rows, &LatentAttentionRow::batch, text::at_least(1));
+                                          columns.required("seq_len", rows, &LatentAttentionRow::new_tokens, text::at_least(1));
+                                          columns.required("kv_len", rows, &LatentAttentionRow::kv_tokens, text::at_least(1));
+                                          columns.required("heads", rows, &LatentAttentionRow::heads, text::at_least(1));
+                                          columns.required("latency_us", rows, &LatentAttentionRow::latency_us);
+                                          columns.optional("flag", rows, &LatentAttentionRow::flag);
+                                          return rows;
+                                        });
+}
+
+core::Result<std::vector<LatentAttentionRow>> read_latent_generation_table(const fs::path& path) {
+  return read_table<LatentAttentionRow>(path, "dtype,kv_dtype,batch,kv_len,heads,latency_us",
+                                        [](const text::CsvTable& table, text::Problems& problems) {
+                                          std::vector<LatentAttentionRow> rows(table.rows.size());
+                                          for (LatentAttentionRow& row : rows) row.new_tokens = 1;
+                                          text::CsvColumns columns(table, problems);
+                                          columns.required("dtype", rows, &LatentAttentionRow::format);
+                                          columns.required("kv_dtype", rows, &LatentAttentionRow::kv_format);
+                                          columns.required("batch", rows, &LatentAttentionRow::batch, text::at_least(1));
+                                          columns.required("kv_len", rows, &LatentAttentionRow::kv_tokens, text::at_least(1));
+                                          columns.required("heads", rows, &LatentAttentionRow::heads, text::at_least(1));
+                                          columns.required("latency_us", rows, &LatentAttentionRow::latency_us);
+                                          columns.optional("flag", rows, &LatentAttentionRow::flag);
+                                          return rows;
+                                        });
+}
+
+core::Result<std::vector<LinearAttentionRow>> read_linear_attention_table(const fs::path& path) {
+  return read_table<LinearAttentionRow>(path, "op,phase,part,batch,seq_len,k_heads,v_heads,latency_us",
+                                        [](const text::CsvTable& table, text::Problems& problems) {
+                                          std::vector<LinearAttentionRow> rows(table.rows.size());
+                                          text::CsvColumns columns(table, problems);
+                                          columns.required("op", rows, &LinearAttentionRow::op);
+                                          columns.required("phase", rows, &LinearAttentionRow::phase);
+                                          columns.required("part", rows, &LinearAttentionRow::part);
+                                          columns.required("batch", rows, &LinearAttentionRow::batch, text::at_least(1));
+                                          columns.required("seq_len", rows, &LinearAttentionRow::new_tokens, text::at_least(1));
+                                          columns.required("k_heads", rows, &LinearAttentionRow::key_heads, text::at_least(1));
+                                          columns.required("v_heads", rows, &LinearAttentionRow::value_heads, text::at_least(1));
+                                          columns.required("latency_us", rows, &LinearAttentionRow::latency_us);
+                                          columns.optional("flag", rows, &LinearAttentionRow::flag);
+                                          return rows;
+                                        });
+}
+
+core::Result<std::vector<SparseAttentionRow>> read_sparse_attention_table(const fs::path& path) {
+  return read_table<SparseAttentionRow>(path, "op,model,phase,kv_dtype,batch,seq_len,kv_len,heads,tp,latency_us",
+                                        [](const text::CsvTable& table, text::Problems& problems) {
+                                          std::vector<SparseAttentionRow> rows(table.rows.size());
+                                          text::CsvColumns columns(table, problems);
+                                          columns.required("op", rows, &SparseAttentionRow::op);
+                                          columns.required("model", rows, &SparseAttentionRow::model);
+                                          columns.required("phase", rows, &SparseAttentionRow::phase);
+                                          columns.required("kv_dtype", rows, &SparseAttentionRow::kv_format);
+                                          columns.required("batch", rows, &SparseAttentionRow::batch, text::at_least(1));
+                                          columns.required("seq_len", rows, &SparseAttentionRow::new_tokens, text::at_least(1));
+                                          columns.required("kv_len", rows, &SparseAttentionRow::kv_tokens, text::at_least(1));
+                                          columns.required("heads", rows, &SparseAttentionRow::heads, text::at_least(1));
+                                          columns.required("tp", rows, &SparseAttentionRow::tp, text::at_least(1));
+                                          columns.required("latency_us", rows, &SparseAttentionRow::latency_us);
+                                          columns.optional("flag", rows, &SparseAttentionRow::flag);
+                                          return rows;
+                                        });
+}
+
+core::Result<std::vector<CollectiveRow>> read_collective_table(const fs::path& path) {
+  return read_table<CollectiveRow>(path, "op,ranks,bytes,latency_us", [](const text::CsvTable& table, text::Problems& problems) {
+    std::vector<CollectiveRow> rows(table.rows.size());
+    text::CsvColumns columns(table, problems);
+    columns.required("op", rows, &CollectiveRow::op);
+    columns.required("ranks", rows, &CollectiveRow::ranks, text::at_least(2));
+    columns.required("bytes", rows, &CollectiveRow::message_bytes, text::at_least(1));
+    columns.required("latency_us", rows, &CollectiveRow::latency_us);
+    return rows;
+  });
+}
+
+}  // namespace
+
+core::Result<std::vector<double>> read_kernel_latencies(const fs::path& path) {
+  struct Record {
+    double latency_us = 0.0;
+  };
+  return read_table<double>(path, "latency_us", [](const text::CsvTable& table, text::Problems& problems) {
+    std::vector<Record> records(table.rows.size());
+    text::CsvColumns columns(table, problems);
+    columns.required("latency_us", records, &Record::latency_us);
+    std::vector<double> latencies_us;
+    for (const Record& record : records) latencies_us.push_back(record.latency_us);
+    return latencies_us;
+  });
 }
 
 core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::string_view gpu) {
@@ -290,6 +415,11 @@ core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::st
   append(measured.generation_attention, generation, &read_generation_attention_table, errors);
   append(measured.all_reduces, all_reduces, &read_all_reduce_table, errors);
   append(measured.moes, moes, &read_moe_table, errors);
+  append(measured.latent_context, in_folder("mla_context.csv"), &read_latent_context_table, errors);
+  append(measured.latent_generation, in_folder("mla_generation.csv"), &read_latent_generation_table, errors);
+  append(measured.linear_attention, in_folder("linear_attention.csv"), &read_linear_attention_table, errors);
+  append(measured.sparse_attention, in_folder("sparse_attention.csv"), &read_sparse_attention_table, errors);
+  append(measured.collectives, in_folder("collective.csv"), &read_collective_table, errors);
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   if (!gemms.empty()) measured.engine = engine_of(gemms.front());
   return measured;

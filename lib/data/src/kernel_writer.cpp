@@ -25,6 +25,14 @@ std::string_view flag(double streaming_fraction, std::string_view name) {
 }
 
 std::string engine_text(const kernels::MeasuredKernels& kernels) { return kernels.engine.empty() ? "unknown" : kernels.engine; }
+/// The row's own release, where it names one.
+std::string engine_text(const std::string& engine, const kernels::MeasuredKernels& kernels) {
+  return engine.empty() ? engine_text(kernels) : engine;
+}
+/// Why the row is not what an engine runs, or what its rate says.
+std::string_view flag(const std::string& own, double streaming_fraction, std::string_view name) {
+  return own.empty() ? flag(streaming_fraction, name) : std::string_view(own);
+}
 
 /// Shares of the peaks that a row reaches, as bench_data/README.md defines them.
 class Shares {
@@ -50,8 +58,8 @@ class Shares {
 
 /// Causal for one new token as well: each meets the context before the chunk and on average half of the chunk.
 double context_flops(const AttentionRow& row) {
-  const auto fresh = static_cast<double>(row.new_tokens);
-  const auto pairs = fresh * (static_cast<double>(row.kv_tokens) - fresh / 2.0);
+  const double pairs = kernels::attention_pairs(static_cast<double>(row.new_tokens), static_cast<double>(row.kv_tokens),
+                                                static_cast<double>(row.window));
   return 4.0 * static_cast<double>(row.batch * row.shape.heads * row.shape.head_dim) * pairs;
 }
 
@@ -67,31 +75,34 @@ std::string gemm_csv(const kernels::MeasuredKernels& kernels, const Shares& shar
     const double mfu = shares.compute(kernels::flops(row), row.latency_us, format);
     const double streaming = shares.streaming(kernels::weight_bytes(row), row.latency_us);
     text += fmt::format("{},{},{},{},{},{:.4g},{:.4g},{},{}\n", row.format ? kernels::format_name(format) : "", row.m, row.n, row.k,
-                        row.latency_us, mfu, std::max(mfu, streaming), flag(streaming, "over_bw_l2"), engine_text(kernels));
+                        row.latency_us, mfu, std::max(mfu, streaming), flag(row.flag, streaming, "over_bw_l2"),
+                        engine_text(row.engine, kernels));
   }
   return text;
 }
 
 std::string context_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
-  std::string text = "dtype,kv_dtype,batch,seq_len,kv_len,heads,kv_heads,head_dim,latency_us,mfu,achieved_fraction,flag,engine\n";
+  std::string text =
+      "dtype,kv_dtype,batch,seq_len,kv_len,heads,kv_heads,head_dim,window,latency_us,mfu,achieved_fraction,flag,engine\n";
   for (const AttentionRow& row : kernels.context_attention) {
     const double mfu = shares.compute(context_flops(row), row.latency_us, row.format);
     const double streaming = shares.streaming(context_bytes(row), row.latency_us);
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{},{}\n", kernels::format_name(row.format),
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{},{}\n", kernels::format_name(row.format),
                         kernels::format_name(row.kv_format), row.batch, row.new_tokens, row.kv_tokens, row.shape.heads,
-                        row.shape.kv_heads, row.shape.head_dim, row.latency_us, mfu, std::max(mfu, streaming),
-                        flag(streaming, "over_bw_l2"), engine_text(kernels));
+                        row.shape.kv_heads, row.shape.head_dim, row.window, row.latency_us, mfu, std::max(mfu, streaming),
+                        flag(row.flag, streaming, "over_bw_l2"), engine_text(kernels));
   }
   return text;
 }
 
 std::string generation_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
-  std::string text = "dtype,kv_dtype,batch,kv_len,heads,kv_heads,head_dim,latency_us,achieved_fraction,flag,engine\n";
+  std::string text = "dtype,kv_dtype,batch,kv_len,heads,kv_heads,head_dim,window,latency_us,achieved_fraction,flag,engine\n";
   for (const AttentionRow& row : kernels.generation_attention) {
     const double streaming = shares.streaming(kernels::kv_bytes(row), row.latency_us);
-    text += fmt::format("{},{},{},{},{},{},{},{},{:.4g},{},{}\n", kernels::format_name(row.format),
-                        kernels::format_name(row.kv_format), row.batch, row.kv_tokens, row.shape.heads, row.shape.kv_heads,
-                        row.shape.head_dim, row.latency_us, streaming, flag(streaming, "over_bw_l2"), engine_text(kernels));
+    text +=
+        fmt::format("{},{},{},{},{},{},{},{},{},{:.4g},{},{}\n", kernels::format_name(row.format), kernels::format_name(row.kv_format),
+                    row.batch, row.kv_tokens, row.shape.heads, row.shape.kv_heads, row.shape.head_dim, row.window, row.latency_us,
+                    streaming, flag(row.flag, streaming, "over_bw_l2"), engine_text(kernels));
   }
   return text;
 }
@@ -100,14 +111,16 @@ std::string all_reduce_csv(const kernels::MeasuredKernels& kernels, const Shares
   std::string text = "kind,mode,dtype,ranks,bytes,latency_us,repeats,achieved_fraction,flag,engine\n";
   for (const AllReduceRow& row : kernels.all_reduces) {
     const double link = shares.link(row);
-    text += fmt::format("fastest,graph,bf16,{},{},{},1,{:.4g},{},{}\n", row.ranks, row.message_bytes, row.latency_us, link,
-                        flag(link, "over_link"), engine_text(kernels));
+    text += fmt::format("{},{},bf16,{},{},{},1,{:.4g},{},{}\n", row.kind.empty() ? "fastest" : row.kind,
+                        row.kind == "nccl" ? "nccl-tests" : "graph", row.ranks, row.message_bytes, row.latency_us, link,
+                        flag(link, "over_link"), engine_text(row.engine, kernels));
   }
   return text;
 }
 
 std::string moe_csv(const kernels::MeasuredKernels& kernels, const Shares& shares) {
-  std::string text = "dtype,num_tokens,hidden,inter,topk,experts,tp,ep,distribution,latency_us,mfu,achieved_fraction,flag,engine\n";
+  std::string text =
+      "dtype,num_tokens,hidden,inter,topk,experts,tp,ep,distribution,latency_us,mfu,achieved_fraction,kernel,flag,engine\n";
   for (const MoeRow& row : kernels.moes) {
     const double chosen = static_cast<double>(row.tokens * row.experts_per_token);
     const double expert_elements = 3.0 * static_cast<double>(row.hidden * row.ffn_width) / static_cast<double>(row.tp);
@@ -119,11 +132,55 @@ std::string moe_csv(const kernels::MeasuredKernels& kernels, const Shares& share
       const double distinct = std::min(static_cast<double>(row.experts), chosen) / expert_ranks;
       streaming = shares.streaming(distinct * expert_elements * kernels::bytes_per_element(row.format), row.latency_us);
     }
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{},{},{}\n", kernels::format_name(row.format), row.tokens, row.hidden,
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{},{},{},{}\n", kernels::format_name(row.format), row.tokens, row.hidden,
                         row.ffn_width, row.experts_per_token, row.experts, row.tp, row.ep, row.routing, row.latency_us, mfu,
-                        streaming ? fmt::format("{:.4g}", std::max(mfu, *streaming)) : "", flag(streaming.value_or(0.0), "over_bw_l2"),
-                        engine_text(kernels));
+                        streaming ? fmt::format("{:.4g}", std::max(mfu, *streaming)) : "", row.kernel,
+                        flag(row.flag, streaming.value_or(0.0), "over_bw_l2"), engine_text(kernels));
   }
+  return text;
+}
+
+std::string latent_context_csv(const kernels::MeasuredKernels& kernels, const Shares& /*shares*/) {
+  std::string text = "dtype,compute_dtype,kv_dtype,batch,seq_len,kv_len,heads,latency_us,kernel,flag,engine\n";
+  for (const kernels::LatentAttentionRow& row : kernels.latent_context) {
+    text += fmt::format("{},{},{},{},{},{},{},{},,{},{}\n", kernels::format_name(row.format), kernels::format_name(row.compute_format),
+                        kernels::format_name(row.kv_format), row.batch, row.new_tokens, row.kv_tokens, row.heads, row.latency_us,
+                        row.flag, engine_text(kernels));
+  }
+  return text;
+}
+
+std::string latent_generation_csv(const kernels::MeasuredKernels& kernels, const Shares& /*shares*/) {
+  std::string text = "dtype,kv_dtype,batch,kv_len,heads,latency_us,kernel,flag,engine\n";
+  for (const kernels::LatentAttentionRow& row : kernels.latent_generation) {
+    text += fmt::format("{},{},{},{},{},{},,{},{}\n", kernels::format_name(row.format), kernels::format_name(row.kv_format), row.batch,
+                        row.kv_tokens, row.heads, row.latency_us, row.flag, engine_text(kernels));
+  }
+  return text;
+}
+
+std::string linear_attention_csv(const kernels::MeasuredKernels& kernels, const Shares& /*shares*/) {
+  std::string text = "op,phase,part,batch,seq_len,k_heads,v_heads,latency_us,flag,engine\n";
+  for (const kernels::LinearAttentionRow& row : kernels.linear_attention) {
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", row.op, row.phase, row.part, row.batch, row.new_tokens, row.key_heads,
+                        row.value_heads, row.latency_us, row.flag, engine_text(kernels));
+  }
+  return text;
+}
+
+std::string sparse_attention_csv(const kernels::MeasuredKernels& kernels, const Shares& /*shares*/) {
+  std::string text = "op,model,phase,kv_dtype,batch,seq_len,kv_len,heads,tp,latency_us,kernel,flag,engine\n";
+  for (const kernels::SparseAttentionRow& row : kernels.sparse_attention) {
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},,{},{}\n", row.op, row.model, row.phase, kernels::format_name(row.kv_format),
+                        row.batch, row.new_tokens, row.kv_tokens, row.heads, row.tp, row.latency_us, row.flag, engine_text(kernels));
+  }
+  return text;
+}
+
+std::string collective_csv(const kernels::MeasuredKernels& kernels, const Shares& /*shares*/) {
+  std::string text = "op,dtype,ranks,bytes,latency_us,repeats,flag,engine\n";
+  for (const kernels::CollectiveRow& row : kernels.collectives)
+    text += fmt::format("{},fp16,{},{},{},1,,{}\n", row.op, row.ranks, row.message_bytes, row.latency_us, engine_text(kernels));
   return text;
 }
 
@@ -148,6 +205,11 @@ std::vector<KernelFile> kernel_files(const kernels::MeasuredKernels& kernels, co
   add("generation_attention.csv", kernels.generation_attention.size(), generation_csv);
   add("allreduce.csv", kernels.all_reduces.size(), all_reduce_csv);
   add("moe.csv", kernels.moes.size(), moe_csv);
+  add("mla_context.csv", kernels.latent_context.size(), latent_context_csv);
+  add("mla_generation.csv", kernels.latent_generation.size(), latent_generation_csv);
+  add("linear_attention.csv", kernels.linear_attention.size(), linear_attention_csv);
+  add("sparse_attention.csv", kernels.sparse_attention.size(), sparse_attention_csv);
+  add("collective.csv", kernels.collectives.size(), collective_csv);
   return files;
 }
 

@@ -60,7 +60,7 @@ void normalise_attention(std::vector<AttentionRow>& rows, const domain::GpuSpec&
   keep_if(rows, possible, table + ": faster than the GPU's peak", left_out);
   for (AttentionRow& row : rows) row.reported_mfu.reset();
   const auto key = [](const AttentionRow& row) {
-    return std::tuple(row.format, row.kv_format, row.shape, row.batch, row.new_tokens, row.kv_tokens);
+    return std::tuple(row.format, row.kv_format, row.shape, row.window, row.batch, row.new_tokens, row.kv_tokens);
   };
   merge_repeats(rows, key, Repeats::median, left_out, table + ": repeated, median kept");
 }
@@ -142,8 +142,8 @@ NormalisedKernels normalise(const MeasuredKernels& kernels, const domain::GpuSpe
       [&](const GemmRow& row) { return achieved_fraction(flops(row), row.latency_us, *row.format, gpu) <= kPeakTolerance; },
       "gemm: faster than the GPU's peak", result.left_out);
   merge_repeats(
-      clean.gemms, [](const GemmRow& row) { return std::tuple(row.format, row.n, row.k, row.m); }, Repeats::median, result.left_out,
-      "gemm: repeated, median kept");
+      clean.gemms, [](const GemmRow& row) { return std::tuple(row.format, row.n, row.k, row.m, row.engine); }, Repeats::median,
+      result.left_out, "gemm: repeated, median kept");
 
   normalise_attention(clean.context_attention, gpu, "context attention", result.left_out);
   normalise_attention(clean.generation_attention, gpu, "generation attention", result.left_out);
@@ -153,8 +153,8 @@ NormalisedKernels normalise(const MeasuredKernels& kernels, const domain::GpuSpe
       [](const AllReduceRow& row) { return row.ranks > 1 && row.message_bytes > 0 && positive_latency(row.latency_us); },
       "all-reduce: ranks, bytes or latency not positive", result.left_out);
   merge_repeats(
-      clean.all_reduces, [](const AllReduceRow& row) { return std::tuple(row.ranks, row.message_bytes); }, Repeats::fastest,
-      result.left_out, "all-reduce: repeated or slower implementation");
+      clean.all_reduces, [](const AllReduceRow& row) { return std::tuple(row.ranks, row.message_bytes, row.kind, row.engine); },
+      Repeats::fastest, result.left_out, "all-reduce: repeated, fastest kept");
 
   keep_if(
       clean.moes,
@@ -167,7 +167,7 @@ NormalisedKernels normalise(const MeasuredKernels& kernels, const domain::GpuSpe
       clean.moes,
       [](const MoeRow& row) {
         return std::tuple(row.format, row.routing, row.hidden, row.ffn_width, row.experts_per_token, row.experts, row.tp, row.ep,
-                          row.tokens);
+                          row.tokens, row.kernel);
       },
       Repeats::median, result.left_out, "moe: repeated, median kept");
   drop_fp8_experts_slower_than_bf16(clean.moes, result.left_out);
@@ -178,6 +178,7 @@ KernelEfficiency summarise(const MeasuredKernels& kernels, const domain::GpuSpec
   const double peak_bytes_per_us = core::bytes_per_us(gpu.hbm_bandwidth);
   constexpr std::int64_t kLargeWeightElements = std::int64_t{1} << 25;
   constexpr double kLargeKvBytes = 512.0 * 1024 * 1024;
+  constexpr std::int64_t kHeadDim = 128;  // what most models have: one width, so that GPUs are compared on equal shapes
 
   Shares weight_streaming;
   Shares gemm_compute;
@@ -193,12 +194,14 @@ KernelEfficiency summarise(const MeasuredKernels& kernels, const domain::GpuSpec
   }
   Shares context_attention;
   for (const AttentionRow& row : kernels.context_attention) {
-    if (row.kv_format != NumberFormat::bf16 || !within(row.shape.heads, 16, 64)) continue;
+    if (row.kv_format != NumberFormat::bf16 || row.window > 0 || row.shape.head_dim != kHeadDim) continue;
+    if (!within(row.shape.heads, 16, 64)) continue;
     context_attention.add(static_cast<double>(row.new_tokens), achieved_fraction(flops(row), row.latency_us, row.format, gpu));
   }
   Shares kv_streaming;
   for (const AttentionRow& row : kernels.generation_attention) {
-    if (row.kv_format != NumberFormat::bf16 || row.batch < 8 || kv_bytes(row) < kLargeKvBytes) continue;
+    if (row.kv_format != NumberFormat::bf16 || row.window > 0 || row.shape.head_dim != kHeadDim) continue;
+    if (row.batch < 8 || kv_bytes(row) < kLargeKvBytes) continue;
     kv_streaming.add(static_cast<double>(row.kv_tokens), kv_bytes(row) / row.latency_us / peak_bytes_per_us);
   }
   std::map<std::int64_t, AllReduceEfficiency> all_reduce;

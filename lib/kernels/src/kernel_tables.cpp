@@ -6,6 +6,7 @@
 #include <map>
 
 #include "rooftune/kernels/digest.hpp"
+#include "rooftune/kernels/gpu_curves.hpp"
 
 namespace rooftune::kernels {
 namespace {
@@ -50,8 +51,12 @@ std::optional<ShapeLookup<Measured>> find(const std::vector<std::pair<Shape, Mea
 
 constexpr double kUnrelated = std::numeric_limits<double>::infinity();
 
+/// Another head width is another kernel: it stands in only where no shape of the same width was measured.
+constexpr double kHeadDimWeight = 100.0;
+
 double head_distance(const HeadShape& a, const HeadShape& b) {
-  return squared_log_ratio(a.heads, b.heads) + squared_log_ratio(a.kv_heads, b.kv_heads) + squared_log_ratio(a.head_dim, b.head_dim);
+  return squared_log_ratio(a.heads, b.heads) + squared_log_ratio(a.kv_heads, b.kv_heads) +
+         kHeadDimWeight * squared_log_ratio(a.head_dim, b.head_dim);
 }
 
 }  // namespace
@@ -60,6 +65,7 @@ KernelTables::Index<KernelTables::AttentionShape, LatencyGrid> KernelTables::ind
                                                                                              double work_power) {
   std::map<AttentionShape, PointsByShape<std::int64_t>> by_shape;
   for (const AttentionRow& row : rows) {
+    if (row.window > 0) continue;
     by_shape[{row.kv_format, row.shape}][row.batch].push_back(
         {.quantity = static_cast<double>(row.kv_tokens), .latency_us = row.latency_us});
   }
@@ -75,7 +81,8 @@ KernelTables::Index<KernelTables::AttentionShape, LatencyGrid> KernelTables::ind
 }
 
 KernelTables::KernelTables(const MeasuredKernels& kernels)
-    : identity_(core::Digest().add(kernels).hex()),
+    : measured_(kernels),
+      identity_(core::Digest().add(kernels).hex()),
       context_attention_(index_attention(kernels.context_attention, 2.0)),
       generation_attention_(index_attention(kernels.generation_attention, 1.0)) {
   PointsByShape<GemmShape> gemms;
@@ -97,6 +104,15 @@ KernelTables::KernelTables(const MeasuredKernels& kernels)
     moes[{row.format, row.routing, shape}].push_back({.quantity = static_cast<double>(row.tokens), .latency_us = row.latency_us});
   }
   moes_ = curves_of(std::move(moes));
+}
+
+KernelTables::~KernelTables() = default;
+
+const GpuCurves& KernelTables::curves(const domain::GpuSpec& gpu, std::optional<Release> release) const {
+  const std::lock_guard lock(curves_made_);
+  std::unique_ptr<const GpuCurves>& curves = curves_[release];
+  if (curves == nullptr) curves = std::make_unique<const GpuCurves>(measured_, gpu, release);
+  return *curves;
 }
 
 std::optional<CurveLookup> KernelTables::gemm(NumberFormat format, std::int64_t n, std::int64_t k) const {

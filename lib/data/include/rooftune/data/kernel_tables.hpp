@@ -27,11 +27,14 @@ namespace rooftune::data {
 /// Field layout: mha/decode/<gpu>/<heads>-<kv_heads>-<head_dim>-tp<N>.csv, whose rows ran on one of N GPUs: heads are divided by N.
 [[nodiscard]] core::Result<std::vector<kernels::AttentionRow>> read_generation_attention_table(const std::filesystem::path& path);
 
-/// ranks, bytes, latency_us; optional mode. Rows of mode "eager" time a copy and the launch as well and are left out.
+/// ranks, bytes, latency_us; optional mode, kind, engine. Rows of mode "eager" time a copy and the launch as well and are left out.
 [[nodiscard]] core::Result<std::vector<kernels::AllReduceRow>> read_all_reduce_table(const std::filesystem::path& path);
 
 /// dtype, num_tokens, hidden, inter, topk, experts, latency_us; optional tp, ep, distribution.
 [[nodiscard]] core::Result<std::vector<kernels::MoeRow>> read_moe_table(const std::filesystem::path& path);
+
+/// The latencies of a table of whole modules or of collectives, whose work no formula of ours counts.
+[[nodiscard]] core::Result<std::vector<double>> read_kernel_latencies(const std::filesystem::path& path);
 
 /// Every table of one GPU. `folder` holds gemm.csv, context_attention.csv ... (any of them), or the field layout's gemm/<gpu>/ and
 /// mha/{prefill,decode}/<gpu>/. A folder with neither is an error. Not normalised.

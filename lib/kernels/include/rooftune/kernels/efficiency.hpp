@@ -23,7 +23,7 @@ struct NormalisedKernels {
 
 /// A clean table, sorted. Formats are filled in where the audit infers them. Dropped: rows without positive sizes and latency,
 /// rows faster than the GPU can be, expert layers slower in FP8 than in bf16. Repeated measurements are reduced to their median,
-/// all-reduce to the fastest implementation.
+/// of an all-reduce to the fastest.
 /// No MFU column survives: it follows from latency and shape.
 [[nodiscard]] NormalisedKernels normalise(const MeasuredKernels& kernels, const domain::GpuSpec& gpu);
 

@@ -1,12 +1,17 @@
 #pragma once
 
+#include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "rooftune/domain/gpu.hpp"
 #include "rooftune/kernels/curve.hpp"
+#include "rooftune/kernels/release.hpp"
 #include "rooftune/kernels/tables.hpp"
 
 namespace rooftune::kernels {
@@ -39,6 +44,8 @@ struct MoeShape {
   friend auto operator<=>(const MoeShape&, const MoeShape&) = default;
 };
 
+class GpuCurves;
+
 /// Measured kernels of one GPU, indexed once. Finding a shape is done once per layer (binary search when it was measured, a
 /// scan for the nearest otherwise); looking up along tokens or bytes is a binary search. Nothing allocates.
 /// Distances between shapes are Euclidean in the logarithms of their sizes.
@@ -46,6 +53,7 @@ class KernelTables {
  public:
   /// Rows must be sound (efficiency.hpp: normalise). GEMM rows whose format is not known are left out.
   explicit KernelTables(const MeasuredKernels& kernels);
+  ~KernelTables();
   KernelTables(const KernelTables&) = delete;
   KernelTables& operator=(const KernelTables&) = delete;
 
@@ -61,6 +69,10 @@ class KernelTables {
   [[nodiscard]] std::optional<CurveLookup> all_reduce(std::int64_t ranks) const;
   /// Latency of a fused mixture-of-experts layer over tokens, for the routing asked for where it was measured.
   [[nodiscard]] std::optional<CurveLookup> moe(NumberFormat format, const MoeShape& shape, std::string_view routing) const;
+
+  /// The same kernels as one release of the engine runs them (empty: the newest), made ready to price shapes of any size. Made
+  /// once per release; may be called from any thread.
+  [[nodiscard]] const GpuCurves& curves(const domain::GpuSpec& gpu, std::optional<Release> release) const;
 
   /// Tells these tables from any others: a hash of the rows they came from.
   [[nodiscard]] const std::string& identity() const { return identity_; }
@@ -89,6 +101,9 @@ class KernelTables {
 
   [[nodiscard]] static Index<AttentionShape, LatencyGrid> index_attention(const std::vector<AttentionRow>& rows, double work_power);
 
+  MeasuredKernels measured_;
+  mutable std::mutex curves_made_;
+  mutable std::map<std::optional<Release>, std::unique_ptr<const GpuCurves>> curves_;
   std::string identity_;
   Index<GemmShape, LatencyCurve> gemms_;
   Index<AttentionShape, LatencyGrid> context_attention_;

@@ -1,0 +1,185 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rooftune/domain/gpu.hpp"
+#include "rooftune/kernels/curve.hpp"
+#include "rooftune/kernels/kernel_tables.hpp"
+#include "rooftune/kernels/price_curve.hpp"
+#include "rooftune/kernels/release.hpp"
+#include "rooftune/kernels/tables.hpp"
+
+namespace rooftune::kernels {
+
+/// How a price came about, best first.
+enum class Coverage {
+  measured,  ///< this very shape
+  scaled,    ///< from the nearest measured shapes, by what a roofline says of both
+  bounded,   ///< nothing comparable was measured: the data sheet, at the efficiency that the GPU's other kernels reach
+};
+
+/// What a roofline with a constant per call says of one operator; rates are what the GPU's measured kernels reach.
+struct RooflineForm {
+  double call_us = 0.0;
+  double flops_per_us = 0.0;
+  double bytes_per_us = 0.0;
+
+  [[nodiscard]] double us(double flops, double bytes) const;
+};
+
+/// A matrix product over tokens.
+struct GemmPrice {
+  PriceCurve by_tokens;
+  Coverage coverage = Coverage::measured;
+};
+
+/// How tokens are dealt to experts once there are enough to reach all: evenly, or by a power law (exponent 1.2), whose most loaded
+/// rank is the one that counts.
+enum class ExpertLoad { balanced, power_law };
+
+/// A fused expert layer of one GPU over the tokens of the step (of the whole group, with expert parallelism).
+class ExpertPrice {
+ public:
+  struct At {
+    double reading_us = 0.0;  ///< what reaching the experts takes
+    double per_rho_us = 0.0;  ///< its derivative in the routing correlation
+    double load_us = 0.0;     ///< what the tokens take beyond that
+  };
+
+  /// `spread`: time over tokens when every token reaches experts of its own as long as there are any (the benchmarks' "balanced").
+  /// `loaded`: the same with the load that `at` assumes once all are reached, balanced or skewed.
+  /// `reached_share`: of all experts, those that the benchmark's routing could reach.
+  ExpertPrice(PriceCurve spread, PriceCurve loaded, double experts, double experts_per_token, double reached_share, Coverage covered)
+      : coverage(covered),
+        spread_(std::move(spread)),
+        loaded_(std::move(loaded)),
+        experts_(experts),
+        per_token_(experts_per_token),
+        reached_(reached_share) {}
+
+  /// Experts that n tokens reach: E (1 - (1 - k/E)^(rho n)). Their weights are what the benchmark takes for the number of tokens
+  /// that reaches as many; whatever it takes for n tokens beyond reaching all comes on top.
+  [[nodiscard]] At at(double tokens, double rho) const;
+
+  Coverage coverage = Coverage::measured;
+
+ private:
+  PriceCurve spread_;
+  PriceCurve loaded_;
+  double experts_;
+  double per_token_;
+  double reached_;
+};
+
+/// Attention over sequences x tokens, looked up as so many sequences of the measured shape.
+struct AttentionPrice {
+  const LatencyGrid* grid = nullptr;
+  double sequences_factor = 1.0;
+  std::int64_t window = 0;  ///< of the measured kernel; 0: all tokens
+  Coverage coverage = Coverage::measured;
+
+  [[nodiscard]] double us(double sequences, double tokens) const;
+  /// What a call takes whatever its size.
+  [[nodiscard]] double smallest_us() const;
+};
+
+/// Everything measured on one GPU as one release of the engine runs it, ready to price shapes. Rows with flags are left out: their
+/// times are not those of an engine (rows with grouped routing stay, read by what they reached).
+class GpuCurves {
+ public:
+  GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<Release> release);
+  GpuCurves(const GpuCurves&) = delete;
+  GpuCurves& operator=(const GpuCurves&) = delete;
+
+  /// y[m, n] = x[m, k] w[n, k]^T over m. Shapes that were not measured: the three nearest ones' ratio to the roofline at every m.
+  [[nodiscard]] GemmPrice gemm(NumberFormat format, std::int64_t n, std::int64_t k) const;
+  [[nodiscard]] ExpertPrice experts(NumberFormat format, const MoeShape& shape, ExpertLoad load) const;
+  /// Causal attention of new sequences over (sequences, tokens each). With a window that was not measured: the kernel without one,
+  /// which the caller gives no more tokens than the window lets it see. Empty when there is no row at all.
+  [[nodiscard]] std::optional<AttentionPrice> context_attention(NumberFormat kv, const HeadShape& heads, std::int64_t window) const;
+  /// One query per sequence over (sequences, context tokens of each).
+  [[nodiscard]] std::optional<AttentionPrice> generation_attention(NumberFormat kv, const HeadShape& heads, std::int64_t window) const;
+  /// Whole latent-attention modules of DeepSeek-V3's dimensions, `heads` on one GPU: projections included.
+  [[nodiscard]] std::optional<AttentionPrice> latent_context(NumberFormat format, NumberFormat kv, std::int64_t heads) const;
+  [[nodiscard]] std::optional<AttentionPrice> latent_generation(NumberFormat format, NumberFormat kv, std::int64_t heads) const;
+  /// Convolution and recurrence of a linear-attention layer, `op` "gdn" or "kda", `phase` "context" or "generation", over
+  /// (sequences, new tokens of each).
+  [[nodiscard]] std::optional<AttentionPrice> linear_attention(std::string_view op, std::string_view phase,
+                                                               std::int64_t value_heads) const;
+  /// Over bytes of the message.
+  [[nodiscard]] GemmPrice all_reduce(std::int64_t ranks) const;
+  /// `op` "all_gather", "reduce_scatter", "alltoall"; over bytes as CollectiveRow counts them. Empty when it was not measured.
+  [[nodiscard]] std::optional<GemmPrice> collective(std::string_view op, std::int64_t ranks) const;
+
+  /// What matrix products of a format reach, measured where there are rows of it.
+  [[nodiscard]] RooflineForm form(NumberFormat format) const;
+  [[nodiscard]] bool measured(NumberFormat format) const { return gemms_.contains(format); }
+
+ private:
+  /// Products of one format: time of every shape over one ladder of m; 0 where it was not measured.
+  struct Products {
+    std::vector<double> ladder;
+    std::vector<std::pair<std::int64_t, std::int64_t>> shapes;  ///< (n, k)
+    std::vector<std::vector<double>> us;                        ///< by shape, then place on the ladder
+    std::vector<std::vector<double>> log_ratio;                 ///< of the same to the roofline
+    RooflineForm form;
+  };
+  struct MeasuredExperts {
+    NumberFormat format = NumberFormat::bf16;
+    MoeShape shape;
+    std::string routing;
+    bool grouped_routing = false;
+    std::vector<std::pair<double, double>> us;  ///< (tokens, time), rising
+  };
+  /// Work of one GPU: FLOPs of n tokens, and bytes of the experts that balanced routing reaches.
+  [[nodiscard]] static double expert_roofline_us(const RooflineForm& form, NumberFormat format, const MoeShape& shape, double tokens);
+  [[nodiscard]] const MeasuredExperts* nearest_experts(NumberFormat format, const MoeShape& shape, std::string_view routing) const;
+  [[nodiscard]] PriceCurve expert_curve(const MeasuredExperts& measured, NumberFormat format, const MoeShape& shape) const;
+  [[nodiscard]] RooflineForm expert_form(NumberFormat format) const;
+  struct HeadsKey {
+    NumberFormat kv = NumberFormat::bf16;
+    std::int64_t window = 0;
+    HeadShape heads;
+    friend auto operator<=>(const HeadsKey&, const HeadsKey&) = default;
+  };
+  struct LatentKey {
+    NumberFormat format = NumberFormat::bf16;
+    NumberFormat kv = NumberFormat::bf16;
+    std::int64_t heads = 0;
+    friend auto operator<=>(const LatentKey&, const LatentKey&) = default;
+  };
+  struct LinearKey {
+    std::string op;
+    std::string phase;
+    std::int64_t value_heads = 0;
+    friend auto operator<=>(const LinearKey&, const LinearKey&) = default;
+  };
+
+  void add_products(const MeasuredKernels& kernels, std::optional<Release> release);
+  void add_experts(const MeasuredKernels& kernels);
+  void add_attention(const MeasuredKernels& kernels);
+  void add_modules(const MeasuredKernels& kernels);
+  [[nodiscard]] static std::map<HeadsKey, LatencyGrid> heads_grids(const std::vector<AttentionRow>& rows, double work_power);
+  [[nodiscard]] static std::optional<AttentionPrice> nearest_heads(const std::map<HeadsKey, LatencyGrid>& grids, NumberFormat kv,
+                                                                   const HeadShape& heads, std::int64_t window);
+
+  domain::GpuSpec gpu_;
+  std::map<NumberFormat, Products> gemms_;
+  std::vector<MeasuredExperts> experts_;
+  std::map<NumberFormat, RooflineForm> expert_forms_;
+  std::map<HeadsKey, LatencyGrid> context_;
+  std::map<HeadsKey, LatencyGrid> generation_;
+  std::map<LatentKey, LatencyGrid> latent_context_;
+  std::map<LatentKey, LatencyGrid> latent_generation_;
+  std::map<LinearKey, LatencyGrid> linear_;
+  std::map<std::int64_t, PriceCurve> all_reduces_;
+  std::map<std::pair<std::string, std::int64_t>, PriceCurve> collectives_;
+};
+
+}  // namespace rooftune::kernels

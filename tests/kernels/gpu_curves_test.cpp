@@ -1,0 +1,291 @@
+#include "rooftune/kernels/gpu_curves.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "rooftune/kernels/all_reduce.hpp"
+#include "support/example_targets.hpp"
+
+// Latencies are rows of bench_data, typed by hand: NVIDIA aiconfigurator 095f58a, Apache-2.0.
+namespace rooftune::kernels {
+namespace {
+
+domain::GpuSpec gpu_named(const char* name) {
+  domain::GpuSpec gpu = examples::h100();
+  gpu.name = name;
+  return gpu;
+}
+
+// H100, 8 ranks, microseconds.
+std::vector<AllReduceRow> eight_ranks() {
+  const auto row = [](std::int64_t kilobytes, double us, const char* kind, const char* engine) {
+    return AllReduceRow{.ranks = 8, .message_bytes = kilobytes * 1024, .latency_us = us, .kind = kind, .engine = engine};
+  };
+  return {row(64, 6.3085, "custom", "vllm-0.14.0"),   row(128, 7.7203, "custom", "vllm-0.14.0"),
+          row(256, 14.71, "custom", "vllm-0.14.0"),   row(512, 15.588, "custom", "vllm-0.14.0"),
+          row(4096, 34.494, "custom", "vllm-0.14.0"), row(8192, 77.258, "custom", "vllm-0.14.0"),
+          row(64, 6.352, "custom", "vllm-0.19.0"),    row(128, 7.7792, "custom", "vllm-0.19.0"),
+          row(256, 10.7, "custom", "vllm-0.19.0"),    row(512, 11.866, "custom", "vllm-0.19.0"),
+          row(4096, 30.57, "custom", "vllm-0.19.0"),  row(8192, 50.714, "custom", "vllm-0.19.0"),
+          row(64, 18.68, "nccl", "nccl-2.29.2"),      row(128, 19.0, "nccl", "nccl-2.29.2"),
+          row(256, 19.15, "nccl", "nccl-2.29.2"),     row(512, 20.13, "nccl", "nccl-2.29.2"),
+          row(4096, 50.49, "nccl", "nccl-2.29.2"),    row(8192, 78.91, "nccl", "nccl-2.29.2")};
+}
+
+TEST(AllReduceCurve, FollowsTheReleasesChoiceOfKernels) {
+  const auto at = [](const char* gpu, std::optional<Release> release, double bytes) {
+    return all_reduce_curve(eight_ranks(), gpu_named(gpu), 8, release).us(bytes);
+  };
+  constexpr double kKiB = 1024.0;
+  // 0.10.2: vLLM's kernel below 256 KiB, NCCL from there; symmetric memory was off.
+  EXPECT_DOUBLE_EQ(at("H100-SXM", Release{0, 10, 2}, 128 * kKiB), 7.7203);
+  EXPECT_DOUBLE_EQ(at("H100-SXM", Release{0, 10, 2}, 256 * kKiB), 19.15);
+  // From 0.11 on symmetric memory takes over, as tables from 0.18 on show.
+  EXPECT_DOUBLE_EQ(at("H100-SXM", Release{0, 15, 1}, 256 * kKiB), 10.7);
+  EXPECT_DOUBLE_EQ(at("H100-SXM", std::nullopt, 8192 * kKiB), 50.714);
+  // Before the limits, and on GPUs without any: the kernel's buffer of 8 MiB alone.
+  EXPECT_DOUBLE_EQ(at("H100-SXM", Release{0, 8, 5}, 256 * kKiB), 14.71);
+  EXPECT_DOUBLE_EQ(at("A100-SXM", Release{0, 10, 2}, 4096 * kKiB), 34.494);
+  EXPECT_DOUBLE_EQ(at("A100-SXM", Release{0, 10, 2}, 8192 * kKiB), 78.91);
+}
+
+TEST(AllReduceCurve, JumpsWhereTheAlgorithmChangesAndNotBefore) {
+  const PriceCurve curve = all_reduce_curve(eight_ranks(), gpu_named("H100-SXM"), 8, Release{0, 8, 5});
+  // One stage below 256 KiB: what is just smaller goes on from 64 and 128 KiB.
+  EXPECT_NEAR(curve.us(255.9 * 1024), 7.7203 * std::pow(2.0, std::log2(7.7203 / 6.3085)), 0.01);
+  EXPECT_DOUBLE_EQ(curve.us(256.0 * 1024), 14.71);
+}
+
+TEST(AllReduceChoice, KnowsLimitsByGpuAndRanks) {
+  constexpr double kMiB = 1024.0 * 1024.0;
+  EXPECT_EQ(all_reduce_choice(gpu_named("H200-SXM"), 8, Release{0, 10, 2}).own_below, kMiB / 4);
+  EXPECT_EQ(all_reduce_choice(gpu_named("H200-SXM"), 4, Release{0, 10, 2}).own_below, 8 * kMiB);
+  EXPECT_EQ(all_reduce_choice(gpu_named("B200-SXM"), 4, std::nullopt).own_below, 2 * kMiB);
+  EXPECT_EQ(all_reduce_choice(gpu_named("B300-SXM"), 8, std::nullopt).own_below, 4 * kMiB);
+  EXPECT_TRUE(all_reduce_choice(gpu_named("B200-SXM"), 4, std::nullopt).symmetric);
+  EXPECT_FALSE(all_reduce_choice(gpu_named("L40S"), 4, std::nullopt).symmetric);
+}
+
+TEST(Release, IsFoundInWhatFilesCallIt) {
+  EXPECT_EQ(find_release("vllm-0.14.0"), (Release{0, 14, 0}));
+  EXPECT_EQ(find_release("0.10.2"), (Release{0, 10, 2}));
+  EXPECT_EQ(find_release("0.19.0-cu130"), (Release{0, 19, 0}));
+  EXPECT_EQ(find_release("0.14"), (Release{0, 14, 0}));
+  EXPECT_EQ(find_release("nightly-5b8c30d62b75"), std::nullopt);
+  EXPECT_EQ(find_release("unknown"), std::nullopt);
+  EXPECT_EQ(find_release(""), std::nullopt);
+}
+
+GemmRow gemm(NumberFormat format, std::int64_t m, std::int64_t n, std::int64_t k, double us, const char* engine = "vllm-0.24.0") {
+  GemmRow row;
+  row.format = format;
+  row.m = m;
+  row.n = n;
+  row.k = k;
+  row.latency_us = us;
+  row.engine = engine;
+  return row;
+}
+
+// H200, FP8, n = k = 8192.
+MeasuredKernels h200_fp8() {
+  MeasuredKernels kernels;
+  for (const auto& [m, us] : std::initializer_list<std::pair<std::int64_t, double>>{
+           {1, 22.288}, {16, 23.427}, {32, 27.03}, {48, 24.385}, {128, 26.718}, {160, 44.267}, {256, 33.735}})
+    kernels.gemms.push_back(gemm(NumberFormat::fp8, m, 8192, 8192, us));
+  return kernels;
+}
+
+TEST(GpuCurves, KeepTheBumpsOfAMeasuredProduct) {
+  const GpuCurves curves(h200_fp8(), gpu_named("H200-SXM"), std::nullopt);
+  const GemmPrice price = curves.gemm(NumberFormat::fp8, 8192, 8192);
+  EXPECT_EQ(price.coverage, Coverage::measured);
+  EXPECT_DOUBLE_EQ(price.by_tokens.us(32.0), 27.03);
+  EXPECT_DOUBLE_EQ(price.by_tokens.us(48.0), 24.385);
+  EXPECT_DOUBLE_EQ(price.by_tokens.us(160.0), 44.267);
+  // Halfway between the logarithms of 16 and 32.
+  EXPECT_NEAR(price.by_tokens.us(std::sqrt(16.0 * 32.0)), std::sqrt(23.427 * 27.03), 1e-9);
+}
+
+TEST(GpuCurves, ScaleAShapeThatWasNotMeasuredByTheRoofline) {
+  const GpuCurves curves(h200_fp8(), gpu_named("H200-SXM"), std::nullopt);
+  const GemmPrice twice = curves.gemm(NumberFormat::fp8, 16384, 8192);
+  EXPECT_EQ(twice.coverage, Coverage::scaled);
+  // Weights stream: close to twice the time less one call's constant; the bump at 32 comes along.
+  EXPECT_GT(twice.by_tokens.us(16.0), 1.4 * 23.427);
+  EXPECT_LT(twice.by_tokens.us(16.0), 2.0 * 23.427);
+  EXPECT_GT(twice.by_tokens.us(32.0), twice.by_tokens.us(48.0));
+}
+
+TEST(GpuCurves, NeverExplodeBeyondTheTable) {
+  const GpuCurves curves(h200_fp8(), gpu_named("H200-SXM"), std::nullopt);
+  const PriceCurve by_tokens = curves.gemm(NumberFormat::fp8, 8192, 8192).by_tokens;
+  // As efficient as the largest row, and never below the smallest.
+  EXPECT_NEAR(by_tokens.us(2560.0), 337.35, 1e-9);
+  EXPECT_DOUBLE_EQ(by_tokens.us(0.5), 22.288);
+  // A format without rows: between the data sheet's bound and a few times of it.
+  const GemmPrice bounded = curves.gemm(NumberFormat::bf16, 8192, 8192);
+  EXPECT_EQ(bounded.coverage, Coverage::bounded);
+  for (const double m : {1.0, 64.0, 1024.0, 8192.0}) {
+    const double sheet_us = std::max(2.0 * m * 8192 * 8192 / 989.5e6, 2.0 * 8192 * 8192 / 3.35e6);
+    EXPECT_GT(bounded.by_tokens.us(m), sheet_us) << m;
+    EXPECT_LT(bounded.by_tokens.us(m), 3.0 * sheet_us) << m;
+  }
+}
+
+TEST(GpuCurves, LeaveFlaggedRowsOutAndTakeTheReleasesOwn) {
+  MeasuredKernels kernels;
+  kernels.gemms = {gemm(NumberFormat::fp8_block, 1, 2048, 2048, 3.0), gemm(NumberFormat::fp8_block, 1, 8192, 8192, 30.0),
+                   gemm(NumberFormat::fp8_block, 4096, 8192, 8192, 400.0, "vllm-0.19.0"),
+                   gemm(NumberFormat::fp8_block, 4096, 8192, 8192, 360.0, "vllm-0.24.0")};
+  kernels.gemms[0].flag = "l2_resident";
+  const auto us = [&](std::optional<Release> release, double m) {
+    return GpuCurves(kernels, gpu_named("H100-SXM"), release).gemm(NumberFormat::fp8_block, 8192, 8192).by_tokens.us(m);
+  };
+  EXPECT_DOUBLE_EQ(us(Release{0, 19, 0}, 4096.0), 400.0);
+  EXPECT_DOUBLE_EQ(us(Release{0, 18, 0}, 4096.0), 400.0);
+  EXPECT_DOUBLE_EQ(us(std::nullopt, 4096.0), 360.0);
+  // Had the flagged row counted, a small layer would take its 3 us.
+  const GpuCurves curves(kernels, gpu_named("H100-SXM"), std::nullopt);
+  EXPECT_EQ(curves.gemm(NumberFormat::fp8_block, 2048, 2048).coverage, Coverage::scaled);
+}
+
+// gpt-oss-120b on H100, TP 2, MXFP4 in Triton.
+MeasuredKernels gpt_oss() {
+  MeasuredKernels kernels;
+  for (const auto& [tokens, us] : std::initializer_list<std::pair<std::int64_t, double>>{{1, 48.336},
+                                                                                         {2, 55.243},
+                                                                                         {4, 83.979},
+                                                                                         {8, 139.43},
+                                                                                         {16, 210.92},
+                                                                                         {32, 388.45},
+                                                                                         {64, 392.36},
+                                                                                         {256, 397.86},
+                                                                                         {1024, 487.14},
+                                                                                         {8192, 1676.8}}) {
+    MoeRow row;
+    row.format = NumberFormat::mxfp4;
+    row.tokens = tokens;
+    row.hidden = row.ffn_width = 2880;
+    row.experts_per_token = 4;
+    row.experts = 128;
+    row.tp = 2;
+    row.routing = "balanced";
+    row.latency_us = us;
+    kernels.moes.push_back(row);
+  }
+  return kernels;
+}
+constexpr MoeShape kGptOss{.hidden = 2880, .ffn_width = 2880, .experts_per_token = 4, .experts = 128, .tp = 2, .ep = 1};
+
+TEST(ExpertPrice, IsLookedUpByTheExpertsThatTokensReach) {
+  const GpuCurves curves(gpt_oss(), gpu_named("H100-SXM"), std::nullopt);
+  const ExpertPrice price = curves.experts(NumberFormat::mxfp4, kGptOss, ExpertLoad::balanced);
+  EXPECT_EQ(price.coverage, Coverage::measured);
+  // One token reaches its four whatever rho is near 1.
+  EXPECT_NEAR(price.at(1.0, 1.0).reading_us, 48.336, 1e-9);
+  // 32 tokens reach 128 (1 - (124/128)^32) = 81.6 experts, as 20.4 tokens of the benchmark do: not the 388 us of all 128.
+  const double reached = 128.0 * (1.0 - std::pow(124.0 / 128.0, 32.0));
+  const double as_many = reached / 4.0;
+  const double expected = 210.92 * std::pow(388.45 / 210.92, std::log(as_many / 16.0) / std::log(2.0));
+  EXPECT_NEAR(price.at(32.0, 1.0).reading_us, expected, 1e-6);
+  EXPECT_EQ(price.at(32.0, 1.0).load_us, 0.0);
+  // Many tokens reach all, and take what the table says beyond that.
+  EXPECT_NEAR(price.at(8192.0, 1.0).reading_us + price.at(8192.0, 1.0).load_us, 1676.8, 1e-6);
+}
+
+TEST(ExpertPrice, GrowsWithTokensAndItsDerivativeIsTheDifference) {
+  const GpuCurves curves(gpt_oss(), gpu_named("H100-SXM"), std::nullopt);
+  const ExpertPrice price = curves.experts(NumberFormat::mxfp4, kGptOss, ExpertLoad::balanced);
+  double before = 0.0;
+  for (double tokens = 1.0; tokens < 10000.0; tokens *= 1.3) {
+    const ExpertPrice::At at = price.at(tokens, 0.7);
+    EXPECT_GE(at.reading_us + at.load_us, before) << tokens;
+    before = at.reading_us + at.load_us;
+    const double difference = (price.at(tokens, 0.7001).reading_us - price.at(tokens, 0.6999).reading_us) / 0.0002;
+    EXPECT_NEAR(at.per_rho_us, difference, 1e-3 * std::abs(difference) + 1e-6) << tokens;
+  }
+}
+
+TEST(ExpertPrice, ReadsGroupedRoutingByWhatItReached) {
+  // DeepSeek-V3 on H200, TP 8: 64 and 256 tokens of "balanced" routing reached half of the 256 experts.
+  MeasuredKernels kernels;
+  for (const auto& [tokens, us] :
+       std::initializer_list<std::pair<std::int64_t, double>>{{1, 40.0}, {16, 142.07}, {32, 260.52}, {64, 270.97}, {256, 291.78}}) {
+    MoeRow row;
+    row.format = NumberFormat::fp8_block;
+    row.tokens = tokens;
+    row.hidden = 7168;
+    row.ffn_width = 2048;
+    row.experts_per_token = 8;
+    row.experts = 256;
+    row.tp = 8;
+    row.routing = "balanced";
+    row.latency_us = us;
+    row.flag = "grouped_routing";
+    kernels.moes.push_back(row);
+  }
+  const MoeShape shape{.hidden = 7168, .ffn_width = 2048, .experts_per_token = 8, .experts = 256, .tp = 8, .ep = 1};
+  const GpuCurves curves(kernels, gpu_named("H200-SXM"), std::nullopt);
+  const ExpertPrice price = curves.experts(NumberFormat::fp8_block, shape, ExpertLoad::balanced);
+  // 256 tokens reach 255.9 experts: twice as many as the benchmark could, which 16 tokens saturated.
+  EXPECT_NEAR(price.at(256.0, 1.0).reading_us, 142.07 * 255.93 / 128.0, 0.5);
+}
+
+TEST(GpuCurves, ScaleExpertsOfAnotherSizeWhereTheyTurnToComputing) {
+  const GpuCurves curves(gpt_oss(), gpu_named("H100-SXM"), std::nullopt);
+  MoeShape half = kGptOss;
+  half.tp = 4;
+  const ExpertPrice price = curves.experts(NumberFormat::mxfp4, half, ExpertLoad::balanced);
+  EXPECT_EQ(price.coverage, Coverage::scaled);
+  const auto total_us = [&](const ExpertPrice& of, double tokens) {
+    const ExpertPrice::At at = of.at(tokens, 1.0);
+    return at.reading_us + at.load_us;
+  };
+  const ExpertPrice whole = curves.experts(NumberFormat::mxfp4, kGptOss, ExpertLoad::balanced);
+  for (const double tokens : {1.0, 16.0, 256.0, 8192.0}) {
+    EXPECT_LT(total_us(price, tokens), total_us(whole, tokens)) << tokens;
+    EXPECT_GT(total_us(price, tokens), 0.4 * total_us(whole, tokens)) << tokens;
+  }
+}
+
+TEST(GpuCurves, TakeAttentionOfOtherHeadsAsOtherSequences) {
+  MeasuredKernels kernels;
+  const auto add = [&](std::int64_t window, std::int64_t batch, std::int64_t tokens, double us) {
+    AttentionRow row;
+    row.shape = {.heads = 8, .kv_heads = 1, .head_dim = 64};
+    row.batch = batch;
+    row.new_tokens = 1;
+    row.kv_tokens = tokens;
+    row.window = window;
+    row.latency_us = us;
+    kernels.generation_attention.push_back(row);
+  };
+  add(0, 1, 1024, 12.0);
+  add(0, 4, 1024, 16.0);
+  add(128, 1, 1024, 10.0);
+  add(128, 4, 1024, 10.5);
+  const GpuCurves curves(kernels, gpu_named("H100-SXM"), std::nullopt);
+  const auto full = curves.generation_attention(NumberFormat::bf16, {.heads = 32, .kv_heads = 4, .head_dim = 64}, 0).value();
+  EXPECT_EQ(full.coverage, Coverage::scaled);
+  EXPECT_DOUBLE_EQ(full.us(1.0, 1024.0), 16.0);
+  const auto window = curves.generation_attention(NumberFormat::bf16, {.heads = 8, .kv_heads = 1, .head_dim = 64}, 128).value();
+  EXPECT_EQ(window.coverage, Coverage::measured);
+  EXPECT_DOUBLE_EQ(window.us(4.0, 1024.0), 10.5);
+  // A window that was not measured is the whole kernel with fewer tokens, which the caller sees to.
+  EXPECT_EQ(curves.generation_attention(NumberFormat::bf16, {.heads = 8, .kv_heads = 1, .head_dim = 64}, 512)->window, 0);
+  EXPECT_FALSE(curves.context_attention(NumberFormat::bf16, {.heads = 8, .kv_heads = 1, .head_dim = 64}, 0).has_value());
+}
+
+TEST(Work, CountsPairsWithinAWindow) {
+  EXPECT_EQ(attention_pairs(1000, 1000, 0), 500000.0);
+  EXPECT_EQ(attention_pairs(10, 100, 0), 10 * 90 + 50.0);
+  // 100 x 100 / 2 while the window fills, then 900 whole ones.
+  EXPECT_EQ(attention_pairs(1000, 1000, 100), 5000.0 + 90000.0);
+  EXPECT_EQ(attention_pairs(10, 1010, 100), 1000.0);
+}
+
+}  // namespace
+}  // namespace rooftune::kernels
