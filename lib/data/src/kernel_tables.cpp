@@ -24,7 +24,8 @@ static bool convert(const text::Node& node, std::string_view name, NumberFormat&
     target = *format;
     return true;
   }
-  problems.error(node.place, fmt::format("{} is '{}', which is no number format that we know", name, text), "use bf16, fp8, fp8_block, int4, mxfp4 or nvfp4");
+  problems.error(node.place, fmt::format("{} is '{}', which is no number format that we know", name, text),
+                 "use bf16, fp8, fp8_block, int4, mxfp4 or nvfp4");
   return false;
 }
 

@@ -42,15 +42,19 @@ std::vector<std::string> lookup_warnings(const Case& item, const sim::Prediction
     const std::uint64_t nearest = prediction.lookups->count(kernels::LookupEvent::nearest_shape);
     const std::uint64_t below = prediction.lookups->count(kernels::LookupEvent::below_table);
     const std::uint64_t above = prediction.lookups->count(kernels::LookupEvent::above_table);
-    if (nearest + below + above > 0) {
+    const std::uint64_t without = prediction.lookups->count(kernels::LookupEvent::no_table);
+    if (nearest + below + above + without > 0) {
       std::uint64_t all = 0;
       for (std::size_t event = 0; event < kernels::kLookupEventCount; ++event) {
         if (event != static_cast<std::size_t>(kernels::LookupEvent::nearest_shape)) {
           all += prediction.lookups->count(static_cast<kernels::LookupEvent>(event));
         }
       }
-      warn(fmt::format("of {} kernel lookups {} were scaled from the nearest measured shape, {} lie below their table and {} above it",
-                       all, nearest, below, above));
+      const std::string no_table =
+          without > 0 ? fmt::format("; {} had no table and stand for the data sheet at what other kernels reach", without) : "";
+      warn(fmt::format(
+          "of {} kernel lookups {} were scaled from the nearest measured shape, {} lie below their table and {} above it{}", all,
+          nearest, below, above, no_table));
     }
   }
   return warnings;

@@ -158,9 +158,9 @@ std::vector<ReportedRow> reported(std::span<const AttentionRow> rows) {
 bool MfuAudit::found(FindingKind kind) const { return std::ranges::find(findings, kind, &Finding::kind) != findings.end(); }
 
 core::TeraflopsPerSecond dense_peak(const domain::GpuSpec& gpu, NumberFormat format) {
-  if (computes_in_bf16(format) || !gpu.peak_fp8) return gpu.peak_bf16;
-  // Units that multiply 4-bit floats do so twice as often as 8-bit ones (NVIDIA's data sheets of Blackwell).
-  return format == NumberFormat::nvfp4 ? *gpu.peak_fp8 * 2.0 : *gpu.peak_fp8;
+  // Without units of its own a format is read as it is and multiplied in bf16.
+  if (format == NumberFormat::nvfp4) return gpu.peak_fp4 ? *gpu.peak_fp4 : gpu.peak_bf16;
+  return computes_in_bf16(format) || !gpu.peak_fp8 ? gpu.peak_bf16 : *gpu.peak_fp8;
 }
 
 double achieved_fraction(double flops, double latency_us, NumberFormat format, const domain::GpuSpec& gpu) {

@@ -37,6 +37,7 @@ std::string_view event_name(LookupEvent event) {
     case LookupEvent::nearest_shape: return "nearest shape";
     case LookupEvent::below_table: return "below the table";
     case LookupEvent::above_table: return "above the table";
+    case LookupEvent::no_table: return "no table";
   }
   return "";
 }

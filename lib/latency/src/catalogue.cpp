@@ -6,6 +6,7 @@
 #include <array>
 
 #include "blackbox.hpp"
+#include "kernels_step_time.hpp"
 #include "physics.hpp"
 #include "pipeline.hpp"
 #include "roofline_mfu.hpp"
@@ -21,6 +22,8 @@ constexpr std::array kModels{
     ModelEntry{"blackbox", "step = b0 + b1 * prefill tokens + b2 * decodes; coefficients per model, GPU and TP"},
     ModelEntry{"roofline_v1", "the calibrated roofline of the Go simulator family, prefill and decode apart, with extensions"},
     ModelEntry{"roofline_mfu", "times of measured kernels for every operation, looked up by shape, with correction factors", true},
+    ModelEntry{"kernels",
+               "the GPU's own measured curves of every operator, few factors and host terms; shapes without rows by rooflines", true},
     ModelEntry{"physics", "compute, weight and KV streams, all-reduce, experts and overheads, each with a fitted efficiency"},
 };
 
@@ -35,10 +38,8 @@ std::unique_ptr<StepTime<Scalar>> make(const Target& target, const params::Resol
 /// In the order of kModels.
 template <class Scalar>
 constexpr std::array<Make<Scalar>, kModels.size()> kMakers{
-    &make<BlackboxStepTime<Scalar>, Scalar>,
-    &make<RooflineV1StepTime<Scalar>, Scalar>,
-    &make<RooflineMfuStepTime<Scalar>, Scalar>,
-    &make<PhysicsStepTime<Scalar>, Scalar>,
+    &make<BlackboxStepTime<Scalar>, Scalar>, &make<RooflineV1StepTime<Scalar>, Scalar>, &make<RooflineMfuStepTime<Scalar>, Scalar>,
+    &make<KernelsStepTime<Scalar>, Scalar>,  &make<PhysicsStepTime<Scalar>, Scalar>,
 };
 
 std::optional<std::size_t> index_of(std::string_view name) {
@@ -124,6 +125,10 @@ std::optional<std::string> unsupported_reason(std::string_view name, const Targe
     if (const auto other = other_layers(operators_of(model, deployment))) {
       return fmt::format("{}: {} has no formula for its {} (use physics)", model.name, name, *other);
     }
+  }
+  if (name == "kernels" && target.tables == nullptr) {
+    return fmt::format("{} on {}: kernels needs measured kernels: no kernel tables were given (give kernel tables of this GPU)",
+                       model.name, target.gpu.name);
   }
   if (name == "roofline_mfu") {
     if (const auto missing = MfuKernelTimes::missing_table(target)) {

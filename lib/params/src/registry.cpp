@@ -21,6 +21,8 @@ constexpr std::string_view kDatasheet = "NVIDIA H100 SXM data sheet; every GPU's
 constexpr std::string_view kPhysics = "order of magnitude of vLLM on H100; fitted on the shipped runs";
 constexpr std::string_view kKernels = "share of peak measured by kernel benchmarks on H100 (bench_data/efficiency.json)";
 
+constexpr std::string_view kTables = "the benchmark is right";
+
 // clang-format off
 constexpr std::array kParameters{
   // id, unit, lower, initial, upper, transform, scope, meaning, source
@@ -99,6 +101,24 @@ constexpr std::array kParameters{
   ParameterSpec{"physics.moe_fp8_gemm_fraction", "fraction", 0.01, 0.15, 1, log, gpu, "share of peak FP8 FLOP/s that grouped FP8 expert GEMMs reach, quantisation of activations included", kKernels},
   ParameterSpec{"physics.moe_layer_us", "us", 0.1, 35, 2000, log, shared, "routing and permutation per MoE layer", kKernels},
   ParameterSpec{"physics.moe_routing_correlation", "1", 0.1, 1, 3, log, shared, "rho: effective number of independently routed tokens per token", kPhysics},
+
+  ParameterSpec{"kernels.t_step_us", "us", 1, 500, 50000, log, shared, "scheduler and launch of a step", kPhysics},
+  ParameterSpec{"kernels.t_layer_us", "us", 0.1, 11, 500, log, gpu, "kernels per layer that no table holds: norms, rotary embedding, gates, and the gaps between kernels of a graph", "what is left of H100's 25 us per layer without the products' and attention's own constants"},
+  ParameterSpec{"kernels.t_seq_us", "us", 0.01, 5, 500, log, shared, "host work per sequence in the step", kPhysics},
+  ParameterSpec{"kernels.piecewise_layer_us", "us", 0.1, 11, 500, log, shared, "added per layer where attention is launched between the pieces of a CUDA graph (mixed steps; all steps where the graph mode is piecewise)", "MiniMax-M2.5 on H100 with piecewise graphs: 22 us a layer where whole graphs take 11"},
+  ParameterSpec{"kernels.launch_layer_us", "us", 0.1, 150, 5000, log, shared, "host time to launch one layer in steps that no CUDA graph holds; runs beside the GPU", kPhysics},
+  ParameterSpec{"kernels.sampler_us_per_kilotoken", "us", 0.01, 5, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
+  ParameterSpec{"kernels.sampler_seq_us_per_kilotoken", "us", 0.001, 0.15, 20, log, shared, "the same per sequence in the step", kPhysics},
+  ParameterSpec{"kernels.gemm_streaming_factor", "1", 0.5, 1, 2, log, gpu, "products bound by weights, in the engine over the benchmark", kTables},
+  ParameterSpec{"kernels.gemm_computing_factor", "1", 0.5, 1.1, 3, log, gpu, "products bound by compute, in the engine over the benchmark, whose constant operands draw less power", kTables},
+  ParameterSpec{"kernels.decode_attention_factor", "1", 0.3, 1, 4, log, gpu, "decode attention in the engine over the benchmark", kTables},
+  ParameterSpec{"kernels.mixed_attention_factor", "1", 0.5, 1, 8, log, gpu, "decode attention in steps that also prefill, relative to decode-only steps", kTables},
+  ParameterSpec{"kernels.prefill_attention_factor", "1", 0.3, 1, 4, log, gpu, "prefill attention in the engine over the benchmark", kTables},
+  ParameterSpec{"kernels.all_reduce_factor", "1", 0.3, 1, 10, log, gpu, "all-reduce in the engine over the benchmark", kTables},
+  ParameterSpec{"kernels.all_reduce_skew_us", "us", 0.001, 1, 200, log, shared, "mean time by which one rank is behind in an all-reduce; the others wait for the last of them", kPhysics},
+  ParameterSpec{"kernels.expert_reading_factor", "1", 0.3, 1, 4, log, gpu, "reading the experts that tokens reach, in the engine over the benchmark", kTables},
+  ParameterSpec{"kernels.expert_load_factor", "1", 0.3, 1.5, 8, log, gpu, "what tokens cost beyond reaching the experts, in the engine over the benchmark: prefill of experts is slower than its tables, by another kernel or by uneven load", kTables},
+  ParameterSpec{"kernels.routing_correlation", "1", 0.1, 0.8, 3, log, shared, "rho: effective number of independently routed tokens per token", "gpt-oss 0.65 and MiniMax-M2.5 0.7 on public serving points, Llama-4-Scout near 1"},
 };
 
 constexpr std::array<std::string_view, 2> kOffOn{"off", "on"};
@@ -116,6 +136,7 @@ constexpr std::array<std::string_view, 4> kLookups{"interpolate", "floor", "ceil
 constexpr std::array<std::string_view, 2> kPrefillBuckets{"off", "power_of_two"};
 constexpr std::array<std::string_view, 3> kDecodeContext{"sum", "max", "bucketed"};
 constexpr std::array<std::string_view, 2> kTpSplit{"shards", "power"};
+constexpr std::array<std::string_view, 2> kExpertRouting{"balanced", "power_law"};
 constexpr std::array<std::string_view, 2> kFp8Source{"fp8_table", "bf16_table"};
 
 constexpr std::array kSwitches{
@@ -138,6 +159,9 @@ constexpr std::array kSwitches{
   SwitchSpec{"roofline_mfu.memory_term", kOffOn, 1, "a step takes no less than reading its weights and KV cache", "review finding (field notes, section 4)"},
   SwitchSpec{"roofline_mfu.lm_head", kOffOn, 1, "the LM head runs once per sequence", "every decoder has one"},
   SwitchSpec{"roofline_mfu.tp_split", kTpSplit, 0, "times of the shards that one GPU holds, or of the whole layer over tp^tp_exponent", "review finding (field notes, section 4)"},
+  SwitchSpec{"kernels.sampler", kOffOn, 1, "sampling costs time for models that use top-p or top-k by default", "vLLM sorts the vocabulary for them each step"},
+  SwitchSpec{"kernels.graph_padding", kOffOn, 1, "steps in a CUDA graph run at the captured size that holds them", "vLLM cudagraph_capture_sizes"},
+  SwitchSpec{"kernels.expert_routing", kExpertRouting, 0, "load of experts in large steps: evenly dealt, or by a power law (exponent 1.2) with the most loaded rank deciding", "both are measured"},
   SwitchSpec{"physics.sampler", kOffOn, 1, "sampling costs time for models that use top-p or top-k by default", "vLLM sorts the vocabulary for them each step"},
   SwitchSpec{"roofline_mfu.fp8_source", kFp8Source, 0, "FP8 layers from FP8 tables (bf16 time by the ratio of peaks where there are none), or at bf16 speed", "bf16 rows and FP8 rows never mix"},
 };

@@ -83,7 +83,7 @@ struct MfuAudit {
 
 /// FLOPs per second over the peak of `format` on `gpu` (bf16 where it has no FP8 units).
 [[nodiscard]] double achieved_fraction(double flops, double latency_us, NumberFormat format, const domain::GpuSpec& gpu);
-/// The dense peak for the format; bf16 where the GPU has no FP8 units.
+/// The dense peak of the units that multiply the format; the next wider ones where the GPU has none.
 [[nodiscard]] core::TeraflopsPerSecond dense_peak(const domain::GpuSpec& gpu, NumberFormat format);
 
 /// Measured rates above a data sheet's peak by more than this are errors, not boost clocks.

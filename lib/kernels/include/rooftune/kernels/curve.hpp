@@ -19,8 +19,9 @@ enum class LookupEvent {
   nearest_shape,  ///< the layer's shape, head counts or number of ranks were not measured: scaled from the nearest
   below_table,    ///< smaller than every row: takes as long as the smallest
   above_table,    ///< larger than every row: as efficient as the largest
+  no_table,       ///< no row of such an operator: the data sheet, at the efficiency that other kernels of the GPU reach
 };
-inline constexpr std::size_t kLookupEventCount = 5;
+inline constexpr std::size_t kLookupEventCount = 6;
 [[nodiscard]] std::string_view event_name(LookupEvent event);
 
 /// How often each event happened.

@@ -1,0 +1,330 @@
+#include "kernel_prices.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+
+#include "rooftune/core/contract.hpp"
+
+namespace rooftune::latency {
+namespace {
+
+using kernels::Coverage;
+using kernels::NumberFormat;
+
+double real(std::int64_t number) { return static_cast<double>(number); }
+
+/// Tables know fewer formats than checkpoints: 8-bit integers move and compute as 8-bit floats do.
+NumberFormat table_format(domain::WeightFormat format) {
+  using enum domain::WeightFormat;
+  switch (format) {
+    case bf16: return NumberFormat::bf16;
+    case fp8:
+    case int8:
+    case int8_weight_only: return NumberFormat::fp8;
+    case fp8_block: return NumberFormat::fp8_block;
+    case int4_weight_only: return NumberFormat::int4;
+    case mxfp4: return NumberFormat::mxfp4;
+    case nvfp4: return NumberFormat::nvfp4;
+  }
+  return NumberFormat::bf16;
+}
+
+NumberFormat cache_format(double bytes_per_element) { return bytes_per_element < 2.0 ? NumberFormat::fp8 : NumberFormat::bf16; }
+
+/// Latent attention as the tables' modules have it: DeepSeek-V3's dimensions, whatever the number of heads.
+bool is_measured_module(const Attention& attention, const std::vector<Gemm>& products) {
+  if (!attention.latent || attention.sparse) return false;
+  const domain::LatentAttentionSpec& latent = *attention.latent;
+  const bool same = latent.query_rank == 1536 && latent.kv_rank == 512 && latent.nope_head_dim == 128 && latent.rope_head_dim == 64 &&
+                    latent.value_head_dim == 128;
+  const auto q_a = std::ranges::find(products, "q_a", &Gemm::name);
+  return same && q_a != products.end() && q_a->k == 7168;
+}
+
+/// Products inside a latent-attention module.
+bool is_in_module(const std::string& name) {
+  constexpr std::array<std::string_view, 6> kNames{"q", "q_a", "q_b", "kv_a", "kv_b", "o"};
+  return std::ranges::find(kNames, name) != kNames.end();
+}
+
+/// A prompt from scratch with as many pairs, where a query sees at most `window` (0: all) tokens.
+double prompt_tokens(double pairs, double window) {
+  if (window <= 0.0 || pairs <= 0.5 * window * window) return std::sqrt(2.0 * pairs);
+  return pairs / window + 0.5 * window;
+}
+
+/// Knots of decode attention: 2^(knot / 2) entries.
+double knot_entries(int knot) { return std::exp2(0.5 * knot); }
+
+/// Shares of peak that attention without a table is given: what the measured kernels of long contexts reach.
+constexpr double kAttentionBandwidthShare = 0.9;  // of the rate at which weights stream
+constexpr double kAttentionComputeShare = 0.65;   // of the rate of large products
+constexpr double kAttentionCallUs = 10.0;
+
+}  // namespace
+
+KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
+    : curves_(target.tables->curves(target.gpu, kernels::find_release(target.deployment.settings.version))),
+      form_(curves_.form(NumberFormat::bf16)) {
+  const Operators operators = operators_of(target.model, target.deployment);
+  add_mixers(operators);
+  add_products(operators, target);
+  for (const ExpertLayer& layer : operators.experts) {
+    const kernels::MoeShape shape{.hidden = layer.inputs,
+                                  .ffn_width = layer.width,
+                                  .experts_per_token = layer.per_token,
+                                  .experts = layer.experts,
+                                  .tp = layer.tp,
+                                  .ep = layer.ep};
+    // Tables hold gated experts: three matrices. Experts with two take two thirds.
+    const double matrices = layer.gated ? 1.0 : 2.0 / 3.0;
+    experts_.push_back({.price = curves_.experts(table_format(layer.stored.format), shape, load), .count = matrices * layer.count});
+  }
+  for (const Collective& collective : operators.collectives) {
+    reduces_.push_back(
+        {.price = curves_.all_reduce(collective.ranks), .bytes_per_token = collective.bytes_per_token, .count = collective.count});
+    all_reduce_count_ += collective.count;
+  }
+  for (const StateUpdate& update : operators.states) {
+    State state{.update = update, .generation = {}, .context = {}};
+    if (update.linear.kind != domain::LinearKind::mamba2) {
+      const auto* op = update.linear.kind == domain::LinearKind::gated_delta_net ? "gdn" : "kda";
+      state.generation = curves_.linear_attention(op, "generation", update.linear.heads);
+      state.context = curves_.linear_attention(op, "context", update.linear.heads);
+    }
+    states_.push_back(std::move(state));
+  }
+  element_wise_bytes_per_token_ = operators.element_wise_bytes_per_token;
+}
+
+void KernelPrices::add_mixers(const Operators& operators) {
+  for (const Attention& attention : operators.attentions) {
+    Mixer mixer{.attention = attention, .generation = {}, .context = {}, .knots_us = {}};
+    const NumberFormat kv = cache_format(attention.kv_bytes_per_element);
+    if (is_measured_module(attention, operators.gemms)) {
+      const auto o = std::ranges::find(operators.gemms, "o", &Gemm::name);
+      const NumberFormat format = table_format(o->stored.format);
+      mixer.generation = curves_.latent_generation(format, kv, attention.heads);
+      mixer.context = curves_.latent_context(format, kv, attention.heads);
+      mixer.is_module = mixer.generation.has_value() && mixer.context.has_value();
+    }
+    if (!attention.latent && !attention.sparse && attention.reads.size() == 1 && !attention.reads.front().computes) {
+      const kernels::HeadShape heads{.heads = attention.heads, .kv_heads = attention.kv_heads, .head_dim = attention.head_dim};
+      // Chunks restart: they are no window.
+      const std::int64_t window = attention.reads.front().restarts ? 0 : attention.window;
+      mixer.generation = curves_.generation_attention(kv, heads, window);
+      mixer.context = curves_.context_attention(kv, heads, window);
+    } else if (!mixer.is_module) {
+      mixer.generation.reset();
+      mixer.context.reset();
+    }
+    wants_contexts_ = wants_contexts_ || std::ranges::any_of(attention.reads, &ContextRead::is_limited);
+    mixers_.push_back(std::move(mixer));
+  }
+}
+
+void KernelPrices::add_products(const Operators& operators, const Target& /*target*/) {
+  const bool modules = !mixers_.empty() && std::ranges::all_of(mixers_, &Mixer::is_module);
+  for (const Gemm& gemm : operators.gemms) {
+    if (modules && is_in_module(gemm.name)) continue;
+    const NumberFormat format = table_format(gemm.stored.format);
+    const kernels::RooflineForm form = curves_.form(format);
+    Product product{.price = curves_.gemm(format, gemm.n, gemm.k),
+                    .compute_us_per_token = 2.0 * gemm.elements() / form.flops_per_us,
+                    .weights_us = gemm.elements() * kernels::bytes_per_element(format) / form.bytes_per_us,
+                    .count = gemm.count};
+    if (gemm.rows == Rows::sequences) {
+      ROOFTUNE_EXPECTS(!lm_head_);
+      lm_head_ = std::move(product);
+    } else {
+      products_.push_back(std::move(product));
+    }
+  }
+}
+
+void KernelPrices::note(Coverage coverage) {
+  switch (coverage) {
+    case Coverage::measured: report_.add(kernels::LookupEvent::exact); break;
+    case Coverage::scaled:
+      report_.add(kernels::LookupEvent::between_rows);
+      report_.add(kernels::LookupEvent::nearest_shape);
+      break;
+    case Coverage::bounded: report_.add(kernels::LookupEvent::no_table); break;
+  }
+}
+
+KernelPrices::TokenWork KernelPrices::token_work(std::int64_t tokens) {
+  const double n = real(tokens);
+  TokenWork work;
+  for (const Product& product : products_) {
+    note(product.price.coverage);
+    const double us = product.count * product.price.by_tokens.us(n);
+    const double compute = n * product.compute_us_per_token;
+    const double computing = compute * compute / (compute * compute + product.weights_us * product.weights_us);
+    work.streaming_products_us += (1.0 - computing) * us;
+    work.computing_products_us += computing * us;
+  }
+  for (const Reduce& reduce : reduces_) {
+    note(reduce.price.coverage);
+    work.all_reduces_us += reduce.count * reduce.price.by_tokens.us(n * reduce.bytes_per_token);
+  }
+  work.element_wise_us = n * element_wise_bytes_per_token_ / form_.bytes_per_us;
+  return work;
+}
+
+kernels::ExpertPrice::At KernelPrices::experts(std::int64_t tokens, double rho) {
+  kernels::ExpertPrice::At sum;
+  for (const Experts& layer : experts_) {
+    note(layer.price.coverage);
+    const kernels::ExpertPrice::At at = layer.price.at(real(tokens), rho);
+    sum.reading_us += layer.count * at.reading_us;
+    sum.per_rho_us += layer.count * at.per_rho_us;
+    sum.load_us += layer.count * at.load_us;
+  }
+  return sum;
+}
+
+double KernelPrices::lm_head_us(std::int64_t sequences) {
+  if (!lm_head_ || sequences == 0) return 0.0;
+  note(lm_head_->price.coverage);
+  return lm_head_->count * lm_head_->price.by_tokens.us(real(sequences));
+}
+
+double KernelPrices::knot_us(Mixer& mixer, std::int64_t sequences, int knot) {
+  const auto row = static_cast<std::size_t>(sequences);
+  const auto column = static_cast<std::size_t>(knot);
+  if (row >= mixer.knots_us.size()) mixer.knots_us.resize(row + 1);
+  std::vector<double>& known_us = mixer.knots_us[row];
+  if (column >= known_us.size()) known_us.resize(column + 1, -1.0);
+  if (known_us[column] < 0.0) {
+    note(mixer.generation->coverage);
+    known_us[column] = mixer.attention.count * mixer.generation->us(real(sequences), knot_entries(knot));
+  }
+  return known_us[column];
+}
+
+/// `entries`: all that the step's decodes read, by read of the attention.
+double KernelPrices::unmeasured_decode_us(const Attention& attention, std::span<const double> entries) const {
+  double us = 0.0;
+  for (std::size_t i = 0; i < attention.reads.size(); ++i) {
+    const ContextRead& read = attention.reads[i];
+    const double memory_us = read.bytes / (kAttentionBandwidthShare * form_.bytes_per_us);
+    const double compute_us = read.computes ? read.decode_flops / (kAttentionComputeShare * form_.flops_per_us) : 0.0;
+    us += entries[i] * std::max(memory_us, compute_us);
+  }
+  return us;
+}
+
+KernelPrices::Line KernelPrices::decode_attention(const Batch& batch) {
+  Line sum;
+  if (batch.decode_requests == 0) return sum;
+  const double requests = real(batch.decode_requests);
+  // Without the contexts themselves all have the mean.
+  const std::int64_t mean = batch.decode_context_tokens / batch.decode_requests;
+  const bool is_known = !batch.decode_contexts.empty();
+  const std::span<const std::int64_t> contexts = is_known ? batch.decode_contexts : std::span(&mean, 1);
+  const double weight = is_known ? 1.0 / requests : 1.0;
+  for (Mixer& mixer : mixers_) {
+    // Mean entries per request, and by how many they grow with one more token of each.
+    std::array<double, 4> entries{};
+    std::array<double, 4> growth{};
+    const std::vector<ContextRead>& reads = mixer.attention.reads;
+    ROOFTUNE_EXPECTS(reads.size() <= entries.size());
+    for (std::size_t i = 0; i < reads.size(); ++i) {
+      if (!reads[i].is_limited()) {
+        entries[i] = real(batch.decode_context_tokens) / requests / reads[i].tokens_per_entry;
+        growth[i] = 1.0 / reads[i].tokens_per_entry;
+        continue;
+      }
+      for (const std::int64_t context : contexts) {
+        entries[i] += weight * reads[i].entries(real(context));
+        growth[i] += weight * reads[i].growth(context);
+        if (const std::int64_t tokens = reads[i].tokens_to_change(context); tokens > 0) sum.steps = std::min(sum.steps, tokens);
+      }
+    }
+    if (!mixer.generation) {
+      note(Coverage::bounded);
+      sum.us += mixer.attention.count * (kAttentionCallUs + requests * unmeasured_decode_us(mixer.attention, entries));
+      sum.slope_us += mixer.attention.count * unmeasured_decode_us(mixer.attention, growth);
+      continue;
+    }
+    // One token of one's own at least: the query itself.
+    const double at = std::max(1.0, entries[0]);
+    const int knot = std::max(0, static_cast<int>(std::floor(2.0 * std::log2(at))));
+    const double below = knot_entries(knot);
+    const double above = knot_entries(knot + 1);
+    const double below_us = knot_us(mixer, batch.decode_requests, knot);
+    const double per_entry_us = (knot_us(mixer, batch.decode_requests, knot + 1) - below_us) / (above - below);
+    sum.us += below_us + (at - below) * per_entry_us;
+    if (growth[0] <= 0.0) continue;
+    sum.slope_us += growth[0] * per_entry_us / requests;
+    sum.steps = std::min(sum.steps, static_cast<std::int64_t>((above - at) / growth[0]) + 1);
+  }
+  return sum;
+}
+
+double KernelPrices::prefill_us(const Mixer& mixer, std::span<const PrefillChunk> prefills) const {
+  const Attention& attention = mixer.attention;
+  const double flops_per_us = kAttentionComputeShare * form_.flops_per_us;
+  double us = 0.0;
+  if (!mixer.context) {
+    us = kAttentionCallUs;
+    for (const PrefillChunk& chunk : prefills) {
+      for (const ContextRead& read : attention.reads)
+        us += read.pairs(real(chunk.context_tokens), real(chunk.new_tokens)) * read.prefill_flops / flops_per_us;
+    }
+    return us;
+  }
+  // One call serves all chunks: what it takes whatever its size is paid once.
+  const double smallest_us = mixer.context->smallest_us();
+  us = smallest_us;
+  for (const PrefillChunk& chunk : prefills) {
+    const double fresh = real(chunk.new_tokens);
+    const double pairs = attention.reads.front().pairs(real(chunk.context_tokens), fresh);
+    double chunk_us = 0.0;
+    if (mixer.is_module) {
+      // Projections go by new tokens; what attention to a cached context adds is no row of the tables.
+      const double more_pairs = pairs - 0.5 * fresh * fresh;
+      chunk_us = mixer.context->us(1.0, fresh) + more_pairs * attention.reads.front().prefill_flops / flops_per_us;
+    } else {
+      chunk_us = mixer.context->us(1.0, prompt_tokens(pairs, real(mixer.context->window)));
+    }
+    us += std::max(0.0, chunk_us - smallest_us);
+  }
+  return us;
+}
+
+double KernelPrices::prefill_attention_us(std::span<const PrefillChunk> prefills) {
+  double sum = 0.0;
+  for (const Mixer& mixer : mixers_) {
+    note(mixer.context ? mixer.context->coverage : Coverage::bounded);
+    sum += mixer.attention.count * prefill_us(mixer, prefills);
+  }
+  for (const State& state : states_) {
+    note(state.context ? state.context->coverage : Coverage::bounded);
+    for (const PrefillChunk& chunk : prefills) {
+      const double fresh = real(chunk.new_tokens);
+      const double us = state.context
+                            ? state.context->us(1.0, fresh)
+                            : kAttentionCallUs + fresh * state.update.flops_per_token / (kAttentionComputeShare * form_.flops_per_us);
+      sum += state.update.count * us;
+    }
+  }
+  return sum;
+}
+
+double KernelPrices::decode_states_us(std::int64_t sequences) {
+  double sum = 0.0;
+  if (sequences == 0) return sum;
+  for (const State& state : states_) {
+    note(state.generation ? state.generation->coverage : Coverage::bounded);
+    const double us = state.generation ? state.generation->us(real(sequences), 1.0)
+                                       : kAttentionCallUs + real(sequences) * state.update.bytes_per_sequence / form_.bytes_per_us;
+    sum += state.update.count * us;
+  }
+  return sum;
+}
+
+}  // namespace rooftune::latency

@@ -1,0 +1,270 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "batches.hpp"
+#include "rooftune/core/derivative.hpp"
+#include "rooftune/kernels/gpu_curves.hpp"
+#include "rooftune/latency/catalogue.hpp"
+#include "rooftune/latency/operators.hpp"
+#include "support/example_targets.hpp"
+#include "synthetic_tables.hpp"
+
+namespace rooftune::latency {
+namespace {
+
+/// Round figures, and factors of one.
+params::Resolved<double> round_parameters() {
+  params::Resolved<double> parameters;
+  const std::map<std::string, double> values{
+      {"kernels.t_step_us", 100},        {"kernels.t_layer_us", 10},        {"kernels.t_seq_us", 5},
+      {"kernels.piecewise_layer_us", 7}, {"kernels.launch_layer_us", 0.1},  {"kernels.gemm_computing_factor", 1},
+      {"kernels.all_reduce_skew_us", 6}, {"kernels.expert_load_factor", 1}, {"kernels.mixed_attention_factor", 2},
+      {"kernels.routing_correlation", 1}};
+  for (const auto& [id, value] : values) parameters[params::parameter(id)] = value;
+  return parameters;
+}
+
+/// The model over synthetic tables (synthetic_tables.hpp: every latency is a formula).
+class Kernels {
+ public:
+  explicit Kernels(domain::ModelSpec model, int tp = 1, std::string version = "0.15.1",
+                   const params::Resolved<double>& parameters = round_parameters())
+      : model_(std::move(model)), tables_(examples::synthetic_kernels(model_)), deployment_(examples::deployment(model_, gpu_, tp)) {
+    deployment_.settings.version = std::move(version);
+    step_time_ = make_step_time<double>("kernels", target(), parameters);
+  }
+
+  [[nodiscard]] Target target() const { return {.model = model_, .gpu = gpu_, .deployment = deployment_, .tables = &tables_}; }
+  [[nodiscard]] double us(const OwnedBatch& batch) const { return step_time_->piece(batch.view()).duration_us; }
+  [[nodiscard]] StepTime<double>& step_time() const { return *step_time_; }
+  /// Bytes that pass beside matrix products and attention, at the rate at which the tables' weights stream.
+  [[nodiscard]] double element_wise_us(double tokens) const {
+    const double rate = tables_.curves(gpu_, kernels::Release{0, 15, 1}).form(kernels::NumberFormat::bf16).bytes_per_us;
+    return tokens * operators_of(model_, deployment_).element_wise_bytes_per_token / rate;
+  }
+
+ private:
+  domain::GpuSpec gpu_ = examples::h100();
+  domain::ModelSpec model_;
+  kernels::KernelTables tables_;
+  domain::Deployment deployment_;
+  std::unique_ptr<StepTime<double>> step_time_;
+};
+
+// 3 us and n k (1e-6 + 3e-9 m) for a product. With m = 8: 1.024e-6 per weight.
+TEST(KernelsModel, AddsUpADecodeStepAsWorkedOutByHand) {
+  const Kernels one(examples::llama_2_7b());
+  // 32 x (12288 x 4096 + 4096 x 4096 + 22016 x 4096 + 4096 x 11008 = 202375168 weights, 4 calls)
+  const double products = 32 * (202375168 * 1.024e-6 + 4 * 3.0);
+  const double lm_head = 32000 * 4096 * 1.024e-6 + 3.0;
+  // 32 KV heads, 8 sequences of 1024 tokens.
+  const double attention = 32 * (8.0 + 2e-4 * 8 * 1024 * 32);
+  const double host = 100 + 32 * 10 + 8 * 5;
+  EXPECT_NEAR(one.us(decodes(8, 1024)), products + lm_head + attention + host + one.element_wise_us(8), 1e-6);
+
+  const Kernels four(examples::llama_2_7b(), 4);
+  const double quarter_products = 32 * (202375168 / 4 * 1.024e-6 + 4 * 3.0);
+  const double quarter_head = 8000 * 4096 * 1.024e-6 + 3.0;
+  const double quarter_attention = 32 * (8.0 + 2e-4 * 8 * 1024 * 8);
+  // Two per layer: 4 us and 1e-5 per byte of 8 x 4096 x 2 B, and the wait for the last of four ranks: 1/2 + 1/3 + 1/4.
+  const double all_reduce = 64 * (4.0 + 1e-5 * 65536 + 6 * (1.0 / 2 + 1.0 / 3 + 1.0 / 4));
+  EXPECT_NEAR(four.us(decodes(8, 1024)),
+              quarter_products + quarter_head + quarter_attention + all_reduce + host + four.element_wise_us(8), 1e-6);
+}
+
+TEST(KernelsModel, PricesAPromptByItsOwnTables) {
+  const Kernels one(examples::llama_2_7b());
+  OwnedBatch prompt;
+  prompt.prefills = {{.context_tokens = 0, .new_tokens = 1024}};
+  const double products = 32 * (202375168 * (1e-6 + 3e-9 * 1024) + 4 * 3.0);
+  // The smallest call of the table (16 tokens) is paid once, the rest of the prompt's time beyond it.
+  const double attention = 32 * (10.0 + 1e-6 * 32 * 1024 * 1024);
+  const double lm_head = 32000 * 4096 * (1e-6 + 3e-9) + 3.0;
+  EXPECT_NEAR(one.us(prompt), products + attention + lm_head + 100 + 320 + 5 + one.element_wise_us(1024), 1e-6);
+}
+
+TEST(KernelsModel, TakesAChunkForAPromptOfAsManyPairs) {
+  const Kernels one(examples::llama_2_7b());
+  OwnedBatch prompt;
+  prompt.prefills = {{.context_tokens = 0, .new_tokens = 2048}};
+  OwnedBatch halves;
+  halves.prefills = {{.context_tokens = 0, .new_tokens = 1024}};
+  OwnedBatch second;
+  second.prefills = {{.context_tokens = 1024, .new_tokens = 1024}};
+  const auto attention = [&](const OwnedBatch& batch) {
+    for (const StepTerm& term : one.step_time().breakdown(batch.view()).terms) {
+      if (term.name == "prefill_attention") return term.duration_us;
+    }
+    return 0.0;
+  };
+  // The second half has three times the pairs of the first; a call's constant counts once more.
+  EXPECT_NEAR(attention(halves) + attention(second), attention(prompt) + 32 * 10.0, 0.02 * attention(prompt));
+}
+
+TEST(KernelsModel, KnowsWhichStepsRunInAGraph) {
+  const Kernels whole(examples::llama_2_7b(), 1, "0.15.1");
+  const Kernels piecewise(examples::llama_2_7b(), 1, "0.10.2");
+  // 0.10 replays pieces: 7 us for each of 32 layers. Mixed steps always do.
+  EXPECT_NEAR(piecewise.us(decodes(8, 1024)) - whole.us(decodes(8, 1024)), 7.0 * 32, 1e-9);
+  OwnedBatch mixed = decodes(8, 1024);
+  mixed.prefills = {{.context_tokens = 600, .new_tokens = 16}};
+  EXPECT_NEAR(piecewise.us(mixed), whole.us(mixed), 1e-9);
+}
+
+TEST(KernelsModel, TakesTheRecordedGraphModeBeforeTheReleases) {
+  const domain::ModelSpec model = examples::llama_2_7b();
+  const domain::GpuSpec gpu = examples::h100();
+  const kernels::KernelTables tables(examples::synthetic_kernels(model));
+  const auto us = [&](const char* mode) {
+    domain::Deployment deployment = examples::deployment(model, gpu, 1);
+    deployment.settings.version = "0.15.1";
+    deployment.settings.cudagraph_mode = mode;
+    const Target target{.model = model, .gpu = gpu, .deployment = deployment, .tables = &tables};
+    return make_step_time<double>("kernels", target, round_parameters())->piece(decodes(8, 1024).view()).duration_us;
+  };
+  EXPECT_NEAR(us("PIECEWISE") - us(""), 7.0 * 32, 1e-9);
+  EXPECT_NEAR(us("FULL_DECODE_ONLY") - us(""), 0.0, 1e-9);
+}
+
+TEST(KernelsModel, PadsToTheCapturedSizes) {
+  const Kernels model(examples::llama_2_7b());
+  const auto products = [&](std::int64_t requests) {
+    for (const StepTerm& term : model.step_time().breakdown(decodes(requests, 100).view()).terms) {
+      if (term.name == "linear") return term.duration_us;
+    }
+    return 0.0;
+  };
+  // 9 and 16 requests run the same products: 3e-9 us a token and weight more than 8.
+  EXPECT_DOUBLE_EQ(products(9), products(16));
+  EXPECT_NEAR(products(16) - products(8), 32 * (202375168 * 3e-9) * 8, 1e-6);
+}
+
+TEST(KernelsModel, WaitsForTheHostWhereNoGraphHoldsTheStep) {
+  params::Resolved<double> parameters = round_parameters();
+  parameters[params::parameter("kernels.launch_layer_us")] = 5000;
+  const Kernels model(examples::llama_2_7b(), 1, "0.15.1", parameters);
+  OwnedBatch large;
+  large.prefills = {{.context_tokens = 0, .new_tokens = 1024}};
+  OwnedBatch small = large;
+  small.prefills[0].new_tokens = 256;
+  EXPECT_GT(model.us(large), 32 * 5000.0);
+  EXPECT_LT(model.us(small), 32 * 5000.0);
+}
+
+class EveryBatch : public testing::TestWithParam<const char*> {
+ protected:
+  [[nodiscard]] static domain::ModelSpec model() {
+    return std::string(GetParam()) == "experts" ? examples::mixtral_8x7b() : examples::llama_3_1_70b();
+  }
+};
+
+TEST_P(EveryBatch, IsAPieceThatEqualsPlainStepping) {
+  const Kernels kernels(model(), 4);
+  RandomBatches random(11);
+  for (int i = 0; i < 50; ++i) {
+    const OwnedBatch batch = random.decode_only();
+    const StepPiece<double> piece = kernels.step_time().piece(batch.view());
+    ASSERT_GE(piece.valid_steps, 1);
+    for (const std::int64_t step : {std::int64_t{1}, piece.valid_steps / 2, piece.valid_steps - 1}) {
+      if (step < 0 || step >= piece.valid_steps || step > 5000) continue;
+      const double expected = piece.duration_us + static_cast<double>(step * batch.decode_requests) * piece.slope_us_per_token;
+      EXPECT_NEAR(kernels.us(batch.after(step)), expected, 1e-6 * expected) << batch.decode_requests << " " << step;
+    }
+  }
+}
+
+TEST_P(EveryBatch, NeverTakesLessForMoreContext) {
+  const Kernels kernels(model(), 4);
+  RandomBatches random(12);
+  for (int i = 0; i < 50; ++i) {
+    const OwnedBatch batch = i % 2 == 0 ? random.decode_only() : random.mixed();
+    EXPECT_GE(kernels.us(batch.after(100)), kernels.us(batch)) << i;
+  }
+}
+
+TEST_P(EveryBatch, HasDerivativesThatEqualDifferences) {
+  using Dual = core::Dual<core::kNarrowWidth>;
+  const Kernels kernels(model(), 4);
+  const std::vector<std::string> ids{"kernels.t_step_us",
+                                     "kernels.t_layer_us",
+                                     "kernels.t_seq_us",
+                                     "kernels.gemm_streaming_factor",
+                                     "kernels.gemm_computing_factor",
+                                     "kernels.decode_attention_factor",
+                                     "kernels.mixed_attention_factor",
+                                     "kernels.prefill_attention_factor",
+                                     "kernels.all_reduce_factor",
+                                     "kernels.all_reduce_skew_us",
+                                     "kernels.expert_reading_factor",
+                                     "kernels.expert_load_factor",
+                                     "kernels.routing_correlation",
+                                     "kernels.launch_layer_us",
+                                     "kernels.piecewise_layer_us"};
+  RandomBatches random(13);
+  for (int i = 0; i < 6; ++i) {
+    OwnedBatch batch = i % 2 == 0 ? random.decode_only() : random.mixed();
+    for (const std::string& id : ids) {
+      params::Resolved<double> parameters = round_parameters();
+      parameters[params::parameter("kernels.launch_layer_us")] = 100;
+      params::Resolved<Dual> with_derivative = parameters.as<Dual>();
+      with_derivative[params::parameter(id)].v[0] = 1.0;
+      const double derivative =
+          make_step_time<Dual>("kernels", kernels.target(), with_derivative)->piece(batch.view()).duration_us.v[0];
+      const auto at = [&](double factor) {
+        params::Resolved<double> moved = parameters;
+        moved[params::parameter(id)] *= factor;
+        return make_step_time<double>("kernels", kernels.target(), moved)->piece(batch.view()).duration_us;
+      };
+      const double step = 1e-5;
+      const double difference = (at(1.0 + step) - at(1.0 - step)) / (2.0 * step * parameters[params::parameter(id)]);
+      EXPECT_NEAR(derivative, difference, 1e-4 * std::abs(difference) + 1e-5) << id << " " << i;
+    }
+  }
+}
+
+TEST_P(EveryBatch, HasABreakdownThatAddsUp) {
+  const Kernels kernels(model(), 4);
+  RandomBatches random(14);
+  for (int i = 0; i < 20; ++i) {
+    const OwnedBatch batch = i % 2 == 0 ? random.decode_only() : random.mixed();
+    const StepBreakdown breakdown = kernels.step_time().breakdown(batch.view());
+    double sum = 0.0;
+    for (const StepTerm& term : breakdown.terms) sum += term.name == "prefill_launch" ? 0.0 : term.duration_us;
+    EXPECT_NEAR(breakdown.total_us, sum, 1e-3 * sum) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryBatch, testing::Values("dense", "experts"));
+
+TEST(KernelsModel, NeedsTables) {
+  const domain::ModelSpec model = examples::llama_2_7b();
+  const domain::GpuSpec gpu = examples::h100();
+  const domain::Deployment deployment = examples::deployment(model, gpu, 1);
+  EXPECT_THAT(unsupported_reason("kernels", {.model = model, .gpu = gpu, .deployment = deployment}).value_or(""),
+              testing::HasSubstr("no kernel tables were given"));
+}
+
+TEST(KernelsModel, SaysWhereNothingWasMeasured) {
+  // Tables of a dense bf16 model know no FP8 products.
+  domain::ModelSpec model = examples::llama_2_7b();
+  for (domain::LayerGroup& group : model.groups) {
+    domain::store(group.layer.mixer, {.format = domain::WeightFormat::fp8, .bytes = 1.0});
+    domain::store(group.layer.ffn, {.format = domain::WeightFormat::fp8, .bytes = 1.0});
+  }
+  const Kernels eight_bits(model);
+  const Kernels sixteen_bits(examples::llama_2_7b());
+  const double us = eight_bits.us(decodes(8, 1024));
+  EXPECT_GT(eight_bits.step_time().lookup_report()->count(kernels::LookupEvent::no_table), 0U);
+  EXPECT_LT(us, sixteen_bits.us(decodes(8, 1024)));
+  EXPECT_GT(us, 0.4 * sixteen_bits.us(decodes(8, 1024)));
+  EXPECT_EQ(sixteen_bits.step_time().lookup_report()->count(kernels::LookupEvent::no_table), 0U);
+}
+
+}  // namespace
+}  // namespace rooftune::latency
