@@ -16,5 +16,5 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS libjs-vega)  # plots of HTML reports
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME rooftune-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "rooftune (= ${PROJECT_VERSION}), libboost-math-dev, libceres-dev, libcurl4-openssl-dev, libexpected-dev, libfmt-dev, libmuparser-dev, libnlopt-cxx-dev, libsqlitecpp-dev, libssl-dev, libtbb-dev, libyaml-cpp-dev, nlohmann-json3-dev")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "rooftune (= ${PROJECT_VERSION}), libboost-math-dev, libceres-dev, libcurl4-openssl-dev, libexpected-dev, libfmt-dev, libmuparser-dev, libnlopt-cxx-dev, libre2-dev, libsqlitecpp-dev, libssl-dev, libtbb-dev, libyaml-cpp-dev, nlohmann-json3-dev")
 include(CPack)
