@@ -26,7 +26,8 @@ void add_prompt_options(CLI::App& command, runs::AdHocLoad& load, const std::str
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->capture_default_str()->group(group);
   };
-  add("--prompt-tokens", load.prompt.mean_tokens, "mean length of a prompt, shared prefix included")->check(positive(core::limits::kTokens));
+  add("--prompt-tokens", load.prompt.mean_tokens, "mean length of a prompt, shared prefix included")
+      ->check(positive(core::limits::kTokens));
   add("--output-tokens", load.output.mean_tokens, "mean length of an output")->check(positive(core::limits::kTokens));
   add("--shared-prefix-tokens", load.shared_prefix_tokens, "leading tokens that the prompts of a group share")
       ->check(not_negative(core::limits::kTokens));

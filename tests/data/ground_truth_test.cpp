@@ -162,21 +162,21 @@ class GroundTruthForms : public testing_support::TemporaryFolderTest {
 };
 
 TEST_F(GroundTruthForms, ReadHowClientsOfAClosedLoopSend) {
-  const domain::Experiment experiment = read(experiment_text(R"({
+  const domain::Experiment experiment =
+      read(experiment_text(R"({
     "name": "w", "prompt_length": {"distribution": "uniform", "min": 819, "max": 1024},
     "output_length": {"distribution": "uniform", "min": 80, "max": 100}, "numpy_seed": 0, "temperature": 0,
     "warm_up": {"requests": 16, "prompt": "first"},
     "arrival": {"process": "closed_loop", "concurrency": 8, "start": "ramp", "ramp_duration": 5, "turnaround_us": 300},
     "stages": [{"num_requests": 80}, {"duration": 60, "concurrency": 16}]})",
-                                                             R"({"statistic": {"ttft": "unknown"}, "summary": {"tpot_true_mean": 10}})",
-                                                             R"(, "async_scheduling": true, "kv_cache_dtype": "fp8", "watermark": 0.01)"))
-                                            .experiments.front();
+                           R"({"statistic": {"ttft": "unknown"}, "summary": {"tpot_true_mean": 10}})",
+                           R"(, "async_scheduling": true, "kv_cache_dtype": "fp8", "watermark": 0.01)"))
+          .experiments.front();
   EXPECT_EQ(experiment.workload.prompt.shape, domain::LengthShape::uniform);
   EXPECT_EQ(experiment.workload.prompt.mean_tokens, 921.5);
   EXPECT_EQ(experiment.workload.numpy_seed, 0U);
   EXPECT_EQ(experiment.workload.temperature, 0.0);
-  EXPECT_EQ(experiment.workload.warm_up,
-            (domain::WarmUp{.requests = 16, .concurrency = 8, .prompt = domain::WarmUp::Prompt::first}));
+  EXPECT_EQ(experiment.workload.warm_up, (domain::WarmUp{.requests = 16, .concurrency = 8, .prompt = domain::WarmUp::Prompt::first}));
   EXPECT_EQ(experiment.workload.arrival.start, domain::ClientStart::ramp);
   EXPECT_EQ(experiment.workload.arrival.ramp.value, 5.0);
   EXPECT_EQ(experiment.workload.arrival.turnaround_us, 300.0);
