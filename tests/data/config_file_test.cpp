@@ -178,8 +178,8 @@ TEST(HardwareConfig, LoadsWithTheKeysThatTheFamilyAdded) {
   ASSERT_THAT(file.config.hardware, SizeIs(1));
   EXPECT_EQ(file.config.hardware[0].gpu.link_bandwidth.value, 150);
   EXPECT_EQ(core::format(file.warnings),
-            "config.json:2:27: warning: 'InterNodeBwGBps' has no effect: experiments run in one node (nothing to do)\n"
-            "config.json:2:85: warning: 'CostPerHour' means nothing here and has no effect (nothing to do)\n");
+            "config.json:2:26: warning: 'InterNodeBwGBps' has no effect: experiments run in one node (nothing to do)\n"
+            "config.json:2:83: warning: 'CostPerHour' means nothing here and has no effect (nothing to do)\n");
 }
 
 TEST(HardwareConfig, RefusesAKeyThatLooksLikeASlip) {

@@ -1,5 +1,7 @@
 // A short fuzzing run for every build, with any compiler: each target gets its corpus, and mutations of it that are the same every
 // time.  short_run CORPUS_DIR [mutations per target, default 200] [one target]
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

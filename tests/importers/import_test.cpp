@@ -12,7 +12,8 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 TEST_F(Import, ReplaysTheRequestsOfTheRatesOfAGuideLlmSweep) {
-  const auto experiments = round_trip(import_or_fail(ImportFormat::guidellm, example("guidellm_sweep.json")));
+  const auto imported = import_or_fail(ImportFormat::guidellm, example("guidellm_sweep.json"));
+  const auto experiments = round_trip(imported);
   ASSERT_THAT(experiments, SizeIs(1));
   const domain::Workload& workload = experiments[0].workload;
   EXPECT_EQ(workload.arrival.process, ArrivalProcess::trace);
@@ -23,7 +24,8 @@ TEST_F(Import, ReplaysTheRequestsOfTheRatesOfAGuideLlmSweep) {
   EXPECT_EQ(workload.trace[9].arrival_s, 0.25) << "stages count from their own first request";
   EXPECT_EQ(workload.trace[0].shared_prefix_tokens, 128);
   EXPECT_EQ(experiments[0].measured.measured_at, domain::MeasuredAt::client);
-  EXPECT_THAT(folder_.read("truth/synthetic_guidellm_sweep.csv"), HasSubstr("\n-1,0,")) << "the synchronous level is kept aside";
+  ASSERT_THAT(imported.tables, SizeIs(1));
+  EXPECT_THAT(folder_.read("truth/" + imported.tables[0].name), HasSubstr("\n-1,0,")) << "the synchronous level is kept aside";
 }
 
 TEST_F(Import, MakesAClosedLoopOfConcurrentStreams) {

@@ -47,10 +47,20 @@ std::optional<int> ModelConfig::class_default(Spellings keys) {
   return std::nullopt;
 }
 
+namespace {
+
+int most_of(std::string_view key) {
+  if (key.find("layer") != std::string_view::npos) return core::limits::kLayers;
+  if (key.find("position") != std::string_view::npos || key.find("length") != std::string_view::npos) return core::limits::kTokens;
+  return core::limits::kModelWidth;
+}
+
+}  // namespace
+
 std::optional<int> ModelConfig::whole(Spellings keys, int least) {
   for (const std::string_view key : keys) {
     int value = 0;
-    const int most = key.find("layer") != std::string_view::npos ? core::limits::kLayers : core::limits::kModelWidth;
+    const int most = most_of(key);
     if (reader_.optional(key, value, text::counted(least, most))) return value;
     if (reader_.find(key) != nullptr) return std::nullopt;  // reported
   }

@@ -164,7 +164,7 @@ ModelSpec read_model_facts(const text::Node& root, text::Problems& problems) {
   reader.required("head_dim", shape.attention.head_dim, text::counted(1, core::limits::kModelWidth));
   reader.required("vocabulary", model.vocabulary, text::counted(1, core::limits::kModelWidth));
   reader.optional("tied_embeddings", model.tied_embeddings);
-  reader.optional("max_positions", model.max_positions, text::counted(1, core::limits::kModelWidth));
+  reader.optional("max_positions", model.max_positions, text::counted(1, core::limits::kTokens));
   if (const text::Node* moe = reader.optional_object("moe")) read_moe(*moe, shape, problems);
   // A model whose every layer has experts has no dense FFN.
   if (shape.moe_layers < shape.layers) {

@@ -32,27 +32,32 @@ class CsvColumns {
   template <class Record, class T, class... More>
   void required(std::string_view name, std::vector<Record>& records, T Record::*member, More... more) {
     if (const int column = find(name); column >= 0) {
-      fill(column, name, records, member, more...);
+      fill<EmptyText::is_refused>(column, name, records, member, more...);
     } else {
       problems_.error({1, 1}, "the table has no column '" + std::string(name) + "'", "add it");
     }
   }
-  /// The same, but a column that is missing leaves the records as they are.
+  /// The same, but a column that is missing, and an empty cell of a column of texts, leave the records as they are.
   template <class Record, class T, class... More>
   void optional(std::string_view name, std::vector<Record>& records, T Record::*member, More... more) {
-    if (const int column = find(name); column >= 0) fill(column, name, records, member, more...);
+    if (const int column = find(name); column >= 0) fill<EmptyText::is_left>(column, name, records, member, more...);
   }
 
  private:
+  enum class EmptyText { is_refused, is_left };
+
   [[nodiscard]] int find(std::string_view name) const;
 
-  template <class Record, class T, class... More>
+  template <EmptyText empty_text, class Record, class T, class... More>
   void fill(int column, std::string_view name, std::vector<Record>& records, T Record::*member, More... more) {
     const std::string quoted = "'" + std::string(name) + "'";
     for (std::size_t row = 0; row < table_.rows.size(); ++row) {
       Node cell = table_.rows[row][static_cast<std::size_t>(column)];
-      // CSV has no types: the id 17 is as good a text as any.
-      if (std::is_same_v<T, std::string> && cell.kind == Node::Kind::scalar) cell.quoted = true;
+      if constexpr (std::is_same_v<T, std::string>) {
+        if (empty_text == EmptyText::is_left && cell.kind == Node::Kind::null) continue;
+        // CSV has no types: the id 17 is as good a text as any.
+        if (cell.kind == Node::Kind::scalar) cell.quoted = true;
+      }
       convert(cell, quoted, records[row].*member, problems_, more...);
     }
   }
