@@ -85,8 +85,10 @@ void print_as_it_is(std::string_view text) {
 }
 
 bool flush_output() {
-  std::cout.flush();
+  errno = 0;  // a stream that failed before says nothing more of why
   if (std::fflush(stdout) != 0 && output_failure() == 0) output_failure() = errno;
+  std::cout.flush();
+  if (!std::cout.good() && output_failure() == 0) output_failure() = errno;
   return output_failure() == 0 && std::cout.good();
 }
 

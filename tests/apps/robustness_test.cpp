@@ -51,7 +51,7 @@ TEST_F(Robustness, LostOutputIsAnError) {
 TEST_F(Robustness, ClosedStreamsGetNoFileOfOurs) {
   const ProgramResult result = in_shell("params --csv table.csv >&- 2>&-");
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_TRUE(folder_.read("table.csv").starts_with("id,")) << "and nothing of what was printed is in it";
+  EXPECT_TRUE(folder_.read("table.csv").starts_with("kind,id,")) << "and nothing of what was printed is in it";
 }
 
 TEST_F(Robustness, TablesGoThroughDevicesLinksAndPipes) {

@@ -34,8 +34,8 @@ TEST(Evaluate, FindsNoErrorInWhatTheSimulatorMeasuredItself) {
   const Dataset dataset = examples::dataset_of(examples::measured(examples::four_runs(), truth()), truth());
   const Evaluation evaluation = evaluate(dataset, truth(), kOneThread);
   for (const Row& row : evaluation.rows) EXPECT_DOUBLE_EQ(row.error_percent(), 0.0) << row.experiment;
-  // Seven metrics in the summary and in each of the five stages.
-  EXPECT_THAT(evaluation.rows, SizeIs(7 * (4 + 5)));
+  // Every metric in each of the four summaries and the five stages.
+  EXPECT_THAT(evaluation.rows, SizeIs(domain::kMetricCount * (4 + 5)));
   EXPECT_EQ(evaluation.loss_percent, 0.0);
 }
 
@@ -43,8 +43,8 @@ TEST(Evaluate, ListsTheSummaryFirstThenStages) {
   const Dataset dataset = examples::dataset_of(examples::measured(examples::four_runs(), truth()), truth());
   const Evaluation evaluation = evaluate(dataset, truth(), kOneThread);
   EXPECT_EQ(evaluation.rows[0].stage, kSummaryStage);
-  EXPECT_EQ(evaluation.rows[7].stage, 0);
-  EXPECT_EQ(evaluation.rows[14].stage, 1);
+  EXPECT_EQ(evaluation.rows[domain::kMetricCount].stage, 0);
+  EXPECT_EQ(evaluation.rows[2 * domain::kMetricCount].stage, 1);
   EXPECT_EQ(evaluation.rows[0].metric, Metric::ttft_mean);
   EXPECT_NE(evaluation.find("a", 1, Metric::e2e_p99), nullptr);
   EXPECT_EQ(evaluation.find("a", 2, Metric::e2e_p99), nullptr);
