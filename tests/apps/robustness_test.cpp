@@ -39,9 +39,8 @@ TEST_F(Robustness, LostOutputIsAnError) {
        std::vector<std::string>{"params", "--help", "--version", "evaluate --ground-truth " + shipped("ground_truth/l40s.json")}) {
     const ProgramResult full = in_shell(command + " > /dev/full");
     EXPECT_EQ(full.exit_code, 1) << full;
-    EXPECT_THAT(full.errors, HasSubstr("standard output: error: cannot be written: No space left on device (what was printed is lost, "
-                                       "files that were named are written)"))
-        << full;
+    EXPECT_THAT(full.errors, HasSubstr("standard output: error: cannot be written: ")) << full;
+    EXPECT_THAT(full.errors, HasSubstr("(what was printed is lost, files that were named are written)")) << full;
     EXPECT_THAT(full.errors, Not(HasSubstr("bug"))) << full;
     EXPECT_EQ(in_shell(command + " >&-").exit_code, 1) << "closed";
   }

@@ -53,7 +53,8 @@ TEST(Observe, TimesWhatTheServerTakes) {
     EXPECT_EQ(request.output_tokens, 8);
     EXPECT_EQ(request.server_prompt_tokens, 64);
     EXPECT_GE(request.first_token_s - request.sent_s, 0.010) << "one step at least";
-    EXPECT_GE(request.last_token_s - request.first_token_s, 0.068) << "seven steps; a busy machine may take longer";
+    // From the sending on, which no busy machine can see too late; the first token it can.
+    EXPECT_GE(request.last_token_s - request.sent_s, 0.078) << "eight steps";
   }
 }
 

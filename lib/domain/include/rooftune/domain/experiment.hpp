@@ -13,8 +13,8 @@ namespace rooftune::domain {
 
 /// Speculative decoding as a deployment records it.
 struct Speculation {
-  std::string method;                          ///< "eagle3", "mtp", "ngram" ...
-  int num_speculative_tokens = 0;              ///< drafted per step
+  std::string method;                            ///< "eagle3", "mtp", "ngram" ...
+  int num_speculative_tokens = 0;                ///< drafted per step
   std::optional<double> mean_accepted_length{};  ///< tokens per step, the one that is always there included
   friend bool operator==(const Speculation&, const Speculation&) = default;
 };
