@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What tools other than the compiler have to say: format, clang-tidy, cppcheck, house rules, self-contained headers.
-#   check.sh [--fix] [--changed [REVISION] | --since-release] [--minutes N]
+#   check.sh [--fix] [--changed [REVISION] | --since-release] [--minutes N] [--without-linters]
 # --fix formats the files in place and stops. --changed looks at the C++ files that differ from REVISION (default HEAD) alone,
 # --since-release at those that differ from the newest tag v* (at all where there is none). --minutes ends cppcheck and clang-tidy
-# after that time: what was changed last is looked at first, and what was not reached is counted.
+# after that time: what was changed last is looked at first, and what was not reached is counted. --without-linters leaves them out.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -74,9 +74,11 @@ check_headers() { build "$preset" all_verify_interface_header_sets; }
 revision=
 fix=no
 minutes=0
+linters=yes
 while [ $# -gt 0 ]; do
   case $1 in
     --fix) fix=yes ;;
+    --without-linters) linters=no ;;
     --changed)
       revision=HEAD
       if [ -n "${2:-}" ] && [ "${2#--}" = "$2" ]; then revision=$2 && shift; fi
@@ -87,7 +89,7 @@ while [ $# -gt 0 ]; do
       [[ $minutes =~ ^[1-9][0-9]*$ ]] || die "--minutes needs a whole number above 0"
       shift
       ;;
-    *) die "unknown argument '$1' (known: --fix, --changed [REVISION], --since-release, --minutes N)" ;;
+    *) die "unknown argument '$1' (known: --fix, --changed [REVISION], --since-release, --minutes N, --without-linters)" ;;
   esac
   shift
 done
@@ -103,8 +105,10 @@ mapfile -t sources < <(printf '%s\n' "${files[@]}" | in_build)
 step "format (mend with: scripts/check.sh --fix)" check_format
 step "house rules" python3 scripts/check_layers.py
 step "headers on their own" check_headers
-step "cppcheck" check_cppcheck
-step "clang-tidy" check_tidy
+if [ "$linters" = yes ]; then
+  step "cppcheck" check_cppcheck
+  step "clang-tidy" check_tidy
+fi
 if [ "${#failures[@]}" -gt 0 ]; then
   say ""
   for failure in "${failures[@]}"; do say "failed: $failure"; done

@@ -45,7 +45,7 @@ inline std::filesystem::path as_file(std::string_view bytes, std::string_view na
     require(::mkdtemp(pattern.data()) != nullptr);
     return std::filesystem::path(pattern);
   }();
-  const std::filesystem::path file = folder / name;
+  std::filesystem::path file = folder / name;
   std::ofstream stream(file, std::ios::binary | std::ios::trunc);
   stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   return file;

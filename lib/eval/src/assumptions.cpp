@@ -121,7 +121,7 @@ std::vector<Assumption> moving_assumptions(const Dataset& dataset, const params:
 
 std::string format(const Assumption& assumption) {
   std::string metric(domain::metric_name(assumption.metric));
-  metric = metric.substr(0, metric.rfind('_'));
+  metric.resize(metric.rfind('_'));
   return fmt::format("{} is not recorded in {} experiment{}: {} is assumed ({}); with {} the {} of '{}' would be {:+.1f} %",
                      assumption.setting, assumption.experiments, assumption.experiments == 1 ? "" : "s", assumption.value,
                      assumption.source, assumption.other, metric, assumption.experiment, assumption.change_percent);
