@@ -53,25 +53,53 @@ TEST(ModelKinds, TakesTheDefaultsOfTheClassAndSaysSo) {
   EXPECT_EQ(model->notes[0], "'vocab_size' is not in the config: 262208, the default of gemma3_text in transformers");
 }
 
+/// Compares every model of a table with what its publisher counts; returns how many there were. `config_of` names its file.
+template <class ConfigOf>
+int compare_with_published(const fs::path& csv, const ConfigOf& config_of) {
+  const auto table = text::read_csv(csv);
+  EXPECT_TRUE(table) << core::format(table.error());
+  if (!table) return 0;
+  int compared = 0;
+  for (const std::vector<text::Node>& row : table->rows) {
+    const auto model = read_model(config_of(row[0].text));
+    EXPECT_TRUE(model) << core::format(model.error());
+    if (!model) continue;
+    const auto number = [&](std::size_t column) { return row[column].text.empty() ? 0.0 : std::stod(row[column].text); };
+    const domain::ParameterCount parameters = domain::count_parameters(*model);
+    EXPECT_NEAR(parameters.total * 1e-9, number(1), number(1) * number(2) / 100) << row[0].text;
+    if (number(3) > 0.0) {
+      EXPECT_NEAR(parameters.active * 1e-9, number(3), number(3) * number(4) / 100) << row[0].text;
+    }
+    ++compared;
+  }
+  return compared;
+}
+
+/// The keys of published configs that tell sizes, family by family, and the number of parameters that the publisher names.
+TEST(ModelFamilies, HaveThePublishedNumbersOfParameters) {
+  const fs::path folder = kFolder.parent_path() / "model_families";
+  const int compared =
+      compare_with_published(folder / "published.csv", [&](const std::string& name) { return folder / (name + ".json"); });
+  EXPECT_GE(compared, 70);
+}
+
+TEST(ModelFamilies, AreKnownAndAllKeysUnderstood) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(kFolder.parent_path() / "model_families")) {
+    if (entry.path().extension() != ".json") continue;
+    const auto model = read_model(entry.path());
+    ASSERT_TRUE(model) << core::format(model.error());
+    for (const std::string& note : model->notes) {
+      EXPECT_EQ(note.find("not known"), std::string::npos) << entry.path() << ": " << note;
+      EXPECT_EQ(note.find("not understood"), std::string::npos) << entry.path() << ": " << note;
+    }
+  }
+}
+
 /// Real configs and the sizes that their publishers name, where both are at hand.
 TEST(RealConfigs, HaveThePublishedNumbersOfParameters) {
   const fs::path folder = fs::path(ROOFTUNE_SOURCE_DIR) / ".." / "shared" / "data" / "hf_configs";
   if (!fs::exists(folder / "sizes.csv")) GTEST_SKIP() << "no folder ../shared/data/hf_configs with configs of current models";
-  const auto table = text::read_csv(folder / "sizes.csv");
-  ASSERT_TRUE(table) << core::format(table.error());
-  int compared = 0;
-  for (const std::vector<text::Node>& row : table->rows) {
-    const auto model = read_model(folder / row[0].text);
-    ASSERT_TRUE(model) << core::format(model.error());
-    const auto number = [&](std::size_t column) { return row[column].text.empty() ? 0.0 : std::stod(row[column].text); };
-    const domain::ParameterCount parameters = domain::count_parameters(*model);
-    EXPECT_NEAR(parameters.total * 1e-9, number(1), number(1) * number(2) / 100) << model->name;
-    if (number(3) > 0.0) {
-      EXPECT_NEAR(parameters.active * 1e-9, number(3), number(3) * number(4) / 100) << model->name;
-    }
-    ++compared;
-  }
-  EXPECT_EQ(compared, 37);
+  EXPECT_EQ(compare_with_published(folder / "sizes.csv", [&](const std::string& name) { return folder / name; }), 37);
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (!entry.is_directory()) continue;
     const auto model = read_model(entry.path());

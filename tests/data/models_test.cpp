@@ -1,5 +1,6 @@
 #include "rooftune/data/models.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -104,6 +105,57 @@ TEST(HuggingFaceModel, ReadsCompressedTensorsAndTheirIgnorePatterns) {
 TEST(HuggingFaceModel, ReadsFourBitWeightsThatComputeIn16Bits) {
   const ModelSpec model = read_text_config(dense_config(R"(, "quantization_config": {"quant_method": "awq", "bits": 4})"));
   EXPECT_EQ(stored_of(model, "down").format, WeightFormat::int4_weight_only);
+}
+
+/// Every method of quantisation, its key facts, and how a linear layer is kept then.
+TEST(HuggingFaceModel, ReadsEveryMethodOfQuantisation) {
+  struct Case {
+    const char* config;
+    domain::Stored stored;
+  };
+  const std::array cases{
+      Case{R"("quant_method": "fp8", "weight_block_size": [128, 128])", {WeightFormat::fp8_block, 1.0 + 4.0 / 16384}},
+      Case{R"("quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 8, "type": "int"},
+              "input_activations": {"num_bits": 8, "type": "int"}}})",
+           {WeightFormat::int8, 1.0}},
+      Case{R"("quant_method": "compressed-tensors", "config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": 4,
+              "type": "float", "group_size": 16}, "input_activations": {"num_bits": 4, "type": "float"}}})",
+           {WeightFormat::nvfp4, 0.5625}},
+      Case{R"("quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 8, "type": "float",
+              "strategy": "block", "block_structure": "128x128"}, "input_activations": {"num_bits": 8, "type": "float"}}})",
+           {WeightFormat::fp8_block, 1.0 + 4.0 / 16384}},
+      Case{R"("quant_method": "awq", "bits": 4, "group_size": 64)", {WeightFormat::int4_weight_only, 0.53125}},
+      Case{R"("quant_method": "awq", "w_bit": 4, "q_group_size": 128)", {WeightFormat::int4_weight_only, 0.515625}},
+      Case{R"("quant_method": "gptq", "bits": 8, "group_size": -1)", {WeightFormat::int8_weight_only, 1.0}},
+      Case{R"("quant_method": "gptq", "bits": 4, "dynamic": {"+:.*q_proj.*": {"bits": 8, "group_size": 64}})",
+           {WeightFormat::int8_weight_only, 1.03125}},
+      Case{R"("quant_method": "gptq", "bits": 4, "dynamic": {"-:.*q_proj.*": {}})", {}},
+      Case{R"("quant_method": "auto-round", "bits": 4, "extra_config": {"model.layers.0.self_attn.q_proj": {"bits": 16}})", {}},
+      Case{R"("quant_method": "awq", "bits": 4, "modules_to_not_convert": ["self_attn"])", {}},
+      Case{R"("quant_method": "bitsandbytes", "load_in_4bit": true)", {WeightFormat::int4_weight_only, 0.5625}},
+      Case{R"("quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_use_double_quant": true)",
+           {WeightFormat::int4_weight_only, 0.515625}},
+      Case{R"("quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"])", {WeightFormat::nvfp4, 0.5625}},
+      Case{
+          R"("quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}, "input_tensors": {"dtype": "fp8_e4m3"}},
+              "exclude": ["lm_head"])",
+          {WeightFormat::fp8, 1.0}},
+      Case{R"("quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4", "group_size": 32}},
+              "exclude": ["re:model.layers.*self_attn.*"])",
+           {}},
+      Case{R"("quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4", "group_size": 32}},
+              "layer_quant_config": {"*self_attn*": {"weight": {"dtype": "int8"}, "input_tensors": {"dtype": "int8"}}})",
+           {WeightFormat::int8, 1.0}},
+      Case{R"("quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig", "_data": {"group_size": 64}}})",
+           {WeightFormat::int4_weight_only, 0.53125}},
+      Case{R"("quant_method": "torchao", "quant_type": "float8_dynamic_activation_float8_weight")", {WeightFormat::fp8, 1.0}},
+  };
+  for (const Case& one : cases) {
+    const ModelSpec model = read_text_config(dense_config(fmt::format(R"(, "quantization_config": {{{}}})", one.config)));
+    EXPECT_EQ(stored_of(model, "qkv"), one.stored)
+        << one.config << " gave " << domain::weight_format_name(stored_of(model, "qkv").format) << " of "
+        << stored_of(model, "qkv").bytes << " B";
+  }
 }
 
 TEST(HuggingFaceModel, CountsTheMoeLayersOfEveryFamily) {

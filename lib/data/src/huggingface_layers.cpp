@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "rooftune/core/limits.hpp"
+
 namespace rooftune::data {
 namespace {
 
@@ -42,9 +44,9 @@ bool is_sliding(ModelConfig& config, int layer, int layers) {
   if (const std::string pattern = config.text({"sliding_window_pattern"}); pattern.find('L') != std::string::npos) {
     return pattern[static_cast<std::size_t>(layer) % pattern.size()] == 'L' && layer != layers - 1;  // EXAONE: "LLLG"
   }
-  int period = config.whole({"sliding_window_pattern", "_sliding_window_pattern"}).value_or(0);
-  if (period == 0 && config.is_a("gemma3")) period = 6;
-  if (period == 0 && config.is_a("cohere2")) period = 4;
+  int period = config.whole({"sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers"}).value_or(0);
+  if (period == 0 && (config.is_a("gemma3") || config.is_a("gemma4"))) period = 6;
+  if (period == 0 && (config.is_a("cohere2") || config.is_a("olmo3") || config.is_a("exaone"))) period = 4;
   if (period > 0) return (layer + 1) % period != 0;
   if (config.is_a("gemma2") || config.is_a("gpt_oss")) return layer % 2 == 0;
   const auto first_window = config.whole({"max_window_layers"});  // Qwen: the layers from here on
@@ -67,6 +69,7 @@ std::vector<LayerKind> kinds_of_words(ModelConfig& config, std::string_view key)
 
 std::vector<LayerKind> layer_kinds(ModelConfig& config, int layers) {
   std::vector<LayerKind> kinds = kinds_of_words(config, "layer_types");
+  if (config.is_a("gemma4") && !kinds.empty()) kinds.back() = LayerKind::full;  // as its class has it, whatever the list says
   if (!kinds.empty()) return kinds;
   kinds.assign(static_cast<std::size_t>(std::max(layers, 0)), LayerKind::full);
   const auto set = [&](LayerKind kind, const auto& has) {
@@ -137,11 +140,16 @@ void check_heads(ModelConfig& config, const AttentionShape& shape) {
 AttentionShape attention_shape(ModelConfig& config, int hidden) {
   AttentionShape shape{.heads = config.need({"num_attention_heads", "n_head", "n_heads"})};
   shape.kv_heads =
-      config.whole({"num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"}, 1).value_or(shape.heads);
+      config.whole({"num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num", "num_attention_groups"}, 1)
+          .value_or(shape.heads);
   if (config.flag({"multi_query"}, false) && !config.flag({"new_decoder_architecture"}, false)) shape.kv_heads = 1;  // Falcon
+  if (const text::Node* node = config.reader().optional_object("attn_config")) {                                     // MPT, DBRX
+    text::ObjectReader reader(*node, config.problems(), "'attn_config'", text::OtherKeys::tolerate);
+    reader.optional("kv_n_heads", shape.kv_heads, text::counted(1, core::limits::kModelWidth));
+  }
   shape.head_dim = head_dim_of(config, hidden, shape.heads);
   shape.value_head_dim = config.whole({"v_head_dim"}, 1).value_or(0);
-  shape.gated_output = config.flag({"attn_output_gate", "attention_output_gate"}, config.is_a("qwen3_next"));
+  shape.gated_output = config.flag({"attn_output_gate", "attention_output_gate"}, config.is_a("qwen3_next") || config.is_a("afmoe"));
   check_heads(config, shape);
   return shape;
 }
@@ -230,11 +238,22 @@ class Mixers {
     if (const auto own = config_.whole({"swa_num_key_value_heads"}, 1)) shape.kv_heads = *own;
     if (const auto own = config_.whole({"swa_head_dim"}, 1)) shape.head_dim = *own;
     if (const auto own = config_.whole({"swa_v_head_dim"}, 1)) shape.value_head_dim = *own;
+    if (const text::Node* node = config_.reader().optional_object("attention_other_setting")) {  // Step-3.5
+      text::ObjectReader reader(*node, config_.problems(), "'attention_other_setting'", text::OtherKeys::tolerate);
+      reader.optional("num_attention_heads", shape.heads, text::counted(1, core::limits::kModelWidth));
+      reader.optional("num_attention_groups", shape.kv_heads, text::counted(1, core::limits::kModelWidth));
+      reader.optional("head_dim", shape.head_dim, text::counted(1, core::limits::kModelWidth));
+    }
+    check_heads(config_, shape);
     return domain::attention(hidden_, shape, kind, window);
   }
 
   Mixer linear() {
     if (const text::Node* node = config_.reader().optional_object("linear_attn_config")) return kimi_delta(*node);
+    if (!config_.has("linear_num_value_heads") && !config_.is_a("qwen3_next")) {
+      config_.refuse("layer_types", "linear attention of a kind that the config does not describe (no 'linear_num_value_heads')");
+      return {};
+    }
     return domain::gated_delta_net(hidden_, config_.need({"linear_num_key_heads"}), config_.need({"linear_num_value_heads"}),
                                    config_.need({"linear_key_head_dim"}), config_.need({"linear_value_head_dim"}),
                                    config_.need({"linear_conv_kernel_dim"}));
@@ -272,7 +291,8 @@ bool is_plain_family(const ModelConfig& config) {
 /// Some activations go without a gate, too.
 bool is_gated(ModelConfig& config) {
   if (is_plain_family(config)) return false;
-  return config.text({"mlp_hidden_act", "hidden_act"}) != "relu2";
+  const std::string activation = config.text({"mlp_hidden_act", "hidden_act"});
+  return activation != "relu2" && activation != "xielu";  // Nemotron, Arcee; Apertus
 }
 
 std::optional<int> number_of_experts(ModelConfig& config) {
@@ -299,6 +319,10 @@ std::vector<bool> layers_with_experts(ModelConfig& config, int layers) {
     });
     return has;
   }
+  if (const auto flags = config.flags("is_moe_layer"); !flags.empty()) {  // EXAONE
+    set([&](int layer) { return static_cast<std::size_t>(layer) < flags.size() && flags[static_cast<std::size_t>(layer)]; });
+    return has;
+  }
   if (const auto flags = config.numbers({"moe_layer_freq"}); !flags.empty()) {  // a flag per layer
     set([&](int layer) { return static_cast<std::size_t>(layer) < flags.size() && flags[static_cast<std::size_t>(layer)] != 0; });
     return has;
@@ -316,7 +340,8 @@ std::vector<bool> layers_with_experts(ModelConfig& config, int layers) {
   // DeepSeek, GLM, ERNIE: the first layers are dense. DeepSeek: a layer whose index is a multiple has experts. Llama 4, Qwen,
   // ERNIE: one whose number, from 1, is. Qwen lists dense layers.
   const int first = config.whole({"first_k_dense_replace", "moe_layer_start_index", "num_dense_layers"}).value_or(0);
-  const int last = config.whole({"moe_layer_end_index"}).value_or(layers - 1);
+  const int end = config.whole({"moe_layer_end_index"}, -1).value_or(-1);
+  const int last = end >= 0 ? end : layers - 1;
   const int frequency = config.has("moe_layer_freq") ? config.whole({"moe_layer_freq"}, 1).value_or(1) : 1;
   const int step = config.whole({"interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_interval"}, 1).value_or(1);
   const auto dense = config.numbers({"mlp_only_layers"});
@@ -348,7 +373,7 @@ domain::MoeShape moe_shape(ModelConfig& config, int experts) {
   const int shared = one_of(config, {"n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts"}, -1);
   const int own_width = config
                             .whole({"moe_shared_expert_intermediate_size", "shared_expert_intermediate_size",
-                                    "shared_intermediate_size", "share_expert_dim"})
+                                    "shared_intermediate_size", "share_expert_dim", "share_expert_dims"})
                             .value_or(-1);
   if (own_width >= 0 && shared != 0) {
     moe.shared_width = std::max(shared, 1) * own_width;
@@ -356,13 +381,28 @@ domain::MoeShape moe_shape(ModelConfig& config, int experts) {
     moe.shared_width = shared * moe.expert_width;
   }
   // Qwen weighs its shared expert by a gate of its own.
-  moe.shared_gate = config.reader().find("shared_expert_intermediate_size") != nullptr && moe.shared_width > 0;
+  moe.shared_gate = config.whole({"shared_expert_intermediate_size"}).has_value() && moe.shared_width > 0;
+  return moe;
+}
+
+/// DBRX keeps the FFN's facts apart.
+std::optional<domain::MoeShape> read_nested_experts(ModelConfig& config) {
+  const text::Node* node = config.reader().optional_object("ffn_config");
+  if (node == nullptr || node->find("moe_num_experts") == nullptr) return std::nullopt;
+  domain::MoeShape moe;
+  text::ObjectReader reader(*node, config.problems(), "'ffn_config'", text::OtherKeys::tolerate);
+  reader.required("moe_num_experts", moe.experts, text::counted(1, core::limits::kModelWidth));
+  reader.required("moe_top_k", moe.experts_per_token, text::counted(1, core::limits::kModelWidth));
+  reader.required("ffn_hidden_size", moe.expert_width, text::counted(1, core::limits::kModelWidth));
   return moe;
 }
 
 /// The FFN of every layer.
 std::vector<Ffn> read_ffns(ModelConfig& config, int hidden, int layers) {
   std::vector<Ffn> ffns;
+  if (const auto moe = read_nested_experts(config)) {
+    return std::vector<Ffn>(static_cast<std::size_t>(std::max(layers, 0)), domain::moe_ffn(hidden, *moe));
+  }
   const auto experts = number_of_experts(config);
   const auto has_experts =
       experts ? layers_with_experts(config, layers) : std::vector<bool>(static_cast<std::size_t>(std::max(layers, 0)), false);
@@ -370,6 +410,7 @@ std::vector<Ffn> read_ffns(ModelConfig& config, int hidden, int layers) {
   domain::MoeShape moe;
   if (experts) moe = moe_shape(config, *experts);
   if (experts && config.flag({"enable_moe_block"}, false)) moe.dense_width = config.need({"intermediate_size"});  // Gemma 4: beside it
+  if (experts && config.flag({"residual_moe"}, false)) moe.dense_width = config.need({"intermediate_size"});      // Grok 2: the same
   // Dense layers; where experts have taken the usual key, they have one of their own.
   std::vector<int> widths;
   if (some_dense && experts) widths = config.per_layer({"intermediate_size_mlp", "dense_intermediate_size"}, layers);
@@ -381,6 +422,9 @@ std::vector<Ffn> read_ffns(ModelConfig& config, int hidden, int layers) {
       widths.assign(static_cast<std::size_t>(std::max(layers, 0)), 4 * hidden);
     }
     if (widths.empty()) widths.assign(static_cast<std::size_t>(std::max(layers, 0)), config.need({"intermediate_size"}));
+  }
+  if (config.model_type() == "qwen") {  // the first Qwen counts gate and up together
+    for (int& width : widths) width /= 2;
   }
   for (int layer = 0; layer < layers; ++layer) {
     const auto index = static_cast<std::size_t>(layer);
@@ -416,8 +460,13 @@ std::vector<Layer> read_single_block_layers(ModelConfig& config, int hidden, con
 std::string block_letters(ModelConfig& config) {
   std::string letters;
   for (const std::string& word : config.words({"layers_block_type"})) {
-    constexpr std::array<std::pair<std::string_view, char>, 5> words{
-        {{"mamba", 'M'}, {"attention", '*'}, {"mlp", '-'}, {"moe", 'E'}, {"mamba2", 'M'}}};
+    constexpr std::array<std::pair<std::string_view, char>, 7> words{{{"mamba", 'M'},
+                                                                      {"attention", '*'},
+                                                                      {"mlp", '-'},
+                                                                      {"moe", 'E'},
+                                                                      {"mamba2", 'M'},
+                                                                      {"linear_attention", 'M'},
+                                                                      {"full_attention", '*'}}};
     const auto* found = std::ranges::find(words, word, &std::pair<std::string_view, char>::first);
     if (found == words.end()) {
       config.refuse("layers_block_type", fmt::format("layers of type '{}'", word));
@@ -533,14 +582,54 @@ void share_indexers(ModelConfig& config, std::vector<Layer>& layers) {
   }
 }
 
+/// Gemma 4: the last layers use the keys and values of the last layer of their kind that has some, and may have FFNs twice as wide.
+void share_caches(ModelConfig& config, int hidden, std::vector<Layer>& layers) {
+  const int shared = config.whole({"num_kv_shared_layers"}).value_or(0);
+  const bool is_wide = config.flag({"use_double_wide_mlp"}, false);
+  const std::size_t first = layers.size() - std::min(layers.size(), static_cast<std::size_t>(shared));
+  for (std::size_t layer = first; layer < layers.size(); ++layer) {
+    domain::share_cache(layers[layer].mixer);
+    if (is_wide && !layers[layer].ffn.experts) layers[layer].ffn = domain::dense_ffn(hidden, 2 * layers[layer].ffn.width);
+  }
+}
+
 /// Kinds of models that nothing here can read rightly, by the keys that tell them.
 void refuse_other_models(ModelConfig& config) {
   if (config.flag({"is_encoder_decoder"}, false)) config.refuse("is_encoder_decoder", "an encoder-decoder model");
   if (config.has("mamba_dt_rank")) config.refuse("mamba_dt_rank", "Mamba-1 layers");
+  constexpr std::array<std::string_view, 3> state_space{"mamba", "mamba2", "falcon_mamba"};
+  if (std::ranges::find(state_space, config.model_type()) != state_space.end()) {
+    config.refuse("model_type", fmt::format("a model of state-space layers alone ('{}')", config.model_type()));
+  }
+  constexpr std::array<std::string_view, 7> encoders{"bert",       "roberta",    "xlm-roberta", "modernbert",
+                                                     "distilbert", "nomic_bert", "electra"};
+  if (std::ranges::find(encoders, config.model_type()) != encoders.end()) {
+    config.refuse("model_type", fmt::format("an encoder ('{}')", config.model_type()));
+  }
+  if (config.model_type() == "llada" || config.is_a("llada_moe") || config.is_a("llada2") || config.is_a("Dream")) {
+    config.refuse("model_type", fmt::format("a diffusion model of text ('{}')", config.model_type()));
+  }
   if (config.has("mamba_d_ssm")) config.refuse("mamba_d_ssm", "layers with attention and Mamba side by side");
   if (config.has("altup_num_inputs")) config.refuse("altup_num_inputs", "alternating updates (Gemma 3n)");
   if (config.is_a("rwkv")) config.refuse("model_type", "RWKV");
   if (config.has("share_q_dim")) config.refuse("share_q_dim", "multi-matrix factorisation attention");
+  for (const auto& [key, what] : std::initializer_list<std::pair<std::string_view, std::string_view>>{
+           {"block_types", "recurrent layers (RecurrentGemma)"},
+           {"mixer_types", "layers that are told by 'mixer_types'"},
+           {"mb_per_layer", "Mamba layers that share memory (SambaY)"},
+           {"mamba_step", "Mamba layers of PLaMo"},
+           {"layer_group_size", "groups of linear attention (Ling, Ring)"},
+           {"full_attn_idxs", "short convolutions between attention layers (LFM2)"},
+           {"conv_L_cache", "short convolutions between attention layers (LFM2)"},
+           {"num_key_value_heads_per_layer", "KV heads that differ by layer"},
+           {"dense_attention_every_n_layers", "block-sparse attention of Phi-3-small"}}) {
+    if (config.has(key)) {
+      config.refuse(key, std::string(what));
+      break;
+    }
+  }
+  if (config.flag({"parallel_attn_mlp_res"}, false)) config.refuse("parallel_attn_mlp_res", "a dense FFN across attention (Arctic)");
+  if (config.flag({"use_cla"}, false)) config.refuse("use_cla", "layers that use the cache of their neighbour (Hunyuan-Large)");
   if (config.has("zero_expert_num")) config.refuse("zero_expert_num", "experts that pass a token through");
 }
 
@@ -555,10 +644,6 @@ void note_what_is_not_modelled(ModelConfig& config, const std::vector<Layer>& la
   if (const auto crossed = config.numbers({"cross_attention_layers"}); !crossed.empty()) {
     config.note(
         fmt::format("{} of {} layers attend to the tower's output: counted as attention to the text", crossed.size(), layers.size()));
-  }
-  if (const auto shared = config.whole({"num_kv_shared_layers"}); shared && *shared > 0) {
-    config.note(
-        fmt::format("{} of {} layers use the KV cache of another layer: counted with one of their own", *shared, layers.size()));
   }
   if (const auto streams = config.whole({"hc_mult"}); streams && *streams > 1) {
     config.note(
@@ -595,6 +680,7 @@ std::vector<Layer> read_layers(ModelConfig& config, int hidden) {
     for (std::size_t layer = 0; layer < ffns.size(); ++layer) layers.push_back({.mixer = mixers[kinds[layer]], .ffn = ffns[layer]});
     add_block_sparsity(config, hidden, layers);
     share_indexers(config, layers);
+    share_caches(config, hidden, layers);
   }
   note_what_is_not_modelled(config, layers);
   return layers;

@@ -45,7 +45,7 @@ void read_prediction_layers(ModelConfig& config, const std::vector<Layer>& layer
 /// A vision transformer: its layers, patches and what projects them to the decoder's width. Within some per cent.
 double vision_elements(ModelConfig& tower, int hidden) {
   const double layers = tower.whole({"depth", "num_hidden_layers", "vt_num_hidden_layers", "num_layers", "layers"}).value_or(0);
-  const double width = tower.whole({"hidden_size", "vt_hidden_size", "width"}).value_or(0);
+  const double width = tower.whole({"embed_dim", "hidden_size", "vt_hidden_size", "width"}).value_or(0);  // Qwen2-VL has both
   const double ffn = tower.whole({"intermediate_size", "vt_intermediate_size"}).value_or(static_cast<int>(4 * width));
   const double patch = tower.whole({"patch_size"}).value_or(16);
   const double frames = tower.whole({"temporal_patch_size"}).value_or(1);
@@ -76,18 +76,33 @@ void read_towers(text::ObjectReader& outer, ModelSpec& model, text::Problems& pr
   }
 }
 
-/// Gemma 3n and others keep a table of inputs for every layer.
-void read_layer_inputs(ModelConfig& config, const std::vector<Layer>& layers) {
+/// Gemma 4 gives every layer an embedding of its own, through a gate.
+void read_layer_inputs(ModelConfig& config, std::vector<Layer>& layers, ModelSpec& model) {
+  using domain::Split;
   const int width = config.whole({"hidden_size_per_layer_input"}).value_or(0);
   if (width == 0) return;
-  const double rows = config.whole({"vocab_size_per_layer_input"}).value_or(0);
-  config.note(fmt::format("embeddings per layer ({:.2g} billion parameters) are not modelled",
-                          rows * width * static_cast<double>(layers.size()) * 1e-9));
+  model.layer_input_elements =
+      static_cast<double>(config.need({"vocab_size_per_layer_input"})) * width * static_cast<double>(layers.size());
+  for (Layer& layer : layers) {
+    layer.ffn.linears.push_back({.name = "layer_input", .inputs = model.hidden, .outputs = width, .split = Split::nothing});
+    layer.ffn.linears.push_back({.name = "layer_input_gate", .inputs = model.hidden, .outputs = width, .split = Split::nothing});
+    layer.ffn.linears.push_back({.name = "layer_input_out", .inputs = width, .outputs = model.hidden, .split = Split::nothing});
+  }
+  config.note(fmt::format("embeddings per layer ({:.2g} billion parameters) take memory; looking them up is not priced",
+                          model.layer_input_elements * 1e-9));
+}
+
+/// What else a model that speaks has.
+void note_speech(text::ObjectReader& outer, ModelSpec& model) {
+  if (outer.find("talker_config") == nullptr && outer.find("code2wav_config") == nullptr && outer.find("token2wav_config") == nullptr)
+    return;
+  model.notes.emplace_back("what speaks (talker and vocoder) is not modelled, nor its memory: served as text only");
 }
 
 void read_tables(ModelConfig& config, text::ObjectReader& outer, ModelSpec& model) {
-  model.vocabulary = config.need({"vocab_size", "padded_vocab_size"});
-  model.max_positions = config.whole({"max_position_embeddings", "n_positions", "max_sequence_length"}).value_or(0);
+  model.vocabulary = config.has("padded_vocab_size") ? config.need({"padded_vocab_size"}) : config.need({"vocab_size"});
+  model.max_positions =
+      config.whole({"max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length"}).value_or(0);
   const bool is_outside = !config.has("tie_word_embeddings") && outer.optional("tie_word_embeddings", model.tied_embeddings);
   if (!is_outside) model.tied_embeddings = config.flag({"tie_word_embeddings"}, false);
 }
@@ -130,11 +145,17 @@ ModelSpec read_huggingface_model(const text::Node& root, const text::Document* s
       !architectures.empty()) {
     model.architecture = architectures.front();
   }
-  model.hidden = config.need({"hidden_size", "n_embd", "d_model"});
+  model.hidden = config.need({"hidden_size", "n_embd", "n_embed", "d_model"});
   read_tables(config, outer, model);
   std::vector<Layer> layers = read_layers(config, model.hidden);
   read_prediction_layers(config, layers, model);
-  read_layer_inputs(config, layers);
+  read_layer_inputs(config, layers, model);
+  const text::Node* thinker = outer.find("thinker_config");
+  if (thinker != nullptr && thinker->kind == text::Node::Kind::object) {
+    text::ObjectReader inner(*thinker, problems, "'thinker_config'", text::OtherKeys::tolerate);
+    read_towers(inner, model, problems);
+    note_speech(outer, model);
+  }
   read_towers(outer, model, problems);
   const text::Node* quantization = quantization_part(outer, config.reader());
   if (quantization != nullptr && quantization->members.empty()) quantization = nullptr;
@@ -147,6 +168,7 @@ ModelSpec read_huggingface_model(const text::Node& root, const text::Document* s
     problems.add(of_side_file.take_errors());
   }
   read_expert_type(config, layers, quantization != nullptr);
+  note_what_is_unknown(config);
   model.groups = domain::group_layers(layers);
   return model;
 }

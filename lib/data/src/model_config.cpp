@@ -50,7 +50,7 @@ std::optional<int> ModelConfig::class_default(Spellings keys) {
 namespace {
 
 int most_of(std::string_view key) {
-  if (key.find("layer") != std::string_view::npos) return core::limits::kLayers;
+  if (key.find("layer") != std::string_view::npos && key.find("size") == std::string_view::npos) return core::limits::kLayers;
   if (key.find("position") != std::string_view::npos || key.find("length") != std::string_view::npos) return core::limits::kTokens;
   return core::limits::kModelWidth;
 }
@@ -98,6 +98,12 @@ std::vector<int> ModelConfig::numbers(Spellings keys) {
     if (node != nullptr && node->kind == text::Node::Kind::list && reader_.optional(key, values)) return values;
   }
   return {};
+}
+
+std::vector<bool> ModelConfig::flags(std::string_view key) {
+  std::vector<bool> values;
+  for (const std::string& word : words({key})) values.push_back(word == "true");
+  return values;
 }
 
 std::vector<int> ModelConfig::per_layer(Spellings keys, int layers) {

@@ -38,6 +38,7 @@ class ModelConfig {
   /// A list of numbers or words. Empty where the key is absent or no list.
   [[nodiscard]] std::vector<int> numbers(Spellings keys);
   [[nodiscard]] std::vector<std::string> words(Spellings keys);
+  [[nodiscard]] std::vector<bool> flags(std::string_view key);
   [[nodiscard]] bool has(std::string_view key) { return reader_.find(key) != nullptr; }
 
   /// Something about the model that nothing here models: an error that names it.
@@ -52,6 +53,13 @@ class ModelConfig {
   std::vector<std::string>& notes_;
   std::string model_type_;
 };
+
+/// Whether configs of this type are known to be read rightly (model_families.cpp).
+[[nodiscard]] bool is_known_family(std::string_view model_type);
+
+/// Notes a type of model that is not known, and keys that may change layers and that nothing has asked for: what they say is not
+/// modelled. To be called when all else is read.
+void note_what_is_unknown(ModelConfig& config);
 
 /// The value that a class of transformers gives to a key that its config leaves out, or nothing. Booleans are 0 and 1.
 [[nodiscard]] std::optional<int> class_default(std::string_view model_type, std::string_view key);

@@ -140,6 +140,13 @@ ModuleList::ModuleList(const std::vector<std::string>& entries, text::Place plac
   }
 }
 
+ModuleList ModuleList::containing(const std::vector<std::string>& parts) {
+  ModuleList list;
+  list.parts_ = parts;
+  std::erase(list.parts_, std::string());
+  return list;
+}
+
 bool ModuleList::covers(int layer, std::string_view module) const {
   return std::ranges::any_of(prefixes_, [&](const std::string& prefix) {
     return covers_full(fmt::format("{}{}.{}.{}", prefix, prefix == "transformer." ? "h" : "layers", layer, module));
@@ -154,6 +161,7 @@ bool ModuleList::covers_full(const std::string& name) const {
     if (names_.contains(std::string_view(name).substr(0, end))) return true;
     if (components_.contains(std::string_view(name).substr(start, end == std::string::npos ? end : end - start))) return true;
   }
+  if (std::ranges::any_of(parts_, [&](const std::string& part) { return name.find(part) != std::string::npos; })) return true;
   const auto matches = [&](const text::Pattern& pattern) { return pattern.matches_start(name); };
   return std::ranges::any_of(wildcards_, matches) || std::ranges::any_of(patterns_, matches);
 }

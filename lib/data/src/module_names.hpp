@@ -22,7 +22,9 @@ class ModuleList {
   ModuleList() = default;
   ModuleList(const std::vector<std::string>& entries, text::Place place, text::Problems& problems);
 
-  [[nodiscard]] bool is_empty() const { return names_.empty() && wildcards_.empty() && patterns_.empty(); }
+  [[nodiscard]] bool is_empty() const { return names_.empty() && components_.empty() && wildcards_.empty() && patterns_.empty(); }
+  /// Modules whose names contain one of `parts` (AWQ).
+  [[nodiscard]] static ModuleList containing(const std::vector<std::string>& parts);
   /// Whether any of the names that `module` of layer `layer` may have is in the list. What stands before "layers." is what the
   /// entries themselves have there; modules of towers have other prefixes and never match.
   [[nodiscard]] bool covers(int layer, std::string_view module) const;
@@ -34,6 +36,7 @@ class ModuleList {
   std::set<std::string, std::less<>> components_;
   std::vector<text::Pattern> wildcards_;  ///< of whole names
   std::vector<text::Pattern> patterns_;   ///< of their beginnings
+  std::vector<std::string> parts_;        ///< anywhere in a name
   std::set<std::string> prefixes_{"model."};
 };
 

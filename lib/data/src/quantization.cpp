@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "module_names.hpp"
+#include "rooftune/core/printable.hpp"
 
 namespace rooftune::data {
 namespace {
@@ -76,9 +77,12 @@ Numbers read_numbers(const text::Node* node, std::string_view name, text::Proble
   reader.optional("type", numbers.type);
   reader.optional("strategy", numbers.strategy);
   reader.optional("group_size", numbers.group_size);
-  std::vector<int> block;
-  if (reader.optional("block_structure", block) && block.size() == 2)
-    numbers.block_elements = static_cast<double>(block[0]) * block[1];
+  const text::Node* block = reader.find("block_structure");
+  if (block != nullptr && block->kind == text::Node::Kind::scalar) {
+    numbers.block_elements = 128.0 * 128.0;  // "128x128", as older files have it
+  } else if (std::vector<int> sides; reader.optional("block_structure", sides) && sides.size() == 2) {
+    numbers.block_elements = static_cast<double>(sides[0]) * sides[1];
+  }
   return numbers;
 }
 
@@ -190,27 +194,158 @@ void read_fp8(text::ObjectReader& reader, Scheme& scheme, text::Problems& proble
   scheme.kept = ModuleList(kept, reader.node().place, problems);
 }
 
-/// AWQ and GPTQ: integer weights, groups with a 16-bit scale.
-void read_integer_weights(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
-  int bits = 4;
-  int group_size = 128;
+/// Integer weights, groups with a 16-bit scale.
+Stored read_integer_format(text::ObjectReader& reader, int bits, int group_size) {
+  reader.optional("bits", bits, text::within(1, 16));
+  reader.optional("group_size", group_size);
+  return bits >= 16 ? Stored{} : integer_weights(bits, std::max(0, group_size));
+}
+
+constexpr int kUsualBits = 4;
+constexpr int kUsualGroup = 128;
+
+/// What is kept is named by any part of its name.
+void read_awq(text::ObjectReader& reader, Scheme& scheme) {
+  int bits = kUsualBits;
+  if (reader.find("w_bit") != nullptr) {  // as its first tools wrote it
+    reader.optional("w_bit", bits, text::within(1, 16));
+  } else {
+    reader.required("bits", bits, text::within(1, 16));
+  }
+  int group_size = kUsualGroup;
+  reader.optional("q_group_size", group_size);
+  scheme.rules.push_back({.modules = {}, .stored = read_integer_format(reader, bits, group_size)});
+  scheme.kept = ModuleList::containing(read_names(reader, {"modules_to_not_convert"}));
+}
+
+/// GPTQ and what writes its format. GPTQModel names modules by "+:" or "-:" and an expression, with a format of their own or none;
+/// AutoRound names them one by one.
+void read_gptq(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
+  int bits = kUsualBits;
+  int group_size = kUsualGroup;
   reader.required("bits", bits, text::within(1, 16));
   reader.optional("group_size", group_size);
-  scheme.rules.push_back({.modules = {}, .stored = integer_weights(bits, std::max(0, group_size))});
   std::vector<std::string> kept = read_names(reader, {"modules_to_not_convert"});
-  if (const text::Node* dynamic = reader.optional_object("dynamic")) {  // GPTQModel: "-:" and an expression for what is kept
-    for (const text::Member& member : dynamic->members) {
-      if (member.key.starts_with("-:")) kept.push_back("re:" + member.key.substr(2));
+  const auto read_own = [&](std::string_view key, const auto& name_of) {
+    const text::Node* own = reader.optional_object(key);
+    if (own == nullptr) return;
+    for (const text::Member& member : own->members) {
+      const std::string name = name_of(member.key);
+      if (member.key.starts_with("-:")) {
+        kept.push_back(name);
+        continue;
+      }
+      text::ObjectReader module(member.value, problems, "a module of its own format", text::OtherKeys::tolerate);
+      const Stored stored = read_integer_format(module, bits, group_size);
+      if (stored == Stored{}) {
+        kept.push_back(name);
+      } else {
+        scheme.rules.push_back({.modules = ModuleList({name}, member.place, problems), .stored = stored});
+      }
     }
-  }
+  };
+  read_own("dynamic", [](const std::string& key) {
+    const bool is_signed = key.starts_with("-:") || key.starts_with("+:");
+    return "re:.*" + (is_signed ? key.substr(2) : key);
+  });
+  read_own("extra_config", [](const std::string& key) { return key; });
+  scheme.rules.push_back({.modules = {}, .stored = read_integer_format(reader, bits, group_size)});
   scheme.kept = ModuleList(kept, reader.node().place, problems);
 }
 
+/// Weights and inputs as Quark describes them.
+Stored read_quark_format(const text::Node& node, text::Problems& problems) {
+  text::ObjectReader reader(node, problems, "a format of Quark", text::OtherKeys::tolerate);
+  const auto read_tensor = [&](std::string_view key, std::string& type, int& group_size) {
+    const text::Node* tensor = reader.find(key);
+    if (tensor != nullptr && tensor->kind == text::Node::Kind::list && !tensor->items.empty()) tensor = &tensor->items.front();
+    if (tensor == nullptr || tensor->kind != text::Node::Kind::object) return;
+    text::ObjectReader numbers(*tensor, problems, "a tensor's format", text::OtherKeys::tolerate);
+    numbers.required("dtype", type);
+    numbers.optional("group_size", group_size);
+  };
+  std::string weights;
+  std::string inputs;
+  int group_size = 0;
+  int ignored = 0;
+  read_tensor("weight", weights, group_size);
+  read_tensor("input_tensors", inputs, ignored);
+  if (weights.empty() || weights == "bfloat16" || weights == "float16") return {};
+  if (weights == "fp4" || weights == "mxfp4") return mxfp4();
+  if (weights.starts_with("fp8")) return inputs.starts_with("fp8") ? fp8_per_tensor() : integer_weights(8, 0);
+  if (weights == "int8" || weights == "uint8") {
+    return inputs.starts_with("int8") ? Stored{.format = WeightFormat::int8, .bytes = 1.0}
+                                      : integer_weights(8, std::max(0, group_size));
+  }
+  if (weights == "int4" || weights == "uint4") return integer_weights(4, std::max(0, group_size));
+  problems.error(node.place, fmt::format("weights of type '{}'", core::shown(weights)),
+                 "fp8_e4m3, fp4, int8, int4 and bfloat16 are known");
+  return {};
+}
+
+void read_quark(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
+  if (const text::Node* own = reader.optional_object("layer_quant_config")) {
+    for (const text::Member& member : own->members) {
+      const bool has_weights = member.value.find("weight") != nullptr;
+      if (has_weights)
+        scheme.rules.push_back(
+            {.modules = ModuleList({member.key}, member.place, problems), .stored = read_quark_format(member.value, problems)});
+    }
+  }
+  if (const text::Node* all = reader.required_object("global_quant_config")) {
+    scheme.rules.push_back({.modules = {}, .stored = read_quark_format(*all, problems)});
+  }
+  scheme.kept = ModuleList(read_names(reader, {"exclude"}), reader.node().place, problems);
+}
+
+/// TorchAO: the name of a class, or that in small letters, with its arguments.
+void read_torchao(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
+  const text::Node* type = reader.required_node("quant_type");
+  if (type == nullptr) return;
+  std::string name = type->text;
+  int group_size = kUsualGroup;
+  if (type->kind == text::Node::Kind::object) {
+    text::ObjectReader kinds(*type, problems, "'quant_type'", text::OtherKeys::tolerate);
+    const text::Node* all = kinds.required_object("default");
+    if (all == nullptr) return;
+    text::ObjectReader kind(*all, problems, "'default'", text::OtherKeys::tolerate);
+    kind.required("_type", name);
+    if (const text::Node* data = kind.optional_object("_data"))
+      text::ObjectReader(*data, problems, "'_data'", text::OtherKeys::tolerate).optional("group_size", group_size);
+  } else if (const text::Node* arguments = reader.optional_object("quant_type_kwargs")) {
+    text::ObjectReader(*arguments, problems, "'quant_type_kwargs'", text::OtherKeys::tolerate).optional("group_size", group_size);
+  }
+  std::string letters;
+  for (const char c : name) {
+    if (c != '_') letters += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  const auto has = [&](std::string_view part) { return letters.find(part) != std::string::npos; };
+  Stored stored;
+  if (has("int4weight")) {
+    stored = integer_weights(4, group_size);
+  } else if (has("int8dynamicactivationint8weight")) {
+    stored = {.format = WeightFormat::int8, .bytes = 1.0};
+  } else if (has("float8") && has("activation")) {
+    stored = fp8_per_tensor();
+  } else if (has("int8weight") || has("float8weight")) {
+    stored = integer_weights(8, 0);
+  } else if (!name.empty()) {
+    problems.error(type->place, fmt::format("the quantisation '{}' is not known", core::shown(name)),
+                   "of TorchAO, int4 and int8 weights, float8 and int8 activations are");
+  }
+  scheme.rules.push_back({.modules = {}, .stored = stored});
+  scheme.kept = ModuleList(read_names(reader, {"modules_to_not_convert"}), reader.node().place, problems);
+}
+
+/// Blocks of 64 with a 32-bit maximum, which a second quantisation makes 8 bits.
 void read_bitsandbytes(text::ObjectReader& reader, Scheme& scheme, text::Problems& problems) {
   bool in_8_bits = false;
+  bool is_double = false;
   reader.optional("load_in_8bit", in_8_bits);
+  reader.optional("bnb_4bit_use_double_quant", is_double);
   constexpr int kBlock = 64;
-  scheme.rules.push_back({.modules = {}, .stored = in_8_bits ? integer_weights(8, 0) : integer_weights(4, kBlock)});
+  const Stored in_4_bits{.format = WeightFormat::int4_weight_only, .bytes = bytes_per_element(4, kBlock, is_double ? 1.0 : 4.0)};
+  scheme.rules.push_back({.modules = {}, .stored = in_8_bits ? integer_weights(8, 0) : in_4_bits});
   scheme.kept = ModuleList(read_names(reader, {"llm_int8_skip_modules"}), reader.node().place, problems);
 }
 
@@ -228,8 +363,8 @@ std::optional<double> kv_cache_bytes(text::ObjectReader& reader, text::Problems&
   return std::nullopt;
 }
 
-enum class Method { fp8, compressed_tensors, awq, gptq, mxfp4, modelopt, bitsandbytes };
-constexpr std::array<text::Choice<Method>, 12> kMethods{{{"fp8", Method::fp8},
+enum class Method { fp8, compressed_tensors, awq, gptq, mxfp4, modelopt, bitsandbytes, quark, torchao };
+constexpr std::array<text::Choice<Method>, 14> kMethods{{{"fp8", Method::fp8},
                                                          {"fbgemm_fp8", Method::fp8},
                                                          {"compressed-tensors", Method::compressed_tensors},
                                                          {"awq", Method::awq},
@@ -240,7 +375,9 @@ constexpr std::array<text::Choice<Method>, 12> kMethods{{{"fp8", Method::fp8},
                                                          {"mxfp4", Method::mxfp4},
                                                          {"modelopt", Method::modelopt},
                                                          {"modelopt_fp4", Method::modelopt},
-                                                         {"bitsandbytes", Method::bitsandbytes}}};
+                                                         {"bitsandbytes", Method::bitsandbytes},
+                                                         {"quark", Method::quark},
+                                                         {"torchao", Method::torchao}}};
 
 Scheme read_scheme(text::ObjectReader& reader, bool has_experts, text::Problems& problems) {
   Scheme scheme;
@@ -254,8 +391,8 @@ Scheme read_scheme(text::ObjectReader& reader, bool has_experts, text::Problems&
       read_groups(reader, scheme, problems);
       scheme.kept = ModuleList(read_names(reader, {"ignore"}), reader.place_of("ignore"), problems);
       break;
-    case Method::awq:
-    case Method::gptq: read_integer_weights(reader, scheme, problems); break;
+    case Method::awq: read_awq(reader, scheme); break;
+    case Method::gptq: read_gptq(reader, scheme, problems); break;
     case Method::mxfp4:  // gpt-oss: engines keep all but the experts in 16 bits
       if (!has_experts) {
         problems.error(reader.place_of("quant_method"), "'mxfp4' is for experts, and the model has none",
@@ -266,6 +403,8 @@ Scheme read_scheme(text::ObjectReader& reader, bool has_experts, text::Problems&
       break;
     case Method::modelopt: read_modelopt(reader, scheme, problems); break;
     case Method::bitsandbytes: read_bitsandbytes(reader, scheme, problems); break;
+    case Method::quark: read_quark(reader, scheme, problems); break;
+    case Method::torchao: read_torchao(reader, scheme, problems); break;
   }
   return scheme;
 }

@@ -104,8 +104,9 @@ static void add_to(core::Digest& digest, const LinearAttentionSpec& value) {
 }
 
 static void add_to(core::Digest& digest, const Mixer& value) {
-  const auto& [kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, window, latent, sparse, linear, linears] = value;
-  digest.add(kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, window, latent, sparse, linear, linears);
+  const auto& [kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, shares_cache, window, latent, sparse, linear,
+               linears] = value;
+  digest.add(kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, shares_cache, window, latent, sparse, linear, linears);
 }
 
 static void add_to(core::Digest& digest, const Experts& value) {
@@ -131,9 +132,9 @@ static void add_to(core::Digest& digest, const DefaultSampling& value) {
 
 void add_to(core::Digest& digest, const ModelSpec& value) {
   const auto& [name, architecture, hidden, vocabulary, tied_embeddings, max_positions, groups, embedding, lm_head, kv_cache_bytes,
-               activation_bytes, vision_elements, prediction_elements, sampling, notes, source] = value;
+               activation_bytes, vision_elements, layer_input_elements, prediction_elements, sampling, notes, source] = value;
   digest.add(name, architecture, hidden, vocabulary, tied_embeddings, max_positions, groups, embedding, lm_head, kv_cache_bytes,
-             activation_bytes, vision_elements, prediction_elements, sampling, notes, source);
+             activation_bytes, vision_elements, layer_input_elements, prediction_elements, sampling, notes, source);
 }
 
 void add_to(core::Digest& digest, const GpuSpec& value) {

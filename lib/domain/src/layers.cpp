@@ -35,6 +35,15 @@ Mixer attention(int hidden, const AttentionShape& shape, MixerKind kind, int win
   return mixer;
 }
 
+void share_cache(Mixer& mixer) {
+  mixer.shares_cache = true;
+  for (Linear& linear : mixer.linears) {
+    linear.outputs -= linear.kv_outputs;
+    linear.kv_outputs = 0;
+    linear.kv_heads = 0;
+  }
+}
+
 Mixer latent_attention(int hidden, int heads, const LatentAttentionSpec& latent) {
   const int query_width = heads * (latent.nope_head_dim + latent.rope_head_dim);
   Mixer mixer{.kind = MixerKind::latent,

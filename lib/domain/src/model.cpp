@@ -144,9 +144,9 @@ ParameterCount count_parameters(const ModelSpec& model) {
     return sum_over_layers(
         model, [&](const Layer& layer) { return layer.ffn.experts ? count(*layer.ffn.experts) * elements(*layer.ffn.experts) : 0.0; });
   };
-  return {
-      .total = always + of_experts([](const Experts& experts) { return experts.count; }) + (model.tied_embeddings ? 1.0 : 2.0) * table,
-      .active = always + of_experts([](const Experts& experts) { return experts.per_token; }) + table};
+  return {.total = always + of_experts([](const Experts& experts) { return experts.count; }) +
+                   (model.tied_embeddings ? 1.0 : 2.0) * table + model.layer_input_elements,
+          .active = always + of_experts([](const Experts& experts) { return experts.per_token; }) + table};
 }
 
 double weight_elements(const Mixer& mixer) { return sum_elements(mixer.linears); }
@@ -159,10 +159,11 @@ double resident_weight_bytes(const ModelSpec& model) {
   });
   const double table = static_cast<double>(model.vocabulary) * model.hidden;
   return layers + table * model.embedding.bytes + (model.tied_embeddings ? 0.0 : table * model.lm_head.bytes) +
-         kBytesOf16Bits * model.vision_elements;
+         kBytesOf16Bits * (model.vision_elements + model.layer_input_elements);
 }
 
 std::vector<KvKept> kv_kept(const Mixer& mixer, double bytes_per_element) {
+  if (mixer.shares_cache) return {};
   const double index_bytes = mixer.sparse ? mixer.sparse->index_bytes_per_entry : 0.0;
   switch (mixer.kind) {
     case MixerKind::none:

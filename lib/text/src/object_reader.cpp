@@ -250,6 +250,14 @@ const Node* ObjectReader::required_node(std::string_view key) {
   return node;
 }
 
+std::vector<std::string_view> ObjectReader::unread() const {
+  std::vector<std::string_view> keys;
+  for (const Member& member : node_.members) {
+    if (std::ranges::find(known_, member.key) == known_.end()) keys.emplace_back(member.key);
+  }
+  return keys;
+}
+
 void ObjectReader::ignore(std::initializer_list<std::string_view> keys) {
   for (const std::string_view key : keys) static_cast<void>(find(key));
 }

@@ -12,7 +12,7 @@
 ///   attention       qkv, o, gate               latent   q (or q_a, q_b), kv_a, kv_b, o, gate
 ///   sparse          index_q, index_k, index_weights, compress
 ///   linear          in, out, and of kimi_delta decay_a, decay_b, gate_a, gate_b (or gate), beta
-///   FFN             gate_up (or up), down      MoE      router, shared_gate_up, shared_down, shared_gate, latent_in, latent_out
+///   FFN             gate_up (or up), down, and of Gemma 4 layer_input, layer_input_gate, layer_input_out      MoE      router, shared_gate_up, shared_down, shared_gate, latent_in, latent_out
 namespace rooftune::domain {
 
 struct AttentionShape {
@@ -26,6 +26,9 @@ struct AttentionShape {
 
 /// Attention over everything (window 0), a sliding window, or chunks.
 [[nodiscard]] Mixer attention(int hidden, const AttentionShape& shape, MixerKind kind = MixerKind::full_attention, int window = 0);
+
+/// Makes a layer of full or windowed attention use the keys and values of an earlier one: it has no projections for them.
+void share_cache(Mixer& mixer);
 
 [[nodiscard]] Mixer latent_attention(int hidden, int heads, const LatentAttentionSpec& latent);
 

@@ -101,6 +101,7 @@ struct Mixer {
   int head_dim = 0;
   int value_head_dim = 0;
   bool keys_are_values = false;  ///< one row of the cache serves as both
+  bool shares_cache = false;     ///< reads the cache of an earlier layer and keeps none of its own (Gemma 4)
   int window = 0;                ///< tokens, of sliding_window and chunked
   std::optional<LatentAttentionSpec> latent{};
   std::optional<SparseSpec> sparse{};
@@ -184,8 +185,9 @@ struct ModelSpec {
   Stored lm_head{};
   double kv_cache_bytes = 2.0;  ///< per element
   double activation_bytes = 2.0;
-  double vision_elements = 0.0;      ///< weights of vision and audio towers, in 16 bits: they take memory, no step time is counted
-  double prediction_elements = 0.0;  ///< weights of multi-token-prediction layers: loaded only for speculative decoding
+  double vision_elements = 0.0;       ///< weights of vision and audio towers, in 16 bits: they take memory, no step time is counted
+  double layer_input_elements = 0.0;  ///< weights of embeddings per layer (Gemma 4): looked up for every token, not multiplied
+  double prediction_elements = 0.0;   ///< weights of multi-token-prediction layers: loaded only for speculative decoding
   std::optional<DefaultSampling> sampling;  ///< empty: unknown (warned about, treated as no truncation)
   std::vector<std::string> notes;           ///< what of the model is not modelled or was filled in, each with its size
   std::string source;
@@ -210,7 +212,7 @@ struct ModelSpec {
 /// Weights by where they are used. Norms and biases are left out: below a thousandth.
 struct ParameterCount {
   double total = 0.0;   ///< without vision towers and prediction layers
-  double active = 0.0;  ///< multiplied for one token: the LM head counts, the input embedding does not
+  double active = 0.0;  ///< multiplied for one token: the LM head counts, the input embedding and those per layer do not
 };
 [[nodiscard]] ParameterCount count_parameters(const ModelSpec& model);
 

@@ -148,6 +148,9 @@ class ObjectReader {
   /// Makes `keys` known without reading them: fields that are documented and deliberately not used.
   void ignore(std::initializer_list<std::string_view> keys);
 
+  /// The keys that nobody has asked for so far, for readers that tolerate them.
+  [[nodiscard]] std::vector<std::string_view> unread() const;
+
   /// Where `key` stands, or the object itself when it has no such key.
   [[nodiscard]] Place place_of(std::string_view key) const;
   [[nodiscard]] const Node& node() const { return node_; }
