@@ -135,16 +135,6 @@ std::string other_table(const latency::Operators& operators, report::Colour colo
   return table.text(colour);
 }
 
-double gpu_weight_bytes(const ModelSpec& model, const latency::Operators& operators, int tp) {
-  double bytes = static_cast<double>(model.vocabulary) * model.hidden * model.embedding.bytes * (model.tied_embeddings ? 0.0 : 1.0);
-  bytes /= tp;
-  for (const latency::Gemm& gemm : operators.gemms) bytes += gemm.count * gemm.elements() * gemm.stored.bytes;
-  for (const latency::ExpertLayer& layer : operators.experts) {
-    bytes += layer.count * static_cast<double>(layer.experts) * layer.elements() * layer.stored.bytes / (layer.tp * layer.ep);
-  }
-  return bytes + 2.0 * model.vision_elements / tp;
-}
-
 core::Result<ModelSpec> find(const std::string& wanted, const DataOptions& data) {
   std::error_code ignored;
   if (fs::exists(wanted, ignored)) return data::read_model(wanted);
@@ -186,7 +176,7 @@ ExitCode show_model(const ShowModelOptions& options, const DataOptions& data) {
   print(fmt::format("KV cache: {:g} bytes per token before any window cuts, {:g} bytes per element; state: {:.1f} MB per request\n",
                     domain::kv_bytes_per_token(*model), model->kv_cache_bytes, domain::state_bytes_per_request(*model) * 1e-6));
   print(fmt::format("\nOne of {} GPU{}: {:.2f} GB of weights\n", options.tp, options.tp == 1 ? "" : "s",
-                    gpu_weight_bytes(*model, operators, options.tp) * 1e-9));
+                    latency::weight_bytes_of_one_gpu(*model, deployment) * 1e-9));
   print(product_table(operators, colour) + "\n" + other_table(operators, colour));
   core::Diagnostics notes;
   for (const std::string& note : model->notes) {

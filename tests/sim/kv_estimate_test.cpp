@@ -100,8 +100,36 @@ TEST(KvEstimate, KeepsAStateOfConstantSizeForLinearAttention) {
                   {.count = 1, .layer = {.mixer = domain::attention(model.hidden, {.heads = 32, .kv_heads = 8, .head_dim = 128})}}};
   const domain::Deployment deployment = examples::deployment(model, examples::h100(), 1);
   // 32 heads of 128 x 128 in 32 bits, and three tokens of 2 x 2048 + 4096 channels in 16.
-  const double state = 32 * 128 * 128 * 4.0 + 3 * 8192 * 2.0;
-  EXPECT_EQ(kv_request_bytes(model, deployment, 1600), 3 * state + 2 * 8 * 128 * 2.0 * 1600);
+  // It takes 524 tokens' worth of the layer with a cache, so blocks have 528; 1600 tokens fill four of them.
+  const double layer_token = 2 * 8 * 128 * 2.0;
+  ASSERT_LT(32 * 128 * 128 * 4.0 + 3 * 8192 * 2.0, 528 * layer_token);
+  EXPECT_EQ(kv_request_bytes(model, deployment, 1600), (3 + 4) * 528 * layer_token);
+}
+
+/// gpt-oss: 12 layers with a window of 128 and 12 without are two groups of 12. vLLM logs half its blocks; a request of 1600 tokens
+/// takes 100 blocks of one group and 9 of the other.
+TEST(KvEstimate, CountsALoggedPoolOfAHybridModelInItsGroups) {
+  domain::ModelSpec model = examples::llama_3_1_70b();
+  const domain::AttentionShape heads{.heads = 64, .kv_heads = 8, .head_dim = 64};
+  model.groups = {{.count = 12, .layer = {.mixer = domain::attention(model.hidden, heads, domain::MixerKind::sliding_window, 128)}},
+                  {.count = 12, .layer = {.mixer = domain::attention(model.hidden, heads)}}};
+  domain::Deployment deployment = examples::deployment(model, examples::h100(), 1);
+  deployment.settings.max_model_len = 131072;
+  EXPECT_EQ(logged_pool_blocks(model, deployment, 5450, 1600), 5450 * 2 * 100 / 109);
+  EXPECT_EQ(logged_pool_blocks(model, deployment, 5450, 16), 5450) << "nothing is cut yet";
+  const domain::ModelSpec plain = examples::llama_3_1_70b();
+  EXPECT_EQ(logged_pool_blocks(plain, deployment, 5450, 1600), 5450);
+}
+
+/// 20 layers of one kind and 24 of another are two groups of 24, not one and two of 20.
+TEST(KvEstimate, FillsUpTheFewerLayersWhereBothKindsAreNearlyAsMany) {
+  domain::ModelSpec model = examples::llama_3_1_70b();
+  const domain::AttentionShape heads{.heads = 32, .kv_heads = 8, .head_dim = 128};
+  model.groups = {{.count = 20, .layer = {.mixer = domain::attention(model.hidden, heads, domain::MixerKind::sliding_window, 1024)}},
+                  {.count = 24, .layer = {.mixer = domain::attention(model.hidden, heads)}}};
+  domain::Deployment deployment = examples::deployment(model, examples::h100(), 1);
+  deployment.settings.max_model_len = 32768;
+  EXPECT_EQ(kv_request_bytes(model, deployment, 16000), 2 * 8 * 128 * 2.0 * 24 * (16000 + 1040));
 }
 
 TEST(KvEstimate, IsZeroWhenTheWeightsDoNotFit) {

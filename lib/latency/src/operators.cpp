@@ -186,6 +186,22 @@ double ContextRead::growth(std::int64_t context_tokens) const {
   return grows ? 1.0 / tokens_per_entry : 0.0;
 }
 
+double weight_bytes_of_one_gpu(const domain::ModelSpec& model, const domain::Deployment& deployment) {
+  const int tp = deployment.tp;
+  const double table = static_cast<double>(model.vocabulary) * model.hidden / tp;
+  double bytes = 2.0 * (model.vision_elements + model.layer_input_elements) / tp;
+  if (!model.tied_embeddings) bytes += table * model.embedding.bytes;  // the LM head is among the products
+  const Operators operators = operators_of(model, deployment);
+  for (const Gemm& gemm : operators.gemms) bytes += gemm.count * gemm.elements() * gemm.stored.bytes;
+  for (const ExpertLayer& layer : operators.experts) {
+    bytes += layer.count * static_cast<double>(layer.experts) * layer.elements() * layer.stored.bytes / (layer.tp * layer.ep);
+  }
+  for (const StateUpdate& state : operators.states) {
+    bytes += state.count * 2.0 * state.linear.convolved * state.linear.kernel;
+  }
+  return bytes / deployment.pp;
+}
+
 double kv_bytes_per_element(const domain::ModelSpec& model, const domain::Deployment& /*deployment*/) { return model.kv_cache_bytes; }
 
 ComputeFormat compute_format(domain::WeightFormat format, const ComputeUnits& units) {

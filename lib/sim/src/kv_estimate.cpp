@@ -78,12 +78,80 @@ std::vector<Kind> kinds_of(const domain::ModelSpec& model, const domain::Deploym
   return kinds;
 }
 
-double rounded_up(double tokens, int block_size) { return std::ceil(tokens / block_size) * block_size; }
+/// Tokens per block come in multiples of this.
+constexpr double kBlockStep = 16.0;
+
+/// How vLLM's manager of hybrid caches lays layers out (vllm/v1/core/kv_cache_utils.py): layers of one kind in groups of equal
+/// numbers, the last one filled up, so that a block of any group has the same bytes; the smaller pages hold more tokens.
+struct Layout {
+  double page_bytes = 0.0;  ///< of one layer's block on one GPU
+  double layers_in_group = 0.0;
+  std::vector<Kind> kinds;
+
+  [[nodiscard]] double block_bytes() const { return page_bytes * layers_in_group; }
+  [[nodiscard]] double groups(const Kind& kind) const { return std::ceil(kind.layers / layers_in_group); }
+  [[nodiscard]] double groups() const {
+    double sum = 0.0;
+    for (const Kind& kind : kinds) sum += groups(kind);
+    return sum;
+  }
+  [[nodiscard]] double block_tokens(const Kind& kind) const {
+    return std::max(1.0, std::floor(page_bytes / (kBlockStep * kind.bytes_per_token))) * kBlockStep;
+  }
+  /// Blocks of all groups together.
+  [[nodiscard]] double request_blocks(double tokens) const {
+    double blocks = 0.0;
+    for (const Kind& kind : kinds) {
+      double own = 1.0;  // a state
+      if (kind.bytes_per_token > 0.0) {
+        own = std::ceil(tokens / block_tokens(kind));
+        // A window that is not aligned with blocks reaches into one more.
+        if (kind.window > 0) own = std::min(own, std::ceil((kind.window - 1.0) / block_tokens(kind)) + 1.0);
+      }
+      blocks += groups(kind) * own;
+    }
+    return blocks;
+  }
+};
+
+Layout layout_of(const domain::ModelSpec& model, const domain::Deployment& deployment) {
+  Layout layout{.kinds = kinds_of(model, deployment)};
+  double per_token = 0.0;
+  double state = 0.0;
+  double most = 0.0;
+  double fewest = 0.0;
+  for (const Kind& kind : layout.kinds) {
+    per_token = std::max(per_token, kind.bytes_per_token);
+    state = std::max(state, kind.state_bytes);
+    most = std::max(most, kind.layers);
+    fewest = fewest == 0.0 ? kind.layers : std::min(fewest, kind.layers);
+  }
+  layout.page_bytes = deployment.settings.block_size * per_token;
+  // Blocks of attention grow until a state fits into one.
+  if (state > layout.page_bytes)
+    layout.page_bytes = per_token > 0.0 ? std::ceil(state / (kBlockStep * per_token)) * kBlockStep * per_token : state;
+  // Nearly equal numbers make one group each: the fewer are filled up.
+  constexpr double kNearlyEqual = 1.25;
+  layout.layers_in_group = most < kNearlyEqual * fewest ? most : fewest;
+  return layout;
+}
+
+/// The engine counts blocks of one kind, as many per token whatever the request. So many of them hold what `blocks` of the layout
+/// hold of requests of `tokens`.
+double in_blocks_of_the_engine(const Layout& layout, const domain::Deployment& deployment, double blocks, double tokens) {
+  return blocks * std::ceil(tokens / deployment.settings.block_size) / layout.request_blocks(tokens);
+}
+
+double or_longest(std::int64_t request_tokens, const domain::Deployment& deployment) {
+  const domain::EngineSettings& settings = deployment.settings;
+  const std::int64_t longest = std::max(settings.max_model_len, settings.block_size);
+  return static_cast<double>(request_tokens > 0 ? std::min(request_tokens, longest) : longest);
+}
 
 /// What the board has for weights and cache, in bytes, beside what everything else takes.
 double usable_bytes(const domain::ModelSpec& model, double memory_gib, const domain::Deployment& deployment, double multimodal_gib) {
   const double all = core::to_bytes(core::Gibibytes{memory_gib}).value * deployment.settings.gpu_mem_util;
-  const double weights = domain::resident_weight_bytes(model) / (static_cast<double>(deployment.tp) * deployment.pp);
+  const double weights = latency::weight_bytes_of_one_gpu(model, deployment);
   const double activations = kActivationRows * deployment.settings.max_num_batched_tokens * model.hidden * model.activation_bytes;
   const double fixed = core::to_bytes(core::Gibibytes{kFixedOverheadGib + multimodal_gib}).value;
   return all - weights - activations - fixed;
@@ -92,29 +160,26 @@ double usable_bytes(const domain::ModelSpec& model, double memory_gib, const dom
 }  // namespace
 
 double kv_request_bytes(const domain::ModelSpec& model, const domain::Deployment& deployment, std::int64_t tokens) {
-  const std::vector<Kind> kinds = kinds_of(model, deployment);
-  double layers_in_group = 0.0;
-  for (const Kind& kind : kinds) layers_in_group = layers_in_group == 0.0 ? kind.layers : std::min(layers_in_group, kind.layers);
-  const int block_size = deployment.settings.block_size;
-  double bytes = 0.0;
-  for (const Kind& kind : kinds) {
-    const double layers = std::ceil(kind.layers / layers_in_group) * layers_in_group;
-    double kept = rounded_up(static_cast<double>(tokens), block_size);
-    // A window that is not aligned with blocks reaches into one more.
-    if (kind.window > 0) kept = std::min(kept, rounded_up(kind.window - 1.0, block_size) + block_size);
-    bytes += layers * (kind.bytes_per_token * kept + kind.state_bytes);
-  }
-  return bytes / deployment.pp;
+  const Layout layout = layout_of(model, deployment);
+  return layout.kinds.empty() ? 0.0 : layout.request_blocks(static_cast<double>(tokens)) * layout.block_bytes() / deployment.pp;
 }
 
-double kv_block_bytes(const domain::ModelSpec& model, const domain::Deployment& deployment) {
-  const domain::EngineSettings& settings = deployment.settings;
-  const std::vector<Kind> kinds = kinds_of(model, deployment);
-  // Alike in every layer: exact, whatever the length.
-  const bool is_hybrid = kinds.size() > 1 || (kinds.size() == 1 && (kinds.front().window > 0 || kinds.front().state_bytes > 0.0));
-  const std::int64_t tokens = is_hybrid ? std::max(settings.max_model_len, settings.block_size) : settings.block_size;
-  const double blocks = std::ceil(static_cast<double>(tokens) / settings.block_size);
-  return kv_request_bytes(model, deployment, tokens) / blocks;
+double kv_block_bytes(const domain::ModelSpec& model, const domain::Deployment& deployment, std::int64_t request_tokens) {
+  const double tokens = or_longest(request_tokens, deployment);
+  return kv_request_bytes(model, deployment, static_cast<std::int64_t>(tokens)) / std::ceil(tokens / deployment.settings.block_size);
+}
+
+std::int64_t logged_pool_blocks(const domain::ModelSpec& model, const domain::Deployment& deployment, std::int64_t logged,
+                                std::int64_t request_tokens) {
+  const Layout layout = layout_of(model, deployment);
+  const bool is_plain = layout.kinds.size() <= 1 && (layout.kinds.empty() || layout.kinds.front().window == 0);
+  if (is_plain || logged <= 0) return logged;
+  const double block_tokens = std::min(layout.kinds.front().bytes_per_token > 0.0 ? layout.block_tokens(layout.kinds.front()) : 1e300,
+                                       layout.kinds.back().bytes_per_token > 0.0 ? layout.block_tokens(layout.kinds.back()) : 1e300);
+  const double tokens = static_cast<double>(logged) * deployment.settings.block_size;
+  const double blocks = tokens / block_tokens * layout.groups();
+  return std::max<std::int64_t>(
+      1, static_cast<std::int64_t>(in_blocks_of_the_engine(layout, deployment, blocks, or_longest(request_tokens, deployment))));
 }
 
 double KvEstimate::uncertainty() const {
@@ -122,12 +187,15 @@ double KvEstimate::uncertainty() const {
   return static_cast<double>(std::max(high - blocks, blocks - low)) / static_cast<double>(blocks);
 }
 
-KvEstimate estimate_kv(const domain::ModelSpec& model, const domain::GpuSpec& gpu, const domain::Deployment& deployment) {
-  const double block_bytes = kv_block_bytes(model, deployment);
-  if (block_bytes <= 0.0) return {};
+KvEstimate estimate_kv(const domain::ModelSpec& model, const domain::GpuSpec& gpu, const domain::Deployment& deployment,
+                       std::int64_t request_tokens) {
+  const Layout layout = layout_of(model, deployment);
+  if (layout.block_bytes() <= 0.0) return {};
+  const double tokens = or_longest(request_tokens, deployment);
   const auto blocks_in = [&](double memory_gib, double multimodal_gib) {
-    return static_cast<std::int64_t>(
-        std::max(0.0, std::floor(usable_bytes(model, memory_gib, deployment, multimodal_gib) / block_bytes)));
+    const double bytes = usable_bytes(model, memory_gib, deployment, multimodal_gib);
+    const double blocks = std::max(0.0, std::floor(bytes * deployment.pp / layout.block_bytes()));
+    return static_cast<std::int64_t>(in_blocks_of_the_engine(layout, deployment, blocks, tokens));
   };
   // A tower whose weights are known counts with the weights.
   const double tower_gib = 2.0 * model.vision_elements / core::to_bytes(core::Gibibytes{1.0}).value;
@@ -139,8 +207,9 @@ KvEstimate estimate_kv(const domain::ModelSpec& model, const domain::GpuSpec& gp
           .high = blocks_in(memory_gib, 0.0)};
 }
 
-std::int64_t estimate_kv_blocks(const domain::ModelSpec& model, const domain::GpuSpec& gpu, const domain::Deployment& deployment) {
-  return estimate_kv(model, gpu, deployment).blocks;
+std::int64_t estimate_kv_blocks(const domain::ModelSpec& model, const domain::GpuSpec& gpu, const domain::Deployment& deployment,
+                                std::int64_t request_tokens) {
+  return estimate_kv(model, gpu, deployment, request_tokens).blocks;
 }
 
 }  // namespace rooftune::sim

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/derivative.hpp"
@@ -184,6 +185,22 @@ class AfterWarmUp final : public Observer {
   bool began_ = false;
 };
 
+/// What a request keeps in the cache, on average over its life and over the requests. It matters where layers keep less than all
+/// tokens; 0 where none does.
+std::int64_t mean_held_tokens(const domain::ModelSpec& model, const RequestPlan& plan) {
+  const bool is_hybrid = std::ranges::any_of(model.groups, [](const domain::LayerGroup& group) {
+    return group.layer.mixer.kind == domain::MixerKind::linear || group.layer.mixer.kind == domain::MixerKind::sliding_window;
+  });
+  if (!is_hybrid) return 0;
+  double tokens = 0.0;
+  double requests = 0.0;
+  for (const StagePlan& stage : plan.stages) {
+    for (const PlannedRequest& request : stage.requests) tokens += request.prompt_tokens + 0.5 * request.output_tokens;
+    requests += static_cast<double>(stage.requests.size());
+  }
+  return requests > 0.0 ? std::max<std::int64_t>(1, std::llround(tokens / requests)) : 0;
+}
+
 }  // namespace
 
 std::optional<std::string> refusal(std::string_view step_time_model, const Scenario& scenario) {
@@ -210,8 +227,9 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
     return choice == "auto" ? recorded : choice == "on";
   };
   EngineSetup setup;
-  setup.kv_blocks =
-      settings.total_kv_blocks ? *settings.total_kv_blocks : estimate_kv_blocks(scenario.model, scenario.gpu, settled.deployment);
+  const std::int64_t held = mean_held_tokens(scenario.model, scenario.plan);
+  setup.kv_blocks = settings.total_kv_blocks ? logged_pool_blocks(scenario.model, settled.deployment, *settings.total_kv_blocks, held)
+                                             : estimate_kv_blocks(scenario.model, scenario.gpu, settled.deployment, held);
   setup.block_tokens = settings.block_size;
   setup.max_num_seqs = settings.max_num_seqs;
   setup.max_num_batched_tokens = settings.max_num_batched_tokens;
@@ -253,7 +271,8 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   const EngineOptions<Scalar> engine_options{
       .front_end = front_end,
       .turnaround_us = scenario.plan.turnaround_us ? Scalar(*scenario.plan.turnaround_us) : parameters["client.turnaround_us"],
-      .load_us_per_block = kv_block_bytes(scenario.model, deployment) / (parameters["engine.host_link_GBs"] * 1e3),
+      .load_us_per_block = kv_block_bytes(scenario.model, deployment, mean_held_tokens(scenario.model, scenario.plan)) /
+                           (parameters["engine.host_link_GBs"] * 1e3),
       .observer = observer ? &*observer : options.observer,
       .stepping = options.stepping,
       .keep_latencies = options.percentiles == Percentiles::compute,

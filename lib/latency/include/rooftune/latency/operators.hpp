@@ -121,6 +121,9 @@ inline constexpr std::string_view kLmHeadName = "lm_head";
 
 [[nodiscard]] Operators operators_of(const domain::ModelSpec& model, const domain::Deployment& deployment);
 
+/// Bytes of weights that one GPU holds, of a pipeline's stages on average: what tensor parallelism does not divide is on every GPU.
+[[nodiscard]] double weight_bytes_of_one_gpu(const domain::ModelSpec& model, const domain::Deployment& deployment);
+
 /// Bytes of one element of the KV cache: what the deployment says, else the checkpoint.
 [[nodiscard]] double kv_bytes_per_element(const domain::ModelSpec& model, const domain::Deployment& deployment);
 
