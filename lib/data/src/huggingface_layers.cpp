@@ -172,9 +172,10 @@ domain::SparseSpec indexer_shape(ModelConfig& config) {
   return sparse;
 }
 
+/// Of a state's element. vLLM keeps states as the model computes, where neither the config nor the class (Nemotron-H) says more.
 double state_bytes(ModelConfig& config) {
   const std::string type = config.text({"mamba_ssm_cache_dtype", "mamba_ssm_dtype"});
-  return type.empty() || type == "float32" ? 4.0 : 2.0;
+  return type == "float32" || (type.empty() && config.is_a("nemotron_h")) ? 4.0 : 2.0;
 }
 
 /// The mixer of every layer of a model whose layers differ in kind only.
@@ -256,7 +257,7 @@ class Mixers {
     }
     return domain::gated_delta_net(hidden_, config_.need({"linear_num_key_heads"}), config_.need({"linear_num_value_heads"}),
                                    config_.need({"linear_key_head_dim"}), config_.need({"linear_value_head_dim"}),
-                                   config_.need({"linear_conv_kernel_dim"}));
+                                   config_.need({"linear_conv_kernel_dim"}), state_bytes(config_));
   }
 
   Mixer kimi_delta(const text::Node& node) {

@@ -116,6 +116,12 @@ constexpr auto kStructural = std::to_array<std::string_view>(
 /// Keys with such names that change neither sizes nor steps, or matter in other models than the one at hand.
 constexpr auto kHarmless = std::to_array<std::string_view>({
     "attention_chunk_size",
+    "moe_intermediate_size",
+    "num_experts_per_tok",
+    "qk_nope_head_dim",
+    "experts_per_token",
+    "intermediate_size_mlp",
+    "qk_rope_head_dim",
     "attention_head_dim",
     "_attn_implementation",
     "_attn_implementation_autoset",

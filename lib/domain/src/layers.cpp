@@ -105,7 +105,7 @@ Mixer compressed_attention(int hidden, const CompressedAttentionShape& shape) {
   return mixer;
 }
 
-Mixer gated_delta_net(int hidden, int key_heads, int value_heads, int key_dim, int value_dim, int kernel) {
+Mixer gated_delta_net(int hidden, int key_heads, int value_heads, int key_dim, int value_dim, int kernel, double state_bytes) {
   const int keys = key_heads * key_dim;
   const int values = value_heads * value_dim;
   Mixer mixer{.kind = MixerKind::linear, .heads = value_heads};
@@ -114,7 +114,8 @@ Mixer gated_delta_net(int hidden, int key_heads, int value_heads, int key_dim, i
                                      .key_dim = key_dim,
                                      .value_dim = value_dim,
                                      .convolved = 2 * keys + values,
-                                     .kernel = kernel};
+                                     .kernel = kernel,
+                                     .state_bytes = state_bytes};
   // Queries, keys, values and the output gate; a decay and a step width per head.
   mixer.linears = {matrix("in", hidden, 2 * keys + 2 * values, Split::outputs),
                    matrix("beta", hidden, 2 * value_heads, Split::outputs), matrix("out", values, hidden, Split::inputs)};

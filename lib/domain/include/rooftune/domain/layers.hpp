@@ -52,7 +52,8 @@ struct CompressedAttentionShape {
 [[nodiscard]] Mixer compressed_attention(int hidden, const CompressedAttentionShape& shape);
 
 /// Qwen3-Next, Qwen3.5: `key_heads` of queries and keys, `value_heads` of values and states.
-[[nodiscard]] Mixer gated_delta_net(int hidden, int key_heads, int value_heads, int key_dim, int value_dim, int kernel);
+[[nodiscard]] Mixer gated_delta_net(int hidden, int key_heads, int value_heads, int key_dim, int value_dim, int kernel,
+                                    double state_bytes = 4.0);
 
 /// Kimi Linear: decay and output gate through a low rank of one head's width, or a gate of full rank.
 [[nodiscard]] Mixer kimi_delta_attention(int hidden, int heads, int head_dim, int kernel, bool full_rank_gate);
