@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "rooftune/data/gpus.hpp"
+#include "rooftune/text/document.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rooftune::data {
@@ -310,6 +311,25 @@ TEST(HuggingFaceModel, ToleratesPythonsNumbers) {
   const ModelSpec model =
       read_text_config(dense_config(R"(, "time_step_limit": [0.0, Infinity], "a": -Infinity, "b": NaN, "c": "Infinity")"));
   EXPECT_EQ(model.layers(), 4);
+}
+
+/// docs/adding_an_architecture.md quotes a test that compiles.
+TEST(AddingAnArchitecture, QuotesItsTestWordForWord) {
+  const fs::path root = ROOFTUNE_SOURCE_DIR;
+  const auto page = text::read_text(root / "docs" / "adding_an_architecture.md");
+  const auto test = text::read_text(root / "tests" / "domain" / "example_architecture_test.cpp");
+  ASSERT_TRUE(page && test);
+  int blocks = 0;
+  constexpr std::string_view kOpening = "```cpp\n";
+  for (std::size_t at = page->find(kOpening); at != std::string::npos; at = page->find(kOpening, at)) {
+    at += kOpening.size();
+    const std::size_t end = page->find("```", at);
+    ASSERT_NE(end, std::string::npos);
+    EXPECT_NE(test->find(page->substr(at, end - at)), std::string::npos) << page->substr(at, end - at);
+    at = end;
+    ++blocks;
+  }
+  EXPECT_EQ(blocks, 2);
 }
 
 TEST(ShippedGpus, AnswerToTheNamesOfTheContracts) {

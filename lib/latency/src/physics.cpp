@@ -6,6 +6,7 @@
 #include "linear_sum.hpp"
 #include "rank_lag.hpp"
 #include "rooftune/core/units.hpp"
+#include "rooftune/latency/dealt_experts.hpp"
 
 namespace rooftune::latency {
 namespace {
@@ -99,13 +100,14 @@ void PhysicsStepTime<Scalar>::set_experts(const Operators& operators, const para
     const bool quantised = format != ComputeFormat::bf16;
     const Scalar& bandwidth = p(quantised ? "physics.moe_fp8_weight_bandwidth_fraction" : "physics.moe_weight_bandwidth_fraction");
     const Scalar& fraction = p(quantised ? "physics.moe_fp8_gemm_fraction" : "physics.moe_gemm_fraction");
-    // Whether GPUs share experts or each has its own: with even routing each reads and computes its share.
+    // Whether GPUs share experts or each has its own, on average each reads and computes its share.
     const double elements = layer.count * layer.elements() / (layer.tp * layer.ep);
     const auto per_token = static_cast<double>(layer.per_token);
     experts_.push_back({.weights_us = elements * layer.stored.bytes / (bytes_per_us * bandwidth),
                         .compute_us_per_token = 2.0 * per_token * elements / (peak_flops_per_us(format, parameters) * fraction),
                         .experts = static_cast<double>(layer.experts),
-                        .per_token = per_token});
+                        .per_token = per_token,
+                        .ranks = layer.ep});
   }
   if (experts_.empty()) return;
   moe_overhead_us_ = p("physics.moe_layer_us") * operators.moe_layers;
@@ -213,7 +215,10 @@ Scalar PhysicsStepTime<Scalar>::moe_us(std::int64_t tokens) const {
   for (const ExpertTimes& layer : experts_) {
     const double log_missed = std::log1p(-layer.per_token / layer.experts);
     const Scalar distinct = layer.experts * (1.0 - exp(routing_correlation_ * (n * log_missed)));
-    sum += p_norm<Scalar>(n * layer.compute_us_per_token, distinct * layer.weights_us, pnorm_);
+    // The step waits for the GPU that the tokens load most.
+    const double busiest = busiest_pairs(n * layer.per_token, layer.ranks);
+    sum += p_norm<Scalar>(busiest * n * layer.compute_us_per_token,
+                          distinct * busiest_experts(distinct, layer.experts, layer.ranks) * layer.weights_us, pnorm_);
   }
   return sum;
 }

@@ -59,6 +59,7 @@ class PhysicsStepTime final : public StepTime<Scalar> {
     Scalar compute_us_per_token{0.0};
     double experts = 0.0;
     double per_token = 0.0;
+    int ranks = 1;  ///< that whole experts are dealt to
   };
 
   /// What attends to part of the context only.
