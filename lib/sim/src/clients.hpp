@@ -21,6 +21,7 @@ class Clients {
     std::int64_t reply = kFixed;  ///< names the reply after which it was sent; kFixed: its time was planned
   };
   static constexpr std::int64_t kFixed = -1;
+  static constexpr double kNever = std::numeric_limits<double>::infinity();
 
   /// `concurrency` 0: an open loop.
   void begin(const StagePlan& plan, int concurrency, double start_us) {
@@ -28,36 +29,41 @@ class Clients {
     closed_ = concurrency > 0;
     start_us_ = start_us;
     next_planned_ = 0;
+    converse_ = std::ranges::any_of(plan.requests, &PlannedRequest::follows);
     sent_.clear();
     sent_.reserve(static_cast<std::size_t>(std::max(0, concurrency)));
     for (int client = 0; client < concurrency; ++client) (void)send_next(start_us, kFixed);
-    see_next();
+    see_planned();
   }
 
   /// When the next request comes.
   [[nodiscard]] double next_us() const { return next_us_; }
   /// After which reply.
   [[nodiscard]] std::int64_t next_reply() const { return is_planned_first() ? kFixed : sent_.front().reply; }
-  /// More requests were added to the plan of an open loop.
-  void plan_grew() { see_next(); }
+  /// A request was added to the plan of an open loop.
+  void plan_grew() {
+    converse_ = converse_ || plan_->requests.back().follows;
+    see_planned();
+  }
 
   /// The next request comes.
   [[nodiscard]] Sent take() {
-    Sent taken;
     if (is_planned_first()) {
-      taken = {.at_us = planned_us(), .request = &plan_->requests[next_planned_]};
+      const Sent taken{.at_us = planned_us_, .request = &plan_->requests[next_planned_]};
       skip_conversation();
-    } else {
-      taken = sent_.front();
-      std::ranges::pop_heap(sent_, later);
-      sent_.pop_back();
+      see_planned();
+      return taken;
     }
+    const Sent taken = sent_.front();
+    std::ranges::pop_heap(sent_, later);
+    sent_.pop_back();
     see_next();
     return taken;
   }
 
   /// Whether somebody waits for the reply to `request` to send another one.
   [[nodiscard]] bool goes_on_after(const PlannedRequest& request) const {
+    if (!closed_ && !converse_) return false;
     return next_turn(request) != nullptr || (closed_ && next_planned_ < plan_->requests.size());
   }
   /// Its client is free again. False: it is too late to send another one.
@@ -92,21 +98,24 @@ class Clients {
   void skip_conversation() {
     do {
       ++next_planned_;
-    } while (next_planned_ < plan_->requests.size() && plan_->requests[next_planned_].follows);
+    } while (converse_ && next_planned_ < plan_->requests.size() && plan_->requests[next_planned_].follows);
   }
-  [[nodiscard]] double planned_us() const {
+  [[nodiscard]] bool is_planned_first() const { return sent_.empty() || planned_us_ <= sent_.front().at_us; }
+  void see_planned() {
     const bool more = !closed_ && next_planned_ < plan_->requests.size();
-    return more ? start_us_ + plan_->requests[next_planned_].arrival_us : std::numeric_limits<double>::infinity();
+    planned_us_ = more ? start_us_ + plan_->requests[next_planned_].arrival_us : kNever;
+    see_next();
   }
-  [[nodiscard]] bool is_planned_first() const { return sent_.empty() || planned_us() <= sent_.front().at_us; }
-  void see_next() { next_us_ = sent_.empty() ? planned_us() : std::min(planned_us(), sent_.front().at_us); }
+  void see_next() { next_us_ = sent_.empty() ? planned_us_ : std::min(planned_us_, sent_.front().at_us); }
 
   const StagePlan* plan_ = nullptr;
   bool closed_ = false;
+  bool converse_ = false;  ///< some requests follow others
   double start_us_ = 0.0;
   std::size_t next_planned_ = 0;
-  std::vector<Sent> sent_;  ///< after replies, a heap: the earliest first
-  double next_us_ = std::numeric_limits<double>::infinity();
+  std::vector<Sent> sent_;      ///< after replies, a heap: the earliest first
+  double planned_us_ = kNever;  ///< when the next one comes whose time is planned
+  double next_us_ = kNever;
 };
 
 }  // namespace rooftune::sim

@@ -42,14 +42,13 @@ class EngineCore {
         scheduler_(setup, chains, counters, observes_) {
     if (observes_) options_.stepping = Stepping::plain;
     const auto batch = static_cast<std::size_t>(std::min(setup.max_num_seqs, 4096));
-    for (StepPlan& plan : plans_) plan.chunks.reserve(batch);
-    prefills_.reserve(batch);
+    for (StepPlan& plan : plans_) plan.reserve(batch);
   }
 
   void begin_stage(const StagePlan& plan, int concurrency, double start_us);
   void begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests);
   void offer(const PlannedRequest& request);
-  [[gnu::flatten]] void run_to(double horizon_us);
+  void run_to(double horizon_us);
   StageRecord<Scalar> end_stage();
   [[nodiscard]] std::int64_t in_flight() const { return in_flight_; }
   [[nodiscard]] bool out_of_events() const { return counters.advances > options_.max_events; }
@@ -63,27 +62,38 @@ class EngineCore {
   void wake_up();
   void schedule();
   [[gnu::noinline]] bool idle_until_loaded(double horizon_us);
-  void see_stretch();
+  [[gnu::noinline, gnu::flatten]] void see_stretch();
   std::int64_t steps_to_next_event();
   void advance(std::int64_t steps);
-  void end_steps();
+  [[gnu::always_inline]] inline void end_steps();
 
   // --- verbs ---
-  void decide(std::int64_t step, StepPlan& plan);
+  [[gnu::noinline]] void decide(std::int64_t step, StepPlan& plan);
+  void follow_decision();
   void arrive(const Clients::Sent& sent, double rest_of_step);
   Slot& take_slot();
   void refuse(const PlannedRequest& request, double arrival_us, RejectionReason reason);
   void answer(const PlannedRequest& request, double at_us);
-  void take_first_tokens();
+  [[gnu::noinline]] void take_first_tokens();
+  [[gnu::noinline, gnu::flatten]] void finish_due();
+  void turn_over();
+  [[gnu::noinline]] void stop_leaving();
   void start_decoding(Slot& slot);
   void stop_decoding(Slot& slot);
   void complete(Slot& slot);
   void record(const Slot& slot);
-  void take_arrivals();
+  [[gnu::noinline, gnu::flatten]] void take_arrivals();
   void take_loaded();
   void see_batch();
+  [[gnu::noinline]] void see_contexts();
   void observe_step();
-  [[nodiscard]] bool has_batch() const { return decodes_ > 0 || !coming_->chunks.empty(); }
+  /// Whether there is nothing to decide.
+  [[nodiscard]] bool goes_on() {
+    if (decodes_ == 0 || !scheduler_.goes_on(setup_.async_scheduling ? step_ + 1 : step_)) return false;
+    sensitivity_.see_queue(Blocked::no, scheduler_.waiting());
+    return true;
+  }
+  [[nodiscard]] bool has_batch() const { return decodes_ > 0 || coming_prompts_ > 0; }
   [[nodiscard]] std::int64_t index_of(const PlannedRequest& request) const { return &request - plan_->requests.data(); }
   [[nodiscard]] bool counts(const Slot& slot) const { return index_of(*slot.planned) >= options_.warm_up_requests; }
 
@@ -103,10 +113,12 @@ class EngineCore {
   double now_us_ = 0.0;
   std::int64_t step_ = 0;  ///< index of the step that starts now
   std::array<StepPlan, 2> plans_;
-  StepPlan* coming_ = &plans_[0];  ///< what it does
-  StepPlan* after_ = &plans_[1];   ///< and the one after it, where two are in flight
-  bool scheduled_ = false;         ///< all that is decided before it starts is decided
-  std::int64_t in_flight_ = 0;     ///< requests that have arrived and not yet finished
+  StepPlan* coming_ = &plans_[0];    ///< what it does
+  StepPlan* after_ = &plans_[1];     ///< and the one after it, where two are in flight
+  std::int64_t coming_prompts_ = 0;  ///< how many prompts they compute
+  std::int64_t after_prompts_ = 0;
+  bool scheduled_ = false;      ///< all that is decided before it starts is decided
+  std::int64_t in_flight_ = 0;  ///< requests that have arrived and not yet finished
   std::deque<Slot> slots_;
   Slot* spare_slot_ = nullptr;  ///< the first of the unused ones, linked by `next`
   std::vector<Slot*> leaving_;  ///< decodes of the coming step that are preempted already
@@ -115,7 +127,6 @@ class EngineCore {
   std::int64_t decodes_ = 0;
   std::int64_t offset_sum_ = 0;  ///< over the decodes
   latency::Batch batch_;
-  std::vector<latency::PrefillChunk> prefills_;
   std::vector<std::int64_t> contexts_;
   Stretch stretch_;
   std::vector<ScheduledTokens> scheduled_tokens_;
@@ -141,13 +152,13 @@ void EngineCore<Scalar, Sensitivity>::run_to(double horizon_us) {
       wake_up();
       if (in_flight_ == 0) continue;  // all of them were refused
     }
-    if (!scheduled_) schedule();
+    if (!scheduled_ && !goes_on()) schedule();
     scheduled_ = false;
     if (!has_batch()) {
       if (!idle_until_loaded(horizon_us)) return;
       continue;
     }
-    see_stretch();
+    if (stretch_.steps <= 0) see_stretch();
     std::int64_t steps = steps_to_next_event();
     if (ends) {
       // What was decided for the coming step holds when it is resumed: whoever comes during a step waits for its end.
@@ -220,17 +231,11 @@ void EngineCore<Scalar, Sensitivity>::schedule() {
 
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::decide(std::int64_t step, StepPlan& plan) {
-  if (!scheduler_.decide(step, plan, now_us_, load_us_per_block_)) return sensitivity_.see_queue(Blocked::no, scheduler_.waiting());
-  if (!plan.chunks.empty() && step == step_) stretch_.steps = 0;
-  for (const Slot* const slot : scheduler_.admitted()) sensitivity_.admit(*slot, counts(*slot));
-  if (scheduler_.began_loading() > 0) {
-    const Slot* slot = &scheduler_.loading().last();
-    for (int i = 1; i < scheduler_.began_loading(); ++i) slot = slot->previous;
-    for (; slot != &scheduler_.loading().ends; slot = slot->next) {
-      const Slot* const before = slot->previous != &scheduler_.loading().ends ? slot->previous : nullptr;
-      sensitivity_.begin_loading(*slot, before, scheduler_.loading_blocks(*slot));
-    }
-  }
+  if (scheduler_.goes_on(step)) return sensitivity_.see_queue(Blocked::no, scheduler_.waiting());
+  scheduler_.decide(step, plan, now_us_, load_us_per_block_);
+  (step == step_ ? coming_prompts_ : after_prompts_) = std::ssize(plan.chunks);
+  if (coming_prompts_ > 0) stretch_.steps = 0;
+  if constexpr (Sensitivity::kFollowsRequests) follow_decision();
   // What runs already runs to the step's end.
   for (Slot* const slot : scheduler_.preempted()) {
     if (!slot->decoding) continue;
@@ -241,6 +246,19 @@ void EngineCore<Scalar, Sensitivity>::decide(std::int64_t step, StepPlan& plan) 
     }
   }
   sensitivity_.see_queue(scheduler_.blocked(), scheduler_.waiting());
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::follow_decision() {
+  SlotList& running = scheduler_.running();
+  for (Slot* slot = &running.from_last(scheduler_.admitted()); slot != &running.ends; slot = slot->next) {
+    sensitivity_.admit(*slot, counts(*slot));
+  }
+  SlotList& loading = scheduler_.loading();
+  for (Slot* slot = &loading.from_last(scheduler_.began_loading()); slot != &loading.ends; slot = slot->next) {
+    const Slot* const before = slot->previous != &loading.ends ? slot->previous : nullptr;
+    sensitivity_.begin_loading(*slot, before, scheduler_.loading_blocks(*slot));
+  }
 }
 
 /// Nobody runs: what arrived fits into an empty engine, so blocks are being read back, or such as were kept keep the others from
@@ -273,10 +291,9 @@ bool EngineCore<Scalar, Sensitivity>::idle_until_loaded(double horizon_us) {
 /// stepping asks anew for every step. Only whoever decodes makes the next step longer.
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::see_stretch() {
-  if (stretch_.steps > 0) return;
   see_batch();
   const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
-  stretch_.grows = coming_->chunks.empty();
+  stretch_.grows = coming_prompts_ == 0;
   stretch_.steps = stretch_.grows && options_.stepping == Stepping::closed_form ? piece.valid_steps : 1;
   stretch_.first_us = core::value_of(piece.duration_us);
   stretch_.increment_us = stretch_.grows ? core::value_of(piece.slope_us_per_token) * static_cast<double>(decodes_) : 0.0;
@@ -288,15 +305,15 @@ void EngineCore<Scalar, Sensitivity>::see_batch() {
   batch_.decode_requests = decodes_;
   batch_.decode_context_tokens = decodes_ * step_ + offset_sum_;
   batch_.prefills = {};
-  if (!coming_->chunks.empty()) {
-    prefills_.clear();
-    for (const Chunk& chunk : coming_->chunks) {
-      prefills_.push_back({.context_tokens = chunk.context_tokens, .new_tokens = chunk.new_tokens});
-    }
-    batch_.prefills = prefills_;
-    counters.largest_batch = std::max(counters.largest_batch, decodes_ + std::ssize(prefills_));
+  if (coming_prompts_ > 0) {
+    batch_.prefills = coming_->prefills;
+    counters.largest_batch = std::max(counters.largest_batch, decodes_ + coming_prompts_);
   }
-  if (!wants_contexts_) return;
+  if (wants_contexts_) see_contexts();
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::see_contexts() {
   contexts_.clear();
   const auto add = [&](const Slot& slot) {
     if (slot.decoding) contexts_.push_back(step_ + slot.context_offset);
@@ -310,7 +327,7 @@ void EngineCore<Scalar, Sensitivity>::see_batch() {
 
 template <class Scalar, class Sensitivity>
 std::int64_t EngineCore<Scalar, Sensitivity>::steps_to_next_event() {
-  if (stretch_.steps == 1 || !after_->chunks.empty() || scheduler_.blocked() == Blocked::for_a_step) return 1;
+  if (stretch_.steps == 1 || after_prompts_ > 0 || scheduler_.blocked() == Blocked::for_a_step) return 1;
   std::int64_t steps = scheduler_.steps_before_finish_or_full(step_, stretch_.steps);
   // Whoever comes while others wait for room waits behind them: no event.
   if (scheduler_.waiting().size == 0) steps = steps_until(clients_.next_us() - now_us_, stretch_, steps);
@@ -323,10 +340,14 @@ std::int64_t EngineCore<Scalar, Sensitivity>::steps_to_next_event() {
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::advance(std::int64_t steps) {
   if (observes_) observe_step();
-  const auto count = static_cast<double>(steps);
-  stretch_.last_us = stretch_.first_us + (count - 1.0) * stretch_.increment_us;
-  const double half_us = 0.5 * stretch_.increment_us;
-  const double elapsed_us = steps == 1 ? stretch_.first_us : count * (stretch_.first_us - half_us + count * half_us);
+  double elapsed_us = stretch_.first_us;
+  stretch_.last_us = stretch_.first_us;
+  if (steps > 1) {
+    const auto count = static_cast<double>(steps);
+    const double half_us = 0.5 * stretch_.increment_us;
+    elapsed_us = count * (stretch_.first_us - half_us + count * half_us);
+    stretch_.last_us += (count - 1.0) * stretch_.increment_us;
+  }
   now_us_ += elapsed_us;
   sensitivity_.advance(stretch_, steps);
   stretch_.first_us = stretch_.last_us + stretch_.increment_us;
@@ -334,8 +355,7 @@ void EngineCore<Scalar, Sensitivity>::advance(std::int64_t steps) {
   step_ += steps;
   ++counters.advances;
   counters.busy_us += elapsed_us;
-  const std::int64_t batch = coming_->chunks.empty() ? decodes_ : decodes_ + std::ssize(coming_->chunks);
-  counters.batch_time_us += elapsed_us * static_cast<double>(batch);
+  counters.batch_time_us += elapsed_us * static_cast<double>(decodes_ + coming_prompts_);
 }
 
 template <class Scalar, class Sensitivity>
@@ -361,22 +381,34 @@ void EngineCore<Scalar, Sensitivity>::observe_step() {
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::end_steps() {
   if (clients_.next_us() < now_us_) take_arrivals();
-  if (!coming_->chunks.empty()) take_first_tokens();
-  if (!leaving_.empty()) {
-    for (Slot* const slot : leaving_) stop_decoding(*slot);
-    leaving_.clear();
-  }
-  if (scheduler_.next_finish() < step_) {
-    scheduler_.before_finishing(step_);
-    while (scheduler_.next_finish() < step_) complete(scheduler_.finish_next(step_));
-  }
-  if (!coming_->chunks.empty() || !after_->chunks.empty() || observes_) {
-    stretch_.steps = 0;
-    coming_->chunks.clear();
-    if (setup_.async_scheduling) std::swap(coming_, after_);
-  }
+  if (coming_prompts_ > 0) take_first_tokens();
+  if (!leaving_.empty()) stop_leaving();
+  if (scheduler_.next_finish() < step_) finish_due();
+  if (coming_prompts_ > 0 || after_prompts_ > 0 || observes_) turn_over();
   if (clients_.next_us() <= now_us_) take_arrivals();  // those who answer at once
   if (scheduler_.loading().size > 0) take_loaded();
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::finish_due() {
+  scheduler_.before_finishing(step_);
+  while (scheduler_.next_finish() < step_) complete(scheduler_.finish_next(step_));
+}
+
+/// The step after the one just done is the coming one.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::turn_over() {
+  stretch_.steps = 0;
+  coming_->clear();
+  coming_prompts_ = after_prompts_;
+  after_prompts_ = 0;
+  if (setup_.async_scheduling) std::swap(coming_, after_);
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::stop_leaving() {
+  for (Slot* const slot : leaving_) stop_decoding(*slot);
+  leaving_.clear();
 }
 
 /// Prompts that are complete yield their first token at the step's end.

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace rooftune::sim {
@@ -23,36 +25,33 @@ class FinishQueue {
   [[nodiscard]] std::int64_t next_step() const { return next_.finish_step; }
 
   void reserve(std::size_t entries) {
-    sorted_.reserve(entries);
+    sorted_.resize(std::bit_ceil(std::max<std::size_t>(entries, 2)));
+    mask_ = static_cast<std::uint32_t>(sorted_.size()) - 1;
     heap_.reserve(entries);
   }
 
   void push(const Entry& entry) {
-    if (head_ == sorted_.size()) {
-      sorted_.clear();
-      head_ = 0;
-    }
-    if (head_ == sorted_.size() || !later(sorted_.back(), entry)) {
-      if (sorted_.size() == sorted_.capacity() && head_ > sorted_.size() / 2) compact();
-      sorted_.push_back(entry);
+    if (head_ == tail_ || !later(sorted(tail_ - 1), entry)) {
+      if (tail_ - head_ > mask_) widen();
+      sorted(tail_++) = entry;
     } else {
       heap_.push_back(entry);
       std::ranges::push_heap(heap_, later);
     }
-    see_next();
+    if (later(next_, entry)) next_ = entry;
   }
 
   /// Calls visit(slot) for every entry that finishes at `step`, which is the earliest.
   template <class Visit>
   void for_each_at(std::int64_t step, const Visit& visit) const {
-    for (std::size_t i = head_; i < sorted_.size() && sorted_[i].finish_step == step; ++i) visit(*sorted_[i].slot);
+    for (std::uint32_t i = head_; i != tail_ && sorted(i).finish_step == step; ++i) visit(*sorted(i).slot);
     visit_heap(0, step, visit);
   }
 
   /// Takes out who finishes next.
   Slot& pop() {
     Slot& slot = *next_.slot;
-    if (head_ < sorted_.size() && sorted_[head_].slot == &slot) {
+    if (head_ != tail_ && sorted(head_).slot == &slot) {
       ++head_;
     } else {
       std::ranges::pop_heap(heap_, later);
@@ -64,12 +63,13 @@ class FinishQueue {
 
   /// Removes the entry of a request that is preempted, in time linear in the number of entries.
   void erase(const Slot& slot) {
-    const auto of_slot = [&](const Entry& entry) { return entry.slot == &slot; };
-    const auto found = std::find_if(sorted_.begin() + static_cast<std::ptrdiff_t>(head_), sorted_.end(), of_slot);
-    if (found != sorted_.end()) {
-      sorted_.erase(found);
+    std::uint32_t place = head_;
+    while (place != tail_ && sorted(place).slot != &slot) ++place;
+    if (place != tail_) {
+      for (; place + 1 != tail_; ++place) sorted(place) = sorted(place + 1);
+      --tail_;
     } else {
-      std::erase_if(heap_, of_slot);
+      std::erase_if(heap_, [&](const Entry& entry) { return entry.slot == &slot; });
       std::ranges::make_heap(heap_, later);
     }
     see_next();
@@ -81,9 +81,11 @@ class FinishQueue {
   static bool later(const Entry& a, const Entry& b) {
     return a.finish_step != b.finish_step ? a.finish_step > b.finish_step : a.slot->ticket > b.slot->ticket;
   }
+  [[nodiscard]] Entry& sorted(std::uint32_t place) { return sorted_[place & mask_]; }
+  [[nodiscard]] const Entry& sorted(std::uint32_t place) const { return sorted_[place & mask_]; }
   void see_next() {
-    next_ = head_ < sorted_.size() ? sorted_[head_] : kNone;
-    if (!heap_.empty() && (head_ == sorted_.size() || later(next_, heap_.front()))) next_ = heap_.front();
+    next_ = head_ != tail_ ? sorted(head_) : kNone;
+    if (!heap_.empty() && later(next_, heap_.front())) next_ = heap_.front();
   }
   /// The earliest lie together at the heap's top.
   template <class Visit>
@@ -93,13 +95,17 @@ class FinishQueue {
     visit_heap(2 * place + 1, step, visit);
     visit_heap(2 * place + 2, step, visit);
   }
-  void compact() {
-    sorted_.erase(sorted_.begin(), sorted_.begin() + static_cast<std::ptrdiff_t>(head_));
-    head_ = 0;
+  void widen() {
+    std::vector<Entry> wider(2 * sorted_.size());
+    for (std::uint32_t place = head_; place != tail_; ++place) wider[place & (wider.size() - 1)] = sorted(place);
+    sorted_ = std::move(wider);
+    mask_ = static_cast<std::uint32_t>(sorted_.size()) - 1;
   }
 
-  std::vector<Entry> sorted_;
-  std::size_t head_ = 0;
+  std::vector<Entry> sorted_ = std::vector<Entry>(2);  ///< a ring: places from head_ to before tail_
+  std::uint32_t mask_ = 1;
+  std::uint32_t head_ = 0;
+  std::uint32_t tail_ = 0;
   std::vector<Entry> heap_;
   Entry next_ = kNone;
 };

@@ -42,6 +42,11 @@ class KvCache {
   [[nodiscard]] std::int64_t total_blocks() const { return total_blocks_; }
   /// Blocks that can be handed out now: never used, or cached and not in use.
   [[nodiscard]] std::int64_t free_blocks() const { return free_blocks_; }
+  /// Whether so many can be taken without evicting anything.
+  [[nodiscard]] bool has_blank(std::int64_t blocks) {
+    if (blocks > first_blank_) see_first_blank();
+    return blocks <= first_blank_;
+  }
 
   /// How many leading whole blocks of a prompt's first `chain_tokens` tokens are resident.
   [[nodiscard]] std::int32_t resident_blocks(std::int32_t chain, std::int32_t chain_tokens) const;

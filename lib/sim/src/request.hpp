@@ -51,6 +51,12 @@ struct SlotList {
 
   [[nodiscard]] Slot& first() { return *ends.next; }
   [[nodiscard]] Slot& last() { return *ends.previous; }
+  /// The first of the last `count`.
+  [[nodiscard]] Slot& from_last(int count) {
+    Slot* slot = &ends;
+    for (int i = 0; i < count; ++i) slot = slot->previous;
+    return *slot;
+  }
   void append(Slot& slot) { insert_before(ends, slot); }
   void prepend(Slot& slot) { insert_before(first(), slot); }
   void insert_before(Slot& next, Slot& slot) {

@@ -2,73 +2,299 @@
 
 #include <algorithm>
 
-/// What is rare in scheduling: the second KV tier, and writing steps down for an observer.
 namespace rooftune::sim {
 
-/// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
-/// others until they are filled, and the link to the host serves one request after the other.
-Blocked Scheduler::try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block) {
-  OnHost& host = on_host_[slot.number];
-  const std::int32_t there = offload_->blocks_of(host.chain, std::min(host.tokens, slot.to_compute - 1));
-  const std::int32_t missing = there - hit;
-  if (missing <= 0) return Blocked::no;
-  if (missing + cache_.idle_blocks(slot.chain, hit) > cache_.free_blocks()) return Blocked::by_blocks;
-  take_lease(slot, hit);
-  cache_.extend(slot.lease, missing, hit);
-  coming_blocks_ -= missing;
-  slot.computed = there * block_.tokens();
-  slot.loaded = true;
-  host.loading_blocks = missing;
-  host.loaded_us = (loading_.size > 0 ? loaded_us(loading_.last()) : now_us) + missing * load_us_per_block;
-  counters_.loaded_tokens += std::int64_t{missing} * block_.tokens();
-  waiting_.remove(slot);
-  loading_.append(slot);
-  ++began_loading_;
-  return Blocked::by_loading;
+Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed)
+    : setup_(setup),
+      block_(setup.block_tokens),
+      cache_(setup.kv_blocks, block_, chains, setup.prefix_caching, setup.free_unhashed_first),
+      counters_(counters),
+      observed_(observed),
+      decode_blocks_(block_) {
+  counters_.kv_blocks = counters_.least_free_blocks = setup.kv_blocks;
+  if (setup.offload_blocks > 0 && setup.prefix_caching) offload_.emplace(setup.offload_blocks, block_, chains);
+  const auto batch = static_cast<std::size_t>(std::min(setup.max_num_seqs, 4096));
+  prefilling_.reserve(batch);
+  preempted_.reserve(batch);
+  finishing_.reserve(2 * batch);
 }
 
-void Scheduler::take_loaded(std::int64_t step) {
-  Slot& slot = loading_.first();
+[[gnu::flatten]] void Scheduler::decide(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
+  blocked_ = Blocked::no;
+  admitted_ = began_loading_ = 0;
+  preempted_.clear();
   drop_ending(step);
-  grow_decodes(decided_before(step));
-  cache_.extend(slot.lease, 0, static_cast<std::int32_t>(block_.full(std::min(slot.chain_tokens, slot.computed))));
-  loading_.remove(slot);
-  Slot* place = &waiting_.first();
-  while (place != &waiting_.ends && place->loaded) place = place->next;
-  waiting_.insert_before(*place, slot);
-}
-
-bool Scheduler::give_back_loaded() {
-  Slot* slot = &waiting_.last();
-  while (slot != &waiting_.ends && !slot->loaded) slot = slot->previous;
-  if (slot == &waiting_.ends) return false;
-  see_fullness();
-  give_back_blocks(*slot, block_.holding(slot->computed), slot->computed);
-  slot->loaded = false;
-  return true;
-}
-
-/// A request's blocks are copied to the host's memory: its prompt, and what it has generated, which nobody asks for unless its
-/// conversation goes on. One that was preempted in its last step has no more than was copied then.
-void Scheduler::offload_finished(const Slot& slot, std::int64_t tokens) {
-  offload_->forget(on_host_[slot.number].chain);
-  if (tokens == 0) return;
-  const std::int64_t chain_blocks =
-      block_.full(slot.planned->extends_chain ? tokens : std::min<std::int64_t>(slot.planned->chain_tokens, tokens));
-  offload_->store(slot.planned->chain, static_cast<std::int32_t>(chain_blocks),
-                  static_cast<std::int32_t>(block_.full(tokens) - chain_blocks));
-}
-
-void Scheduler::offload_preempted(Slot& slot, std::int64_t tokens) {
-  OnHost& host = on_host_[slot.number];
-  if (slot.planned->extends_chain) {
-    host.tokens = slot.planned->prompt_tokens + slot.generated;
-    return offload_->store(host.chain, static_cast<std::int32_t>(block_.full(tokens)), 0);
+  decodes_ = decode_blocks_.requests();
+  if (secure_blocks(step, plan)) {
+    blocked_ = Blocked::for_a_step;
+  } else if (waiting_.size > 0) {
+    admit(step, plan, now_us, load_us_per_block);
   }
-  const std::int64_t chain_blocks = block_.full(std::min<std::int64_t>(host.tokens, tokens));
-  host.chain =
-      offload_->store_preempted(host.chain, static_cast<std::int32_t>(chain_blocks), static_cast<std::int32_t>(block_.full(tokens)));
-  if (offload_->is_continuation(host.chain)) host.tokens = slot.planned->prompt_tokens + slot.generated;
+  if (observed_) write_down(step, plan);
+}
+
+/// Requests that end with the step that runs take no more blocks.
+void Scheduler::drop_ending(std::int64_t step) {
+  if (finishing_.next_step() >= step) return;
+  finishing_.for_each_at(step - 1, [&](Slot& slot) {
+    if (!slot.grows) return;
+    slot.grows = false;
+    decode_blocks_.remove(slot.context_offset, step);
+  });
+}
+
+/// Running requests take their tokens and blocks. True: the pool ran out, and somebody was preempted.
+bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
+  const std::int64_t budget = setup_.max_num_batched_tokens - decodes_;
+  std::int64_t prompt_blocks = 0;
+  std::int64_t left = budget;
+  for (const Slot* const slot : prefilling_) {
+    const std::int64_t chunk = chunk_of_running(*slot, left);
+    prompt_blocks += blocks_of(*slot, chunk);
+    left -= chunk;
+  }
+  const bool ample = coming_blocks_ <= cache_.free_blocks() || (prompt_blocks == 0 && has_room_until(step + 1));
+  if (!ample) {
+    grow_decodes(step);
+    if (decode_blocks_.taken_in(step) + prompt_blocks > cache_.free_blocks()) return secure_in_order(step, plan);
+  }
+  left = budget;
+  std::size_t kept = 0;
+  for (Slot* const slot : prefilling_) {
+    const std::int64_t chunk = chunk_of_running(*slot, left);
+    left -= chunk;
+    if (chunk > 0) take_chunk(*slot, chunk, step, plan);
+    if (slot->finish_step == kNoStep) prefilling_[kept++] = slot;
+  }
+  prefilling_.resize(kept);
+  return false;
+}
+
+/// The same, one request after the other: there are not enough blocks for all. The pool knows of all steps before this one.
+bool Scheduler::secure_in_order(std::int64_t step, StepPlan& plan) {
+  see_fullness();
+  std::int64_t left = setup_.max_num_batched_tokens - decodes_;
+  for (Slot* slot = &running_.first(); slot != &running_.ends; slot = slot->next) {
+    const bool prefills = slot->finish_step == kNoStep;
+    const std::int64_t chunk = prefills ? chunk_of_running(*slot, left) : 0;
+    const bool full = slot->grows && block_.rest(step + slot->context_offset) == 0;
+    const std::int64_t blocks = prefills ? blocks_of(*slot, chunk) : std::int64_t{full};
+    while (slot->running && blocks > cache_.free_blocks()) {
+      // One that runs alone would only preempt itself again and again while others wait with blocks that were read back, so
+      // those give theirs first.
+      if (!offload_ || running_.size > 1 || !give_back_loaded()) preempt(running_.last(), step);
+    }
+    if (!slot->running) break;  // the last one itself
+    if (chunk > 0) take_chunk(*slot, chunk, step, plan);
+    if (full) {
+      cache_.grow(1);
+      --coming_blocks_;
+    }
+    left -= chunk;
+  }
+  (void)decode_blocks_.tell_until(step + 1);  // taken above
+  std::erase_if(prefilling_, [](const Slot* slot) { return slot->finish_step != kNoStep; });
+  return !preempted_.empty();
+}
+
+/// How many tokens of its prompt a running request computes next.
+std::int64_t Scheduler::chunk_of_running(const Slot& slot, std::int64_t budget) const {
+  std::int64_t tokens = slot.to_compute - slot.computed;
+  if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
+  return std::clamp<std::int64_t>(budget, 0, tokens);
+}
+
+/// And one that is admitted, of so many. Without chunking a prompt runs whole or not at all; one that is longer than the whole
+/// budget could never start, and runs alone.
+std::int64_t Scheduler::chunk_of_newcomer(std::int64_t tokens, std::int64_t budget) const {
+  if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
+  if (tokens <= budget) return tokens;
+  if (!setup_.chunked_prefill) return budget < setup_.max_num_batched_tokens ? 0 : tokens;
+  return std::max<std::int64_t>(0, budget);
+}
+
+/// A request computes the next `chunk` tokens of its prompt in that step, and takes blocks for them.
+void Scheduler::take_chunk(Slot& slot, std::int64_t chunk, std::int64_t step, StepPlan& plan) {
+  const std::int64_t done = slot.computed + chunk;
+  const std::int64_t blocks = block_.holding(done) - slot.lease.chain_blocks - slot.lease.private_blocks;
+  coming_blocks_ -= blocks;
+  const std::int64_t full_chain_blocks = block_.full(std::min<std::int64_t>(slot.chain_tokens, done));
+  cache_.extend(slot.lease, static_cast<std::int32_t>(blocks), static_cast<std::int32_t>(full_chain_blocks));
+  const bool completes = done == slot.to_compute;
+  plan.chunks.push_back({.slot = &slot, .completes = completes});
+  plan.prefills.push_back({.context_tokens = slot.computed, .new_tokens = chunk});
+  slot.computed = static_cast<std::int32_t>(done);
+  if (completes) complete_prompt(slot, step);
+}
+
+/// Its prompt is complete with that step: it decodes from the next one on.
+void Scheduler::complete_prompt(Slot& slot, std::int64_t step) {
+  slot.context_offset = slot.to_compute - (step + 1);
+  slot.finish_step = step + slot.output_tokens - slot.generated - 1;
+  finishing_.push({.finish_step = slot.finish_step, .slot = &slot});
+  if (slot.finish_step == step) return;  // it wanted one token
+  slot.grows = true;
+  decode_blocks_.add(slot.context_offset, step + 1);
+}
+
+void Scheduler::admit(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
+  if (!has_seat()) {
+    blocked_ = Blocked::by_seats;
+    return;
+  }
+  std::int64_t budget = setup_.max_num_batched_tokens - decodes_;
+  for (const latency::PrefillChunk& prefill : plan.prefills) budget -= prefill.new_tokens;
+  while (waiting_.size > 0) {
+    Slot& slot = waiting_.first();
+    blocked_ = has_seat() ? try_admit(slot, step, budget, plan, now_us, load_us_per_block) : Blocked::by_seats;
+    if (blocked_ == Blocked::by_loading) {
+      blocked_ = Blocked::no;  // the next one may start meanwhile
+      continue;
+    }
+    if (blocked_ != Blocked::no) return;
+    budget -= plan.prefills.back().new_tokens;
+  }
+}
+
+Blocked Scheduler::try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us,
+                             double load_us_per_block) {
+  // What the pool has not been told yet matters where it pushes out what is looked up now.
+  if (!cache_.has_blank(decode_blocks_.most_untold_until(step + 1) + slot.most_blocks)) grow_decodes(step + 1);
+  // At least the last token is computed, whatever is cached.
+  std::int32_t hit = 0;
+  if (!slot.loaded) {
+    hit = cache_.resident_blocks(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+    if (offload_ && hit < block_.full(std::min(on_host_[slot.number].tokens, slot.to_compute - 1))) {
+      grow_decodes(step + 1);
+      const Blocked blocked = try_load(slot, hit, now_us, load_us_per_block);
+      if (blocked != Blocked::no) return blocked;
+    }
+  }
+  const std::int32_t there = slot.loaded ? slot.computed : hit * block_.tokens();
+  const std::int64_t chunk = chunk_of_newcomer(slot.to_compute - there, budget);
+  if (chunk <= 0) return Blocked::for_a_step;
+  const bool step_is_empty = decodes_ == 0 && plan.chunks.empty();
+  const std::int64_t kept_free = step_is_empty ? 0 : setup_.watermark_blocks;
+  if (coming_blocks_ + slot.most_blocks + kept_free > cache_.free_blocks()) {
+    grow_decodes(step + 1);
+    const std::int64_t tokens = setup_.reserve_full_isl ? slot.to_compute : there + chunk;
+    const std::int64_t blocks = block_.holding(tokens) - block_.full(there);
+    if (blocks + cache_.idle_blocks(slot.chain, hit) + kept_free > cache_.free_blocks()) {
+      // When what it hits is evicted meanwhile, its first chunk, and with it what it needs to start, may become smaller; or it
+      // takes less to read that back first.
+      const bool is_cut = !setup_.reserve_full_isl && chunk_of_newcomer(slot.to_compute, budget) < slot.to_compute;
+      return hit > 0 && (offload_ || is_cut) ? Blocked::for_a_step : Blocked::by_blocks;
+    }
+  }
+  waiting_.remove(slot);
+  if (!slot.loaded) take_lease(slot, hit);
+  slot.loaded = false;
+  slot.running = true;
+  slot.ticket = ++tickets_;
+  slot.computed = there;
+  if (slot.preemptions == 0) slot.cached = there;
+  counters_.cached_tokens += there;
+  counters_.prompt_tokens += slot.to_compute;
+  running_.append(slot);
+  ++admitted_;
+  take_chunk(slot, chunk, step, plan);
+  if (slot.finish_step == kNoStep) prefilling_.push_back(&slot);
+  return Blocked::no;
+}
+
+void Scheduler::take_lease(Slot& slot, std::int32_t blocks) {
+  slot.lease = cache_.acquire(slot.chain, blocks);
+  coming_blocks_ += slot.most_blocks - blocks;
+}
+
+/// vLLM's recompute preemption: the request gives its blocks back and waits in front. Its full blocks stay cached until they are
+/// needed, so it may find some of them again. What it computes in a step that runs still comes out of that.
+void Scheduler::preempt(Slot& slot, std::int64_t step) {
+  ROOFTUNE_EXPECTS(slot.running);
+  std::int64_t held = block_.holding(slot.computed);
+  std::int64_t hashed_tokens = slot.computed;
+  if (slot.finish_step == kNoStep) {
+    std::erase(prefilling_, &slot);
+  } else {
+    const std::int64_t in_cache = step + slot.context_offset;
+    held = block_.holding(in_cache);
+    hashed_tokens = std::max<std::int64_t>(slot.to_compute, two_in_flight() ? in_cache - 1 : in_cache);
+    slot.generated = static_cast<std::int32_t>(slot.output_tokens - (slot.finish_step - (step - 1)));
+    if (slot.grows) decode_blocks_.remove(slot.context_offset, step);
+    slot.grows = false;
+    if (slot.finish_step >= step) {
+      finishing_.erase(slot);
+      slot.finish_step = kNoStep;
+    }
+  }
+  if (offload_) offload_preempted(slot, hashed_tokens);
+  slot.to_compute = slot.planned->prompt_tokens + slot.generated;
+  give_back_blocks(slot, held, hashed_tokens);
+  slot.running = false;
+  ++slot.preemptions;
+  ++counters_.preemptions;
+  running_.remove(slot);
+  waiting_.prepend(slot);
+  preempted_.push_back(&slot);
+}
+
+/// A request that starts again later. Its full blocks keep their content until they are needed.
+void Scheduler::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t hashed_tokens) {
+  const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
+  const auto hashed_blocks = static_cast<std::int32_t>(block_.full(hashed_tokens));
+  coming_blocks_ -= slot.most_blocks - held;
+  if (slot.planned->extends_chain && slot.chain >= 0) {
+    cache_.release_unfinished(slot.lease, held - leased, hashed_blocks);
+    slot.chain_tokens = slot.to_compute;
+  } else {
+    slot.chain = cache_.release_preempted(slot.lease, held - leased, hashed_blocks);
+    if (cache_.is_continuation(slot.chain)) slot.chain_tokens = slot.to_compute;
+  }
+  slot.lease = {};
+  slot.computed = 0;
+}
+
+[[gnu::flatten]] Slot& Scheduler::finish_next(std::int64_t step) {
+  Slot& slot = finishing_.pop();
+  const std::int64_t in_cache = slot.finish_step + 1 + slot.context_offset;
+  if (slot.grows) decode_blocks_.remove(slot.context_offset, slot.finish_step + 1);
+  if (offload_) offload_finished(slot, slot.running ? in_cache : 0);
+  const auto hashed_blocks = static_cast<std::int32_t>(block_.full(in_cache));
+  const std::int32_t published = slot.planned->extends_chain ? hashed_blocks : 0;
+  if (!slot.running) {  // preempted in its last step
+    waiting_.remove(slot);
+    cache_.forget_continuation(slot.chain);
+    return slot;
+  }
+  // What was taken before goes first.
+  if (published > 0 || setup_.free_unhashed_first) {
+    drop_ending(step);
+    grow_decodes(decided_before(step));
+  }
+  running_.remove(slot);
+  const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
+  cache_.release(slot.lease, slot.most_blocks - leased, hashed_blocks, published);
+  return slot;
+}
+
+void Scheduler::see_fullness(std::int64_t step, std::int64_t until) {
+  drop_ending(step);
+  grow_decodes(until);
+  see_fullness();
+}
+
+std::int64_t Scheduler::steps_before_full(std::int64_t step, std::int64_t steps) {
+  const std::int64_t decided = decided_before(step);
+  drop_ending(decided);
+  grow_decodes(decided + 1);
+  const std::int64_t free = cache_.free_blocks();
+  if (decode_blocks_.untold_until(decided + steps) <= free) return steps;
+  std::int64_t fits = 1;
+  for (std::int64_t too_many = steps; too_many - fits > 1;) {
+    const std::int64_t middle = fits + (too_many - fits) / 2;
+    (decode_blocks_.untold_until(decided + middle) <= free ? fits : too_many) = middle;
+  }
+  return fits;
 }
 
 /// The step request by request, for an observer.
@@ -77,11 +303,13 @@ void Scheduler::write_down(std::int64_t step, StepPlan& plan) {
   grow_decodes(step + 1);
   plan.kv_blocks_in_use = cache_.total_blocks() - cache_.free_blocks();
   plan.requests.clear();
-  auto chunk = plan.chunks.begin();
+  std::size_t chunk = 0;
   for (const Slot* slot = &running_.first(); slot != &running_.ends; slot = slot->next) {
-    if (chunk != plan.chunks.end() && chunk->slot == slot) {
-      plan.requests.push_back({.request = slot->planned, .computed_tokens = chunk->context_tokens, .new_tokens = chunk->new_tokens});
-      ++chunk;
+    if (chunk < plan.chunks.size() && plan.chunks[chunk].slot == slot) {
+      const latency::PrefillChunk& prefill = plan.prefills[chunk++];
+      plan.requests.push_back({.request = slot->planned,
+                               .computed_tokens = static_cast<std::int32_t>(prefill.context_tokens),
+                               .new_tokens = static_cast<std::int32_t>(prefill.new_tokens)});
     } else if (slot->finish_step != kNoStep && slot->finish_step >= step) {
       const auto in_cache = static_cast<std::int32_t>(step + slot->context_offset);
       plan.requests.push_back({.request = slot->planned, .computed_tokens = in_cache, .new_tokens = 1});

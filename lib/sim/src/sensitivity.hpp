@@ -25,6 +25,7 @@ struct RunningBatch {
 
 class NoSensitivity {
  public:
+  static constexpr bool kFollowsRequests = false;
   explicit NoSensitivity(const EngineOptions<double>& /*options*/) {}
 
   void begin_stage(double /*requests_per_us*/) {}
@@ -63,6 +64,7 @@ class NoSensitivity {
 template <class Scalar>
 class PathSensitivity {
  public:
+  static constexpr bool kFollowsRequests = true;
   explicit PathSensitivity(const EngineOptions<Scalar>& options)
       : turnaround_(options.turnaround_us.v), load_per_block_(options.load_us_per_block.v) {}
 

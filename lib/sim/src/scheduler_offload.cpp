@@ -1,0 +1,74 @@
+#include <algorithm>
+
+#include "scheduler.hpp"
+
+/// What the second KV tier changes in scheduling.
+namespace rooftune::sim {
+
+/// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
+/// others until they are filled, and the link to the host serves one request after the other.
+Blocked Scheduler::try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block) {
+  OnHost& host = on_host_[slot.number];
+  const std::int32_t there = offload_->blocks_of(host.chain, std::min(host.tokens, slot.to_compute - 1));
+  const std::int32_t missing = there - hit;
+  if (missing <= 0) return Blocked::no;
+  if (missing + cache_.idle_blocks(slot.chain, hit) > cache_.free_blocks()) return Blocked::by_blocks;
+  take_lease(slot, hit);
+  cache_.extend(slot.lease, missing, hit);
+  coming_blocks_ -= missing;
+  slot.computed = there * block_.tokens();
+  slot.loaded = true;
+  host.loading_blocks = missing;
+  host.loaded_us = (loading_.size > 0 ? loaded_us(loading_.last()) : now_us) + missing * load_us_per_block;
+  counters_.loaded_tokens += std::int64_t{missing} * block_.tokens();
+  waiting_.remove(slot);
+  loading_.append(slot);
+  ++began_loading_;
+  return Blocked::by_loading;
+}
+
+void Scheduler::take_loaded(std::int64_t step) {
+  Slot& slot = loading_.first();
+  drop_ending(step);
+  grow_decodes(decided_before(step));
+  cache_.extend(slot.lease, 0, static_cast<std::int32_t>(block_.full(std::min(slot.chain_tokens, slot.computed))));
+  loading_.remove(slot);
+  Slot* place = &waiting_.first();
+  while (place != &waiting_.ends && place->loaded) place = place->next;
+  waiting_.insert_before(*place, slot);
+}
+
+bool Scheduler::give_back_loaded() {
+  Slot* slot = &waiting_.last();
+  while (slot != &waiting_.ends && !slot->loaded) slot = slot->previous;
+  if (slot == &waiting_.ends) return false;
+  see_fullness();
+  give_back_blocks(*slot, block_.holding(slot->computed), slot->computed);
+  slot->loaded = false;
+  return true;
+}
+
+/// A request's blocks are copied to the host's memory: its prompt, and what it has generated, which nobody asks for unless its
+/// conversation goes on. One that was preempted in its last step has no more than was copied then.
+void Scheduler::offload_finished(const Slot& slot, std::int64_t tokens) {
+  offload_->forget(on_host_[slot.number].chain);
+  if (tokens == 0) return;
+  const std::int64_t chain_blocks =
+      block_.full(slot.planned->extends_chain ? tokens : std::min<std::int64_t>(slot.planned->chain_tokens, tokens));
+  offload_->store(slot.planned->chain, static_cast<std::int32_t>(chain_blocks),
+                  static_cast<std::int32_t>(block_.full(tokens) - chain_blocks));
+}
+
+void Scheduler::offload_preempted(Slot& slot, std::int64_t tokens) {
+  OnHost& host = on_host_[slot.number];
+  if (slot.planned->extends_chain) {
+    host.tokens = slot.planned->prompt_tokens + slot.generated;
+    return offload_->store(host.chain, static_cast<std::int32_t>(block_.full(tokens)), 0);
+  }
+  const std::int64_t chain_blocks = block_.full(std::min<std::int64_t>(host.tokens, tokens));
+  host.chain =
+      offload_->store_preempted(host.chain, static_cast<std::int32_t>(chain_blocks), static_cast<std::int32_t>(block_.full(tokens)));
+  if (offload_->is_continuation(host.chain)) host.tokens = slot.planned->prompt_tokens + slot.generated;
+}
+
+}  // namespace rooftune::sim
