@@ -29,6 +29,13 @@ refit fit physics_h100 --held-out -- h100.physics h100
 refit fit roofline_v1_h100 -- h100.roofline_v1
 refit onboard onboard_a100 -- a100.physics a100
 refit onboard onboard_l40s -- l40s.physics l40s
+# Serving points (closed loops), by kernel tables.
+refit fit serving_h100 --held-out -- h100.serving
+refit fit serving_hopper --held-out -- hopper.serving
+for gpu in H200-SXM B200-SXM B300-SXM; do
+  name=$(tr '[:upper:]' '[:lower:]' <<<"${gpu%%-*}")
+  python3 scripts/carry_serving_config.py configs/tuned/hopper.serving.json --gpu "$gpu" --out "configs/tuned/$name.json"
+done
 
 heading "accuracy reference"
 ROOFTUNE_UPDATE_EXPECTED=1 ctest --test-dir build/release --output-on-failure -R '^Accuracy\.'

@@ -95,12 +95,29 @@ def seats(recipe, clients):
     return clients if text == "C" else number(text)
 
 
+def context_length(text, point):
+    """max_model_len: a number, or "isl+osl+<margin>"."""
+    if margin := re.fullmatch(r"isl\+osl\+(\d+)", text):
+        return int(point["isl"]) + int(point["osl"]) + int(margin.group(1))
+    return int(text)
+
+
+def graphs_of(text):
+    """Settings of CUDA graphs that a recipe names."""
+    settings = {}
+    if mode := re.match(r"FULL_DECODE_ONLY|FULL_AND_PIECEWISE|PIECEWISE", text):
+        settings["cudagraph_mode"] = mode.group()
+    if sizes := re.search(r"(?:cuda-graph-sizes|max-cudagraph-capture-size) (\d+)", text):
+        settings["max_cudagraph_capture_size"] = int(sizes.group(1))
+    return settings
+
+
 def settings_of(recipe, point, clients):
     version = recipe["version"].split(" ")[0]
     context = recipe["max_model_len"]
     settings = {
         "version": version,
-        "max_model_len": int(point["isl"]) + int(point["osl"]) + 200 if context == "isl+osl+200" else int(context),
+        "max_model_len": context_length(context, point),
     }
     tokens = recipe["max_num_batched_tokens"]
     if not tokens.startswith("unset"):
@@ -115,8 +132,9 @@ def settings_of(recipe, point, clients):
     contradicted, _ = CONTRADICTED.get((recipe["model"], recipe["gpu"]), (None, None))
     if not recipe["kv_cache_dtype"].startswith("unset") and contradicted != "kv_cache_dtype":
         settings["kv_cache_dtype"] = recipe["kv_cache_dtype"]
-    if recipe["cudagraph"].startswith("PIECEWISE"):
-        settings["cudagraph_mode"] = "PIECEWISE"
+    settings |= graphs_of(recipe["cudagraph"])
+    if re.search(r"fi_allreduce_fusion|fuse_allreduce_rms", recipe["fusion"]):
+        settings["fuse_allreduce_rms"] = True
     if recipe["expert_parallel"].startswith("on"):
         settings["enable_expert_parallel"] = True
     return settings
@@ -187,7 +205,7 @@ def experiment(recipe, point):
         "sweep": f"{name}-{date}",
         "role": "overload" if point["flag"] else "calibration",
         "model": recipe["checkpoint"],
-        "hardware": "H100" if point["gpu"] == "h100_sxm" else "H200",
+        "hardware": point["gpu"].split("_")[0].upper(),
         "tp": int(point["tp"]),
         "precision": point["precision"],
         "engine": "vllm",

@@ -177,7 +177,7 @@ TEST(HuggingFaceModel, ReadsSharedExperts) {
   EXPECT_EQ(qwen2.experts()->width, 32);
 }
 
-TEST(ShippedModels, AreAllThere) { EXPECT_EQ(value_or_fail(read_models(std::array{kShippedModels})).size(), 25U); }
+TEST(ShippedModels, AreAllThere) { EXPECT_EQ(value_or_fail(read_models(std::array{kShippedModels})).size(), 28U); }
 
 TEST(ShippedModels, AreFoundByTheIdsOfTheGroundTruth) {
   const auto models = value_or_fail(read_models(std::array{kShippedModels}));
@@ -211,6 +211,26 @@ TEST(ShippedModels, HoldTheFactsOfLatentAttention) {
   EXPECT_NEAR(domain::resident_weight_bytes(*deepseek) / 2.0, 15.7e9, 0.1e9) << "published: 15.7 billion parameters";
 }
 
+TEST(ShippedModels, KeepTheFormatsOfTheirWeights) {
+  const auto models = value_or_fail(read_models(std::array{kShippedModels}));
+  const auto experts = [&](std::string_view name) {
+    const auto model = std::ranges::find(models, name, &domain::ModelSpec::name);
+    EXPECT_NE(model, models.end()) << name;
+    return model->groups.back().layer.ffn.experts->stored;
+  };
+  using enum domain::WeightFormat;
+  EXPECT_EQ(experts("gpt-oss-120b"), (domain::Stored{.format = mxfp4, .bytes = 0.53125}));
+  EXPECT_EQ(experts("MiniMax-M2.5").format, fp8_block);
+  EXPECT_EQ(experts("MiniMax-M2.5-NVFP4"), (domain::Stored{.format = nvfp4, .bytes = 0.5625}));
+  EXPECT_EQ(experts("Kimi-K2.5").format, int4_weight_only);
+  const auto kimi = std::ranges::find(models, "Kimi-K2.5", &domain::ModelSpec::name);
+  for (const domain::Linear& linear : kimi->groups.back().layer.ffn.linears) EXPECT_EQ(linear.stored.format, bf16) << linear.name;
+  const auto llama = std::ranges::find(models, "Llama-3.3-70B-Instruct-FP4", &domain::ModelSpec::name);
+  EXPECT_EQ(llama->groups.front().layer.mixer.linears.front().stored.format, nvfp4);
+  EXPECT_EQ(llama->lm_head.format, bf16);
+  EXPECT_EQ(llama->kv_cache_bytes, 1.0);
+}
+
 TEST(ShippedModels, SayWhichSamplingIsKnown) {
   const auto models = value_or_fail(read_models(std::array{kShippedModels}));
   EXPECT_TRUE(domain::find_model(models, "Llama-2-7b-hf")->sampling->truncates());
@@ -240,6 +260,14 @@ TEST(ShippedModels, EqualTheOriginalsWhereThoseAreAtHand) {
       EXPECT_EQ(from_config.layer.mixer.kind, facts->groups[group].layer.mixer.kind) << original.name;
       EXPECT_EQ(from_config.layer.mixer.window, facts->groups[group].layer.mixer.window) << original.name;
       EXPECT_EQ(from_config.layer.mixer.sparse, facts->groups[group].layer.mixer.sparse) << original.name;
+      EXPECT_EQ(from_config.layer.mixer.norm_spans_heads, facts->groups[group].layer.mixer.norm_spans_heads) << original.name;
+      const auto formats = [](const domain::Layer& layer) {
+        std::vector<domain::WeightFormat> all;
+        for (const domain::Linear& linear : layer.mixer.linears) all.push_back(linear.stored.format);
+        if (layer.ffn.experts) all.push_back(layer.ffn.experts->stored.format);
+        return all;
+      };
+      EXPECT_EQ(formats(from_config.layer), formats(facts->groups[group].layer)) << original.name;
     }
   }
 }
@@ -248,7 +276,7 @@ TEST(ReadModels, LetsALaterModelReplaceAnEarlierOne) {
   const TemporaryFolder folder;
   folder.write("Yi-34B/config.json", dense_config());
   const auto models = value_or_fail(read_models(std::array{kShippedModels, folder.path()}));
-  EXPECT_EQ(models.size(), 25U);
+  EXPECT_EQ(models.size(), 28U);
   EXPECT_EQ(domain::find_model(models, "yi-34b")->layers(), 4);
 }
 
@@ -368,7 +396,7 @@ TEST(DataDirectory, FollowsTheEnvironmentAndRefusesAFolderWithoutConfigs) {
   EXPECT_THAT(core::format(wrong.error()),
               testing::HasSubstr("ROOFTUNE_DATA_DIR names this folder, but it has no folder 'configs' (correct or unset it)"));
   EXPECT_TRUE(right);
-  EXPECT_EQ(value_or_fail(default_models()).size(), 25U) << "without the variable, the source tree's";
+  EXPECT_EQ(value_or_fail(default_models()).size(), 28U) << "without the variable, the source tree's";
 }
 
 }  // namespace

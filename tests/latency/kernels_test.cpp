@@ -21,11 +21,17 @@ namespace {
 /// Round figures, and factors of one.
 params::Resolved<double> round_parameters() {
   params::Resolved<double> parameters;
-  const std::map<std::string, double> values{
-      {"kernels.t_step_us", 100},        {"kernels.t_layer_us", 10},        {"kernels.t_seq_us", 5},
-      {"kernels.piecewise_layer_us", 7}, {"kernels.launch_layer_us", 0.1},  {"kernels.gemm_computing_factor", 1},
-      {"kernels.all_reduce_skew_us", 6}, {"kernels.expert_load_factor", 1}, {"kernels.mixed_attention_factor", 2},
-      {"kernels.routing_correlation", 1}};
+  const std::map<std::string, double> values{{"kernels.t_step_us", 100},
+                                             {"kernels.t_layer_us", 10},
+                                             {"kernels.t_seq_us", 5},
+                                             {"kernels.piecewise_layer_us", 7},
+                                             {"kernels.launch_layer_us", 0.1},
+                                             {"kernels.moe_layer_us", 20},
+                                             {"kernels.gemm_computing_factor", 1},
+                                             {"kernels.all_reduce_skew_us", 6},
+                                             {"kernels.expert_load_factor", 1},
+                                             {"kernels.mixed_attention_factor", 2},
+                                             {"kernels.routing_correlation", 1}};
   for (const auto& [id, value] : values) parameters[params::parameter(id)] = value;
   return parameters;
 }
@@ -205,6 +211,7 @@ TEST_P(EveryBatch, HasDerivativesThatEqualDifferences) {
                                      "kernels.expert_load_factor",
                                      "kernels.routing_correlation",
                                      "kernels.launch_layer_us",
+                                     "kernels.moe_layer_us",
                                      "kernels.piecewise_layer_us"};
   RandomBatches random(13);
   for (int i = 0; i < 6; ++i) {

@@ -66,6 +66,16 @@ TEST(Operators, OfADenseModelWithAHeadForEveryQuery) {
   EXPECT_EQ(eight.collectives[0].bytes_per_token, 8192.0);
 }
 
+TEST(Operators, SumSquaresOverGpusWhereANormSpansAllHeads) {
+  domain::ModelSpec model = examples::llama_2_7b();
+  for (domain::LayerGroup& group : model.groups) group.layer.mixer.norm_spans_heads = true;
+  const Operators eight = operators(model, 8);
+  ASSERT_EQ(eight.collectives.size(), 2U);
+  EXPECT_EQ(eight.collectives[1].count, 32.0);
+  EXPECT_EQ(eight.collectives[1].bytes_per_token, 8.0) << "one sum for queries and one for keys, 32 bits each";
+  EXPECT_TRUE(operators(model, 1).collectives.empty());
+}
+
 TEST(Operators, OfGroupedQueriesAndOfMoreGpusThanKvHeads) {
   // Llama-3.1-70B: 80 layers of 64 heads and 8 KV heads of 128.
   const Operators one = operators(examples::llama_3_1_70b(), 1);

@@ -191,7 +191,9 @@ class GroundTruthReader {
     reader.optional("quantization", settings.quantization);
     reader.optional("cudagraph_mode", settings.cudagraph_mode);
     reader.optional("cudagraph_capture_sizes", settings.cudagraph_capture_sizes, text::at_least(1));
+    reader.optional("max_cudagraph_capture_size", settings.max_cudagraph_capture_size, text::counted(1, core::limits::kTokens));
     reader.optional("enable_expert_parallel", settings.enable_expert_parallel);
+    reader.optional("fuse_allreduce_rms", settings.fuse_allreduce_rms);
     if (const text::Node* speculative = reader.optional_object("speculative")) settings.speculative = speculation(*speculative);
     read_degree(reader, "data_parallel_size", experiment, "dp", deployment.dp);
     read_degree(reader, "pipeline_parallel_size", experiment, "pp", deployment.pp);

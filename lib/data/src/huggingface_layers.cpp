@@ -149,6 +149,8 @@ AttentionShape attention_shape(ModelConfig& config, int hidden) {
   }
   shape.head_dim = head_dim_of(config, hidden, shape.heads);
   shape.value_head_dim = config.whole({"v_head_dim"}, 1).value_or(0);
+  // MiniMax-M2; "per_head" norms stay within a GPU.
+  shape.norm_spans_heads = config.flag({"use_qk_norm"}, false) && config.text({"qk_norm_type"}) == "per_layer";
   shape.gated_output = config.flag({"attn_output_gate", "attention_output_gate"}, config.is_a("qwen3_next") || config.is_a("afmoe"));
   check_heads(config, shape);
   return shape;

@@ -74,6 +74,27 @@ void read_fp8_compute(const text::Node* node, domain::DecoderShape& shape, text:
   set_format(shape.ffn_stored, ffn);
 }
 
+/// How weights are kept, with what their scales add: blocks of 128 x 128 (FP8), groups of 32 (INT4, MXFP4) and 16 (NVFP4).
+constexpr std::array<text::Choice<domain::Stored>, 8> kWeightFormats{{
+    {"bf16", {.format = domain::WeightFormat::bf16, .bytes = 2.0}},
+    {"fp8", {.format = domain::WeightFormat::fp8, .bytes = 1.0}},
+    {"fp8_block", {.format = domain::WeightFormat::fp8_block, .bytes = 1.0 + 4.0 / (128.0 * 128.0)}},
+    {"int8", {.format = domain::WeightFormat::int8, .bytes = 1.0}},
+    {"int8_weight_only", {.format = domain::WeightFormat::int8_weight_only, .bytes = 1.0}},
+    {"int4_weight_only", {.format = domain::WeightFormat::int4_weight_only, .bytes = 0.5 + 2.0 / 32.0}},
+    {"mxfp4", {.format = domain::WeightFormat::mxfp4, .bytes = 0.5 + 1.0 / 32.0}},
+    {"nvfp4", {.format = domain::WeightFormat::nvfp4, .bytes = 0.5 + 1.0 / 16.0}},
+}};
+
+void read_weight_formats(const text::Node& node, domain::DecoderShape& shape, text::Problems& problems) {
+  text::ObjectReader reader(node, problems, "'weight_formats'");
+  reader.optional_choice<domain::Stored>("attention", shape.attention_stored, kWeightFormats);
+  reader.optional_choice<domain::Stored>("ffn", shape.ffn_stored, kWeightFormats);
+  domain::Stored experts = shape.ffn_stored;
+  reader.optional_choice<domain::Stored>("experts", experts, kWeightFormats);
+  shape.experts_stored = experts;
+}
+
 constexpr std::array<text::Choice<domain::MixerKind>, 2> kWindows{
     {{"sliding", domain::MixerKind::sliding_window}, {"chunks", domain::MixerKind::chunked}}};
 
@@ -162,6 +183,7 @@ ModelSpec read_model_facts(const text::Node& root, text::Problems& problems) {
   reader.required("heads", shape.attention.heads, text::counted(1, core::limits::kModelWidth));
   reader.required("kv_heads", shape.attention.kv_heads, text::counted(1, core::limits::kModelWidth));
   reader.required("head_dim", shape.attention.head_dim, text::counted(1, core::limits::kModelWidth));
+  reader.optional("norm_spans_heads", shape.attention.norm_spans_heads);
   reader.required("vocabulary", model.vocabulary, text::counted(1, core::limits::kModelWidth));
   reader.optional("tied_embeddings", model.tied_embeddings);
   reader.optional("max_positions", model.max_positions, text::counted(1, core::limits::kTokens));
@@ -175,6 +197,7 @@ ModelSpec read_model_facts(const text::Node& root, text::Problems& problems) {
   if (const text::Node* latent = reader.optional_object("latent_attention")) read_latent_attention(*latent, shape, problems);
   if (const text::Node* bytes = reader.optional_object("bytes_per_element")) read_bytes(*bytes, shape, model, problems);
   read_fp8_compute(reader.optional_object("computes_in_fp8"), shape, problems);
+  if (const text::Node* formats = reader.optional_object("weight_formats")) read_weight_formats(*formats, shape, problems);
   if (const text::Node* sampling = reader.optional_object("sampling")) read_sampling(*sampling, model, problems);
   check_model_shape(shape, {.heads = "heads", .kv_heads = "kv_heads"}, reader, problems);
   shape.hidden = model.hidden;

@@ -13,11 +13,11 @@ static void add_to(core::Digest& digest, const EngineSettings& value) {
   const auto& [version, max_model_len, max_num_batched_tokens, max_num_seqs, gpu_mem_util, cpu_offload, total_kv_blocks, cpu_kv_blocks,
                block_size, enable_prefix_caching, enable_chunked_prefill, long_prefill_token_threshold, async_scheduling,
                scheduler_reserve_full_isl, watermark, kv_cache_dtype, quantization, cudagraph_mode, cudagraph_capture_sizes,
-               enable_expert_parallel, speculative] = value;
+               max_cudagraph_capture_size, enable_expert_parallel, fuse_allreduce_rms, speculative] = value;
   digest.add(version, max_model_len, max_num_batched_tokens, max_num_seqs, gpu_mem_util, cpu_offload, total_kv_blocks, cpu_kv_blocks,
              block_size, enable_prefix_caching, enable_chunked_prefill, long_prefill_token_threshold, async_scheduling,
              scheduler_reserve_full_isl, watermark, kv_cache_dtype, quantization, cudagraph_mode, cudagraph_capture_sizes,
-             enable_expert_parallel, speculative);
+             max_cudagraph_capture_size, enable_expert_parallel, fuse_allreduce_rms, speculative);
 }
 
 static void add_to(core::Digest& digest, const Deployment& value) {
@@ -104,9 +104,10 @@ static void add_to(core::Digest& digest, const LinearAttentionSpec& value) {
 }
 
 static void add_to(core::Digest& digest, const Mixer& value) {
-  const auto& [kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, shares_cache, window, latent, sparse, linear,
-               linears] = value;
-  digest.add(kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, shares_cache, window, latent, sparse, linear, linears);
+  const auto& [kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, shares_cache, norm_spans_heads, window, latent,
+               sparse, linear, linears] = value;
+  digest.add(kind, heads, kv_heads, head_dim, value_head_dim, keys_are_values, shares_cache, norm_spans_heads, window, latent, sparse,
+             linear, linears);
 }
 
 static void add_to(core::Digest& digest, const Experts& value) {

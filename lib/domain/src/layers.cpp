@@ -27,6 +27,7 @@ Mixer attention(int hidden, const AttentionShape& shape, MixerKind kind, int win
               .kv_heads = shape.kv_heads,
               .head_dim = shape.head_dim,
               .value_head_dim = value_head_dim,
+              .norm_spans_heads = shape.norm_spans_heads,
               .window = window};
   Linear qkv = matrix("qkv", hidden, query_width + kv_width, Split::outputs);
   qkv.kv_outputs = kv_width;
@@ -208,6 +209,7 @@ std::vector<LayerGroup> decoder_layers(const DecoderShape& shape) {
   if (shape.moe_layers > 0) {
     layer.ffn = moe_ffn(shape.hidden, shape.moe);
     store(layer.ffn, shape.ffn_stored);
+    if (shape.experts_stored) layer.ffn.experts->stored = *shape.experts_stored;
     groups.push_back({.count = shape.moe_layers, .layer = layer});
   }
   return groups;

@@ -36,7 +36,10 @@ class Findings {
 
 /// Every output has as many tokens; else the identity does not hold for means.
 bool has_fixed_outputs(const domain::Workload& workload) {
-  return workload.output.standard_deviation_tokens == 0.0 && workload.trace.empty() && workload.output.mean_tokens > 1.0;
+  const domain::LengthDistribution& output = workload.output;
+  const bool varies =
+      output.shape == domain::LengthShape::uniform ? output.min_tokens < output.max_tokens : output.standard_deviation_tokens > 0.0;
+  return !varies && workload.trace.empty() && output.mean_tokens > 1.0;
 }
 
 void check_identity(const domain::Workload& workload, const Latencies& latencies, int stage, double tolerance, Findings& findings) {

@@ -66,7 +66,8 @@ constexpr double kAttentionCallUs = 10.0;
 }  // namespace
 
 KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
-    : curves_(target.tables->curves(target.gpu, kernels::find_release(target.deployment.settings.version))),
+    : curves_(target.tables->curves(target.gpu, kernels::find_release(target.deployment.settings.version),
+                                    target.deployment.settings.fuse_allreduce_rms)),
       form_(curves_.form(NumberFormat::bf16)) {
   const Operators operators = operators_of(target.model, target.deployment);
   add_mixers(operators);
@@ -81,6 +82,9 @@ KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
     // Tables hold gated experts: three matrices. Experts with two take two thirds.
     const double matrices = layer.gated ? 1.0 : 2.0 / 3.0;
     experts_.push_back({.price = curves_.experts(table_format(layer.stored.format), shape, load), .count = matrices * layer.count});
+    // Of what surrounds the experts about half chooses them (scores to probabilities, top-k, weights); the rest stays.
+    constexpr double kWithoutRouting = 0.5;
+    expert_surroundings_ += layer.count * (experts_.back().price.routes_itself ? kWithoutRouting : 1.0);
   }
   for (const Collective& collective : operators.collectives) {
     reduces_.push_back(

@@ -45,6 +45,8 @@ class KernelPrices {
 
   [[nodiscard]] bool wants_contexts() const { return wants_contexts_; }
   [[nodiscard]] double all_reduce_count() const { return all_reduce_count_; }
+  /// Layers with experts, those whose kernel routes itself in part.
+  [[nodiscard]] double expert_surroundings() const { return expert_surroundings_; }
   [[nodiscard]] const kernels::LookupReport& report() const { return report_; }
 
  private:
@@ -95,6 +97,7 @@ class KernelPrices {
   std::vector<State> states_;
   double element_wise_bytes_per_token_ = 0.0;
   double all_reduce_count_ = 0.0;
+  double expert_surroundings_ = 0.0;
   bool wants_contexts_ = false;
   kernels::LookupReport report_;
 };

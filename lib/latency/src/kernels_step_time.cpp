@@ -25,7 +25,7 @@ KernelsStepTime<Scalar>::KernelsStepTime(const Target& target, const params::Res
   const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
   const Operators operators = operators_of(target.model, target.deployment);
   const double layers = operators.layers;
-  step_us_ = p("kernels.t_step_us") + p("kernels.t_layer_us") * layers;
+  step_us_ = p("kernels.t_step_us") + p("kernels.t_layer_us") * layers + p("kernels.moe_layer_us") * prices_.expert_surroundings();
   per_sequence_us_ = p("kernels.t_seq_us");
   if (parameters.is_on("kernels.sampler") && operators.sampler.truncates) {
     const double kilotokens = static_cast<double>(operators.sampler.vocabulary) * 1e-3;

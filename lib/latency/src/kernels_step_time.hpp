@@ -12,7 +12,7 @@ namespace rooftune::latency {
 
 /// Step time from the GPU's own measured curves, operator by operator, with a few factors and host terms of its own:
 ///
-///   step = t_step + L t_layer + sampler + t_seq (D + R)                             host, and kernels too small for tables
+///   step = t_step + L t_layer + L_moe moe_layer + sampler + t_seq (D + R)          host, and kernels too small for tables
 ///        + L piecewise_layer                                where attention runs outside of the graph
 ///        + gemm_streaming G_s(n) + gemm_computing G_c(n) + lm_head(D + R)           products, split by what bounds them
 ///        + expert_reading R(n, rho) + expert_load X(n)                              experts by the number that n tokens reach

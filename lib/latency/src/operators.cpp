@@ -151,6 +151,15 @@ double all_reduces(const domain::ModelSpec& model) {
   return count;
 }
 
+/// Norms over the heads of all GPUs: one more per layer, of two numbers a token (vLLM's MiniMaxText01RMSNormTP).
+double norm_all_reduces(const domain::ModelSpec& model) {
+  double count = 0.0;
+  for (const auto& [layers, layer] : model.groups) {
+    if (layer.mixer.norm_spans_heads) count += layers;
+  }
+  return count;
+}
+
 }  // namespace
 
 double ContextRead::entries(double context_tokens) const {
@@ -245,6 +254,11 @@ Operators operators_of(const domain::ModelSpec& model, const domain::Deployment&
                                      .ranks = tp,
                                      .bytes_per_token = model.hidden * model.activation_bytes,
                                      .count = all_reduces(model)});
+    if (const double count = norm_all_reduces(model); count > 0.0) {
+      constexpr double kTwoSumsOfSquares = 2.0 * 4.0;  // in 32 bits, of queries and keys
+      operators.collectives.push_back(
+          {.kind = CollectiveKind::all_reduce, .ranks = tp, .bytes_per_token = kTwoSumsOfSquares, .count = count});
+    }
   }
   operators.element_wise_bytes_per_token = element_wise(model, tp) * model.activation_bytes;
   operators.sampler = {.vocabulary = model.vocabulary, .truncates = model.sampling && model.sampling->truncates()};

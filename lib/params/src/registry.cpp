@@ -106,6 +106,7 @@ constexpr std::array kParameters{
   ParameterSpec{"kernels.t_layer_us", "us", 0.1, 11, 500, log, gpu, "kernels per layer that no table holds: norms, rotary embedding, gates, and the gaps between kernels of a graph", "what is left of H100's 25 us per layer without the products' and attention's own constants"},
   ParameterSpec{"kernels.t_seq_us", "us", 0.01, 5, 500, log, shared, "host work per sequence in the step", kPhysics},
   ParameterSpec{"kernels.piecewise_layer_us", "us", 0.1, 11, 500, log, shared, "added per layer where attention is launched between the pieces of a CUDA graph (mixed steps; all steps where the graph mode is piecewise)", "MiniMax-M2.5 on H100 with piecewise graphs: 22 us a layer where whole graphs take 11"},
+  ParameterSpec{"kernels.moe_layer_us", "us", 0.1, 10, 500, log, shared, "added per layer with experts: router scores, top-k, sorting tokens by expert, adding up", "kernels too small for the tables, which time the experts alone"},
   ParameterSpec{"kernels.launch_layer_us", "us", 0.1, 150, 5000, log, shared, "host time to launch one layer in steps that no CUDA graph holds; runs beside the GPU", kPhysics},
   ParameterSpec{"kernels.sampler_us_per_kilotoken", "us", 0.01, 5, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
   ParameterSpec{"kernels.sampler_seq_us_per_kilotoken", "us", 0.001, 0.15, 20, log, shared, "the same per sequence in the step", kPhysics},

@@ -123,10 +123,47 @@ std::string group_table(const eval::Evaluation& evaluation, Colour colour) {
   return titled("Absolute errors by group (summaries)", table.text(colour));
 }
 
+namespace {
+
+/// A warning without what differs from one experiment to the next: names in quotes and numbers.
+std::string without_particulars(std::string_view warning) {
+  std::string shape;
+  bool quoted = false;
+  for (const char c : warning) {
+    if (c == '\'') quoted = !quoted;
+    const bool is_number = (c >= '0' && c <= '9') || c == '.';
+    if (!quoted && !is_number) shape += c;
+  }
+  return shape;
+}
+
+}  // namespace
+
 std::string warning_list(const eval::Evaluation& evaluation, Colour colour) {
   if (evaluation.warnings.empty()) return "";
+  // The first of each kind stands for all of them; --json has every one.
+  constexpr std::size_t kShown = 2;
+  std::vector<std::pair<std::string, std::size_t>> kinds;
+  std::vector<std::vector<std::string>> shown;
+  for (const std::string& warning : evaluation.warnings) {
+    const std::string shape = without_particulars(warning);
+    const auto found = std::ranges::find(kinds, shape, [](const auto& kind) { return kind.first; });
+    const auto index = static_cast<std::size_t>(found - kinds.begin());
+    if (found == kinds.end()) {
+      kinds.emplace_back(shape, 0);
+      shown.emplace_back();
+    }
+    if (++kinds[index].second <= kShown) shown[index].push_back(warning);
+  }
   std::string text = "\nWarnings\n";
-  for (const std::string& warning : evaluation.warnings) text += "- " + toned(warning, Tone::faint, colour) + "\n";
+  for (std::size_t index = 0; index < kinds.size(); ++index) {
+    for (const std::string& warning : shown[index]) text += "- " + toned(warning, Tone::faint, colour) + "\n";
+    const std::size_t more = kinds[index].second - shown[index].size();
+    if (more > 0)
+      text += "  " +
+              toned(fmt::format("and {} more like {} (--json lists all)", more, more > 1 ? "these" : "this"), Tone::faint, colour) +
+              "\n";
+  }
   return text;
 }
 

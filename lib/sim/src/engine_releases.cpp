@@ -109,8 +109,8 @@ std::optional<Release> find_release(std::string_view version) {
 
 std::string release_text(Release release) { return fmt::format("{}.{}.{}", release.major, release.minor, release.patch); }
 
-std::vector<int> default_capture_sizes(Release release, int max_num_seqs) {
-  const int largest = std::min(2 * max_num_seqs, 512);
+std::vector<int> default_capture_sizes(Release release, int max_num_seqs, int most) {
+  const int largest = most > 0 ? most : std::min(2 * max_num_seqs, 512);
   const int step_above = whole(rule("capture_step_above_256", release, false).value);
   std::vector<int> sizes;
   for (const int size : {1, 2, 4}) {
@@ -138,7 +138,7 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
   if (!settings.watermark) settings.watermark = whole(assume("watermark"));
   if (settings.cudagraph_mode.empty()) settings.cudagraph_mode = assume("cudagraph_mode");
   if (settings.cudagraph_capture_sizes.empty())
-    settings.cudagraph_capture_sizes = default_capture_sizes(release, settings.max_num_seqs);
+    settings.cudagraph_capture_sizes = default_capture_sizes(release, settings.max_num_seqs, settings.max_cudagraph_capture_size);
   settled.freed_unhashed_first = rule("freed_unhashed_first", release, large).value == "on";
   if (!settled.assumed.empty()) settled.notice = notice;
   return settled;

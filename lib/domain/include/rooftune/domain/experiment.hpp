@@ -41,7 +41,9 @@ struct EngineSettings {
   std::string quantization{};
   std::string cudagraph_mode{};  ///< "FULL_AND_PIECEWISE", "PIECEWISE", "FULL_DECODE_ONLY", "NONE" ...
   std::vector<int> cudagraph_capture_sizes{};
+  int max_cudagraph_capture_size = 0;  ///< where no sizes are given, those up to here; 0: the version's default
   bool enable_expert_parallel = false;
+  std::optional<bool> fuse_allreduce_rms{};  ///< all-reduce and the norm after it as one kernel; empty: the version's default
   std::optional<Speculation> speculative{};
 
   friend bool operator==(const EngineSettings&, const EngineSettings&) = default;

@@ -19,9 +19,10 @@ struct AttentionShape {
   int heads = 0;
   int kv_heads = 0;
   int head_dim = 0;
-  int value_head_dim = 0;        ///< 0: as head_dim
-  bool gated_output = false;     ///< a gate as wide as the queries, fused with them (Qwen3.5)
-  bool values_are_keys = false;  ///< no V projection: keys serve as values (Gemma 4's global layers)
+  int value_head_dim = 0;         ///< 0: as head_dim
+  bool gated_output = false;      ///< a gate as wide as the queries, fused with them (Qwen3.5)
+  bool values_are_keys = false;   ///< no V projection: keys serve as values (Gemma 4's global layers)
+  bool norm_spans_heads = false;  ///< one norm over the queries of all heads, one over their keys (MiniMax-M2)
 };
 
 /// Attention over everything (window 0), a sliding window, or chunks.
@@ -90,6 +91,7 @@ struct DecoderShape {
   MoeShape moe{};
   Stored attention_stored{};
   Stored ffn_stored{};
+  std::optional<Stored> experts_stored{};  ///< routed experts; empty: as ffn_stored
 };
 [[nodiscard]] std::vector<LayerGroup> decoder_layers(const DecoderShape& shape);
 

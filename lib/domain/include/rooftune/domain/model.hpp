@@ -100,9 +100,10 @@ struct Mixer {
   int kv_heads = 0;
   int head_dim = 0;
   int value_head_dim = 0;
-  bool keys_are_values = false;  ///< one row of the cache serves as both
-  bool shares_cache = false;     ///< reads the cache of an earlier layer and keeps none of its own (Gemma 4)
-  int window = 0;                ///< tokens, of sliding_window and chunked
+  bool keys_are_values = false;   ///< one row of the cache serves as both
+  bool shares_cache = false;      ///< reads the cache of an earlier layer and keeps none of its own (Gemma 4)
+  bool norm_spans_heads = false;  ///< queries and keys are normalised over all heads: GPUs that share them add up their squares
+  int window = 0;                 ///< tokens, of sliding_window and chunked
   std::optional<LatentAttentionSpec> latent{};
   std::optional<SparseSpec> sparse{};
   std::optional<LinearAttentionSpec> linear{};

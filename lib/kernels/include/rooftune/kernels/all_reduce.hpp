@@ -19,13 +19,15 @@ struct AllReduceChoice {
   double own_below = 0.0;
   bool symmetric = false;
   double two_stages_from = 0.0;  ///< inside vLLM's own kernel; 0: always one stage
+  double fused_up_to = 0.0;      ///< FlashInfer's kernel, which does the norm that follows too, up to here and included; 0: not taken
 };
-/// `release` empty: the newest.
-[[nodiscard]] AllReduceChoice all_reduce_choice(const domain::GpuSpec& gpu, std::int64_t ranks, std::optional<Release> release);
+/// `release` empty: the newest. `fused`: what the deployment says of that kernel; empty: the release's default.
+[[nodiscard]] AllReduceChoice all_reduce_choice(const domain::GpuSpec& gpu, std::int64_t ranks, std::optional<Release> release,
+                                                std::optional<bool> fused = {});
 
 /// Time over bytes of the message as that release runs it: rows of its own kernel where it takes that one, of NCCL elsewhere, with
 /// jumps where it changes. Empty when there is no row for so many ranks.
 [[nodiscard]] PriceCurve all_reduce_curve(const std::vector<AllReduceRow>& rows, const domain::GpuSpec& gpu, std::int64_t ranks,
-                                          std::optional<Release> release);
+                                          std::optional<Release> release, std::optional<bool> fused = {});
 
 }  // namespace rooftune::kernels

@@ -68,6 +68,8 @@ class ExpertPrice {
   [[nodiscard]] At at(double tokens, double rho) const;
 
   Coverage coverage = Coverage::measured;
+  /// The kernel chooses the experts itself; else router scores go through kernels of their own first.
+  bool routes_itself = false;
 
  private:
   PriceCurve spread_;
@@ -90,10 +92,13 @@ struct AttentionPrice {
 };
 
 /// Everything measured on one GPU as one release of the engine runs it, ready to price shapes. Rows with flags are left out: their
-/// times are not those of an engine (rows with grouped routing stay, read by what they reached).
+/// times are not those of an engine. Two kinds stay: rows with grouped routing, read by what they reached, and products whose
+/// weights came from the L2 cache, which take no less than streaming them from memory does.
 class GpuCurves {
  public:
-  GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<Release> release);
+  /// `fused`: whether all-reduces do the norm after them (all_reduce.hpp); empty: the release's default.
+  GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<Release> release,
+            std::optional<bool> fused = {});
   GpuCurves(const GpuCurves&) = delete;
   GpuCurves& operator=(const GpuCurves&) = delete;
 
@@ -135,6 +140,7 @@ class GpuCurves {
     MoeShape shape;
     std::string routing;
     bool grouped_routing = false;
+    bool routes_itself = false;
     std::vector<std::pair<double, double>> us;  ///< (tokens, time), rising
   };
   /// Work of one GPU: FLOPs of n tokens, and bytes of the experts that balanced routing reaches.
