@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """Measures the kernels that an LLM engine spends its time in, on the GPU of this machine, and writes them in bench_data's schema.
 
-    collect_kernels.py --print-plan --model FILE... --tp 1,2,4 > plan.json   which shapes (no GPU and no PyTorch needed)
+    rooftune kernels plan --model NAME... --tp 1 2 4 --json > plan.json     which shapes (no GPU needed)
     collect_kernels.py --plan plan.json --gpu H100-SXM --out FOLDER         measure them
-    collect_kernels.py --model FILE... --tp 1 --gpu H100-SXM --out FOLDER   both at once
 
-Written: FOLDER/{gemm,context_attention,generation_attention,allreduce}.csv, plan.json and manifest.json (GPU, driver, versions,
+Written: a table for each kind of kernel of the plan (gemm.csv ...), plan.json and manifest.json (GPU, driver, versions,
 clocks before and after each table, method, what was skipped and why). `validate_kernels.py FOLDER` checks them.
 
 Method: CUDA events around one call; a few calls to warm up; before each timed call a buffer larger than the L2 cache is written,
 so that operands come from memory as they do in an engine, and so that the GPU is busy while the call is queued; the median of
-the repeats. GEMM: bf16 torch.nn.functional.linear, fp8 torch._scaled_mm with activations that are quantised beforehand.
+the repeats. GEMM: bf16 torch.nn.functional.linear, fp8 torch._scaled_mm, fp8_block and nvfp4 vLLM's kernels, with activations that
+are quantised beforehand; the quantised ones must agree with a product in float32.
 Attention: the first backend that runs and agrees with a reference: vLLM's FlashAttention over a paged cache, flash-attn,
-PyTorch's scaled_dot_product_attention. All-reduce: NCCL through torch.distributed, slowest rank.
+PyTorch's scaled_dot_product_attention. Experts: vLLM's fused kernel, tokens dealt evenly. Gated delta nets: the recurrence of
+flash-linear-attention, vLLM's copy or the package. Collectives: NCCL through torch.distributed, slowest rank.
 
 Exit codes: 0 measured, 1 bad usage or input, 2 no GPU or no PyTorch here (or nothing could be measured).
 """
@@ -68,6 +69,7 @@ class Cuda:
         self.torch_engine = f"torch-{torch.__version__.split('+')[0]}"
         self.attention, self.rejected_backends = self._choose_attention()
         self.chunks_work = self._agrees(new_tokens=48)
+        self.windows_work = self._agrees(new_tokens=48, window=32)
 
     def facts(self):
         torch, properties = self.torch, self.properties
@@ -122,26 +124,129 @@ class Cuda:
             return self.time_us(lambda: torch.nn.functional.linear(x, w)), self.torch_engine
         if (self.properties.major, self.properties.minor) < (8, 9):
             raise Unsupported("this GPU has no FP8 units")
+        if dtype == "fp8_block":
+            return self._agreeing_gemm(self._fp8_block_gemm, x, w, tolerance=0.1)
+        if dtype == "nvfp4":
+            if self.properties.major < 10:
+                raise Unsupported("this GPU has no FP4 units")
+            return self._agreeing_gemm(self._nvfp4_gemm, x, w, tolerance=0.3)
+        if dtype != "fp8":
+            raise Unsupported(f"no kernel for {dtype} weights is called here: import tables that have them")
         if n % 16 or k % 16:
             raise Unsupported("torch._scaled_mm needs n and k in multiples of 16")
         one = torch.ones((), device=self.device, dtype=torch.float32)
         x8, w8 = x.to(torch.float8_e4m3fn), w.to(torch.float8_e4m3fn).t()
         return self.time_us(lambda: torch._scaled_mm(x8, w8, scale_a=one, scale_b=one, out_dtype=torch.bfloat16)), self.torch_engine
 
-    def _context_attention(self, dtype, kv_dtype, batch, seq_len, kv_len, heads, kv_heads, head_dim):
-        return self._attention(dtype, kv_dtype, batch, seq_len, kv_len, heads, kv_heads, head_dim)
+    def _agreeing_gemm(self, prepare, x, w, tolerance):
+        """Time of a quantised product, if its kernel is here and computes the product."""
+        try:
+            call = prepare(x, w)
+            got = call().float()
+        except Exception as error:  # noqa: BLE001: whatever a missing or other release of vLLM raises
+            raise Unsupported(f"{type(error).__name__}: {error}"[:300]) from None
+        wanted = x.float() @ w.float().t()
+        difference = ((got - wanted).norm() / wanted.norm()).item()
+        if not difference < tolerance:
+            raise Unsupported(f"differs from the product in float32 by {difference:.2g} of it")
+        return self.time_us(call), vllm_engine()
 
-    def _generation_attention(self, dtype, kv_dtype, batch, kv_len, heads, kv_heads, head_dim):
-        return self._attention(dtype, kv_dtype, batch, 1, kv_len, heads, kv_heads, head_dim)
+    def _fp8_block_gemm(self, x, w, block=128):
+        """One scale for 128 x 128 weights, one for 128 activations of a token, as DeepSeek's checkpoints have them."""
+        from vllm.model_executor.layers.quantization.utils.fp8_utils import w8a8_block_fp8_matmul
 
-    def _attention(self, dtype, kv_dtype, batch, new_tokens, kv_len, heads, kv_heads, head_dim):
+        torch = self.torch
+        m, k = x.shape
+        n = w.shape[0]
+        if n % block or k % block:
+            raise Unsupported("n and k must be multiples of 128")
+        most = torch.finfo(torch.float8_e4m3fn).max
+        tokens = x.float().view(m, k // block, block)
+        token_scales = tokens.abs().amax(-1).clamp(min=1e-6) / most
+        x8 = (tokens / token_scales[..., None]).view(m, k).to(torch.float8_e4m3fn)
+        blocks = w.float().view(n // block, block, k // block, block)
+        scales = blocks.abs().amax((1, 3)).clamp(min=1e-6) / most
+        w8 = (blocks / scales[:, None, :, None]).reshape(n, k).to(torch.float8_e4m3fn)
+        return lambda: w8a8_block_fp8_matmul(x8, w8, token_scales, scales, [block, block], output_dtype=torch.bfloat16)
+
+    def _nvfp4_gemm(self, x, w):
+        from vllm import _custom_ops as ops
+
+        torch = self.torch
+        most = 448.0 * 6.0  # of an FP8 scale times a 4-bit number
+        x_scale, w_scale = (most / t.abs().max().float() for t in (x, w))
+        x4, x_scales = ops.scaled_fp4_quant(x, x_scale)
+        w4, w_scales = ops.scaled_fp4_quant(w, w_scale)
+        alpha = 1.0 / (x_scale * w_scale)
+        return lambda: ops.cutlass_scaled_fp4_mm(x4, w4, x_scales, w_scales, alpha, torch.bfloat16)
+
+    def _moe(self, dtype, num_tokens, hidden, inter, topk, experts, tp, ep, distribution):
+        """What one GPU of tp x ep does: its slice of its experts, for the pairs that are theirs."""
+        if dtype != "bf16":
+            raise Unsupported(f"experts in {dtype} are not measured here: import tables that have them")
+        if distribution != "balanced" or experts % ep or inter % tp:
+            raise Unsupported("only experts that divide evenly, with evenly dealt tokens")
+        try:
+            from vllm.model_executor.layers.fused_moe import fused_experts
+        except ImportError as error:
+            raise Unsupported(f"vLLM's fused experts cannot be imported ({error})") from None
+        torch, own, width = self.torch, experts // ep, inter // tp
+        x = self._random(num_tokens, hidden)
+        up_gate, down = self._random(own, 2 * width, hidden), self._random(own, hidden, width)
+        # Pair i goes to expert i: as even as can be. Of other GPUs' experts nothing is computed.
+        chosen = (torch.arange(num_tokens * topk, device=self.device) % experts).view(num_tokens, topk)
+        weights = torch.full((num_tokens, topk), 1.0 / topk, device=self.device, dtype=torch.float32)
+        if ep > 1:
+            mine = chosen < own
+            rows = mine.any(dim=1)
+            if not rows.any():
+                raise Unsupported("no token reaches the first GPU's experts")
+            x, chosen, weights, mine = x[rows], chosen[rows], weights[rows], mine[rows]
+            per_token = int(mine.sum(dim=1).max())
+            order = mine.int().argsort(dim=1, descending=True, stable=True)[:, :per_token]
+            chosen, weights = chosen.gather(1, order).clamp(max=own - 1), weights.gather(1, order)
+        return self.time_us(lambda: fused_experts(x, up_gate, down, weights, chosen.to(torch.int32))), vllm_engine()
+
+    def _linear_attention(self, op, phase, part, batch, seq_len, k_heads, v_heads, k_dim, v_dim):
+        """The recurrence of a gated delta net: by chunks for prompts, step by step for decodes."""
+        try:
+            try:
+                from vllm.model_executor.layers.fla.ops import chunk_gated_delta_rule, fused_recurrent_gated_delta_rule
+
+                engine = vllm_engine()
+            except ImportError:
+                import fla
+                from fla.ops.gated_delta_rule import chunk_gated_delta_rule, fused_recurrent_gated_delta_rule
+
+                engine = f"fla-{fla.__version__}"
+        except ImportError as error:
+            raise Unsupported(f"flash-linear-attention cannot be imported ({error})") from None
+        torch = self.torch
+        q, k = (self._random(batch, seq_len, k_heads, k_dim).repeat_interleave(v_heads // k_heads, 2) for _ in range(2))
+        v = self._random(batch, seq_len, v_heads, v_dim)
+        decay = -torch.rand(batch, seq_len, v_heads, device=self.device)
+        beta = torch.rand(batch, seq_len, v_heads, device=self.device).to(torch.bfloat16)
+        state = torch.zeros(batch, v_heads, k_dim, v_dim, device=self.device)
+        run = chunk_gated_delta_rule if phase == "context" else fused_recurrent_gated_delta_rule
+        arguments = dict(g=decay, beta=beta, initial_state=state, output_final_state=True, use_qk_l2norm_in_kernel=True)
+        return self.time_us(lambda: run(q, k, v, **arguments)), engine
+
+    def _context_attention(self, dtype, kv_dtype, batch, seq_len, kv_len, heads, kv_heads, head_dim, window):
+        return self._attention(dtype, kv_dtype, batch, seq_len, kv_len, heads, kv_heads, head_dim, window)
+
+    def _generation_attention(self, dtype, kv_dtype, batch, kv_len, heads, kv_heads, head_dim, window):
+        return self._attention(dtype, kv_dtype, batch, 1, kv_len, heads, kv_heads, head_dim, window)
+
+    def _attention(self, dtype, kv_dtype, batch, new_tokens, kv_len, heads, kv_heads, head_dim, window):
         if (dtype, kv_dtype) != ("bf16", "bf16"):
             raise Unsupported(f"attention in {dtype} over a {kv_dtype} cache is not measured here")
         if 1 < new_tokens < kv_len and not self.chunks_work:
             raise Unsupported(f"{self.attention.name} cannot compute a chunk of a longer prompt")
+        if window and not self.windows_work:
+            raise Unsupported(f"{self.attention.name} cannot compute a sliding window")
         q = self._random(batch, new_tokens, heads, head_dim)
         k, v = (self._random(batch, kv_len, kv_heads, head_dim) for _ in range(2))
-        return self.time_us(self.attention.prepare(q, k, v)), self.attention.name
+        return self.time_us(self.attention.prepare(q, k, v, window)), self.attention.name
 
     def _choose_attention(self):
         """The first backend that runs and computes the right thing, and why those before it were passed over."""
@@ -156,36 +261,38 @@ class Cuda:
                 rejected[backend.__name__] = f"{type(error).__name__}: {error}"[:300]
         raise NoGpu(f"no attention backend works: {rejected}")
 
-    def _agrees(self, new_tokens):
+    def _agrees(self, new_tokens, window=0):
         try:
-            self._check_attention(self.attention, new_tokens)
+            self._check_attention(self.attention, new_tokens, window=window)
         except Exception:  # noqa: BLE001: as above
             return False
         return True
 
-    def _check_attention(self, attention, new_tokens, kv_len=80, heads=8, kv_heads=2, head_dim=128):
+    def _check_attention(self, attention, new_tokens, kv_len=80, heads=8, kv_heads=2, head_dim=128, window=0):
         torch = self.torch
         q = self._random(2, new_tokens, heads, head_dim)
         k, v = (self._random(2, kv_len, kv_heads, head_dim) for _ in range(2))
-        got = attention.prepare(q, k, v)()
+        got = attention.prepare(q, k, v, window)()
         queries, keys, values = (x.float().transpose(1, 2) for x in (q, *(x.repeat_interleave(heads // kv_heads, 2) for x in (k, v))))
         scores = queries @ keys.transpose(2, 3) / math.sqrt(head_dim)
         # Causal from the end: the last new token sees everything.
         hidden = torch.ones(new_tokens, kv_len, device=self.device, dtype=torch.bool).triu(kv_len - new_tokens + 1)
+        if window:
+            hidden |= torch.ones_like(hidden).tril(kv_len - new_tokens - window)
         wanted = scores.masked_fill(hidden, -math.inf).softmax(-1) @ values
         difference = (got.reshape(q.shape).float().transpose(1, 2) - wanted).abs().max().item()
         if not difference < 0.05:
             raise RuntimeError(f"differs from the reference by {difference:.3g}")
 
-    def all_reduce(self, ranks, sizes):
-        """Microseconds by message size over `ranks` GPUs."""
+    def collective(self, op, ranks, sizes):
+        """Microseconds by message size of one collective over `ranks` GPUs."""
         if ranks > self.torch.cuda.device_count():
             raise Unsupported(f"needs {ranks} GPUs, this machine has {self.torch.cuda.device_count()}")
         import torch.multiprocessing as processes
 
         context = processes.get_context("spawn")
         results = context.SimpleQueue()
-        processes.spawn(all_reduce_rank, args=(ranks, sizes, free_port(), results), nprocs=ranks)
+        processes.spawn(collective_rank, args=(op, ranks, sizes, free_port(), results), nprocs=ranks)
         slowest = {}
         for _ in range(ranks):
             for size, latency_us in results.get().items():
@@ -208,7 +315,7 @@ class VllmFlashAttention:
         self.version = 3 if torch.cuda.get_device_capability()[0] == 9 and is_fa_version_supported(3) else 2
         self.name = f"vllm-{vllm.__version__}-fa{self.version}"
 
-    def prepare(self, q, k, v):
+    def prepare(self, q, k, v, window=0):
         torch = self.torch
         batch, new_tokens, heads, head_dim = q.shape
         kv_len, kv_heads = k.shape[1], k.shape[2]
@@ -234,6 +341,8 @@ class VllmFlashAttention:
             causal=True,
             fa_version=self.version,
         )
+        if window:
+            arguments["window_size"] = [window - 1, 0]
         flat = q.reshape(batch * new_tokens, heads, head_dim)
         return lambda: self.run(flat, keys, values, **arguments)
 
@@ -248,9 +357,10 @@ class FlashAttention:
         self.name = f"flash-attn-{flash_attn.__version__}"
         self.torch = torch
 
-    def prepare(self, q, k, v):
+    def prepare(self, q, k, v, window=0):
         lengths = self.torch.full((q.shape[0],), k.shape[1], dtype=self.torch.int32, device=q.device)
-        return lambda: self.run(q, k, v, cache_seqlens=lengths, causal=True)
+        size = (window - 1, 0) if window else (-1, -1)
+        return lambda: self.run(q, k, v, cache_seqlens=lengths, causal=True, window_size=size)
 
 
 class Sdpa:
@@ -262,7 +372,9 @@ class Sdpa:
         self.torch, self.causal_lower_right = torch, causal_lower_right
         self.name = f"torch-{torch.__version__.split('+')[0]}-sdpa"
 
-    def prepare(self, q, k, v):
+    def prepare(self, q, k, v, window=0):
+        if window:
+            raise Unsupported("PyTorch's attention has no kernel for a sliding window")
         attend = self.torch.nn.functional.scaled_dot_product_attention
         queries, keys, values = (x.transpose(1, 2) for x in (q, k, v))
         new_tokens, kv_len = q.shape[1], k.shape[1]
@@ -282,8 +394,27 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def all_reduce_rank(rank, ranks, sizes, port, results):
-    """One process of an all-reduce measurement."""
+def vllm_engine():
+    import vllm
+
+    return f"vllm-{vllm.__version__}"
+
+
+def collective_call(op, distributed, message, ranks):
+    """A call of one collective; `message` is the buffer that all ranks' parts make up together."""
+    own = message[: max(1, message.numel() // ranks)]
+    if op == "allreduce":
+        return lambda: distributed.all_reduce(message)
+    if op == "all_gather":
+        return lambda: distributed.all_gather_into_tensor(message[: own.numel() * ranks], own.clone())
+    if op == "reduce_scatter":
+        return lambda: distributed.reduce_scatter_tensor(own.clone(), message[: own.numel() * ranks])
+    received = message.clone()
+    return lambda: distributed.all_to_all_single(received[: own.numel() * ranks], message[: own.numel() * ranks])
+
+
+def collective_rank(rank, op, ranks, sizes, port, results):
+    """One process of a measurement of a collective."""
     import torch
     import torch.distributed as distributed
 
@@ -293,15 +424,16 @@ def all_reduce_rank(rank, ranks, sizes, port, results):
     latencies = {}
     for size in sizes:
         message = torch.zeros(max(1, size // 2), dtype=torch.bfloat16, device=rank)
+        call = collective_call(op, distributed, message, ranks)
         for _ in range(WARM_UP):
-            distributed.all_reduce(message)
+            call()
         samples = []
         for _ in range(MIN_REPEATS):
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            distributed.all_reduce(message)  # brings the ranks together
+            call()  # brings the ranks together
             start.record()
             for _ in range(ALLREDUCE_BATCH):
-                distributed.all_reduce(message)
+                call()
             end.record()
             end.synchronize()
             samples.append(start.elapsed_time(end) * 1e3 / ALLREDUCE_BATCH)
@@ -364,8 +496,10 @@ def table_row(table, shape, latency_us, engine, gpu):
         row["window"] = 0
     row.update(shape, latency_us=f"{latency_us:.5g}", engine=engine)
     if table == "allreduce":
-        row.update(kind="nccl", mode="eager", repeats=MIN_REPEATS)
-    if gpu is None:
+        row.update(kind="nccl", mode="eager")
+    if "repeats" in row:
+        row.update(repeats=MIN_REPEATS)
+    if gpu is None or table not in kernel_plan.PEAK_TABLES:
         return row
     mfu, streaming = fractions(table, row, gpu)
     if "mfu" in row:
@@ -401,8 +535,8 @@ def collect(plan, bench, gpu, deadline=math.inf, progress=lambda text: None):
         if not shapes:
             continue
         before = clocks()
-        if table == "allreduce":
-            collect_all_reduces(shapes, bench, gpu, deadline, collection)
+        if table in ("allreduce", "collective"):
+            collect_collectives(table, shapes, bench, gpu, deadline, collection)
         else:
             for number, shape in enumerate(shapes, 1):
                 progress(f"{table} {number}/{len(shapes)}")
@@ -421,21 +555,24 @@ def collect(plan, bench, gpu, deadline=math.inf, progress=lambda text: None):
     return collection
 
 
-def collect_all_reduces(shapes, bench, gpu, deadline, collection):
-    for ranks in sorted({shape["ranks"] for shape in shapes}):
-        group = [shape for shape in shapes if shape["ranks"] == ranks]
+def collect_collectives(table, shapes, bench, gpu, deadline, collection):
+    def kind(shape):
+        return shape.get("op", "allreduce"), shape["ranks"]
+
+    for op, ranks in sorted({kind(shape) for shape in shapes}):
+        group = [shape for shape in shapes if kind(shape) == (op, ranks)]
         try:
             if time.monotonic() > deadline:
                 raise Unsupported("time limit")
             if any(shape["dtype"] != "bf16" for shape in group):
-                raise Unsupported("all-reduces are measured in bf16")
-            latencies, engine = bench.all_reduce(ranks, [shape["bytes"] for shape in group])
+                raise Unsupported("collectives are measured in bf16")
+            latencies, engine = bench.collective(op, ranks, [shape["bytes"] for shape in group])
         except RuntimeError as reason:
             for shape in group:
-                collection.skip("allreduce", shape, reason)
+                collection.skip(table, shape, reason)
         else:
             for shape in group:
-                collection.rows["allreduce"].append(table_row("allreduce", shape, latencies[shape["bytes"]], engine, gpu))
+                collection.rows[table].append(table_row(table, shape, latencies[shape["bytes"]], engine, gpu))
 
 
 def write(collection, plan, folder, gpu_name, facts):
@@ -462,7 +599,7 @@ def write(collection, plan, folder, gpu_name, facts):
                 "warm_up": WARM_UP,
                 "repeats": [MIN_REPEATS, MAX_REPEATS],
                 "l2": "flushed before every call",
-                "fp8_gemm": "activations quantised beforehand; their quantisation is not in the time",
+                "quantised_gemm": "activations quantised beforehand; their quantisation is not in the time",
             },
             "clocks": collection.clocks,
             "skipped": collection.skipped,
@@ -485,37 +622,22 @@ class Parser(argparse.ArgumentParser):
 def parse_arguments(arguments):
     parser = Parser(description="Measures LLM kernels on this machine's GPU (see the head of this file).")
     shapes = parser.add_argument_group("what to measure")
-    shapes.add_argument("--plan", metavar="FILE", help="shapes to measure, '-' for standard input")
-    shapes.add_argument("--model", metavar="PATH", action="append", default=[], help="model facts or config.json; repeatable")
-    shapes.add_argument("--tp", default="1", help="tensor-parallel degrees, e.g. 1,2,4 (default 1)")
-    shapes.add_argument("--dtypes", help="GEMM formats, e.g. bf16,fp8 (default: what the models compute in)")
-    shapes.add_argument("--print-plan", action="store_true", help="print the shapes and stop")
+    shapes.add_argument("--plan", metavar="FILE", help="shapes to measure, '-' for standard input (rooftune kernels plan --json)")
+    shapes.add_argument("--print-plan", action="store_true", help="check the plan, print it and stop")
     parser.add_argument("--gpu", help="name of this GPU type in the tables, e.g. H100-SXM")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="a new folder for the tables")
     parser.add_argument("--max-minutes", type=float, default=math.inf, help="stop measuring after this time; the rest is listed")
     options = parser.parse_args(arguments)
-    if bool(options.plan) == bool(options.model):
-        parser.error("give either --plan or --model")
+    if not options.plan:
+        parser.error("--plan is missing (write one with rooftune kernels plan --json)")
     if not options.print_plan and not (options.gpu and options.out):
         parser.error("measuring needs --gpu and --out (or print the shapes with --print-plan)")
     return options
 
 
 def load_plan(options):
-    if options.plan:
-        text = sys.stdin.read() if options.plan == "-" else Path(options.plan).read_text(encoding="utf-8")
-        return kernel_plan.parse_plan(text, options.plan)
-    try:
-        degrees = [int(word) for word in options.tp.split(",")]
-    except ValueError:
-        raise kernel_plan.PlanError(f"--tp is '{options.tp}' (whole numbers with commas between them, e.g. 1,2,4)") from None
-    if min(degrees) < 1:
-        raise kernel_plan.PlanError(f"--tp is '{options.tp}' (degrees start at 1)")
-    dtypes = options.dtypes.split(",") if options.dtypes else None
-    for dtype in dtypes or ():
-        if dtype not in kernel_plan.WORD_COLUMNS["dtype"]:
-            raise kernel_plan.PlanError(f"--dtypes names '{dtype}' (known: bf16, fp8)")
-    return kernel_plan.make_plan([kernel_plan.read_model(path) for path in options.model], degrees, dtypes)
+    text = sys.stdin.read() if options.plan == "-" else Path(options.plan).read_text(encoding="utf-8")
+    return kernel_plan.parse_plan(text, options.plan)
 
 
 def measure(plan, options):
@@ -558,7 +680,7 @@ def main(arguments=None):
         print(
             f"error: nothing can be measured here: {reason}\n"
             "Run this on a machine with an NVIDIA GPU and PyTorch (deploy/kubernetes/collect-kernels-job.yaml runs it in a cluster),\n"
-            "or print the shapes to measure with --print-plan.",
+            "or look at the shapes to measure with --print-plan.",
             file=sys.stderr,
         )
         return 2

@@ -55,7 +55,8 @@ def check_row(table, row, where, gpu, findings):
             findings.error(where, f"{column} is '{text}'", f"known: {', '.join(known)}")
             return False
     for column in kernel_plan.SHAPE_COLUMNS.get(table, ()):
-        if column not in kernel_plan.WORD_COLUMNS and not whole_number(row[column] or ""):
+        least_is_zero = kernel_plan.LEAST.get(column) == 0 and row[column] == "0"
+        if column not in kernel_plan.WORD_COLUMNS and not least_is_zero and not whole_number(row[column] or ""):
             findings.error(where, f"{column} is '{row[column]}'", "a whole number above 0 is needed")
             return False
     try:
@@ -74,7 +75,7 @@ def check_row(table, row, where, gpu, findings):
     if row["flag"] not in FLAGS:
         findings.error(where, f"flag '{row['flag']}'", "such a row cannot be right: check --gpu and the clock, or drop the row")
         return False
-    if gpu is not None and table in kernel_plan.SHAPE_COLUMNS:
+    if gpu is not None and table in kernel_plan.PEAK_TABLES:
         check_against_peaks(table, row, where, gpu, findings)
     return latency_us > 0
 
@@ -141,7 +142,7 @@ def check_table(table, path, gpu, findings):
     if len(of_table.lines) > MOST_SHOWN:
         findings.lines.append(f"{name}: ... and {len(of_table.lines) - MOST_SHOWN} more")
     findings.errors += of_table.errors
-    if usable and table in kernel_plan.SHAPE_COLUMNS:
+    if usable and table in kernel_plan.PEAK_TABLES:
         check_growth(table, usable, name, findings)
         if gpu is not None:
             check_best(table, usable, name, gpu, findings)

@@ -16,6 +16,7 @@
 #include "rooftune/kernels/audit.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/kernels/plan.hpp"
+#include "rooftune/latency/kernel_plan.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "rooftune/text/csv.hpp"
@@ -271,6 +272,9 @@ std::string plan_table(const kernels::KernelPlan& plan, report::Colour colour) {
              "sequences and tokens, from scratch and over a cached context"});
   table.add({"generation_attention", fmt::format("{}", plan.generation_attention.size()), "sequences and context"});
   table.add({"allreduce", fmt::format("{}", plan.all_reduces.size()), "message size by number of ranks"});
+  table.add({"moe", fmt::format("{}", plan.moes.size()), "tokens over every kind of expert layer, sliced and dealt whole"});
+  table.add({"linear_attention", fmt::format("{}", plan.linear_attention.size()), "sequences and tokens of the recurrence"});
+  table.add({"collective", fmt::format("{}", plan.collectives.size()), "all-gather, reduce-scatter and all-to-all by size and ranks"});
   return fmt::format("Kernels worth measuring for {} at TP {}\n{}", fmt::join(plan.models, ", "), fmt::join(plan.tp, ", "),
                      table.text(colour)) +
          "\n--json prints the plan that scripts/collect_kernels.py --plan reads\n";
@@ -304,14 +308,13 @@ ExitCode plan(const KernelOptions& options) {
     }
   }
   if (!problems.empty()) return fail(problems);
-  const auto made = kernels::plan_measurements(models, options.tp);
+  const auto made = latency::plan_measurements(models, options.tp);
   if (!made) return fail(made.error());
   core::Diagnostics left_out;
-  for (const domain::ModelSpec& model : models) {
-    if (model.experts() == nullptr) continue;
+  for (const std::string& what : made->left_out) {
     left_out.push_back({.position = {},
-                        .problem = fmt::format("{}: the plan leaves out its {} expert layers", model.name, model.moe_layers()),
-                        .remedy = "scripts/collect_kernels.py has no kernel for them; import tables that have (docs/kernel_data.md)",
+                        .problem = fmt::format("{} is left out of the plan", what),
+                        .remedy = "scripts/collect_kernels.py has no kernel for it; import tables that have (docs/kernel_data.md)",
                         .severity = core::Severity::warning});
   }
   print_errors(left_out);

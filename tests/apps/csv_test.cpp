@@ -185,9 +185,10 @@ TEST_F(Csv, OfNormalisedKernelsCountsWhatWasWrittenAndLeftOut) {
 }
 
 TEST_F(Csv, OfAKernelPlanHasARowForEachShape) {
-  const auto json = run({"kernels", "plan", "--model", "Llama-3.1-8B-Instruct", "--tp", "2"});
+  const auto json = run({"kernels", "plan", "--model", "Mixtral-8x7B-v0.1", "--tp", "2"});
   std::size_t row = 0;
-  for (const std::string table : {"gemm", "context_attention", "generation_attention", "allreduce"}) {
+  for (const std::string table :
+       {"gemm", "context_attention", "generation_attention", "allreduce", "moe", "linear_attention", "collective"}) {
     for (const auto& shape : json[table]) {
       EXPECT_EQ(cell(row, "table"), table);
       for (const auto& [column, size] : shape.items()) {

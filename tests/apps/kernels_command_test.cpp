@@ -71,14 +71,16 @@ TEST(Kernels, PlanRefusesADegreeThatSplitsAHead) {
   EXPECT_THAT(result.errors, HasSubstr("32 heads cannot be split over TP 3"));
 }
 
-TEST(Kernels, SaysThatThePlanLeavesOutExpertLayers) {
+TEST(Kernels, PlansExpertsAndSaysWhatItLeavesOut) {
   const ProgramResult dense = rooftune({"kernels", "plan", "--model", "Llama-2-7b-hf", "--tp", "1"});
   EXPECT_EQ(dense.exit_code, 0) << dense;
   EXPECT_EQ(dense.errors, "");
   const ProgramResult experts =
       rooftune({"kernels", "plan", "--model", "Llama-4-Scout-17B-16E-Instruct-FP8-dynamic", "--tp", "2", "--json"});
   EXPECT_EQ(experts.exit_code, 0) << experts;
-  EXPECT_THAT(experts.errors, testing::HasSubstr("the plan leaves out its 48 expert layers"));
+  EXPECT_THAT(experts.output,
+              HasSubstr(R"({"dtype": "fp8", "num_tokens": 1, "hidden": 5120, "inter": 8192, "topk": 1, "experts": 16)"));
+  EXPECT_THAT(experts.errors, HasSubstr("Llama-4-Scout-17B-16E-Instruct-FP8-dynamic: attention in chunks is left out of the plan"));
 }
 
 }  // namespace

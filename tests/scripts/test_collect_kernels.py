@@ -13,22 +13,9 @@ import collect_kernels
 import kernel_plan
 import kernel_tables as kt
 
-DENSE = """\
-schema: rooftune/model/1
-name: Small-7B  # a comment
-layers: 32
-hidden: 4096
-heads: 32
-kv_heads: 8
-head_dim: 128
-ffn_width: 14336
-vocabulary: 32000
-sampling:
-  temperature: 0.6
-source: "config.json: of a test"
-"""
-
 HEADS = {"heads": 32, "kv_heads": 8, "head_dim": 128}
+MOE = {"dtype": "bf16", "num_tokens": 64, "hidden": 4096, "inter": 14336, "topk": 2, "experts": 8, "tp": 1, "ep": 1, "distribution": "balanced"}
+GDN = {"op": "gdn", "phase": "context", "part": "recurrence", "batch": 1, "seq_len": 64, "k_heads": 16, "v_heads": 32, "k_dim": 128, "v_dim": 128}
 
 
 class FakeBench:
@@ -39,11 +26,13 @@ class FakeBench:
             raise collect_kernels.Unsupported("this GPU has no FP8 units")
         if table == "generation_attention" and row["kv_len"] == 16384:
             raise RuntimeError("CUDA error: invalid configuration")
+        if table not in kernel_plan.PEAK_TABLES:
+            return 50.0, "vllm-0.0"
         at_one_us = {**row, "latency_us": 1.0}
         gpu = collect_kernels.find_gpu("H100")
         return 1.25 * max(share or 0.0 for share in collect_kernels.fractions(table, at_one_us, gpu)) + 2.0, "torch-0.0"
 
-    def all_reduce(self, ranks, sizes):
+    def collective(self, op, ranks, sizes):
         if ranks > 2:
             raise collect_kernels.Unsupported(f"needs {ranks} GPUs, this machine has 2")
         return {size: 10.0 + size / 300e3 for size in sizes}, "nccl-0.0"
@@ -54,60 +43,15 @@ def small_plan(**tables):
 
 
 class Plan(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-
-    def write(self, name, text):
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def test_splits_layers_and_heads_over_the_gpus(self):
-        model = kernel_plan.read_model(self.write("small.yaml", DENSE))
-        layers, heads = kernel_plan.layers_of_one_gpu(model, 4)
-        self.assertEqual(layers, [(1536, 4096), (4096, 1024), (8000, 4096), (7168, 4096), (4096, 3584)])
-        self.assertEqual(heads, (8, 2, 128))
-
-    def test_replicates_kv_heads_beyond_one_for_each_gpu(self):
-        model = kernel_plan.read_model(self.write("small.yaml", DENSE))
-        self.assertEqual(kernel_plan.layers_of_one_gpu(model, 16)[1], (2, 1, 128))
-
-    def test_refuses_a_degree_that_does_not_divide_the_heads(self):
-        model = kernel_plan.read_model(self.write("small.yaml", DENSE))
-        with self.assertRaisesRegex(kernel_plan.PlanError, "32 heads cannot be split over TP 3"):
-            kernel_plan.make_plan([model], [3])
-
-    def test_reads_a_hugging_face_folder(self):
-        config = {"num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096, "intermediate_size": 14336, "vocab_size": 32000}
-        self.write("Small-7B/config.json", json.dumps({"text_config": config}))
-        from_config = kernel_plan.read_model(self.folder / "Small-7B")
-        self.assertEqual(from_config, kernel_plan.read_model(self.write("small.yaml", DENSE)))
-
-    def test_takes_experts_out_and_shared_experts_in(self):
-        facts = DENSE.replace("ffn_width: 14336", "moe:\n  layers: 48\n  shared_experts: 1\n  shared_ffn_width: 8192")
-        self.assertEqual(kernel_plan.read_model(self.write("moe.yaml", facts)).ffn_widths, (8192,))
-        on_one_line = DENSE.replace("ffn_width: 14336", "moe: {layers: 48, shared_experts: 1, shared_ffn_width: 8192}")
-        self.assertEqual(kernel_plan.read_model(self.write("moe.yaml", on_one_line)).ffn_widths, (8192,))
-
-    def test_says_that_latent_attention_is_not_covered(self):
-        path = self.write("MLA/config.json", json.dumps({"kv_lora_rank": 512}))
-        with self.assertRaisesRegex(kernel_plan.PlanError, "latent attention is not covered"):
-            kernel_plan.read_model(path)
-
-    def test_measures_shapes_that_models_share_once(self):
-        model = kernel_plan.read_model(self.write("small.yaml", DENSE))
-        plan = kernel_plan.make_plan([model, model], [1, 2])
-        for table in kernel_plan.SHAPE_COLUMNS:
-            shapes = [kernel_plan.shape_of(table, row) for row in plan[table]]
-            self.assertEqual(len(shapes), len(set(shapes)), table)
-        self.assertEqual({row["ranks"] for row in plan["allreduce"]}, {2})
-        self.assertEqual({row["dtype"] for row in plan["gemm"]}, {"bf16"})
-
     def test_survives_printing_and_reading(self):
-        plan = kernel_plan.make_plan([kernel_plan.read_model(self.write("small.yaml", DENSE))], [1, 2], ["bf16", "fp8"])
+        plan = small_plan(
+            gemm=[{"dtype": "nvfp4", "m": 1, "n": 64, "k": 64}],
+            generation_attention=[{"dtype": "bf16", "kv_dtype": "bf16", "batch": 1, "kv_len": 16, **HEADS}],
+            moe=[MOE],
+            linear_attention=[GDN],
+            collective=[{"op": "alltoall", "dtype": "bf16", "ranks": 2, "bytes": 1024}],
+        )
+        self.assertEqual(plan["generation_attention"][0]["window"], 0)
         self.assertEqual(kernel_plan.parse_plan(kernel_plan.plan_text(plan), "plan.json"), plan)
 
     def test_refuses_plans_with_place_and_remedy(self):
@@ -121,7 +65,8 @@ class Plan(unittest.TestCase):
             (json.dumps({"schema": kernel_plan.SCHEMA, "gemms": []}), "unknown table 'gemms'"),
             (json.dumps({"schema": kernel_plan.SCHEMA, "gemm": rows(m=0)}), "gemm row 1: m is 0"),
             (json.dumps({"schema": kernel_plan.SCHEMA, "gemm": rows(m=1.5)}), "gemm row 1: m is 1.5"),
-            (json.dumps({"schema": kernel_plan.SCHEMA, "gemm": rows(dtype="int4")}), "dtype is 'int4'"),
+            (json.dumps({"schema": kernel_plan.SCHEMA, "gemm": rows(dtype="int3")}), "dtype is 'int3'"),
+            (json.dumps({"schema": kernel_plan.SCHEMA, "linear_attention": [{**GDN, "op": "alltoall"}]}), "op is 'alltoall'"),
             (json.dumps({"schema": kernel_plan.SCHEMA, "gemm": rows(extra=1)}), "has the columns"),
         ):
             with self.assertRaisesRegex(kernel_plan.PlanError, message, msg=text):
@@ -161,6 +106,15 @@ class Collecting(unittest.TestCase):
         self.assertEqual(reasons.count("this GPU has no FP8 units"), 2)
         self.assertIn("RuntimeError: CUDA error: invalid configuration", reasons)
         self.assertEqual(reasons.count("needs 4 GPUs, this machine has 2"), 2)
+
+    def test_measures_experts_recurrences_and_every_collective(self):
+        collectives = [{"op": op, "dtype": "bf16", "ranks": 2, "bytes": 1024} for op in kernel_plan.OPS["collective"]]
+        plan = small_plan(moe=[MOE], linear_attention=[GDN], collective=collectives)
+        collection = collect_kernels.collect(plan, FakeBench(), collect_kernels.find_gpu("H100"))
+        self.assertEqual(collection.skipped, [])
+        for table, rows in (("moe", 1), ("linear_attention", 1), ("collective", 3)):
+            self.assertEqual(len(collection.rows[table]), rows)
+            self.assertEqual(list(collection.rows[table][0]), kt.SCHEMA[table])
 
     def test_stops_at_its_time_limit_and_says_so(self):
         plan = small_plan(gemm=self.gemm, allreduce=self.allreduce)
@@ -207,10 +161,9 @@ class CommandLine(unittest.TestCase):
 
     def test_exits_with_one_on_bad_usage(self):
         for arguments, message in (
-            ((), "give either --plan or --model"),
+            ((), "--plan is missing"),
             (("--plan", "-"), "measuring needs --gpu and --out"),
             (("--plan", "no_such_plan.json", "--print-plan"), "no_such_plan.json: No such file"),
-            (("--model", "no_such_model", "--print-plan"), "no_such_model: cannot be read"),
         ):
             result = self.run_script(*arguments)
             self.assertEqual(result.returncode, 1, arguments)

@@ -216,8 +216,8 @@ class Mixers {
     AttentionShape shape = attention_shape(config_, hidden_);
     // Gemma 4: wider heads, fewer of them for keys, and keys that serve as values.
     if (const auto wide = config_.whole({"global_head_dim"}, 1)) shape.head_dim = *wide;
-    if (const auto few = config_.whole({"num_global_key_value_heads"}, 1)) shape.kv_heads = *few;
     shape.values_are_keys = config_.flag({"attention_k_eq_v"}, false);
+    if (const auto few = config_.whole({"num_global_key_value_heads"}, 1); few && shape.values_are_keys) shape.kv_heads = *few;
     return domain::attention(hidden_, shape);
   }
 

@@ -4,7 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <initializer_list>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "rooftune/core/hash.hpp"
 #include "rooftune/text/csv_text.hpp"
@@ -19,6 +23,9 @@ using kernels::AttentionRow;
 using kernels::GemmRow;
 using kernels::MoeRow;
 using kernels::NumberFormat;
+
+/// Of the keys and values of a gated delta net, as all its models have it.
+constexpr int kLinearHeadDim = 128;
 
 std::string_view flag(double streaming_fraction, std::string_view name) {
   return streaming_fraction > kernels::kPeakTolerance ? name : std::string_view{};
@@ -284,26 +291,84 @@ std::string kernel_normalisation_csv(const KernelNormalisation& normalisation) {
 }
 
 std::string kernel_plan_csv(const kernels::KernelPlan& plan) {
-  std::string text = "table,dtype,kv_dtype,m,n,k,batch,seq_len,kv_len,heads,kv_heads,head_dim,ranks,bytes\n";
-  for (const GemmRow& row : plan.gemms) {
-    text +=
-        fmt::format("gemm,{},,{},{},{},,,,,,,,\n", kernels::format_name(row.format.value_or(NumberFormat::bf16)), row.m, row.n, row.k);
-  }
-  const auto add_attention = [&text](std::string_view table, const AttentionRow& row, std::string_view new_tokens) {
-    text +=
-        fmt::format("{},{},{},,,,{},{},{},{},{},{},,\n", table, kernels::format_name(row.format), kernels::format_name(row.kv_format),
-                    row.batch, new_tokens, row.kv_tokens, row.shape.heads, row.shape.kv_heads, row.shape.head_dim);
+  constexpr std::array<std::string_view, 30> columns{
+      "table",    "dtype",    "kv_dtype",     "m",     "n",     "k",          "batch",   "seq_len", "kv_len", "heads",
+      "kv_heads", "head_dim", "window",       "ranks", "bytes", "num_tokens", "hidden",  "inter",   "topk",   "experts",
+      "tp",       "ep",       "distribution", "op",    "phase", "part",       "k_heads", "v_heads", "k_dim",  "v_dim"};
+  std::string text = fmt::format("{}\n", fmt::join(columns, ","));
+  using Cells = std::initializer_list<std::pair<std::string_view, std::string>>;
+  const auto add = [&](const Cells& cells) {
+    for (const std::string_view column : columns) {
+      const auto* cell = std::ranges::find(cells, column, &std::pair<std::string_view, std::string>::first);
+      if (column != columns.front()) text += ',';
+      if (cell != cells.end()) text += cell->second;
+    }
+    text += '\n';
   };
-  for (const AttentionRow& row : plan.context_attention) add_attention("context_attention", row, fmt::format("{}", row.new_tokens));
+  const auto name = [](NumberFormat format) { return std::string(kernels::format_name(format)); };
+  const auto number = [](std::int64_t value) { return std::to_string(value); };
+  for (const GemmRow& row : plan.gemms) {
+    add({{"table", "gemm"},
+         {"dtype", name(row.format.value_or(NumberFormat::bf16))},
+         {"m", number(row.m)},
+         {"n", number(row.n)},
+         {"k", number(row.k)}});
+  }
+  const auto add_attention = [&](const std::string& table, const AttentionRow& row, const std::string& new_tokens) {
+    add({{"table", table},
+         {"dtype", name(row.format)},
+         {"kv_dtype", name(row.kv_format)},
+         {"batch", number(row.batch)},
+         {"seq_len", new_tokens},
+         {"kv_len", number(row.kv_tokens)},
+         {"heads", number(row.shape.heads)},
+         {"kv_heads", number(row.shape.kv_heads)},
+         {"head_dim", number(row.shape.head_dim)},
+         {"window", number(row.window)}});
+  };
+  for (const AttentionRow& row : plan.context_attention) add_attention("context_attention", row, number(row.new_tokens));
   for (const AttentionRow& row : plan.generation_attention) add_attention("generation_attention", row, "");
-  for (const AllReduceRow& row : plan.all_reduces)
-    text += fmt::format("allreduce,bf16,,,,,,,,,,,{},{}\n", row.ranks, row.message_bytes);
+  for (const AllReduceRow& row : plan.all_reduces) {
+    add({{"table", "allreduce"}, {"dtype", "bf16"}, {"ranks", number(row.ranks)}, {"bytes", number(row.message_bytes)}});
+  }
+  for (const MoeRow& row : plan.moes) {
+    add({{"table", "moe"},
+         {"dtype", name(row.format)},
+         {"num_tokens", number(row.tokens)},
+         {"hidden", number(row.hidden)},
+         {"inter", number(row.ffn_width)},
+         {"topk", number(row.experts_per_token)},
+         {"experts", number(row.experts)},
+         {"tp", number(row.tp)},
+         {"ep", number(row.ep)},
+         {"distribution", row.routing}});
+  }
+  for (const kernels::LinearAttentionRow& row : plan.linear_attention) {
+    add({{"table", "linear_attention"},
+         {"op", row.op},
+         {"phase", row.phase},
+         {"part", row.part},
+         {"batch", number(row.batch)},
+         {"seq_len", number(row.new_tokens)},
+         {"k_heads", number(row.key_heads)},
+         {"v_heads", number(row.value_heads)},
+         {"k_dim", number(kLinearHeadDim)},
+         {"v_dim", number(kLinearHeadDim)}});
+  }
+  for (const kernels::CollectiveRow& row : plan.collectives) {
+    add({{"table", "collective"},
+         {"op", row.op},
+         {"dtype", "bf16"},
+         {"ranks", number(row.ranks)},
+         {"bytes", number(row.message_bytes)}});
+  }
   return text;
 }
 
 std::string kernel_plan_json(const kernels::KernelPlan& plan) {
   const auto heads = [](const AttentionRow& row) {
-    return fmt::format("\"heads\": {}, \"kv_heads\": {}, \"head_dim\": {}", row.shape.heads, row.shape.kv_heads, row.shape.head_dim);
+    return fmt::format("\"heads\": {}, \"kv_heads\": {}, \"head_dim\": {}, \"window\": {}", row.shape.heads, row.shape.kv_heads,
+                       row.shape.head_dim, row.window);
   };
   const auto formats = [](const AttentionRow& row) {
     return fmt::format("\"dtype\": \"{}\", \"kv_dtype\": \"{}\"", kernels::format_name(row.format),
@@ -330,6 +395,27 @@ std::string kernel_plan_json(const kernels::KernelPlan& plan) {
       plan_table("allreduce", plan.all_reduces,
                  [](const AllReduceRow& row) {
                    return fmt::format("\"dtype\": \"bf16\", \"ranks\": {}, \"bytes\": {}", row.ranks, row.message_bytes);
+                 }),
+      plan_table("moe", plan.moes,
+                 [](const MoeRow& row) {
+                   return fmt::format(
+                       "\"dtype\": \"{}\", \"num_tokens\": {}, \"hidden\": {}, \"inter\": {}, \"topk\": {}, "
+                       "\"experts\": {}, \"tp\": {}, \"ep\": {}, \"distribution\": \"{}\"",
+                       kernels::format_name(row.format), row.tokens, row.hidden, row.ffn_width, row.experts_per_token, row.experts,
+                       row.tp, row.ep, row.routing);
+                 }),
+      plan_table("linear_attention", plan.linear_attention,
+                 [](const kernels::LinearAttentionRow& row) {
+                   return fmt::format(
+                       "\"op\": \"{}\", \"phase\": \"{}\", \"part\": \"{}\", \"batch\": {}, \"seq_len\": {}, "
+                       "\"k_heads\": {}, \"v_heads\": {}, \"k_dim\": {}, \"v_dim\": {}",
+                       row.op, row.phase, row.part, row.batch, row.new_tokens, row.key_heads, row.value_heads, kLinearHeadDim,
+                       kLinearHeadDim);
+                 }),
+      plan_table("collective", plan.collectives,
+                 [](const kernels::CollectiveRow& row) {
+                   return fmt::format("\"op\": \"{}\", \"dtype\": \"bf16\", \"ranks\": {}, \"bytes\": {}", row.op, row.ranks,
+                                      row.message_bytes);
                  }),
   };
   return fmt::format("{{\n{}\n}}\n", fmt::join(parts, ",\n"));

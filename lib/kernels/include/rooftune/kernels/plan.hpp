@@ -1,12 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "rooftune/core/diagnostics.hpp"
-#include "rooftune/domain/model.hpp"
 #include "rooftune/kernels/tables.hpp"
 
 namespace rooftune::kernels {
@@ -19,11 +16,11 @@ struct KernelPlan {
   std::vector<AttentionRow> context_attention;
   std::vector<AttentionRow> generation_attention;
   std::vector<AllReduceRow> all_reduces;
+  std::vector<MoeRow> moes;
+  std::vector<CollectiveRow> collectives;
+  std::vector<LinearAttentionRow> linear_attention;
+  /// What the models run and no row here measures, each with its model: "DeepSeek-V3: latent attention".
+  std::vector<std::string> left_out;
 };
-
-/// Every shape that a GPU runs for these models at these TP degrees, once, whichever models share it: linear layers fused as
-/// engines run them (bf16, and fp8 for models that compute in it), attention over the sizes that serving meets, all-reduce.
-/// Dense in tokens where GEMMs turn from weight streaming to compute. Refuses latent attention and degrees that split a head.
-[[nodiscard]] core::Result<KernelPlan> plan_measurements(std::span<const domain::ModelSpec> models, std::span<const std::int64_t> tp);
 
 }  // namespace rooftune::kernels

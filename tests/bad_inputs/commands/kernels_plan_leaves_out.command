@@ -1,0 +1,1 @@
+kernels plan --model DeepSeek-V2-Lite --tp 2
