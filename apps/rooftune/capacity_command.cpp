@@ -65,6 +65,7 @@ ExitCode run(const CapacityCommandOptions& options) {
   report.objectives = search->objectives;
   report.replicates = search->replicates;
   report.load_per_s = options.questions.load_per_s;
+  report.tokens_per_user = options.questions.tokens_per_user;
   report.prompt_tokens = options.load.prompt.mean_tokens;
   report.output_tokens = options.load.output.mean_tokens;
   core::Diagnostics refusals;
@@ -135,6 +136,12 @@ void add_capacity_command(CLI::App& program, ExitCode& exit_code) {
   command->add_option("--concurrency", options->questions.concurrencies, "closed loops of so many clients to show, e.g. 1,8,64")
       ->delimiter(',')
       ->check(positive(core::limits::kRepeats))
+      ->group(kQuestions);
+  command
+      ->add_option(
+          "--tokens-per-user", options->questions.tokens_per_user,
+          "output tokens per second that each client of a closed loop gets at least; finds the most clients, and tokens/s per GPU")
+      ->check(positive(core::limits::kRate_per_s))
       ->group(kQuestions);
   command->add_option("--duration", options->duration_s, "seconds of every simulated load, at least")
       ->capture_default_str()

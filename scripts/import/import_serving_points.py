@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes ground_truth/serving_<gpu>.json: closed-loop serving points (mean TTFT and TPOT by number of clients) as experiments.
+"""Writes ground_truth/serving_<gpu>.json and serving_<gpu>_peers.csv: closed-loop serving points (mean TTFT and TPOT by number of clients) as experiments.
 
 Input: NVIDIA's collection of InferenceX points (<gpu>_vllm.csv) and recipes.csv, what the benchmark's own history says of the
 server and the client behind each group of points. Recipes count more than the labels of the points (model id, dp, ep,
@@ -30,6 +30,8 @@ SOURCES = [
     "github.com/ai-dynamo/aiconfigurator@095f58a5:aic-core/src/aiconfigurator_core/systems/silicon_sample.csv (vLLM, aggregated)",
     "settings: github.com/SemiAnalysisAI/InferenceX, git history (commits named in recipes.csv)",
 ]
+PEER_SOURCE = "aiconfigurator@095f58a5: predict_silicon_sample.py, run unchanged"
+PEER_COLUMNS = ("experiment", "simulator", "stage", "metric", "predicted", "measured", "source")
 LICENCE = "Apache-2.0 (aiconfigurator; SemiAnalysis InferenceX)"
 
 DROPPED = {"copy", "duplicate", "unknown_client", "no_concurrency"}
@@ -217,6 +219,22 @@ def experiment(recipe, point):
     }
 
 
+def peer_rows(folder, ids):
+    """What aiconfigurator predicts for the points: its measured tables alone (SILICON, which refuses what they lack), and with
+    estimates for the rest (HYBRID)."""
+    rows = []
+    with (folder / "aiconfigurator_predictions.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["row_id"] not in ids:
+                continue
+            experiment, measured = ids[row["row_id"]]
+            for simulator, prefix in (("aiconfigurator-silicon", "pred"), ("aiconfigurator-hybrid", "hybrid")):
+                for metric in ("ttft", "tpot"):
+                    if predicted := row[f"{prefix}_{metric}_ms"]:
+                        rows.append((experiment, simulator, "summary", f"{metric}_mean_ms", predicted, measured[metric], PEER_SOURCE))
+    return sorted(rows)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
@@ -230,6 +248,7 @@ def main():
         points = list(csv.DictReader(file))
     left_out = collections.Counter()
     experiments = {}
+    ids = {}
     for point in points:
         reasons = DROPPED & set(point["flag"].split("|"))
         if reasons:
@@ -239,6 +258,7 @@ def main():
         if one["id"] in experiments:
             raise SystemExit(f"{one['id']} is there twice")
         experiments[one["id"]] = one
+        ids[point["row_id"]] = (one["id"], {"ttft": point["ttft_ms"], "tpot": point["tpot_ms"]})
     ordered = sorted(experiments.values(), key=lambda one: (one["sweep"], one["workload"]["arrival"]["concurrency"]))
     path = arguments.out / f"serving_{arguments.gpu}.json"
     shipping.write_json(path, ordered)
@@ -250,6 +270,18 @@ def main():
         path,
         what=f"{len(ordered)} closed-loop serving points, {usable} of them without a flag; left out: {dropped or 'none'}",
         sources=SOURCES,
+        licence=LICENCE,
+        importer=__file__,
+        date=arguments.date,
+    )
+    peers = arguments.out / f"serving_{arguments.gpu}_peers.csv"
+    rows = peer_rows(arguments.folder, ids)
+    shipping.write_csv(peers, PEER_COLUMNS, rows)
+    shipping.record(
+        arguments.out,
+        peers,
+        what=f"{len(rows)} predictions of aiconfigurator for these points",
+        sources=[PEER_SOURCE],
         licence=LICENCE,
         importer=__file__,
         date=arguments.date,

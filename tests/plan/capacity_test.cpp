@@ -86,6 +86,19 @@ TEST_F(CapacityOfSlots, ServesAClosedLoopAsFastAsItsClientsReturn) {
   EXPECT_NEAR(point.rate_per_s, 4.0 / e2e_s, 0.05 * 4.0 / e2e_s);
 }
 
+TEST_F(CapacityOfSlots, FindsTheMostClientsThatGetTheirTokens) {
+  // 5 ms, and 1 ms for each decode: n clients get 1000 / (5 + n) tokens/s each while they have slots; waiting for one is no TPOT.
+  set("blackbox.step_us", 5000.0);
+  set("blackbox.per_decode_us", 1000.0);
+  options_.replicates = 1;
+  const auto most = find_most_clients(subject(), 100.0, options_);
+  ASSERT_TRUE(most);
+  EXPECT_GE(tokens_per_user(*most), 100.0);
+  EXPECT_NEAR(most->concurrency, 5, 1);
+  EXPECT_LT(tokens_per_user(predict_concurrency(subject(), most->concurrency + 1, options_)), 100.0);
+  EXPECT_FALSE(find_most_clients(subject(), 200.0, options_)) << "one alone gets 167";
+}
+
 TEST_F(CapacityOfSlots, DoesNotDependOnTheNumberOfThreads) {
   const Capacity one = find_capacity(subject(), options_);
   options_.threads = {2};

@@ -266,6 +266,29 @@ Capacity find_capacity(const CapacityCase& subject, const CapacityOptions& optio
   return capacity;
 }
 
+double tokens_per_user(const LoadPoint& point) { return 1e3 / at(point.latency_ms, LatencyKind::tpot, LatencyStatistic::mean); }
+
+std::optional<LoadPoint> find_most_clients(const CapacityCase& subject, double tokens_per_s, const CapacityOptions& options) {
+  std::optional<LoadPoint> best;
+  const auto serves = [&](int clients) {
+    LoadPoint point = predict_concurrency(subject, clients, options);
+    const bool is_fast = point.rejected == 0 && tokens_per_user(point) >= tokens_per_s;
+    if (is_fast) best = std::move(point);
+    return is_fast;
+  };
+  int served = 0;
+  int refused = 1;
+  while (refused <= kMostClients && serves(refused)) {
+    served = refused;
+    refused *= 2;
+  }
+  while (refused - served > 1 && served < kMostClients) {
+    const int middle = served + (refused - served) / 2;
+    (serves(middle) ? served : refused) = middle;
+  }
+  return best;
+}
+
 std::optional<Fleet> size_fleet(const CapacityCase& subject, const Capacity& capacity, double rate_per_s,
                                 const CapacityOptions& options) {
   if (!capacity.best) return std::nullopt;
@@ -311,7 +334,9 @@ CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& ques
   if (questions.load_per_s) answer.fleet = size_fleet(subject, answer.capacity, *questions.load_per_s, options);
   for (const double rate : questions.rates) answer.rates.push_back(predict_rate(subject, rate, 1, options));
   for (const int clients : questions.concurrencies) answer.concurrencies.push_back(predict_concurrency(subject, clients, options));
+  if (questions.tokens_per_user) answer.most_clients = find_most_clients(subject, *questions.tokens_per_user, options);
   if (answer.capacity.best) qualify(subject, *answer.capacity.best, options);
+  if (answer.most_clients) qualify(subject, *answer.most_clients, options);
   if (answer.fleet) qualify(subject, answer.fleet->point, options);
   for (std::vector<LoadPoint>* points : {&answer.rates, &answer.concurrencies}) {
     for (LoadPoint& point : *points) qualify(subject, point, options);

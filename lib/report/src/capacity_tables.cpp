@@ -87,6 +87,32 @@ std::string fleet_table(const plan::CapacityReport& report, Colour colour) {
          fmt::format("fewest GPUs: {} ({} of TP {})\n", cheapest->fleet->gpus, cheapest->fleet->replicas, cheapest->tp);
 }
 
+/// The throughput at an interactivity: tokens/s of a GPU where every user gets so many.
+std::string interactivity_table(const plan::CapacityReport& report, Colour colour) {
+  TextTable table(point_columns({{"TP"}, {"clients"}, {"tokens/s\nper GPU"}, {"\nper user"}}));
+  const plan::CapacityAnswer* best = nullptr;
+  const auto per_gpu = [](const plan::CapacityAnswer& answer) { return answer.most_clients->output_tokens_per_s / answer.tp; };
+  std::string refusals;
+  for (const plan::CapacityAnswer& answer : report.answers) {
+    if (!answer.refusal.empty()) continue;
+    if (!answer.most_clients) {
+      refusals += fmt::format("TP {}: not even one user gets so many\n", answer.tp);
+      continue;
+    }
+    const LoadPoint& point = *answer.most_clients;
+    std::vector<Cell> cells{fmt::format("{}", answer.tp), fmt::format("{}", point.concurrency), significant(per_gpu(answer)),
+                            significant(plan::tokens_per_user(point))};
+    add_point(cells, point);
+    table.add(std::move(cells));
+    if (best == nullptr || per_gpu(answer) > per_gpu(*best)) best = &answer;
+  }
+  if (best == nullptr) return "\nNo degree gives a user " + fmt::format("{:g} tokens/s.\n", *report.tokens_per_user);
+  return titled(fmt::format("Most clients of a closed loop with {:g} tokens/s for each user", *report.tokens_per_user),
+                table.text(colour)) +
+         refusals +
+         fmt::format("most tokens/s per GPU: {:.0f} (TP {}, {} clients)\n", per_gpu(*best), best->tp, best->most_clients->concurrency);
+}
+
 std::string sweep_table(const plan::CapacityReport& report, std::vector<LoadPoint> plan::CapacityAnswer::*points, const char* title,
                         Colour colour) {
   TextTable table(point_columns({{"TP"}, {"clients"}, {"\nrequests/s"}, {"\nobjectives", Align::left}}));
@@ -108,6 +134,7 @@ std::vector<eval::DomainExit> all_exits(const plan::CapacityReport& report) {
   for (const plan::CapacityAnswer& answer : report.answers) {
     if (answer.capacity.best) add(*answer.capacity.best);
     if (answer.fleet) add(answer.fleet->point);
+    if (answer.most_clients) add(*answer.most_clients);
     std::ranges::for_each(answer.rates, add);
     std::ranges::for_each(answer.concurrencies, add);
   }
@@ -127,6 +154,7 @@ std::string capacity_tables(const plan::CapacityReport& report, Colour colour) {
                                  report.output_tokens, report.step_time_model);
   text += capacity_table(report, colour);
   if (report.load_per_s) text += fleet_table(report, colour);
+  if (report.tokens_per_user) text += interactivity_table(report, colour);
   text += sweep_table(report, &plan::CapacityAnswer::rates, "Rates", colour);
   text += sweep_table(report, &plan::CapacityAnswer::concurrencies, "Closed loops", colour);
   text += fmt::format("\nsteady state, mean of {} replicate{}; ", report.replicates, report.replicates == 1 ? "" : "s");

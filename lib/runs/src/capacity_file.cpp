@@ -38,6 +38,7 @@ Json point_json(const LoadPoint& point) {
           {"replicate_deviation", std::move(deviations)},
           {"intervals_90", std::move(intervals)},
           {"output_tokens_per_s", point.output_tokens_per_s},
+          {"output_tokens_per_s_per_user", plan::tokens_per_user(point)},
           {"mean_batch", point.mean_batch},
           {"kv_use_fraction", point.kv_use_fraction},
           {"preempted_fraction", point.preempted_fraction},
@@ -65,6 +66,7 @@ Json answer_json(const plan::CapacityAnswer& answer) {
   if (answer.fleet) {
     json["fleet"] = {{"replicas", answer.fleet->replicas}, {"gpus", answer.fleet->gpus}, {"point", point_json(answer.fleet->point)}};
   }
+  json["most_clients"] = answer.most_clients ? point_json(*answer.most_clients) : Json(nullptr);
   json["rates"] = points_json(answer.rates);
   json["concurrencies"] = points_json(answer.concurrencies);
   return json;
@@ -99,6 +101,7 @@ std::string capacity_json(const plan::CapacityReport& report) {
                           {"objectives", std::move(objectives)},
                           {"replicates", report.replicates},
                           {"load_per_s", report.load_per_s ? Json(*report.load_per_s) : Json(nullptr)},
+                          {"tokens_per_user", report.tokens_per_user ? Json(*report.tokens_per_user) : Json(nullptr)},
                           {"answers", std::move(answers)}});
 }
 
@@ -115,6 +118,7 @@ std::string capacity_csv(const plan::CapacityReport& report) {
   for (const plan::CapacityAnswer& answer : report.answers) {
     if (answer.capacity.best) text += csv_row(answer.tp, "capacity", *answer.capacity.best);
     if (answer.fleet) text += csv_row(answer.tp, "fleet", answer.fleet->point);
+    if (answer.most_clients) text += csv_row(answer.tp, "most_clients", *answer.most_clients);
     for (const LoadPoint& point : answer.rates) text += csv_row(answer.tp, "rate", point);
     for (const LoadPoint& point : answer.concurrencies) text += csv_row(answer.tp, "concurrency", point);
   }

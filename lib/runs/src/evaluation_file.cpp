@@ -85,11 +85,17 @@ nlohmann::ordered_json peers_json(const std::vector<eval::PeerComparison>& peers
   for (const eval::PeerComparison& peer : peers) {
     Json errors = Json::object();
     for (std::size_t i = 0; i < eval::kPeerMetrics.size(); ++i) {
-      errors[std::string(domain::metric_name(eval::kPeerMetrics[i]))] = {{"theirs_mean_ape_percent", peer.theirs_percent[i]},
-                                                                         {"ours_mean_ape_percent", peer.ours_percent[i]}};
+      const auto& theirs = peer.theirs[i];
+      const auto& ours = peer.ours[i];
+      if (!theirs) continue;
+      errors[std::string(domain::metric_name(eval::kPeerMetrics[i]))] = {{"theirs_mean_ape_percent", theirs->mean_percent},
+                                                                         {"theirs_median_ape_percent", theirs->median_percent},
+                                                                         {"ours_mean_ape_percent", ours->mean_percent},
+                                                                         {"ours_median_ape_percent", ours->median_percent}};
     }
     json.push_back({{"simulator", peer.simulator},
                     {"experiments", peer.experiments},
+                    {"not_predicted", peer.unanswered},
                     {"errors", std::move(errors)},
                     {"measurements_differ_percent", peer.measurements_differ_percent}});
   }

@@ -101,6 +101,14 @@ inline constexpr double kIdleRate = 1.0 / 64.0;
 /// Doubles the rate until an objective is missed, then bisects its logarithm.
 [[nodiscard]] Capacity find_capacity(const CapacityCase& subject, const CapacityOptions& options);
 
+/// The most clients of a closed loop that each still get `tokens_per_s` (1 / mean TPOT), found by doubling and bisection up to
+/// kMostClients; empty where not even one does.
+inline constexpr int kMostClients = 4096;
+[[nodiscard]] std::optional<LoadPoint> find_most_clients(const CapacityCase& subject, double tokens_per_s,
+                                                         const CapacityOptions& options);
+/// Output tokens per second that one user sees.
+[[nodiscard]] double tokens_per_user(const LoadPoint& point);
+
 /// Engines behind a round-robin router that carry a load together.
 struct Fleet {
   int replicas = 0;
@@ -124,6 +132,7 @@ struct CapacityAnswer {
   std::optional<Fleet> fleet{};
   std::vector<LoadPoint> rates{};
   std::vector<LoadPoint> concurrencies{};
+  std::optional<LoadPoint> most_clients{};  ///< of CapacityQuestions::tokens_per_user
 };
 
 struct CapacityReport {
@@ -134,7 +143,8 @@ struct CapacityReport {
   double output_tokens = 0.0;
   std::vector<LatencyObjective> objectives;
   int replicates = 1;
-  std::optional<double> load_per_s{};   ///< that fleets were sized for
+  std::optional<double> load_per_s{};  ///< that fleets were sized for
+  std::optional<double> tokens_per_user{};
   std::vector<CapacityAnswer> answers;  ///< by TP
 };
 
@@ -143,6 +153,7 @@ struct CapacityQuestions {
   std::optional<double> load_per_s{};
   std::vector<double> rates{};
   std::vector<int> concurrencies{};
+  std::optional<double> tokens_per_user{};  ///< output tokens per second of each user, at least, in a closed loop
 };
 
 /// Answers everything for one case; its points are qualified.
