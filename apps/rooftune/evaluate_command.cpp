@@ -4,6 +4,8 @@
 #include "options.hpp"
 #include "rooftune/eval/assumptions.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/noise.hpp"
+#include "rooftune/report/noise_table.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
 #include "run_options.hpp"
@@ -21,11 +23,12 @@ struct EvaluateOptions {
 
 constexpr std::string_view kOurs = "predictions of this config; held out only where it was not fitted on the run";
 
-void print_tables(const eval::Evaluation& evaluation) {
+void print_tables(const eval::Evaluation& evaluation, const eval::Noise& noise) {
   const report::Colour colour = output_colour();
   print(report::row_table(evaluation, colour));
   print(report::group_table(evaluation, colour));
   print(report::overall_table(evaluation, colour));
+  print(report::noise_table(evaluation, noise, colour));
   print(report::warning_list(evaluation, colour));
 }
 
@@ -62,10 +65,11 @@ ExitCode run(const EvaluateOptions& options) {
   }
   const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(evaluation, *published);
   if (!write_csv(options.output, [&] { return runs::evaluation_csv(evaluation); })) return ExitCode::bad_input;
+  const eval::Noise noise = eval::noise_of(study->prepared.dataset, study->prepared.start, threads);
   if (options.output.json) {
-    print(runs::evaluation_json(evaluation, peers));
+    print(runs::evaluation_json(evaluation, peers, noise));
   } else {
-    print_tables(evaluation);
+    print_tables(evaluation, noise);
     if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));
   }
   return ExitCode::done;

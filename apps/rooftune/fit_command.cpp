@@ -13,6 +13,7 @@
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/calibrate/fit.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/report/noise_table.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/interruption.hpp"
@@ -61,7 +62,8 @@ calibrate::FitHooks with_progress(ProgressLine& line) {
   return hooks;
 }
 
-void print_result(const FitOptions& options, const calibrate::FitResult& result, const fs::path& target) {
+void print_result(const FitOptions& options, const calibrate::PreparedStudy& study, const calibrate::FitResult& result,
+                  const fs::path& target) {
   if (options.output.json) {
     print(runs::fit_json(result));
     return;
@@ -69,6 +71,7 @@ void print_result(const FitOptions& options, const calibrate::FitResult& result,
   const report::Colour colour = output_colour();
   print(report::before_after_table(result.before, result.after, colour));
   print(report::improvement_table(result.before, result.after, colour));
+  print(report::noise_table(result.after, eval::noise_of(study.dataset, result.tuned, {study.spec.threads}), colour));
   print(report::parameter_table(result, colour));
   print(report::uncertainty_tables(result, colour));
   print(report::interval_table(result, colour));
@@ -179,7 +182,7 @@ ExitCode run(const FitOptions& options) {
   print_errors(written ? *written : written.error());
   if (!written) return ExitCode::bad_input;
   if (!write_csv(options.output, [&] { return runs::evaluation_csv(result.after); })) return ExitCode::bad_input;
-  print_result(options, result, target);
+  print_result(options, study->prepared, result, target);
   if (!options.output.json) print(store_summary(**run));
   if (!result.interrupted) return ExitCode::done;
   print_interrupted(options, target, "this is the best so far, without standard errors");

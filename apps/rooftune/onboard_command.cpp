@@ -6,6 +6,7 @@
 #include "commands.hpp"
 #include "options.hpp"
 #include "rooftune/plan/onboard.hpp"
+#include "rooftune/plan/simulated_transfers.hpp"
 #include "rooftune/report/onboard_tables.hpp"
 #include "rooftune/runs/onboard_file.hpp"
 #include "rooftune/runs/open_study.hpp"
@@ -26,6 +27,7 @@ struct OnboardOptions {
   std::vector<std::string> studies;
   RunFlags run;
   RunScriptOptions scripts;
+  int simulated_transfers = 0;
 };
 
 /// A study that says how to onboard, and its run, which refers to it.
@@ -71,6 +73,19 @@ core::Result<void> run_trial(const OnboardOptions& options, const Job& job, cons
   return {};
 }
 
+core::Result<void> run_simulated_transfers(const OnboardOptions& options, const Job& job) {
+  ProgressLine progress;
+  const auto show = [&](std::size_t done, std::size_t total) { progress.show(fmt::format("simulated GPUs: {} of {}", done, total)); };
+  const auto transfers =
+      plan::simulate_transfers(job.study->prepared, job.study->inputs, job.summaries, options.simulated_transfers, {.progress = show});
+  progress.clear();
+  job.run->abandon();
+  if (!transfers) return tl::unexpected(transfers.error());
+  print(options.output.json ? runs::simulated_transfers_json(*transfers)
+                            : report::simulated_transfer_table(*transfers, output_colour()));
+  return {};
+}
+
 core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job& job) {
   ProgressLine progress;
   const plan::OnboardHooks hooks{
@@ -90,7 +105,11 @@ core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job&
   }
   const report::Colour colour = output_colour();
   print(report::onboard_parameter_table(*result, colour));
-  for (const plan::OnboardStep& step : result->steps) print(report::next_run_table(step, colour));
+  const plan::OnboardStep* before = nullptr;
+  for (const plan::OnboardStep& step : result->steps) {
+    print(report::next_run_table(step, before, colour));
+    if (step.fitted_runs.empty()) before = &step;
+  }
   print(report::kv_blocks_table(*result, colour));
   print(fmt::format("\ntuned config  {}\nrun folder    {}\n", (job.run->folder() / runs::kTunedConfigName).string(),
                     job.run->folder().string()));
@@ -118,6 +137,13 @@ ExitCode run(const OnboardOptions& options) {
   }
   std::vector<plan::Onboarding> onboardings;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (options.simulated_transfers > 0) {
+      if (const auto done = run_simulated_transfers(options, jobs[i]); !done) {
+        print_errors(done.error());
+        return ExitCode::bad_input;
+      }
+      continue;
+    }
     if (jobs[i].study->prepared.spec.onboard->trial) {
       if (const auto done = run_trial(options, jobs[i], options.studies[i]); !done) {
         print_errors(done.error());
@@ -133,7 +159,10 @@ ExitCode run(const OnboardOptions& options) {
     onboardings.push_back(*std::move(result));
   }
   if (!write_csv(options.output, [&] { return runs::onboard_csv(onboardings); })) return ExitCode::bad_input;
-  if (!onboardings.empty() && !options.output.json) print(report::onboard_error_table(onboardings, output_colour()));
+  if (!onboardings.empty() && !options.output.json) {
+    print(report::onboard_error_table(onboardings, output_colour()));
+    print(report::learnt_width_table(onboardings, output_colour()));
+  }
   return ExitCode::done;
 }
 
@@ -148,6 +177,11 @@ void add_onboard_command(CLI::App& program, ExitCode& exit_code) {
       ->required();
   add_out_option(*command, options->run, "runs/<study>-onboard-<UTC time>");
   add_run_script_options(*command, options->scripts);
+  command
+      ->add_option("--simulate-transfers", options->simulated_transfers,
+                   "instead: onboards so many simulated GPUs, drawn from the study's priors, and counts how many measurements their "
+                   "intervals hold and what further runs are worth")
+      ->check(CLI::Range(2, 100000));
   add_data_options(*command, options->data);
   add_json_option(*command, options->output);
   add_csv_option(*command, options->output);

@@ -3,44 +3,24 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
-#include <tuple>
 
 #include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/core/distributions.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/domain/metrics.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/noise.hpp"
 
 namespace rooftune::calibrate {
 namespace {
 
 using domain::Metric;
-using RowKey = std::tuple<std::string, int, Metric>;
+using eval::RowKey;
 
 /// Standard deviations to either side of a mean that hold a share of `level` of a normal distribution.
 double half_width(double level) { return core::normal_quantile(0.5 + 0.5 * level); }
 
 RowKey key_of(const eval::Row& row) { return {row.experiment, row.stage, row.metric}; }
-
-/// Standard deviation of the logarithm of every row over simulations with other arrivals. A measured run is one draw, and so is
-/// each replicate behind the prediction.
-std::map<RowKey, double> arrival_deviations(const eval::Dataset& unit, const params::Config& config, const IntervalOptions& options) {
-  std::map<RowKey, std::vector<double>> logarithms;
-  for (int draw = 0; draw < std::max(2, options.arrival_draws); ++draw) {
-    eval::Dataset redrawn = unit;
-    redrawn.replicates = 1;
-    for (eval::Case& item : redrawn.cases) item.plans = {sim::make_request_plan(item.experiment, unit.seed, unit.replicates + draw)};
-    const eval::Evaluation evaluation =
-        eval::evaluate(redrawn, config, {.threads = options.threads, .stepping = sim::Stepping::closed_form});
-    for (const eval::Row& row : evaluation.rows) {
-      if (row.predicted_ms > 0.0) logarithms[key_of(row)].push_back(std::log(row.predicted_ms));
-    }
-  }
-  std::map<RowKey, double> deviations;
-  const double both = std::sqrt(1.0 + 1.0 / unit.replicates);
-  for (const auto& [key, values] : logarithms) deviations[key] = both * core::standard_deviation(values);
-  return deviations;
-}
 
 double squared(double x) { return x * x; }
 
@@ -83,7 +63,7 @@ std::vector<PredictionInterval> prediction_intervals(const eval::Dataset& datase
     const std::string& id = dataset.cases[sensitivity.case_index].experiment.id;
     parameter_deviations[{id, sensitivity.stage, sensitivity.metric}] = std::sqrt(belief.variance_along(sensitivity.row));
   }
-  const std::map<RowKey, double> arrivals = arrival_deviations(unit, config, options);
+  const std::map<RowKey, double> arrivals = eval::arrival_deviations(unit, config, options.arrival_draws, options.threads);
   std::map<std::string, std::size_t> stages;
   for (const eval::Case& item : dataset.cases) stages[item.experiment.id] = item.experiment.workload.stages.size();
 

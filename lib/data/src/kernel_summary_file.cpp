@@ -11,9 +11,6 @@ namespace {
 
 constexpr std::string_view kSchema = "rooftune/kernel-efficiency/1";
 
-/// The parameters that the free fit of a GPU's GEMM curve gives, under their names in the file.
-constexpr std::array<std::string_view, 3> kCurveParameters{"gemm_fraction", "weight_bandwidth_fraction", "pnorm"};
-
 /// GEMM calls of a layer: QKV, output, gate-up, down.
 constexpr double kGemmCallsPerLayer = 4.0;
 
@@ -26,20 +23,6 @@ void read_values(const text::Node& object, kernels::KernelSummary& summary, text
     reader.required("log_sd", value.log_deviation, text::above(0));
     reader.optional("basis", value.basis);
     if (id) summary.values[member.key] = std::move(value);
-  }
-}
-
-/// bf16 GEMMs: the fit with an exponent of its own.
-void read_gemm_curve(const text::Node& gpu, kernels::KernelSummary& summary, text::Problems& problems) {
-  const text::Node* node = &gpu;
-  for (const std::string_view key : {"gemm", "bf16", "fit"}) {
-    node = node->kind == text::Node::Kind::object ? node->find(key) : nullptr;
-    if (node == nullptr) return;
-  }
-  text::ObjectReader reader(*node, problems, "'fit'", text::OtherKeys::tolerate);
-  for (const std::string_view name : kCurveParameters) {
-    double value = 0.0;
-    if (reader.optional(name, value, text::above(0))) summary.gemm_curve[fmt::format("physics.{}", name)] = value;
   }
 }
 
@@ -59,7 +42,6 @@ void read_gpu(const text::Node& object, kernels::KernelSummary& summary, text::P
     if (call_reader.optional("generation_attention_call_us", attention_us, text::above(0)) && has_gemm)
       summary.layer_calls_us = kGemmCallsPerLayer * gemm_us + attention_us;
   }
-  read_gemm_curve(object, summary, problems);
 }
 
 core::Result<std::vector<kernels::KernelSummary>> read(const text::Document& document) {

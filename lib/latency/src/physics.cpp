@@ -145,6 +145,11 @@ void PhysicsStepTime<Scalar>::set_attention(const Operators& operators, const pa
   prefill_attention_us_per_pair_ += flops_per_pair / attention_flops_per_us;
   mixed_kv_factor_ = p("physics.mixed_kv_factor");
   mixed_kv_us_per_token_ = kv_us_per_token_ * mixed_kv_factor_;
+  // A kernel that packs no heads computes whole tiles of rows for every head of a decode, beside reading its context.
+  const Scalar& rows = p("physics.mixed_query_rows");
+  if (core::value_of(rows) > 1.0) {
+    mixed_kv_us_per_token_ = p_norm<Scalar>(mixed_kv_us_per_token_, rows * prefill_attention_us_per_pair_, Scalar(kOverlapNorm));
+  }
 }
 
 /// A state is read and written at the rate of the KV cache; prompts scan through it in chunks, at the rate of attention.
@@ -320,7 +325,7 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
     piece.slope_us_per_token += limited.slope_us_per_token * mixed_kv_factor_;
   }
   if (scans_) piece.duration_us += scan_us_per_token_ * static_cast<double>(prefill.tokens);
-  if (!has_graph) piece.duration_us = p_norm<Scalar>(piece.duration_us, prefill_launch_us_, Scalar(kLaunchNorm));
+  if (!has_graph) piece.duration_us = p_norm<Scalar>(piece.duration_us, prefill_launch_us_, Scalar(kOverlapNorm));
   piece.duration_us = linear_sum(piece.duration_us, overhead, per_sequence);
   return piece;
 }

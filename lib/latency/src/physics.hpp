@@ -15,7 +15,8 @@ namespace rooftune::latency {
 ///
 ///   step = t_step + L t_layer + fp8 calls + sampler + t_seq (D + R)        overheads
 ///        + linear(n) + n activation bytes / (W e_weights) + lm_head        weights and GEMMs, norms, gates
-///        + kv C, times mixed_kv_factor in steps that prefill               KV reads
+///        + kv C, times mixed_kv_factor in steps that prefill               KV reads; there, on GPUs whose kernel packs no heads,
+///                                                                          beside mixed_query_rows of attention per head and context
 ///        + kv' sum of min(context, window)                                 the same of windows, chunks and sparse attention
 ///        + state (D + R) + scan P                                          linear attention
 ///        + attention                                                       prefill attention
@@ -44,8 +45,9 @@ class PhysicsStepTime final : public StepTime<Scalar> {
  private:
   /// vLLM runs larger prefill steps without a CUDA graph.
   static constexpr std::int64_t kGraphPrefillTokens = 64;
-  /// Joins host and GPU time of steps without a graph: close to the larger of the two, yet differentiable.
-  static constexpr double kLaunchNorm = 8.0;
+  /// Joins what runs side by side, host and GPU or compute and reads of one kernel: close to the larger of the two, yet
+  /// differentiable.
+  static constexpr double kOverlapNorm = 8.0;
 
   /// Matrix products of one format.
   struct Linear {

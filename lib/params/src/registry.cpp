@@ -90,6 +90,7 @@ constexpr std::array kParameters{
   ParameterSpec{"physics.weight_bandwidth_fraction", "fraction", 0.2, 0.873, 1, log, gpu, "share of peak bandwidth at which weights stream", kKernels},
   ParameterSpec{"physics.kv_bandwidth_fraction", "fraction", 0.1, 0.897, 1, log, gpu, "share of peak bandwidth at which the KV cache is read", kKernels},
   ParameterSpec{"physics.mixed_kv_factor", "1", 0.5, 1, 8, log, gpu, "KV reads of a step that also prefills, relative to a decode-only step: such steps run the prefill attention kernel, which on some GPUs neither packs query heads nor splits long contexts", kPhysics},
+  ParameterSpec{"physics.mixed_query_rows", "1", 1, 1, 256, log, gpu, "query rows that attention computes for each query head of a decode in a step that also prefills; 1 where its kernel packs the heads of a KV head, 64 with FlashAttention 2", "FlashAttention 2's paged kernel works on tiles of 64 rows and packs heads only when every sequence decodes (ADR 0014)"},
   ParameterSpec{"physics.prefill_attention_fraction", "fraction", 0.02, 0.287, 1, log, gpu, "share of peak FLOP/s that prefill attention reaches (causal FLOPs)", kKernels},
   ParameterSpec{"physics.pnorm", "1", 1, 2.5, 50, log, shared, "exponent that joins compute and weight streaming: 1 adds, infinity takes the larger", kPhysics},
   ParameterSpec{"physics.allreduce_us", "us", 0.1, 4.5, 200, log, gpu, "latency of one all-reduce; two per layer when TP > 1", kKernels},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 
@@ -26,12 +27,21 @@ bool counts(const calibrate::Sensitivity& sensitivity) {
   return sensitivity.metric == Metric::ttft_mean || sensitivity.metric == Metric::e2e_mean;
 }
 
-double deviation_over(const opt::GaussianBelief& belief, std::span<const calibrate::Sensitivity> targets) {
+/// Percent by which a prediction moves when all that takes time takes one percent more: about 1 for a calm server.
+double amplification_of(const calibrate::Sensitivity& row) {
+  double sum = 0.0;
+  for (const double slope : row.row) sum += std::abs(slope);
+  return sum;
+}
+
+/// Root mean square over the targets, none of which counts as more than `most`.
+double deviation_over(const opt::GaussianBelief& belief, std::span<const calibrate::Sensitivity> targets,
+                      double most = std::numeric_limits<double>::infinity()) {
   double sum = 0.0;
   std::size_t rows = 0;
   for (const calibrate::Sensitivity& target : targets) {
     if (!counts(target)) continue;
-    sum += belief.variance_along(target.row);
+    sum += std::min(belief.variance_along(target.row), most * most);
     ++rows;
   }
   return rows == 0 ? 0.0 : std::sqrt(sum / static_cast<double>(rows));
@@ -101,7 +111,7 @@ TrialDraw run_draw(const calibrate::PreparedStudy& study, const calibrate::Trial
 
 std::vector<RunValue> rank_runs(const opt::GaussianBelief& belief, std::span<const calibrate::Sensitivity> candidates,
                                 std::span<const calibrate::Sensitivity> targets, const std::map<Metric, double>& noise_deviation) {
-  const double before = deviation_over(belief, targets);
+  const double before = deviation_over(belief, targets, calibrate::kUndetermined);
   std::map<std::size_t, std::pair<opt::GaussianBelief, double>> learnt;  // with the bits
   for (const calibrate::Sensitivity& row : candidates) {
     if (!counts(row)) continue;
@@ -111,7 +121,8 @@ std::vector<RunValue> rank_runs(const opt::GaussianBelief& belief, std::span<con
     // A pooled row repeats what its stages say.
     if (row.stage == domain::kSummaryStage && !is_alone) continue;
     auto& [after, bits] = learnt.try_emplace(row.case_index, belief, 0.0).first->second;
-    const double noise = noise_deviation.at(row.metric);
+    // What the structure gets wrong of step times comes back in a queue many times larger, and tells the less of parameters.
+    const double noise = noise_deviation.at(row.metric) * std::max(1.0, amplification_of(row));
     bits += 0.5 * std::log2(1.0 + after.variance_along(row.row) / (noise * noise));
     after.observe(row.row, noise * noise);
   }
@@ -119,8 +130,9 @@ std::vector<RunValue> rank_runs(const opt::GaussianBelief& belief, std::span<con
   for (const auto& [index, what] : learnt) {
     values.push_back({.case_index = index,
                       .deviation_before = before,
-                      .deviation_after = deviation_over(what.first, targets),
-                      .bits = what.second});
+                      .deviation_after = deviation_over(what.first, targets, calibrate::kUndetermined),
+                      .bits = what.second,
+                      .rms_after = deviation_over(what.first, targets)});
   }
   std::ranges::stable_sort(values, {}, &RunValue::deviation_after);
   return values;
@@ -173,9 +185,9 @@ core::Result<eval::Dataset> candidate_dataset(const calibrate::PreparedStudy& st
                              .leaves_out_refused = true});
 }
 
-std::vector<NextRun> recommend_runs(const calibrate::CandidateSpec& spec, const eval::Dataset& candidates,
-                                    const params::Config& config, std::span<const params::FreeParameter> free,
-                                    const opt::GaussianBelief& belief, double noise, core::ThreadCount threads) {
+std::vector<RunValue> useful_runs(const eval::Dataset& candidates, const params::Config& config,
+                                  std::span<const params::FreeParameter> free, const opt::GaussianBelief& belief, double noise,
+                                  core::ThreadCount threads) {
   // A run that saturates measures its queue, not the GPU, and its latencies have no end.
   const auto sound = core::parallel_map<char>(candidates.cases.size(), threads, [&](std::size_t i) -> char {
     const eval::Case& item = candidates.cases[i];
@@ -205,9 +217,17 @@ std::vector<NextRun> recommend_runs(const calibrate::CandidateSpec& spec, const 
     }
     noise_deviation[metric] = std::sqrt(variance);
   }
+  std::vector<RunValue> values = rank_runs(belief, rows, rows, noise_deviation);
+  for (RunValue& value : values) value.case_index = kept[value.case_index];
+  return values;
+}
+
+std::vector<NextRun> recommend_runs(const calibrate::CandidateSpec& spec, const eval::Dataset& candidates,
+                                    const params::Config& config, std::span<const params::FreeParameter> free,
+                                    const opt::GaussianBelief& belief, double noise, core::ThreadCount threads) {
   std::vector<NextRun> runs;
-  for (const RunValue& value : rank_runs(belief, rows, rows, noise_deviation)) {
-    const domain::Experiment& experiment = calm.cases[value.case_index].experiment;
+  for (const RunValue& value : useful_runs(candidates, config, free, belief, noise, threads)) {
+    const domain::Experiment& experiment = candidates.cases[value.case_index].experiment;
     runs.push_back({.model = std::string(domain::short_model_name(experiment.deployment.model)),
                     .tp = experiment.deployment.tp,
                     .rate_per_s = experiment.workload.stages.front().rate.value,

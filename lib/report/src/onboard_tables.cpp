@@ -29,6 +29,7 @@ const calibrate::PredictionInterval* interval_of(const plan::OnboardStep& step, 
 /// "-12 to +30": where the measurement should lie, relative to the prediction.
 std::string reach(const calibrate::PredictionInterval* interval) {
   if (interval == nullptr) return "-";
+  if (!interval->is_determined()) return "not determined";
   return fmt::format("{:+.0f} to {:+.0f}", 100.0 * (interval->lower_ms / interval->predicted_ms - 1.0),
                      100.0 * (interval->upper_ms / interval->predicted_ms - 1.0));
 }
@@ -36,7 +37,7 @@ std::string reach(const calibrate::PredictionInterval* interval) {
 void add_rows(TextTable& table, const plan::Onboarding& onboarding, const plan::OnboardStep& step, const eval::Evaluation& evaluation,
               std::string_view seen) {
   for (const eval::CaseReport& report : evaluation.cases) {
-    std::vector<Cell> cells{onboarding.gpu, step.name, report.experiment, report.model, std::string(seen)};
+    std::vector<Cell> cells{onboarding.label(), step.name, report.experiment, report.model, std::string(seen)};
     for (const Metric metric : domain::kMeanMetrics) {
       const eval::Row* row = evaluation.find(report.experiment, domain::kSummaryStage, metric);
       cells.push_back(row == nullptr ? Cell("-") : signed_percent(row->error_percent()));
@@ -65,6 +66,28 @@ std::string mean_line(const std::vector<plan::Onboarding>& onboardings, std::str
   return fmt::format("{:<34}E2E {:>5.1f} %  TTFT {:>5.1f} %  ({} predictions)\n", what, core::mean(e2e), core::mean(ttft), e2e.size());
 }
 
+/// A value that its bound stopped is not what was fitted: said wherever parameters are shown.
+std::string bounds_line(const plan::OnboardStep& step) {
+  std::string text;
+  for (const plan::OnboardParameter& parameter : step.parameters) {
+    if (parameter.bound == opt::BoundState::free) continue;
+    text += fmt::format("on its {} bound, so its value is the bound's and not the runs': {} = {}\n",
+                        parameter.bound == opt::BoundState::at_lower ? "lower" : "upper", parameter.prior.parameter.id.spec().id,
+                        parameter.value);
+  }
+  return text;
+}
+
+std::string left_out_line(const plan::OnboardStep& step) {
+  std::string text;
+  for (const plan::LeftOutRow& row : step.left_out) {
+    text += fmt::format("not fitted: {} of experiment {}{}: its queue makes {:.0f} % of 1 % of step time\n",
+                        domain::metric_name(row.metric), row.experiment,
+                        row.stage == domain::kSummaryStage ? "" : fmt::format(", stage {}", row.stage), row.amplification);
+  }
+  return text;
+}
+
 std::string source_of(const plan::OnboardParameter& parameter) { return std::string(params::source_name(parameter.source)); }
 
 }  // namespace
@@ -87,8 +110,10 @@ std::string onboard_error_table(const std::vector<plan::Onboarding>& onboardings
     }
     table.add_rule();
   }
-  std::string text = titled("Error of the predicted means (predicted - measured, summaries) on new GPUs", table.text(colour));
+  std::string text =
+      titled("Error of the predicted means (predicted - measured, summaries) on new GPUs and versions", table.text(colour));
   text += "\nMean |error| on unseen runs\n";
+  text += mean_line(onboardings, "as it is", [](const auto& step) { return step.name == "as it is"; });
   text += mean_line(onboardings, "data sheet only", [](const auto& step) { return step.name == "data sheet"; });
   text += mean_line(onboardings, "with kernel tables", [](const auto& step) { return step.name == "kernel tables"; });
   text += mean_line(onboardings, "with one run", [](const auto& step) { return step.fitted_runs.size() == 1; });
@@ -96,8 +121,10 @@ std::string onboard_error_table(const std::vector<plan::Onboarding>& onboardings
   for (const plan::Onboarding& onboarding : onboardings) {
     for (const plan::OnboardStep& step : onboarding.steps) {
       if (step.coverage.measurements == 0) continue;
-      text += fmt::format("{}, {}: {} of {} unseen measurements inside their 90 % interval\n", onboarding.gpu, step.name,
+      text += fmt::format("{}, {}: {} of {} unseen measurements inside their 90 % interval", onboarding.label(), step.name,
                           step.coverage.inside, step.coverage.measurements);
+      if (step.undetermined > 0) text += fmt::format(" ({} not determined)", step.undetermined);
+      text += "\n";
     }
   }
   return text;
@@ -111,6 +138,7 @@ std::string onboard_parameter_table(const plan::Onboarding& onboarding, Colour c
                    {"+- %"},
                    {"value"},
                    {"+- %"},
+                   {"moved %"},
                    {"source", Align::left},
                    {"expectation", Align::left}});
   std::vector<std::string> untold;
@@ -118,20 +146,35 @@ std::string onboard_parameter_table(const plan::Onboarding& onboarding, Colour c
     const params::FreeParameter& free = parameter.prior.parameter;
     table.add({std::string(free.id.spec().id), std::string(free.id.spec().unit), significant(free.prior->centre),
                fmt::format("{:.0f}", 100.0 * parameter.prior_deviation), significant(parameter.value),
-               fmt::format("{:.0f}", 100.0 * parameter.posterior_deviation), source_of(parameter), parameter.prior.basis});
+               fmt::format("{:.0f}", 100.0 * parameter.posterior_deviation),
+               fmt::format("{:+.0f}", 100.0 * (parameter.value / free.prior->centre - 1.0)), source_of(parameter),
+               parameter.prior.basis});
     if (!parameter.is_identified()) untold.emplace_back(free.id.spec().id);
   }
-  std::string text = titled(fmt::format("{} after '{}'", onboarding.gpu, step.name), table.text(colour));
+  std::string text = titled(fmt::format("{} after '{}'", onboarding.label(), step.name), table.text(colour));
   if (!step.fitted_runs.empty() && !untold.empty()) text += fmt::format("its runs say nothing about: {}\n", fmt::join(untold, ", "));
+  text += left_out_line(step) + bounds_line(step);
   return text;
 }
 
-std::string next_run_table(const plan::OnboardStep& step, Colour colour) {
+std::string next_run_table(const plan::OnboardStep& step, const plan::OnboardStep* before, Colour colour) {
   if (step.next_runs.empty()) return "no candidate fits into memory without overloading: widen onboard.candidates\n";
-  return titled(fmt::format("Next run after '{}': predictions of {} candidates are now known to +- {:.1f} % (parameters' part, RMS of "
-                            "TTFT and E2E)",
-                            step.name, step.next_runs.size(), 100.0 * step.next_runs.front().value.deviation_before),
-                table_of(step.next_runs, kShownRuns, kShownPerDeployment).text(colour));
+  const double now = 100.0 * step.next_runs.front().value.deviation_before;
+  std::string text =
+      titled(fmt::format("Next run after '{}': predictions of {} candidates are now known to +- {:.1f} % (parameters' part, RMS of "
+                         "TTFT and E2E, none counted above {:.0f})",
+                         step.name, step.next_runs.size(), now, 100.0 * calibrate::kUndetermined),
+             table_of(step.next_runs, kShownRuns, kShownPerDeployment).text(colour));
+  if (before == nullptr || before->next_runs.empty()) return text;
+  const double then = 100.0 * before->next_runs.front().value.deviation_before;
+  constexpr double kSame = 1.02;
+  if (now > kSame * then) {
+    text += fmt::format(
+        "less sure than after '{}' (+- {:.1f} %): no parameter is, but at the values that the runs ask for predictions react more to "
+        "step times (candidates nearer to saturation)\n",
+        before->name, then);
+  }
+  return text;
 }
 
 std::string kv_blocks_table(const plan::Onboarding& onboarding, Colour colour) {
@@ -143,6 +186,57 @@ std::string kv_blocks_table(const plan::Onboarding& onboarding, Colour colour) {
   }
   return titled(fmt::format("{}: errors over the number of KV blocks, which was inferred, before any run", onboarding.gpu),
                 table.text(colour));
+}
+
+std::string learnt_width_table(const std::vector<plan::Onboarding>& onboardings, Colour colour) {
+  const std::vector<plan::LearntWidth> widths = plan::learnt_widths(onboardings);
+  if (widths.empty()) return "";
+  TextTable table({{"parameter", Align::left},
+                   {"between", Align::left},
+                   {"prior's\nwidth"},
+                   {"asked\nfor"},
+                   {"moved by (log, +- one deviation)", Align::left}});
+  for (const plan::LearntWidth& width : widths) {
+    std::vector<std::string> moves;
+    for (const plan::LearntWidth::Move& move : width.moves) {
+      moves.push_back(fmt::format("{} {:+.2f} +- {:.2f}", move.transfer, move.moved, move.deviation));
+    }
+    table.add({width.parameter, width.between_versions ? "versions" : "GPUs", fmt::format("{:.2f}", width.used),
+               fmt::format("{:.2f}", width.learnt), fmt::format("{}", fmt::join(moves, "; "))});
+  }
+  return titled(
+      "How far parameters move from one GPU or version to another: the widths of onboarding's priors (standard deviations of "
+      "the logarithm), and what these transfers ask for",
+      table.text(colour));
+}
+
+std::string simulated_transfer_table(const plan::SimulatedTransfers& transfers, Colour colour) {
+  TextTable intervals({{"knows", Align::left}, {"metric", Align::left}, {"error\n%"}, {"inside\n%"}, {"of"}, {"interval to\n+%"}});
+  for (const plan::SimulatedStep& step : transfers.steps) {
+    calibrate::Coverage all;
+    for (const auto& [metric, counts] : step.inside) {
+      intervals.add({step.name, metric_title(metric), percent(step.error_percent.at(metric)),
+                     percent(100.0 * counts.inside / std::max(1, counts.measurements)), fmt::format("{}", counts.measurements),
+                     percent(step.width_percent.at(metric))});
+      all.inside += counts.inside;
+      all.measurements += counts.measurements;
+    }
+    intervals.add({step.name, "all", "", percent(100.0 * all.inside / std::max(1, all.measurements)),
+                   fmt::format("{}", all.measurements), fmt::format("{} not determined", step.undetermined)});
+    intervals.add_rule();
+  }
+  std::string text =
+      titled(fmt::format("Unseen measurements in their 90 % intervals, {} simulated GPUs", transfers.draws), intervals.text(colour));
+  TextTable choices({{"after", Align::left}, {"one more run", Align::left}, {"error\n%"}, {"against random\n%"}, {"+-"}, {"draws"}});
+  for (const plan::ChoiceTrial& trial : transfers.choices) {
+    choices.add({trial.name, "none", percent(trial.before_percent), "", "", fmt::format("{}", trial.draws)});
+    for (const auto& [choice, outcome] : trial.outcomes) {
+      choices.add({trial.name, std::string(core::word_of(plan::kChoices, choice)), percent(outcome.error_percent),
+                   fmt::format("{:+.2f}", outcome.against_random), fmt::format("{:.2f}", outcome.against_random_error), ""});
+    }
+    choices.add_rule();
+  }
+  return text + titled("Mean |log error| of TTFT and E2E over candidates, by how the next run was chosen", choices.text(colour));
 }
 
 std::string trial_table(const plan::NextRunTrial& trial, Colour colour) {

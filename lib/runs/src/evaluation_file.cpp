@@ -114,7 +114,26 @@ nlohmann::ordered_json interval_json(const calibrate::PredictionInterval& interv
           {"arrival_deviation", interval.arrival_deviation}};
 }
 
-std::string evaluation_json(const eval::Evaluation& evaluation, const std::vector<eval::PeerComparison>& peers) {
+namespace {
+
+Json noise_json(const eval::Noise& noise) {
+  Json json = Json::object();
+  for (const auto& [metric, repeats] : noise.repeats) {
+    json[std::string(domain::metric_name(metric))] = {
+        {"two_runs_percent", repeats.percent},
+        {"pairs", repeats.pairs},
+        {"elsewhere", repeats.elsewhere.empty() ? Json(nullptr) : Json(repeats.elsewhere)}};
+  }
+  for (const auto& [metric, percent] : noise.arrival_percent) {
+    json[std::string(domain::metric_name(metric))]["other_arrivals_percent"] = percent;
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string evaluation_json(const eval::Evaluation& evaluation, const std::vector<eval::PeerComparison>& peers,
+                            const std::optional<eval::Noise>& noise) {
   Json rows = Json::array();
   for (const eval::Row& row : evaluation.rows) rows.push_back(row_json(row));
   Json findings = Json::array();
@@ -143,6 +162,7 @@ std::string evaluation_json(const eval::Evaluation& evaluation, const std::vecto
       {"outside_domain", domain_exits_json(evaluation.domain_exits)},
   };
   if (!peers.empty()) json["peers"] = peers_json(peers);
+  if (noise) json["noise"] = noise_json(*noise);
   return text::json_text(json);
 }
 

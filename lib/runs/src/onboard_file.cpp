@@ -31,7 +31,17 @@ Json parameter_json(const plan::OnboardParameter& parameter) {
           {"value", parameter.value},
           {"deviation", parameter.posterior_deviation},
           {"source", params::source_name(parameter.source)},
-          {"identified", parameter.is_identified()}};
+          {"identified", parameter.is_identified()},
+          {"bound", parameter.bound == opt::BoundState::at_lower   ? Json("lower")
+                    : parameter.bound == opt::BoundState::at_upper ? Json("upper")
+                                                                   : Json(nullptr)}};
+}
+
+Json left_out_json(const plan::LeftOutRow& row) {
+  return {{"experiment", row.experiment},
+          {"stage", row.stage == domain::kSummaryStage ? Json("summary") : Json(row.stage)},
+          {"metric", domain::metric_name(row.metric)},
+          {"amplification", row.amplification}};
 }
 
 }  // namespace
@@ -51,15 +61,18 @@ Json next_run_json(const plan::NextRun& run) {
 std::string onboard_json(const plan::Onboarding& onboarding) {
   Json steps = Json::array();
   for (const plan::OnboardStep& step : onboarding.steps) {
-    steps.push_back({{"step", step.name},
-                     {"fitted_runs", step.fitted_runs},
-                     {"fitted", rows_json(step.fitted)},
-                     {"unseen", rows_json(step.held_out)},
-                     {"unseen_in_interval", {{"inside", step.coverage.inside}, {"measurements", step.coverage.measurements}}},
-                     {"parameters", text::list_of(step.parameters, parameter_json)},
-                     {"intervals", text::list_of(step.intervals, interval_json)},
-                     {"next_runs", text::list_of(step.next_runs, next_run_json)},
-                     {"warnings", step.held_out.warnings.empty() ? step.fitted.warnings : step.held_out.warnings}});
+    steps.push_back(
+        {{"step", step.name},
+         {"fitted_runs", step.fitted_runs},
+         {"fitted", rows_json(step.fitted)},
+         {"unseen", rows_json(step.held_out)},
+         {"unseen_in_interval",
+          {{"inside", step.coverage.inside}, {"measurements", step.coverage.measurements}, {"undetermined", step.undetermined}}},
+         {"parameters", text::list_of(step.parameters, parameter_json)},
+         {"left_out", text::list_of(step.left_out, left_out_json)},
+         {"intervals", text::list_of(step.intervals, interval_json)},
+         {"next_runs", text::list_of(step.next_runs, next_run_json)},
+         {"warnings", step.held_out.warnings.empty() ? step.fitted.warnings : step.held_out.warnings}});
   }
   const auto blocks = text::list_of(onboarding.kv_blocks, [](const plan::KvBlocksRow& row) {
     return Json{{"experiment", row.experiment},
@@ -73,6 +86,38 @@ std::string onboard_json(const plan::Onboarding& onboarding) {
                           {"reference", onboarding.reference},
                           {"steps", std::move(steps)},
                           {"kv_blocks", blocks}});
+}
+
+std::string simulated_transfers_json(const plan::SimulatedTransfers& transfers) {
+  Json steps = Json::array();
+  for (const plan::SimulatedStep& step : transfers.steps) {
+    Json metrics = Json::object();
+    for (const auto& [metric, counts] : step.inside) {
+      metrics[std::string(domain::metric_name(metric))] = {{"inside", counts.inside},
+                                                           {"measurements", counts.measurements},
+                                                           {"median_upper_reach_percent", step.width_percent.at(metric)},
+                                                           {"mean_error_percent", step.error_percent.at(metric)}};
+    }
+    steps.push_back({{"step", step.name}, {"undetermined", step.undetermined}, {"metrics", std::move(metrics)}});
+  }
+  Json choices = Json::array();
+  for (const plan::ChoiceTrial& trial : transfers.choices) {
+    Json outcomes = Json::array();
+    for (const auto& [choice, outcome] : trial.outcomes) {
+      outcomes.push_back({{"chosen", core::word_of(plan::kChoices, choice)},
+                          {"error_percent", outcome.error_percent},
+                          {"against_random_percent", outcome.against_random},
+                          {"standard_error", outcome.against_random_error}});
+    }
+    choices.push_back({{"after", trial.name},
+                       {"draws", trial.draws},
+                       {"before_percent", trial.before_percent},
+                       {"one_more_run", std::move(outcomes)}});
+  }
+  return text::json_text({{"schema", "rooftune/simulated-transfers/1"},
+                          {"draws", transfers.draws},
+                          {"steps", std::move(steps)},
+                          {"choices", std::move(choices)}});
 }
 
 std::string trial_json(const plan::NextRunTrial& trial) {

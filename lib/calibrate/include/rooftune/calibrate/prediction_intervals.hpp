@@ -18,6 +18,9 @@ struct IntervalOptions {
   core::ThreadCount threads{};
 };
 
+/// A deviation of the logarithm from which on a prediction is not determined: 90 % would reach to half and to twice of it.
+inline constexpr double kUndetermined = 0.42;
+
 /// Where a measurement of one metric should fall. The three parts are standard deviations of the logarithm.
 struct PredictionInterval {
   std::string experiment;
@@ -31,6 +34,8 @@ struct PredictionInterval {
   double arrival_deviation = 0.0;                ///< requests that arrive otherwise
 
   [[nodiscard]] double deviation() const;
+  /// Whether the interval says something.
+  [[nodiscard]] bool is_determined() const { return deviation() < kUndetermined; }
 };
 
 /// Intervals of every case at a config, its summary first and then its stages where there are several. Percentiles take the

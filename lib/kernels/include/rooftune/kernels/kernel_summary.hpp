@@ -19,10 +19,7 @@ struct KernelValue {
 struct KernelSummary {
   std::string gpu;
   std::string engine;
-  std::map<std::string, KernelValue> values;  ///< by parameter id
-  /// The curve of GEMM time over the number of tokens with an exponent of its own: gemm_fraction, weight_bandwidth_fraction,
-  /// pnorm. Beside `values`, whose exponent is one for all GPUs.
-  std::map<std::string, double> gemm_curve;
+  std::map<std::string, KernelValue> values;      ///< by parameter id
   std::optional<double> layer_calls_us;           ///< what the small calls of a layer take whatever their size
   std::optional<double> decode_attention_share;   ///< of peak bandwidth
   std::optional<double> context_attention_share;  ///< of peak FLOP/s, causal, long prompts

@@ -19,13 +19,14 @@ namespace rooftune::plan {
 /// parameters, and with them every other prediction.
 struct RunValue {
   std::size_t case_index = 0;
-  double deviation_before = 0.0;  ///< root mean square over targets of the parameters' part of the log error
+  double deviation_before = 0.0;  ///< root mean square over targets of the parameters' part of the log error, none above undetermined
   double deviation_after = 0.0;   ///< the same with this run's TTFT and E2E known (A-optimality)
   double bits = 0.0;              ///< narrowing of the parameters as a whole, log2 of the volume (D-optimality)
+  double rms_after = 0.0;         ///< the deviation after it without that limit, which what is close to saturation rules
 };
 
-/// Values of all candidates, the most useful first; ties in the order given. `rows` are sensitivities of candidates and targets;
-/// a candidate is measured with the variance `noise` gives for its metric.
+/// Values of all candidates, the most useful first (`deviation_after`); ties in the order given. A candidate is measured with the
+/// deviation that `noise_deviation` gives for its metric, times what its queue makes of an error of step time.
 [[nodiscard]] std::vector<RunValue> rank_runs(const opt::GaussianBelief& belief, std::span<const calibrate::Sensitivity> candidates,
                                               std::span<const calibrate::Sensitivity> targets,
                                               const std::map<domain::Metric, double>& noise_deviation);
@@ -50,6 +51,11 @@ struct NextRun {
 [[nodiscard]] core::Result<eval::Dataset> candidate_dataset(const calibrate::PreparedStudy& study,
                                                             const calibrate::StudyInputs& inputs, calibrate::CandidateSpec& spec,
                                                             const std::string& gpu);
+
+/// The same by index among `candidates`, without what they cost; the most useful first.
+[[nodiscard]] std::vector<RunValue> useful_runs(const eval::Dataset& candidates, const params::Config& config,
+                                                std::span<const params::FreeParameter> free, const opt::GaussianBelief& belief,
+                                                double noise, core::ThreadCount threads);
 
 /// Ranks the candidates that fit into memory and do not overload at `config`; `belief` is over `free`.
 [[nodiscard]] std::vector<NextRun> recommend_runs(const calibrate::CandidateSpec& spec, const eval::Dataset& candidates,

@@ -11,6 +11,7 @@
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/kernels/kernel_summary.hpp"
+#include "rooftune/opt/solve.hpp"
 #include "rooftune/opt/termination.hpp"
 #include "rooftune/plan/next_run.hpp"
 
@@ -29,10 +30,9 @@ struct GpuPrior {
                                                      const std::vector<kernels::KernelSummary>& summaries);
 
 /// The same moved by what kernel benchmarks say of the new GPU relative to the reference. Needs both in `summaries`.
-/// `heads_per_kv_head` is what the deployments have, for `OnboardSpec::query_tile`.
 [[nodiscard]] std::vector<GpuPrior> kernel_priors(const params::Config& reference_config, const calibrate::OnboardSpec& spec,
                                                   const std::vector<kernels::KernelSummary>& summaries, const domain::GpuSpec& gpu,
-                                                  const domain::GpuSpec& reference, double heads_per_kv_head);
+                                                  const domain::GpuSpec& reference);
 
 /// A parameter after a step.
 struct OnboardParameter {
@@ -41,7 +41,16 @@ struct OnboardParameter {
   double prior_deviation = 0.0;  ///< in the transformed space, the reference fit's own included
   double posterior_deviation = 0.0;
   params::ValueSource source = params::ValueSource::inherited;
+  opt::BoundState bound = opt::BoundState::free;  ///< where the value ended
   [[nodiscard]] bool is_identified() const { return posterior_deviation < 0.9 * prior_deviation; }
+};
+
+/// A measured row that a fit did not see, as an error of step time would come back in it many times larger.
+struct LeftOutRow {
+  std::string experiment;
+  int stage = domain::kSummaryStage;
+  domain::Metric metric = domain::Metric::ttft_mean;
+  double amplification = 0.0;  ///< percent that the prediction moves for one percent of step time
 };
 
 /// What is known of the new GPU at one point of the way.
@@ -51,12 +60,24 @@ struct OnboardStep {
   std::optional<opt::Termination> termination;  ///< of the fit, where there is one
   params::Config config;                        ///< complete, with the source of every value
   std::vector<OnboardParameter> parameters;
-  eval::Evaluation fitted;    ///< runs that this step has seen
-  eval::Evaluation held_out;  ///< runs that it has not
+  std::vector<LeftOutRow> left_out;  ///< rows of the fitted runs that the fit did not see
+  eval::Evaluation fitted;           ///< runs that this step has seen
+  eval::Evaluation held_out;         ///< runs that it has not
   std::vector<calibrate::PredictionInterval> intervals;
-  calibrate::Coverage coverage;  ///< held-out measurements in their intervals
+  calibrate::Coverage coverage;  ///< held-out measurements in their intervals, where those say something
+  int undetermined = 0;          ///< held-out measurements whose interval says nothing
   std::vector<NextRun> next_runs;
 };
+
+/// An interval beside the measurement that the step had not seen.
+struct JudgedInterval {
+  const calibrate::PredictionInterval* interval = nullptr;
+  const eval::Row* row = nullptr;
+  [[nodiscard]] bool is_inside() const { return row->measured_ms >= interval->lower_ms && row->measured_ms <= interval->upper_ms; }
+};
+
+/// Those of a step whose interval says something; stages in place of the summary that pools them.
+[[nodiscard]] std::vector<JudgedInterval> judged_intervals(const OnboardStep& step);
 
 /// Errors of one experiment when its number of KV blocks is another.
 struct KvBlocksRow {
@@ -70,9 +91,12 @@ struct KvBlocksRow {
 struct Onboarding {
   std::string gpu;
   std::string reference;
+  std::string engine;                  ///< of the study's runs: "vllm 0.23.0"
   std::vector<OnboardStep> steps;      ///< data sheet, kernel tables, each run alone, then more and more runs in the study's order
   std::vector<KvBlocksRow> kv_blocks;  ///< at the kernel tables' step
 
+  /// What is new: the GPU, or the engine's version on the same GPU.
+  [[nodiscard]] std::string label() const { return gpu == reference ? gpu + " " + engine : gpu; }
   /// The step that saw all runs (without runs: the last).
   [[nodiscard]] const OnboardStep& last() const { return steps.back(); }
 };

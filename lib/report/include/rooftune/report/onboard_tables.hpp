@@ -3,8 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/plan/learnt_widths.hpp"
 #include "rooftune/plan/next_run.hpp"
 #include "rooftune/plan/onboard.hpp"
+#include "rooftune/plan/simulated_transfers.hpp"
 #include "rooftune/report/text_table.hpp"
 
 namespace rooftune::report {
@@ -15,9 +17,18 @@ namespace rooftune::report {
 /// What the last step believes of every parameter and where each value comes from, then what no run told.
 [[nodiscard]] std::string onboard_parameter_table(const plan::Onboarding& onboarding, Colour colour);
 
-/// The runs to make next after the last step, and how a block count that was inferred matters.
-[[nodiscard]] std::string next_run_table(const plan::OnboardStep& step, Colour colour);
+/// The runs to make next after a step, with the reason where predictions are less sure than at the step it started from.
+[[nodiscard]] std::string next_run_table(const plan::OnboardStep& step, const plan::OnboardStep* before, Colour colour);
+
+/// How errors depend on a block count that was inferred.
 [[nodiscard]] std::string kv_blocks_table(const plan::Onboarding& onboarding, Colour colour);
+
+/// How far parameters moved from one GPU or version to another, and what widths of priors that asks for; empty without a transfer.
+[[nodiscard]] std::string learnt_width_table(const std::vector<plan::Onboarding>& onboardings, Colour colour);
+
+/// How many simulated measurements their intervals held, how wide those were, and what further runs were worth by how they were
+/// chosen.
+[[nodiscard]] std::string simulated_transfer_table(const plan::SimulatedTransfers& transfers, Colour colour);
 
 /// Errors before, with the recommended run and with a random one, over all draws.
 [[nodiscard]] std::string trial_table(const plan::NextRunTrial& trial, Colour colour);

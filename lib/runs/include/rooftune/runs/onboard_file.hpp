@@ -3,6 +3,7 @@
 #include <string>
 
 #include "rooftune/plan/onboard.hpp"
+#include "rooftune/plan/simulated_transfers.hpp"
 
 namespace rooftune::runs {
 
@@ -11,5 +12,8 @@ namespace rooftune::runs {
 
 /// The same for a trial of the recommendation (schema `rooftune/next-run-trial/1`).
 [[nodiscard]] std::string trial_json(const plan::NextRunTrial& trial);
+
+/// Of `rooftune onboard --simulate-transfers` (schema `rooftune/simulated-transfers/1`).
+[[nodiscard]] std::string simulated_transfers_json(const plan::SimulatedTransfers& transfers);
 
 }  // namespace rooftune::runs

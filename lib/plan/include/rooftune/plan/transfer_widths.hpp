@@ -1,0 +1,18 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace rooftune::plan {
+
+/// How far a parameter may move when one thing changes and all else stays: standard deviations of its logarithm.
+struct TransferWidth {
+  std::string_view id;
+  double gpu;      ///< another GPU and its host, beside what kernel tables say of it
+  double version;  ///< another version of the engine on the same GPU
+};
+
+/// Empty for parameters that no step-time model carries from one to the other.
+[[nodiscard]] std::optional<TransferWidth> transfer_width(std::string_view id);
+
+}  // namespace rooftune::plan
