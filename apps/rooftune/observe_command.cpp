@@ -7,6 +7,7 @@
 
 #include "commands.hpp"
 #include "load_options.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/observe/observe.hpp"
 #include "rooftune/observe/trace_files.hpp"
@@ -78,12 +79,12 @@ ExitCode run(ObserveCommandOptions& options) {
   }
   print_errors(warnings_of(*observation));
   fs::create_directories(out, ignored);
-  for (const auto& [name, text] : {std::pair{"trace_data.csv", observe::trace_table(*observation)},
-                                   std::pair{"trace_header.yaml", observe::trace_header(*observation, options.observe)}}) {
-    if (const auto written = text::write_file_atomically(out / name, text); !written) {
-      print_errors(written.error());
-      return ExitCode::bad_input;
-    }
+  const std::string table = observe::trace_table(*observation);
+  const std::string header = observe::trace_header(*observation, options.observe);
+  const std::vector<text::NewFile> files{{out / "trace_data.csv", table}, {out / "trace_header.yaml", header}};
+  if (const auto written = text::write_files_together(files); !written) {
+    print_errors(written.error());
+    return ExitCode::bad_input;
   }
   std::size_t failed = 0;
   for (const observe::ObservedRequest& request : observation->requests)
@@ -115,11 +116,11 @@ void add_observe_command(CLI::App& program, ExitCode& exit_code) {
       ->capture_default_str();
   command->add_option("--request-timeout", options->observe.request_timeout_s, "seconds after which an answer counts as lost")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(positive(core::limits::kSeconds));
   command->add_option("--stage-limit", options->observe.stage_limit_s, "seconds after which the load is given up")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  command->add_option("--seed", options->observe.seed, "of arrivals, lengths and prompts")->capture_default_str();
+      ->check(positive(core::limits::kSeconds));
+  command->add_option("--seed", options->observe.seed, "of arrivals, lengths and prompts")->capture_default_str()->check(seed());
   command->add_flag("--force", options->force, "replace an earlier trace");
   add_warm_up_option(*command, options->warm_up_requests);
   constexpr auto kGroup = "Workload";

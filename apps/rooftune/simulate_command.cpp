@@ -75,13 +75,16 @@ std::vector<calibrate::InspectionSink*> wanted(const SimulateOptions& options, T
   return sinks;
 }
 
-core::Result<void> write(const SimulateOptions& options, const Traces& traces) {
-  const auto write_to = [](const std::optional<std::string>& path, const std::string& text) {
-    return path ? text::write_file_atomically(*path, text) : core::Result<void>();
-  };
-  if (auto written = write_to(options.trace, traces.steps.text()); !written) return written;
-  if (auto written = write_to(options.chrome_trace, options.chrome_trace ? traces.chrome.text() : ""); !written) return written;
-  return write_to(options.requests, traces.requests.text());
+/// They are of one simulation: none is left beside one of an earlier one.
+core::Result<void> write(const SimulateOptions& options, const Traces& traces, const calibrate::Inspection& inspection) {
+  std::vector<text::NewFile> files;
+  const std::string chrome = options.chrome_trace ? traces.chrome.text() : "";
+  const std::string means = options.output.csv ? runs::inspection_csv(inspection) : "";
+  if (options.trace) files.push_back({*options.trace, traces.steps.text()});
+  if (options.chrome_trace) files.push_back({*options.chrome_trace, chrome});
+  if (options.requests) files.push_back({*options.requests, traces.requests.text()});
+  if (options.output.csv) files.push_back({*options.output.csv, means});
+  return text::write_files_together(files);
 }
 
 ExitCode run_sweep(const SimulateOptions& options, const calibrate::PreparedStudy& prepared) {
@@ -109,11 +112,10 @@ ExitCode run(const SimulateOptions& options) {
   const eval::Case& item = prepared.dataset.cases.front();
   Traces traces;
   const calibrate::Inspection inspection = calibrate::inspect(item, 0, config, wanted(options, traces), options.warm_up_requests);
-  if (const auto written = write(options, traces); !written) {
+  if (const auto written = write(options, traces, inspection); !written) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
-  if (!write_csv(options.output, [&] { return runs::inspection_csv(inspection); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(runs::inspection_json(inspection));
     return ExitCode::done;

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,14 +18,24 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 namespace {
 
 enum Call { kOpen, kWrite, kSync, kRename, kMkdir, kUnlink, kTruncate, kClose, kMode, kCalls };
 constexpr std::array<const char*, kCalls> kNames{"open", "write", "sync", "rename", "mkdir", "unlink", "truncate", "close", "mode"};
 
-std::array<std::atomic<long>, kCalls> counts{};
-std::atomic<long> all{0};
+/// Shared with what the program forks: files that are replaced together are renamed by a process of its own.
+struct Counters {
+  std::array<std::atomic<long>, kCalls> of{};
+  std::atomic<long> all{0};
+};
+
+Counters& counters() {
+  static auto* const shared =
+      new (::mmap(nullptr, sizeof(Counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Counters;
+  return *shared;
+}
 
 enum class Act { pass, fail, half };
 
@@ -45,8 +56,8 @@ bool descriptor_counts(int descriptor) {
 }
 
 Act decide(Call call) {
-  const long number = ++counts[call];
-  const long number_of_all = ++all;
+  const long number = ++counters().of[call];
+  const long number_of_all = ++counters().all;
   const char* fault = std::getenv("ROOFTUNE_FAULT");
   if (fault == nullptr) return Act::pass;
   std::array<char, 16> name{};
@@ -70,13 +81,14 @@ Function* next(const char* name) {
 bool changes(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT) != 0; }
 
 struct WriteCounts {
+  WriteCounts() { counters(); }  // before anything forks
   ~WriteCounts() {
     const char* file = std::getenv("ROOFTUNE_FAULT_COUNTS");
     if (file == nullptr) return;
     const int out = next<int(const char*, int, ...)>("open")(file, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     for (int call = 0; call < kCalls; ++call) {
       std::array<char, 64> line{};
-      const int length = std::snprintf(line.data(), line.size(), "%s %ld\n", kNames[call], counts[call].load());
+      const int length = std::snprintf(line.data(), line.size(), "%s %ld\n", kNames[call], counters().of[call].load());
       static_cast<void>(!next<ssize_t(int, const void*, size_t)>("write")(out, line.data(), static_cast<size_t>(length)));
     }
     ::close(out);

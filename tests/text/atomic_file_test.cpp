@@ -14,6 +14,8 @@
 #include <string>
 #include <thread>
 
+#include "place_together.hpp"
+
 namespace rooftune::text {
 namespace {
 
@@ -66,6 +68,60 @@ TEST_F(AtomicFile, NamesTheFileAndTheReasonWhenItCannotWrite) {
 TEST_F(AtomicFile, RefusesToReplaceAFolder) {
   EXPECT_EQ(error_of(write_file_atomically(folder_, "")),
             folder_.string() + ": error: is a folder, not a file (name a file to write)\n");
+}
+
+TEST_F(AtomicFile, WritesFilesOfOneResultTogether) {
+  ASSERT_TRUE(write_file_atomically(folder_ / "a.csv", "old"));
+  ASSERT_EQ(::chmod((folder_ / "a.csv").c_str(), 0600), 0);
+  ASSERT_TRUE(write_file_atomically(folder_ / "behind.csv", "old"));
+  fs::create_symlink("behind.csv", folder_ / "link.csv");
+  const std::vector<NewFile> files{{folder_ / "a.csv", "1"}, {folder_ / "new.csv", "2"}, {folder_ / "link.csv", "3"}};
+  const auto written = write_files_together(files);
+  ASSERT_TRUE(written) << error_of(written);
+  EXPECT_EQ(text_of(folder_ / "a.csv") + text_of(folder_ / "new.csv") + text_of(folder_ / "behind.csv"), "123");
+  EXPECT_EQ(fs::status(folder_ / "a.csv").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link.csv"));
+  EXPECT_THAT(names_in(folder_), ElementsAre("a.csv", "behind.csv", "link.csv", "new.csv"));
+}
+
+TEST_F(AtomicFile, WritesNoneOfThemWhereOneCannotBe) {
+  ASSERT_TRUE(write_file_atomically(folder_ / "a.csv", "old"));
+  for (const fs::path& other : {folder_ / "missing" / "b.csv", folder_, fs::path("/dev/full")}) {
+    const std::vector<NewFile> files{{folder_ / "a.csv", "new"}, {folder_ / "new.csv", "new"}, {other, "new"}};
+    EXPECT_THAT(error_of(write_files_together(files)), HasSubstr(other.string() + ": error: "));
+    EXPECT_EQ(text_of(folder_ / "a.csv"), "old");
+    EXPECT_THAT(names_in(folder_), ElementsAre("a.csv"));
+  }
+}
+
+TEST_F(AtomicFile, TakesBackWhatWasPlacedBeforeWhatCannotBe) {
+  ASSERT_TRUE(write_file_atomically(folder_ / "a.csv", "old"));
+  ASSERT_TRUE(write_file_atomically(folder_ / "a.staged", "new"));
+  ASSERT_TRUE(write_file_atomically(folder_ / "b.staged", "new"));
+  const auto placement = [&](const std::string& name, const fs::path& target) {
+    struct stat status {};
+    EXPECT_EQ(::lstat((folder_ / name).c_str(), &status), 0);
+    return Placement{.staged = (folder_ / name).string(),
+                     .target = target.string(),
+                     .old = (folder_ / (name + "-old")).string(),
+                     .device = status.st_dev,
+                     .inode = status.st_ino};
+  };
+  const std::vector<Placement> placements{placement("a.staged", folder_ / "a.csv"),
+                                          placement("b.staged", folder_ / "vanished" / "b.csv")};
+  EXPECT_EQ(place_together(placements), std::errc::no_such_file_or_directory);
+  EXPECT_EQ(text_of(folder_ / "a.csv"), "old");
+  EXPECT_THAT(names_in(folder_), ElementsAre("a.csv"));
+}
+
+TEST_F(AtomicFile, RefusesTwoResultsForOneFile) {
+  ASSERT_TRUE(write_file_atomically(folder_ / "a.csv", "old"));
+  fs::create_symlink("a.csv", folder_ / "link.csv");
+  for (const auto& [one, other] : {std::pair{"a.csv", "link.csv"}, std::pair{"new.csv", "./new.csv"}}) {
+    const std::vector<NewFile> files{{folder_ / one, "1"}, {folder_ / other, "2"}};
+    EXPECT_THAT(error_of(write_files_together(files)), HasSubstr("error: two results would go into this file (name a file for each)"));
+  }
+  EXPECT_EQ(text_of(folder_ / "a.csv"), "old");
 }
 
 mode_t mode_of(const fs::path& path) {

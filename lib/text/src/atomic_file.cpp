@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "place_together.hpp"
 #include "rooftune/core/limits.hpp"
 #include "rooftune/text/staging.hpp"
 #include "write_target.hpp"
@@ -93,23 +95,90 @@ std::error_code write_through(const fs::path& given, const WriteTarget& target, 
   return stream.close();
 }
 
-std::error_code replace(const WriteTarget& target, std::string_view text) {
+/// The whole new file beside its target. Removed again where `failed` says that it could not be written.
+Staged stage_text(const WriteTarget& target, std::string_view text) {
   const bool exists = target.kind == WriteTarget::Kind::file;
   const fs::path folder = folder_of(target.path);
   remove_abandoned(folder, staging_prefix(target.path));
   // Nobody else reads the new content of a file that only we could read, not even for a moment.
   Staged staged = stage_file(folder, staging_prefix(target.path), exists ? 0600 : 0666);
-  if (staged.failed) return staged.failed;
-  auto failed = write_all(staged.descriptor.number(), text);
-  if (!failed && exists) failed = take_over(staged.descriptor.number(), target.existing);
-  if (!failed) failed = sync(staged.descriptor.number());
-  if (!failed) failed = staged.descriptor.close();
-  if (!failed) fs::rename(staged.path, target.path, failed);
+  if (staged.failed) return staged;
+  staged.failed = write_all(staged.descriptor.number(), text);
+  if (!staged.failed && exists) staged.failed = take_over(staged.descriptor.number(), target.existing);
+  if (!staged.failed) staged.failed = sync(staged.descriptor.number());
+  if (!staged.failed) staged.failed = staged.descriptor.close();
+  std::error_code ignored;
+  if (staged.failed) fs::remove(staged.path, ignored);
+  return staged;
+}
+
+std::error_code replace(const WriteTarget& target, std::string_view text) {
+  const Staged staged = stage_text(target, text);
+  std::error_code failed = staged.failed;
+  if (failed) return failed;
+  fs::rename(staged.path, target.path, failed);
   std::error_code ignored;
   if (failed) fs::remove(staged.path, ignored);
-  if (!failed) sync_folder(folder);
+  if (!failed) sync_folder(folder_of(target.path));
   return failed;
 }
+
+/// What a user is told of a file that could not be written.
+core::Result<void> written_unless(std::error_code failed, const fs::path& path) {
+  if (failed == std::errc::no_such_device_or_address || failed == std::errc::timed_out) {
+    return core::fail({.file = path.string()}, fmt::format("nobody read this pipe for {} s", core::limits::kPipeSilence_s),
+                      "start its reader first, or name a file");
+  }
+  if (failed) return cannot("cannot be written", path, failed, kCheckPlace);
+  return {};
+}
+
+bool are_one_file(const WriteTarget& one, const WriteTarget& other) {
+  if (one.kind == WriteTarget::Kind::stream || one.kind != other.kind) return false;
+  if (one.kind == WriteTarget::Kind::file) {
+    return one.existing.st_ino == other.existing.st_ino && one.existing.st_dev == other.existing.st_dev;
+  }
+  std::error_code ignored;
+  return one.path.filename() == other.path.filename() && fs::equivalent(folder_of(one.path), folder_of(other.path), ignored);
+}
+
+/// New files beside their targets, to be put in place together or removed.
+class StagedFiles {
+ public:
+  StagedFiles() = default;
+  StagedFiles(const StagedFiles&) = delete;
+  StagedFiles& operator=(const StagedFiles&) = delete;
+  ~StagedFiles() {
+    std::error_code ignored;
+    for (const Placement& placement : placements_) fs::remove(placement.staged, ignored);
+  }
+
+  [[nodiscard]] std::error_code add(const WriteTarget& target, std::string_view text) {
+    Staged staged = stage_text(target, text);
+    if (staged.failed) return staged.failed;
+    struct stat status {};
+    if (::lstat(staged.path.c_str(), &status) != 0) return system_error(errno);
+    placements_.push_back({.staged = staged.path.string(),
+                           .target = target.path.string(),
+                           .old = staged.path.string() + "-old",
+                           .device = status.st_dev,
+                           .inode = status.st_ino});
+    own_.push_back(std::move(staged.own));
+    return {};
+  }
+
+  [[nodiscard]] std::error_code place() {
+    own_.clear();  // an interrupted process leaves them to the one that places them
+    if (const auto failed = place_together(placements_)) return failed;
+    for (const Placement& placement : placements_) sync_folder(folder_of(placement.target));
+    placements_.clear();
+    return {};
+  }
+
+ private:
+  std::vector<Placement> placements_;
+  std::vector<OwnTemporary> own_;
+};
 
 /// Swaps two folders: in one step where the file system can, else by way of a third name, from which put_back finds the way.
 std::error_code exchange(const fs::path& staging, const fs::path& target) {
@@ -153,12 +222,32 @@ fs::path behind_links(const fs::path& folder) {
 core::Result<void> write_file_atomically(const fs::path& path, std::string_view text) {
   const auto target = find_write_target(path);
   if (!target) return tl::unexpected(target.error());
-  const auto failed = target->kind == WriteTarget::Kind::stream ? write_through(path, *target, text) : replace(*target, text);
-  if (failed == std::errc::no_such_device_or_address || failed == std::errc::timed_out) {
-    return core::fail({.file = path.string()}, fmt::format("nobody read this pipe for {} s", core::limits::kPipeSilence_s),
-                      "start its reader first, or name a file");
+  return written_unless(target->kind == WriteTarget::Kind::stream ? write_through(path, *target, text) : replace(*target, text), path);
+}
+
+core::Result<void> write_files_together(std::span<const NewFile> files) {
+  if (files.size() == 1) return write_file_atomically(files.front().path, files.front().text);
+  std::vector<WriteTarget> targets;
+  for (const NewFile& file : files) {
+    auto target = find_write_target(file.path);
+    if (!target) return tl::unexpected(target.error());
+    const bool is_taken = std::ranges::any_of(targets, [&](const WriteTarget& other) { return are_one_file(*target, other); });
+    if (is_taken) return core::fail({.file = file.path.string()}, "two results would go into this file", "name a file for each");
+    targets.push_back(*std::move(target));
   }
-  if (failed) return cannot("cannot be written", path, failed, kCheckPlace);
+  StagedFiles staged;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (targets[i].kind == WriteTarget::Kind::stream) continue;
+    if (const auto failed = staged.add(targets[i], files[i].text)) return written_unless(failed, files[i].path);
+  }
+  // What went into a stream cannot be taken back, so that files wait for it.
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (targets[i].kind != WriteTarget::Kind::stream) continue;
+    if (const auto failed = write_through(files[i].path, targets[i], files[i].text)) return written_unless(failed, files[i].path);
+  }
+  if (const auto failed = staged.place()) {
+    return cannot("cannot be put in place, and neither was what belongs to it", files.front().path, failed, kCheckPlace);
+  }
   return {};
 }
 

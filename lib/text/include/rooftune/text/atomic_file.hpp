@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "rooftune/core/diagnostics.hpp"
@@ -12,6 +13,15 @@ namespace rooftune::text {
 /// synced to disk and renamed over the file, which keeps its mode and owner. A link stays one, and what it leads to is written. What is
 /// no file (a device, a pipe) is written through. The folder must exist. Errors name the file and the system's reason.
 [[nodiscard]] core::Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+struct NewFile {
+  std::filesystem::path path;
+  std::string_view text;
+};
+
+/// Writes the files of one result as write_file_atomically writes each, all or none, also when the process is killed meanwhile. Two
+/// paths to one file are refused. Errors name the file; nothing but streams that come before it is written then.
+[[nodiscard]] core::Result<void> write_files_together(std::span<const NewFile> files);
 
 /// What to do with a target folder that already holds something.
 enum class ExistingFolder {
