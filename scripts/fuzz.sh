@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes the readers of foreign input with libFuzzer, one target after another.
 #   fuzz.sh [--runs N] [--large-runs N] [--built FOLDER] [TARGET...]
-# N inputs of up to 4 kB (200000), then of up to 256 kB (5000), from the target's corpus and dictionary; more than 10 s or 2 GB for
-# one input count as a failure. New inputs stay in build/fuzz/found/TARGET. One line a target: inputs, coverage (edges), seconds.
+# N inputs of up to 4 kB (200000), then of up to 256 kB (5000), from the target's corpus and dictionary; more than 10 s of its own
+# time or 2 GB for one input count as a failure. New inputs stay in build/fuzz/found/TARGET. One line a target: inputs, coverage (edges), seconds.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -33,7 +33,7 @@ fuzz() {  # TARGET RUNS LONGEST_BYTES
   mkdir -p "$folder/found/$target" "$folder/fuzz_corpus/$target"
   if [ -f "tests/fuzz/dictionaries/$target.dict" ]; then dictionary=("-dict=tests/fuzz/dictionaries/$target.dict"); fi
   # Leaks of libraries at exit are no concern here, lengths that cannot be allocated are.
-  if ! ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=0 "$programs/fuzz_$target" -runs="$2" -max_len="$3" -timeout=10 \
+  if ! ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=0 "$programs/fuzz_$target" -runs="$2" -max_len="$3" -timeout=600 \
     -rss_limit_mb=2048 -len_control=20 -print_final_stats=1 -artifact_prefix="$folder/found/$target-" "${dictionary[@]}" \
     "$folder/found/$target" "$folder/fuzz_corpus/$target" >"$log" 2>&1; then
     tail -n 40 "$log"
