@@ -64,7 +64,10 @@ ExitCode deliver(const ExportOptions& options, const runs::ExportedConfig& expor
 ExitCode export_hardware_config(const ExportOptions& options, const params::Config& config, const std::vector<domain::GpuSpec>& gpus) {
   auto text = data::hardware_config_text(config, gpus);
   if (!text) {
-    for (core::Diagnostic& problem : text.error()) problem.remedy = "export --form alpha-beta approximates it for one deployment each";
+    for (core::Diagnostic& problem : text.error()) {
+      problem.position.file = *options.data.config;
+      problem.remedy = "export --form alpha-beta approximates it for one deployment each";
+    }
     print_errors(text.error());
     return ExitCode::bad_input;
   }

@@ -1,11 +1,14 @@
 #include "folder_survey.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
 
 #include "file_kind.hpp"
 #include "rooftune/importers/recognise.hpp"
+#include "rooftune/text/files.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -13,6 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kDeepest = 6;
+/// A folder of results holds fewer; "/" and a home folder hold more (docs/limits.md).
+constexpr std::size_t kMostEntries = 20'000;
 /// Of files that people keep beside results and that hold none.
 constexpr std::array<std::string_view, 12> kNoData{".png", ".svg",   ".pdf", ".md",  ".html", ".py",
                                                    ".sh",  ".ipynb", ".gz",  ".zip", ".tar",  ".safetensors"};
@@ -33,19 +38,33 @@ class Surveyor {
   explicit Surveyor(fs::path left_out) : left_out_(std::move(left_out)) {}
 
   FolderSurvey survey(const fs::path& folder) {
+    if (entries_below(folder, 0) > kMostEntries) {
+      found_.problems.push_back({.position = {.file = folder.string()},
+                                 .problem = fmt::format("more than {} files and folders lie here", kMostEntries),
+                                 .remedy = "name the folder of the results alone"});
+      return std::move(found_);
+    }
     look_into(folder, 0);
     for (FoundResult& result : found_.results) result.log = log_of(result.path);
     return std::move(found_);
   }
 
  private:
+  /// Counted before anything is opened, and not beyond the limit.
+  static std::size_t entries_below(const fs::path& folder, int depth) {
+    std::error_code failed;
+    const std::vector<fs::path> entries = text::entries_of(folder, failed);
+    std::size_t count = entries.size();
+    for (const fs::path& entry : entries) {
+      if (count > kMostEntries || depth == kDeepest) break;
+      if (!entry.filename().string().starts_with('.') && text::is_folder(entry)) count += entries_below(entry, depth + 1);
+    }
+    return count;
+  }
+
   void look_into(const fs::path& folder, int depth) {
     std::error_code failed;
-    std::vector<fs::path> entries;
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder, fs::directory_options::skip_permission_denied, failed)) {
-      entries.push_back(entry.path());
-    }
-    std::ranges::sort(entries);
+    const std::vector<fs::path> entries = text::entries_of(folder, failed);  // none where the folder may not be read
     const bool is_model = is_there(folder / "config.json") && is_kind(folder / "config.json", FileKind::model);
     if (is_model) found_.models.push_back(folder);
     for (const fs::path& entry : entries) {
@@ -63,11 +82,11 @@ class Surveyor {
       found_.results.push_back({.path = folder, .format = *report->format});
       // A server's log may lie in the report's folder.
       std::error_code failed;
-      for (const fs::directory_entry& entry : fs::directory_iterator(folder, failed)) {
-        const std::string suffix = entry.path().extension().string();
+      for (const fs::path& entry : text::entries_of(folder, failed)) {
+        const std::string suffix = entry.extension().string();
         if (suffix != ".log" && suffix != ".txt") continue;
-        const auto file = importers::recognise(entry.path());
-        if (file && file->is_server_log) found_.logs.push_back(entry.path());
+        const auto file = importers::recognise(entry);
+        if (file && file->is_server_log) found_.logs.push_back(entry);
       }
     } else if (holds_kernel_tables(folder)) {
       found_.kernel_tables.push_back(folder);

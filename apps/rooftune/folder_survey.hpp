@@ -28,7 +28,7 @@ struct FolderSurvey {
   std::vector<std::filesystem::path> hardware_configs{};
   std::vector<std::filesystem::path> kernel_tables{};  ///< folders
   std::vector<std::filesystem::path> others{};         ///< of no use here
-  core::Diagnostics problems{};                        ///< files that look like one of these and cannot be read
+  core::Diagnostics problems{};                        ///< why it is not all that lies there
 };
 
 /// Looks at everything below `folder` except hidden folders and `left_out`, a few levels deep.

@@ -10,6 +10,7 @@
 
 #include "commands.hpp"
 #include "folder_survey.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/data_directory.hpp"
@@ -96,6 +97,10 @@ class Init {
                     "name another folder with --out, or replace it with --force");
     }
     const FolderSurvey found = survey(folder_, out_);
+    if (!found.problems.empty()) {
+      print_errors(found.problems);
+      return ExitCode::bad_input;
+    }
     print_survey(found, folder_);
     if (found.results.empty() && found.ground_truth.empty()) {
       return refuse({.file = folder_.string()}, "no result of a load generator here",
@@ -361,7 +366,9 @@ void add_init_command(CLI::App& program, ExitCode& exit_code) {
   constexpr auto kSaid = "What the files do not say";
   command->add_option("--model", options->import.model, "model id")->group(kSaid);
   command->add_option("--gpu", options->import.gpu, "GPU; default: as files say, or the only one that is described")->group(kSaid);
-  command->add_option("--tp", options->import.tp, "tensor-parallel degree")->check(CLI::PositiveNumber)->group(kSaid);
+  command->add_option("--tp", options->import.tp, "tensor-parallel degree")
+      ->check(positive(core::limits::kParallelDegree))
+      ->group(kSaid);
   command->add_option("--workload", options->import.workload, "its name, by which runs are grouped")->group(kSaid);
   add_repeatable(*command, "--set", options->set, "key=value: an engine setting under vLLM's name; repeatable")->group(kSaid);
   command->callback([options, &exit_code] {

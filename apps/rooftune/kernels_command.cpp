@@ -148,6 +148,8 @@ core::Result<std::vector<fs::path>> tables_below(const fs::path& path) {
        entry.increment(failed)) {
     if (entry->path().extension() == ".csv") files.push_back(entry->path());
   }
+  if (failed)
+    return core::fail({.file = path.string()}, fmt::format("cannot be searched: {}", failed.message()), "name a folder below");
   if (files.empty())
     return core::fail({.file = path.string()}, "no kernel tables (CSV files) here", "name a folder that holds some, or a file");
   std::ranges::sort(files);

@@ -57,7 +57,7 @@ void add_engine_options(CLI::App& command, runs::EngineFlags& engine, const std:
   add("--kv-blocks", engine.kv_blocks, "KV blocks of 16 tokens; default: estimated from memory and weights")
       ->check(positive(core::limits::kKvBlocks));
   add("--gpu-memory-utilization", engine.gpu_memory_utilization, "share of the memory that the engine may use")
-      ->check(CLI::Range(0.01, 1.0));
+      ->check(between(0.01, 1.0));
   add("--kv-cache-dtype", engine.kv_cache_dtype, "auto (as the model) or an FP8 format")
       ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
   add("--async-scheduling", engine.async_scheduling, "auto: as the version does")->check(CLI::IsMember({"auto", "on", "off"}));
@@ -113,7 +113,7 @@ void add_traffic_options(CLI::App& command, runs::AdHocLoad& load, const std::st
       "CSV table of requests (docs/file_formats.md): their lengths, prefixes and conversations; without --concurrency their arrivals "
       "too");
   add("--range-ratio", load.range_ratio, "lengths uniform from this share of --prompt-tokens and --output-tokens to them")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(between(0.0, 1.0));
   add("--numpy-seed", load.numpy_seed, "the very lengths that vllm bench and InferenceX draw in that range with this seed")
       ->check(not_negative(core::limits::kTokens));
   add("--turns", load.turns, "turns of a conversation; each prompt is the conversation so far and a new question of --prompt-tokens")

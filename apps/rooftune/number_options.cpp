@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <system_error>
 
@@ -27,7 +29,7 @@ std::string check(const std::string& text, double least, bool excludes_least, do
                              excludes_least ? "a number above" : "at least", least, most);
 }
 
-CLI::Validator within(double least, bool excludes_least, double most, const char* description) {
+CLI::Validator within(double least, bool excludes_least, double most, const std::string& description) {
   CLI::Validator validator([=](std::string& text) { return check(text, least, excludes_least, most); }, description);
   return validator;
 }
@@ -36,5 +38,7 @@ CLI::Validator within(double least, bool excludes_least, double most, const char
 
 CLI::Validator positive(double most) { return within(0.0, true, most, "POSITIVE"); }
 CLI::Validator not_negative(double most) { return within(0.0, false, most, "NONNEGATIVE"); }
+CLI::Validator between(double least, double most) { return within(least, false, most, fmt::format("{} to {}", least, most)); }
+CLI::Validator seed() { return not_negative(static_cast<double>(std::numeric_limits<std::uint64_t>::max())); }
 
 }  // namespace rooftune::app

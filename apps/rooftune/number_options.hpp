@@ -11,5 +11,8 @@ namespace rooftune::app {
 
 [[nodiscard]] CLI::Validator positive(double most);
 [[nodiscard]] CLI::Validator not_negative(double most);
+[[nodiscard]] CLI::Validator between(double least, double most);
+/// Of random streams: any whole number of 64 bits.
+[[nodiscard]] CLI::Validator seed();
 
 }  // namespace rooftune::app

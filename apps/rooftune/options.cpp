@@ -46,7 +46,7 @@ void add_model_options(CLI::App& command, DataOptions& options) {
   add_repeatable(command, "--hardware", options.hardware, "file of GPUs beside the shipped ones; repeatable")->group(kGroup);
   command.add_option("--threads", options.threads, "threads; 0: all cores; results do not depend on it")
       ->check(not_negative(core::limits::kThreads));
-  command.add_option("--seed", options.seed, "seed of every random stream");
+  command.add_option("--seed", options.seed, "seed of every random stream")->check(seed());
   command.add_option("--replicates", options.replicates, "simulations that a prediction is the mean of")
       ->check(positive(core::limits::kRepeats));
 }

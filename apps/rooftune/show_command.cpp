@@ -4,6 +4,7 @@
 #include <set>
 
 #include "commands.hpp"
+#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "rooftune/runs/result_file.hpp"
@@ -130,7 +131,7 @@ void add_show_command(CLI::App& program, ExitCode& exit_code) {
   const auto model = std::make_shared<ShowModelOptions>();
   CLI::Option* name = command->add_option(
       "--model", model->model, "show a model instead: its layers and what one GPU does in a step; a name, a folder or a file");
-  command->add_option("--tp", model->tp, "GPUs that share the model")->needs(name)->check(CLI::PositiveNumber);
+  command->add_option("--tp", model->tp, "GPUs that share the model")->needs(name)->check(positive(core::limits::kParallelDegree));
   name->excludes("--json")->excludes("--csv");
   command->callback([options, model, output, &exit_code] {
     exit_code = model->model.empty() ? run(*options, *output) : show_model(*model, *options);

@@ -12,6 +12,8 @@ import sys
 # What no file can provoke, and why.
 NOT_PROVOKED = {
     "cannot be read: {}": "permissions, and tests may run as root",
+    "cannot be searched: {}": "the same",
+    "name a folder below": "the same",
     "check its permissions": "the same",
     "check the path and its permissions": "the same",
     "check the file, its permissions and the free space": "the same",

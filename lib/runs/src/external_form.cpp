@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "rooftune/core/limits.hpp"
 #include "rooftune/core/printable.hpp"
 #include "rooftune/data/config_pieces.hpp"
 #include "rooftune/text/pattern.hpp"
@@ -171,7 +172,7 @@ ExternalSpec read_external(const text::Node& object, text::Problems& problems) {
     for (const text::Member& member : metrics->members) spec.metrics.push_back(read_metric_source(member, problems));
     if (metrics->members.empty()) problems.error(metrics->place, "'metrics' is empty", "say where a metric stands in the output");
   }
-  reader.optional("timeout_s", spec.timeout_s, text::above(0));
+  reader.optional("timeout_s", spec.timeout_s, {.min = 0, .excludes_min = true, .limit = core::limits::kSeconds});
   reader.optional("version", spec.version);
   if (problems.has_errors()) return spec;
   for (const params::DeclaredParameter& parameter : spec.parameters) params::declare(parameter);
@@ -185,7 +186,8 @@ eval::FailurePolicy read_failures(const text::Node& object, bool of_external_sim
   std::vector<text::Choice<eval::OnFailure>> choices(eval::kOnFailures.begin(), eval::kOnFailures.end());
   if (!of_external_simulator) std::erase_if(choices, [](const auto& choice) { return choice.second == eval::OnFailure::retry; });
   reader.optional_choice("policy", policy.on_failure, std::span<const text::Choice<eval::OnFailure>>(choices));
-  if (policy.on_failure == eval::OnFailure::retry) reader.optional("retries", policy.retries, text::at_least(1));
+  if (policy.on_failure == eval::OnFailure::retry)
+    reader.optional("retries", policy.retries, text::counted(1, core::limits::kRepeats));
   if (policy.on_failure == eval::OnFailure::penalise) reader.optional("penalty", policy.penalty, text::above(0));
   if (!of_external_simulator) reader.optional("max_events", policy.max_events, text::at_least(1));
   return policy;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "rooftune/core/limits.hpp"
 #include "rooftune/text/yaml_text.hpp"
 
 namespace rooftune::runs {
@@ -28,8 +29,8 @@ calibrate::CandidateSpec read_candidates(const text::Node& object, text::Problem
 calibrate::TrialSpec read_trial(const text::Node& object, text::Problems& problems) {
   calibrate::TrialSpec trial;
   text::ObjectReader reader(object, problems, "'trial'");
-  reader.optional("start_runs", trial.start_runs, text::at_least(1));
-  reader.optional("draws", trial.draws, text::at_least(1));
+  reader.optional("start_runs", trial.start_runs, text::counted(1, core::limits::kRepeats));
+  reader.optional("draws", trial.draws, text::counted(1, core::limits::kRepeats));
   return trial;
 }
 

@@ -13,6 +13,7 @@
 
 #include "external_form.hpp"
 #include "onboard_form.hpp"
+#include "rooftune/core/limits.hpp"
 #include "rooftune/core/printable.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/data/config_pieces.hpp"
@@ -293,7 +294,7 @@ void read_ties(const text::Node& object, std::vector<params::Tie>& ties, text::P
 void read_uncertainty(const text::Node& object, calibrate::UncertaintySpec& uncertainty, text::Problems& problems) {
   text::ObjectReader reader(object, problems, "'uncertainty'");
   read_texts(reader, "profile", uncertainty.profile);
-  reader.optional("bootstrap", uncertainty.bootstrap, text::at_least(0));
+  reader.optional("bootstrap", uncertainty.bootstrap, text::counted(0, core::limits::kRepeats));
 }
 
 std::optional<domain::Metric> read_metric(std::string_view name, text::Place place, text::Problems& problems) {
@@ -346,7 +347,7 @@ calibrate::SolverStage read_solver_stage(const text::Node& item, text::Problems&
   calibrate::SolverStage stage;
   text::ObjectReader reader(item, problems, "a solver stage");
   read_name(reader, "algorithm", stage.algorithm, opt::algorithm_names());
-  reader.optional("starts", stage.starts, text::at_least(1));
+  reader.optional("starts", stage.starts, text::counted(1, core::limits::kRepeats));
   reader.optional("max_evaluations", stage.max_evaluations, text::at_least(1));
   reader.optional("max_seconds", stage.max_seconds, text::above(0));
   reader.optional("tolerance", stage.tolerance, text::at_least(0));
@@ -375,9 +376,9 @@ calibrate::SplitSpec read_split(const text::Node& object, text::Problems& proble
   const auto is = [&](std::initializer_list<std::string_view> kinds) { return std::ranges::find(kinds, split.kind) != kinds.end(); };
   if (!is({"KFold", "PredefinedSplit"}))
     read_name(reader, "group", split.group, {calibrate::kSplitGroups.begin(), calibrate::kSplitGroups.end()});
-  if (is({"KFold", "GroupKFold"})) reader.optional("folds", split.folds, text::at_least(2));
-  if (is({"GroupShuffleSplit"})) reader.optional("folds", split.folds, text::at_least(1));
-  if (is({"LeavePGroupsOut"})) reader.optional("groups_out", split.groups_out, text::at_least(1));
+  if (is({"KFold", "GroupKFold"})) reader.optional("folds", split.folds, text::counted(2, core::limits::kRepeats));
+  if (is({"GroupShuffleSplit"})) reader.optional("folds", split.folds, text::counted(1, core::limits::kRepeats));
+  if (is({"LeavePGroupsOut"})) reader.optional("groups_out", split.groups_out, text::counted(1, core::limits::kRepeats));
   if (is({"GroupShuffleSplit"})) reader.optional("test_fraction", split.test_fraction, text::within(0.01, 0.99));
   if (is({"PredefinedSplit"})) {
     if (const text::Node* node = reader.required_object("predefined")) split.predefined = read_folds(*node, problems);
@@ -453,12 +454,12 @@ calibrate::ImproveSpec read_improve(const text::Node& object, text::Problems& pr
   read_texts(reader, "quarantine", improve.quarantine);
   read_texts(reader, "moves", improve.moves);
   read_texts(reader, "without", improve.without);
-  reader.optional("rounds", improve.rounds, text::at_least(0));
+  reader.optional("rounds", improve.rounds, text::counted(0, core::limits::kRepeats));
   if (std::int64_t limit = 0; reader.optional("max_evaluations", limit, text::at_least(1))) improve.max_evaluations = limit;
   reader.optional("max_seconds", improve.max_seconds, text::above(0));
-  reader.optional("candidates", improve.candidates, text::at_least(1));
-  reader.optional("seeds", improve.seeds, text::at_least(2));
-  reader.optional("starts", improve.starts, text::at_least(1));
+  reader.optional("candidates", improve.candidates, text::counted(1, core::limits::kRepeats));
+  reader.optional("seeds", improve.seeds, text::counted(2, core::limits::kRepeats));
+  reader.optional("starts", improve.starts, text::counted(1, core::limits::kRepeats));
   reader.optional("min_gain_percent", improve.min_gain_percent, text::at_least(0));
   reader.optional("price_percent", improve.price_percent, text::at_least(0));
   reader.optional("tolerance_percent", improve.tolerance_percent, text::at_least(0));
@@ -539,8 +540,8 @@ calibrate::StudySpec read_root(const text::Node& root, calibrate::StudySpec spec
   if (const text::Node* node = reader.optional_object("improve")) spec.improve = read_improve(*node, problems);
   if (const text::Node* node = reader.optional_object("onboard")) spec.onboard = read_onboard(*node, problems);
   reader.optional("seed", spec.seed);
-  reader.optional("replicates", spec.replicates, text::at_least(1));
-  reader.optional("threads", spec.threads, text::at_least(0));
+  reader.optional("replicates", spec.replicates, text::counted(1, core::limits::kRepeats));
+  reader.optional("threads", spec.threads, text::counted(0, core::limits::kThreads));
   return spec;
 }
 

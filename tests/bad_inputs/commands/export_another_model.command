@@ -1,0 +1,1 @@
+export h100 --form hardware-config

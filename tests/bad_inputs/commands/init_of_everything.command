@@ -1,0 +1,1 @@
+init / --out OUT/begun
