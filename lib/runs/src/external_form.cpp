@@ -172,7 +172,7 @@ ExternalSpec read_external(const text::Node& object, text::Problems& problems) {
     for (const text::Member& member : metrics->members) spec.metrics.push_back(read_metric_source(member, problems));
     if (metrics->members.empty()) problems.error(metrics->place, "'metrics' is empty", "say where a metric stands in the output");
   }
-  reader.optional("timeout_s", spec.timeout_s, {.min = 0, .excludes_min = true, .limit = core::limits::kSeconds});
+  reader.optional("timeout_s", spec.timeout_s, text::Range{.min = 0, .excludes_min = true, .limit = core::limits::kSeconds});
   reader.optional("version", spec.version);
   if (problems.has_errors()) return spec;
   for (const params::DeclaredParameter& parameter : spec.parameters) params::declare(parameter);
