@@ -200,7 +200,7 @@ def main():
     parser.add_argument("--only", default="", help="places and flags that hold this word")
     parser.add_argument("--list", action="store_true", help="print every call")
     options = parser.parse_args()
-    walk = Walk(options.program, pathlib.Path(options.source).resolve())
+    walk = Walk(str(pathlib.Path(options.program).resolve()), pathlib.Path(options.source).resolve())
     try:
         calls = []
         odd_inputs = walk.odd_inputs()
