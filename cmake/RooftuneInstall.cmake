@@ -21,7 +21,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/rooftuneConfigVersion.cma
 install(FILES ${PROJECT_BINARY_DIR}/rooftuneConfig.cmake ${PROJECT_BINARY_DIR}/rooftuneConfigVersion.cmake
   DESTINATION ${rooftune_package_dir} COMPONENT development)
 
-foreach(folder configs ground_truth bench_data experiments)
+foreach(folder configs ground_truth bench_data experiments schema)
   if(IS_DIRECTORY ${PROJECT_SOURCE_DIR}/${folder})
     install(DIRECTORY ${folder} DESTINATION ${rooftune_data_dir} COMPONENT program)
   endif()

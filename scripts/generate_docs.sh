@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Writes the documents that come from the program itself: docs/parameters.md from the parameter registry.
+# Writes docs/parameters.md from the parameter registry, and the tables in docs/file_formats.md from the schemas of what commands
+# print (schema/).
 #   generate_docs.sh [--check] [PROGRAM]
-# --check compares instead of writing and fails when a document is out of date.
+# --check compares instead of writing and fails when something is out of date.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-document=docs/parameters.md
 check=no
 if [ "${1:-}" = --check ]; then check=yes && shift; fi
 program=${1:-build/release/bin/rooftune}
@@ -13,10 +13,17 @@ program=${1:-build/release/bin/rooftune}
 
 fresh=$(mktemp)
 trap 'rm -f "$fresh"' EXIT
-"$program" params --markdown >"$fresh"
-if [ "$check" = no ]; then
-  cp "$fresh" "$document"
-  say "wrote $document"
-elif ! diff -u "$document" "$fresh"; then
-  die "$document is out of date (run scripts/generate_docs.sh and commit the result)"
-fi
+
+put() {  # FILE COMMAND...: what the command prints becomes the file
+  local file=$1
+  "${@:2}" >"$fresh"
+  if [ "$check" = no ]; then
+    cp "$fresh" "$file"
+    say "wrote $file"
+  elif ! diff -u "$file" "$fresh"; then
+    die "$file is out of date (run scripts/generate_docs.sh and commit the result)"
+  fi
+}
+
+put docs/parameters.md "$program" params --markdown
+if [ "$check" = no ]; then python3 scripts/schema_docs.py; else python3 scripts/schema_docs.py --check; fi

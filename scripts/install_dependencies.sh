@@ -25,6 +25,8 @@ packages=(
   libjs-vega
   # tests and benchmarks
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
+  # JSON Schemas
+  python3-jsonschema
   # the other shell that completion is tested in
   zsh
 )

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds and runs the tests; ends with "N passed, N failed".
 #   test.sh [--checked | --full]
-# --checked adds the format, the house rules and headers on their own (scripts/check.sh --without-linters).
+# --checked adds the format, the house rules, headers on their own, and five minutes of cppcheck and clang-tidy on what has changed
+# since the last release (scripts/check.sh --since-release --minutes 5).
 # --full adds the long checks, the sanitizers (address + undefined behaviour; threads), scripts/fuzz.sh, all of
 # scripts/check.sh, and the linter of the report page.
 # ROOFTUNE_TEST_PRESET names another preset for the plain run. Release is the default: it is what quickstart has built
@@ -61,7 +62,7 @@ checks() {  # [check.sh arguments]
 
 checked() {
   suite "$plain_preset" --label-exclude '^long$'
-  checks --without-linters
+  checks --since-release --minutes 5
 }
 
 full() {

@@ -7,9 +7,7 @@ conversation when its own is over.
 
 usage: import_conversations.py FOLDER --out ground_truth [--date YYYY-MM-DD]
 """
-import argparse
 import csv
-import pathlib
 
 import shipping
 
@@ -20,27 +18,15 @@ COLUMNS = ("stage", "arrival_s", "input_tokens", "output_tokens", "conversation"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--date")
-    arguments = parser.parse_args()
+    arguments = shipping.parser_of(__doc__, "folder").parse_args()
+    shipment = shipping.Shipment(arguments, __file__, LICENCE)
     for clients in CLIENTS:
         with (arguments.folder / f"tp1_bs{clients}_offloadoff.requests.csv").open(newline="") as file:
             turns = list(csv.DictReader(file))
         # Tokens of the messages, without the chat template: an empty first message is sent as at least one token.
         rows = [(0, 0, max(1, int(turn["tokens_so_far"])), turn["output_tokens"], turn["conversation"]) for turn in turns]
-        path = arguments.out / "conversations" / f"multiturn_{clients}.csv"
-        shipping.write_csv(path, COLUMNS, rows)
-        shipping.record(
-            arguments.out,
-            path,
-            what=f"{len(rows)} turns of conversations that a closed loop of {clients} clients sent, lengths only",
-            sources=SOURCES,
-            licence=LICENCE,
-            importer=__file__,
-            date=arguments.date,
-        )
+        what = f"{len(rows)} turns of conversations that a closed loop of {clients} clients sent, lengths only"
+        shipment.csv(f"conversations/multiturn_{clients}.csv", COLUMNS, rows, what=what, sources=SOURCES)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ means and percentiles in ms. `inferred` names the settings that were not recorde
 
 usage: import_experiments.py experiments.json --out ground_truth [--date YYYY-MM-DD]
 """
-import argparse
 import json
-import pathlib
 
 import shipping
 
@@ -77,27 +75,14 @@ def file_of(experiment):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiments", type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--date")
-    arguments = parser.parse_args()
+    arguments = shipping.parser_of(__doc__, "experiments").parse_args()
+    shipment = shipping.Shipment(arguments, __file__, LICENCE)
     files = {}
     for experiment in json.loads(arguments.experiments.read_text()):
         files.setdefault(file_of(experiment), []).append(trimmed(experiment))
     for name, experiments in files.items():
-        path = arguments.out / name
-        shipping.write_json(path, experiments)
         ids = ", ".join(experiment["id"] for experiment in experiments)
-        shipping.record(
-            arguments.out,
-            path,
-            what=f"{len(experiments)} measured vLLM experiments: {ids}",
-            sources=SOURCES,
-            licence=LICENCE,
-            importer=__file__,
-            date=arguments.date,
-        )
+        shipment.json(name, experiments, what=f"{len(experiments)} measured vLLM experiments: {ids}", sources=SOURCES)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ replayed (`process: trace`). Times are those of the server's spans; the client's
 
 usage: import_guidellm.py FOLDER --out ground_truth [--date YYYY-MM-DD]
 """
-import argparse
 import csv
 import json
-import pathlib
 
 import shipping
 
@@ -144,38 +142,17 @@ def experiment_of(run, rows, table_name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--date")
-    arguments = parser.parse_args()
+    arguments = shipping.parser_of(__doc__, "folder").parse_args()
+    shipment = shipping.Shipment(arguments, __file__, LICENCE)
     experiments = []
     for run in json.loads((arguments.folder / "runs.json").read_text()):
         with (arguments.folder / f"{run['id']}.requests.csv").open(newline="") as file:
             rows = table_of(run, list(csv.DictReader(file)))
-        table = arguments.out / "guidellm" / f"{run['id']}.csv"
-        shipping.write_csv(table, COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
-        shipping.record(
-            arguments.out,
-            table,
-            what=f"{len(rows)} requests of one GuideLLM sweep, server-side spans",
-            sources=SOURCES,
-            licence=LICENCE,
-            importer=__file__,
-            date=arguments.date,
-        )
-        experiments.append(experiment_of(run, rows, f"guidellm/{table.name}"))
-    path = arguments.out / "guidellm.json"
-    shipping.write_json(path, experiments)
-    shipping.record(
-        arguments.out,
-        path,
-        what=f"{len(experiments)} GuideLLM sweeps as experiments",
-        sources=SOURCES,
-        licence=LICENCE,
-        importer=__file__,
-        date=arguments.date,
-    )
+        table = f"guidellm/{run['id']}.csv"
+        what = f"{len(rows)} requests of one GuideLLM sweep, server-side spans"
+        shipment.csv(table, COLUMNS, ([row[column] for column in COLUMNS] for row in rows), what=what, sources=SOURCES)
+        experiments.append(experiment_of(run, rows, table))
+    shipment.json("guidellm.json", experiments, what=f"{len(experiments)} GuideLLM sweeps as experiments", sources=SOURCES)
 
 
 if __name__ == "__main__":

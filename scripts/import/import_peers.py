@@ -3,9 +3,7 @@
 
 usage: import_peers.py peer_predictions.csv --out ground_truth [--date YYYY-MM-DD]
 """
-import argparse
 import csv
-import pathlib
 
 import shipping
 
@@ -15,11 +13,8 @@ SUMMARY = "-1"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("predictions", type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--date")
-    arguments = parser.parse_args()
+    arguments = shipping.parser_of(__doc__, "predictions").parse_args()
+    shipment = shipping.Shipment(arguments, __file__, LICENCE)
     with arguments.predictions.open(newline="") as file:
         upstream = list(csv.DictReader(file))
     rows = [
@@ -34,17 +29,8 @@ def main():
         )
         for row in upstream
     ]
-    path = arguments.out / "peers.csv"
-    shipping.write_csv(path, COLUMNS, rows)
-    shipping.record(
-        arguments.out,
-        path,
-        what=f"{len(rows)} predictions of other simulators for these experiments, ms; itl_mean_ms is not per generated token",
-        sources=sorted({row["source"] for row in upstream}),
-        licence=LICENCE,
-        importer=__file__,
-        date=arguments.date,
-    )
+    what = f"{len(rows)} predictions of other simulators for these experiments, ms; itl_mean_ms is not per generated token"
+    shipment.csv("peers.csv", COLUMNS, rows, what=what, sources=sorted({row["source"] for row in upstream}))
 
 
 if __name__ == "__main__":

@@ -17,11 +17,9 @@ that the choice depends on no figure; the script prints their sweeps, for `held_
 
 usage: import_serving_points.py FOLDER --gpu h100 --out ground_truth [--date YYYY-MM-DD]
 """
-import argparse
 import collections
 import csv
 import hashlib
-import pathlib
 import re
 
 import shipping
@@ -236,12 +234,10 @@ def peer_rows(folder, ids):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
+    parser = shipping.parser_of(__doc__, "folder")
     parser.add_argument("--gpu", required=True)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--date")
     arguments = parser.parse_args()
+    shipment = shipping.Shipment(arguments, __file__, LICENCE)
     with (arguments.folder / "recipes.csv").open(newline="") as file:
         recipes = list(csv.DictReader(file))
     with (arguments.folder / f"{arguments.gpu}_vllm.csv").open(newline="") as file:
@@ -260,32 +256,14 @@ def main():
         experiments[one["id"]] = one
         ids[point["row_id"]] = (one["id"], {"ttft": point["ttft_ms"], "tpot": point["tpot_ms"]})
     ordered = sorted(experiments.values(), key=lambda one: (one["sweep"], one["workload"]["arrival"]["concurrency"]))
-    path = arguments.out / f"serving_{arguments.gpu}.json"
-    shipping.write_json(path, ordered)
     usable = sum(one["role"] == "calibration" for one in ordered)
     print("held out:", ", ".join(held_out([one for one in ordered if one["role"] == "calibration"])))
     dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
-    shipping.record(
-        arguments.out,
-        path,
-        what=f"{len(ordered)} closed-loop serving points, {usable} of them without a flag; left out: {dropped or 'none'}",
-        sources=SOURCES,
-        licence=LICENCE,
-        importer=__file__,
-        date=arguments.date,
-    )
-    peers = arguments.out / f"serving_{arguments.gpu}_peers.csv"
+    what = f"{len(ordered)} closed-loop serving points, {usable} of them without a flag; left out: {dropped or 'none'}"
+    shipment.json(f"serving_{arguments.gpu}.json", ordered, what=what, sources=SOURCES)
     rows = peer_rows(arguments.folder, ids)
-    shipping.write_csv(peers, PEER_COLUMNS, rows)
-    shipping.record(
-        arguments.out,
-        peers,
-        what=f"{len(rows)} predictions of aiconfigurator for these points",
-        sources=[PEER_SOURCE],
-        licence=LICENCE,
-        importer=__file__,
-        date=arguments.date,
-    )
+    what = f"{len(rows)} predictions of aiconfigurator for these points"
+    shipment.csv(f"serving_{arguments.gpu}_peers.csv", PEER_COLUMNS, rows, what=what, sources=[PEER_SOURCE])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """What the importers of ground truth share: percentiles, files in one layout, and the manifest that says where they come from."""
+import argparse
 import csv
 import datetime
 import hashlib
@@ -61,6 +62,42 @@ def write_csv(path, columns, rows):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def parser_of(description, reads):
+    """The command line of an importer: what it reads, where it writes, and the day of the import."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(reads, type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--date")
+    return parser
+
+
+class Shipment:
+    """What an importer writes below --out, each file with its entry in the manifest."""
+
+    def __init__(self, arguments, importer, licence):
+        self.folder, self.date = arguments.out, arguments.date
+        self.importer, self.licence = importer, licence
+
+    def json(self, name, value, *, what, sources):
+        write_json(self.folder / name, value)
+        self._record(name, what, sources)
+
+    def csv(self, name, columns, rows, *, what, sources):
+        write_csv(self.folder / name, columns, rows)
+        self._record(name, what, sources)
+
+    def _record(self, name, what, sources):
+        record(
+            self.folder,
+            self.folder / name,
+            what=what,
+            sources=sources,
+            licence=self.licence,
+            importer=self.importer,
+            date=self.date,
+        )
 
 
 def record(folder, file, *, what, sources, licence, importer, date=None):

@@ -1,6 +1,14 @@
 reportPages.parameters = (kit) => {
   const { result, isNumber, significant, percent, plural, el, table, words, number, folded, figure, verdictOf } = kit;
 
+  const relativeAxis = {
+    title: "relative to the fitted value (logarithmic; ends at a tenth and tenfold)",
+    log: true,
+    domain: [0.1, 10],
+    clamp: true,
+  };
+  const clip = (value) => Math.min(relativeAxis.domain[1], Math.max(relativeAxis.domain[0], value));
+
   const interval = (parameter) => {
     // Relative to the value.
     const own = parameter.interval_95;
@@ -12,17 +20,11 @@ reportPages.parameters = (kit) => {
   const bootstrapFigure = (parameters) => {
     const valueOf = new Map(parameters.map((parameter) => [parameter.parameter, parameter.value]));
     const rows = result.bootstrap.parameters.filter((row) => valueOf.get(row.parameter) > 0 && row.lower_95 > 0);
-    const clip = (value) => Math.min(10, Math.max(0.1, value));
     const spec = (colours) =>
       plots.dotRange(colours, {
         labels: rows.map((row) => row.parameter),
         reference: 1,
-        x: {
-          title: "relative to the fitted value (logarithmic; ends at a tenth and tenfold)",
-          log: true,
-          domain: [0.1, 10],
-          clamp: true,
-        },
+        x: relativeAxis,
         ranges: rows.map((row) => ({
           label: row.parameter,
           low: clip(row.lower_95 / valueOf.get(row.parameter)),
@@ -109,17 +111,11 @@ reportPages.parameters = (kit) => {
     available: () => Array.isArray(result.parameters) && result.parameters.length > 0,
     fill(section) {
       const parameters = result.parameters;
-      const clip = (value) => Math.min(10, Math.max(0.1, value));
       const spec = (colours) =>
         plots.dotRange(colours, {
           labels: parameters.map((parameter) => parameter.parameter),
           reference: 1,
-          x: {
-            title: "relative to the fitted value (logarithmic; ends at a tenth and tenfold)",
-            log: true,
-            domain: [0.1, 10],
-            clamp: true,
-          },
+          x: relativeAxis,
           ranges: parameters.filter(interval).map((parameter) => ({
             label: parameter.parameter,
             low: clip(interval(parameter).low),
