@@ -97,5 +97,12 @@ TEST(ClientCap, FindsNoneWhereAllIsSentAtOnceOrNothing) {
   EXPECT_FALSE(find_client_cap({}).has_value());
 }
 
+TEST(ClientCap, LeavesAScheduleAloneThatRepliesHappenToFill) {
+  // A request every 100 ms, each of which takes 95 ms: one is in flight 95 % of the time.
+  std::vector<InFlight> sent;
+  for (int i = 0; i < 400; ++i) sent.push_back({0.1 * i, 0.1 * i + 0.095});
+  EXPECT_FALSE(find_client_cap(sent).has_value());
+}
+
 }  // namespace
 }  // namespace rooftune::domain

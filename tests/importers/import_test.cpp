@@ -9,6 +9,7 @@ using domain::Metric;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 TEST_F(Import, ReplaysTheRequestsOfTheRatesOfAGuideLlmSweep) {
@@ -135,9 +136,47 @@ TEST_F(Import, NamesEverythingThatNothingSays) {
   const auto imported = import_one(ImportFormat::guidellm, example("guidellm_sweep.json"), ImportOptions{});
   ASSERT_FALSE(imported);
   const std::string text = core::format(imported.error());
-  for (const char* missing : {"--gpu", "--tp", "--set version=", "--set max_model_len=", "--set max_num_seqs="}) {
+  for (const char* missing : {"--gpu", "--tp", "--set version="}) {
     EXPECT_THAT(text, HasSubstr(missing));
   }
+  EXPECT_THAT(text, Not(HasSubstr("max_num_seqs"))) << "the version decides";
+}
+
+TEST_F(Import, LeavesOpenWhatTheVersionDecides) {
+  ImportOptions options = complete();
+  options.settings = {{"version", "0.11.0"}};
+  const auto imported = import_or_fail(ImportFormat::guidellm, example("guidellm_sweep.json"), options);
+  const auto experiments = round_trip(imported);
+  ASSERT_THAT(experiments, SizeIs(1));
+  const domain::EngineSettings& settings = experiments[0].deployment.settings;
+  EXPECT_EQ(settings.max_model_len, 0);
+  EXPECT_EQ(settings.max_num_batched_tokens, 0);
+  EXPECT_EQ(settings.max_num_seqs, 0);
+  EXPECT_THAT(imported.experiments[0].inferred, Contains("max_num_seqs"));
+}
+
+TEST_F(Import, TakesEverySettingOfTheEngineFromTheCommandLine) {
+  ImportOptions options = complete();
+  for (const auto& [name, text] :
+       {std::pair{"async_scheduling", "True"}, std::pair{"scheduler_reserve_full_isl", "False"}, std::pair{"watermark", "0.02"},
+        std::pair{"kv_cache_dtype", "fp8"}, std::pair{"quantization", "awq"}, std::pair{"cudagraph_mode", "PIECEWISE"},
+        std::pair{"cudagraph_capture_sizes", "1, 2, 8, 4"}, std::pair{"enable_expert_parallel", "True"},
+        std::pair{"cpu_kv_blocks", "1000"}, std::pair{"speculative", "eagle3:3:2.1"}}) {
+    options.settings[name] = text;
+  }
+  const auto experiments = round_trip(import_or_fail(ImportFormat::guidellm, example("guidellm_sweep.json"), options));
+  ASSERT_THAT(experiments, SizeIs(1));
+  const domain::EngineSettings& settings = experiments[0].deployment.settings;
+  EXPECT_EQ(settings.async_scheduling, true);
+  EXPECT_EQ(settings.scheduler_reserve_full_isl, false);
+  EXPECT_EQ(settings.watermark, 0.02);
+  EXPECT_EQ(settings.kv_cache_dtype, "fp8");
+  EXPECT_EQ(settings.quantization, "awq");
+  EXPECT_EQ(settings.cudagraph_mode, "PIECEWISE");
+  EXPECT_EQ(settings.cudagraph_capture_sizes, (std::vector<int>{1, 2, 4, 8}));
+  EXPECT_TRUE(settings.enable_expert_parallel);
+  EXPECT_TRUE(settings.cpu_offload) << "blocks in the host's memory without offloading are none";
+  EXPECT_EQ(settings.speculative, (domain::Speculation{.method = "eagle3", .num_speculative_tokens = 3, .mean_accepted_length = 2.1}));
 }
 
 TEST_F(Import, RefusesAnEngineSettingThatVllmDoesNotHave) {

@@ -107,15 +107,20 @@ constexpr std::string_view kResult =
     R"("completed": 4, "num_prompts": 4, "total_input_tokens": 400, "total_output_tokens": 40, "duration": 9.0,
  "mean_ttft_ms": 30.0, "mean_tpot_ms": 10.0, "mean_e2el_ms": 120.0)";
 
-TEST_F(SaidFacts, ARisingRateIsRefusedByNameWithoutTheStarts) {
+TEST_F(SaidFacts, ARisingRateIsReplayedFromTheSummary) {
   const auto imported =
-      import_one(ImportFormat::vllm_bench,
-                 folder_.write("result.json", fmt::format(R"({{{}, "request_rate": "inf", "ramp_up_strategy": "exponential",
+      import_or_fail(ImportFormat::vllm_bench,
+                     folder_.write("result.json", fmt::format(R"({{{}, "request_rate": "inf", "ramp_up_strategy": "exponential",
  "ramp_up_start_rps": 1, "ramp_up_end_rps": 4}})",
-                                                          kResult)));
-  ASSERT_FALSE(imported);
-  EXPECT_THAT(core::format(imported.error()), HasSubstr("ramp_up_strategy 'exponential' from 1 to 4 requests a second"));
-  EXPECT_THAT(core::format(imported.error()), HasSubstr("--save-detailed"));
+                                                              kResult)));
+  const auto experiments = round_trip(imported);
+  ASSERT_THAT(experiments, SizeIs(1));
+  const domain::Workload& workload = experiments[0].workload;
+  EXPECT_EQ(workload.arrival.rate_ramp, domain::RateRamp::exponential);
+  EXPECT_EQ(workload.arrival.first_rate.value, 1.0);
+  EXPECT_EQ(workload.arrival.last_rate.value, 4.0);
+  ASSERT_THAT(workload.stages, SizeIs(1));
+  EXPECT_EQ(workload.stages[0].num_requests, 4) << "never a closed loop of all of them";
 }
 
 TEST_F(SaidFacts, ARisingRateIsReplayedByTheStarts) {
@@ -279,9 +284,106 @@ server: {model_name: meta-llama/Llama-2-7b-hf}
                                         {"summary_lifecycle_metrics.json", fmt::format(kSummary, 100, "", 100, 0.5, 10.0)},
                                         {"stage_0_lifecycle_metrics.json", stage},
                                         {"stage_1_lifecycle_metrics.json", stage}}));
-  ASSERT_THAT(imported.experiments, SizeIs(2));
-  EXPECT_EQ(first(imported).workload.arrival.concurrency, 4);
-  EXPECT_EQ(imported.experiments[1].experiment.workload.arrival.concurrency, 16);
+  const auto experiments = round_trip(imported);
+  ASSERT_THAT(experiments, SizeIs(1)) << "one server lived on";
+  ASSERT_THAT(experiments[0].workload.stages, SizeIs(2));
+  EXPECT_EQ(experiments[0].workload.stages[0].concurrency, 4);
+  EXPECT_EQ(experiments[0].workload.stages[1].concurrency, 16);
+}
+
+// --- loads that their client limited --------------------------------------------------------------------------------------
+
+/// Rows of a trace of `blis observe`: `clients` clients, each sending `turnaround_s` after its reply, which takes 1 to 1.5 s.
+std::string rows_of_clients(int clients, int requests, double turnaround_s) {
+  std::string rows = "request_id,status,input_tokens,output_tokens,send_time_us,first_chunk_time_us,last_chunk_time_us\n";
+  std::vector<double> free_s(static_cast<std::size_t>(clients), 0.0);
+  for (int i = 0; i < requests; ++i) {
+    double& next = *std::ranges::min_element(free_s);
+    const double lasts_s = 1.0 + 0.5 * ((i * 37) % 100) / 100.0;
+    rows += fmt::format("{},ok,100,20,{:.0f},{:.0f},{:.0f}\n", i, next * 1e6, (next + 0.1) * 1e6, (next + lasts_s) * 1e6);
+    next += lasts_s + turnaround_s;
+  }
+  return rows;
+}
+
+TEST_F(SaidFacts, ATraceOfALimitedClientIsReplayedAsItsClosedLoop) {
+  folder_.write("trace_header.yaml", "trace_version: 2\ntime_unit: microseconds\nmode: real\n");
+  folder_.write("trace_data.csv", rows_of_clients(12, 400, 0.005));
+  const auto imported = import_or_fail(ImportFormat::blis_trace, folder_ / "trace_header.yaml");
+  const auto experiments = round_trip(imported);
+  ASSERT_THAT(experiments, SizeIs(1));
+  const domain::Workload& workload = experiments[0].workload;
+  EXPECT_EQ(workload.arrival.process, ArrivalProcess::closed_loop);
+  EXPECT_EQ(workload.arrival.concurrency, 12);
+  EXPECT_NEAR(workload.arrival.turnaround_us.value_or(0.0), 5000.0, 500.0);
+  EXPECT_THAT(workload.trace, SizeIs(400)) << "their lengths, in their order";
+  EXPECT_THAT(warnings(imported), HasSubstr("never more than 12 requests were in flight"));
+}
+
+TEST_F(SaidFacts, ACloseLoopThatNeverHadAllItsClientsIsSaid) {
+  std::string records;
+  std::vector<double> free_s(6, 0.0);
+  for (int i = 0; i < 200; ++i) {
+    double& next = *std::ranges::min_element(free_s);
+    const double lasts_s = 1.0 + 0.5 * ((i * 37) % 100) / 100.0;
+    records += fmt::format(
+        R"({{"metadata": {{"request_start_ns": {:.0f}}}, "metrics": {{"time_to_first_token": {{"value": 100, "unit": "ms"}}, "request_latency": {{"value": {}, "unit": "ms"}}, "input_sequence_length": {{"value": 100}}, "output_sequence_length": {{"value": 20}}}}, "error": null}})",
+        next * 1e9, lasts_s * 1e3);
+    records += "\n";
+    next += lasts_s + 0.002;
+  }
+  folder_.write("profile_export.jsonl", records);
+  folder_.write("profile_export_aiperf.json",
+                R"({"input_config": {"loadgen": {"concurrency": 10, "warmup_request_count": 20}}, "request_count": {"avg": 200},
+ "time_to_first_token": {"unit": "ms", "avg": 100}, "request_latency": {"unit": "ms", "avg": 1250},
+ "input_sequence_length": {"avg": 100}, "output_sequence_length": {"avg": 20}, "request_throughput": {"avg": 4.8}})");
+  const auto imported = import_or_fail(ImportFormat::aiperf, folder_.path());
+  const auto experiments = round_trip(imported);
+  ASSERT_THAT(experiments, SizeIs(1));
+  EXPECT_EQ(experiments[0].workload.arrival.concurrency, 6);
+  EXPECT_THAT(warnings(imported), HasSubstr("10 clients were asked for, but never more than 6 requests were in flight"));
+  EXPECT_EQ(experiments[0].workload.warm_up,
+            (domain::WarmUp{.requests = 20, .concurrency = 10, .prompt = domain::WarmUp::Prompt::next}));
+}
+
+TEST_F(SaidFacts, ARateBesideAConcurrencyThatWasReachedIsItsClosedLoop) {
+  const auto imported = import_or_fail(
+      ImportFormat::aiperf,
+      folder_.write("profile_export_aiperf.json",
+                    R"({"input_config": {"loadgen": {"concurrency": 16, "request_rate": 40, "concurrency_ramp_duration": 5}},
+ "request_count": {"avg": 320}, "benchmark_duration": {"unit": "s", "avg": 40},
+ "time_to_first_token": {"unit": "ms", "avg": 100}, "request_latency": {"unit": "ms", "avg": 1980},
+ "input_sequence_length": {"avg": 100}, "output_sequence_length": {"avg": 20}, "request_throughput": {"avg": 8}})"));
+  EXPECT_EQ(first(imported).workload.arrival, (domain::Arrival{.process = ArrivalProcess::closed_loop, .concurrency = 16}));
+  EXPECT_THAT(warnings(imported), HasSubstr("the 16 clients were busy all the time: their number, not the rate of 40 a second"));
+  EXPECT_THAT(warnings(imported), Not(HasSubstr("saturated")));
+}
+
+// --- conversations --------------------------------------------------------------------------------------------------------
+
+TEST_F(SaidFacts, TurnsOfASessionAreTurns) {
+  folder_.write("trace_header.yaml", "trace_version: 2\ntime_unit: microseconds\nmode: real\n");
+  const auto read = [&](int second_prompt) {
+    folder_.write("trace_data.csv",
+                  fmt::format("request_id,session_id,status,input_tokens,output_tokens,send_time_us,first_chunk_time_us,"
+                              "last_chunk_time_us\n0,a,ok,100,20,0,100000,1000000\n1,b,ok,50,20,200000,300000,900000\n"
+                              "2,a,ok,{},20,3000000,3100000,3500000\n3,,ok,70,20,3200000,3300000,3400000\n",
+                              second_prompt));
+    return import_or_fail(ImportFormat::blis_trace, folder_ / "trace_header.yaml");
+  };
+  const auto whole = read(150);
+  const auto& trace = first(whole).workload.trace;
+  ASSERT_THAT(trace, SizeIs(4));
+  EXPECT_EQ(trace[0].conversation, trace[2].conversation);
+  EXPECT_GE(trace[0].conversation, 0);
+  EXPECT_EQ(trace[1].conversation, -1) << "one turn is no conversation";
+  EXPECT_EQ(trace[2].arrival_s, 2.0) << "the time to think since the reply";
+  EXPECT_EQ(trace[2].input_tokens, 150);
+  EXPECT_EQ(first(whole).workload.pattern, domain::PromptPattern::conversations);
+  round_trip(whole);
+  const auto added = read(30);
+  EXPECT_EQ(first(added).workload.trace[2].input_tokens, 150) << "100 + 20 before it";
+  EXPECT_THAT(added.assumptions, Contains(HasSubstr("without the conversation so far, which is added")));
 }
 
 // --- names ----------------------------------------------------------------------------------------------------------------

@@ -82,20 +82,64 @@ TEST_F(ServerLog, NamesWhatTheServerDidAndTheSimulatorDoesNot) {
   };
   for (const auto& [arguments, expected] :
        {Case{", 'speculative_config': {'method': 'ngram', 'num_speculative_tokens': 5, 'model': 'some/draft'}",
-             "server.log:2: warning: the server ran with speculative decoding (ngram, 5 tokens) (not simulated: one token a step"},
-        Case{", 'kv_cache_dtype': 'fp8_e5m2'",
-             "an element type of its own for the KV cache (kv_cache_dtype=fp8_e5m2) (not simulated: "},
+             "server.log:2: warning: the server ran with speculative decoding (ngram, 5 tokens) (not simulated: commands refuse"},
+        Case{", 'kv_cache_dtype': 'nvfp4'", "an element type of its own for the KV cache (kv_cache_dtype=nvfp4) (not simulated: "},
         Case{", 'quantization': 'awq_marlin'", "weights quantised by the server (quantization=awq_marlin)"},
         Case{", 'enable_lora': True", "LoRA adapters (enable_lora=True) (not simulated: the base model alone"},
         Case{", 'scheduling_policy': 'priority'", "another scheduling policy (scheduling_policy=priority)"},
         Case{", 'kv_transfer_config': KVTransferConfig(kv_connector='NixlConnector', kv_role='kv_both')",
              "a KV connector (NixlConnector)"},
-        Case{", 'enforce_eager': True", "eager mode (enforce_eager=True)"},
-        Case{", 'enable_expert_parallel': True", "expert parallelism (enable_expert_parallel=True)"}}) {
+        Case{", 'enforce_eager': True", "eager mode (enforce_eager=True) (not simulated: recorded as cudagraph_mode NONE"}}) {
     const auto imported = with({.arguments = arguments});
     EXPECT_THAT(warnings(imported), HasSubstr(expected));
     EXPECT_EQ(deployment(imported).model, "meta-llama/Llama-2-7b-hf") << "the draft's name is not the model's";
   }
+}
+
+TEST_F(ServerLog, GivesEverySettingThatAnExperimentHas) {
+  const auto imported =
+      with({.arguments = ", 'kv_cache_dtype': 'fp8', 'enable_expert_parallel': True, 'scheduler_reserve_full_isl': False, "
+                         "'compilation_config': {'cudagraph_mode': 'FULL_DECODE_ONLY', 'cudagraph_capture_sizes': [1, 2, 4, 8]}, "
+                         "'kv_transfer_config': KVTransferConfig(kv_connector='OffloadingConnector', "
+                         "kv_connector_extra_config={'block_size': 32, 'num_cpu_blocks': 500}), 'watermark': 0.01, "
+                         "'speculative_config': {'method': 'mtp', 'num_speculative_tokens': 2}",
+            .more = "INFO Asynchronous scheduling is enabled.\n"});
+  const domain::EngineSettings& settings = deployment(imported).settings;
+  EXPECT_EQ(settings.kv_cache_dtype, "fp8");
+  EXPECT_TRUE(settings.enable_expert_parallel);
+  EXPECT_EQ(settings.scheduler_reserve_full_isl, false);
+  EXPECT_EQ(settings.cudagraph_mode, "FULL_DECODE_ONLY");
+  EXPECT_EQ(settings.cudagraph_capture_sizes, (std::vector<int>{1, 2, 4, 8}));
+  EXPECT_EQ(settings.cpu_kv_blocks, 1000) << "of 16 tokens";
+  EXPECT_TRUE(settings.cpu_offload);
+  EXPECT_EQ(settings.watermark, 0.01);
+  EXPECT_EQ(settings.speculative, (domain::Speculation{.method = "mtp", .num_speculative_tokens = 2}));
+  EXPECT_EQ(settings.async_scheduling, true);
+  EXPECT_THAT(imported.assumptions, Contains(HasSubstr("kv_cache_dtype fp8 is simulated: 1 byte")));
+  round_trip(imported);
+}
+
+TEST_F(ServerLog, GivesTheGraphsOfTheEnginesOwnListing) {
+  for (const auto& [listing, mode] :
+       {std::pair{"compilation_config={\"level\":3,\"cudagraph_mode\":[2,1],\"cudagraph_capture_sizes\":[16,8,4,2,1]}",
+                  "FULL_AND_PIECEWISE"},
+        std::pair{"compilation_config={'mode': <CompilationMode.VLLM_COMPILE: 3>, 'cudagraph_mode': "
+                  "<CUDAGraphMode.FULL_DECODE_ONLY: (2, 0)>, 'cudagraph_capture_sizes': [1, 2, 4, 8, 16]}",
+                  "FULL_DECODE_ONLY"}}) {
+    const domain::EngineSettings settings = deployment(with({.config = fmt::format(", {}", listing)})).settings;
+    EXPECT_EQ(settings.cudagraph_mode, mode);
+    EXPECT_EQ(settings.cudagraph_capture_sizes, (std::vector<int>{1, 2, 4, 8, 16}));
+  }
+  EXPECT_EQ(deployment(with({.arguments = ", 'enforce_eager': True"})).settings.cudagraph_mode, "NONE");
+}
+
+TEST_F(ServerLog, SaysWhereTheModelsConfigHoldsOtherWeights) {
+  EXPECT_THAT(warnings(with({.arguments = ", 'quantization': 'fp8'"})),
+              HasSubstr("weights quantised by the server (quantization=fp8), but the config of meta-llama/Llama-2-7b-hf has 16-bit"));
+  EXPECT_THAT(warnings(with({.arguments = ", 'quantization': 'compressed-tensors'",
+                             .model = "RedHatAI/Llama-4-Scout-17B-16E-Instruct-FP8-dynamic"})),
+              Not(HasSubstr("quantised by the server")))
+      << "what the model's config says already";
 }
 
 TEST_F(ServerLog, TellsSpeculativeDecodingFromTheEnginesOwnListing) {
@@ -109,7 +153,7 @@ TEST_F(ServerLog, ListsOtherSettingsThatAreNotSimulated) {
       with({.arguments = ", 'host': '0.0.0.0', 'port': 8001, 'max_cudagraph_capture_size': 1024, 'long_prefill_token_threshold': 512",
             .more = "INFO Asynchronous scheduling is disabled.\n"});
   EXPECT_THAT(imported.assumptions, Contains(HasSubstr("not simulated: max_cudagraph_capture_size=1024")));
-  EXPECT_THAT(imported.assumptions, Contains(HasSubstr("asynchronous scheduling is off in the log")));
+  EXPECT_EQ(deployment(imported).settings.async_scheduling, false);
   EXPECT_EQ(deployment(imported).settings.long_prefill_token_threshold, 512);
 }
 

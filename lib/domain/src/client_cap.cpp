@@ -1,6 +1,7 @@
 #include "rooftune/domain/client_cap.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 namespace rooftune::domain {
@@ -31,6 +32,20 @@ int most_in_flight(const std::vector<Change>& changes) {
   return most;
 }
 
+/// Requests that leave like clockwork follow a schedule, whatever comes back: where each takes a little less than a gap, as many are
+/// in flight nearly all the time as with a client that waits for replies.
+bool are_evenly_spaced(const std::vector<InFlight>& requests) {
+  constexpr double kSameGap = 0.05;  // standard deviation of the gaps over their mean
+  std::vector<double> sent_s;
+  sent_s.reserve(requests.size());
+  for (const InFlight& request : requests) sent_s.push_back(request.sent_s);
+  std::ranges::sort(sent_s);
+  const double mean_s = (sent_s.back() - sent_s.front()) / static_cast<double>(sent_s.size() - 1);
+  double squares = 0.0;
+  for (std::size_t i = 1; i < sent_s.size(); ++i) squares += std::pow(sent_s[i] - sent_s[i - 1] - mean_s, 2);
+  return std::sqrt(squares / static_cast<double>(sent_s.size() - 1)) <= kSameGap * mean_s;
+}
+
 double median(std::vector<double>& values) {
   if (values.empty()) return 0.0;
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -45,6 +60,7 @@ std::optional<ClientCap> find_client_cap(const std::vector<InFlight>& requests) 
   const int cap = most_in_flight(changes);
   if (cap < 1 || requests.size() < static_cast<std::size_t>(kFewestRequestsPerClient) * static_cast<std::size_t>(cap))
     return std::nullopt;
+  if (are_evenly_spaced(requests)) return std::nullopt;
   double last_sent_s = requests.front().sent_s;
   for (const InFlight& request : requests) last_sent_s = std::max(last_sent_s, request.sent_s);
   int in_flight = 0;

@@ -84,16 +84,41 @@ class LoadReader {
       if (mode != "constant" && mode != "poisson") {
         run_.assumptions.push_back(fmt::format("arrivals of mode '{}' are drawn as a Poisson process", mode));
       }
-      if (concurrency) {
-        run_.assumptions.push_back(
-            fmt::format("concurrency {} beside a rate is left aside: the rate alone is replayed", *concurrency));
+      stage.most_in_flight = concurrency;
+      if (const auto ramp = text_of({"request_rate_ramp_duration"}); ramp && number(*ramp).value_or(0.0) > 0.0) {
+        run_.warnings.push_back(warning_at(run_.file, {.line = 0}, fmt::format("the rate rises over the first {} s", *ramp),
+                                           "not simulated without the records (profile_export.jsonl): the rate is the same from the "
+                                           "start"));
       }
     } else if (concurrency) {
-      arrival = {.process = ArrivalProcess::closed_loop, .concurrency = *concurrency};
+      arrival = clients();
     } else {
       problems_.error({1, 1}, "the file says neither a concurrency nor a request rate",
                       "keep its input_config, or name the folder with profile_export.jsonl, whose requests are replayed");
     }
+  }
+
+  /// The closed loop, and how its clients start.
+  [[nodiscard]] domain::Arrival clients() {
+    domain::Arrival arrival{.process = ArrivalProcess::closed_loop, .concurrency = concurrency.value_or(1)};
+    const auto ramp = text_of({"concurrency_ramp_duration"});
+    if (const double seconds = ramp ? number(*ramp).value_or(0.0) : 0.0; seconds > 0.0) {
+      arrival.start = domain::ClientStart::ramp;
+      arrival.ramp = {seconds};
+    }
+    return arrival;
+  }
+
+  /// Requests of the warm-up come before the measured ones and are in none of the figures.
+  void set_warm_up() {
+    const auto requests = text_of({"warmup_request_count", "num_warmup_requests"});
+    const double count = requests ? number(*requests).value_or(0.0) : 0.0;
+    if (count < 1.0) return;
+    const auto warm_clients = text_of({"warmup_concurrency"});
+    const double most = warm_clients ? number(*warm_clients).value_or(0.0) : static_cast<double>(concurrency.value_or(0));
+    run_.workload.warm_up = domain::WarmUp{.requests = static_cast<int>(count),
+                                           .concurrency = most >= 1.0 ? static_cast<int>(most) : 1,
+                                           .prompt = domain::WarmUp::Prompt::next};
   }
 
   std::optional<int> concurrency;
@@ -238,19 +263,20 @@ class RecordsReader {
       ++incomplete;
       return;
     }
-    if (const auto turn = number_at(record, {"metadata.turn_index"}, problems_); turn && *turn > 0.0) ++later_turns;
     const RecordedRequest request{.start_s = *start_ns / kNanosecondsPerSecond,
                                   .ttft_ms = *ttft,
                                   .e2e_ms = *e2e,
                                   .input_tokens = std::max(1, static_cast<int>(*input)),
                                   .output_tokens = static_cast<int>(*output)};
-    if (check_request(request, record.place, problems_)) requests.push_back(request);
+    // A session is one user's; several may send the same conversation of the input.
+    const Node* session = find_any(record, {"metadata.x_correlation_id", "metadata.conversation_id"});
+    if (check_request(request, record.place, problems_))
+      turns.push_back({.conversation = session == nullptr ? "" : session->text, .request = request});
   }
 
-  std::vector<RecordedRequest> requests;
+  std::vector<RecordedTurn> turns;
   int failed = 0;
   int incomplete = 0;
-  int later_turns = 0;
 
  private:
   RecordedRun& run_;
@@ -267,8 +293,8 @@ std::optional<fs::path> companion(const fs::path& path, std::initializer_list<st
   return std::nullopt;
 }
 
-void replay(RecordsReader& records, const LoadReader* load, RecordedRun& run, text::Problems& problems) {
-  if (records.requests.empty()) {
+void replay(RecordsReader& records, LoadReader* load, RecordedRun& run, text::Problems& problems) {
+  if (records.turns.empty()) {
     problems.error({1, 1},
                    fmt::format("no record can be replayed: {} failed, {} lack times or tokens", records.failed, records.incomplete),
                    "run with --streaming");
@@ -278,24 +304,20 @@ void replay(RecordsReader& records, const LoadReader* load, RecordedRun& run, te
     run.assumptions.push_back(
         fmt::format("{} without times or tokens left out", counted(static_cast<std::size_t>(records.incomplete), "record")));
   }
-  if (records.later_turns > 0) {
-    run.warnings.push_back(warning_at(run.file, {.line = 0}, fmt::format("later turns of a conversation: {}", records.later_turns),
-                                      "not simulated: every turn is replayed as a prompt of its own, which finds no history in the "
-                                      "prefix cache"));
-  }
   if (run.stages.empty()) run.stages.emplace_back();
   RecordedStage& stage = run.stages.front();
-  std::ranges::stable_sort(records.requests, {}, &RecordedRequest::start_s);
-  const double span_s = records.requests.back().start_s - records.requests.front().start_s;
-  const auto count = static_cast<double>(records.requests.size());
-  stage.duration_s = span_s > 0.0 ? span_s * count / (count - 1.0) : records.requests.front().e2e_ms / kMillisecondsPerSecond;
-  stage.num_requests = static_cast<int>(records.requests.size());
+  std::vector<RecordedRequest> requests;
+  join_turns(std::move(records.turns), run, requests);
+  const double span_s = requests.back().start_s - requests.front().start_s;
+  const auto count = static_cast<double>(requests.size());
+  stage.duration_s = span_s > 0.0 ? span_s * count / (count - 1.0) : requests.front().e2e_ms / kMillisecondsPerSecond;
+  stage.num_requests = static_cast<int>(requests.size());
   stage.row.latencies.failed = records.failed;
   stage.achieved_per_s.reset();
-  stage.requests = std::move(records.requests);
+  stage.requests = std::move(requests);
   const bool is_closed_loop = load != nullptr && load->concurrency && !load->rate_per_s;
   if (is_closed_loop) {
-    run.workload.arrival = {.process = ArrivalProcess::closed_loop, .concurrency = *load->concurrency};
+    run.workload.arrival = load->clients();
   } else {
     run.workload.arrival.process = ArrivalProcess::trace;
   }
@@ -336,6 +358,7 @@ core::Result<std::vector<RecordedRun>> read_aiperf(const fs::path& input) {
     }
     load.emplace(summary->root, run, summary_problems);
     load->read();
+    load->set_warm_up();
     run.stages.push_back(read_summary(summary->root, run, summary_problems));
   }
   if (records_file) {

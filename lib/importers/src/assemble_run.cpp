@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "engine_settings.hpp"
 #include "recorded_run.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/data/gpus.hpp"
@@ -30,51 +31,11 @@ constexpr double kGrowingQueueMs = 200.0;
 /// Above this share of failed requests a run is overloaded: those that succeed are not the ones that were sent.
 constexpr double kManyFailures = 0.1;
 
-/// One engine setting: its name and how a text becomes its value.
-struct SettingEntry {
-  std::string_view name;
-  bool (*assign)(domain::EngineSettings& settings, const text::Node& text, std::string_view name, text::Problems& problems);
-};
-
-template <auto member, int lowest>
-bool assign_whole(domain::EngineSettings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
-  return text::convert(text, name, settings.*member, problems, text::at_least(lowest));
-}
-template <auto member>
-bool assign_flag(domain::EngineSettings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
-  text::Node lower = text;
-  std::ranges::transform(lower.text, lower.text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text::convert(lower, name, settings.*member, problems);
-}
-
-using Settings = domain::EngineSettings;
-constexpr std::array<SettingEntry, 11> kSettings{
-    {{"max_model_len", assign_whole<&Settings::max_model_len, 1>},
-     {"max_num_batched_tokens", assign_whole<&Settings::max_num_batched_tokens, 1>},
-     {"max_num_seqs", assign_whole<&Settings::max_num_seqs, 1>},
-     {"version",
-      [](Settings& settings, const text::Node& text, std::string_view, text::Problems&) {
-        settings.version = text.text;
-        return true;
-      }},
-     {"total_kv_blocks",
-      [](Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
-        return text::convert(text, name, settings.total_kv_blocks.emplace(), problems, text::at_least(1));
-      }},
-     {"gpu_mem_util",
-      [](Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
-        return text::convert(text, name, settings.gpu_mem_util, problems, text::above_up_to(0, 1));
-      }},
-     {"block_size",
-      [](Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
-        return text::convert(text, name, settings.block_size, problems, text::power_of_two());
-      }},
-     {"cpu_kv_blocks", assign_whole<&Settings::cpu_kv_blocks, 0>},
-     {"enable_prefix_caching", assign_flag<&Settings::enable_prefix_caching>},
-     {"enable_chunked_prefill", assign_flag<&Settings::enable_chunked_prefill>},
-     {"long_prefill_token_threshold", assign_whole<&Settings::long_prefill_token_threshold, 0>}}};
-/// The settings without which there is no experiment; the others have vLLM's defaults.
-constexpr std::array<std::string_view, 4> kRequiredSettings{"version", "max_model_len", "max_num_batched_tokens", "max_num_seqs"};
+/// The setting without which there is no experiment: what it leaves open is what that version does.
+constexpr std::array<std::string_view, 1> kRequiredSettings{"version"};
+/// Those that a version decides, and that move predictions.
+constexpr std::array<std::string_view, 6> kVersionDecides{"max_model_len",    "max_num_batched_tokens",     "max_num_seqs",
+                                                          "async_scheduling", "scheduler_reserve_full_isl", "cudagraph_mode"};
 
 /// Makes an experiment of what a benchmark recorded.
 class Assembler {
@@ -84,6 +45,7 @@ class Assembler {
 
   void assemble() {
     experiment().id = options_.id ? plain_id(*options_.id) : run_.id;
+    experiment().sweep = run_.sweep;
     identify();
     apply_settings();
     experiment().workload = run_.workload;
@@ -96,7 +58,7 @@ class Assembler {
     for (std::string& text : run_.assumptions) assume(std::move(text));
     std::ranges::move(run_.warnings, std::back_inserter(result_.warnings));
     if (has_errors_) return;
-    if (experiment().workload.arrival.process == ArrivalProcess::trace) add_table();
+    if (replays_requests()) add_table();
     result_.experiments.push_back(std::move(written_));
     result_.sources.push_back(run_.file);
   }
@@ -140,7 +102,7 @@ class Assembler {
     deployment.tp = tp.value_or(1);
     deployment.pp = either(log_.pp, run_.pp, "pp").value_or(1);
     deployment.dp = options_.replicas ? *options_.replicas : either(log_.dp, run_.replicas, "dp").value_or(1);
-    deployment.precision = options_.precision.value_or(run_.precision.value_or(""));
+    deployment.precision = options_.precision.value_or(run_.precision.value_or(logged_precision()));
     if (run_.engine) {
       deployment.engine = *run_.engine;
       assume(fmt::format("the server was {}: vLLM's scheduler is simulated in its place", *run_.engine));
@@ -153,6 +115,17 @@ class Assembler {
       }
     }
     if (!missing.empty()) fail(fmt::format("nothing says {}", fmt::join(missing, ", ")), "give these options, or --vllm-log FILE");
+  }
+
+  /// For people: element widths come from the model.
+  [[nodiscard]] std::string logged_precision() const {
+    const auto quantization = log_.settings.find("quantization");
+    if (quantization != log_.settings.end()) return upper(quantization->second.text);
+    return log_.dtype ? upper(log_.dtype->text) : std::string();
+  }
+  static std::string upper(std::string text) {
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    return text;
   }
 
   /// The file's and the log's model. A client may know it by the name that the server gives it.
@@ -203,6 +176,11 @@ class Assembler {
   }
 
   void apply_settings() {
+    domain::EngineSettings& settings = experiment().deployment.settings;
+    // What nobody said is what the engine's version does.
+    settings.max_model_len = 0;
+    settings.max_num_batched_tokens = 0;
+    settings.max_num_seqs = 0;
     std::map<std::string, std::string> given = run_.settings;
     for (const auto& [name, fact] : log_.settings) {
       const auto own = run_.settings.find(name);
@@ -213,10 +191,8 @@ class Assembler {
     }
     for (const auto& [name, text] : options_.settings) given[name] = text;
     for (const auto& [name, text] : given) {
-      const auto entry = std::ranges::find(kSettings, name, &SettingEntry::name);
-      if (entry == kSettings.end()) continue;  // options are checked before files are read
       text::Problems problems("");
-      entry->assign(experiment().deployment.settings, text::Node::at({}, text::Node::Kind::scalar, text), name, problems);
+      assign_setting(settings, name, text, problems);
       for (core::Diagnostic& problem : problems.take_errors()) {
         problem.position = position_of_setting(name);
         errors_.push_back(std::move(problem));
@@ -230,10 +206,38 @@ class Assembler {
       written_.inferred.emplace_back(name);
     }
     if (!defaults.empty()) assume(fmt::format("vLLM's defaults for {}", fmt::join(defaults, ", ")));
-    if (!experiment().deployment.settings.total_kv_blocks) {
+    for (const std::string_view name : kVersionDecides) {
+      if (!given.contains(std::string(name))) written_.inferred.emplace_back(name);
+    }
+    judge_widths(given);
+    if (!settings.total_kv_blocks) {
       written_.inferred.emplace_back("total_kv_blocks");
       assume("no total_kv_blocks: simulations estimate it from memory, weights and gpu_mem_util (better: --vllm-log FILE)");
     }
+  }
+
+  /// Element widths that the server was told: the cache's are simulated, the weights' are those of the model's config.
+  void judge_widths(const std::map<std::string, std::string>& given) {
+    const domain::Deployment& deployment = experiment().deployment;
+    const std::string& cache = deployment.settings.kv_cache_dtype;
+    if (cache.starts_with("fp8")) {
+      assume(fmt::format("kv_cache_dtype {} is simulated: 1 byte for an element of the KV cache", cache));
+    }
+    if (!given.contains("quantization")) return;
+    const auto models = data::default_models();
+    const domain::ModelSpec* spec = models ? domain::find_model(*models, deployment.model) : nullptr;
+    constexpr double kHalfWidth = 1.95;  // bytes: above it nothing of weight is quantised
+    const bool is_16_bit =
+        spec != nullptr && domain::resident_weight_bytes(*spec) > kHalfWidth * domain::count_parameters(*spec).total;
+    if (spec != nullptr && !is_16_bit) return;
+    const core::SourcePosition position = position_of_setting("quantization");
+    result_.warnings.push_back(
+        {.position = position,
+         .problem = fmt::format("experiment '{}': weights quantised by the server (quantization={}){}", experiment().id,
+                                deployment.settings.quantization,
+                                is_16_bit ? fmt::format(", but the config of {} has 16-bit weights", deployment.model) : ""),
+         .remedy = "not simulated: the widths of weights are those of the model's config: name a model whose config is quantised so",
+         .severity = core::Severity::warning});
   }
 
   /// Numbers and flags may be spelled in several ways: 0.9 and 0.90, true and True.
@@ -294,11 +298,19 @@ class Assembler {
     }
   }
 
+  /// Whether the requests are replayed one by one: at their times, or, of a closed loop, with their lengths in their order.
+  [[nodiscard]] bool replays_requests() const {
+    const domain::Workload& workload = written_.experiment.workload;
+    if (workload.arrival.process == ArrivalProcess::trace) return true;
+    return workload.arrival.process == ArrivalProcess::closed_loop && workload.pattern != domain::PromptPattern::cycled &&
+           std::ranges::none_of(run_.stages, [](const RecordedStage& stage) { return stage.requests.empty(); });
+  }
+
   /// Of rate, duration and count two give the third.
   domain::Stage domain_stage(const RecordedStage& stage) {
-    const bool is_trace = experiment().workload.arrival.process == ArrivalProcess::trace;
     domain::Stage result;
-    double count = is_trace ? static_cast<double>(stage.requests.size()) : stage.num_requests.value_or(0);
+    result.concurrency = stage.concurrency;
+    double count = replays_requests() ? static_cast<double>(stage.requests.size()) : stage.num_requests.value_or(0);
     if (count == 0.0 && stage.rate_per_s && stage.duration_s) count = std::round(*stage.rate_per_s * *stage.duration_s);
     if (count == 0.0) count = static_cast<double>(stage.requests.size());
     if (count < 1.0) {
@@ -308,6 +320,10 @@ class Assembler {
     result.num_requests = static_cast<int>(count);
     if (experiment().workload.arrival.process == ArrivalProcess::closed_loop) {
       if (stage.duration_s) result.duration = {rounded(*stage.duration_s)};
+      return result;
+    }
+    if (experiment().workload.arrival.rate_ramp != domain::RateRamp::none) {
+      result.rate = domain::mean_rate(experiment().workload.arrival, result.num_requests);
       return result;
     }
     const double rate = stage.rate_per_s.value_or(stage.duration_s && *stage.duration_s > 0.0 ? count / *stage.duration_s : 0.0);
@@ -481,23 +497,23 @@ class Assembler {
     experiment().flags.push_back(fmt::format("{:.0f} of {:.0f} requests failed", failed, sent));
   }
 
-  /// The requests as the workload's trace, and as the table that says so. Times count from each stage's first request.
+  /// The requests as the workload's trace, and as the table that says so. Times count from each stage's first request; of a turn
+  /// that follows another, from the reply to that.
   void add_table() {
     domain::Workload& workload = experiment().workload;
-    const int shared = workload.system_prompt_tokens;
-    std::string csv = "stage,arrival_s,input_tokens,output_tokens,prefix_group,shared_prefix_tokens,ttft_ms,e2e_ms\n";
+    const bool has_turns = has_conversations();
+    std::string csv = fmt::format("stage,arrival_s,input_tokens,output_tokens,prefix_group,shared_prefix_tokens,{}ttft_ms,e2e_ms\n",
+                                  has_turns ? "conversation," : "");
+    std::map<std::int64_t, double> replied_s;
     const auto add = [&](int stage, double start_s, const RecordedRequest& request) {
-      const bool has_own_group = request.prefix_group >= 0;
-      const std::int64_t group = has_own_group ? request.prefix_group : shared > 0 ? 0 : -1;
-      const int request_shared = has_own_group ? request.shared_prefix_tokens : shared;
-      const domain::TracedRequest traced{.stage = stage,
-                                         .arrival_s = rounded(request.start_s - start_s),
-                                         .input_tokens = request.input_tokens,
-                                         .output_tokens = request.output_tokens,
-                                         .prefix_group = group,
-                                         .shared_prefix_tokens = group < 0 ? 0 : request_shared};
-      csv += fmt::format("{},{},{},{},{},{},{},{}\n", traced.stage, traced.arrival_s, traced.input_tokens, traced.output_tokens,
-                         traced.prefix_group, traced.shared_prefix_tokens, rounded(request.ttft_ms), rounded(request.e2e_ms));
+      domain::TracedRequest traced = traced_request(stage, request.start_s - start_s, request);
+      const auto [reply, is_first] = replied_s.emplace(request.conversation, 0.0);
+      if (request.conversation >= 0 && !is_first) traced.arrival_s = rounded(std::max(0.0, request.start_s - reply->second));
+      reply->second = request.start_s + request.e2e_ms * 1e-3;
+      csv += fmt::format("{},{},{},{},{},{},", traced.stage, traced.arrival_s, traced.input_tokens, traced.output_tokens,
+                         traced.prefix_group, traced.shared_prefix_tokens);
+      if (has_turns) csv += fmt::format("{},", traced.conversation);
+      csv += fmt::format("{},{}\n", rounded(request.ttft_ms), rounded(request.e2e_ms));
       if (stage >= 0) workload.trace.push_back(traced);
     };
     for (std::size_t i = 0; i < run_.stages.size(); ++i) {
@@ -510,6 +526,27 @@ class Assembler {
     result_.tables.push_back({.name = written_.table, .csv = std::move(csv)});
   }
 
+  [[nodiscard]] bool has_conversations() const {
+    const auto is_turn = [](const RecordedRequest& request) { return request.conversation >= 0; };
+    return std::ranges::any_of(run_.outside, is_turn) ||
+           std::ranges::any_of(run_.stages, [&](const RecordedStage& stage) { return std::ranges::any_of(stage.requests, is_turn); });
+  }
+
+  [[nodiscard]] domain::TracedRequest traced_request(int stage, double arrival_s, const RecordedRequest& request) const {
+    const int shared = written_.experiment.workload.system_prompt_tokens;
+    const bool has_own_group = request.prefix_group >= 0;
+    const std::int64_t group = has_own_group ? request.prefix_group : shared > 0 ? 0 : -1;
+    return {.stage = stage,
+            .arrival_s = rounded(arrival_s),
+            .input_tokens = request.input_tokens,
+            .output_tokens = request.output_tokens,
+            .prefix_group = group,
+            .shared_prefix_tokens = group < 0       ? 0
+                                    : has_own_group ? request.shared_prefix_tokens
+                                                    : shared,
+            .conversation = request.conversation};
+  }
+
   RecordedRun run_;
   const VllmLog& log_;
   const ImportOptions& options_;
@@ -520,12 +557,6 @@ class Assembler {
 };
 
 }  // namespace
-
-std::vector<std::string_view> engine_setting_names() {
-  std::vector<std::string_view> names;
-  for (const SettingEntry& entry : kSettings) names.push_back(entry.name);
-  return names;
-}
 
 bool check_request(const RecordedRequest& request, text::Place place, text::Problems& problems) {
   if (request.ttft_ms > request.e2e_ms) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "recorded_run.hpp"
+#include "server_arguments.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -11,19 +12,6 @@ namespace {
 // TP, vllm_config, workload_config (GuideLLM's arguments), total_kv_blocks, and qps_sweeps: a rate with its mean and p90 latencies.
 
 using domain::Metric;
-
-/// The family's keys for engine settings, and ours.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kSettingKeys{
-    {{"version", "version"},
-     {"vllm_version", "version"},
-     {"max_model_len", "max_model_len"},
-     {"max_num_batched_tokens", "max_num_batched_tokens"},
-     {"max_num_seqs", "max_num_seqs"},
-     {"gpu_memory_utilization", "gpu_mem_util"},
-     {"gpu_mem_util", "gpu_mem_util"},
-     {"block_size", "block_size"},
-     {"enable_prefix_caching", "enable_prefix_caching"},
-     {"enable_chunked_prefill", "enable_chunked_prefill"}}};
 
 class ExperimentReader {
  public:
@@ -46,8 +34,18 @@ class ExperimentReader {
  private:
   void read_settings() {
     if (const text::Node* settings = find_any(node_, {"vllm_config", "vllm"}); settings != nullptr) {
-      for (const auto& [theirs, ours] : kSettingKeys) {
-        if (const text::Node* value = find_any(*settings, {theirs})) set(std::string(ours), *value);
+      for (const text::Member& member : settings->members) {
+        const std::string name = member.key == "vllm_version" ? "version" : member.key;
+        if (member.value.kind != text::Node::Kind::scalar) continue;
+        for (SettingText& setting : settings_of_argument(name, member.value.text)) {
+          run_.places[setting.name] = member.value.place;
+          run_.settings[setting.name] = std::move(setting.value);
+        }
+        if (const NotSimulated found = not_simulated(name, member.value.text); !found.what.empty()) {
+          run_.warnings.push_back(warning_at(run_.file, member.place,
+                                             fmt::format("the server ran with {} ({})", found.what, found.described),
+                                             fmt::format("not simulated: {}", found.assumed)));
+        }
       }
     }
     if (const text::Node* blocks = find_any(node_, {"total_kv_blocks", "vllm_config.total_kv_blocks", "vllm.total_kv_blocks"})) {

@@ -54,7 +54,6 @@ struct Row {
   std::string status = "ok";
   std::string session;
   std::string group;
-  int round = 0;
   int prefix_tokens = 0;
   int input_tokens = 0;
   int server_input_tokens = 0;
@@ -120,7 +119,6 @@ std::vector<Row> read_rows(const text::CsvTable& table, text::Problems& problems
   columns.required("send_time_us", rows, &Row::send_us);
   columns.required("first_chunk_time_us", rows, &Row::first_chunk_us);
   columns.required("last_chunk_time_us", rows, &Row::last_chunk_us);
-  columns.optional("round_index", rows, &Row::round);
   columns.optional("prefix_length", rows, &Row::prefix_tokens, text::at_least(0));
   columns.optional("server_input_tokens", rows, &Row::server_input_tokens, text::at_least(0));
   // Empty cells of a text column are "none", not an error.
@@ -143,7 +141,7 @@ void add_requests(const text::CsvTable& table, RecordedRun& run, text::Problems&
   int failed = 0;
   std::size_t succeeded = 0;
   int unmeasured = 0;
-  std::size_t rounds = 0;
+  std::vector<std::vector<RecordedTurn>> turns;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Row& row = rows[i];
     constexpr std::size_t kMostStages = 10'000;
@@ -152,7 +150,10 @@ void add_requests(const text::CsvTable& table, RecordedRun& run, text::Problems&
       problems.error({static_cast<int>(i) + 2, 1}, fmt::format("stage {}", row.stage), "stages count from 0");
       return;
     }
-    if (index >= stages.size()) stages.resize(index + 1);
+    if (index >= stages.size()) {
+      stages.resize(index + 1);
+      turns.resize(index + 1);
+    }
     RecordedStage& stage = stages[index];
     if (row.status != "ok") {
       stage.row.latencies.failed = stage.row.latencies.failed.value_or(0) + 1;
@@ -163,7 +164,6 @@ void add_requests(const text::CsvTable& table, RecordedRun& run, text::Problems&
       ++unmeasured;
       continue;
     }
-    if (row.round > 0) ++rounds;
     RecordedRequest request{
         .start_s = row.send_us / kMicrosecondsPerSecond,
         .ttft_ms = (row.first_chunk_us - row.send_us) / kMicrosecondsPerMillisecond,
@@ -174,7 +174,7 @@ void add_requests(const text::CsvTable& table, RecordedRun& run, text::Problems&
       request.prefix_group = groups.emplace(row.group, static_cast<std::int64_t>(groups.size())).first->second;
       request.shared_prefix_tokens = std::min(row.prefix_tokens, request.input_tokens);
     }
-    stage.requests.push_back(request);
+    turns[index].push_back({.conversation = row.session, .request = request});
     ++succeeded;
   }
   if (succeeded == 0) {
@@ -188,11 +188,7 @@ void add_requests(const text::CsvTable& table, RecordedRun& run, text::Problems&
     run.assumptions.push_back(
         fmt::format("{} without times or tokens left out", counted(static_cast<std::size_t>(unmeasured), "request")));
   }
-  if (rounds > 0) {
-    run.warnings.push_back(warning_at(run.file, {.line = 0}, fmt::format("later rounds of a session: {}", rounds),
-                                      "not simulated: every round is replayed as a prompt of its own, which finds no history in the "
-                                      "prefix cache"));
-  }
+  for (std::size_t i = 0; i < stages.size(); ++i) join_turns(std::move(turns[i]), run, stages[i].requests);
   for (RecordedStage& stage : stages) {
     if (stage.requests.empty()) continue;
     std::ranges::stable_sort(stage.requests, {}, &RecordedRequest::start_s);

@@ -26,6 +26,7 @@ struct Level {
   RecordedStage stage;
   domain::LengthDistribution prompt;  ///< of the metrics, for reports without requests
   domain::LengthDistribution output;
+  std::vector<RecordedTurn> turns;
   std::size_t cut_off = 0;
   std::size_t listed = 0;  ///< successful requests in the report, where it lists fewer than it counts; else 0
 
@@ -113,6 +114,7 @@ Level read_level(const text::Node& node, text::Problems& problems) {
   level.strategy = text_at(*strategy, {"type_", "type"}, problems).value_or("");
   level.stage.rate_per_s = number_at(*strategy, {"rate"}, problems, text::above(0));
   level.streams = count_at(*strategy, {"streams", "max_concurrency"}, problems);
+  if (level.has_rate()) level.stage.most_in_flight = count_at(*strategy, {"max_concurrency"}, problems);
   level.stage.row = read_row(node, problems);
   level.prompt = read_lengths(node, "prompt_token_count", problems);
   level.output = read_lengths(node, "output_token_count", problems);
@@ -120,14 +122,21 @@ Level read_level(const text::Node& node, text::Problems& problems) {
   if (const text::Node* successful = find_any(node, {"requests.successful"});
       successful != nullptr && text::is_list(*successful, "'successful'", problems)) {
     for (const text::Node& request : successful->items) {
-      if (const auto read = read_request(request, problems)) level.stage.requests.push_back(*read);
+      const text::Node* conversation = find_any(request, {"info.conversation_id", "conversation_id"});
+      if (const auto read = read_request(request, problems)) {
+        level.turns.push_back({.conversation = conversation == nullptr ? "" : conversation->text, .request = *read});
+        level.stage.requests.push_back(*read);
+      }
     }
     domain::Latencies& row = level.stage.row.latencies;
     row.failed = std::max(row.failed.value_or(0), static_cast<int>(count_of(node, {"requests.errored"})));
-    if (static_cast<int>(successful->items.size()) < row.succeeded.value_or(0)) {
+    if (level.stage.requests.size() < static_cast<std::size_t>(row.succeeded.value_or(0))) {
       level.listed = std::max<std::size_t>(1, successful->items.size());
       level.stage.requests.clear();
     }
+  }
+  if (level.stage.requests.empty()) {
+    level.stage.achieved_per_s = number_at(node, {"metrics.requests_per_second.successful.mean"}, problems, text::at_least(0));
   }
   const auto start = number_at(node, {"start_time"}, problems);
   const auto end = number_at(node, {"end_time"}, problems);
@@ -156,7 +165,7 @@ void share_prefixes(std::vector<RecordedRequest>& requests, const std::vector<Pr
 
 void describe_data(const SyntheticData& data, RecordedRun& run) {
   domain::Workload& workload = run.workload;
-  if (data.turns > 1) {
+  if (data.turns > 1 && workload.pattern != domain::PromptPattern::conversations) {
     run.warnings.push_back(
         warning_at(run.file, {.line = 0}, fmt::format("the data are conversations of {} turns", data.turns),
                    "not simulated: every turn is replayed as a prompt of its own, which finds no history in the prefix cache"));
@@ -196,6 +205,14 @@ void tell_sampled(const Level& level, RecordedRun& run) {
                   level.stage.row.latencies.succeeded.value_or(0)));
 }
 
+/// The level's requests as turns of conversations, where they are some.
+void join_level(const Level& level, RecordedRun& run) {
+  std::vector<RecordedRequest>& requests = run.stages.back().requests;
+  if (requests.empty()) return;
+  requests.clear();
+  join_turns(level.turns, run, requests);
+}
+
 /// Times of a request-wise run are replayed; without requests the arrivals are drawn as the strategy draws them.
 RecordedRun rate_run(const std::string& id, const std::vector<Level>& levels) {
   RecordedRun run;
@@ -211,6 +228,7 @@ RecordedRun rate_run(const std::string& id, const std::vector<Level>& levels) {
       continue;
     }
     run.stages.push_back(level.stage);
+    join_level(level, run);
     tell_sampled(level, run);
     has_requests = has_requests && !level.stage.requests.empty();
     is_poisson = is_poisson || level.strategy == "poisson";
@@ -246,8 +264,10 @@ std::vector<RecordedRun> closed_loop_runs(const std::string& id, const std::vect
     if (!clients || *clients < 1) continue;
     RecordedRun& run = runs.emplace_back();
     run.id = fmt::format("{}-c{}", id, *clients);
+    run.sweep = id;
     run.stages = {level.stage};
     run.stages.front().rate_per_s.reset();
+    join_level(level, run);
     tell_sampled(level, run);
     run.workload.prompt = level.prompt;
     run.workload.output = level.output;

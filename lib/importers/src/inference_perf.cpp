@@ -210,28 +210,15 @@ class RequestsReader {
   std::string missing_;  ///< of the first incomplete request
 };
 
-/// A closed loop has one number of clients: stages of different numbers are runs of their own.
-std::vector<RecordedRun> closed_loops(const RecordedRun& run, const std::vector<int>& clients) {
-  std::vector<RecordedRun> runs;
+/// One server lived on through all stages, each with its own number of clients.
+void set_clients(RecordedRun& run, const std::vector<int>& clients) {
+  run.workload.arrival.concurrency = *std::ranges::max_element(clients);
+  const bool differ = std::ranges::adjacent_find(clients, std::ranges::not_equal_to()) != clients.end();
   for (std::size_t i = 0; i < run.stages.size() && i < clients.size(); ++i) {
-    const auto same = std::ranges::find(runs, clients[i], [](const RecordedRun& other) { return other.workload.arrival.concurrency; });
-    const bool is_new = same == runs.end();
-    RecordedRun& loop = is_new ? runs.emplace_back(run) : *same;
-    if (is_new) {
-      loop.stages.clear();
-      loop.workload.arrival.concurrency = clients[i];
-      loop.id =
-          std::ranges::count(clients, clients.front()) == std::ssize(clients) ? run.id : fmt::format("{}-c{}", run.id, clients[i]);
-    }
-    RecordedStage stage = run.stages[i];
-    stage.rate_per_s.reset();
-    stage.achieved_per_s.reset();
-    loop.stages.push_back(std::move(stage));
+    if (differ) run.stages[i].concurrency = clients[i];
+    run.stages[i].rate_per_s.reset();
+    run.stages[i].achieved_per_s.reset();
   }
-  for (RecordedRun& loop : runs) {
-    if (runs.size() > 1) loop.summary.reset();
-  }
-  return runs;
 }
 
 void append(core::Diagnostics& all, const core::Diagnostics& more) { all.insert(all.end(), more.begin(), more.end()); }
@@ -320,7 +307,7 @@ core::Result<std::vector<RecordedRun>> read_inference_perf(const fs::path& folde
     run.assumptions.emplace_back("all prompts and all outputs have the mean length that the summary reports");
   }
   if (!errors.empty()) return tl::unexpected(std::move(errors));
-  if (is_closed_loop && !load.clients.empty()) return closed_loops(run, load.clients);
+  if (is_closed_loop && !load.clients.empty()) set_clients(run, load.clients);
   return std::vector{std::move(run)};
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace rooftune::importers {
@@ -85,18 +86,32 @@ class ConfigReader {
         .mean_tokens = at("mean").value_or(0.0), .min_tokens = at("min").value_or(1.0), .max_tokens = *longest};
   }
 
+  /// {min, max, mean, std_dev}; empty where the config has none.
+  std::optional<domain::LengthDistribution> lengths_at(const std::string& path) {
+    const auto at = [&](std::string_view key) { return number_at(root_, {fmt::format("{}.{}", path, key)}, problems_); };
+    const auto mean = at("mean");
+    if (!mean) return std::nullopt;
+    domain::LengthDistribution lengths{.mean_tokens = *mean, .standard_deviation_tokens = at("std_dev").value_or(0.0)};
+    lengths.min_tokens = std::max(1.0, at("min").value_or(1.0));
+    lengths.max_tokens = at("max").value_or(lengths.max_tokens);
+    return lengths;
+  }
+
   void read_data() {
     domain::Workload& workload = run_.workload;
     workload.type = text_at(root_, {"data.type"}, problems_).value_or("");
     workload.name = workload.type;
     read_random_data();
+    const auto drawn_output = lengths_at("data.shared_prefix.output_distribution");
+    const auto drawn_question = lengths_at("data.shared_prefix.question_distribution");
     const auto output = count_at(root_, {"data.shared_prefix.output_len"}, problems_);
     const auto groups = count_at(root_, {"data.shared_prefix.num_groups", "data.shared_prefix.num_unique_system_prompts"}, problems_);
     const auto prompts =
         count_at(root_, {"data.shared_prefix.num_prompts_per_group", "data.shared_prefix.num_users_per_system_prompt"}, problems_);
-    if (workload.type != "shared_prefix" || !output || !groups || !prompts) return;
+    if (workload.type != "shared_prefix" || (!output && !drawn_output) || !groups || !prompts) return;
     workload.system_prompt_tokens = count_at(root_, {"data.shared_prefix.system_prompt_len"}, problems_).value_or(0);
-    const int question = count_at(root_, {"data.shared_prefix.question_len"}, problems_).value_or(0);
+    const double question =
+        drawn_question ? drawn_question->mean_tokens : count_at(root_, {"data.shared_prefix.question_len"}, problems_).value_or(0);
     if (const text::Node* turns = find_any(root_, {"data.shared_prefix.enable_multi_turn_chat"});
         turns != nullptr && turns->text == "true") {
       problems_.error(turns->place, "multi-turn chats cannot be imported: the report does not say how long their prompts grew",
@@ -106,10 +121,19 @@ class ConfigReader {
     workload.prompt_groups = *groups;
     workload.distinct_prompts = *groups * *prompts;
     workload.prompt.mean_tokens = workload.system_prompt_tokens + question;
-    workload.output.mean_tokens = *output;
-    result_.has_fixed_output = true;
+    if (drawn_question) {
+      run_.assumptions.emplace_back("questions are spread evenly around their mean length, each fixed (question_distribution)");
+      workload.prompt_spread_fraction =
+          rounded((drawn_question->max_tokens - drawn_question->min_tokens) / std::max(1.0, workload.prompt.mean_tokens));
+    }
     run_.assumptions.push_back(fmt::format("prompts are {} fixed ones in turn, starting anew in every stage (data.shared_prefix)",
                                            workload.distinct_prompts));
+    if (drawn_output) {
+      workload.output = *drawn_output;
+      return;
+    }
+    workload.output.mean_tokens = *output;
+    result_.has_fixed_output = true;
     const text::Node* ignore_eos = find_any(root_, {"server.ignore_eos"});
     if (ignore_eos == nullptr || ignore_eos->text != "true") {
       run_.assumptions.push_back(fmt::format("every output has the configured {} tokens (server.ignore_eos is not set)", *output));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "recorded_run.hpp"
 
@@ -71,11 +72,20 @@ class PointReader {
     for (const auto& [key, off, what] :
          {std::tuple{"mtp", "off", "speculative decoding (mtp)"}, std::tuple{"spec_decoding", "off", "speculative decoding"},
           std::tuple{"dp_attention", "False", "data-parallel attention"},
-          std::tuple{"disagg", "False", "prefill and decode on GPUs apart"}, std::tuple{"ep", "1", "expert parallelism"}}) {
+          std::tuple{"disagg", "False", "prefill and decode on GPUs apart"}}) {
       const Node* value = says(key, off);
       if (value == nullptr) continue;
-      run_.warnings.push_back(
-          warning_at(run_.file, value->place, fmt::format("{}: {} is '{}'", what, key, value->text), "not simulated"));
+      const bool drafts = std::string_view(what).starts_with("speculative");
+      if (drafts) run_.settings["speculative"] = value->text == "on" || value->text == "true" ? "mtp" : value->text;
+      run_.warnings.push_back(warning_at(run_.file, value->place, fmt::format("{}: {} is '{}'", what, key, value->text),
+                                         drafts ? "not simulated: commands refuse the experiment" : "not simulated"));
+    }
+    if (const auto ranks = count_at(node_, {"ep"}, problems_); ranks && *ranks > 1) run_.settings["enable_expert_parallel"] = "true";
+    // "vllm/vllm-openai:v0.11.0"
+    if (const Node* image = find_any(node_, {"image"}); image != nullptr && image->text.find("vllm") != std::string::npos) {
+      const std::size_t colon = image->text.rfind(":v");
+      if (colon != std::string::npos)
+        run_.settings["version"] = image->text.substr(colon + 2, image->text.find('-', colon) - colon - 2);
     }
   }
 
@@ -92,9 +102,21 @@ class PointReader {
                       "add 'isl' and 'osl', or keep the file's name with its '1k1k'");
       return;
     }
-    run_.workload.prompt.mean_tokens = *prompt;
-    run_.workload.output.mean_tokens = *output;
-    run_.assumptions.emplace_back("all prompts and outputs have their nominal length");
+    // --random-range-ratio 0.8 and numpy's seed 0: the very lengths of the benchmark.
+    run_.workload.prompt = spread(*prompt);
+    run_.workload.output = spread(*output);
+    run_.workload.numpy_seed = 0;
+    run_.assumptions.emplace_back(
+        "lengths are uniform from 0.8 of the nominal ones to them, drawn as the benchmark draws them (seed 0)");
+  }
+
+  static domain::LengthDistribution spread(int nominal) {
+    constexpr double kShortest = 0.8;
+    const double shortest = std::max(1.0, std::floor(kShortest * nominal));
+    return {.mean_tokens = 0.5 * (shortest + nominal),
+            .min_tokens = shortest,
+            .max_tokens = static_cast<double>(nominal),
+            .shape = domain::LengthShape::uniform};
   }
 
   void read_row() {
@@ -130,7 +152,20 @@ class PointReader {
     stage.num_requests = count_at(node_, {"num_prompts", "completed"}, problems_).value_or(kRequestsPerClient * *clients);
     run_.assumptions.push_back(fmt::format("a closed loop of {} clients and {} requests", *clients, *stage.num_requests));
     run_.workload.arrival = {.process = ArrivalProcess::closed_loop, .concurrency = *clients};
+    read_warm_up(*clients);
     run_.stages.push_back(std::move(stage));
+  }
+
+  /// Two copies of the first prompt for each client, since this day.
+  void read_warm_up(int clients) {
+    constexpr std::string_view kWarmUpsSince = "2026-01-21";
+    const Node* date = find_any(node_, {"date", "run_date"});
+    if (date == nullptr || date->text.size() < kWarmUpsSince.size()) {
+      run_.assumptions.emplace_back("no warm-up is simulated: the file does not say its date (runs since 2026-01-21 warmed up)");
+      return;
+    }
+    if (date->text.substr(0, kWarmUpsSince.size()) < kWarmUpsSince) return;
+    run_.workload.warm_up = domain::WarmUp{.requests = 2 * clients, .concurrency = clients, .prompt = domain::WarmUp::Prompt::first};
   }
 
   /// A file of medians: with all clients busy Little's law gives the mean E2E; nothing gives the mean TTFT.

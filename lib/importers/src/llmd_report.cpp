@@ -7,6 +7,7 @@
 #include "inference_perf_config.hpp"
 #include "recorded_run.hpp"
 #include "rooftune/text/python_json.hpp"
+#include "server_arguments.hpp"
 #include "units.hpp"
 
 namespace rooftune::importers {
@@ -19,21 +20,6 @@ namespace {
 using domain::ArrivalProcess;
 using domain::Metric;
 using text::Node;
-
-/// vLLM's arguments and the experiment's settings.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kArguments{
-    {{"max-model-len", "max_model_len"},
-     {"max-num-batched-tokens", "max_num_batched_tokens"},
-     {"max-num-seqs", "max_num_seqs"},
-     {"gpu-memory-utilization", "gpu_mem_util"},
-     {"block-size", "block_size"},
-     {"long-prefill-token-threshold", "long_prefill_token_threshold"},
-     {"enable-prefix-caching", "enable_prefix_caching"},
-     {"enable-chunked-prefill", "enable_chunked_prefill"}}};
-/// Arguments that change what a server does and that no experiment has.
-constexpr std::array<std::string_view, 9> kNotSimulated{
-    "kv-transfer-config", "speculative-config", "kv-cache-dtype",         "quantization",  "enable-lora",
-    "scheduling-policy",  "enforce-eager",      "enable-expert-parallel", "cpu-offload-gb"};
 
 class ReportReader {
  public:
@@ -128,24 +114,48 @@ class ReportReader {
     run_.places["version"] = version->place;
   }
 
+  /// vLLM's arguments, with the dashes of a command line or without; an object where an argument takes JSON.
   void read_arguments(const Node& arguments) {
+    std::vector<std::string> others;
     for (const text::Member& member : arguments.members) {
-      std::string_view name = member.key;
-      name.remove_prefix(std::min(name.find_first_not_of('-'), name.size()));
-      std::string value = member.value.kind == Node::Kind::scalar ? member.value.text : "true";
-      if (name.starts_with("no-")) {
-        name.remove_prefix(3);
-        value = "false";
+      std::string name = member.key.substr(std::min(member.key.find_first_not_of('-'), member.key.size()));
+      std::ranges::replace(name, '-', '_');
+      std::string value = value_text(member.value);
+      if (name.starts_with("no_")) {
+        name.erase(0, 3);
+        value = "False";
       }
-      const auto known = std::ranges::find(kArguments, name, &std::pair<std::string_view, std::string_view>::first);
-      if (known != kArguments.end()) {
-        run_.settings[std::string(known->second)] = value;
-        run_.places[std::string(known->second)] = member.place;
-      } else if (std::ranges::find(kNotSimulated, name) != kNotSimulated.end()) {
-        run_.warnings.push_back(
-            warning_at(file_, member.place, fmt::format("the engine ran with {}={}", name, value), "not simulated"));
+      for (SettingText& setting : settings_of_argument(name, value)) {
+        run_.places[setting.name] = member.place;
+        run_.settings[setting.name] = std::move(setting.value);
+      }
+      if (const NotSimulated found = not_simulated(name, value); !found.what.empty()) {
+        run_.warnings.push_back(warning_at(file_, member.place,
+                                           fmt::format("the engine ran with {} ({})", found.what, found.described),
+                                           fmt::format("not simulated: {}", found.assumed)));
+      } else if (!is_known_argument(name)) {
+        others.push_back(fmt::format("{}={}", name, value));
       }
     }
+    if (!others.empty())
+      run_.assumptions.push_back(fmt::format("arguments of the engine that are not simulated: {}", fmt::join(others, ", ")));
+  }
+
+  /// As Python prints it: what reads a server's log reads a report's arguments. A key without a value is a flag.
+  static std::string value_text(const Node& node) {
+    switch (node.kind) {
+      case Node::Kind::null: return "True";
+      case Node::Kind::scalar: return node.text == "true" ? "True" : node.text == "false" ? "False" : node.text;
+      case Node::Kind::list: {
+        std::vector<std::string> items;
+        for (const Node& item : node.items) items.push_back(value_text(item));
+        return fmt::format("[{}]", fmt::join(items, ", "));
+      }
+      case Node::Kind::object: break;
+    }
+    std::vector<std::string> members;
+    for (const text::Member& member : node.members) members.push_back(fmt::format("'{}': '{}'", member.key, value_text(member.value)));
+    return fmt::format("{{{}}}", fmt::join(members, ", "));
   }
 
   RecordedRow read_row(const Node& aggregate) {

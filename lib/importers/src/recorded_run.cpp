@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <map>
 
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/text/python_json.hpp"
@@ -144,6 +145,48 @@ domain::LengthDistribution length_distribution(std::span<const int> tokens) {
           .standard_deviation_tokens = rounded(core::standard_deviation(values)),
           .min_tokens = shortest,
           .max_tokens = longest};
+}
+
+namespace {
+
+/// A later turn's prompt holds the conversation so far. What reasoning and templates add or take away is little beside it.
+bool holds_the_conversation(const RecordedRequest& turn, const RecordedRequest& before) {
+  constexpr double kMostOfIt = 0.9;
+  return turn.input_tokens >= kMostOfIt * (before.input_tokens + before.output_tokens);
+}
+
+}  // namespace
+
+void join_turns(std::vector<RecordedTurn> turns, RecordedRun& run, std::vector<RecordedRequest>& requests) {
+  std::ranges::stable_sort(turns, {}, [](const RecordedTurn& turn) { return turn.request.start_s; });
+  std::map<std::string, std::vector<RecordedRequest*>> conversations;
+  for (RecordedTurn& turn : turns) {
+    if (!turn.conversation.empty()) conversations[turn.conversation].push_back(&turn.request);
+  }
+  std::erase_if(conversations, [](const auto& entry) { return entry.second.size() < 2; });
+  std::size_t later = 0;
+  std::size_t whole = 0;
+  for (const auto& [name, of_one] : conversations) {
+    for (std::size_t i = 1; i < of_one.size(); ++i) whole += holds_the_conversation(*of_one[i], *of_one[i - 1]) ? 1 : 0;
+    later += of_one.size() - 1;
+  }
+  const bool are_whole = 2 * whole > later;
+  std::int64_t number = 0;
+  for (const auto& [name, of_one] : conversations) {
+    for (std::size_t i = 0; i < of_one.size(); ++i) {
+      of_one[i]->conversation = number;
+      if (i > 0 && !are_whole) of_one[i]->input_tokens += of_one[i - 1]->input_tokens + of_one[i - 1]->output_tokens;
+    }
+    ++number;
+  }
+  if (!conversations.empty()) {
+    run.workload.pattern = domain::PromptPattern::conversations;
+    run.assumptions.push_back(
+        fmt::format("{}: a turn is sent after the reply to the one before, with the time between as it was; prompts {}",
+                    counted(conversations.size(), "conversation"),
+                    are_whole ? "hold the conversation so far" : "are counted without the conversation so far, which is added"));
+  }
+  for (const RecordedTurn& turn : turns) requests.push_back(turn.request);
 }
 
 RecordedRow row_of(std::span<const RecordedRequest> requests) {

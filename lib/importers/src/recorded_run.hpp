@@ -24,6 +24,7 @@ struct RecordedRequest {
   int output_tokens = 0;
   std::int64_t prefix_group = -1;  ///< requests of one group share their first shared_prefix_tokens; -1: as all of the run do
   int shared_prefix_tokens = 0;
+  std::int64_t conversation = -1;  ///< whose turns follow each other in the order of their starts; -1: none
 };
 
 /// Latencies that a benchmark reported for one load level, or for all of them.
@@ -41,6 +42,7 @@ struct RecordedStage {
   std::optional<int> num_requests;     ///< sent
   std::optional<double> sent_per_s;    ///< how fast the load generator sent, where it says so
   std::optional<double> send_delay_s;  ///< mean time by which it sent later than planned
+  int concurrency = 0;                 ///< clients, of a closed loop; 0: those of the run
   std::optional<int> most_in_flight;   ///< requests that the load generator keeps under way at most
   std::vector<RecordedRequest> requests;
 };
@@ -49,6 +51,7 @@ struct RecordedStage {
 struct RecordedRun {
   std::string file;  ///< for messages
   std::string id;
+  std::string sweep;  ///< runs that differ in their number of clients alone
   std::optional<std::string> model;
   std::optional<std::string> gpu;
   std::optional<std::string> precision;
@@ -122,6 +125,15 @@ bool check_request(const RecordedRequest& request, text::Place place, text::Prob
 
 /// Normal distribution with the mean, deviation and bounds of these lengths.
 [[nodiscard]] domain::LengthDistribution length_distribution(std::span<const int> tokens);
+
+/// A request of a conversation, as tools name it.
+struct RecordedTurn {
+  std::string conversation;
+  RecordedRequest request;
+};
+/// Makes conversations of requests that were sent as their turns: numbers them, and makes of prompts that hold the new turn alone the
+/// whole ones that a server gets. Names of one turn alone are no conversations; then nothing changes.
+void join_turns(std::vector<RecordedTurn> turns, RecordedRun& run, std::vector<RecordedRequest>& requests);
 
 /// Six digits after the point: more is noise of clocks, and files stay readable.
 [[nodiscard]] double rounded(double value);

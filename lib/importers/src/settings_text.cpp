@@ -69,6 +69,10 @@ bool is_option(std::string_view word) {
   return word.size() > 1 && word.front() == '-' && std::isdigit(static_cast<unsigned char>(word[1])) == 0;
 }
 
+bool is_number(std::string_view word) {
+  return !word.empty() && std::ranges::all_of(word, [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
 /// The words of a command line, quoted ones without their quotes.
 std::vector<std::string> words_of(std::string_view text) {
   std::vector<std::string> words;
@@ -119,7 +123,11 @@ std::vector<SettingText> command_line_settings(std::string_view text) {
     if (equals != std::string_view::npos) {
       settings.push_back({.name = std::move(name), .value = std::string(word.substr(equals + 1))});
     } else if (has_word_after) {
-      settings.push_back({.name = std::move(name), .value = words[++i]});
+      std::string value = words[++i];
+      // --cudagraph-capture-sizes 1 2 4: options of lists of numbers.
+      while (is_number(value.substr(value.rfind(' ') + 1)) && i + 1 < words.size() && is_number(words[i + 1]))
+        value += ' ' + words[++i];
+      settings.push_back({.name = std::move(name), .value = std::move(value)});
     } else if (name.starts_with("no_")) {
       settings.push_back({.name = name.substr(3), .value = "False"});
     } else {

@@ -46,7 +46,9 @@ class ResultReader {
     read_row();
     read_requests();
     read_arrivals();
+    read_warm_up();
     run_.stages.push_back(std::move(stage_));
+    read_data();
   }
 
  private:
@@ -60,17 +62,67 @@ class ResultReader {
       run_.model = text_at(root_, {"model_id", "server_info.model_path", "model"}, problems_);
       run_.places["model"] = model->place;
     }
-    run_.tp = count_at(root_, {"server_info.tp_size"}, problems_);
-    if (const text::Node* method = find_any(root_, {"server_info.speculative_algorithm"})) {
-      warn(*method, fmt::format("the server ran with speculative decoding ({})", method->text),
-           "not simulated: one token a step is simulated; the measured time per token is that of several");
+    if (const text::Node* info = find_any(root_, {"server_info"})) read_sglang_server(*info);
+    read_speculation();
+  }
+
+  /// SGLang's words for what vLLM calls otherwise.
+  void read_sglang_server(const text::Node& info) {
+    run_.tp = count_at(info, {"tp_size"}, problems_);
+    run_.pp = count_at(info, {"pp_size"}, problems_);
+    run_.replicas = count_at(info, {"dp_size"}, problems_);
+    for (const auto& [theirs, ours] :
+         {std::pair{"context_length", "max_model_len"}, std::pair{"max_running_requests", "max_num_seqs"},
+          std::pair{"chunked_prefill_size", "max_num_batched_tokens"}, std::pair{"mem_fraction_static", "gpu_mem_util"},
+          std::pair{"kv_cache_dtype", "kv_cache_dtype"}, std::pair{"quantization", "quantization"}}) {
+      const text::Node* value = find_any(info, {theirs});
+      if (value == nullptr || value->kind != text::Node::Kind::scalar || value->text == "auto" || value->text.starts_with('-'))
+        continue;
+      set(ours, value->text, value->place);
     }
-    if (const auto accepted = number_at(root_, {"accept_length", "spec_decode_acceptance_length"}, problems_);
-        accepted && *accepted > 1.0) {
-      warn(*find_any(root_, {"accept_length", "spec_decode_acceptance_length"}),
-           fmt::format("{:g} tokens were accepted a step: speculative decoding was on", *accepted),
-           "not simulated: one token a step is simulated; the measured time per token is that of several");
+    if (const auto ranks = count_at(info, {"ep_size"}, problems_); ranks && *ranks > 1) {
+      set("enable_expert_parallel", "true", find_any(info, {"ep_size"})->place);
     }
+    if (const text::Node* off = find_any(info, {"disable_radix_cache"}); off != nullptr && off->text == "true") {
+      set("enable_prefix_caching", "false", off->place);
+    }
+    if (const auto tokens = count_at(info, {"max_total_num_tokens"}, problems_); tokens && *tokens > 0) {
+      constexpr int kBlockTokens = 16;
+      set("total_kv_blocks", fmt::format("{}", std::max(1, *tokens / kBlockTokens)), find_any(info, {"max_total_num_tokens"})->place);
+    }
+    for (const auto& [key, what] :
+         {std::pair{"enable_lora", "LoRA adapters"}, std::pair{"enable_dp_attention", "data-parallel attention"},
+          std::pair{"enable_hierarchical_cache", "a cache in the host's memory"}}) {
+      const text::Node* value = find_any(info, {key});
+      if (value != nullptr && value->text == "true")
+        warn(*value, fmt::format("the server ran with {} ({})", what, key), "not simulated");
+    }
+    if (const text::Node* mode = find_any(info, {"disaggregation_mode"}); mode != nullptr && mode->text != "null") {
+      warn(*mode, fmt::format("the server did one phase only (disaggregation_mode {})", mode->text),
+           "not simulated: one engine that does both phases is simulated");
+    }
+  }
+
+  void read_speculation() {
+    const text::Node* method = find_any(root_, {"server_info.speculative_algorithm", "speculative_algorithm"});
+    const auto drafted = count_at(root_, {"server_info.speculative_num_draft_tokens"}, problems_);
+    const auto accepted = number_at(root_, {"accept_length", "spec_decode_acceptance_length"}, problems_);
+    const bool has_accepted = accepted && *accepted > 1.0;
+    if (method == nullptr && !has_accepted) return;
+    const text::Node& said = method != nullptr ? *method : *find_any(root_, {"accept_length", "spec_decode_acceptance_length"});
+    set("speculative",
+        fmt::format("{}:{}{}", method == nullptr ? "unknown" : method->text, drafted.value_or(0),
+                    has_accepted ? fmt::format(":{:g}", *accepted) : ""),
+        said.place);
+    warn(said,
+         fmt::format("the server ran with speculative decoding{}{}", method == nullptr ? "" : fmt::format(" ({})", method->text),
+                     has_accepted ? fmt::format(": {:g} tokens were accepted a step", *accepted) : ""),
+         "not simulated: commands refuse the experiment; the measured time per token is that of several tokens a step");
+  }
+
+  void set(const std::string& name, std::string value, text::Place place) {
+    run_.settings[name] = std::move(value);
+    run_.places[name] = place;
   }
 
   bool read_lengths() {
@@ -219,28 +271,95 @@ class ResultReader {
     if (clients) {
       run_.assumptions.push_back(fmt::format("max_concurrency {} beside a rate is left aside: the rate alone is replayed", *clients));
     }
-    const double burstiness = number_at(root_, {"burstiness"}, problems_, text::above(0)).value_or(1.0);
-    if (burstiness == 1.0) {
-      arrival.process = ArrivalProcess::conditioned_poisson;
+    draw_gaps();
+    if (arrival.process == ArrivalProcess::conditioned_poisson) {
       run_.assumptions.emplace_back("gaps are exponential, rescaled to the requested rate, as vllm bench serve draws them");
-    } else {
-      arrival.process = ArrivalProcess::gamma;
-      arrival.gamma_coefficient_of_variation = rounded(1.0 / std::sqrt(burstiness));
     }
-    if (stage_.requests.empty())
-      run_.assumptions.emplace_back("every prompt and every output has the mean length (else --save-detailed)");
+    if (stage_.requests.empty()) assume_mean_lengths();
   }
 
-  /// The rate rises while the run lasts: only the starts themselves say when what was sent.
+  /// The rate rises while the run lasts: from request to request, unless the starts themselves say when what was sent.
   void read_ramp(const text::Node& strategy) {
     if (has_starts_) return replay_starts();
     const auto from = number_at(root_, {"ramp_up_start_rps"}, problems_);
     const auto to = number_at(root_, {"ramp_up_end_rps"}, problems_);
-    problems_.error(
-        strategy.place,
-        fmt::format("ramp_up_strategy '{}' from {:g} to {:g} requests a second, without the requests' start_times", strategy.text,
-                    from.value_or(0.0), to.value_or(0.0)),
-        "a rising rate cannot be replayed from a summary: run with --save-detailed (of a version that writes start_times)");
+    const bool is_known = strategy.text == "linear" || strategy.text == "exponential";
+    if (!is_known || from.value_or(0.0) <= 0.0 || to.value_or(0.0) <= 0.0) {
+      problems_.error(
+          strategy.place,
+          fmt::format("ramp_up_strategy '{}' from {:g} to {:g} requests a second, without the requests' start_times", strategy.text,
+                      from.value_or(0.0), to.value_or(0.0)),
+          "linear and exponential ramps between two rates above 0 can be replayed from a summary; else run with --save-detailed (of "
+          "a version that writes start_times)");
+      return;
+    }
+    draw_gaps();
+    domain::Arrival& arrival = run_.workload.arrival;
+    if (arrival.process == ArrivalProcess::conditioned_poisson) arrival.process = ArrivalProcess::poisson;
+    arrival.rate_ramp = strategy.text == "linear" ? domain::RateRamp::linear : domain::RateRamp::exponential;
+    arrival.first_rate = {*from};
+    arrival.last_rate = {*to};
+    run_.assumptions.push_back(fmt::format("the rate rises from {:g} to {:g} requests a second, from request to request ({} ramp)",
+                                           *from, *to, strategy.text));
+    if (stage_.requests.empty()) assume_mean_lengths();
+  }
+
+  void draw_gaps() {
+    domain::Arrival& arrival = run_.workload.arrival;
+    const double burstiness = number_at(root_, {"burstiness"}, problems_, text::above(0)).value_or(1.0);
+    if (burstiness == 1.0) {
+      arrival.process = ArrivalProcess::conditioned_poisson;
+    } else {
+      arrival.process = ArrivalProcess::gamma;
+      arrival.gamma_coefficient_of_variation = rounded(1.0 / std::sqrt(burstiness));
+    }
+  }
+
+  void assume_mean_lengths() {
+    if (run_.workload.prompt.shape == domain::LengthShape::uniform) return;
+    run_.assumptions.emplace_back("every prompt and every output has the mean length (else --save-detailed)");
+  }
+
+  /// Copies of the first prompt, sent before the run by as many clients.
+  void read_warm_up() {
+    const auto requests = count_at(root_, {"num_warmups", "warmup_requests"}, problems_);
+    if (requests.value_or(0) < 1) return;
+    const int clients = count_at(root_, {"max_concurrency"}, problems_).value_or(0);
+    run_.workload.warm_up = domain::WarmUp{
+        .requests = *requests, .concurrency = clients > 0 ? clients : *requests, .prompt = domain::WarmUp::Prompt::first};
+  }
+
+  /// Prompts that begin alike, as far as the file or the command beside it says so.
+  void read_data() {
+    domain::Workload& workload = run_.workload;
+    const auto tokens = count_at(root_, {"random_prefix_len", "prefix_repetition_prefix_len", "gsp_system_prompt_len"}, problems_);
+    const auto groups = count_at(root_, {"prefix_repetition_num_prefixes", "gsp_num_groups"}, problems_);
+    const text::Node* name = find_any(root_, {"dataset_name"});
+    const std::string_view dataset = name == nullptr ? std::string_view() : std::string_view(name->text);
+    const bool has_groups = dataset == "prefix_repetition" || dataset == "generated-shared-prefix";
+    // Namespaces list the options of all data sets.
+    if (tokens.value_or(0) > 0 && (has_groups || dataset.empty() || dataset == "random")) {
+      workload.system_prompt_tokens = *tokens;
+      if (has_groups && groups.value_or(0) > 1) share_in_turn(*groups, *tokens);
+    } else if (has_groups) {
+      warn(*name,
+           fmt::format("the data are {}: prompts begin alike, but the file does not say how long and in how many ways", dataset),
+           "prompts are simulated without a shared beginning, unless --shared-prefix-tokens gives one");
+    }
+  }
+
+  /// Which request had which beginning is not in the result.
+  void share_in_turn(int groups, int tokens) {
+    run_.workload.prompt_groups = groups;
+    std::int64_t next = 0;
+    for (RecordedStage& stage : run_.stages) {
+      for (RecordedRequest& request : stage.requests) {
+        request.prefix_group = next++ % groups;
+        request.shared_prefix_tokens = std::min(tokens, request.input_tokens);
+      }
+    }
+    run_.assumptions.push_back(
+        fmt::format("prompts begin in {} ways, taken in turn: which request had which is not in the file", groups));
   }
 
   void replay_starts() {

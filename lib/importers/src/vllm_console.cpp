@@ -34,14 +34,25 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 15> kFields{
      {"Accept length", "accept_length"},
      {"Acceptance length", "spec_decode_acceptance_length"}}};
 /// Arguments that the result's JSON repeats.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kArguments{{{"model", "model_id"},
-                                                                                   {"num_prompts", "num_prompts"},
-                                                                                   {"request_rate", "request_rate"},
-                                                                                   {"max_concurrency", "max_concurrency"},
-                                                                                   {"burstiness", "burstiness"},
-                                                                                   {"ramp_up_strategy", "ramp_up_strategy"},
-                                                                                   {"ramp_up_start_rps", "ramp_up_start_rps"},
-                                                                                   {"ramp_up_end_rps", "ramp_up_end_rps"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 18> kArguments{
+    {{"model", "model_id"},
+     {"dataset_name", "dataset_name"},
+     {"num_warmups", "num_warmups"},
+     {"warmup_requests", "warmup_requests"},
+     {"random_prefix_len", "random_prefix_len"},
+     {"prefix_repetition_prefix_len", "prefix_repetition_prefix_len"},
+     {"prefix_repetition_num_prefixes", "prefix_repetition_num_prefixes"},
+     {"gsp_system_prompt_len", "gsp_system_prompt_len"},
+     {"gsp_num_groups", "gsp_num_groups"},
+     {"num_prompt", "num_prompts"},
+     {"speculative_algorithm", "speculative_algorithm"},
+     {"num_prompts", "num_prompts"},
+     {"request_rate", "request_rate"},
+     {"max_concurrency", "max_concurrency"},
+     {"burstiness", "burstiness"},
+     {"ramp_up_strategy", "ramp_up_strategy"},
+     {"ramp_up_start_rps", "ramp_up_start_rps"},
+     {"ramp_up_end_rps", "ramp_up_end_rps"}}};
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t\r");

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "rooftune/text/document.hpp"
+#include "server_arguments.hpp"
 #include "settings_text.hpp"
 #include "tool_names.hpp"
 
@@ -23,137 +23,10 @@ namespace {
 // tokens", "Maximum concurrency for 8,192 tokens per request: 5.45x", "# GPU blocks: 2790, # CPU blocks: 4096". A command line
 // "vllm serve ..." that was kept with them counts as arguments.
 
-/// vLLM's names of the settings that an experiment has, and the experiment's.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kUsed{
-    {{"max_model_len", "max_model_len"},
-     {"max_seq_len", "max_model_len"},
-     {"max_num_batched_tokens", "max_num_batched_tokens"},
-     {"max_num_seqs", "max_num_seqs"},
-     {"gpu_memory_utilization", "gpu_mem_util"},
-     {"block_size", "block_size"},
-     {"enable_prefix_caching", "enable_prefix_caching"},
-     {"enable_chunked_prefill", "enable_chunked_prefill"},
-     {"chunked_prefill_enabled", "enable_chunked_prefill"},
-     {"long_prefill_token_threshold", "long_prefill_token_threshold"},
-     {"num_gpu_blocks_override", "total_kv_blocks"},
-     {"version", "version"}}};
-
-/// A setting that changes what a server does and that no experiment has.
-struct NotSimulated {
-  std::string_view name;
-  std::string_view defaults;  ///< values that mean "off", separated by blanks; None always does
-  std::string_view what;
-  std::string_view assumed;  ///< in its place
-};
-constexpr std::array<NotSimulated, 29> kNotSimulated{{
-    {"speculative_config", "", "speculative decoding",
-     "one token a step is simulated; the measured time per token is that of several"},
-    {"speculative_model", "", "speculative decoding", "one token a step is simulated; the measured time per token is that of several"},
-    {"num_speculative_tokens", "0", "speculative decoding", "one token a step is simulated"},
-    {"kv_cache_dtype", "auto bfloat16 float16 fp16 bf16", "an element type of its own for the KV cache",
-     "the KV pool's blocks are the log's; bytes per element are those of the model's facts (2 unless they say otherwise)"},
-    {"quantization", "", "weights quantised by the server",
-     "the widths of weights are those of the model's config: name a model whose config is quantised so"},
-    {"enable_lora", "False", "LoRA adapters", "the base model alone is simulated"},
-    {"lora_modules", "", "LoRA adapters", "the base model alone is simulated"},
-    {"scheduling_policy", "fcfs", "another scheduling policy", "first come, first served is simulated"},
-    {"kv_transfer_config", "", "a KV connector", "no KV is fetched from or sent to elsewhere in the simulation"},
-    {"kv_connector", "", "a KV connector", "no KV is fetched from or sent to elsewhere in the simulation"},
-    {"kv_offloading_size", "0 0.0", "KV offloading", "give --set cpu_kv_blocks=N to simulate a second tier"},
-    {"enable_expert_parallel", "False", "expert parallelism", "experts are split like other weights (by TP)"},
-    {"decode_context_parallel_size", "1", "context parallelism", "one GPU of a TP group holds whole sequences"},
-    {"prefill_context_parallel_size", "1", "context parallelism", "one GPU of a TP group holds whole sequences"},
-    {"enforce_eager", "False", "eager mode", "steps are simulated with CUDA graphs"},
-    {"cpu_offload_gb", "0 0.0", "weights in the host's memory", "all weights are simulated in GPU memory"},
-    {"max_num_partial_prefills", "1", "several partial prefills", "one partial prefill at a time is simulated"},
-    {"max_long_partial_prefills", "1", "several partial prefills", "one partial prefill at a time is simulated"},
-    {"num_scheduler_steps", "1", "multi-step scheduling", "one step for each decision is simulated"},
-    {"enable_dbo", "False", "two overlapping batches", "one batch at a time is simulated"},
-    {"disable_hybrid_kv_cache_manager", "False", "one kind of layers in the KV cache", "the model's facts decide"},
-    {"disable_sliding_window", "False", "no sliding window", "the model's facts decide"},
-    {"disable_custom_all_reduce", "False", "NCCL's all-reduce", "the configured efficiency of all-reduces is simulated"},
-    {"hf_overrides", "{}", "a changed model config", "the model's facts are simulated as they are"},
-    {"rope_scaling", "", "a changed model config", "it changes no step time"},
-    {"enable_return_routed_experts", "False", "routed experts in answers", "answers of tokens alone are simulated"},
-    {"enable_sleep_mode", "False", "sleep mode", "a server that is always awake is simulated"},
-    {"calculate_kv_scales", "False", "scales of an FP8 KV cache", "they cost no time in the simulation"},
-    {"task", "auto generate", "another task than generation", "generation is simulated"},
-}};
-
-/// Arguments that change nothing about times: where the server listens, what it logs, how text becomes tokens.
-constexpr std::array<std::string_view, 62> kWithoutEffect{"api_key",
-                                                          "api_server_count",
-                                                          "allow_credentials",
-                                                          "allowed_headers",
-                                                          "allowed_local_media_path",
-                                                          "allowed_methods",
-                                                          "allowed_origins",
-                                                          "chat_template",
-                                                          "chat_template_content_format",
-                                                          "code_revision",
-                                                          "collect_detailed_traces",
-                                                          "config",
-                                                          "config_format",
-                                                          "data_parallel_address",
-                                                          "data_parallel_backend",
-                                                          "data_parallel_hybrid_lb",
-                                                          "data_parallel_rpc_port",
-                                                          "data_parallel_size_local",
-                                                          "data_parallel_start_rank",
-                                                          "device",
-                                                          "disable_fastapi_docs",
-                                                          "disable_frontend_multiprocessing",
-                                                          "disable_log_requests",
-                                                          "disable_log_stats",
-                                                          "disable_uvicorn_access_log",
-                                                          "distributed_executor_backend",
-                                                          "download_dir",
-                                                          "dtype",
-                                                          "enable_auto_tool_choice",
-                                                          "enable_log_outputs",
-                                                          "enable_log_requests",
-                                                          "enable_prompt_tokens_details",
-                                                          "enable_request_id_headers",
-                                                          "enable_server_load_tracking",
-                                                          "generation_config",
-                                                          "guided_decoding_backend",
-                                                          "headless",
-                                                          "hf_config_path",
-                                                          "hf_token",
-                                                          "host",
-                                                          "load_format",
-                                                          "log_config_file",
-                                                          "max_log_len",
-                                                          "middleware",
-                                                          "model_loader_extra_config",
-                                                          "model_tag",
-                                                          "otlp_traces_endpoint",
-                                                          "port",
-                                                          "reasoning_parser",
-                                                          "response_role",
-                                                          "return_tokens_as_token_ids",
-                                                          "revision",
-                                                          "root_path",
-                                                          "safetensors_load_strategy",
-                                                          "seed",
-                                                          "show_hidden_metrics_for_version",
-                                                          "swap_space",
-                                                          "tokenizer",
-                                                          "tokenizer_mode",
-                                                          "tool_call_parser",
-                                                          "trust_remote_code",
-                                                          "uvicorn_log_level"};
-
 constexpr std::int64_t kDefaultBlockTokens = 16;
 /// Relative difference of pools and of two counts of one pool that is worth a word.
 constexpr double kSamePool = 0.01;
 constexpr double kSameConcurrency = 0.02;
-
-template <class Entries, class Field>
-auto entry_of(const Entries& entries, std::string_view name, Field field) {
-  const auto found = std::ranges::find(entries, name, field);
-  return found == entries.end() ? nullptr : &*found;
-}
 
 /// Where a setting was said.
 enum class Source { arguments, engine, line };
@@ -307,11 +180,12 @@ class LogReader {
   }
 
   void conclude() {
-    for (const auto& [theirs, ours] : kUsed) {
-      if (const auto said = last(std::string(theirs))) log_.settings[std::string(ours)] = {.text = said->text, .line = said->line};
-    }
-    std::erase_if(log_.settings, [](const auto& setting) { return setting.second.text.empty() || setting.second.text == "auto"; });
+    use_settings();
     read_names();
+    if (const auto type = last("dtype"); type && type->text != "auto") {
+      const std::size_t dot = type->text.rfind('.');  // torch.bfloat16
+      log_.dtype = LogFact{.text = type->text.substr(dot == std::string::npos ? 0 : dot + 1), .line = type->line};
+    }
     log_.tp = count("tensor_parallel_size", "tp");
     log_.pp = count("pipeline_parallel_size", "pp");
     log_.dp = count("data_parallel_size", "dp");
@@ -319,12 +193,29 @@ class LogReader {
     list_not_simulated();
   }
 
+  /// The last value that is one: a listing says 'auto' where it repeats no argument. In the order of the names: what an argument of
+  /// its own says counts more than what compilation_config holds, and enforce_eager
+  /// more than either.
+  void use_settings() {
+    for (const auto& [name, all] : start_.settings) {
+      const auto gives = [&name = name](const Said& said) { return !settings_of_argument(name, said.text).empty(); };
+      const auto said = std::ranges::find_if(all.rbegin(), all.rend(), gives);
+      if (said == all.rend()) continue;
+      static_cast<void>(last(name));  // several values are worth a warning
+      for (SettingText& setting : settings_of_argument(name, said->text)) {
+        log_.settings[setting.name] = {.text = std::move(setting.value), .line = said->line};
+      }
+    }
+  }
+
   /// The last value of the last start. Values of one source that differ, or of an earlier start, are worth a warning.
   std::optional<Said> last(const std::string& name) {
     const auto found = start_.settings.find(name);
     if (found == start_.settings.end()) return std::nullopt;
     const Said& value = found->second.back();
-    const auto differs = [&](const Said& other) { return other.source == value.source && other.text != value.text; };
+    const auto differs = [&](const Said& other) {
+      return other.source == value.source && other.text != value.text && !means_the_same(name, other.text, value.text);
+    };
     bool has_others = std::ranges::any_of(found->second, differs);
     for (const Start& start : earlier_) {
       const auto before = start.settings.find(name);
@@ -335,6 +226,13 @@ class LogReader {
            fmt::format("the last one, {}, is taken; cut the log to one start of the server", value.text));
     }
     return value;
+  }
+
+  /// Listings hold more than settings: folders, counters.
+  static bool means_the_same(const std::string& name, const std::string& a, const std::string& b) {
+    const std::vector<SettingText> settings = settings_of_argument(name, a);
+    const std::vector<SettingText> others = settings_of_argument(name, b);
+    return !settings.empty() && std::ranges::equal(settings, others, {}, &SettingText::value, &SettingText::value);
   }
 
   void read_names() {
@@ -411,20 +309,14 @@ class LogReader {
     std::vector<std::string> others;
     std::set<std::string_view> told;
     for (const auto& [name, all] : start_.settings) {
-      const Said& said = all.back();
-      if (entry_of(kUsed, name, &std::pair<std::string_view, std::string_view>::first) != nullptr) continue;
-      if (const NotSimulated* entry = entry_of(kNotSimulated, name, &NotSimulated::name)) {
-        const auto on = std::ranges::find_if(all.rbegin(), all.rend(), [&](const Said& one) { return !is_off(*entry, one.text); });
-        if (on == all.rend() || !told.insert(entry->what).second) continue;
-        warn(on->line, fmt::format("the server ran with {} ({})", entry->what, described(name, on->text)),
-             fmt::format("not simulated: {}", entry->assumed));
-      } else if (name == "async_scheduling") {
-        log_.assumptions.push_back(
-            fmt::format("asynchronous scheduling is {} in the log: the config's switch engine.async_scheduling "
-                        "decides what is simulated",
-                        said.text == "True" ? "on" : "off"));
-      } else if (said.source == Source::arguments && !is_known(name)) {
-        others.push_back(fmt::format("{}={}", name, shortened(said.text)));
+      const auto is_on = [&name = name](const Said& said) { return !not_simulated(name, said.text).what.empty(); };
+      if (const auto on = std::ranges::find_if(all.rbegin(), all.rend(), is_on); on != all.rend()) {
+        const NotSimulated found = not_simulated(name, on->text);
+        if (!told.insert(found.what).second) continue;
+        warn(on->line, fmt::format("the server ran with {} ({})", found.what, found.described),
+             fmt::format("not simulated: {}", found.assumed));
+      } else if (all.back().source == Source::arguments && !is_known_argument(name)) {
+        others.push_back(fmt::format("{}={}", name, shortened(all.back().text)));
       }
     }
     if (start_.attention_block) {
@@ -435,41 +327,9 @@ class LogReader {
       log_.assumptions.push_back(fmt::format("settings of the log that are not simulated: {}", fmt::join(others, ", ")));
   }
 
-  static bool is_off(const NotSimulated& entry, const std::string& value) {
-    return std::ranges::any_of(words_of(entry.defaults), [&](std::string_view off) { return off == value; });
-  }
-  static std::vector<std::string_view> words_of(std::string_view text) {
-    std::vector<std::string_view> words;
-    for (std::size_t start = 0; start < text.size();) {
-      const std::size_t end = std::min(text.find(' ', start), text.size());
-      words.push_back(text.substr(start, end - start));
-      start = end + 1;
-    }
-    return words;
-  }
-
-  static bool is_known(std::string_view name) {
-    constexpr std::array<std::string_view, 9> kNames{"model", "served_model_name",      "tensor_parallel_size", "tp", "model_path",
-                                                     "pp",    "pipeline_parallel_size", "data_parallel_size",   "dp"};
-    return std::ranges::find(kNames, name) != kNames.end() || std::ranges::find(kWithoutEffect, name) != kWithoutEffect.end() ||
-           name.starts_with("ssl_");
-  }
-
   static std::string shortened(const std::string& text) {
     constexpr std::size_t kShown = 60;
     return text.size() <= kShown ? text : text.substr(0, kShown) + "...";
-  }
-
-  /// "eagle3, 3 tokens" of a speculative_config; other values as they are.
-  static std::string described(const std::string& name, const std::string& value) {
-    if (name == "speculative_config") {
-      std::string tokens = nested_setting(value, "num_speculative_tokens");
-      if (tokens.empty()) tokens = nested_setting(value, "num_spec_tokens");
-      const std::string method = nested_setting(value, "method");
-      if (!method.empty()) return fmt::format("{}{}", method, tokens.empty() ? "" : fmt::format(", {} tokens", tokens));
-    }
-    if (const std::string connector = nested_setting(value, "kv_connector"); !connector.empty()) return connector;
-    return fmt::format("{}={}", name, shortened(value));
   }
 
   void warn(int line, std::string problem, std::string remedy) {

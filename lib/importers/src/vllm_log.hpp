@@ -26,6 +26,7 @@ struct VllmLog {
   std::map<std::string, LogFact> settings{};  ///< engine settings, total_kv_blocks among them (of one rank)
   std::optional<LogFact> model{};             ///< its name, even where the server was given a path
   std::optional<LogFact> served_model{};      ///< under which clients ask for it
+  std::optional<LogFact> dtype{};             ///< of activations: "bfloat16"
   std::optional<LogCount> tp{};
   std::optional<LogCount> pp{};
   std::optional<LogCount> dp{};

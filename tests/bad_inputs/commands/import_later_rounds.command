@@ -1,1 +1,0 @@
-import blis-trace rounds --gpu H100 --model meta-llama/Llama-2-7b-hf --vllm-log ../../import_examples/synthetic_vllm.log --out OUT/truth.json
