@@ -30,7 +30,8 @@ bool is_there(const fs::path& path) {
 /// A folder of kernel tables in our layout or in the field's.
 bool holds_kernel_tables(const fs::path& folder) {
   return is_there(folder / "gemm.csv") || is_there(folder / "context_attention.csv") ||
-         is_there(folder / "generation_attention.csv") || is_there(folder / "gemm") || is_there(folder / "mha");
+         is_there(folder / "generation_attention.csv") || is_there(folder / "gemm") || is_there(folder / "mha") ||
+         (is_there(folder / "compute") && is_there(folder / "network"));  // Vidur's
 }
 
 class Surveyor {

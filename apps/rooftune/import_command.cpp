@@ -10,6 +10,7 @@
 #include "options.hpp"
 #include "rooftune/importers/import_record.hpp"
 #include "terminal.hpp"
+#include "version_defaults.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -127,6 +128,7 @@ ExitCode run(std::optional<importers::ImportFormat> format, ImportCommandOptions
     print_errors(imported.error());
     return ExitCode::bad_input;
   }
+  tell_version_defaults(*imported);
   const auto noticed = importers::write_ground_truth(
       *imported, options.out, options.force ? importers::ExistingFile::replace : importers::ExistingFile::refuse);
   print_errors(imported->warnings);

@@ -125,8 +125,8 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(written.error());
     return ExitCode::bad_input;
   }
-  const domain::Deployment& like = study->prepared.dataset.cases.front().experiment.deployment;
-  const auto scripts = write_run_scripts(options.scripts, improvement->next, like, like.hardware);
+  const auto& cases = study->prepared.dataset.cases;
+  const auto scripts = write_run_scripts(options.scripts, improvement->next, cases, cases.front().experiment.deployment.hardware);
   if (!scripts) {
     print_errors(scripts.error());
     return ExitCode::bad_input;

@@ -19,6 +19,7 @@
 #include "rooftune/data/models.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
+#include "version_defaults.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -114,6 +115,7 @@ class Init {
       print_errors(problems_);
       return ExitCode::bad_input;
     }
+    tell_version_defaults(material_.imported, material_.own_gpus);
     return write(found);
   }
 

@@ -97,7 +97,7 @@ core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job&
   const calibrate::PreparedStudy& study = job.study->prepared;
   const auto scripts =
       write_run_scripts(options.scripts, result->steps.empty() ? std::vector<plan::NextRun>{} : result->steps.back().next_runs,
-                        study.dataset.cases.front().experiment.deployment, study.spec.onboard->gpu);
+                        study.dataset.cases, study.spec.onboard->gpu);
   if (!scripts) return tl::unexpected(scripts.error());
   if (options.output.json) {
     print(runs::onboard_json(*result));

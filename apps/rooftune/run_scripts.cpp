@@ -15,6 +15,12 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostScripts = 3;
 
+/// The deployment that the run repeats with another load or TP degree.
+const domain::Deployment& like_of(const plan::NextRun& run, std::span<const eval::Case> measured) {
+  const auto own = std::ranges::find_if(measured, [&](const eval::Case& item) { return item.model.name == run.model; });
+  return (own == measured.end() ? measured.front() : *own).experiment.deployment;
+}
+
 }  // namespace
 
 void add_run_script_options(CLI::App& command, RunScriptOptions& options) {
@@ -27,7 +33,7 @@ void add_run_script_options(CLI::App& command, RunScriptOptions& options) {
 }
 
 core::Result<std::vector<std::string>> write_run_scripts(const RunScriptOptions& options, std::span<const plan::NextRun> runs,
-                                                         const domain::Deployment& like, const std::string& gpu) {
+                                                         std::span<const eval::Case> measured, const std::string& gpu) {
   std::vector<std::string> files;
   if (!options.folder) return files;
   const auto generator = std::ranges::find(plan::kLoadGenerators, options.load_generator, [](const auto& word) { return word.first; });
@@ -38,7 +44,8 @@ core::Result<std::vector<std::string>> write_run_scripts(const RunScriptOptions&
   for (const plan::NextRun& run : runs) {
     if (deployments.size() == kMostScripts) break;
     if (!deployments.insert({run.model, run.tp}).second) continue;
-    const plan::RunScript script = plan::run_script(run, static_cast<int>(deployments.size()), like, gpu, generator->second);
+    const plan::RunScript script =
+        plan::run_script(run, static_cast<int>(deployments.size()), like_of(run, measured), gpu, generator->second);
     for (const auto& [suffix, text] : {std::pair{".sh", script.shell}, std::pair{".yaml", script.kubernetes_job}}) {
       const fs::path file = fs::path(*options.folder) / (script.name + suffix);
       if (auto written = text::write_file_atomically(file, text); !written) return tl::unexpected(written.error());

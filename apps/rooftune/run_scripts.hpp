@@ -8,6 +8,7 @@
 
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/domain/experiment.hpp"
+#include "rooftune/eval/dataset.hpp"
 #include "rooftune/plan/next_run.hpp"
 
 namespace rooftune::app {
@@ -22,9 +23,9 @@ struct RunScriptOptions {
 void add_run_script_options(CLI::App& command, RunScriptOptions& options);
 
 /// The best recommended run of each model and TP degree, at most three, each as a shell script and a Kubernetes Job; gives the files.
-/// Nothing without --next-runs.
+/// The server is set as in the model's own runs among `measured`, else as in the first. Nothing without --next-runs.
 [[nodiscard]] core::Result<std::vector<std::string>> write_run_scripts(const RunScriptOptions& options,
                                                                        std::span<const plan::NextRun> runs,
-                                                                       const domain::Deployment& like, const std::string& gpu);
+                                                                       std::span<const eval::Case> measured, const std::string& gpu);
 
 }  // namespace rooftune::app

@@ -56,11 +56,27 @@ TEST_F(InitCommand, WritesNothingWhereSomethingIsMissing) {
 
 TEST_F(InitCommand, FitsWhereTheRunsAreOnTheGpuWhoseFitShips) {
   fs::remove(mine("gpu.yaml"));
-  const ProgramResult init = rooftune({"init", mine(), "--gpu", "NVIDIA H100 80GB HBM3"});
+  const ProgramResult init = rooftune({"init", "mine", "--gpu", "NVIDIA H100 80GB HBM3"}, {.working_directory = folder_.path()});
   ASSERT_EQ(init.exit_code, 0) << init;
-  EXPECT_THAT(init.output, HasSubstr("next          rooftune fit "));
+  EXPECT_THAT(init.output, testing::StartsWith("In mine\n"
+                                               "  inference-perf qwen3-14b  (log: qwen3-14b/server.log)\n"
+                                               "  vllm-bench     sharegpt/llama-rate4.json  (log: sharegpt/server.log)\n"));
+  EXPECT_THAT(init.output, HasSubstr("experiments 'qwen3-14b', 'llama-rate4': not recorded, so by default of vLLM 0.15.1 on H100-SXM: "
+                                     "async_scheduling on, scheduler_reserve_full_isl off"));
+  EXPECT_THAT(init.output, testing::EndsWith("next          rooftune fit mine/rooftune/study.yaml --out mine/rooftune/run\n"));
   const ProgramResult shown = rooftune({"show", mine("rooftune/study.yaml")});
   EXPECT_EQ(shown.exit_code, 0) << shown;
+
+  const ProgramResult fit =
+      rooftune({"fit", "mine/rooftune/study.yaml", "--out", "mine/rooftune/run"}, {.working_directory = folder_.path()});
+  ASSERT_EQ(fit.exit_code, 0) << fit;
+  EXPECT_THAT(fit.output, HasSubstr("\nqwen3-14b     Qwen3-14B              H100-SXM   1  shared_prefix "));
+  EXPECT_THAT(fit.output, HasSubstr("\nllama-rate4   Llama-3.1-8B-Instruct  H100-SXM   1  vllm-bench "));
+  EXPECT_THAT(fit.output, HasSubstr("\nloss "));
+  EXPECT_THAT(fit.output, HasSubstr("mine/rooftune/run/tuned.json"));
+  const ProgramResult evaluated =
+      rooftune({"evaluate", "--ground-truth", mine("rooftune/ground_truth.json"), "--config", mine("rooftune/run/tuned.json")});
+  EXPECT_EQ(evaluated.exit_code, 0) << evaluated;
 }
 
 TEST_F(InitCommand, TakesAGpuFromTheFamilysHardwareConfig) {

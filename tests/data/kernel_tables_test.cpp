@@ -43,6 +43,51 @@ TEST_F(KernelTableFiles, LoadTheFieldLayout) {
   EXPECT_EQ(read->generation_attention[0].batch, 512);
 }
 
+TEST_F(KernelTableFiles, LoadVidursProfilesByTheFolderOfTheGpu) {
+  folder_.write("compute/h100/org/model/mlp.csv",
+                "time_stats.attn_pre_proj.median,time_stats.attn_post_proj.median,time_stats.mlp_up_proj.median,"
+                "time_stats.mlp_down_proj.median,n_head,n_kv_head,n_embd,n_expanded_embd,vocab_size,use_gated_mlp,num_tokens,"
+                "num_tensor_parallel_workers\n"
+                "0.02,0.01,0.06,0.03,32,8,4096,14336,32000,True,64,2\n"
+                "0.04,0.01,0.06,0.03,32,8,4096,14336,32000,True,64,2\n");
+  folder_.write("compute/h100/org/model/attention.csv",
+                "n_embd,n_q_head,n_kv_head,num_tensor_parallel_workers,batch_size,prefill_chunk_size,kv_cache_size,is_prefill,"
+                "time_stats.attn_prefill.median,time_stats.attn_decode.median\n"
+                "4096,32,8,2,1,512,1024,True,0.05,\n"
+                "4096,32,8,2,16,0,2048,False,,0.025\n");
+  folder_.write("network/h100_dgx/all_reduce.csv",
+                "time_stats.all_reduce.median,rank,num_workers,size,collective\n0.011,0,4,131072,all_reduce\n");
+  const auto h100 = examples::h100();
+  const auto found = find_kernel_tables(folder_.path(), h100);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->folder.filename(), "h100");
+  const auto read = read_kernel_tables(found->folder, found->gpu);
+  ASSERT_TRUE(read.has_value()) << core::format(read.error());
+  ASSERT_EQ(read->gemms.size(), 4U) << "measured twice, one row";
+  const auto qkv = std::ranges::find_if(read->gemms, [](const kernels::GemmRow& row) { return row.n == (16 + 2 * 4) * 128; });
+  ASSERT_NE(qkv, read->gemms.end()) << "16 heads and 4 KV heads of each of two GPUs";
+  EXPECT_EQ(qkv->m, 64);
+  EXPECT_EQ(qkv->k, 4096);
+  EXPECT_NEAR(qkv->latency_us, 30.0, 1e-9) << "ms in the file";
+  const auto up = std::ranges::find_if(read->gemms, [](const kernels::GemmRow& row) { return row.n == 14336; });
+  ASSERT_NE(up, read->gemms.end()) << "gate and up of half the width";
+  ASSERT_EQ(read->context_attention.size(), 1U);
+  EXPECT_EQ(read->context_attention[0].kv_tokens, 1536) << "the new ones included";
+  EXPECT_EQ(read->context_attention[0].shape, (kernels::HeadShape{.heads = 16, .kv_heads = 4, .head_dim = 128}));
+  ASSERT_EQ(read->generation_attention.size(), 1U);
+  EXPECT_EQ(read->generation_attention[0].batch, 16);
+  ASSERT_EQ(read->all_reduces.size(), 1U);
+  EXPECT_EQ(read->all_reduces[0].ranks, 4);
+  EXPECT_FALSE(find_kernel_tables(folder_.path(), examples::a100()));
+}
+
+TEST_F(KernelTableFiles, NameTheColumnThatAProfileOfVidurLacks) {
+  folder_.write("compute/h100/org/model/mlp.csv", "n_head,n_kv_head\n32,8\n");
+  const auto read = read_kernel_tables(folder_ / "compute/h100", "h100");
+  ASSERT_FALSE(read);
+  EXPECT_THAT(core::format(read.error()), HasSubstr("mlp.csv:1:1: error: a profile of Vidur without the column 'n_embd'"));
+}
+
 TEST_F(KernelTableFiles, LoadOurSchemaForEveryShippedGpu) {
   for (const char* gpu : {"h100", "a100", "h200", "l40s", "b200", "b300"}) {
     const auto read = read_kernel_tables(shipped(gpu), gpu);

@@ -20,7 +20,9 @@ TEST(FindGpu, FindsNothingByHalfAName) {
 
 TEST(FindGpu, KnowsHowDriversAndClustersSpellAName) {
   const std::vector<GpuSpec> gpus{examples::h100(), examples::a100()};
-  for (const char* name : {"NVIDIA H100 80GB HBM3", "NVIDIA-H100-80GB-HBM3", "H100 SXM5 80GB", "H100-SXM5"}) {
+  for (const char* name :
+       {"NVIDIA H100 80GB HBM3", "NVIDIA-H100-80GB-HBM3", "H100 SXM5 80GB", "H100-SXM5", "8xH100", "8 x NVIDIA H100 80GB HBM3",
+        "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-80GB-HBM3-SHARED", "nvidia-h100-mega-80gb", "H100_NVLINK_80GB"}) {
     EXPECT_EQ(find_gpu(gpus, name), &gpus[0]) << name;
   }
   EXPECT_EQ(find_gpu(gpus, "NVIDIA A100-SXM4-80GB"), &gpus[1]);

@@ -393,7 +393,8 @@ TEST_F(SaidFacts, APathOrAHuggingFaceCacheNamesTheModel) {
   options.model.reset();
   for (const auto& [id, name] :
        {std::pair{"/models/models--meta-llama--Llama-2-7b-hf/snapshots/b5c939de8f754692c1647ca7/", "meta-llama/Llama-2-7b-hf"},
-        std::pair{"/mnt/weights/Llama-2-7b-hf", "Llama-2-7b-hf"}, std::pair{"meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-hf"}}) {
+        std::pair{"/mnt/weights/Llama-2-7b-hf", "Llama-2-7b-hf"}, std::pair{"s3://bucket/models/Llama-2-7b-hf/1", "Llama-2-7b-hf"},
+        std::pair{"meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-hf"}}) {
     const auto imported = import_or_fail(
         ImportFormat::vllm_bench,
         folder_.write("result.json", fmt::format(R"({{{}, "request_rate": 2.0, "model_id": "{}"}})", kResult, id)), options);

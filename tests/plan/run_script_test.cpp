@@ -45,7 +45,9 @@ TEST(RunScript, KnowsOtherLoadGenerators) {
   const RunScript guidellm = run_script(recommended(), 1, like(), "MyGPU", LoadGenerator::guidellm);
   EXPECT_THAT(guidellm.shell, HasSubstr("guidellm benchmark --target http://localhost:8000"));
   EXPECT_THAT(guidellm.shell, HasSubstr("prompt_tokens=500,output_tokens=250"));
-  EXPECT_THAT(guidellm.shell, HasSubstr("rooftune import guidellm "));
+  EXPECT_THAT(guidellm.shell, HasSubstr("--profile poisson --rate 2.5 --max-requests 300"));
+  EXPECT_THAT(guidellm.shell, HasSubstr("--output-dir run-1-Qwen3-14B-tp2-rate2-5 --outputs json"));
+  EXPECT_THAT(guidellm.shell, HasSubstr("rooftune import guidellm run-1-Qwen3-14B-tp2-rate2-5/benchmarks.json "));
   const RunScript perf = run_script(recommended(), 1, like(), "MyGPU", LoadGenerator::inference_perf);
   EXPECT_THAT(perf.shell, HasSubstr("load: {type: poisson, stages: [{rate: 2.5, duration: 120}]}"));
   EXPECT_THAT(perf.shell, HasSubstr("rooftune import inference-perf run-1-Qwen3-14B-tp2-rate2-5 --gpu"));
@@ -56,6 +58,29 @@ TEST(RunScript, SwitchesOffWhatTheLikeRunsHadOff) {
   EXPECT_THAT(run_script(recommended(), 1, deployment, "G", LoadGenerator::vllm_bench).shell, Not(HasSubstr("--no-enable")));
   deployment.settings.enable_prefix_caching = false;
   EXPECT_THAT(run_script(recommended(), 1, deployment, "G", LoadGenerator::vllm_bench).shell, HasSubstr("--no-enable-prefix-caching"));
+}
+
+TEST(RunScript, LeavesToTheServerWhatNobodyRecordedAndSetsWhatTheRunHad) {
+  domain::Deployment deployment = like();
+  deployment.settings.max_model_len = 0;
+  deployment.settings.max_num_seqs = 0;
+  deployment.settings.max_num_batched_tokens = 0;
+  deployment.settings.kv_cache_dtype = "fp8";
+  deployment.settings.async_scheduling = false;
+  deployment.settings.enable_expert_parallel = true;
+  const std::string shell = run_script(recommended(), 1, deployment, "G", LoadGenerator::vllm_bench).shell;
+  for (const char* left : {"--max-model-len", "--max-num-seqs", "--max-num-batched-tokens"}) EXPECT_THAT(shell, Not(HasSubstr(left)));
+  EXPECT_THAT(shell, HasSubstr("--kv-cache-dtype fp8 --enable-expert-parallel --no-async-scheduling"));
+}
+
+TEST(RunScript, NamesTheModelAsItsOwnRunsDid) {
+  NextRun run = recommended();
+  run.model = "Qwen3-14B";
+  domain::Deployment deployment = like();
+  deployment.model = "Qwen/Qwen3-14B";
+  EXPECT_THAT(run_script(run, 1, deployment, "G", LoadGenerator::vllm_bench).shell, HasSubstr("model=${1:-'Qwen/Qwen3-14B'}"));
+  deployment.model = "org/another";
+  EXPECT_THAT(run_script(run, 1, deployment, "G", LoadGenerator::vllm_bench).shell, HasSubstr("model=${1:-'Qwen3-14B'}"));
 }
 
 TEST(RunScript, IsAKubernetesJobToo) {

@@ -13,6 +13,7 @@
 #include "rooftune/text/csv.hpp"
 #include "rooftune/text/document.hpp"
 #include "rooftune/text/files.hpp"
+#include "vidur_tables.hpp"
 
 namespace rooftune::kernels {
 
@@ -406,8 +407,10 @@ core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::st
     generation = csv_files(folder / "mha" / "decode" / gpu);
   }
   if (gemms.empty() && context.empty() && generation.empty() && all_reduces.empty() && moes.empty()) {
+    if (is_vidur_folder(folder)) return read_vidur_profiles(folder, gpu);
     return core::fail({.file = folder.string()}, fmt::format("no kernel tables of '{}' here", gpu),
-                      "name a folder with gemm.csv, context_attention.csv ..., or with gemm/<gpu>/ and mha/{prefill,decode}/<gpu>/");
+                      "name a folder with gemm.csv, context_attention.csv ..., with gemm/<gpu>/ and mha/{prefill,decode}/<gpu>/, or "
+                      "with Vidur's compute/<gpu>/<org>/<model>/mlp.csv");
   }
 
   core::Diagnostics errors;
@@ -473,7 +476,7 @@ std::optional<KernelFolder> find_kernel_tables(const fs::path& folder, const dom
   for (const fs::path& part : {fs::path("gemm"), fs::path("mha") / "prefill", fs::path("mha") / "decode"}) {
     if (const auto names = folders_of(folder / part, gpu); !names.empty()) return KernelFolder{.folder = folder, .gpu = names.front()};
   }
-  return std::nullopt;
+  return find_vidur_profiles(folder, gpu);
 }
 
 }  // namespace rooftune::data

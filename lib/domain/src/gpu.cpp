@@ -17,9 +17,11 @@ std::string folded(std::string_view name) {
   return text;
 }
 
-/// Words that tools add to a GPU's name without saying which GPU it is: vendor, brand, memory technology, bus of the module.
-constexpr std::array<std::string_view, 15> kPlainWords{"nvidia", "tesla", "amd", "instinct", "gpu",  "gb",   "hbm2", "hbm2e",
-                                                       "hbm3",   "hbm3e", "oam", "sxm",      "sxm2", "sxm4", "sxm5"};
+/// Words that tools add to a GPU's name without saying which GPU it is: vendor, brand, memory technology, bus of the module, cooling
+/// ("AC"), a cloud's network ("mega"), time slices of a Kubernetes node ("SHARED").
+constexpr std::array<std::string_view, 21> kPlainWords{"nvidia", "tesla", "amd",   "instinct", "gpu",    "gb",   "hbm2",
+                                                       "hbm2e",  "hbm3",  "hbm3e", "oam",      "sxm",    "sxm2", "sxm3",
+                                                       "sxm4",   "sxm5",  "sxm6",  "nvlink",   "shared", "mega", "ac"};
 /// Of a size in the name, GB of the marketing against GiB of the data sheet.
 constexpr double kSameMemory = 0.12;
 /// A larger number without a unit is part of a product's name: "RTX 4090".
@@ -41,7 +43,17 @@ std::optional<double> size_in(std::string_view word) {
   return size;
 }
 
+/// The name alone: without the key of a label ("nvidia.com/gpu.product=...") and without a count ("8x", "8 x ").
+std::string_view without_label_and_count(std::string_view text) {
+  text.remove_prefix(text.find('=') == std::string_view::npos ? 0 : text.find('=') + 1);
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::size_t times = std::min(text.find_first_not_of(' ', digits), text.size());
+  if (digits > 0 && times < text.size() && (text[times] == 'x' || text[times] == 'X')) text.remove_prefix(times + 1);
+  return text;
+}
+
 ToolName tool_name(std::string_view text) {
+  text = without_label_and_count(text);
   ToolName name;
   std::string word;
   const auto end_word = [&] {

@@ -26,6 +26,7 @@ struct Level {
   RecordedStage stage;
   domain::LengthDistribution prompt;  ///< of the metrics, for reports without requests
   domain::LengthDistribution output;
+  double ramp_s = 0.0;  ///< over which clients or the rate come up
   std::vector<RecordedTurn> turns;
   std::size_t cut_off = 0;
   std::size_t listed = 0;  ///< successful requests in the report, where it lists fewer than it counts; else 0
@@ -114,6 +115,7 @@ Level read_level(const text::Node& node, text::Problems& problems) {
   level.strategy = text_at(*strategy, {"type_", "type"}, problems).value_or("");
   level.stage.rate_per_s = number_at(*strategy, {"rate"}, problems, text::above(0));
   level.streams = count_at(*strategy, {"streams", "max_concurrency"}, problems);
+  level.ramp_s = number_at(*strategy, {"rampup_duration", "startup_duration", "rampup"}, problems).value_or(0.0);
   if (level.has_rate()) level.stage.most_in_flight = count_at(*strategy, {"max_concurrency"}, problems);
   level.stage.row = read_row(node, problems);
   level.prompt = read_lengths(node, "prompt_token_count", problems);
@@ -214,9 +216,10 @@ void join_level(const Level& level, RecordedRun& run) {
 }
 
 /// Times of a request-wise run are replayed; without requests the arrivals are drawn as the strategy draws them.
-RecordedRun rate_run(const std::string& id, const std::vector<Level>& levels) {
+RecordedRun rate_run(const std::filesystem::path& file, const std::vector<Level>& levels) {
   RecordedRun run;
-  run.id = id;
+  run.file = file.string();
+  run.id = id_of(file);
   bool has_requests = true;
   bool is_poisson = false;
   std::size_t other_levels = 0;
@@ -249,6 +252,10 @@ RecordedRun rate_run(const std::string& id, const std::vector<Level>& levels) {
                                               : ArrivalProcess::constant;
   if (!has_requests) {
     run.assumptions.emplace_back("without every request in the report lengths are drawn, normal around its means");
+    if (std::ranges::any_of(levels, [](const Level& level) { return level.has_rate() && level.ramp_s > 0.0; })) {
+      run.warnings.push_back(warning_at(run.file, {.line = 0}, "the rate rises while a load level begins (rampup)",
+                                        "not simulated without every request in the report: the rate is the same from the start"));
+    }
     for (RecordedStage& stage : run.stages) stage.requests.clear();
   }
   return run;
@@ -272,6 +279,10 @@ std::vector<RecordedRun> closed_loop_runs(const std::string& id, const std::vect
     run.workload.prompt = level.prompt;
     run.workload.output = level.output;
     run.workload.arrival = {.process = ArrivalProcess::closed_loop, .concurrency = *clients};
+    if (level.ramp_s > 0.0) {
+      run.workload.arrival.start = domain::ClientStart::ramp;
+      run.workload.arrival.ramp = {level.ramp_s};
+    }
     if (level.cut_off > 0) {
       run.assumptions.push_back(fmt::format("{} that the end of the load level cut off left out", counted(level.cut_off, "request")));
     }
@@ -301,7 +312,7 @@ core::Result<std::vector<RecordedRun>> read_guidellm(const std::filesystem::path
   if (problems.has_errors()) return tl::unexpected(problems.take_errors());
 
   const bool has_rates = std::ranges::any_of(levels, &Level::has_rate);
-  std::vector<RecordedRun> runs = has_rates ? std::vector{rate_run(id_of(file), levels)} : closed_loop_runs(id_of(file), levels);
+  std::vector<RecordedRun> runs = has_rates ? std::vector{rate_run(file, levels)} : closed_loop_runs(id_of(file), levels);
   if (runs.empty()) {
     problems.error(reader.place_of("benchmarks"), "no benchmark has a rate or a number of concurrent streams",
                    "run GuideLLM with --rate-type constant, poisson, sweep or concurrent");

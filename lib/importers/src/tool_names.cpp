@@ -42,6 +42,12 @@ bool is_hash(std::string_view part) {
   return part.size() >= kShortestHash && std::ranges::all_of(part, [](unsigned char c) { return std::isxdigit(c) != 0; });
 }
 
+/// "1", "v2": model servers keep versions so.
+bool is_version(std::string_view part) {
+  if (part.starts_with('v')) part.remove_prefix(1);
+  return !part.empty() && std::ranges::all_of(part, [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
 }  // namespace
 
 std::string model_name_of(std::string_view id) {
@@ -56,7 +62,7 @@ std::string model_name_of(std::string_view id) {
   const bool is_path = id.starts_with('/') || id.starts_with('.') || id.starts_with('~') || parts.size() > 2;
   if (!is_path) return std::string(id);
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-    if (is_hash(*part) || is_among(kInside, *part)) continue;
+    if (is_hash(*part) || is_version(*part) || is_among(kInside, *part)) continue;
     return part->starts_with('.') || *part == "~" || is_among(kPlaces, *part) ? std::string() : std::string(*part);
   }
   return {};

@@ -27,15 +27,38 @@ std::string plain(std::string text, bool lower) {
   return text;
 }
 
+/// A name that Kubernetes takes.
+std::string job_name(const std::string& name) {
+  constexpr std::size_t kLongest = 63;
+  std::string result = plain(name, true).substr(0, kLongest);
+  while (result.ends_with('-')) result.pop_back();
+  return result;
+}
+
+/// The id that a server loads: that of the model's own runs, which names its owner.
+std::string model_id(const NextRun& run, const domain::Deployment& like) {
+  return domain::short_model_name(like.model) == domain::short_model_name(run.model) ? like.model : run.model;
+}
+
+/// The server as the deployment records it; what it leaves open is left to the server.
 std::string server_command(const NextRun& run, const domain::Deployment& like) {
   const domain::EngineSettings& settings = like.settings;
-  std::string command = fmt::format(
-      "vllm serve \"$model\" --port 8000 --tensor-parallel-size {} --max-model-len {} --max-num-seqs {} --max-num-batched-tokens {} "
-      "--gpu-memory-utilization {}",
-      run.tp, settings.max_model_len, settings.max_num_seqs, settings.max_num_batched_tokens, settings.gpu_mem_util);
-  if (like.pp > 1) command += fmt::format(" --pipeline-parallel-size {}", like.pp);
+  std::string command = fmt::format("vllm serve \"$model\" --port 8000 --tensor-parallel-size {}", run.tp);
+  const auto add = [&](std::string_view flag, auto value, bool is_said) {
+    if (is_said) command += fmt::format(" {} {}", flag, value);
+  };
+  add("--max-model-len", settings.max_model_len, settings.max_model_len > 0);
+  add("--max-num-seqs", settings.max_num_seqs, settings.max_num_seqs > 0);
+  add("--max-num-batched-tokens", settings.max_num_batched_tokens, settings.max_num_batched_tokens > 0);
+  add("--gpu-memory-utilization", settings.gpu_mem_util, true);
+  add("--pipeline-parallel-size", like.pp, like.pp > 1);
+  add("--kv-cache-dtype", settings.kv_cache_dtype, !settings.kv_cache_dtype.empty());
+  add("--block-size", settings.block_size, settings.block_size != domain::EngineSettings{}.block_size);
+  if (settings.enable_expert_parallel) command += " --enable-expert-parallel";
   if (!settings.enable_prefix_caching) command += " --no-enable-prefix-caching";
   if (!settings.enable_chunked_prefill) command += " --no-enable-chunked-prefill";
+  if (settings.async_scheduling) command += *settings.async_scheduling ? " --async-scheduling" : " --no-async-scheduling";
+  if (settings.cudagraph_mode == "NONE") command += " --enforce-eager";
   return command;
 }
 
@@ -51,8 +74,8 @@ std::string load_command(const NextRun& run, LoadGenerator generator, const std:
           run.prompt_tokens, run.output_tokens, rate, requests_of(run), name);
     case LoadGenerator::guidellm:
       return fmt::format(
-          "guidellm benchmark --target http://localhost:8000 --model \"$model\" --rate-type poisson --rate {} --max-requests {} "
-          "--data 'prompt_tokens={},output_tokens={}' --output-path {}.json\n",
+          "guidellm benchmark --target http://localhost:8000 --model \"$model\" --profile poisson --rate {} --max-requests {} "
+          "--data 'prompt_tokens={},output_tokens={}' --output-dir {} --outputs json\n",
           rate, requests_of(run), run.prompt_tokens, run.output_tokens, name);
     case LoadGenerator::inference_perf: break;
   }
@@ -68,7 +91,9 @@ std::string load_command(const NextRun& run, LoadGenerator generator, const std:
 }
 
 std::string import_command(LoadGenerator generator, const std::string& name, const std::string& gpu) {
-  const std::string input = generator == LoadGenerator::inference_perf ? name : name + ".json";
+  const std::string input = generator == LoadGenerator::inference_perf ? name
+                            : generator == LoadGenerator::guidellm     ? name + "/benchmarks.json"
+                                                                       : name + ".json";
   return fmt::format("rooftune import {} {} --gpu {} --vllm-log {}.server.log --out {}.ground_truth.json\n",
                      core::word_of(kLoadGenerators, generator), input, gpu, name, name);
 }
@@ -95,12 +120,12 @@ std::string indented(const std::string& text, std::size_t width) {
 
 std::string job_of(const NextRun& run, const domain::Deployment& like, LoadGenerator generator, const std::string& name,
                    const std::string& gpu) {
-  const std::string results = generator == LoadGenerator::inference_perf ? name + "/*.json" : name + ".json";
+  const std::string results = generator == LoadGenerator::vllm_bench ? name + ".json" : name;
   const std::string pip =
       generator == LoadGenerator::vllm_bench ? "" : fmt::format("pip install --quiet {}\n", core::word_of(kLoadGenerators, generator));
   const std::string script =
-      fmt::format("set -euo pipefail\ncd /results\nmodel='{}'\n{}{}tar --create --gzip {}.server.log {} | base64\n", run.model, pip,
-                  body_of(run, like, generator, name), name, results);
+      fmt::format("set -euo pipefail\ncd /results\nmodel='{}'\n{}{}tar --create --gzip {}.server.log {} | base64\n",
+                  model_id(run, like), pip, body_of(run, like, generator, name), name, results);
   return fmt::format(
       "# {}. Results are the last lines of its log:\n"
       "#   kubectl logs job/{} | sed '1,/^BEGIN-RESULTS/d' | base64 --decode | tar --extract --gzip\n#   {}"
@@ -112,7 +137,7 @@ std::string job_of(const NextRun& run, const domain::Deployment& like, LoadGener
       "        env: [{{name: HF_TOKEN, valueFrom: {{secretKeyRef: {{name: hugging-face, key: token, optional: true}}}}}}]\n"
       "        volumeMounts:\n        - {{name: results, mountPath: /results}}\n        - {{name: shm, mountPath: /dev/shm}}\n"
       "      volumes:\n      - {{name: results, emptyDir: {{}}}}\n      - {{name: shm, emptyDir: {{medium: Memory}}}}\n",
-      gpu, plain(name, true), import_command(generator, name, gpu), plain(name, true), like.settings.version,
+      gpu, job_name(name), import_command(generator, name, gpu), job_name(name), like.settings.version,
       indented(script.substr(0, script.rfind("tar --create")) + "echo BEGIN-RESULTS\n" + script.substr(script.rfind("tar --create")),
                10),
       run.tp);
@@ -129,7 +154,7 @@ RunScript run_script(const NextRun& run, int number, const domain::Deployment& l
       "# Needs vllm {} and {} on a machine with {} such GPUs; model is the id on Hugging Face, or a folder.\n"
       "set -euo pipefail\nmodel=${{1:-'{}'}}\n{}{}",
       run.model, run.tp, gpu, run.rate_per_s, run.prompt_tokens, run.output_tokens, run.gpu_minutes, like.settings.version,
-      core::word_of(kLoadGenerators, generator), run.tp, run.model, body_of(run, like, generator, script.name),
+      core::word_of(kLoadGenerators, generator), run.tp, model_id(run, like), body_of(run, like, generator, script.name),
       import_command(generator, script.name, gpu));
   script.kubernetes_job = job_of(run, like, generator, script.name, gpu);
   return script;

@@ -37,7 +37,7 @@ namespace rooftune::data {
 [[nodiscard]] core::Result<std::vector<double>> read_kernel_latencies(const std::filesystem::path& path);
 
 /// Every table of one GPU. `folder` holds gemm.csv, context_attention.csv ... (any of them), or the field layout's gemm/<gpu>/ and
-/// mha/{prefill,decode}/<gpu>/. A folder with neither is an error. Not normalised.
+/// mha/{prefill,decode}/<gpu>/ (InferSim's, too), or Vidur's profiles of models on it. Another folder is an error. Not normalised.
 [[nodiscard]] core::Result<kernels::MeasuredKernels> read_kernel_tables(const std::filesystem::path& folder, std::string_view gpu);
 
 /// What read_kernel_tables takes to read one GPU's tables.
@@ -46,7 +46,7 @@ struct KernelFolder {
   std::string gpu;  ///< as the folder names it
 };
 /// Where the tables of the GPU lie in `folder`: in itself, when it bears one of the GPU's names or its manifest.json does; in a
-/// folder of such a name inside; or in the field layout's gemm/<gpu>/ and mha/. Nothing when they do not.
+/// folder of such a name inside; in the field layout's gemm/<gpu>/ and mha/; or in Vidur's compute/<gpu>/. Nothing when they do not.
 [[nodiscard]] std::optional<KernelFolder> find_kernel_tables(const std::filesystem::path& folder, const domain::GpuSpec& gpu);
 
 }  // namespace rooftune::data

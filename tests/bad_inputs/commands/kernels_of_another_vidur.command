@@ -1,0 +1,1 @@
+kernels normalise vidur --gpu H100 --out OUT/tables
