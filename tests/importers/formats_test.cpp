@@ -191,6 +191,12 @@ TEST_F(Import, TakesALogAmongTheInputsForTheServersAndSaysWhatItTook) {
   EXPECT_THAT(imported->assumptions, Contains(HasSubstr("vllm.log is a vLLM server's log")));
 }
 
+TEST_F(Import, LeavesTheMarkOutThatSomeProgramsBeginFilesWith) {
+  const std::string text = "\xef\xbb\xbf" + testing_support::TemporaryFolder::read_file(example("vllm_bench.json"));
+  const auto imported = import_recognised(std::vector{folder_.write("result.json", text)}, complete());
+  EXPECT_TRUE(imported) << core::format(imported.error());
+}
+
 TEST_F(Import, SaysWhichFormatsAreKnownWhereAFileIsOfNone) {
   const auto imported = import_recognised(std::vector{folder_.write("other.json", R"({"answer": 42})")}, complete());
   ASSERT_FALSE(imported);

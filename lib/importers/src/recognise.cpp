@@ -65,7 +65,8 @@ std::optional<ImportFormat> format_of_object(const Node& root) {
 }
 
 /// The first document of a file of JSON (or of JSON lines), or the YAML document.
-std::optional<text::Document> first_document(const std::string& content, const std::string& file) {
+std::optional<text::Document> first_document(std::string_view content, const std::string& file) {
+  content = without_mark(content);
   const std::size_t start = content.find_first_not_of(" \t\r\n");
   const char first = start == std::string::npos ? ' ' : content[start];
   if (first != '{' && first != '[') {
@@ -76,7 +77,7 @@ std::optional<text::Document> first_document(const std::string& content, const s
   auto document = text::parse_python_json(content, file);
   if (!document) {
     const std::size_t end = std::min(content.find('\n', start), content.size());
-    document = text::parse_python_json(std::string_view(content).substr(start, end - start), file);
+    document = text::parse_python_json(content.substr(start, end - start), file);
   }
   return document ? std::optional(*std::move(document)) : std::nullopt;
 }

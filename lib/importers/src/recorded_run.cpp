@@ -27,6 +27,7 @@ bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") ==
 /// True when the first line that is not blank opens an object and closes it: one document a line.
 bool has_a_document_a_line(std::string_view text) {
   const std::size_t start = text.find_first_not_of(" \t\r\n");
+  if (start == std::string_view::npos) return false;
   const std::string_view first = text.substr(start, text.find('\n', start) - start);
   const std::size_t last = first.find_last_not_of(" \t\r");
   return first.front() == '{' && first[last] == '}' && last > 0;
@@ -45,27 +46,33 @@ bool is_not_a_number(const text::Node& node) { return node.kind == text::Node::K
 
 }  // namespace
 
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xef\xbb\xbf";
+  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
+}
+
 core::Result<text::Document> read_json(const std::filesystem::path& file) {
   const auto text = text::read_text(file);
   if (!text) return tl::unexpected(text.error());
-  return text::parse_python_json(*text, file.string());
+  return text::parse_python_json(without_mark(*text), file.string());
 }
 
 core::Result<std::vector<text::Document>> read_json_lines(const std::filesystem::path& file) {
-  const auto text = text::read_text(file);
-  if (!text) return tl::unexpected(text.error());
+  const auto content = text::read_text(file);
+  if (!content) return tl::unexpected(content.error());
+  const std::string_view text = without_mark(*content);
   std::vector<text::Document> documents;
-  if (!has_a_document_a_line(*text)) {
-    auto document = text::parse_python_json(*text, file.string());
+  if (!has_a_document_a_line(text)) {
+    auto document = text::parse_python_json(text, file.string());
     if (!document) return tl::unexpected(document.error());
     documents.push_back(*std::move(document));
     return documents;
   }
   core::Diagnostics errors;
   int line_number = 0;
-  for (std::size_t start = 0; start < text->size(); ++line_number) {
-    const std::size_t end = std::min(text->find('\n', start), text->size());
-    const std::string_view line = std::string_view(*text).substr(start, end - start);
+  for (std::size_t start = 0; start < text.size(); ++line_number) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    const std::string_view line = text.substr(start, end - start);
     start = end + 1;
     if (is_blank(line)) continue;
     auto document = text::parse_python_json(line, file.string());

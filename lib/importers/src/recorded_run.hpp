@@ -97,6 +97,9 @@ bool check_request(const RecordedRequest& request, text::Place place, text::Prob
 [[nodiscard]] core::Result<std::vector<RecordedRun>> read_llmd_report(const std::filesystem::path& file);
 [[nodiscard]] core::Result<std::vector<RecordedRun>> read_inferencex(const std::filesystem::path& file);
 
+/// The text without the byte order mark that some programs begin files with.
+[[nodiscard]] std::string_view without_mark(std::string_view text);
+
 /// A file of JSON as Python writes it, whatever its suffix.
 [[nodiscard]] core::Result<text::Document> read_json(const std::filesystem::path& file);
 

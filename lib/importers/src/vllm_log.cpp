@@ -301,8 +301,8 @@ class LogReader {
     warn(said.line,
          fmt::format("the KV pool of {} tokens (line {}) holds {:.2f} requests of {} tokens, but this line says {:g}", pool.tokens,
                      pool.line, fitting, said.tokens, said.requests),
-         "layers of several kinds share the pool (sliding window, linear attention); every layer is simulated as keeping every token, "
-         "in the pool of the former line");
+         "layers of several kinds share the pool (sliding window, linear attention): that of the former line is simulated, laid out "
+         "in the model's groups of layers");
   }
 
   void list_not_simulated() {
