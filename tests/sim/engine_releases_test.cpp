@@ -53,9 +53,11 @@ TEST(EngineReleases, ReservesWholePromptsFrom0_19) {
   EXPECT_TRUE(*settled("0.19.0", kH100).scheduler_reserve_full_isl);
 }
 
-TEST(EngineReleases, ReusesUnhashedBlocksFirstAfterTheLastRelease) {
+TEST(EngineReleases, ReusesUnhashedBlocksFirstFrom0_24) {
   const auto first = [](std::string version) { return settle(server(std::move(version)), {}, kH100).freed_unhashed_first; };
   EXPECT_FALSE(first("0.21.0"));
+  EXPECT_FALSE(first("0.23.0"));
+  EXPECT_TRUE(first("0.24.0"));
   EXPECT_TRUE(first("main-2026-06-24"));
 }
 
@@ -95,9 +97,9 @@ TEST(EngineReleases, LeaveWhatWasRecordedAndSettleOnce) {
 
 TEST(EngineReleases, TakeTheNearestKnownReleaseAndSaySo) {
   EXPECT_THAT(settle(server("0.15.1"), {}, kH100).notice, IsEmpty());
-  EXPECT_THAT(settle(server("0.23.4"), {}, kH100).notice, IsEmpty());
+  EXPECT_THAT(settle(server("0.24.4"), {}, kH100).notice, IsEmpty());
   EXPECT_THAT(settle(server("0.6.3"), {}, kH100).notice, HasSubstr("those of 0.9.0 are taken"));
-  EXPECT_THAT(settle(server("1.2.0"), {}, kH100).notice, HasSubstr("those of 0.23.0 are taken"));
+  EXPECT_THAT(settle(server("1.2.0"), {}, kH100).notice, HasSubstr("those of 0.24.0 are taken"));
   EXPECT_THAT(settle(server("custom build"), {}, kH100).notice, HasSubstr("names no release"));
   domain::Deployment other = server("0.5.9");
   other.engine = "sglang";

@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "rooftune/latency/step_time.hpp"
+#include "rooftune/sim/engine_releases.hpp"
 
 namespace rooftune::sim::recorded {
 namespace {
@@ -237,9 +238,11 @@ std::vector<Workload> read(const std::filesystem::path& file) {
 }
 
 void apply_version(const std::string& version, EngineSetup& setup) {
-  const auto release = release_of(version);
-  setup.reserve_full_isl = release >= std::pair(0, 19);
-  setup.free_unhashed_first = release >= std::pair(0, 22);
+  domain::Deployment deployment;
+  deployment.settings.version = version;
+  const SettledDeployment settled = settle(deployment, {}, {});
+  setup.reserve_full_isl = *settled.deployment.settings.scheduler_reserve_full_isl;
+  setup.free_unhashed_first = settled.freed_unhashed_first;
 }
 
 std::string first_difference(const Workload& workload) {

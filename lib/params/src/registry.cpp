@@ -147,7 +147,7 @@ constexpr std::array kSwitches{
   SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
   SwitchSpec{"engine.kv_offload", kOffOn, 1, "KV blocks that the GPU has lost are read back from the host's memory, where the deployment offloads them (cpu_offload, cpu_kv_blocks)", "vLLM OffloadingConnector"},
   SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", "vLLM cudagraph_capture_sizes"},
-  SwitchSpec{"engine.router", kRouters, 0, "which of several replicas (dp) a request goes to: the next in turn, or the one with the fewest requests in flight; clients of a closed loop stay with theirs", "load balancers in front of vLLM replicas"},
+  SwitchSpec{"engine.router", kRouters, 0, "which of several replicas (dp) a request goes to: the next in turn, or the one with the fewest requests in flight; conversations and the clients of a closed loop stay with theirs", "load balancers in front of vLLM replicas"},
   SwitchSpec{"roofline_v1.extension", kOffOn, 1, "MoE, FP8 and head_dim beyond the original formula; off reproduces it exactly", "rooftune"},
   SwitchSpec{"roofline_v1.round_to_us", kOffOn, 0, "step time rounded to whole microseconds as the Go program does", "golden tests"},
   SwitchSpec{"roofline_v1.mixed_rule", kMixedRules, 0, "how prefill and decode time make a mixed step; weighted is the original", kGoFamily},

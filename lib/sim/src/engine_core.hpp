@@ -184,7 +184,7 @@ template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::offer(const PlannedRequest& request) {
   ROOFTUNE_EXPECTS(routed_.requests.size() < routed_.requests.capacity());
   routed_.requests.push_back(request);
-  record_.first_arrival_us = std::min(record_.first_arrival_us, stage_start_us_ + request.arrival_us);
+  if (!request.follows) record_.first_arrival_us = std::min(record_.first_arrival_us, stage_start_us_ + request.arrival_us);
   clients_.plan_grew();
 }
 

@@ -16,28 +16,29 @@ namespace {
 using domain::EngineSettings;
 
 constexpr std::string_view kBatchDefaults =
-    "vllm/engine/arg_utils.py, EngineArgs.get_batch_defaults, usage context OPENAI_API_SERVER; the A100 is excepted since pull "
-    "request 17885";
-constexpr std::string_view kDriven = "the released scheduler, driven without a GPU: tests/sim/data/schedules";
+    "vllm/engine/arg_utils.py, EngineArgs.get_batch_defaults, usage context OPENAI_API_SERVER: from 70 GiB on (pull request 12369 "
+    "began with H100 and H200); the A100 is excepted since pull request 17885";
+constexpr std::string_view kDriven = "the scheduler of 0.11.0 to 0.21.0, driven without a GPU: tests/sim/recorded";
+constexpr std::string_view kCaptureSizes = "pull request 18698: 1, 2, 4 and the multiples of 8 up to 512";
 
 // clang-format off
 constexpr std::array kRules{
   // setting, first release, value, GPUs, source
   EngineRule{"async_scheduling", {0, 9, 0}, "off", RuleGpus::every, "vllm/config/scheduler.py up to 0.13: async_scheduling = False"},
-  EngineRule{"async_scheduling", {0, 14, 0}, "on", RuleGpus::every, "vllm/config/vllm.py from 0.14.0: on where nothing forbids it"},
-  EngineRule{"scheduler_reserve_full_isl", {0, 9, 0}, "off", RuleGpus::every, "absent up to 0.18.1"},
+  EngineRule{"async_scheduling", {0, 14, 0}, "on", RuleGpus::every, "pull request 27614, first in 0.14.0: on where nothing forbids it"},
+  EngineRule{"scheduler_reserve_full_isl", {0, 9, 0}, "off", RuleGpus::every, "absent up to 0.18.1: pull request 37307 came after"},
   EngineRule{"scheduler_reserve_full_isl", {0, 19, 0}, "on", RuleGpus::every, "vllm/config/scheduler.py from 0.19.0: scheduler_reserve_full_isl = True"},
   EngineRule{"freed_unhashed_first", {0, 9, 0}, "off", RuleGpus::every, kDriven},
-  EngineRule{"freed_unhashed_first", kDevelopment, "on", RuleGpus::every, kDriven},
+  EngineRule{"freed_unhashed_first", {0, 24, 0}, "on", RuleGpus::every, "vllm/v1/core/block_pool.py, free_blocks: 0.23.0 appends all, 0.24.0 puts those without a hash in front, as the main branch of 2026-06-24 did when it was driven"},
   EngineRule{"watermark", {0, 9, 0}, "0", RuleGpus::every, "vllm/config/scheduler.py: watermark = 0.0; v1 has none before"},
   EngineRule{"max_num_batched_tokens", {0, 9, 0}, "2048", RuleGpus::other, kBatchDefaults},
   EngineRule{"max_num_batched_tokens", {0, 9, 0}, "8192", RuleGpus::large, kBatchDefaults},
   EngineRule{"max_num_seqs", {0, 9, 0}, "256", RuleGpus::other, kBatchDefaults},
   EngineRule{"max_num_seqs", {0, 9, 0}, "1024", RuleGpus::large, kBatchDefaults},
-  EngineRule{"cudagraph_mode", {0, 9, 0}, "PIECEWISE", RuleGpus::every, "vllm/config/compilation.py up to 0.10: the v1 engine captures around attention"},
-  EngineRule{"cudagraph_mode", {0, 11, 0}, "FULL_AND_PIECEWISE", RuleGpus::every, "release notes of 0.11.0: the default cudagraph_mode"},
-  EngineRule{"capture_step_above_256", {0, 9, 0}, "8", RuleGpus::every, "vllm/config/vllm.py, _set_cudagraph_sizes"},
-  EngineRule{"capture_step_above_256", {0, 11, 1}, "16", RuleGpus::every, "vllm/config/vllm.py, _set_cudagraph_sizes: multiples of 8 up to 256, then of 16"},
+  EngineRule{"cudagraph_mode", {0, 9, 0}, "PIECEWISE", RuleGpus::every, "the default that pull request 25444 replaced: captured around attention"},
+  EngineRule{"cudagraph_mode", {0, 11, 0}, "FULL_AND_PIECEWISE", RuleGpus::every, "pull request 25444, first in 0.11.0"},
+  EngineRule{"capture_step_above_256", {0, 9, 0}, "8", RuleGpus::every, kCaptureSizes},
+  EngineRule{"capture_step_above_256", {0, 11, 1}, "16", RuleGpus::every, "vllm/config/vllm.py, _set_cudagraph_sizes: steps of 8 below 256 and of 16 from there, as pull request 31846 describes 0.13; which release began is not recorded"},
 };
 // clang-format on
 

@@ -106,8 +106,8 @@ void set_percentiles(domain::Latencies& latencies, std::vector<double>& ttft_us,
   if (!tpot_us.empty()) latencies[Metric::tpot_median] = core::quantiles_in_place(tpot_us, {0.50})[0] * 1e-3;
 }
 
-/// Runs a stage on several engines; every request goes to the one with the fewest requests in flight when it comes. Of equally
-/// loaded ones, to the next in turn.
+/// Runs a stage on several engines; every request, or the first of its conversation, goes to the one with the fewest requests in
+/// flight when it comes. Of equally loaded ones, to the next in turn.
 template <class Scalar>
 std::vector<StageRecord<Scalar>> run_least_loaded(std::vector<std::unique_ptr<Engine<Scalar>>>& engines, const StagePlan& stage,
                                                   double start_us) {
@@ -117,6 +117,10 @@ std::vector<StageRecord<Scalar>> run_least_loaded(std::vector<std::unique_ptr<En
   }
   std::size_t last = replicas - 1;
   for (const PlannedRequest& request : stage.requests) {
+    if (request.follows) {  // where its conversation is: that replica holds its blocks
+      engines[last]->offer(request);
+      continue;
+    }
     std::size_t chosen = replicas;
     for (std::size_t turn = 1; turn <= replicas; ++turn) {
       const std::size_t candidate = (last + turn) % replicas;
@@ -166,6 +170,10 @@ class AfterWarmUp final : public Observer {
   [[nodiscard]] bool wants_steps() const override { return observer_.wants_steps(); }
   void on_step(const StepEvent& event) override {
     if (began_) observer_.on_step(event);
+  }
+  [[nodiscard]] bool wants_schedules() const override { return observer_.wants_schedules(); }
+  void on_schedule(const ScheduleEvent& event) override {
+    if (began_) observer_.on_schedule(of_workload(event));
   }
   void on_finished(const RequestEvent& event) override {
     if (began_) observer_.on_finished(of_workload(event));
@@ -230,6 +238,8 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   const std::int64_t held = mean_held_tokens(scenario.model, scenario.plan);
   setup.kv_blocks = settings.total_kv_blocks ? logged_pool_blocks(scenario.model, settled.deployment, *settings.total_kv_blocks, held)
                                              : estimate_kv_blocks(scenario.model, scenario.gpu, settled.deployment, held);
+  // Of the blocks that vLLM logs, one is its null block, which no request gets.
+  if (settled.deployment.engine == "vllm" && setup.kv_blocks > 0) --setup.kv_blocks;
   setup.block_tokens = settings.block_size;
   setup.max_num_seqs = settings.max_num_seqs;
   setup.max_num_batched_tokens = settings.max_num_batched_tokens;
@@ -264,10 +274,7 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   std::optional<AfterWarmUp> observer;
   if (options.observer != nullptr && scenario.plan.warm_up) observer.emplace(*options.observer);
   const int replicas = std::max(1, deployment.dp);
-  const auto has_turns = [](const StagePlan& stage) { return std::ranges::any_of(stage.requests, &PlannedRequest::follows); };
-  // Conversations stay with the replica that holds their blocks.
-  const bool by_load = replicas > 1 && scenario.plan.concurrency == 0 && parameters.choice("engine.router") == "least_loaded" &&
-                       std::ranges::none_of(scenario.plan.stages, has_turns);
+  const bool by_load = replicas > 1 && scenario.plan.concurrency == 0 && parameters.choice("engine.router") == "least_loaded";
   const EngineOptions<Scalar> engine_options{
       .front_end = front_end,
       .turnaround_us = scenario.plan.turnaround_us ? Scalar(*scenario.plan.turnaround_us) : parameters["client.turnaround_us"],

@@ -196,7 +196,8 @@ class Engine {
   [[nodiscard]] StageRecord<Scalar> run_stage(const StagePlan& plan, int concurrency, double start_us);
 
   // The same in pieces, for a router that decides when a request comes: between begin_stage and end_stage, run_to(t) runs
-  // every step that ends before t, and offer() hands over a request that arrives at such a t. Offers come in order of time.
+  // every step that ends before t, and offer() hands over a request that arrives at such a t. Offers come in order of time; the
+  // turns of a conversation are offered together, one after the other.
   void begin_stage(double start_us, double requests_per_us, std::size_t most_requests);
   void run_to(double horizon_us);
   void offer(const PlannedRequest& request);

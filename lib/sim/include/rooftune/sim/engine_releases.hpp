@@ -42,9 +42,9 @@ struct EngineRule {
 
 /// Releases between which the rules were looked up; outside, the nearest is taken.
 inline constexpr Release kFirstKnownRelease{0, 9, 0};
-inline constexpr Release kLastKnownRelease{0, 23, 0};
-/// The development branch after the last release that was looked at (June 2026): what "main" or "nightly" means.
-inline constexpr Release kDevelopment{0, 24, 0};
+inline constexpr Release kLastKnownRelease{0, 24, 0};
+/// What "main" or "nightly" means: the branch of June 2026, which became the last release that was looked at.
+inline constexpr Release kDevelopment = kLastKnownRelease;
 
 /// Memory of one GPU from which vLLM takes its larger defaults, A100 excepted.
 inline constexpr core::Gibibytes kLargeGpu{70.0};
@@ -69,7 +69,7 @@ struct SettledDeployment {
 [[nodiscard]] SettledDeployment settle(const domain::Deployment& deployment, const domain::ModelSpec& model,
                                        const domain::GpuSpec& gpu);
 
-/// The sizes to which vLLM pads decode batches: 1, 2, 4, 8, 16 ... up to min(2 x max_num_seqs, 512).
+/// The sizes to which vLLM pads decode batches: 1, 2, 4, 8, 16 ... up to min(2 x max_num_seqs, 512) (vLLM's issue 32324).
 [[nodiscard]] std::vector<int> default_capture_sizes(Release release, int max_num_seqs, int most = 0);
 
 /// The model with the width that the KV cache has in this deployment.
