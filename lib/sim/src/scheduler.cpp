@@ -45,6 +45,7 @@ void Scheduler::drop_ending(std::int64_t step) {
 
 /// Running requests take their tokens and blocks. True: the pool ran out, and somebody was preempted.
 bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
+  if (prefilling_.empty() && coming_blocks_ <= cache_.free_blocks()) return false;
   const std::int64_t budget = setup_.max_num_batched_tokens - decodes_;
   std::int64_t prompt_blocks = 0;
   std::int64_t left = budget;
