@@ -99,7 +99,8 @@ TEST_F(ServerLog, NamesWhatTheServerDidAndTheSimulatorDoesNot) {
 TEST_F(ServerLog, GivesEverySettingThatAnExperimentHas) {
   const auto imported =
       with({.arguments = ", 'kv_cache_dtype': 'fp8', 'enable_expert_parallel': True, 'scheduler_reserve_full_isl': False, "
-                         "'compilation_config': {'cudagraph_mode': 'FULL_DECODE_ONLY', 'cudagraph_capture_sizes': [1, 2, 4, 8]}, "
+                         "'compilation_config': {'cudagraph_mode': 'FULL_DECODE_ONLY', 'cudagraph_capture_sizes': [1, 2, 4, 8], "
+                         "'pass_config': {'fuse_allreduce_rms': False}}, 'max_cudagraph_capture_size': 256, "
                          "'kv_transfer_config': KVTransferConfig(kv_connector='OffloadingConnector', "
                          "kv_connector_extra_config={'block_size': 32, 'num_cpu_blocks': 500}), 'watermark': 0.01, "
                          "'speculative_config': {'method': 'mtp', 'num_speculative_tokens': 2}",
@@ -110,6 +111,8 @@ TEST_F(ServerLog, GivesEverySettingThatAnExperimentHas) {
   EXPECT_EQ(settings.scheduler_reserve_full_isl, false);
   EXPECT_EQ(settings.cudagraph_mode, "FULL_DECODE_ONLY");
   EXPECT_EQ(settings.cudagraph_capture_sizes, (std::vector<int>{1, 2, 4, 8}));
+  EXPECT_EQ(settings.max_cudagraph_capture_size, 256);
+  EXPECT_EQ(settings.fuse_allreduce_rms, false);
   EXPECT_EQ(settings.cpu_kv_blocks, 1000) << "of 16 tokens";
   EXPECT_TRUE(settings.cpu_offload);
   EXPECT_EQ(settings.watermark, 0.01);
@@ -150,9 +153,9 @@ TEST_F(ServerLog, TellsSpeculativeDecodingFromTheEnginesOwnListing) {
 
 TEST_F(ServerLog, ListsOtherSettingsThatAreNotSimulated) {
   const auto imported =
-      with({.arguments = ", 'host': '0.0.0.0', 'port': 8001, 'max_cudagraph_capture_size': 1024, 'long_prefill_token_threshold': 512",
+      with({.arguments = ", 'host': '0.0.0.0', 'port': 8001, 'max_mystery_size': 1024, 'long_prefill_token_threshold': 512",
             .more = "INFO Asynchronous scheduling is disabled.\n"});
-  EXPECT_THAT(imported.assumptions, Contains(HasSubstr("not simulated: max_cudagraph_capture_size=1024")));
+  EXPECT_THAT(imported.assumptions, Contains(HasSubstr("not simulated: max_mystery_size=1024")));
   EXPECT_EQ(deployment(imported).settings.async_scheduling, false);
   EXPECT_EQ(deployment(imported).settings.long_prefill_token_threshold, 512);
 }

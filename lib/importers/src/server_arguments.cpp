@@ -15,7 +15,7 @@ namespace {
 using Names = std::pair<std::string_view, std::string_view>;
 
 /// vLLM's names of the settings that an experiment has, and the experiment's.
-constexpr std::array<Names, 22> kUsed{{{"max_model_len", "max_model_len"},
+constexpr std::array<Names, 24> kUsed{{{"max_model_len", "max_model_len"},
                                        {"max_seq_len", "max_model_len"},
                                        {"max_num_batched_tokens", "max_num_batched_tokens"},
                                        {"max_num_seqs", "max_num_seqs"},
@@ -36,6 +36,8 @@ constexpr std::array<Names, 22> kUsed{{{"max_model_len", "max_model_len"},
                                        {"enable_expert_parallel", "enable_expert_parallel"},
                                        {"cudagraph_mode", "cudagraph_mode"},
                                        {"cudagraph_capture_sizes", "cudagraph_capture_sizes"},
+                                       {"max_cudagraph_capture_size", "max_cudagraph_capture_size"},
+                                       {"fuse_allreduce_rms", "fuse_allreduce_rms"},
                                        {"version", "version"}}};
 
 /// Arguments that give a setting in words of their own (settings_of_argument).
@@ -245,6 +247,15 @@ std::vector<SettingText> compilation_settings(std::string_view config) {
   }
   if (std::string sizes = sizes_of(nested_setting(config, "cudagraph_capture_sizes")); !sizes.empty()) {
     settings.push_back({.name = "cudagraph_capture_sizes", .value = std::move(sizes)});
+  } else if (std::string largest = sizes_of(nested_setting(config, "max_cudagraph_capture_size")); !largest.empty()) {
+    settings.push_back({.name = "max_cudagraph_capture_size", .value = std::move(largest)});
+  }
+  // pass_config; its name up to 0.11 comes second.
+  for (const std::string_view name : {"fuse_allreduce_rms", "enable_fi_allreduce_fusion"}) {
+    std::string fused = nested_setting(config, name);
+    if (fused != "True" && fused != "False" && fused != "true" && fused != "false") continue;
+    settings.push_back({.name = "fuse_allreduce_rms", .value = std::move(fused)});
+    break;
   }
   return settings;
 }
