@@ -74,7 +74,7 @@ TEST_F(DataOptions, KnowShippedConfigsByNameFromAnyFolder) {
   EXPECT_NE(by_name.output, evaluate("h100.roofline_v1").output);
   folder_.write("h100", TemporaryFolder::read_file(shipped("configs/tuned/a100.json")));
   EXPECT_EQ(by_name.output, evaluate("h100").output) << "a name is never a file";
-  EXPECT_THAT(evaluate("b100").errors, HasSubstr("no config of the name 'b100' ships (choose one of: a100, a100.physics, h100"));
+  EXPECT_THAT(evaluate("b100").errors, HasSubstr("no config of the name 'b100' ships (choose one of: a100, a100.physics, b200"));
 }
 
 TEST_F(DataOptions, TakeTheGpusShippedConfigWhereNoneIsNamed) {
