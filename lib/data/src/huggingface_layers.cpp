@@ -246,8 +246,8 @@ class Mixers {
       reader.optional("num_attention_heads", shape.heads, text::counted(1, core::limits::kModelWidth));
       reader.optional("num_attention_groups", shape.kv_heads, text::counted(1, core::limits::kModelWidth));
       reader.optional("head_dim", shape.head_dim, text::counted(1, core::limits::kModelWidth));
+      check_heads(config_, shape);
     }
-    check_heads(config_, shape);
     return domain::attention(hidden_, shape, kind, window);
   }
 

@@ -174,8 +174,12 @@ std::int64_t logged_pool_blocks(const domain::ModelSpec& model, const domain::De
   const Layout layout = layout_of(model, deployment);
   const bool is_plain = layout.kinds.size() <= 1 && (layout.kinds.empty() || layout.kinds.front().window == 0);
   if (is_plain || logged <= 0) return logged;
-  const double block_tokens = std::min(layout.kinds.front().bytes_per_token > 0.0 ? layout.block_tokens(layout.kinds.front()) : 1e300,
-                                       layout.kinds.back().bytes_per_token > 0.0 ? layout.block_tokens(layout.kinds.back()) : 1e300);
+  double block_tokens = 0.0;  // the smallest, as vLLM counts them
+  for (const Kind& kind : layout.kinds) {
+    if (kind.bytes_per_token <= 0.0) continue;
+    block_tokens = block_tokens == 0.0 ? layout.block_tokens(kind) : std::min(block_tokens, layout.block_tokens(kind));
+  }
+  if (block_tokens == 0.0) return logged;  // states alone
   const double tokens = static_cast<double>(logged) * deployment.settings.block_size;
   const double blocks = tokens / block_tokens * layout.groups();
   return std::max<std::int64_t>(
