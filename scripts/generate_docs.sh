@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes docs/parameters.md from the parameter registry, and the tables in docs/file_formats.md from the schemas of what commands
-# print (schema/).
+# Writes what comes from the program itself: docs/parameters.md from the parameter registry, the schemas of what users write
+# (schema/), and from all schemas the tables in docs/file_formats.md.
 #   generate_docs.sh [--check] [PROGRAM]
 # --check compares instead of writing and fails when something is out of date.
 set -euo pipefail
@@ -26,4 +26,5 @@ put() {  # FILE COMMAND...: what the command prints becomes the file
 }
 
 put docs/parameters.md "$program" params --markdown
+for name in config gpus study; do put "schema/$name.schema.json" "$program" schema "$name"; done
 if [ "$check" = no ]; then python3 scripts/schema_docs.py; else python3 scripts/schema_docs.py --check; fi

@@ -25,8 +25,8 @@ packages=(
   libjs-vega
   # tests and benchmarks
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
-  # JSON Schemas
-  python3-jsonschema
+  # JSON Schemas, and YAML as editors read it
+  python3-jsonschema python3-ruamel.yaml
   # the other shell that completion is tested in
   zsh
 )

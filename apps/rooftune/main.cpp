@@ -15,6 +15,7 @@
 #include "rooftune/runs/run.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "run_options.hpp"
+#include "schema_command.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -68,6 +69,7 @@ int run(int argument_count, char** arguments) {
   add_kernels_command(program, exit_code);
   add_validate_command(program, exit_code);
   add_params_command(program, exit_code);
+  add_schema_command(program, exit_code);
   add_show_command(program, exit_code);
   add_diff_command(program, exit_code);
   add_report_command(program, exit_code);

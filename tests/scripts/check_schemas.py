@@ -1,8 +1,8 @@
-"""The shipped JSON Schemas describe what the program prints.
+"""The shipped JSON Schemas describe what the program reads and prints.
 
   check_schemas.py PROGRAM SOURCE_DIR
 
-Skipped (exit code 77) without python3-jsonschema.
+Skipped (exit code 77) without python3-jsonschema and python3-ruamel.yaml, which read schemas and YAML as editors do.
 """
 
 import copy
@@ -15,8 +15,9 @@ import unittest
 
 try:
     import jsonschema
+    import ruamel.yaml
 except ImportError as missing:
-    print(f"skipped: {missing} (install python3-jsonschema)")
+    print(f"skipped: {missing} (install python3-jsonschema and python3-ruamel.yaml)")
     sys.exit(77)
 
 PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
@@ -44,11 +45,20 @@ def problems(name, value):
     return [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in validator(name).iter_errors(value)]
 
 
+def yaml(text):
+    """As YAML 1.2 has it: `on` and `off` are texts."""
+    return ruamel.yaml.YAML(typ="safe", pure=True).load(text)
+
+
 class Schemas(unittest.TestCase):
     def test_are_schemas(self):
         for path in FOLDER.glob("*.schema.json"):
             with self.subTest(path.name):
                 jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
+
+    def test_are_printed_by_name(self):
+        for name in run("schema").split():
+            self.assertEqual(run("schema", name), (FOLDER / f"{name}.schema.json").read_text(), name)
 
     def test_every_key_says_what_it_means(self):
         def look(value, path):
@@ -62,6 +72,81 @@ class Schemas(unittest.TestCase):
 
         for path in FOLDER.glob("*.schema.json"):
             look(json.loads(path.read_text()), path.name)
+
+
+class Studies(unittest.TestCase):
+    def test_that_ship_are_described(self):
+        for path in sorted((SOURCE / "experiments").glob("**/*.yaml")):
+            with self.subTest(path.name):
+                self.assertEqual(problems("study", yaml(path.read_text())), [])
+
+    def test_template_is_described(self):
+        self.assertEqual(problems("study", yaml(run("fit", "--dump-default"))), [])
+
+    def test_template_without_comment_signs_names_every_key(self):
+        lines = run("fit", "--dump-default").splitlines()
+        text = "\n".join(line.removeprefix("# ") for line in lines[1:])
+        missing = [key for key in properties(schema("study")) if f"{key}:" not in text]
+        self.assertEqual(missing, [])
+
+    def test_that_are_refused_for_their_keys_are_not_described(self):
+        """What the reader calls an unknown or missing key, or a wrong word, an editor underlines too."""
+        seen = 0
+        for path in sorted((SOURCE / "tests/bad_inputs/studies").glob("*.yaml")):
+            expected = path.parent / f"{path.name}.expected"
+            # Which keys `failures` has depends on another key of the study: the schema knows them all.
+            if "unknown key" not in expected.read_text() or "in 'failures'" in expected.read_text():
+                continue
+            try:
+                value = yaml(path.read_text())
+            except ruamel.yaml.error.YAMLError:
+                continue
+            seen += 1
+            self.assertNotEqual(problems("study", value), [], path.name)
+        self.assertGreater(seen, 3)
+
+    def test_with_another_key_or_type_are_not_described(self):
+        base = yaml((SOURCE / "experiments/physics_h100.yaml").read_text())
+        self.assertEqual(problems("study", base), [])
+        for change in (
+            lambda study: study.update(replicas=3),
+            lambda study: study.pop("name"),
+            lambda study: study.update(seed="one"),
+            lambda study: study["objective"].update(rows="all"),
+            lambda study: study["data"].update(select={"colour": "red"}),
+            lambda study: study.update(crossval={"split": "KFold", "group": "model"}),
+            lambda study: study.update(crossval={"split": "PredefinedSplit"}),
+            lambda study: study.update(switches={"engine.graph_padding": "maybe"}),
+            lambda study: study.update(free=["physics.no_such"]),
+        ):
+            changed = copy.deepcopy(base)
+            change(changed)
+            self.assertNotEqual(problems("study", changed), [])
+
+
+class ConfigsAndGpus(unittest.TestCase):
+    def test_that_ship_are_described(self):
+        for path in sorted((SOURCE / "configs/tuned").glob("*.json")):
+            with self.subTest(path.name):
+                self.assertEqual(problems("config", json.loads(path.read_text())), [])
+        self.assertEqual(problems("gpus", yaml((SOURCE / "configs/gpus.yaml").read_text())), [])
+
+    def test_with_another_key_or_type_are_not_described(self):
+        config = json.loads((SOURCE / "configs/tuned/h100.json").read_text())
+        gpus = yaml((SOURCE / "configs/gpus.yaml").read_text())
+        for name, base, change in (
+            ("config", config, lambda value: value.pop("schema")),
+            ("config", config, lambda value: value.update(step_time_model="roof")),
+            ("config", config, lambda value: value["parameters"].update({"physics.no_such": 1})),
+            ("config", config, lambda value: value["hardware"].update({"X": {"TFlopsPaek": 1}})),
+            ("config", config, lambda value: value["uncertainty"]["parameters"][0].pop("transform")),
+            ("gpus", gpus, lambda value: value["gpus"][0].update(peak_bf16_tflops="989.5")),
+            ("gpus", gpus, lambda value: value["gpus"][0].update(interconnect="cable")),
+            ("gpus", gpus, lambda value: value["gpus"][0].pop("source")),
+        ):
+            changed = copy.deepcopy(base)
+            change(changed)
+            self.assertNotEqual(problems(name, changed), [])
 
 
 class Outputs(unittest.TestCase):
@@ -94,6 +179,8 @@ class Outputs(unittest.TestCase):
             for name, stem in zip(schemas, ("result", "evaluation", "manifest")):
                 with self.subTest(f"{run_folder}/{stem}"):
                     self.assertEqual(problems(name, json.loads(self.file(f"{run_folder}/{stem}.json").read_text())), [])
+        self.assertEqual(problems("config", json.loads(self.file("fit/tuned.json").read_text())), [])
+        self.assertEqual(problems("study", yaml(self.file("fit/study.yaml").read_text())), [])
 
     def test_of_predictions(self):
         self.expect_described("evaluation", "evaluate", self.file("small.yaml"), "--config", "h100", "--peers", "ground_truth/peers.csv")
@@ -136,6 +223,19 @@ class Outputs(unittest.TestCase):
             changed = copy.deepcopy(result)
             change(changed)
             self.assertNotEqual(problems("fit", changed), [])
+
+
+def properties(value):
+    """The names of all keys that a schema knows, but for those of ids."""
+    found = set()
+    if isinstance(value, dict) and "examples" not in value:
+        for key, inner in value.items():
+            if key in ("$defs", "default", "additionalProperties", "items", "anyOf", "allOf"):
+                continue
+            if key == "properties":
+                found |= set(inner)
+            found |= properties(inner)
+    return found
 
 
 STUDIES = {

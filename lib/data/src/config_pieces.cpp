@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "rooftune/data/config_forms.hpp"
 #include "rooftune/latency/catalogue.hpp"
 
 namespace rooftune::data {
@@ -31,16 +32,21 @@ std::optional<params::ParameterValue> read_value(params::ParameterId id, const t
   const bool has_value = reader.required("value", result.value);
   if (has_value) check_value(id, name, result.value, reader.find("value")->place, problems);
   reader.optional("stderr", result.standard_error, text::at_least(0));
-  std::vector<text::Choice<params::ValueSource>> sources;
-  for (const auto source : {params::ValueSource::default_value, params::ValueSource::datasheet, params::ValueSource::kernel_table,
-                            params::ValueSource::inherited, params::ValueSource::fitted, params::ValueSource::given}) {
-    sources.emplace_back(params::source_name(source), source);
-  }
+  const auto sources = value_sources();
   reader.optional_choice("source", result.source, std::span<const text::Choice<params::ValueSource>>(sources));
   return has_value ? std::optional(result) : std::nullopt;
 }
 
 }  // namespace
+
+std::vector<core::Word<params::ValueSource>> value_sources() {
+  std::vector<core::Word<params::ValueSource>> sources;
+  for (const auto source : {params::ValueSource::default_value, params::ValueSource::datasheet, params::ValueSource::kernel_table,
+                            params::ValueSource::inherited, params::ValueSource::fitted, params::ValueSource::given}) {
+    sources.emplace_back(params::source_name(source), source);
+  }
+  return sources;
+}
 
 std::optional<params::ParameterId> read_parameter_id(std::string_view id, text::Place place, text::Problems& problems) {
   const auto found = params::find_parameter(id);
@@ -96,13 +102,7 @@ void read_switches(const text::Node& object, std::string_view group, std::map<pa
 
 params::DeploymentFilter read_where(const text::Node& object, text::Problems& problems) {
   params::DeploymentFilter where;
-  text::ObjectReader reader(object, problems, "'where'");
-  reader.optional("model", where.model);
-  reader.optional("gpu", where.gpu);
-  reader.optional("tp", where.tp, text::at_least(1));
-  if (object.kind == text::Node::Kind::object && object.members.empty()) {
-    problems.error(object.place, "'where' is empty", "give at least one of model, gpu, tp, or leave 'where' out");
-  }
+  where_form().read(object, problems, where);
   return where;
 }
 

@@ -1,82 +1,14 @@
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "rooftune/data/config_file.hpp"
+#include "rooftune/data/config_forms.hpp"
 #include "rooftune/text/json_text.hpp"
 
 namespace rooftune::data {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json parameters_json(const params::Assignments& parameters) {
-  Json json = Json::object();
-  for (const auto& [id, assigned] : parameters) {
-    Json entry = {{"value", assigned.value}};
-    if (assigned.standard_error && std::isfinite(*assigned.standard_error)) entry["stderr"] = *assigned.standard_error;
-    entry["source"] = params::source_name(assigned.source);
-    json[std::string(id.spec().id)] = std::move(entry);
-  }
-  return json;
-}
-
-Json hardware_json(const params::HardwareEntry& entry) {
-  const domain::GpuSpec& gpu = entry.gpu;
-  Json json = Json::object();
-  if (!gpu.aliases.empty()) json["aliases"] = gpu.aliases;
-  json["TFlopsPeak"] = gpu.peak_bf16.value;
-  json["TFlopsFP8"] = gpu.peak_fp8 ? gpu.peak_fp8->value : 0.0;
-  if (gpu.peak_fp4) json["TFlopsFP4"] = gpu.peak_fp4->value;
-  if (gpu.peak_int8) json["TFlopsINT8"] = gpu.peak_int8->value;
-  json["BwPeakTBs"] = gpu.hbm_bandwidth.value;
-  json["MemoryGiB"] = gpu.memory.value;
-  json["link_GBs"] = gpu.link_bandwidth.value;
-  json["interconnect"] = gpu.interconnect == domain::Interconnect::nvlink ? "nvlink" : "pcie";
-  if (!gpu.source.empty()) json["source"] = gpu.source;
-  if (!entry.parameters.empty()) json["parameters"] = parameters_json(entry.parameters);
-  return json;
-}
-
-Json where_json(const params::DeploymentFilter& where) {
-  Json json = Json::object();
-  if (where.model) json["model"] = *where.model;
-  if (where.gpu) json["gpu"] = *where.gpu;
-  if (where.tp) json["tp"] = *where.tp;
-  return json;
-}
-
-Json domain_json(const params::CalibratedDomain& domain) {
-  Json json = Json::object();
-  for (const auto& [name, range] : domain.ranges) json["ranges"][name] = {{"lowest", range.lowest}, {"highest", range.highest}};
-  for (const auto& [name, values] : domain.sets) json["sets"][name] = values;
-  return json;
-}
-
-Json uncertainty_json(const params::FitUncertainty& uncertainty) {
-  Json json = {{"parameters", Json::array()}};
-  for (const params::FitUncertainty::Parameter& parameter : uncertainty.parameters) {
-    Json entry = {{"id", parameter.id.spec().id}};
-    if (!parameter.where.matches_everything()) entry["where"] = where_json(parameter.where);
-    entry["transform"] = params::transform_name(parameter.transform);
-    if (parameter.transform == params::Transform::logit) {
-      entry["lower"] = parameter.lower;
-      entry["upper"] = parameter.upper;
-    }
-    entry["standard_deviation"] = parameter.standard_deviation;
-    json["parameters"].push_back(std::move(entry));
-  }
-  json["correlation"] = uncertainty.correlation;
-  if (!uncertainty.held_out_deviation.empty()) {
-    Json& held_out = json["held_out"] = {{"basis", uncertainty.held_out_basis}};
-    for (const auto& [metric, deviation] : uncertainty.held_out_deviation) {
-      held_out["deviation"][std::string(domain::metric_name(metric))] = deviation;
-    }
-  }
-  return json;
-}
 
 /// The family's name of a GPU where it is not the canonical one.
 std::string family_name(const params::HardwareEntry& entry) {
@@ -135,32 +67,6 @@ Json family_json(const params::Resolved<double>& values) {
 }
 
 }  // namespace
-
-std::string config_text(const params::Config& config) {
-  Json json = {{"schema", "rooftune/config/1"}};
-  if (!config.provenance.empty()) json["provenance"] = config.provenance;
-  json["step_time_model"] = config.step_time_model;
-  for (const auto& [id, choice] : config.switches) {
-    const params::SwitchSpec& spec = id.spec();
-    if (spec.group() == "engine") {
-      json["engine"][std::string(spec.id.substr(spec.group().size() + 1))] = spec.choices[choice];
-    } else {
-      json["switches"][std::string(spec.id)] = spec.choices[choice];
-    }
-  }
-  json["parameters"] = parameters_json(config.parameters);
-  json["hardware"] = Json::object();
-  for (const params::HardwareEntry& entry : config.hardware) {
-    json["hardware"][entry.name_in_file.empty() ? entry.gpu.name : entry.name_in_file] = hardware_json(entry);
-  }
-  json["scoped"] = Json::array();
-  for (const params::ScopedAssignments& scoped : config.scoped) {
-    json["scoped"].push_back({{"where", where_json(scoped.where)}, {"parameters", parameters_json(scoped.parameters)}});
-  }
-  json["domain"] = domain_json(config.domain);
-  if (config.uncertainty) json["uncertainty"] = uncertainty_json(*config.uncertainty);
-  return text::json_text(json);
-}
 
 core::Result<HardwareConfigText> hardware_config_text(const params::Config& config, const std::vector<domain::GpuSpec>& shipped) {
   if (auto problems = what_the_family_cannot_say(config); !problems.empty()) return tl::unexpected(std::move(problems));

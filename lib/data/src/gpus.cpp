@@ -5,35 +5,15 @@
 #include <array>
 #include <string>
 
+#include "gpu_form.hpp"
 #include "gpu_plausibility.hpp"
 #include "rooftune/data/data_directory.hpp"
-#include "rooftune/text/object_reader.hpp"
+#include "rooftune/text/json_text.hpp"
 
 namespace rooftune::data {
 namespace {
 
 constexpr std::array<text::Choice<int>, 1> kSchemas{{{"rooftune/gpus/1", 1}}};
-constexpr std::array<text::Choice<domain::Interconnect>, 2> kInterconnects{
-    {{"nvlink", domain::Interconnect::nvlink}, {"pcie", domain::Interconnect::pcie}}};
-
-domain::GpuSpec read_gpu(const text::Node& node, text::Problems& problems) {
-  domain::GpuSpec gpu;
-  text::ObjectReader reader(node, problems, "a GPU");
-  reader.required("name", gpu.name);
-  reader.optional("aliases", gpu.aliases);
-  reader.required("peak_bf16_tflops", gpu.peak_bf16, text::above(0));
-  reader.optional("peak_fp8_tflops", gpu.peak_fp8, text::above(0));
-  reader.optional("peak_fp4_tflops", gpu.peak_fp4, text::above(0));
-  reader.optional("peak_int8_tops", gpu.peak_int8, text::above(0));
-  reader.required("hbm_bandwidth_tbs", gpu.hbm_bandwidth, text::above(0));
-  reader.required_choice<domain::Interconnect>("interconnect", gpu.interconnect, kInterconnects);
-  reader.required("link_bandwidth_gbs", gpu.link_bandwidth, text::above(0));
-  reader.required("memory_gib", gpu.memory, text::above(0));
-  reader.optional("reported_memory_gib", gpu.reported_memory, text::above(0));
-  reader.required("source", gpu.source);
-  return gpu;
-}
-
 /// The first name or alias of `gpu` that one of `others` answers to, or an empty text.
 std::string shared_name(const domain::GpuSpec& gpu, const std::vector<domain::GpuSpec>& others) {
   if (domain::find_gpu(others, gpu.name) != nullptr) return gpu.name;
@@ -45,6 +25,39 @@ std::string shared_name(const domain::GpuSpec& gpu, const std::vector<domain::Gp
 
 }  // namespace
 
+text::Form<domain::GpuSpec> gpu_form() {
+  using domain::GpuSpec;
+  text::Form<GpuSpec> form("a GPU");
+  form.text("name", &GpuSpec::name, "the name that results use; matches in any case, with '-', '_' and spaces alike")
+      .required()
+      .example("H100-SXM");
+  form.texts("aliases", &GpuSpec::aliases, "other names in use");
+  form.number("peak_bf16_tflops", &GpuSpec::peak_bf16, text::above(0), "dense bf16 peak in TFLOP/s: half of what sheets call sparse")
+      .required();
+  form.number("peak_fp8_tflops", &GpuSpec::peak_fp8, text::above(0),
+              "dense FP8 peak in TFLOP/s; left out where there are no such units");
+  form.number("peak_fp4_tflops", &GpuSpec::peak_fp4, text::above(0),
+              "dense FP4 peak in TFLOP/s; left out where there are no such units");
+  form.number("peak_int8_tops", &GpuSpec::peak_int8, text::above(0),
+              "dense INT8 peak in 1e12 operations per second; left out where there are no such units");
+  form.number("hbm_bandwidth_tbs", &GpuSpec::hbm_bandwidth, text::above(0), "memory bandwidth in TB/s").required();
+  form.word("interconnect", &GpuSpec::interconnect, kInterconnects, "what connects the GPUs of a node").required();
+  form.number("link_bandwidth_gbs", &GpuSpec::link_bandwidth, text::above(0), "its bandwidth in GB/s, one direction").required();
+  form.number("memory_gib", &GpuSpec::memory, text::above(0), "nominal memory in GiB").required();
+  form.number("reported_memory_gib", &GpuSpec::reported_memory, text::above(0),
+              "what CUDA reports as total in GiB: less than the nominal memory where error-correcting codes lie in it");
+  form.text("source", &GpuSpec::source, "data sheet that the facts come from").required();
+  return form;
+}
+
+std::string gpus_schema() {
+  const text::Json keys = text::object_schema(
+      {{.name = "schema", .says = "format and version", .schema = text::words_schema(words_of(kSchemas)), .is_required = true},
+       {.name = "gpus", .says = "the GPUs", .schema = text::list_schema(gpu_form().schema()), .is_required = true}},
+      {{"schema", nullptr}, {"gpus", nullptr}});
+  return text::json_text(text::root_schema("GPUs of rooftune", "GPUs as their data sheets describe them; peaks are dense.", keys, {}));
+}
+
 core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path& file, core::Diagnostics* warnings) {
   const auto document = text::read_document(file);
   if (!document) return tl::unexpected(document.error());
@@ -54,8 +67,10 @@ core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path
     int schema = 1;
     text::ObjectReader reader(document->root, problems, "a file of GPUs");
     reader.required_choice<int>("schema", schema, kSchemas);
+    const text::Form<domain::GpuSpec> form = gpu_form();
     for (const text::Node& node : reader.required_list("gpus")) {
-      domain::GpuSpec gpu = read_gpu(node, problems);
+      domain::GpuSpec gpu;
+      form.read(node, problems, gpu);
       if (const std::string name = shared_name(gpu, gpus); !name.empty()) {
         problems.error(node.place, fmt::format("'{}' is the name or alias of another GPU already", name),
                        "make names and aliases unique");

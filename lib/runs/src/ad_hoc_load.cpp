@@ -92,26 +92,25 @@ domain::Experiment experiment_of(const AdHocLoad& load, std::string id, double r
 /// What contradicts itself among the flags.
 core::Diagnostics contradictions(const AdHocLoad& load) {
   core::Diagnostics problems;
-  const auto problem = [&](std::string text, std::string remedy) {
+  const auto report = [&](std::string text, std::string remedy) {
     problems.push_back({.position = {}, .problem = std::move(text), .remedy = std::move(remedy)});
   };
   const bool closed = !load.concurrency.empty();
-  if (closed && !load.rates_per_s.empty()) problem("both clients (--concurrency) and rates (--rates) are given", "give one of them");
-  if (!closed && load.arrival.ramp.value > 0.0) problem("--client-ramp starts clients, but there are none", "give --concurrency");
-  if (load.numpy_seed && !load.range_ratio) problem("--numpy-seed draws lengths in a range, but none is given", "give --range-ratio");
+  if (closed && !load.rates_per_s.empty()) report("both clients (--concurrency) and rates (--rates) are given", "give one of them");
+  if (!closed && load.arrival.ramp.value > 0.0) report("--client-ramp starts clients, but there are none", "give --concurrency");
+  if (load.numpy_seed && !load.range_ratio) report("--numpy-seed draws lengths in a range, but none is given", "give --range-ratio");
   if (load.ramp_up_strategy) {
     const bool has_rates = load.arrival.first_rate.value > 0.0 && load.arrival.last_rate.value > 0.0;
-    if (!has_rates) problem("a ramp of the rate needs both its ends", "give --ramp-up-start-rps and --ramp-up-end-rps");
-    if (!load.num_prompts) problem("a ramp of the rate goes from the first request to the last", "give --num-prompts");
-    if (closed || !load.rates_per_s.empty()) problem("a ramp of the rate goes with neither clients nor --rates", "leave one out");
+    if (!has_rates) report("a ramp of the rate needs both its ends", "give --ramp-up-start-rps and --ramp-up-end-rps");
+    if (!load.num_prompts) report("a ramp of the rate goes from the first request to the last", "give --num-prompts");
+    if (closed || !load.rates_per_s.empty()) report("a ramp of the rate goes with neither clients nor --rates", "leave one out");
     if (load.arrival.process != domain::ArrivalProcess::poisson && load.arrival.process != domain::ArrivalProcess::gamma) {
-      problem("a ramp of the rate goes with Poisson or gamma arrivals", "give --arrivals poisson");
+      report("a ramp of the rate goes with Poisson or gamma arrivals", "give --arrivals poisson");
     }
   } else if (load.arrival.first_rate.value > 0.0 || load.arrival.last_rate.value > 0.0) {
-    problem("the ends of a ramp are given, but not how it goes", "give --ramp-up-strategy linear or exponential");
+    report("the ends of a ramp are given, but not how it goes", "give --ramp-up-strategy linear or exponential");
   }
-  if (load.turns > 1 && load.distinct_prompts > 0)
-    problem("conversations (--turns) repeat no prompts", "leave --distinct-prompts out");
+  if (load.turns > 1 && load.distinct_prompts > 0) report("conversations (--turns) repeat no prompts", "leave --distinct-prompts out");
   return problems;
 }
 

@@ -1,39 +1,47 @@
-#include "external_form.hpp"
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <utility>
+#include <string>
 
 #include "rooftune/core/limits.hpp"
 #include "rooftune/core/printable.hpp"
+#include "rooftune/data/config_forms.hpp"
 #include "rooftune/data/config_pieces.hpp"
+#include "rooftune/text/json_pieces.hpp"
 #include "rooftune/text/pattern.hpp"
+#include "study_form.hpp"
 
 namespace rooftune::runs {
 namespace {
 
 using calibrate::ExternalSpec;
 using calibrate::MetricSource;
+using params::DeclaredParameter;
+using text::Json;
 
-/// JSON texts are YAML texts, whatever they hold.
-std::string quoted(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+using Texts = std::map<std::string, std::string>;
 
 /// An object of texts: files, environment.
-std::map<std::string, std::string> read_texts(const text::Node* object, std::string_view what, text::Problems& problems) {
-  std::map<std::string, std::string> texts;
-  if (object == nullptr) return texts;
-  for (const text::Member& member : object->members) {
-    std::string text;
-    if (text::convert(member.value, fmt::format("{} '{}'", what, member.key), text, problems)) texts[member.key] = std::move(text);
-  }
-  return texts;
+void add_texts(text::Form<ExternalSpec>& form, std::string_view name, Texts ExternalSpec::*member, std::string_view what,
+               std::string_view says, Json example) {
+  const auto read = [member, what = std::string(what)](text::ObjectReader& reader, const text::KeySpec& key, ExternalSpec& spec) {
+    const text::Node* object = reader.optional_object(key.name);
+    if (object == nullptr) return;
+    for (const text::Member& item : object->members) {
+      std::string text;
+      if (text::convert(item.value, fmt::format("{} '{}'", what, item.key), text, reader.problems()))
+        (spec.*member)[item.key] = std::move(text);
+    }
+  };
+  form.own(
+          name, says, [] { return text::map_schema(text::text_schema()); }, read,
+          [member](const ExternalSpec& spec) { return Json(spec.*member); })
+      .example(std::move(example));
 }
 
 bool is_regex(const std::string& expression, text::Place place, text::Problems& problems) {
@@ -58,49 +66,64 @@ bool is_json_pointer(const std::string& pointer, text::Place place, text::Proble
   }
 }
 
-MetricSource read_metric_source(const text::Member& member, text::Problems& problems) {
-  MetricSource source;
-  if (const auto metric = domain::find_metric(member.key)) {
-    source.metric = *metric;
-  } else {
-    std::vector<std::string_view> names;
-    for (const domain::Metric known : domain::kMetrics) names.push_back(domain::metric_name(known));
-    problems.error(member.place, fmt::format("unknown metric '{}'", member.key), core::suggest(member.key, names));
+text::Form<MetricSource> metric_form(const std::string& name) {
+  text::Form<MetricSource> form(fmt::format("'{}'", name));
+  form.text("json", &MetricSource::json, "JSON pointer (RFC 6901) to the number");
+  form.text("regex", &MetricSource::regex, "RE2 expression whose first group in its first match is the number");
+  form.number("scale", &MetricSource::scale, text::above(0), "factor to milliseconds");
+  form.check([name](text::ObjectReader& reader, MetricSource& source) {
+    if (source.json) is_json_pointer(*source.json, reader.place_of("json"), reader.problems());
+    if (source.regex) is_regex(*source.regex, reader.place_of("regex"), reader.problems());
+  });
+  return form;
+}
+
+void read_metrics(text::ObjectReader& reader, const text::KeySpec& key, ExternalSpec& spec) {
+  const text::Node* metrics = reader.required_object(key.name);
+  if (metrics == nullptr) return;
+  text::Problems& problems = reader.problems();
+  for (const text::Member& member : metrics->members) {
+    MetricSource& source = spec.metrics.emplace_back();
+    if (const auto metric = domain::find_metric(member.key)) {
+      source.metric = *metric;
+    } else {
+      std::vector<std::string_view> names;
+      for (const domain::Metric known : domain::kMetrics) names.push_back(domain::metric_name(known));
+      problems.error(member.place, fmt::format("unknown metric '{}'", member.key), core::suggest(member.key, names));
+    }
+    metric_form(member.key).read(member.value, problems, source);
+    if (source.json.has_value() == source.regex.has_value()) {
+      problems.error(member.place, fmt::format("'{}' needs one of 'json' and 'regex'", member.key),
+                     "say where the number stands, e.g. {json: /summary/ttft_ms}");
+    }
   }
-  text::ObjectReader reader(member.value, problems, fmt::format("'{}'", member.key));
-  if (reader.optional("json", source.json)) is_json_pointer(*source.json, reader.place_of("json"), problems);
-  if (reader.optional("regex", source.regex)) is_regex(*source.regex, reader.place_of("regex"), problems);
-  reader.optional("scale", source.scale, text::above(0));
-  if (source.json.has_value() == source.regex.has_value()) {
-    problems.error(member.place, fmt::format("'{}' needs one of 'json' and 'regex'", member.key),
-                   "say where the number stands, e.g. {json: /summary/ttft_ms}");
-  }
-  return source;
+  if (metrics->members.empty()) problems.error(metrics->place, "'metrics' is empty", "say where a metric stands in the output");
+}
+
+Json metrics_json(const ExternalSpec& spec) {
+  Json json = Json::object();
+  for (const MetricSource& source : spec.metrics)
+    json[std::string(domain::metric_name(source.metric))] = metric_form("").write(source);
+  return json;
 }
 
 bool is_word(const std::string& text) {
   return !text.empty() && std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; });
 }
 
-params::DeclaredParameter read_declared(const text::Node& item, text::Problems& problems) {
-  constexpr std::array<text::Choice<params::Transform>, 3> kTransforms{{
-      {"linear", params::Transform::linear},
-      {"log", params::Transform::log},
-      {"logit", params::Transform::logit},
-  }};
-  params::DeclaredParameter parameter;
-  text::ObjectReader reader(item, problems, "a parameter");
-  if (reader.required("name", parameter.name) && !is_word(parameter.name)) {
+void check_declared(text::ObjectReader& reader, const DeclaredParameter& parameter) {
+  text::Problems& problems = reader.problems();
+  if (!parameter.name.empty() && !is_word(parameter.name)) {
     problems.error(reader.place_of("name"), fmt::format("'{}' is no name of a parameter", parameter.name),
                    "use letters, digits and '_'");
   }
-  reader.optional("unit", parameter.unit);
-  const bool has_lower = reader.required("lower", parameter.lower);
-  const bool has_initial = reader.required("initial", parameter.initial);
-  const bool has_upper = reader.required("upper", parameter.upper);
-  reader.optional_choice("transform", parameter.transform, std::span<const text::Choice<params::Transform>>(kTransforms));
-  reader.optional("meaning", parameter.meaning);
-  if (!has_lower || !has_initial || !has_upper) return parameter;
+  const auto is_number = [&](std::string_view key) {
+    double number = 0.0;
+    text::Problems said("");
+    const text::Node* node = reader.find(key);
+    return node != nullptr && text::convert(*node, key, number, said);
+  };
+  if (!is_number("lower") || !is_number("initial") || !is_number("upper")) return;
   if (!(parameter.lower < parameter.upper) || parameter.initial < parameter.lower || parameter.initial > parameter.upper) {
     problems.error(reader.place_of("lower"),
                    fmt::format("'{}' must have lower <= initial <= upper, and lower < upper", parameter.name),
@@ -109,7 +132,19 @@ params::DeclaredParameter read_declared(const text::Node& item, text::Problems& 
     problems.error(reader.place_of("lower"), fmt::format("'{}' has a log transform and a bound that is not positive", parameter.name),
                    "raise 'lower', or use transform: linear");
   }
-  return parameter;
+}
+
+text::Form<DeclaredParameter> declared_form() {
+  text::Form<DeclaredParameter> form("a parameter");
+  form.text("name", &DeclaredParameter::name, "its id is external.<name>").required();
+  form.text("unit", &DeclaredParameter::unit, "of its values");
+  form.number("lower", &DeclaredParameter::lower, text::any_number(), "lower bound").required();
+  form.number("initial", &DeclaredParameter::initial, text::any_number(), "where the fit starts").required();
+  form.number("upper", &DeclaredParameter::upper, text::any_number(), "upper bound").required();
+  form.word("transform", &DeclaredParameter::transform, data::kTransforms, "space in which the solver sees it");
+  form.text("meaning", &DeclaredParameter::meaning, "one sentence");
+  form.check([](text::ObjectReader& reader, const DeclaredParameter& parameter) { check_declared(reader, parameter); });
+  return form;
 }
 
 /// Placeholders that nothing stands for.
@@ -132,100 +167,111 @@ void check_file_name(const std::string& name, text::Place place, text::Problems&
                  "give a plain name, other than stdout and stderr");
 }
 
-}  // namespace
-
-ExternalSpec read_external(const text::Node& object, text::Problems& problems) {
-  ExternalSpec spec;
-  text::ObjectReader reader(object, problems, "'simulator'");
-  reader.optional("folder", spec.folder);
-  for (const text::Node& item : reader.optional_list("parameters")) {
-    spec.parameters.push_back(read_declared(item, problems));
+void read_parameters(text::ObjectReader& reader, const text::KeySpec& key, ExternalSpec& spec) {
+  const text::Form<DeclaredParameter> form = declared_form();
+  for (const text::Node& item : reader.optional_list(key.name)) {
+    form.read(item, reader.problems(), spec.parameters.emplace_back());
     const auto is_same = [&](const auto& other) { return other.name == spec.parameters.back().name; };
     if (std::ranges::count_if(spec.parameters, is_same) > 1) {
-      problems.error(item.place, fmt::format("'{}' is declared twice", spec.parameters.back().name), "remove one of the two");
+      reader.problems().error(item.place, fmt::format("'{}' is declared twice", spec.parameters.back().name), "remove one of the two");
     }
   }
   if (spec.parameters.size() > params::kMostDeclared) {
-    problems.error(reader.place_of("parameters"), fmt::format("{} parameters are too many", spec.parameters.size()),
-                   fmt::format("declare at most {}", params::kMostDeclared));
+    reader.problems().error(reader.place_of(key.name), fmt::format("{} parameters are too many", spec.parameters.size()),
+                            fmt::format("declare at most {}", params::kMostDeclared));
   }
-  for (const text::Node& item : reader.required_list("command")) {
+}
+
+void read_command(text::ObjectReader& reader, const text::KeySpec& key, ExternalSpec& spec) {
+  for (const text::Node& item : reader.required_list(key.name)) {
     // Options look like numbers at times: --tp 2.
     spec.command.push_back(item.text);
     if (item.kind != text::Node::Kind::scalar)
-      problems.error(item.place, "an argument must be a text", "write each argument as one item");
-    check_placeholders(item.text, spec, item.place, problems);
+      reader.problems().error(item.place, "an argument must be a text", "write each argument as one item");
   }
-  const text::Node* files = reader.optional_object("files");
-  spec.files = read_texts(files, "the file", problems);
-  const text::Node* environment = reader.optional_object("environment");
-  spec.environment = read_texts(environment, "the variable", problems);
-  for (const text::Node* texts : {files, environment}) {
+}
+
+/// What can be judged once all keys are read.
+void check_external(text::ObjectReader& reader, const ExternalSpec& spec) {
+  text::Problems& problems = reader.problems();
+  if (const text::Node* command = reader.find("command")) {
+    for (const text::Node& item : command->items) check_placeholders(item.text, spec, item.place, problems);
+  }
+  for (const std::string_view key : {"files", "environment"}) {
+    const text::Node* texts = reader.find(key);
     if (texts == nullptr) continue;
     for (const text::Member& member : texts->members) {
       check_placeholders(member.value.text, spec, member.value.place, problems);
-      if (texts == files) check_file_name(member.key, member.place, problems);
+      if (key == "files") check_file_name(member.key, member.place, problems);
     }
   }
-  if (reader.optional("output", spec.output)) check_file_name(*spec.output, reader.place_of("output"), problems);
-  if (const text::Node* metrics = reader.required_object("metrics")) {
-    for (const text::Member& member : metrics->members) spec.metrics.push_back(read_metric_source(member, problems));
-    if (metrics->members.empty()) problems.error(metrics->place, "'metrics' is empty", "say where a metric stands in the output");
-  }
-  reader.optional("timeout_s", spec.timeout_s, text::Range{.min = 0, .excludes_min = true, .limit = core::limits::kSeconds});
-  reader.optional("version", spec.version);
-  if (problems.has_errors()) return spec;
-  for (const params::DeclaredParameter& parameter : spec.parameters) params::declare(parameter);
-  return spec;
+  if (spec.output) check_file_name(*spec.output, reader.place_of("output"), problems);
+  if (problems.has_errors()) return;
+  for (const DeclaredParameter& parameter : spec.parameters) params::declare(parameter);
 }
 
-eval::FailurePolicy read_failures(const text::Node& object, bool of_external_simulator, text::Problems& problems) {
-  eval::FailurePolicy policy;
-  text::ObjectReader reader(object, problems, "'failures'");
-  // A key or value without effect is an error like any unknown one: the built-in simulation fails the same way every time.
-  std::vector<text::Choice<eval::OnFailure>> choices(eval::kOnFailures.begin(), eval::kOnFailures.end());
-  if (!of_external_simulator) std::erase_if(choices, [](const auto& choice) { return choice.second == eval::OnFailure::retry; });
-  reader.optional_choice("policy", policy.on_failure, std::span<const text::Choice<eval::OnFailure>>(choices));
-  if (policy.on_failure == eval::OnFailure::retry)
-    reader.optional("retries", policy.retries, text::counted(1, core::limits::kRepeats));
-  if (policy.on_failure == eval::OnFailure::penalise) reader.optional("penalty", policy.penalty, text::above(0));
-  if (!of_external_simulator) reader.optional("max_events", policy.max_events, text::at_least(1));
-  return policy;
+}  // namespace
+
+text::Form<ExternalSpec> external_form() {
+  text::Form<ExternalSpec> form("'simulator'");
+  form.text("folder", &ExternalSpec::folder, "folder of the program's files: ${folder}");
+  form.own("command", "program and arguments, each an item; no shell. Placeholders such as ${rate} stand for values",
+           text::list_schema({{"type", Json::array({"string", "number", "boolean"})}}), read_command,
+           [](const ExternalSpec& spec) { return Json(spec.command); })
+      .required()
+      .example(Json::array({"python3", "${folder}/simulator.py", "--rate", "${rate}", "--parameters", "parameters.json"}));
+  add_texts(form, "files", &ExternalSpec::files, "the file", "written into the working directory before each run, by name",
+            {{"parameters.json", "${parameters_json}"}});
+  add_texts(form, "environment", &ExternalSpec::environment, "the variable", "variables beside PATH; no others are passed on",
+            nullptr);
+  form.text("output", &ExternalSpec::output, "file that the program writes there; without it its standard output is read")
+      .example("result.json");
+  form.own(
+          "metrics", "where each metric stands in the output", [] { return data::metrics_schema(metric_form("").schema()); },
+          read_metrics, metrics_json)
+      .required()
+      .example({{"ttft_mean_ms", {{"json", "/summary/ttft_ms"}}}, {"e2e_mean_ms", {{"regex", "e2e: ([0-9.]+) s"}, {"scale", 1000}}}});
+  form.number("timeout_s", &ExternalSpec::timeout_s, text::Range{.min = 0, .excludes_min = true, .limit = core::limits::kSeconds},
+              "seconds of one run, at most");
+  form.text("version", &ExternalSpec::version, "change it when the program changes in a way that no file shows");
+  form.own(
+          "parameters", "what the program may be calibrated by", [] { return text::list_schema(declared_form().schema()); },
+          read_parameters,
+          [](const ExternalSpec& spec) {
+            const text::Form<DeclaredParameter> declared = declared_form();
+            return text::list_of(spec.parameters, [&](const DeclaredParameter& parameter) { return declared.write(parameter); });
+          })
+      .example(Json::array(
+          {{{"name", "decode_us"}, {"unit", "us"}, {"lower", 3000}, {"initial", 12000}, {"upper", 30000}, {"transform", "log"}}}));
+  form.check([](text::ObjectReader& reader, const ExternalSpec& spec) { check_external(reader, spec); });
+  return form;
 }
 
-std::string external_text(const ExternalSpec& spec) {
-  std::vector<std::string> arguments;
-  for (const std::string& argument : spec.command) arguments.push_back(quoted(argument));
-  std::string text = fmt::format("simulator:\n  folder: {}\n  command: [{}]\n", quoted(spec.folder), fmt::join(arguments, ", "));
-  for (const auto& [key, texts] : {std::pair{"files", &spec.files}, std::pair{"environment", &spec.environment}}) {
-    if (!texts->empty()) text += fmt::format("  {}:\n", key);
-    for (const auto& [name, content] : *texts) text += fmt::format("    {}: {}\n", quoted(name), quoted(content));
+text::Form<eval::FailurePolicy> failures_form(SimulatorKind kind) {
+  using eval::FailurePolicy;
+  text::Form<FailurePolicy> form("'failures'");
+  constexpr std::string_view kPolicyKey = "policy";
+  constexpr std::string_view kPolicySays =
+      "abort; penalise: the rows of the experiment get a stated residual; skip: the point is turned down; retry, of a `simulator` of "
+      "its "
+      "own alone: ours would fail the same way";
+  if (kind == SimulatorKind::built_in) {
+    std::array<core::Word<eval::OnFailure>, eval::kOnFailures.size() - 1> words;
+    std::ranges::copy_if(eval::kOnFailures, words.begin(), [](const auto& word) { return word.second != eval::OnFailure::retry; });
+    form.word(kPolicyKey, &FailurePolicy::on_failure, words, kPolicySays);
+  } else {
+    form.word(kPolicyKey, &FailurePolicy::on_failure, eval::kOnFailures, kPolicySays);
   }
-  if (spec.output) text += fmt::format("  output: {}\n", quoted(*spec.output));
-  text += "  metrics:\n";
-  for (const MetricSource& source : spec.metrics) {
-    text += fmt::format("    {}: {{{}: {}, scale: {}}}\n", domain::metric_name(source.metric), source.json ? "json" : "regex",
-                        quoted(source.json ? *source.json : *source.regex), source.scale);
-  }
-  text += fmt::format("  timeout_s: {}\n", spec.timeout_s);
-  if (!spec.version.empty()) text += fmt::format("  version: {}\n", quoted(spec.version));
-  if (!spec.parameters.empty()) text += "  parameters:\n";
-  for (const params::DeclaredParameter& parameter : spec.parameters) {
-    text += fmt::format("    - {{name: {}, unit: {}, lower: {}, initial: {}, upper: {}, transform: {}", quoted(parameter.name),
-                        quoted(parameter.unit), parameter.lower, parameter.initial, parameter.upper,
-                        params::transform_name(parameter.transform));
-    if (!parameter.meaning.empty()) text += fmt::format(", meaning: {}", quoted(parameter.meaning));
-    text += "}\n";
-  }
-  return text;
-}
-
-std::string failures_text(const eval::FailurePolicy& policy, bool of_external_simulator) {
-  std::string text = fmt::format("failures: {{policy: {}", core::word_of(eval::kOnFailures, policy.on_failure));
-  if (policy.on_failure == eval::OnFailure::retry) text += fmt::format(", retries: {}", policy.retries);
-  if (policy.on_failure == eval::OnFailure::penalise) text += fmt::format(", penalty: {}", policy.penalty);
-  if (!of_external_simulator) text += fmt::format(", max_events: {}", policy.max_events);
-  return text + "}\n";
+  form.number("retries", &FailurePolicy::retries, text::counted(1, core::limits::kRepeats), "so often, then abort")
+      .only_with("policy", {"retry"});
+  form.number("penalty", &FailurePolicy::penalty, text::above(0), "residual of each row: 3 is a factor of 20 in a log ratio")
+      .only_with("policy", {"penalise"});
+  if (kind == SimulatorKind::external) return form;
+  form.number(
+      "max_events", &FailurePolicy::max_events, text::at_least(1),
+      "the built-in simulation fails when one engine needs more events for an experiment (an event is an arrival, a first token, a "
+      "completion or the end of a linear piece, at most one a step)");
+  return form;
 }
 
 }  // namespace rooftune::runs

@@ -34,6 +34,9 @@ struct ConfigFile {
 /// The config in our own form. Reads back equal.
 [[nodiscard]] std::string config_text(const params::Config& config);
 
+/// JSON Schema of our own form: share/rooftune/schema/config.schema.json.
+[[nodiscard]] std::string config_schema();
+
 /// Text in the family's form, and what it could not carry over.
 struct HardwareConfigText {
   std::string text;

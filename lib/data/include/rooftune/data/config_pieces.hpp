@@ -1,16 +1,28 @@
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "rooftune/core/word.hpp"
 #include "rooftune/params/config.hpp"
 #include "rooftune/text/document.hpp"
 #include "rooftune/text/object_reader.hpp"
 
 /// What configs and studies have in common: parameter values, switches, scopes.
 namespace rooftune::data {
+
+inline constexpr std::array<core::Word<params::Transform>, 3> kTransforms{{
+    {"linear", params::Transform::linear},
+    {"log", params::Transform::log},
+    {"logit", params::Transform::logit},
+}};
+
+/// Where a value came from, in words.
+[[nodiscard]] std::vector<core::Word<params::ValueSource>> value_sources();
 
 /// The parameter called `id`; an unknown one is reported.
 [[nodiscard]] std::optional<params::ParameterId> read_parameter_id(std::string_view id, text::Place place, text::Problems& problems);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
@@ -15,5 +16,8 @@ namespace rooftune::data {
 
 /// The GPUs that ship (configs/gpus.yaml of the data directory).
 [[nodiscard]] core::Result<std::vector<domain::GpuSpec>> default_gpus();
+
+/// JSON Schema of such files: share/rooftune/schema/gpus.schema.json.
+[[nodiscard]] std::string gpus_schema();
 
 }  // namespace rooftune::data

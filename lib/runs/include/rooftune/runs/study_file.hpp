@@ -30,6 +30,9 @@ struct StudyFile {
 /// A complete study with every key, its default and what it means: what `rooftune fit --dump-default` prints.
 [[nodiscard]] std::string default_study_text();
 
+/// JSON Schema of studies, for editors: share/rooftune/schema/study.schema.json.
+[[nodiscard]] std::string study_schema();
+
 /// The study with its relative paths, which count from `from`, counting from `to`: so that the copy in a run folder loads too.
 [[nodiscard]] calibrate::StudySpec with_paths_from(calibrate::StudySpec spec, const std::filesystem::path& from,
                                                    const std::filesystem::path& to);
