@@ -159,6 +159,12 @@ TEST(HuggingFaceModel, ReadsEveryMethodOfQuantisation) {
   }
 }
 
+TEST(HuggingFaceModel, SaysThatSparseWeightsCountAsDense) {
+  const ModelSpec model = read_text_config(dense_config(
+      R"(, "quantization_config": {"quant_method": "compressed-tensors", "config_groups": {}, "sparsity_config": {"format": "sparse-24-bitmask"}})"));
+  EXPECT_THAT(model.notes, testing::Contains("weights are sparse ('sparse-24-bitmask'): counted as dense"));
+}
+
 TEST(HuggingFaceModel, CountsTheMoeLayersOfEveryFamily) {
   const auto moe_layers = [](const std::string& more) {
     return read_text_config(dense_config(", \"num_experts_per_tok\": 2" + more)).moe_layers();

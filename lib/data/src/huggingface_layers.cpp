@@ -299,6 +299,10 @@ bool is_gated(ModelConfig& config) {
 }
 
 std::optional<int> number_of_experts(ModelConfig& config) {
+  if (const text::Node* node = config.reader().find("moe_num_experts"); node != nullptr && node->kind == text::Node::Kind::list) {
+    config.refuse("moe_num_experts", "experts of several kinds (ERNIE 4.5 VL)");
+    return std::nullopt;
+  }
   const auto count = config.whole(
       {"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts", "num_routed_experts"});
   return count && *count > 1 ? count : std::nullopt;

@@ -448,6 +448,11 @@ void read_quantization(const text::Node& node, std::vector<domain::Layer>& layer
   text::ObjectReader reader(node, problems, "'quantization_config'", text::OtherKeys::tolerate);
   const bool has_experts = std::ranges::any_of(layers, [](const domain::Layer& layer) { return layer.ffn.experts.has_value(); });
   const Scheme scheme = read_scheme(reader, has_experts, problems);
+  if (const text::Node* sparsity = reader.find("sparsity_config"); sparsity != nullptr && sparsity->kind == text::Node::Kind::object) {
+    const text::Node* format = sparsity->find("format");
+    if (format != nullptr && format->text != "dense" && !format->text.empty())
+      model.notes.push_back(fmt::format("weights are sparse ('{}'): counted as dense", core::shown(format->text)));
+  }
   if (const auto bytes = kv_cache_bytes(reader, problems); bytes && *bytes > 0.0) model.kv_cache_bytes = *bytes;
   apply(scheme, layers);
 }
