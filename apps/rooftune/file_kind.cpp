@@ -5,6 +5,7 @@
 
 #include "rooftune/core/word.hpp"
 #include "rooftune/text/document.hpp"
+#include "rooftune/text/python_json.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -24,13 +25,14 @@ constexpr std::array<core::Word<FileKind>, 4> kSchemas{{{"rooftune/config/", Fil
                                                         {"rooftune/manifest/", FileKind::manifest}}};
 
 /// Keys that only one kind of file has, for those that name no schema and for those whose schema is missing by mistake.
-constexpr std::array<core::Word<FileKind>, 17> kTellingKeys{{
+constexpr std::array<core::Word<FileKind>, 18> kTellingKeys{{
     {"gpus", FileKind::gpus},
     {"step_time_model", FileKind::config},
     {"parameters", FileKind::config},
     {"hidden_size", FileKind::model},
     {"text_config", FileKind::model},
     {"architectures", FileKind::model},
+    {"model_type", FileKind::model},
     {"num_hidden_layers", FileKind::model},
     {"kv_heads", FileKind::model},
     {"layers", FileKind::model},
@@ -52,6 +54,16 @@ bool is_hardware_config(const Node& root) {
   });
 }
 
+/// Configs of models may have Python's Infinity and NaN in them; the readers of other kinds refuse these themselves.
+core::Result<text::Document> read(const std::filesystem::path& path) {
+  auto document = text::read_document(path);
+  if (document || path.extension() != ".json") return document;
+  const auto content = text::read_text(path);
+  if (!content) return document;
+  auto of_python = text::parse_python_json(*content, path.string());
+  return of_python ? of_python : document;
+}
+
 }  // namespace
 
 std::string_view title(FileKind kind) { return core::word_of(kTitles, kind); }
@@ -59,7 +71,7 @@ std::string_view title(FileKind kind) { return core::word_of(kTitles, kind); }
 core::Result<FileKind> recognise(const std::filesystem::path& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return FileKind::model;
-  const auto document = text::read_document(path);
+  const auto document = read(path);
   if (!document) return tl::unexpected(document.error());
   const Node& root = document->root;
   if (root.kind == Node::Kind::list) return FileKind::ground_truth;

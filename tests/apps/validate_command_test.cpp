@@ -36,6 +36,17 @@ TEST_F(ValidateCommand, ChecksEveryShippedFile) {
   EXPECT_EQ(result.exit_code, 0) << result;
 }
 
+/// Nemotron's time steps end at Python's Infinity.
+TEST_F(ValidateCommand, TakesModelConfigsAsPythonWritesThem) {
+  const std::string config = folder_
+                                 .write("m/config.json", R"({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
+      "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 100, "time_step_limit": [0.0, Infinity]})")
+                                 .string();
+  const ProgramResult result = rooftune({"validate", config});
+  EXPECT_EQ(result.exit_code, 0) << result;
+  EXPECT_THAT(result.output, HasSubstr("billion parameters"));
+}
+
 TEST_F(ValidateCommand, GoesOnAfterABrokenFile) {
   const std::string truncated = folder_.write("truncated.json", "[{\"id\": \"1\", ").string();
   const std::string empty = folder_.write("empty.yaml", "").string();
