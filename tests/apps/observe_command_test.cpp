@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -44,6 +45,35 @@ TEST_F(ObserveCommand, SaysWhenNoServerAnswers) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "observed"));
 }
 
+/// Parameters of the blackbox step-time model.
+struct StepParameters {
+  double step_us = 0.0;
+  double per_prefill_token_us = 0.0;
+  double per_decode_us = 0.0;
+};
+
+/// Those that the server kept: the least squares fit to its own steps. On a quiet machine they are the ones that it was given.
+StepParameters kept_by(const StreamingServer& server) {
+  std::array<std::array<double, 4>, 3> equations{};
+  for (const StreamingServer::Step& step : server.steps()) {
+    const std::array<double, 4> row{1.0, static_cast<double>(step.prefill_tokens), static_cast<double>(step.decodes),
+                                    step.duration_us};
+    for (std::size_t i = 0; i < 3; ++i) {
+      for (std::size_t j = 0; j < 4; ++j) equations[i][j] += row[i] * row[j];
+    }
+  }
+  // Gauss-Jordan; the matrix is positive definite.
+  for (std::size_t pivot = 0; pivot < 3; ++pivot) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (i == pivot) continue;
+      const double factor = equations[i][pivot] / equations[pivot][pivot];
+      for (std::size_t j = 0; j < 4; ++j) equations[i][j] -= factor * equations[pivot][j];
+    }
+  }
+  const auto solution = [&](std::size_t i) { return equations[i][3] / equations[i][i]; };
+  return {.step_us = solution(0), .per_prefill_token_us = solution(1), .per_decode_us = solution(2)};
+}
+
 /// Time on the clock, a few seconds of it, decides: kept out of the quick tests.
 TEST_F(ObserveCampaign, AFitRecoversTheServersParameters) {
   constexpr double kStepUs = 8'000.0;
@@ -84,9 +114,17 @@ TEST_F(ObserveCampaign, AFitRecoversTheServersParameters) {
     const auto& parameter = tuned.at("parameters").at(id);
     return parameter.is_object() ? parameter.at("value").get<double>() : parameter.get<double>();
   };
-  EXPECT_NEAR(value_of("blackbox.step_us"), kStepUs, 0.10 * kStepUs);
-  EXPECT_NEAR(value_of("blackbox.per_prefill_token_us"), kPerPrefillTokenUs, 0.10 * kPerPrefillTokenUs);
-  EXPECT_NEAR(value_of("blackbox.per_decode_us"), kPerDecodeUs, 0.15 * kPerDecodeUs);
+  const StepParameters kept = kept_by(server);
+  const auto record = [&](const std::string& name, double given, double own) {
+    RecordProperty(name, "given " + std::to_string(given) + ", kept " + std::to_string(own) + ", fitted " +
+                             std::to_string(value_of("blackbox." + name)));
+  };
+  record("step_us", kStepUs, kept.step_us);
+  record("per_prefill_token_us", kPerPrefillTokenUs, kept.per_prefill_token_us);
+  record("per_decode_us", kPerDecodeUs, kept.per_decode_us);
+  EXPECT_NEAR(value_of("blackbox.step_us"), kept.step_us, 0.10 * kept.step_us);
+  EXPECT_NEAR(value_of("blackbox.per_prefill_token_us"), kept.per_prefill_token_us, 0.10 * kept.per_prefill_token_us);
+  EXPECT_NEAR(value_of("blackbox.per_decode_us"), kept.per_decode_us, 0.15 * kept.per_decode_us);
 }
 
 }  // namespace

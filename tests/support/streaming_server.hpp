@@ -57,6 +57,14 @@ class StreamingServer {
   }
 
   [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  /// A step as it went: on a busy machine it lasts longer than it should.
+  struct Step {
+    double duration_us = 0.0;  ///< until its tokens were sent
+    int prefill_tokens = 0;
+    int decodes = 0;
+  };
+  /// Read it when the server is idle.
+  [[nodiscard]] const std::vector<Step>& steps() const { return steps_; }
   /// Prompts in the order of their arrival; read it when the server is idle.
   [[nodiscard]] const std::vector<std::vector<int>>& prompts() const { return prompts_; }
 
@@ -157,11 +165,15 @@ class StreamingServer {
   }
 
   void begin_step() {
-    double duration_us = behaviour_.step_us + behaviour_.per_decode_us * static_cast<double>(running_.size());
-    for (const Request& request : waiting_) duration_us += behaviour_.per_prefill_token_us * request.prompt_tokens;
+    Step step{.decodes = static_cast<int>(running_.size())};
+    for (const Request& request : waiting_) step.prefill_tokens += request.prompt_tokens;
+    const double duration_us =
+        behaviour_.step_us + behaviour_.per_decode_us * step.decodes + behaviour_.per_prefill_token_us * step.prefill_tokens;
+    steps_.push_back(step);
     running_.insert(running_.end(), waiting_.begin(), waiting_.end());
     waiting_.clear();
-    step_ends_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::micro>(duration_us));
+    step_began_ = Clock::now();
+    step_ends_ = step_began_ + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::micro>(duration_us));
     is_in_step_ = true;
   }
 
@@ -169,6 +181,7 @@ class StreamingServer {
     is_in_step_ = false;
     for (Request& request : running_) emit_token(request);
     std::erase_if(running_, [](const Request& request) { return request.generated >= request.output_tokens; });
+    steps_.back().duration_us = std::chrono::duration<double, std::micro>(Clock::now() - step_began_).count();
   }
 
   void emit_token(Request& request) {
@@ -231,6 +244,8 @@ class StreamingServer {
   std::vector<Request> waiting_;
   std::vector<Request> running_;
   std::vector<std::vector<int>> prompts_;
+  std::vector<Step> steps_;
+  Clock::time_point step_began_;
   Clock::time_point step_ends_;
   bool is_in_step_ = false;
   int received_requests_ = 0;
