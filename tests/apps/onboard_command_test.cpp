@@ -45,7 +45,9 @@ TEST_F(OnboardCommand, PredictsOneA100RunFromTheOther) {
   EXPECT_LT(std::abs(unseen(result, "kernel tables").at("38 e2e_mean_ms")), 4.0);
   for (const json& parameter : result["steps"].back()["parameters"]) {
     EXPECT_TRUE(parameter["bound"].is_null()) << parameter["parameter"];
-    if (parameter["parameter"] == "physics.pnorm") EXPECT_NEAR(double(parameter["value"]), double(parameter["expected"]), 0.1);
+    if (parameter["parameter"] == "physics.pnorm") {
+      EXPECT_NEAR(double(parameter["value"]), double(parameter["expected"]), 0.1);
+    }
   }
 }
 
