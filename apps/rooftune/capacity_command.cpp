@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <memory>
 
+#include "command_line.hpp"
 #include "commands.hpp"
 #include "load_options.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/plan/capacity.hpp"
 #include "rooftune/report/tables.hpp"
@@ -106,51 +106,51 @@ ExitCode run(const CapacityCommandOptions& options) {
 
 }  // namespace
 
-void add_capacity_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("capacity", "the highest rate under latency objectives, and GPUs for a load");
-  command->footer(
+void add_capacity_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("capacity", "the highest rate under latency objectives, and GPUs for a load");
+  command.footer(
       "Example: rooftune capacity --config h100 --model Llama-3.1-70B-Instruct --tp 4,8 --prompt-tokens 600 \\\n"
       "           --output-tokens 250 --objective ttft_p90=500 --objective tpot_mean=40 --load 20");
   const auto options = std::make_shared<CapacityCommandOptions>();
   options->data.use_shipped_config = true;
-  add_config_options(*command, options->data);
+  add_config_options(command, options->data);
   constexpr auto kShape = "Deployment and requests";
-  add_shape_options(*command, options->load, kShape);
-  command->get_option("--model")->required();
-  command->add_option("--tp", options->tp, "tensor-parallel degrees to try")
-      ->delimiter(',')
-      ->capture_default_str()
-      ->check(positive(core::limits::kParallelDegree))
-      ->group(kShape);
+  add_shape_options(command, options->load, kShape);
+  command.option("--model").required();
+  command.add_option("--tp", options->tp, "tensor-parallel degrees to try")
+      .delimiter(',')
+      .capture_default_str()
+      .check(positive(core::limits::kParallelDegree))
+      .group(kShape);
   constexpr auto kQuestions = "Questions";
-  add_repeatable(*command, "--objective", options->objectives,
+  add_repeatable(command, "--objective", options->objectives,
                  "latency=ms to stay below, e.g. ttft_p90=500; ttft, tpot, e2e with mean, p90, p99; repeatable")
-      ->group(kQuestions);
-  command->add_option("--load", options->questions.load_per_s, "requests per second to find the fewest GPUs for")
-      ->check(positive(core::limits::kRepeats))
-      ->group(kQuestions);
-  command->add_option("--rates", options->questions.rates, "requests per second to show, e.g. 1,2,4,8")
-      ->delimiter(',')
-      ->check(positive(core::limits::kRate_per_s))
-      ->group(kQuestions);
-  command->add_option("--concurrency", options->questions.concurrencies, "closed loops of so many clients to show, e.g. 1,8,64")
-      ->delimiter(',')
-      ->check(positive(core::limits::kRepeats))
-      ->group(kQuestions);
+      .group(kQuestions);
+  command.add_option("--load", options->questions.load_per_s, "requests per second to find the fewest GPUs for")
+      .check(positive(core::limits::kRepeats))
+      .group(kQuestions);
+  command.add_option("--rates", options->questions.rates, "requests per second to show, e.g. 1,2,4,8")
+      .delimiter(',')
+      .check(positive(core::limits::kRate_per_s))
+      .group(kQuestions);
+  command.add_option("--concurrency", options->questions.concurrencies, "closed loops of so many clients to show, e.g. 1,8,64")
+      .delimiter(',')
+      .check(positive(core::limits::kRepeats))
+      .group(kQuestions);
   command
-      ->add_option(
+      .add_option(
           "--tokens-per-user", options->questions.tokens_per_user,
           "output tokens per second that each client of a closed loop gets at least; finds the most clients, and tokens/s per GPU")
-      ->check(positive(core::limits::kRate_per_s))
-      ->group(kQuestions);
-  command->add_option("--duration", options->duration_s, "seconds of every simulated load, at least")
-      ->capture_default_str()
-      ->check(positive(core::limits::kSeconds))
-      ->group(kQuestions);
-  add_model_options(*command, options->data);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+      .check(positive(core::limits::kRate_per_s))
+      .group(kQuestions);
+  command.add_option("--duration", options->duration_s, "seconds of every simulated load, at least")
+      .capture_default_str()
+      .check(positive(core::limits::kSeconds))
+      .group(kQuestions);
+  add_model_options(command, options->data);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 
 #include "commands.hpp"
@@ -17,8 +16,6 @@
 
 namespace rooftune::app {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct CompareOptions {
   DataOptions data;
@@ -82,16 +79,16 @@ ExitCode run(const CompareOptions& options) {
 
 }  // namespace
 
-void add_compare_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("compare", "fit step-time models and their switches under one budget, side by side");
-  command->footer("Example: rooftune compare experiments/compare_models.yaml");
+void add_compare_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("compare", "fit step-time models and their switches under one budget, side by side");
+  command.footer("Example: rooftune compare experiments/compare_models.yaml");
   const auto options = std::make_shared<CompareOptions>();
-  add_study_argument(*command, options->data, StudyArgument::required);
-  add_out_option(*command, options->run, "runs/<study>-compare-<UTC time>");
-  add_data_options(*command, options->data);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  add_study_argument(command, options->data, StudyArgument::required);
+  add_out_option(command, options->run, "runs/<study>-compare-<UTC time>");
+  add_data_options(command, options->data);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -8,20 +8,18 @@
 
 namespace rooftune::app {
 
-void add_completion_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("completion", "print a completion script for a shell, or the manual page");
-  command->footer(
+void add_completion_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("completion", "print a completion script for a shell, or the manual page");
+  command.footer(
       "Examples: source <(rooftune completion bash)\n"
       "          rooftune completion zsh > ~/.zfunc/_rooftune\n"
       "          rooftune completion man | man -l -");
   const auto form = std::make_shared<std::string>();
-  command->add_option("FORM", *form, "bash, zsh, or man for the manual page")
-      ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "man"}).description("{bash,zsh,man}"));
-  command->callback([form, &program, &exit_code] {
-    if (*form == "bash") print_as_it_is(bash_completion(program));
-    if (*form == "zsh") print_as_it_is(zsh_completion(program));
-    if (*form == "man") print_as_it_is(manual_page(program, runs::versions().at("rooftune")));
+  command.add_option("FORM", *form, "bash, zsh, or man for the manual page").required().check(one_of({"bash", "zsh", "man"}));
+  command.callback([form, program, &exit_code] {
+    if (*form == "bash") print_as_it_is(bash_completion(program.app()));
+    if (*form == "zsh") print_as_it_is(zsh_completion(program.app()));
+    if (*form == "man") print_as_it_is(manual_page(program.app(), runs::versions().at("rooftune")));
     exit_code = ExitCode::done;
   });
 }

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <memory>
 
+#include "command_line.hpp"
 #include "commands.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/report/tables.hpp"
@@ -130,21 +130,21 @@ ExitCode run(const CrossvalOptions& options) {
 
 }  // namespace
 
-void add_crossval_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("crossval", "refit without each part of the data, and score on that part");
-  command->footer("Example: rooftune crossval experiments/physics_h100.yaml --group model");
+void add_crossval_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("crossval", "refit without each part of the data, and score on that part");
+  command.footer("Example: rooftune crossval experiments/physics_h100.yaml --group model");
   const auto options = std::make_shared<CrossvalOptions>();
-  add_study_argument(*command, options->data, StudyArgument::required);
-  command->add_option("--group", options->group,
-                      "leave one group out instead of the study's split: experiment, model, family, tp, workload, gpu, load");
-  command->add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")
-      ->check(positive(core::limits::kRepeats));
-  add_run_options(*command, options->run, "runs/<study>-crossval-<UTC time>");
-  add_peers_option(*command, options->peers);
-  add_data_options(*command, options->data);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  add_study_argument(command, options->data, StudyArgument::required);
+  command.add_option("--group", options->group,
+                     "leave one group out instead of the study's split: experiment, model, family, tp, workload, gpu, load");
+  command.add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")
+      .check(positive(core::limits::kRepeats));
+  add_run_options(command, options->run, "runs/<study>-crossval-<UTC time>");
+  add_peers_option(command, options->peers);
+  add_data_options(command, options->data);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -81,15 +81,15 @@ ExitCode run(const DiffOptions& options) {
 
 }  // namespace
 
-void add_diff_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("diff", "compare two run folders: inputs, parameters, predictions");
-  command->footer("Example: rooftune diff runs/first runs/second");
+void add_diff_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("diff", "compare two run folders: inputs, parameters, predictions");
+  command.footer("Example: rooftune diff runs/first runs/second");
   const auto options = std::make_shared<DiffOptions>();
-  command->add_option("FIRST", options->first, "a run folder")->required();
-  command->add_option("SECOND", options->second, "another run folder")->required();
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  command.add_option("FIRST", options->first, "a run folder").required();
+  command.add_option("SECOND", options->second, "another run folder").required();
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -77,19 +77,19 @@ ExitCode run(const EvaluateOptions& options) {
 
 }  // namespace
 
-void add_evaluate_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("evaluate", "predict measured experiments with a config and say how wrong it is");
-  command->footer("Example: rooftune evaluate --ground-truth ground_truth/h100.json --config h100");
+void add_evaluate_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("evaluate", "predict measured experiments with a config and say how wrong it is");
+  command.footer("Example: rooftune evaluate --ground-truth ground_truth/h100.json --config h100");
   const auto options = std::make_shared<EvaluateOptions>();
   options->data.use_shipped_config = true;
-  add_study_argument(*command, options->data, StudyArgument::optional);
-  add_config_options(*command, options->data);
-  add_data_options(*command, options->data);
-  add_peers_option(*command, options->peers);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  add_warm_up_option(*command, options->warm_up_requests);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  add_study_argument(command, options->data, StudyArgument::optional);
+  add_config_options(command, options->data);
+  add_data_options(command, options->data);
+  add_peers_option(command, options->peers);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  add_warm_up_option(command, options->warm_up_requests);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

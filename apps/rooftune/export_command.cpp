@@ -5,9 +5,9 @@
 #include <cmath>
 #include <memory>
 
+#include "command_line.hpp"
 #include "commands.hpp"
 #include "load_options.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/linear_form.hpp"
 #include "rooftune/core/printable.hpp"
@@ -185,35 +185,33 @@ ExitCode run(const ExportOptions& options) {
 
 }  // namespace
 
-void add_export_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("export", "write a config in the forms that other simulators load");
-  command->footer(
+void add_export_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("export", "write a config in the forms that other simulators load");
+  command.footer(
       "Example: rooftune export h100 --form alpha-beta --model Llama-2-7b-hf --tp 1\n"
       "What the form cannot carry is said on standard error.");
   const auto options = std::make_shared<ExportOptions>();
+  command.add_option("CONFIG", options->data.config, "config: the name of a shipped one, or a file (our form or hardware_config.json)")
+      .required();
   command
-      ->add_option("CONFIG", options->data.config, "config: the name of a shipped one, or a file (our form or hardware_config.json)")
-      ->required();
-  command
-      ->add_option("--form", options->form,
-                   "hardware-config: roofline_v1 values by GPU; alpha-beta: linear coefficients by deployment")
-      ->required();
-  command->add_option("--out", options->out, "file to write; default: standard output");
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
+      .add_option("--form", options->form, "hardware-config: roofline_v1 values by GPU; alpha-beta: linear coefficients by deployment")
+      .required();
+  command.add_option("--out", options->out, "file to write; default: standard output");
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
   constexpr auto kGroup = "Deployments (alpha-beta); default: those of the calibration";
-  add_repeatable(*command, "--model", options->models, "model; repeatable")->group(kGroup);
-  add_repeatable(*command, "--gpu", options->gpus, "GPU; repeatable")->group(kGroup);
-  command->add_option("--tp", options->tp, "tensor-parallel degrees")
-      ->delimiter(',')
-      ->check(positive(core::limits::kParallelDegree))
-      ->group(kGroup);
-  command->add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "token budget of a step")
-      ->capture_default_str()
-      ->check(positive(core::limits::kTokens))
-      ->group(kGroup);
-  add_model_options(*command, options->data);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  add_repeatable(command, "--model", options->models, "model; repeatable").group(kGroup);
+  add_repeatable(command, "--gpu", options->gpus, "GPU; repeatable").group(kGroup);
+  command.add_option("--tp", options->tp, "tensor-parallel degrees")
+      .delimiter(',')
+      .check(positive(core::limits::kParallelDegree))
+      .group(kGroup);
+  command.add_option("--max-num-batched-tokens", options->max_num_batched_tokens, "token budget of a step")
+      .capture_default_str()
+      .check(positive(core::limits::kTokens))
+      .group(kGroup);
+  add_model_options(command, options->data);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -1,17 +1,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 
+#include "command_line.hpp"
 #include "commands.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/calibrate/fit.hpp"
+#include "rooftune/core/word.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/report/noise_table.hpp"
 #include "rooftune/report/tables.hpp"
@@ -30,6 +31,10 @@ namespace {
 namespace fs = std::filesystem;
 
 enum class TunedForm { config, hardware_config };
+constexpr std::array<core::Word<TunedForm>, 2> kTunedForms{{
+    {"config", TunedForm::config},
+    {"hardware-config", TunedForm::hardware_config},
+}};
 
 struct FitOptions {
   DataOptions data;
@@ -191,27 +196,24 @@ ExitCode run(const FitOptions& options) {
 
 }  // namespace
 
-void add_fit_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("fit", "calibrate parameters on measured experiments, and write a tuned config");
-  command->footer("Example: rooftune fit experiments/quickstart.yaml --out runs/first");
+void add_fit_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("fit", "calibrate parameters on measured experiments, and write a tuned config");
+  command.footer("Example: rooftune fit experiments/quickstart.yaml --out runs/first");
   const auto options = std::make_shared<FitOptions>();
-  add_study_argument(*command, options->data, StudyArgument::optional);
-  add_run_options(*command, options->run, "runs/<study>-<UTC time>");
-  command->add_flag("--held-out", options->held_out,
-                    "refit without each part of the study's split as well, and write into the config what runs outside the fit miss: "
-                    "prediction intervals need it");
-  command->add_flag("--dump-default", options->dump_default, "print a complete study with every key explained, and stop");
-  command->add_option("--format", options->form, "also write the tuned values in this form")
-      ->transform(CLI::CheckedTransformer(
-                      std::map<std::string, TunedForm>{{"config", TunedForm::config}, {"hardware-config", TunedForm::hardware_config}})
-                      .description("{config,hardware-config}"));
-  command->add_option("--profile", options->profile, "trace the profile likelihood of this free parameter (repeatable)");
-  command->add_option("--bootstrap", options->bootstrap, "refit this often on experiments drawn with replacement")
-      ->check(not_negative(core::limits::kRepeats));
-  add_data_options(*command, options->data);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  add_study_argument(command, options->data, StudyArgument::optional);
+  add_run_options(command, options->run, "runs/<study>-<UTC time>");
+  command.add_flag("--held-out", options->held_out,
+                   "refit without each part of the study's split as well, and write into the config what runs outside the fit miss: "
+                   "prediction intervals need it");
+  command.add_flag("--dump-default", options->dump_default, "print a complete study with every key explained, and stop");
+  command.add_choice("--format", options->form, kTunedForms, "also write the tuned values in this form");
+  command.add_option("--profile", options->profile, "trace the profile likelihood of this free parameter (repeatable)");
+  command.add_option("--bootstrap", options->bootstrap, "refit this often on experiments drawn with replacement")
+      .check(not_negative(core::limits::kRepeats));
+  add_data_options(command, options->data);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <memory>
 
+#include "command_line.hpp"
 #include "commands.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/importers/import_record.hpp"
 #include "terminal.hpp"
@@ -148,53 +148,52 @@ ExitCode run(std::optional<importers::ImportFormat> format, ImportCommandOptions
 }
 
 /// The options that every format has, and what happens when the command line is read.
-void add_import(CLI::App* format, const char* inputs, std::optional<importers::ImportFormat> chosen, ExitCode& exit_code) {
+void add_import(const Command& format, const char* inputs, std::optional<importers::ImportFormat> chosen, ExitCode& exit_code) {
   const auto options = std::make_shared<ImportCommandOptions>();
   importers::ImportOptions& import = options->import;
-  format->add_option("INPUT", options->inputs, inputs)->required();
-  format->add_option("--out", options->out, "ground truth to write (JSON)")->required();
-  format->add_flag("--force", options->force, "replace the file if it exists");
+  format.add_option("INPUT", options->inputs, inputs).required();
+  format.add_option("--out", options->out, "ground truth to write (JSON)").required();
+  format.add_flag("--force", options->force, "replace the file if it exists");
   constexpr auto kSaid = "What the files do not say";
-  format->add_option("--model", import.model, "model id")->group(kSaid);
-  format->add_option("--gpu", import.gpu, "GPU")->group(kSaid);
-  format->add_option("--tp", import.tp, "tensor-parallel degree")->check(positive(core::limits::kParallelDegree))->group(kSaid);
-  format->add_option("--replicas", import.replicas, "engines behind a router; default: 1")
-      ->check(positive(core::limits::kParallelDegree))
-      ->group(kSaid);
-  format->add_option("--precision", import.precision, "e.g. FP8; for people, element widths come from the model")->group(kSaid);
-  format->add_option("--workload", import.workload, "its name, by which runs are grouped")->group(kSaid);
-  format->add_option("--shared-prefix-tokens", import.shared_prefix_tokens, "leading tokens that all prompts share")
-      ->check(not_negative(core::limits::kTokens))
-      ->group(kSaid);
-  add_repeatable(*format, "--set", options->set,
+  format.add_option("--model", import.model, "model id").group(kSaid);
+  format.add_option("--gpu", import.gpu, "GPU").group(kSaid);
+  format.add_option("--tp", import.tp, "tensor-parallel degree").check(positive(core::limits::kParallelDegree)).group(kSaid);
+  format.add_option("--replicas", import.replicas, "engines behind a router; default: 1")
+      .check(positive(core::limits::kParallelDegree))
+      .group(kSaid);
+  format.add_option("--precision", import.precision, "e.g. FP8; for people, element widths come from the model").group(kSaid);
+  format.add_option("--workload", import.workload, "its name, by which runs are grouped").group(kSaid);
+  format.add_option("--shared-prefix-tokens", import.shared_prefix_tokens, "leading tokens that all prompts share")
+      .check(not_negative(core::limits::kTokens))
+      .group(kSaid);
+  add_repeatable(format, "--set", options->set,
                  fmt::format("key=value: an engine setting under vLLM's name; repeatable: {}",
                              fmt::join(importers::engine_setting_names(), ", ")))
-      ->group(kSaid);
-  format->add_option("--vllm-log", import.vllm_log, "log of the server's start: KV blocks, version, settings, model, TP")
-      ->group(kSaid);
-  format->add_option("--id", import.id, "name of the experiment; default: after the file or folder")->group(kSaid);
-  format->add_option("--role", options->role, "calibration, new_gpu or overload; default: calibration, overload when over 10 % failed")
-      ->group(kSaid);
-  format->add_option("--measured-at", options->measured_at, "client or server: where the clock ran; default: as the format has it")
-      ->group(kSaid);
+      .group(kSaid);
+  format.add_option("--vllm-log", import.vllm_log, "log of the server's start: KV blocks, version, settings, model, TP").group(kSaid);
+  format.add_option("--id", import.id, "name of the experiment; default: after the file or folder").group(kSaid);
+  format.add_option("--role", options->role, "calibration, new_gpu or overload; default: calibration, overload when over 10 % failed")
+      .group(kSaid);
+  format.add_option("--measured-at", options->measured_at, "client or server: where the clock ran; default: as the format has it")
+      .group(kSaid);
   if (!chosen || chosen == importers::ImportFormat::otel) {
-    format->add_option("--stage-gap", import.stage_gap_s, "seconds without a request after which a new stage begins")
-        ->check(positive(core::limits::kSeconds));
+    format.add_option("--stage-gap", import.stage_gap_s, "seconds without a request after which a new stage begins")
+        .check(positive(core::limits::kSeconds));
   }
-  add_json_option(*format, options->output);
-  add_csv_option(*format, options->output);
-  format->callback([options, chosen, &exit_code] { exit_code = run(chosen, *options); });
+  add_json_option(format, options->output);
+  add_csv_option(format, options->output);
+  format.callback([options, chosen, &exit_code] { exit_code = run(chosen, *options); });
 }
 
-void add_format(CLI::App& command, const FormatHelp& help, ExitCode& exit_code) {
-  CLI::App* format = command.add_subcommand(std::string(core::word_of(importers::kImportFormats, help.format)), help.summary);
-  format->footer(help.footer);
+void add_format(const Command& command, const FormatHelp& help, ExitCode& exit_code) {
+  const Command format = command.add_subcommand(std::string(core::word_of(importers::kImportFormats, help.format)), help.summary);
+  format.footer(help.footer);
   add_import(format, help.inputs, help.format, exit_code);
 }
 
-void add_auto(CLI::App& command, ExitCode& exit_code) {
-  CLI::App* format = command.add_subcommand("auto", "files and folders of any of these formats, which their contents tell");
-  format->footer(
+void add_auto(const Command& command, ExitCode& exit_code) {
+  const Command format = command.add_subcommand("auto", "files and folders of any of these formats, which their contents tell");
+  format.footer(
       "Example: rooftune import auto results/*.json server.log --gpu H100 --out ground_truth/mine.json\n"
       "A vLLM server's log among them is read as with --vllm-log.");
   add_import(format, "results, report folders and a server's log, of any format", std::nullopt, exit_code);
@@ -202,14 +201,14 @@ void add_auto(CLI::App& command, ExitCode& exit_code) {
 
 }  // namespace
 
-void add_import_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("import", "turn measurements of load generators and servers into ground truth");
-  command->require_subcommand(1);
-  command->footer(
+void add_import_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("import", "turn measurements of load generators and servers into ground truth");
+  command.require_subcommand(1);
+  command.footer(
       "Example: rooftune import vllm-bench result.json --gpu H100 --vllm-log server.log --out ground_truth/mine.json\n"
       "Nothing is written unless it reads back. docs/commands/import.md says what every format must hold.");
-  add_auto(*command, exit_code);
-  for (const FormatHelp& help : kFormatHelp) add_format(*command, help, exit_code);
+  add_auto(command, exit_code);
+  for (const FormatHelp& help : kFormatHelp) add_format(command, help, exit_code);
 }
 
 }  // namespace rooftune::app

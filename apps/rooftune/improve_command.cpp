@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <memory>
 
+#include "command_line.hpp"
 #include "commands.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/improve/improve.hpp"
 #include "rooftune/report/improve_tables.hpp"
@@ -149,25 +149,25 @@ ExitCode run(const ImproveOptions& options) {
 
 }  // namespace
 
-void add_improve_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command =
+void add_improve_command(const Command& program, ExitCode& exit_code) {
+  const Command command =
       program.add_subcommand("improve", "propose changes, fit, judge on held-out folds, keep or revert, until nothing helps");
-  command->footer("Example: rooftune improve experiments/improve_v1.yaml --out runs/v1");
+  command.footer("Example: rooftune improve experiments/improve_v1.yaml --out runs/v1");
   const auto options = std::make_shared<ImproveOptions>();
-  add_study_argument(*command, options->data, StudyArgument::required);
-  add_out_option(*command, options->run, "runs/<study>-improve-<UTC time>");
-  command->add_flag("--resume", options->run.resume,
-                    "go on with what the run folder's journal holds; harmless where nothing was begun");
-  command->add_option("--rounds", options->rounds, "judge at most so many changes, instead of what the study says")
-      ->check(not_negative(core::limits::kRepeats));
-  command->add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")
-      ->check(not_negative(core::limits::kRepeats));
-  add_peers_option(*command, options->peers);
-  add_run_script_options(*command, options->scripts);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  add_data_options(*command, options->data);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  add_study_argument(command, options->data, StudyArgument::required);
+  add_out_option(command, options->run, "runs/<study>-improve-<UTC time>");
+  command.add_flag("--resume", options->run.resume,
+                   "go on with what the run folder's journal holds; harmless where nothing was begun");
+  command.add_option("--rounds", options->rounds, "judge at most so many changes, instead of what the study says")
+      .check(not_negative(core::limits::kRepeats));
+  command.add_option("--replay-round", options->replay_round, "do this round of the run in --out again, and compare")
+      .check(not_negative(core::limits::kRepeats));
+  add_peers_option(command, options->peers);
+  add_run_script_options(command, options->scripts);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  add_data_options(command, options->data);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -8,9 +8,9 @@
 #include <memory>
 #include <set>
 
+#include "command_line.hpp"
 #include "commands.hpp"
 #include "folder_survey.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/data_directory.hpp"
@@ -355,25 +355,23 @@ class Init {
 
 }  // namespace
 
-void add_init_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("init", "a folder of results, logs and configs becomes ground truth and a study");
-  command->footer(
+void add_init_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("init", "a folder of results, logs and configs becomes ground truth and a study");
+  command.footer(
       "Looks at what lies there, says what it recognised, and writes ground truth, GPUs and a study that fits or onboards.\n"
       "Example: rooftune init my_gpu");
   const auto options = std::make_shared<InitOptions>();
-  command->add_option("FOLDER", options->folder, "results of load generators, servers' logs, model configs, GPUs, kernel tables")
-      ->required();
-  command->add_option("--out", options->out, "folder to write; default: FOLDER/rooftune");
-  command->add_flag("--force", options->force, "replace what an earlier init wrote there");
+  command.add_option("FOLDER", options->folder, "results of load generators, servers' logs, model configs, GPUs, kernel tables")
+      .required();
+  command.add_option("--out", options->out, "folder to write; default: FOLDER/rooftune");
+  command.add_flag("--force", options->force, "replace what an earlier init wrote there");
   constexpr auto kSaid = "What the files do not say";
-  command->add_option("--model", options->import.model, "model id")->group(kSaid);
-  command->add_option("--gpu", options->import.gpu, "GPU; default: as files say, or the only one that is described")->group(kSaid);
-  command->add_option("--tp", options->import.tp, "tensor-parallel degree")
-      ->check(positive(core::limits::kParallelDegree))
-      ->group(kSaid);
-  command->add_option("--workload", options->import.workload, "its name, by which runs are grouped")->group(kSaid);
-  add_repeatable(*command, "--set", options->set, "key=value: an engine setting under vLLM's name; repeatable")->group(kSaid);
-  command->callback([options, &exit_code] {
+  command.add_option("--model", options->import.model, "model id").group(kSaid);
+  command.add_option("--gpu", options->import.gpu, "GPU; default: as files say, or the only one that is described").group(kSaid);
+  command.add_option("--tp", options->import.tp, "tensor-parallel degree").check(positive(core::limits::kParallelDegree)).group(kSaid);
+  command.add_option("--workload", options->import.workload, "its name, by which runs are grouped").group(kSaid);
+  add_repeatable(command, "--set", options->set, "key=value: an engine setting under vLLM's name; repeatable").group(kSaid);
+  command.callback([options, &exit_code] {
     core::Diagnostics problems;
     for (const std::string& text : options->set) {
       const std::size_t equals = text.find('=');

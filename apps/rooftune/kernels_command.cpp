@@ -6,8 +6,8 @@
 #include <memory>
 #include <optional>
 
+#include "command_line.hpp"
 #include "commands.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/kernel_tables.hpp"
@@ -327,42 +327,43 @@ ExitCode plan(const KernelOptions& options) {
 
 }  // namespace
 
-void add_kernels_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("kernels", "measured kernel tables: check them, clean them, say what is worth measuring");
-  command->footer("Example: rooftune kernels audit bench_data/h100");
-  command->require_subcommand(1);
+void add_kernels_command(const Command& program, ExitCode& exit_code) {
+  const Command command =
+      program.add_subcommand("kernels", "measured kernel tables: check them, clean them, say what is worth measuring");
+  command.footer("Example: rooftune kernels audit bench_data/h100");
+  command.require_subcommand(1);
   const auto options = std::make_shared<KernelOptions>();
   constexpr auto kGpuHelp = "GPU that the kernels ran on; default: the folder's name";
   constexpr auto kHardwareHelp = "file of GPUs beside the shipped ones; repeatable";
 
-  CLI::App* audit_command = command->add_subcommand("audit", "say what MFU columns were divided by, and what cannot be right");
-  audit_command->footer("Exit code 2 when there are findings. Example: rooftune kernels audit bench_data/h100");
-  audit_command->add_option("PATH", options->paths, "tables, or folders of them")->required();
-  audit_command->add_option("--gpu", options->gpu, kGpuHelp);
-  add_repeatable(*audit_command, "--hardware", options->hardware, kHardwareHelp);
-  add_json_option(*audit_command, options->output);
-  add_csv_option(*audit_command, options->output);
-  audit_command->callback([options, &exit_code] { exit_code = audit(*options); });
+  const Command audit_command = command.add_subcommand("audit", "say what MFU columns were divided by, and what cannot be right");
+  audit_command.footer("Exit code 2 when there are findings. Example: rooftune kernels audit bench_data/h100");
+  audit_command.add_option("PATH", options->paths, "tables, or folders of them").required();
+  audit_command.add_option("--gpu", options->gpu, kGpuHelp);
+  add_repeatable(audit_command, "--hardware", options->hardware, kHardwareHelp);
+  add_json_option(audit_command, options->output);
+  add_csv_option(audit_command, options->output);
+  audit_command.callback([options, &exit_code] { exit_code = audit(*options); });
 
-  CLI::App* normalise_command = command->add_subcommand("normalise", "write a clean folder of tables in our schema");
-  normalise_command->footer("Example: rooftune kernels normalise measured/h100 --out clean/h100");
-  normalise_command->add_option("PATH", options->paths, "folder of one GPU's tables")->required()->expected(1);
-  normalise_command->add_option("--out", options->target, "folder to write")->required();
-  normalise_command->add_option("--gpu", options->gpu, kGpuHelp);
-  add_repeatable(*normalise_command, "--hardware", options->hardware, kHardwareHelp);
-  add_json_option(*normalise_command, options->output);
-  add_csv_option(*normalise_command, options->output);
-  normalise_command->callback([options, &exit_code] { exit_code = normalise(*options); });
+  const Command normalise_command = command.add_subcommand("normalise", "write a clean folder of tables in our schema");
+  normalise_command.footer("Example: rooftune kernels normalise measured/h100 --out clean/h100");
+  normalise_command.add_option("PATH", options->paths, "folder of one GPU's tables").required().expected(1);
+  normalise_command.add_option("--out", options->target, "folder to write").required();
+  normalise_command.add_option("--gpu", options->gpu, kGpuHelp);
+  add_repeatable(normalise_command, "--hardware", options->hardware, kHardwareHelp);
+  add_json_option(normalise_command, options->output);
+  add_csv_option(normalise_command, options->output);
+  normalise_command.callback([options, &exit_code] { exit_code = normalise(*options); });
 
-  CLI::App* plan_command = command->add_subcommand("plan", "list the kernel shapes worth measuring for models at TP degrees");
-  plan_command->footer("Example: rooftune kernels plan --model Llama-2-7b-hf --tp 1 2 4 --json > plan.json");
-  plan_command->add_option("--model", options->models, "models, by name or file")->required();
-  plan_command->add_option("--tp", options->tp, "tensor-parallel degrees")
-      ->check(positive(core::limits::kParallelDegree))
-      ->delimiter(',');
-  add_json_option(*plan_command, options->output);
-  add_csv_option(*plan_command, options->output);
-  plan_command->callback([options, &exit_code] { exit_code = plan(*options); });
+  const Command plan_command = command.add_subcommand("plan", "list the kernel shapes worth measuring for models at TP degrees");
+  plan_command.footer("Example: rooftune kernels plan --model Llama-2-7b-hf --tp 1 2 4 --json > plan.json");
+  plan_command.add_option("--model", options->models, "models, by name or file").required();
+  plan_command.add_option("--tp", options->tp, "tensor-parallel degrees")
+      .check(positive(core::limits::kParallelDegree))
+      .delimiter(',');
+  add_json_option(plan_command, options->output);
+  add_csv_option(plan_command, options->output);
+  plan_command.callback([options, &exit_code] { exit_code = plan(*options); });
 }
 
 }  // namespace rooftune::app

@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
-#include "number_options.hpp"
+#include "command_line.hpp"
 #include "rooftune/core/limits.hpp"
 #include "rooftune/core/word.hpp"
 
@@ -22,130 +21,130 @@ constexpr std::array<core::Word<domain::ArrivalProcess>, 4> kArrivals{{
 
 }  // namespace
 
-void add_prompt_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group) {
+void add_prompt_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {
   const auto add = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->capture_default_str()->group(group);
+    return command.add_option(name, value, help).capture_default_str().group(group);
   };
   add("--prompt-tokens", load.prompt.mean_tokens, "mean length of a prompt, shared prefix included")
-      ->check(positive(core::limits::kTokens));
-  add("--output-tokens", load.output.mean_tokens, "mean length of an output")->check(positive(core::limits::kTokens));
+      .check(positive(core::limits::kTokens));
+  add("--output-tokens", load.output.mean_tokens, "mean length of an output").check(positive(core::limits::kTokens));
   add("--shared-prefix-tokens", load.shared_prefix_tokens, "leading tokens that the prompts of a group share")
-      ->check(not_negative(core::limits::kTokens));
+      .check(not_negative(core::limits::kTokens));
   add("--distinct-prompts", load.distinct_prompts, "prompts that are sent in turn; 0: every prompt differs")
-      ->check(not_negative(core::limits::kGroups));
+      .check(not_negative(core::limits::kGroups));
 }
 
-void add_shape_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group) {
+void add_shape_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {
   const auto add = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->capture_default_str()->group(group);
+    return command.add_option(name, value, help).capture_default_str().group(group);
   };
-  command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf")->group(group);
+  command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf").group(group);
   add("--gpu", load.gpu, "GPU");
   add_prompt_options(command, load, group);
   add_engine_options(command, load.engine, group);
 }
 
-void add_engine_options(CLI::App& command, runs::EngineFlags& engine, const std::string& group) {
+void add_engine_options(const Command& command, runs::EngineFlags& engine, const std::string& group) {
   const auto add = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->capture_default_str()->group(group);
+    return command.add_option(name, value, help).capture_default_str().group(group);
   };
   add("--engine-version", engine.version, "vLLM version: what it does where no other setting is given");
-  add("--max-num-seqs", engine.max_num_seqs, "default: the version's for the GPU")->check(positive(core::limits::kSequences));
+  add("--max-num-seqs", engine.max_num_seqs, "default: the version's for the GPU").check(positive(core::limits::kSequences));
   add("--max-num-batched-tokens", engine.max_num_batched_tokens, "default: the version's for the GPU")
-      ->check(positive(core::limits::kTokens));
-  add("--max-model-len", engine.max_model_len, "default: the model's")->check(positive(core::limits::kTokens));
+      .check(positive(core::limits::kTokens));
+  add("--max-model-len", engine.max_model_len, "default: the model's").check(positive(core::limits::kTokens));
   add("--kv-blocks", engine.kv_blocks, "KV blocks of 16 tokens; default: estimated from memory and weights")
-      ->check(positive(core::limits::kKvBlocks));
+      .check(positive(core::limits::kKvBlocks));
   add("--gpu-memory-utilization", engine.gpu_memory_utilization, "share of the memory that the engine may use")
-      ->check(between(0.01, 1.0));
+      .check(between(0.01, 1.0));
   add("--kv-cache-dtype", engine.kv_cache_dtype, "auto (as the model) or an FP8 format")
-      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
-  add("--async-scheduling", engine.async_scheduling, "auto: as the version does")->check(CLI::IsMember({"auto", "on", "off"}));
-  add("--scheduler-reserve-full-isl", engine.reserve_full_isl, "auto: as the version does")
-      ->check(CLI::IsMember({"auto", "on", "off"}));
-  add("--prefix-caching", engine.prefix_caching, "prompts skip leading blocks that are resident")->check(CLI::IsMember({"on", "off"}));
+      .check(one_of({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
+  add("--async-scheduling", engine.async_scheduling, "auto: as the version does").check(one_of({"auto", "on", "off"}));
+  add("--scheduler-reserve-full-isl", engine.reserve_full_isl, "auto: as the version does").check(one_of({"auto", "on", "off"}));
+  add("--prefix-caching", engine.prefix_caching, "prompts skip leading blocks that are resident").check(one_of({"on", "off"}));
   add("--cudagraph-mode", engine.cudagraph_mode, "default: the version's");
   add("--long-prefill-token-threshold", engine.long_prefill_token_threshold, "caps a prefill chunk; 0: off")
-      ->check(not_negative(core::limits::kTokens));
-  command.add_flag("--enable-expert-parallel", engine.enable_expert_parallel, "experts are spread over the GPUs whole")->group(group);
+      .check(not_negative(core::limits::kTokens));
+  command.add_flag("--enable-expert-parallel", engine.enable_expert_parallel, "experts are spread over the GPUs whole").group(group);
 }
 
-void add_traffic_options(CLI::App& command, runs::AdHocLoad& load, const std::string& group) {
+void add_traffic_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {
   const auto add = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->capture_default_str()->group(group);
+    return command.add_option(name, value, help).capture_default_str().group(group);
   };
-  add("--rate", load.rate_per_s, "requests per second")->check(positive(core::limits::kRate_per_s));
-  command.add_option("--arrivals", load.arrival.process, "poisson, conditioned_poisson (as inference-perf sends), gamma or constant")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, domain::ArrivalProcess>(kArrivals.begin(), kArrivals.end())))
-      ->group(group);
+  add("--rate", load.rate_per_s, "requests per second").check(positive(core::limits::kRate_per_s));
+  command
+      .add_choice("--arrivals", load.arrival.process, kArrivals,
+                  "poisson, conditioned_poisson (as inference-perf sends), gamma or constant")
+      .group(group);
   add("--gamma-variation", load.arrival.gamma_coefficient_of_variation, "gamma arrivals: standard deviation of a gap over its mean")
-      ->check(positive(core::limits::kRate_per_s));
-  add("--duration", load.duration_s, "seconds during which requests are sent")->check(positive(core::limits::kSeconds));
-  add("--num-prompts", load.num_prompts, "so many requests instead of a duration")->check(positive(core::limits::kRequests));
+      .check(positive(core::limits::kRate_per_s));
+  add("--duration", load.duration_s, "seconds during which requests are sent").check(positive(core::limits::kSeconds));
+  add("--num-prompts", load.num_prompts, "so many requests instead of a duration").check(positive(core::limits::kRequests));
   command
       .add_option("--concurrency", load.concurrency,
                   "a closed loop of so many clients instead of a rate; several: a sweep, e.g. --concurrency 4,8,16")
-      ->delimiter(',')
-      ->check(positive(core::limits::kSequences))
-      ->group(group);
+      .delimiter(',')
+      .check(positive(core::limits::kSequences))
+      .group(group);
   command
       .add_option("--client-ramp", load.arrival.ramp.value,
                   "seconds from the first client's start to the last one's; default: all at once")
-      ->check(not_negative(core::limits::kSeconds))
-      ->group(group);
+      .check(not_negative(core::limits::kSeconds))
+      .group(group);
   add("--turnaround-us", load.arrival.turnaround_us,
       "from a reply to the same client's next request; default: the config's client.turnaround_us")
-      ->check(not_negative(core::limits::kSeconds));
+      .check(not_negative(core::limits::kSeconds));
   add("--num-warmups", load.num_warmups, "requests that are served before the others and counted in nothing")
-      ->check(positive(core::limits::kRequests));
+      .check(positive(core::limits::kRequests));
   add("--warm-up-prompt", load.warm_up_prompt, "warm-ups are copies of the first prompt, or the next ones")
-      ->check(CLI::IsMember({"first", "next"}));
+      .check(one_of({"first", "next"}));
   command.add_option("--ramp-up-strategy", load.ramp_up_strategy, "how the rate grows from the first request to the last")
-      ->check(CLI::IsMember({"linear", "exponential"}))
-      ->group(group);
+      .check(one_of({"linear", "exponential"}))
+      .group(group);
   command.add_option("--ramp-up-start-rps", load.arrival.first_rate.value, "rate of the first request")
-      ->check(positive(core::limits::kRate_per_s))
-      ->group(group);
+      .check(positive(core::limits::kRate_per_s))
+      .group(group);
   command.add_option("--ramp-up-end-rps", load.arrival.last_rate.value, "rate of the last request")
-      ->check(positive(core::limits::kRate_per_s))
-      ->group(group);
+      .check(positive(core::limits::kRate_per_s))
+      .group(group);
   add("--replay", load.replay,
       "CSV table of requests (docs/file_formats.md): their lengths, prefixes and conversations; without --concurrency their arrivals "
       "too");
   add("--range-ratio", load.range_ratio, "lengths uniform from this share of --prompt-tokens and --output-tokens to them")
-      ->check(between(0.0, 1.0));
+      .check(between(0.0, 1.0));
   add("--numpy-seed", load.numpy_seed, "the very lengths that vllm bench and InferenceX draw in that range with this seed")
-      ->check(not_negative(core::limits::kTokens));
+      .check(not_negative(core::limits::kTokens));
   add("--turns", load.turns, "turns of a conversation; each prompt is the conversation so far and a new question of --prompt-tokens")
-      ->check(positive(core::limits::kGroups));
+      .check(positive(core::limits::kGroups));
   add("--think-time", load.think_time_s, "mean seconds (exponential) from a reply to the next turn")
-      ->check(not_negative(core::limits::kSeconds));
+      .check(not_negative(core::limits::kSeconds));
   add("--prompt-tokens-sd", load.prompt.standard_deviation_tokens, "standard deviation of the length of a prompt")
-      ->check(not_negative(core::limits::kTokens));
-  add("--prompt-tokens-min", load.prompt.min_tokens, "shortest prompt")->check(positive(core::limits::kTokens));
-  add("--prompt-tokens-max", load.prompt.max_tokens, "longest prompt")->check(positive(core::limits::kTokens));
+      .check(not_negative(core::limits::kTokens));
+  add("--prompt-tokens-min", load.prompt.min_tokens, "shortest prompt").check(positive(core::limits::kTokens));
+  add("--prompt-tokens-max", load.prompt.max_tokens, "longest prompt").check(positive(core::limits::kTokens));
   add("--output-tokens-sd", load.output.standard_deviation_tokens, "standard deviation of the length of an output")
-      ->check(not_negative(core::limits::kTokens));
-  add("--output-tokens-min", load.output.min_tokens, "shortest output")->check(positive(core::limits::kTokens));
-  add("--output-tokens-max", load.output.max_tokens, "longest output")->check(positive(core::limits::kTokens));
-  add("--prompt-groups", load.prompt_groups, "groups that share a prefix each")->check(positive(core::limits::kGroups));
+      .check(not_negative(core::limits::kTokens));
+  add("--output-tokens-min", load.output.min_tokens, "shortest output").check(positive(core::limits::kTokens));
+  add("--output-tokens-max", load.output.max_tokens, "longest output").check(positive(core::limits::kTokens));
+  add("--prompt-groups", load.prompt_groups, "groups that share a prefix each").check(positive(core::limits::kGroups));
 }
 
-void add_load_options(CLI::App& command, runs::AdHocLoad& load) {
+void add_load_options(const Command& command, runs::AdHocLoad& load) {
   constexpr auto kGroup = "Workload (instead of a study or ground truth)";
   const auto add = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->capture_default_str()->group(kGroup);
+    return command.add_option(name, value, help).capture_default_str().group(kGroup);
   };
   add_shape_options(command, load, kGroup);
-  add("--tp", load.tp, "tensor-parallel degree")->check(positive(core::limits::kParallelDegree));
-  add("--pp", load.pp, "pipeline stages")->check(positive(core::limits::kParallelDegree));
-  add("--replicas", load.replicas, "engines behind a router")->check(positive(core::limits::kParallelDegree));
-  add("--router", load.router, "how requests reach replicas")->check(CLI::IsMember({"round_robin", "least_loaded"}));
+  add("--tp", load.tp, "tensor-parallel degree").check(positive(core::limits::kParallelDegree));
+  add("--pp", load.pp, "pipeline stages").check(positive(core::limits::kParallelDegree));
+  add("--replicas", load.replicas, "engines behind a router").check(positive(core::limits::kParallelDegree));
+  add("--router", load.router, "how requests reach replicas").check(one_of({"round_robin", "least_loaded"}));
   add_traffic_options(command, load, kGroup);
   command.add_option("--rates", load.rates_per_s, "a sweep: simulate each of these rates by itself, e.g. --rates 1,2,4,8")
-      ->delimiter(',')
-      ->check(positive(core::limits::kRate_per_s))
-      ->group(kGroup);
+      .delimiter(',')
+      .check(positive(core::limits::kRate_per_s))
+      .group(kGroup);
 }
 
 }  // namespace rooftune::app

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -15,7 +16,6 @@
 #include "rooftune/runs/run.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "run_options.hpp"
-#include "schema_command.hpp"
 #include "terminal.hpp"
 
 namespace rooftune::app {
@@ -52,28 +52,29 @@ int run(int argument_count, char** arguments) {
       "Exit codes: 0 done, 1 bad usage or input, 2 ran but no usable solution.\n"
       "A first run: rooftune fit experiments/quickstart.yaml");
   ExitCode exit_code = ExitCode::done;
-  add_init_command(program, exit_code);
-  add_fit_command(program, exit_code);
-  add_evaluate_command(program, exit_code);
-  add_crossval_command(program, exit_code);
-  add_compare_command(program, exit_code);
-  add_solvers_command(program, exit_code);
-  add_recover_command(program, exit_code);
-  add_improve_command(program, exit_code);
-  add_onboard_command(program, exit_code);
-  add_simulate_command(program, exit_code);
-  add_capacity_command(program, exit_code);
-  add_export_command(program, exit_code);
-  add_import_command(program, exit_code);
-  add_observe_command(program, exit_code);
-  add_kernels_command(program, exit_code);
-  add_validate_command(program, exit_code);
-  add_params_command(program, exit_code);
-  add_schema_command(program, exit_code);
-  add_show_command(program, exit_code);
-  add_diff_command(program, exit_code);
-  add_report_command(program, exit_code);
-  add_completion_command(program, exit_code);
+  const Command commands(program);
+  add_init_command(commands, exit_code);
+  add_fit_command(commands, exit_code);
+  add_evaluate_command(commands, exit_code);
+  add_crossval_command(commands, exit_code);
+  add_compare_command(commands, exit_code);
+  add_solvers_command(commands, exit_code);
+  add_recover_command(commands, exit_code);
+  add_improve_command(commands, exit_code);
+  add_onboard_command(commands, exit_code);
+  add_simulate_command(commands, exit_code);
+  add_capacity_command(commands, exit_code);
+  add_export_command(commands, exit_code);
+  add_import_command(commands, exit_code);
+  add_observe_command(commands, exit_code);
+  add_kernels_command(commands, exit_code);
+  add_validate_command(commands, exit_code);
+  add_params_command(commands, exit_code);
+  add_schema_command(commands, exit_code);
+  add_show_command(commands, exit_code);
+  add_diff_command(commands, exit_code);
+  add_report_command(commands, exit_code);
+  add_completion_command(commands, exit_code);
 
   if (const core::Diagnostics problems = check_command(program, argument_count, arguments); !problems.empty()) {
     print_errors(problems);

@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <memory>
 
+#include "command_line.hpp"
 #include "commands.hpp"
 #include "load_options.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/observe/observe.hpp"
 #include "rooftune/observe/trace_files.hpp"
@@ -102,32 +102,32 @@ ExitCode run(ObserveCommandOptions& options) {
 
 }  // namespace
 
-void add_observe_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command =
+void add_observe_command(const Command& program, ExitCode& exit_code) {
+  const Command command =
       program.add_subcommand("observe", "send a planned workload to an OpenAI-compatible server and time every answer");
-  command->footer(
+  command.footer(
       "Prompts are lists of token ids, outputs end at the planned length (ignore_eos): vLLM and SGLang take both.\n"
       "Example: rooftune observe --url http://localhost:8000 --model Llama-2-7b-hf --rate 4 --duration 60 --out runs/observed");
   const auto options = std::make_shared<ObserveCommandOptions>();
-  command->add_option("--url", options->observe.url, "server, e.g. http://localhost:8000")->required();
-  command->add_option("--out", options->out, "folder for trace_header.yaml and trace_data.csv")->required();
-  command->add_option("--served-model", options->observe.model, "name under which the server knows the model; default: --model");
-  command->add_option("--api-key-variable", options->key_variable, "environment variable that holds the server's key")
-      ->capture_default_str();
-  command->add_option("--request-timeout", options->observe.request_timeout_s, "seconds after which an answer counts as lost")
-      ->capture_default_str()
-      ->check(positive(core::limits::kSeconds));
-  command->add_option("--stage-limit", options->observe.stage_limit_s, "seconds after which the load is given up")
-      ->capture_default_str()
-      ->check(positive(core::limits::kSeconds));
-  command->add_option("--seed", options->observe.seed, "of arrivals, lengths and prompts")->capture_default_str()->check(seed());
-  command->add_flag("--force", options->force, "replace an earlier trace");
-  add_warm_up_option(*command, options->warm_up_requests);
+  command.add_option("--url", options->observe.url, "server, e.g. http://localhost:8000").required();
+  command.add_option("--out", options->out, "folder for trace_header.yaml and trace_data.csv").required();
+  command.add_option("--served-model", options->observe.model, "name under which the server knows the model; default: --model");
+  command.add_option("--api-key-variable", options->key_variable, "environment variable that holds the server's key")
+      .capture_default_str();
+  command.add_option("--request-timeout", options->observe.request_timeout_s, "seconds after which an answer counts as lost")
+      .capture_default_str()
+      .check(positive(core::limits::kSeconds));
+  command.add_option("--stage-limit", options->observe.stage_limit_s, "seconds after which the load is given up")
+      .capture_default_str()
+      .check(positive(core::limits::kSeconds));
+  command.add_option("--seed", options->observe.seed, "of arrivals, lengths and prompts").capture_default_str().check(seed());
+  command.add_flag("--force", options->force, "replace an earlier trace");
+  add_warm_up_option(command, options->warm_up_requests);
   constexpr auto kGroup = "Workload";
-  command->add_option("--model", options->load.model, "model, e.g. Llama-2-7b-hf")->required()->group(kGroup);
-  add_prompt_options(*command, options->load, kGroup);
-  add_traffic_options(*command, options->load, kGroup);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  command.add_option("--model", options->load.model, "model, e.g. Llama-2-7b-hf").required().group(kGroup);
+  add_prompt_options(command, options->load, kGroup);
+  add_traffic_options(command, options->load, kGroup);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <memory>
 
 #include "commands.hpp"
@@ -18,8 +17,6 @@
 
 namespace rooftune::app {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct OnboardOptions {
   DataOptions data;
@@ -168,24 +165,23 @@ ExitCode run(const OnboardOptions& options) {
 
 }  // namespace
 
-void add_onboard_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand(
+void add_onboard_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand(
       "onboard", "carry a config to a new GPU: by data sheet, kernel tables and a few runs; says which run to make next");
-  command->footer("Example: rooftune onboard experiments/onboard_a100.yaml experiments/onboard_l40s.yaml");
+  command.footer("Example: rooftune onboard experiments/onboard_a100.yaml experiments/onboard_l40s.yaml");
   const auto options = std::make_shared<OnboardOptions>();
-  command->add_option("STUDY", options->studies, "study files (YAML) with the key 'onboard'; the last table compares them")
-      ->required();
-  add_out_option(*command, options->run, "runs/<study>-onboard-<UTC time>");
-  add_run_script_options(*command, options->scripts);
+  command.add_option("STUDY", options->studies, "study files (YAML) with the key 'onboard'; the last table compares them").required();
+  add_out_option(command, options->run, "runs/<study>-onboard-<UTC time>");
+  add_run_script_options(command, options->scripts);
   command
-      ->add_option("--simulate-transfers", options->simulated_transfers,
-                   "instead: onboards so many simulated GPUs, drawn from the study's priors, and counts how many measurements their "
-                   "intervals hold and what further runs are worth")
-      ->check(CLI::Range(2, 100000));
-  add_data_options(*command, options->data);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+      .add_option("--simulate-transfers", options->simulated_transfers,
+                  "instead: onboards so many simulated GPUs, drawn from the study's priors, and counts how many measurements their "
+                  "intervals hold and what further runs are worth")
+      .check(between(2, 100000));
+  add_data_options(command, options->data);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

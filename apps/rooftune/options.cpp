@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "number_options.hpp"
+#include "command_line.hpp"
 #include "rooftune/data/peers.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
@@ -15,43 +15,40 @@ core::Result<runs::OpenedStudy> open_data(const DataOptions& options, runs::Simu
   return options.study ? runs::open_study(*options.study, options, simulators) : runs::open_ground_truth(options);
 }
 
-CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help) {
-  return command.add_option(name, values, help)
-      ->allow_extra_args(false)
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+Option add_repeatable(const Command& command, const std::string& name, std::vector<std::string>& values, const std::string& help) {
+  return command.add_option(name, values, help).repeatable();
 }
 
-void add_study_argument(CLI::App& command, DataOptions& options, StudyArgument argument) {
-  CLI::Option* study =
+void add_study_argument(const Command& command, DataOptions& options, StudyArgument argument) {
+  const Option study =
       command.add_option("STUDY", options.study, "study file (YAML); rooftune fit --dump-default prints a complete one");
-  if (argument == StudyArgument::required) study->required();
+  if (argument == StudyArgument::required) study.required();
 }
 
-void add_data_options(CLI::App& command, DataOptions& options) {
+void add_data_options(const Command& command, DataOptions& options) {
   constexpr auto kGroup = "Data";
   add_repeatable(command, "--ground-truth", options.ground_truth, "measured experiments (JSON); repeatable; replaces the study's list")
-      ->group(kGroup);
+      .group(kGroup);
   add_repeatable(
       command, "--select", options.select,
       "field=value: only such experiments (id, model, hardware, tp, workload, role, sweep); repeatable, values of one field are "
       "alternatives; replaces what the study says about the field")
-      ->group(kGroup);
+      .group(kGroup);
   add_model_options(command, options);
 }
 
-void add_model_options(CLI::App& command, DataOptions& options) {
+void add_model_options(const Command& command, DataOptions& options) {
   constexpr auto kGroup = "Data";
-  add_repeatable(command, "--models", options.models, "folder or file of models beside the shipped ones; repeatable")->group(kGroup);
-  add_repeatable(command, "--hardware", options.hardware, "file of GPUs beside the shipped ones; repeatable")->group(kGroup);
+  add_repeatable(command, "--models", options.models, "folder or file of models beside the shipped ones; repeatable").group(kGroup);
+  add_repeatable(command, "--hardware", options.hardware, "file of GPUs beside the shipped ones; repeatable").group(kGroup);
   command.add_option("--threads", options.threads, "threads; 0: all cores; results do not depend on it")
-      ->check(not_negative(core::limits::kThreads));
-  command.add_option("--seed", options.seed, "seed of every random stream")->check(seed());
+      .check(not_negative(core::limits::kThreads));
+  command.add_option("--seed", options.seed, "seed of every random stream").check(seed());
   command.add_option("--replicates", options.replicates, "simulations that a prediction is the mean of")
-      ->check(positive(core::limits::kRepeats));
+      .check(positive(core::limits::kRepeats));
 }
 
-void add_config_options(CLI::App& command, DataOptions& options) {
+void add_config_options(const Command& command, DataOptions& options) {
   command.add_option("--config", options.config,
                      "config to predict with instead of the study's start: the name of a shipped one (h100), or a file (our form or "
                      "hardware_config.json)");
@@ -64,11 +61,11 @@ void say_shipped_config(const runs::OpenedStudy& study, const OutputOptions& out
   fmt::print(output.json ? stderr : stdout, "config {}, which ships for {} (--config names another)\n", *study.shipped_config, gpu);
 }
 
-void add_peers_option(CLI::App& command, std::optional<std::string>& file) {
+void add_peers_option(const Command& command, std::optional<std::string>& file) {
   command
       .add_option("--peers", file,
                   "predictions of other simulators (CSV, e.g. ground_truth/peers.csv) to print beside ours on the same runs")
-      ->group("Data");
+      .group("Data");
 }
 
 core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional<std::string>& file) {
@@ -76,11 +73,11 @@ core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional
   return data::read_peers(*file);
 }
 
-void add_json_option(CLI::App& command, OutputOptions& options) {
+void add_json_option(const Command& command, OutputOptions& options) {
   command.add_flag("--json", options.json, "print one JSON object instead of tables");
 }
 
-void add_csv_option(CLI::App& command, OutputOptions& options) {
+void add_csv_option(const Command& command, OutputOptions& options) {
   command.add_option("--csv", options.csv, "write the rows to this file as well");
 }
 
@@ -91,11 +88,11 @@ bool write_csv(const OutputOptions& options, const std::function<std::string()>&
   return written.has_value();
 }
 
-void add_warm_up_option(CLI::App& command, std::int64_t& requests) {
+void add_warm_up_option(const Command& command, std::int64_t& requests) {
   command
       .add_option("--warm-up-requests", requests,
                   "the first so many simulated requests of every stage count in no latency; for measurements that left them out")
-      ->check(not_negative(core::limits::kRequests));
+      .check(not_negative(core::limits::kRequests));
 }
 
 }  // namespace rooftune::app

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "command_line.hpp"
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/domain/peer_prediction.hpp"
 #include "rooftune/runs/open_study.hpp"
@@ -30,28 +30,28 @@ struct OutputOptions {
 
 enum class StudyArgument { required, optional };
 
-void add_study_argument(CLI::App& command, DataOptions& options, StudyArgument argument);
+void add_study_argument(const Command& command, DataOptions& options, StudyArgument argument);
 /// --ground-truth, --select, --models, --hardware, --threads, --seed, --replicates.
-void add_data_options(CLI::App& command, DataOptions& options);
+void add_data_options(const Command& command, DataOptions& options);
 /// --models, --hardware, --threads, --seed, --replicates, for commands that take no ground truth.
-void add_model_options(CLI::App& command, DataOptions& options);
+void add_model_options(const Command& command, DataOptions& options);
 /// --config, --step-time-model.
-void add_config_options(CLI::App& command, DataOptions& options);
+void add_config_options(const Command& command, DataOptions& options);
 /// Says which config ships for the GPU, where that one is used since none was named.
 void say_shipped_config(const runs::OpenedStudy& study, const OutputOptions& output);
 /// --peers, for commands that print errors.
-void add_peers_option(CLI::App& command, std::optional<std::string>& file);
+void add_peers_option(const Command& command, std::optional<std::string>& file);
 /// Published predictions to compare with; none without a file.
 [[nodiscard]] core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional<std::string>& file);
-void add_json_option(CLI::App& command, OutputOptions& options);
-void add_csv_option(CLI::App& command, OutputOptions& options);
+void add_json_option(const Command& command, OutputOptions& options);
+void add_csv_option(const Command& command, OutputOptions& options);
 /// Writes the file of --csv where it was asked for; false, with the reason on standard error, when it cannot be written.
 [[nodiscard]] bool write_csv(const OutputOptions& options, const std::function<std::string()>& text);
 
 /// An option that may be given several times, with one value each time.
-CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help);
+Option add_repeatable(const Command& command, const std::string& name, std::vector<std::string>& values, const std::string& help);
 
 /// --warm-up-requests.
-void add_warm_up_option(CLI::App& command, std::int64_t& requests);
+void add_warm_up_option(const Command& command, std::int64_t& requests);
 
 }  // namespace rooftune::app

@@ -89,18 +89,18 @@ std::string markdown() {
 
 }  // namespace
 
-void add_params_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("params", "list every parameter and switch with unit, bounds, default and meaning");
-  command->footer("Example: rooftune params --json");
+void add_params_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("params", "list every parameter and switch with unit, bounds, default and meaning");
+  command.footer("Example: rooftune params --json");
   struct Forms {
     bool markdown = false;
     OutputOptions output;
   };
   const auto forms = std::make_shared<Forms>();
-  CLI::Option* as_markdown = command->add_flag("--markdown", forms->markdown, "print docs/parameters.md");
-  command->add_flag("--json", forms->output.json, "print one JSON object")->excludes(as_markdown);
-  add_csv_option(*command, forms->output);
-  command->callback([forms, &exit_code] {
+  const Option as_markdown = command.add_flag("--markdown", forms->markdown, "print docs/parameters.md");
+  command.add_flag("--json", forms->output.json, "print one JSON object").excludes(as_markdown);
+  add_csv_option(command, forms->output);
+  command.callback([forms, &exit_code] {
     exit_code = write_csv(forms->output, data::registry_csv) ? ExitCode::done : ExitCode::bad_input;
     if (exit_code != ExitCode::done) return;
     print(forms->markdown ? markdown() : (forms->output.json ? data::registry_json() : plain_text()));

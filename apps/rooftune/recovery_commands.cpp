@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <memory>
 
+#include "command_line.hpp"
 #include "commands.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/recovery.hpp"
 #include "rooftune/calibrate/solver_table.hpp"
@@ -98,36 +98,36 @@ ExitCode run_recover(const RecoverOptions& options) {
 
 }  // namespace
 
-void add_solvers_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("solvers", "every solver on a study's problem: passes, seconds, loss reached");
-  command->footer("Example: rooftune solvers experiments/physics_h100.yaml --algorithm ceres_lm --algorithm bobyqa");
+void add_solvers_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("solvers", "every solver on a study's problem: passes, seconds, loss reached");
+  command.footer("Example: rooftune solvers experiments/physics_h100.yaml --algorithm ceres_lm --algorithm bobyqa");
   const auto options = std::make_shared<SolversOptions>();
-  add_study_argument(*command, options->data, StudyArgument::required);
-  command->add_option("--algorithm", options->algorithms, "only this one (repeatable)");
-  command->add_option("--max-evaluations", options->max_evaluations, "simulations of all experiments that each may take; default 2000")
-      ->check(positive(core::limits::kRepeats));
-  add_data_options(*command, options->data);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run_solvers(*options); });
+  add_study_argument(command, options->data, StudyArgument::required);
+  command.add_option("--algorithm", options->algorithms, "only this one (repeatable)");
+  command.add_option("--max-evaluations", options->max_evaluations, "simulations of all experiments that each may take; default 2000")
+      .check(positive(core::limits::kRepeats));
+  add_data_options(command, options->data);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run_solvers(*options); });
 }
 
-void add_recover_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand(
+void add_recover_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand(
       "recover", "simulate a study's experiments with known parameters, fit them, and count the intervals that hold");
-  command->footer("Example: rooftune recover experiments/physics_h100.yaml --truth h100.physics --repeats 20");
+  command.footer("Example: rooftune recover experiments/physics_h100.yaml --truth h100.physics --repeats 20");
   const auto options = std::make_shared<RecoverOptions>();
-  add_study_argument(*command, options->data, StudyArgument::required);
-  command->add_option("--truth", options->truth,
-                      "config (a shipped one's name, or a file) that makes the data; default: the study's own start");
-  command->add_option("--repeats", options->repeats, "simulated data sets, each with arrivals and noise of its own; default 200")
-      ->check(positive(core::limits::kRate_per_s));
-  command->add_option("--noise", options->noise_percent, "standard deviation of the noise on every measurement, in %; default 2")
-      ->check(not_negative(core::limits::kRate_per_s));
-  add_data_options(*command, options->data);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run_recover(*options); });
+  add_study_argument(command, options->data, StudyArgument::required);
+  command.add_option("--truth", options->truth,
+                     "config (a shipped one's name, or a file) that makes the data; default: the study's own start");
+  command.add_option("--repeats", options->repeats, "simulated data sets, each with arrivals and noise of its own; default 200")
+      .check(positive(core::limits::kRate_per_s));
+  command.add_option("--noise", options->noise_percent, "standard deviation of the noise on every measurement, in %; default 2")
+      .check(not_negative(core::limits::kRate_per_s));
+  add_data_options(command, options->data);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run_recover(*options); });
 }
 
 }  // namespace rooftune::app

@@ -6,8 +6,8 @@
 #include <memory>
 #include <set>
 
+#include "command_line.hpp"
 #include "commands.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/data/config_file.hpp"
@@ -219,19 +219,20 @@ ExitCode run(const ReportOptions& options) {
 
 }  // namespace
 
-void add_report_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("report", "write one HTML file that shows a run: errors, load curves, parameters, folds");
-  command->footer("Example: rooftune report runs/first -o report.html");
+void add_report_command(const Command& program, ExitCode& exit_code) {
+  const Command command =
+      program.add_subcommand("report", "write one HTML file that shows a run: errors, load curves, parameters, folds");
+  command.footer("Example: rooftune report runs/first -o report.html");
   const auto options = std::make_shared<ReportOptions>();
-  command->add_option("RUN", options->run_folder, "run folder of fit, crossval, compare, improve or onboard")->required();
-  command->add_option("-o,--out", options->out, "file to write; default: report.html in the run folder");
-  command->add_option("--crossval", options->crossval, "run folder of a cross-validation of the same study: adds its held-out errors");
-  command->add_option("--peers", options->peers, "CSV of other simulators' predictions; default: the shipped one");
-  command->add_option("--vega", options->vega, "folder of the plotting library's modules; default: where libjs-vega installs them");
-  command->add_option("--threads", options->threads, "threads; 0: all cores; results do not depend on it")
-      ->check(not_negative(core::limits::kRepeats));
-  add_json_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  command.add_option("RUN", options->run_folder, "run folder of fit, crossval, compare, improve or onboard").required();
+  command.add_option("-o,--out", options->out, "file to write; default: report.html in the run folder");
+  command.add_option("--crossval", options->crossval, "run folder of a cross-validation of the same study: adds its held-out errors");
+  command.add_option("--peers", options->peers, "CSV of other simulators' predictions; default: the shipped one");
+  command.add_option("--vega", options->vega, "folder of the plotting library's modules; default: where libjs-vega installs them");
+  command.add_option("--threads", options->threads, "threads; 0: all cores; results do not depend on it")
+      .check(not_negative(core::limits::kRepeats));
+  add_json_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

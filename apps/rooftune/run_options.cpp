@@ -25,18 +25,18 @@ std::string failure_remedy(const calibrate::StudySpec& spec) {
 
 void remember_command_line(int argument_count, char** arguments) { command_line().assign(arguments + 1, arguments + argument_count); }
 
-void add_out_option(CLI::App& command, RunFlags& flags, const std::string& default_folder) {
+void add_out_option(const Command& command, RunFlags& flags, const std::string& default_folder) {
   command.add_option("--out", flags.folder, fmt::format("run folder to write; default: {}", default_folder));
 }
 
-void add_run_options(CLI::App& command, RunFlags& flags, const std::string& default_folder) {
+void add_run_options(const Command& command, RunFlags& flags, const std::string& default_folder) {
   add_out_option(command, flags, default_folder);
   command.add_flag("--resume", flags.resume, "go on with what the run folder says was begun; harmless where nothing was");
-  auto* store =
+  const Option store =
       command.add_option("--store", flags.store,
                          "evaluation store to look up and keep evaluations in, instead of the run folder's own; runs may share one");
   command.add_option("--replay", flags.replay, "answer from this evaluation store alone, without simulating; misses are counted")
-      ->excludes(store);
+      .excludes(store);
 }
 
 runs::RunOptions run_options(const RunFlags& flags) {

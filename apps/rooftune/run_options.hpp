@@ -1,10 +1,10 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "command_line.hpp"
 #include "exit_code.hpp"
 #include "rooftune/calibrate/study_spec.hpp"
 #include "rooftune/runs/run.hpp"
@@ -23,9 +23,9 @@ struct RunFlags {
 };
 
 /// --out.
-void add_out_option(CLI::App& command, RunFlags& flags, const std::string& default_folder);
+void add_out_option(const Command& command, RunFlags& flags, const std::string& default_folder);
 /// --out, --resume, --store, --replay.
-void add_run_options(CLI::App& command, RunFlags& flags, const std::string& default_folder);
+void add_run_options(const Command& command, RunFlags& flags, const std::string& default_folder);
 
 [[nodiscard]] runs::RunOptions run_options(const RunFlags& flags);
 

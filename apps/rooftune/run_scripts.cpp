@@ -23,13 +23,11 @@ const domain::Deployment& like_of(const plan::NextRun& run, std::span<const eval
 
 }  // namespace
 
-void add_run_script_options(CLI::App& command, RunScriptOptions& options) {
+void add_run_script_options(const Command& command, RunScriptOptions& options) {
   std::vector<std::string> names;
   for (const auto& [name, generator] : plan::kLoadGenerators) names.emplace_back(name);
   command.add_option("--next-runs", options.folder, "folder for the recommended runs as shell scripts and Kubernetes Jobs");
-  command.add_option("--load-generator", options.load_generator, "who makes their load")
-      ->capture_default_str()
-      ->check(CLI::IsMember(names));
+  command.add_option("--load-generator", options.load_generator, "who makes their load").capture_default_str().check(one_of(names));
 }
 
 core::Result<std::vector<std::string>> write_run_scripts(const RunScriptOptions& options, std::span<const plan::NextRun> runs,

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "command_line.hpp"
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/eval/dataset.hpp"
@@ -20,7 +20,7 @@ struct RunScriptOptions {
 };
 
 /// --next-runs, --load-generator.
-void add_run_script_options(CLI::App& command, RunScriptOptions& options);
+void add_run_script_options(const Command& command, RunScriptOptions& options);
 
 /// The best recommended run of each model and TP degree, at most three, each as a shell script and a Kubernetes Job; gives the files.
 /// The server is set as in the model's own runs among `measured`, else as in the first. Nothing without --next-runs.

@@ -1,4 +1,3 @@
-#include "schema_command.hpp"
 
 #include <fmt/format.h>
 
@@ -6,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "commands.hpp"
 #include "rooftune/runs/schemas.hpp"
 #include "terminal.hpp"
 
@@ -27,14 +27,14 @@ ExitCode run(const std::string& name) {
 
 }  // namespace
 
-void add_schema_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("schema", "print the JSON Schema of a kind of file or of a command's --json");
-  command->footer(
+void add_schema_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("schema", "print the JSON Schema of a kind of file or of a command's --json");
+  command.footer(
       "Examples: rooftune schema\n"
       "          rooftune schema study > study.schema.json");
   const auto name = std::make_shared<std::string>();
-  command->add_option("NAME", *name, "what to describe, e.g. study, config, fit; without it the names are listed");
-  command->callback([name, &exit_code] { exit_code = run(*name); });
+  command.add_option("NAME", *name, "what to describe, e.g. study, config, fit; without it the names are listed");
+  command.callback([name, &exit_code] { exit_code = run(*name); });
 }
 
 }  // namespace rooftune::app

@@ -3,8 +3,8 @@
 #include <memory>
 #include <set>
 
+#include "command_line.hpp"
 #include "commands.hpp"
-#include "number_options.hpp"
 #include "options.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "rooftune/runs/result_file.hpp"
@@ -117,23 +117,23 @@ ExitCode run(const DataOptions& options, const OutputOptions& output) {
 
 }  // namespace
 
-void add_show_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand(
+void add_show_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand(
       "show", "show what a study resolves to (experiments, models, GPUs, free parameters), or what a model is made of");
-  command->footer("Example: rooftune show experiments/quickstart.yaml");
+  command.footer("Example: rooftune show experiments/quickstart.yaml");
   const auto options = std::make_shared<DataOptions>();
-  add_study_argument(*command, *options, StudyArgument::optional);
-  add_config_options(*command, *options);
-  add_data_options(*command, *options);
+  add_study_argument(command, *options, StudyArgument::optional);
+  add_config_options(command, *options);
+  add_data_options(command, *options);
   const auto output = std::make_shared<OutputOptions>();
-  add_json_option(*command, *output);
-  add_csv_option(*command, *output);
+  add_json_option(command, *output);
+  add_csv_option(command, *output);
   const auto model = std::make_shared<ShowModelOptions>();
-  CLI::Option* name = command->add_option(
+  const Option name = command.add_option(
       "--model", model->model, "show a model instead: its layers and what one GPU does in a step; a name, a folder or a file");
-  command->add_option("--tp", model->tp, "GPUs that share the model")->needs(name)->check(positive(core::limits::kParallelDegree));
-  name->excludes("--json")->excludes("--csv");
-  command->callback([options, model, output, &exit_code] {
+  command.add_option("--tp", model->tp, "GPUs that share the model").needs(name).check(positive(core::limits::kParallelDegree));
+  name.excludes("--json").excludes("--csv");
+  command.callback([options, model, output, &exit_code] {
     exit_code = model->model.empty() ? run(*options, *output) : show_model(*model, *options);
   });
 }

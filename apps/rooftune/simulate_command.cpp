@@ -135,28 +135,28 @@ ExitCode run(const SimulateOptions& options) {
 
 }  // namespace
 
-void add_simulate_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command =
+void add_simulate_command(const Command& program, ExitCode& exit_code) {
+  const Command command =
       program.add_subcommand("simulate", "simulate one workload on one config: latencies, throughput, where the time goes");
-  command->footer(
+  command.footer(
       "Examples: rooftune simulate --ground-truth ground_truth/h100.json --select id=60 --config h100\n"
       "          rooftune simulate --model Llama-2-7b-hf --rate 4 --duration 120 --prompt-tokens 600 --output-tokens 250\n"
       "          rooftune simulate --model Llama-2-7b-hf --rates 1,2,4,8 --prompt-tokens 600 --output-tokens 250\n"
       "          rooftune simulate --model Llama-2-7b-hf --concurrency 4,8,16 --num-prompts 160 --prompt-tokens 600");
   const auto options = std::make_shared<SimulateOptions>();
   options->data.use_shipped_config = true;
-  add_study_argument(*command, options->data, StudyArgument::optional);
-  add_config_options(*command, options->data);
-  add_load_options(*command, options->load);
-  command->add_option("--trace", options->trace, "write every step as CSV: batch, tokens, context, time by term, what rules")
-      ->group("Output");
-  command->add_option("--chrome-trace", options->chrome_trace, "write every step for chrome://tracing or Perfetto")->group("Output");
-  command->add_option("--requests", options->requests, "write every request as CSV")->group("Output");
-  add_warm_up_option(*command, options->warm_up_requests);
-  add_data_options(*command, options->data);
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  add_study_argument(command, options->data, StudyArgument::optional);
+  add_config_options(command, options->data);
+  add_load_options(command, options->load);
+  command.add_option("--trace", options->trace, "write every step as CSV: batch, tokens, context, time by term, what rules")
+      .group("Output");
+  command.add_option("--chrome-trace", options->chrome_trace, "write every step for chrome://tracing or Perfetto").group("Output");
+  command.add_option("--requests", options->requests, "write every request as CSV").group("Output");
+  add_warm_up_option(command, options->warm_up_requests);
+  add_data_options(command, options->data);
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app

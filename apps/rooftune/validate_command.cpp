@@ -121,14 +121,14 @@ ExitCode run(const ValidateOptions& options) {
 
 }  // namespace
 
-void add_validate_command(CLI::App& program, ExitCode& exit_code) {
-  CLI::App* command = program.add_subcommand("validate", "check input files: studies, configs, ground truth, models, GPUs");
-  command->footer("Example: rooftune validate experiments/quickstart.yaml ground_truth/*.json");
+void add_validate_command(const Command& program, ExitCode& exit_code) {
+  const Command command = program.add_subcommand("validate", "check input files: studies, configs, ground truth, models, GPUs");
+  command.footer("Example: rooftune validate experiments/quickstart.yaml ground_truth/*.json");
   const auto options = std::make_shared<ValidateOptions>();
-  command->add_option("FILE", options->files, "files to check; what they are is seen from their content")->required();
-  add_json_option(*command, options->output);
-  add_csv_option(*command, options->output);
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  command.add_option("FILE", options->files, "files to check; what they are is seen from their content").required();
+  add_json_option(command, options->output);
+  add_csv_option(command, options->output);
+  command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 
 }  // namespace rooftune::app
