@@ -170,6 +170,19 @@ TEST_F(AtomicFile, WritesThroughDevicesAndPipes) {
   EXPECT_THAT(names_in(folder_), ElementsAre("pipe"));
 }
 
+TEST_F(AtomicFile, IsAnErrorWhereTheReaderOfAPipeEndsEarly) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread reader([&] {
+    const int descriptor = ::open(pipe.c_str(), O_RDONLY);
+    char first = 0;
+    EXPECT_EQ(::read(descriptor, &first, 1), 1);
+    ::close(descriptor);
+  });
+  EXPECT_THAT(error_of(write_file_atomically(pipe, std::string(4 << 20, 'x'))), HasSubstr("Broken pipe")) << "more than a pipe holds";
+  reader.join();
+}
+
 TEST_F(AtomicFile, DoesNotWaitForEverForAReader) {
   const fs::path pipe = folder_ / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);

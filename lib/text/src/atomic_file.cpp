@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <string>
 #include <system_error>
@@ -76,6 +78,28 @@ std::error_code take_over(int descriptor, const struct stat& replaced) {
   return ::fchmod(descriptor, replaced.st_mode & 07777U) == 0 ? std::error_code{} : system_error(errno);
 }
 
+/// A reader that ends early is an error of the write, not the end of the program: SIGPIPE waits, and is taken back.
+class BrokenPipesAreErrors {
+ public:
+  BrokenPipesAreErrors() {
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  BrokenPipesAreErrors(const BrokenPipesAreErrors&) = delete;
+  BrokenPipesAreErrors& operator=(const BrokenPipesAreErrors&) = delete;
+  ~BrokenPipesAreErrors() {
+    const timespec at_once{};
+    while (::sigtimedwait(&pipe_, nullptr, &at_once) == SIGPIPE) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_{};
+  sigset_t before_{};
+};
+
 /// Writes into what is no file: it stays what it is.
 std::error_code write_through(const fs::path& given, const WriteTarget& target, std::string_view text) {
   if (target.inherited >= 0) {
@@ -91,6 +115,7 @@ std::error_code write_through(const fs::path& given, const WriteTarget& target, 
     if (errno != ENXIO || std::chrono::steady_clock::now() > deadline) return system_error(errno);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+  const BrokenPipesAreErrors guard;
   if (const auto failed = write_all(stream.number(), text)) return failed;
   return stream.close();
 }
