@@ -17,6 +17,7 @@
 #include "rooftune/sim/simulate.hpp"
 #include "run_options.hpp"
 #include "terminal.hpp"
+#include "watch_command.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -67,6 +68,7 @@ int run(int argument_count, char** arguments) {
   add_export_command(commands, exit_code);
   add_import_command(commands, exit_code);
   add_observe_command(commands, exit_code);
+  add_watch_command(commands, exit_code);
   add_kernels_command(commands, exit_code);
   add_validate_command(commands, exit_code);
   add_params_command(commands, exit_code);
