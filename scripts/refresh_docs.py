@@ -97,7 +97,8 @@ class Commands:
 
 
 ROW = re.compile(r"^(\| (?P<what>[^|]+) \| \d+ \| )[\d.]+ \| [\d.]+( \| (?:`rooftune (?P<command>[^`]+)`|as above) \|)$")
-ONBOARDING = {"data sheet only": "data sheet only", "the same with kernel tables": "with kernel tables", "the same with one run": "with one run"}
+# Words of a row that tell which line of `onboard` it shows; the first that is found counts.
+ONBOARDING = {"data sheet": "data sheet only", "kernel tables": "with kernel tables", "one run": "with one run", "any one of": "with one run"}
 
 
 def refresh_error_table(text, commands):
