@@ -43,25 +43,30 @@ ExitCode run(const CompareOptions& options) {
     return ExitCode::bad_input;
   }
   const calibrate::StudySpec& spec = study->prepared.spec;
-  const auto run = runs::begin(*study, "compare", runs::Keeps::nothing, run_options(options.run));
+  const auto run = runs::begin(*study, "compare", runs::Keeps::evaluations, run_options(options.run));
   if (!run) {
     print_errors(run.error());
     return ExitCode::bad_input;
   }
+  if ((*run)->is_finished()) return say_finished(**run);
 
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total, const std::string& name) {
     progress.show(fmt::format("fitting variant {} of {}: {}{}", finished + 1, total, name,
                               progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
-  const auto comparison = calibrate::compare(spec, study->inputs, {.progress = show});
+  const auto comparison = calibrate::compare(spec, study->inputs, {.progress = show, .store = (*run)->store()});
   progress.clear();
+  print_errors((*run)->close_store());
   if (!comparison) {
+    (*run)->abandon();
     print_errors(comparison.error());
     return ExitCode::bad_input;
   }
   const bool all_failed = std::ranges::all_of(comparison->variants, [](const auto& variant) { return variant.failure.has_value(); });
-  if (!all_failed) {
+  if (all_failed) {
+    (*run)->abandon();
+  } else {
     if (const auto written = (*run)->finish(runs::outcome_of(*comparison, spec)); !written) {
       print_errors(written.error());
       return ExitCode::bad_input;
@@ -72,7 +77,7 @@ ExitCode run(const CompareOptions& options) {
     print(runs::comparison_json(*comparison));
   } else {
     print(report::comparison_tables(*comparison, output_colour()));
-    if (!all_failed) print(fmt::format("\nrun folder    {}\n", (*run)->folder().string()));
+    if (!all_failed) print(fmt::format("\nrun folder    {}\n{}", (*run)->folder().string(), store_summary(**run)));
   }
   return all_failed ? ExitCode::no_usable_solution : ExitCode::done;
 }
@@ -84,7 +89,7 @@ void add_compare_command(const Command& program, ExitCode& exit_code) {
   command.footer("Example: rooftune compare experiments/compare_models.yaml");
   const auto options = std::make_shared<CompareOptions>();
   add_study_argument(command, options->data, StudyArgument::required);
-  add_out_option(command, options->run, "runs/<study>-compare-<UTC time>");
+  add_run_options(command, options->run, "runs/<study>-compare-<UTC time>");
   add_data_options(command, options->data);
   add_json_option(command, options->output);
   add_csv_option(command, options->output);

@@ -45,7 +45,7 @@ core::Result<Job> load(const OnboardOptions& options, const std::string& file) {
   auto summaries = runs::open_kernel_summaries(*job.study);
   if (!summaries) return tl::unexpected(summaries.error());
   job.summaries = *std::move(summaries);
-  auto run = runs::begin(*job.study, "onboard", runs::Keeps::nothing, run_options(options.run));
+  auto run = runs::begin(*job.study, "onboard", runs::Keeps::evaluations, run_options(options.run));
   if (!run) return tl::unexpected(run.error());
   job.run = *std::move(run);
   return job;
@@ -56,8 +56,10 @@ core::Result<void> run_trial(const OnboardOptions& options, const Job& job, cons
   if (spec.free.empty()) return core::fail({.file = file}, "a trial refits, and no parameter is free", "list some under 'free'");
   ProgressLine progress;
   const auto show = [&](std::size_t done, std::size_t total) { progress.show(fmt::format("draws: {} of {}", done, total)); };
-  const auto trial = plan::try_recommendation(job.study->prepared, *spec.onboard->trial, {.progress = show});
+  const auto trial =
+      plan::try_recommendation(job.study->prepared, *spec.onboard->trial, {.progress = show, .store = job.run->store()});
   progress.clear();
+  print_errors(job.run->close_store());
   if (!trial) return tl::unexpected(trial.error());
   const auto written = job.run->finish(runs::outcome_of(*trial));
   if (!written) return tl::unexpected(written.error());
@@ -65,7 +67,7 @@ core::Result<void> run_trial(const OnboardOptions& options, const Job& job, cons
     print(runs::trial_json(*trial));
   } else {
     print(report::trial_table(*trial, output_colour()));
-    print(fmt::format("\nrun folder    {}\n", job.run->folder().string()));
+    print(fmt::format("\nrun folder    {}\n{}", job.run->folder().string(), store_summary(*job.run)));
   }
   return {};
 }
@@ -86,9 +88,11 @@ core::Result<void> run_simulated_transfers(const OnboardOptions& options, const 
 core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job& job) {
   ProgressLine progress;
   const plan::OnboardHooks hooks{
-      .progress = [&](const std::string& step) { progress.show(fmt::format("{}: {}", job.study->prepared.spec.onboard->gpu, step)); }};
+      .progress = [&](const std::string& step) { progress.show(fmt::format("{}: {}", job.study->prepared.spec.onboard->gpu, step)); },
+      .store = job.run->store()};
   auto result = plan::onboard(job.study->prepared, job.study->inputs, job.summaries, hooks);
   progress.clear();
+  print_errors(job.run->close_store());
   if (!result) return result;
   if (const auto written = job.run->finish(runs::outcome_of(*result)); !written) return tl::unexpected(written.error());
   const calibrate::PreparedStudy& study = job.study->prepared;
@@ -110,6 +114,7 @@ core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job&
   print(report::kv_blocks_table(*result, colour));
   print(fmt::format("\ntuned config  {}\nrun folder    {}\n", (job.run->folder() / runs::kTunedConfigName).string(),
                     job.run->folder().string()));
+  print(store_summary(*job.run));
   for (const std::string& file : *scripts) print(fmt::format("next run      {}\n", file));
   return result;
 }
@@ -129,31 +134,31 @@ ExitCode run(const OnboardOptions& options) {
     problems.push_back({.position = {}, .problem = "--out names one folder for several studies", .remedy = "leave it out"});
   }
   if (!problems.empty()) {
+    for (const Job& job : jobs) job.run->abandon();
     print_errors(problems);
     return ExitCode::bad_input;
   }
   std::vector<plan::Onboarding> onboardings;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (jobs[i].run->is_finished()) {
+      static_cast<void>(say_finished(*jobs[i].run));
+      continue;
+    }
+    core::Result<void> done;
     if (options.simulated_transfers > 0) {
-      if (const auto done = run_simulated_transfers(options, jobs[i]); !done) {
-        print_errors(done.error());
-        return ExitCode::bad_input;
-      }
-      continue;
+      done = run_simulated_transfers(options, jobs[i]);
+    } else if (jobs[i].study->prepared.spec.onboard->trial) {
+      done = run_trial(options, jobs[i], options.studies[i]);
+    } else if (auto result = run_job(options, jobs[i])) {
+      onboardings.push_back(*std::move(result));
+    } else {
+      done = tl::unexpected(result.error());
     }
-    if (jobs[i].study->prepared.spec.onboard->trial) {
-      if (const auto done = run_trial(options, jobs[i], options.studies[i]); !done) {
-        print_errors(done.error());
-        return ExitCode::bad_input;
-      }
-      continue;
-    }
-    auto result = run_job(options, jobs[i]);
-    if (!result) {
-      print_errors(result.error());
-      return ExitCode::bad_input;
-    }
-    onboardings.push_back(*std::move(result));
+    if (done) continue;
+    // Neither this one nor those after it came to anything.
+    for (std::size_t left = i; left < jobs.size(); ++left) jobs[left].run->abandon();
+    print_errors(done.error());
+    return ExitCode::bad_input;
   }
   if (!write_csv(options.output, [&] { return runs::onboard_csv(onboardings); })) return ExitCode::bad_input;
   if (!onboardings.empty() && !options.output.json) {
@@ -171,7 +176,7 @@ void add_onboard_command(const Command& program, ExitCode& exit_code) {
   command.footer("Example: rooftune onboard experiments/onboard_a100.yaml experiments/onboard_l40s.yaml");
   const auto options = std::make_shared<OnboardOptions>();
   command.add_option("STUDY", options->studies, "study files (YAML) with the key 'onboard'; the last table compares them").required();
-  add_out_option(command, options->run, "runs/<study>-onboard-<UTC time>");
+  add_run_options(command, options->run, "runs/<study>-onboard-<UTC time>");
   add_run_script_options(command, options->scripts);
   command
       .add_option("--simulate-transfers", options->simulated_transfers,

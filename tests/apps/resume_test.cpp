@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -34,7 +35,11 @@ class Resume : public TemporaryFolderTest {
 
   /// Starts the fit and sends it a signal as soon as something is stored.
   [[nodiscard]] ProgramResult fit_until_signal(const std::string& out, int signal) const {
-    RunningProgram program(ROOFTUNE_PROGRAM, fit(out));
+    return until_signal(fit(out), out, signal);
+  }
+
+  [[nodiscard]] ProgramResult until_signal(const std::vector<std::string>& arguments, const std::string& out, int signal) const {
+    RunningProgram program(ROOFTUNE_PROGRAM, arguments);
     while (stored_evaluations(folder_ / out / "journal.sqlite") == 0 && !fs::exists(folder_ / out / "result.json"))
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     program.send(signal);
@@ -105,6 +110,41 @@ TEST_F(Resume, EndsABootstrapThatWasInterruptedAtTheSameBytes) {
   ASSERT_EQ(rooftune(fit("run", resume)).exit_code, 0);
   ASSERT_EQ(rooftune(fit("unbroken", more)).exit_code, 0);
   expect_same_results("unbroken", "run");
+}
+
+/// `command` on the study `text`, killed and resumed, must end at what an unbroken run says.
+void expect_same_result_after_a_kill(const TemporaryFolder& folder, const std::string& command, const std::string& text,
+                                     const std::function<ProgramResult(const std::vector<std::string>&, const std::string&)>& kill) {
+  const std::string study = folder.write(command + ".yaml", text).string();
+  const auto arguments = [&](const std::string& out) {
+    return std::vector<std::string>{command, study, "--out", (folder / out).string()};
+  };
+  ASSERT_EQ(rooftune(arguments("unbroken")).exit_code, 0);
+  ASSERT_EQ(kill(arguments("killed"), "killed").signal, SIGKILL);
+  EXPECT_EQ(rooftune(arguments("killed")).exit_code, 1) << "it was begun and not finished";
+  std::vector<std::string> resume = arguments("killed");
+  resume.emplace_back("--resume");
+  const ProgramResult resumed = rooftune(resume);
+  ASSERT_EQ(resumed.exit_code, 0) << resumed;
+  EXPECT_THAT(resumed.output, HasSubstr("taken from the store"));
+  EXPECT_EQ(folder.read("unbroken/result.json"), folder.read("killed/result.json"));
+  EXPECT_THAT(rooftune(resume).output, HasSubstr("nothing to resume"));
+}
+
+TEST_F(Resume, EndsAKilledComparisonAtTheSameBytes) {
+  const std::string text = folder_.read("study.yaml") +
+                           "compare:\n  variants:\n    - {name: a, free: [physics.t_step_us]}\n    - {name: b, fixed: "
+                           "{physics.t_seq_us: 3}}\n";
+  expect_same_result_after_a_kill(folder_, "compare", text,
+                                  [&](const auto& arguments, const auto& out) { return until_signal(arguments, out, SIGKILL); });
+}
+
+TEST_F(Resume, EndsAKilledTrialOfARecommendationAtTheSameBytes) {
+  std::string text = small_study("['60', '61', '62', '63', '64', '65', '66']");
+  text.replace(text.find("step_time_model: physics"), 24, "config: h100");
+  expect_same_result_after_a_kill(folder_, "onboard",
+                                  text + "onboard: {gpu: H100-SXM, trial: {start_runs: 3, draws: 4}}\nthreads: 1\n",
+                                  [&](const auto& arguments, const auto& out) { return until_signal(arguments, out, SIGKILL); });
 }
 
 TEST_F(Resume, RefusesToGoOnWithOtherOptions) {

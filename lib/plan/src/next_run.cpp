@@ -59,14 +59,18 @@ std::vector<double> errors_of(const eval::Dataset& dataset, const params::Config
 
 /// Refits with one more run and scores on `rest`.
 double error_with(const calibrate::PreparedStudy& study, std::vector<std::size_t> training, std::size_t added,
-                  const eval::Dataset& rest) {
+                  const eval::Dataset& rest, const calibrate::FitHooks& hooks) {
   training.push_back(added);
   std::ranges::sort(training);
-  const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, study.dataset.subset(training), kOneThread);
+  const calibrate::QuickFit fitted =
+      calibrate::fit_quickly(study.spec, study.start, study.dataset.subset(training), kOneThread, hooks);
   return core::mean(errors_of(rest, fitted.tuned));
 }
 
-TrialDraw run_draw(const calibrate::PreparedStudy& study, const calibrate::TrialSpec& spec, int draw) {
+TrialDraw run_draw(const calibrate::PreparedStudy& study, const calibrate::TrialSpec& spec, const calibrate::StoreUse& store,
+                   int draw) {
+  calibrate::FitHooks hooks;
+  hooks.store = store;
   std::vector<std::size_t> order(study.dataset.cases.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   auto engine = core::make_stream(
@@ -80,7 +84,7 @@ TrialDraw run_draw(const calibrate::PreparedStudy& study, const calibrate::Trial
 
   const eval::Dataset training = study.dataset.subset(start);
   const eval::Dataset others = study.dataset.subset(pool);
-  const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, training, kOneThread);
+  const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, training, kOneThread, hooks);
   const eval::ResidualFunction residuals(training, fitted.tuned, study.spec.free, study.spec.objective, kOneThread);
   std::vector<double> point;
   for (const params::FreeParameter& parameter : study.spec.free) {
@@ -102,8 +106,8 @@ TrialDraw run_draw(const calibrate::PreparedStudy& study, const calibrate::Trial
   result.recommended = study.dataset.cases[recommended].experiment.id;
   result.random = study.dataset.cases[random].experiment.id;
   result.before_percent = core::mean(errors_of(rest, fitted.tuned));
-  result.recommended_percent = error_with(study, start, recommended, rest);
-  result.random_percent = random == recommended ? result.recommended_percent : error_with(study, start, random, rest);
+  result.recommended_percent = error_with(study, start, recommended, rest, hooks);
+  result.random_percent = random == recommended ? result.recommended_percent : error_with(study, start, random, rest, hooks);
   return result;
 }
 
@@ -250,13 +254,14 @@ core::Result<NextRunTrial> try_recommendation(const calibrate::PreparedStudy& st
   }
   const auto draws = static_cast<std::size_t>(spec.draws);
   std::size_t finished = 0;
-  return NextRunTrial{.start_runs = spec.start_runs,
-                      .draws = *core::parallel_map_watched<TrialDraw>(
-                          draws, {study.spec.threads}, [&](std::size_t i) { return run_draw(study, spec, static_cast<int>(i)); },
-                          [&](const TrialDraw&) {
-                            if (hooks.progress) hooks.progress(++finished, draws);
-                            return core::Watch::go_on;
-                          })};
+  return NextRunTrial{
+      .start_runs = spec.start_runs,
+      .draws = *core::parallel_map_watched<TrialDraw>(
+          draws, {study.spec.threads}, [&](std::size_t i) { return run_draw(study, spec, hooks.store, static_cast<int>(i)); },
+          [&](const TrialDraw&) {
+            if (hooks.progress) hooks.progress(++finished, draws);
+            return core::Watch::go_on;
+          })};
 }
 
 }  // namespace rooftune::plan

@@ -99,7 +99,7 @@ core::Result<Onboarding> onboard(const calibrate::PreparedStudy& study, const ca
   const auto candidates = candidate_dataset(study, inputs, spec.candidates, spec.gpu);
   if (!candidates) return tl::unexpected(candidates.error());
 
-  const Onboarder onboarder(study, spec, *transfer->gpu);
+  const Onboarder onboarder(study, spec, *transfer->gpu, hooks.store);
   const domain::Deployment& deployment = study.dataset.cases.front().experiment.deployment;
   Onboarding result{.gpu = spec.gpu,
                     .reference = spec.reference,

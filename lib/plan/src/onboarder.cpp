@@ -79,8 +79,14 @@ void describe(OnboardStep& step, const std::vector<GpuPrior>& priors, const para
 
 }  // namespace
 
-Onboarder::Onboarder(const calibrate::PreparedStudy& study, const calibrate::OnboardSpec& spec, const domain::GpuSpec& gpu)
-    : study_(study), spec_(spec), gpu_(gpu), threads_{study.spec.threads}, start_(with_gpu_facts(study.start, spec, gpu)) {}
+Onboarder::Onboarder(const calibrate::PreparedStudy& study, const calibrate::OnboardSpec& spec, const domain::GpuSpec& gpu,
+                     const calibrate::StoreUse& store)
+    : study_(study),
+      spec_(spec),
+      gpu_(gpu),
+      threads_{study.spec.threads},
+      start_(with_gpu_facts(study.start, spec, gpu)),
+      store_(store) {}
 
 OnboardStep Onboarder::learn(std::string name, const std::vector<GpuPrior>& priors, const eval::Dataset& dataset,
                              const std::vector<std::size_t>& runs) const {
@@ -94,7 +100,9 @@ OnboardStep Onboarder::learn(std::string name, const std::vector<GpuPrior>& prio
     step.left_out = leave_out_queues(seen, config, free);
     calibrate::StudySpec spec = study_.spec;
     spec.free = free;
-    const calibrate::QuickFit fitted = calibrate::fit_quickly(spec, config, seen, threads_);
+    calibrate::FitHooks hooks;
+    hooks.store = store_;
+    const calibrate::QuickFit fitted = calibrate::fit_quickly(spec, config, seen, threads_, hooks);
     step.termination = fitted.termination;
     if (fitted.usable) config = fitted.tuned;
     for (const std::size_t run : runs) step.fitted_runs.push_back(dataset.cases[run].experiment.id);

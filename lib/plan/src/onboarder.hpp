@@ -28,7 +28,8 @@ struct Transfer {
 class Onboarder {
  public:
   /// All of it must outlive this.
-  Onboarder(const calibrate::PreparedStudy& study, const calibrate::OnboardSpec& spec, const domain::GpuSpec& gpu);
+  Onboarder(const calibrate::PreparedStudy& study, const calibrate::OnboardSpec& spec, const domain::GpuSpec& gpu,
+            const calibrate::StoreUse& store = {});
 
   /// What is believed after these runs of `dataset` (with measurements); without runs, the priors.
   [[nodiscard]] OnboardStep learn(std::string name, const std::vector<GpuPrior>& priors, const eval::Dataset& dataset,
@@ -55,6 +56,7 @@ class Onboarder {
   const domain::GpuSpec& gpu_;
   core::ThreadCount threads_;
   params::Config start_;
+  calibrate::StoreUse store_;
 };
 
 }  // namespace rooftune::plan

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rooftune/calibrate/evaluation_store.hpp"
 #include "rooftune/calibrate/prepare.hpp"
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/eval/evaluate.hpp"
@@ -45,6 +46,7 @@ struct Comparison {
 struct CompareHooks {
   /// Called before each variant's fit.
   std::function<void(std::size_t finished, std::size_t total, const std::string& name)> progress = {};
+  StoreUse store = {};  ///< where evaluations are looked up and kept
 };
 
 /// Fits every variant of the study with the study's solver, on all data and without each group of its split, and each correction

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/calibrate/evaluation_store.hpp"
 #include "rooftune/calibrate/onboard_spec.hpp"
 #include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/calibrate/prepare.hpp"
@@ -79,6 +80,7 @@ struct NextRunTrial {
 
 struct TrialHooks {
   std::function<void(std::size_t finished, std::size_t total)> progress = {};
+  calibrate::StoreUse store = {};  ///< where evaluations are looked up and kept
 };
 
 /// Fits a few of the study's runs, drawn at random, adds one of the others by recommendation and one at random, refits, and

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/calibrate/evaluation_store.hpp"
 #include "rooftune/calibrate/onboard_spec.hpp"
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/calibrate/prepare.hpp"
@@ -103,6 +104,7 @@ struct Onboarding {
 
 struct OnboardHooks {
   std::function<void(const std::string& step)> progress = {};
+  calibrate::StoreUse store = {};  ///< where evaluations are looked up and kept
 };
 
 /// Carries the study's start config to a new GPU step by step. The start config must know its uncertainty (a fit of this version
