@@ -85,7 +85,8 @@ TEST_F(ObserveCampaign, AFitRecoversTheServersParameters) {
   for (const std::vector<std::string>& load :
        {std::vector<std::string>{"--rate", "4", "--duration", "6", "--prompt-tokens", "100"},
         std::vector<std::string>{"--rate", "8", "--duration", "5", "--prompt-tokens", "1000"},
-        std::vector<std::string>{"--concurrency", "16", "--rate", "12", "--duration", "10", "--prompt-tokens", "50"}}) {
+        // No closed loop: clients of equal requests end together, and which of their next ones an idle server takes first is chance.
+        std::vector<std::string>{"--rate", "30", "--duration", "8", "--prompt-tokens", "50"}}) {
     const std::string out = (folder_ / ("load" + std::to_string(number))).string();
     std::vector<std::string> observe{"observe",         "--url", server.url(), "--model", "Llama-2-7b-hf",
                                      "--output-tokens", "24",    "--out",      out};
