@@ -85,6 +85,12 @@ class Commands:
             self.printed[line] = self.copy.run(line).stdout
         return self.printed[line]
 
+    def write(self, path, text):
+        """A file that a document shows."""
+        file = self.copy.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
     def errors_of(self, line):
         """(E2E %, TTFT %) by what is known: one pair under "" for all commands but onboard."""
         arguments = shlex.split(line)
@@ -121,13 +127,16 @@ def refresh(document, commands):
     lines, blocks, to_mend = text.splitlines(), blocks_of(text), []
     last = None
     for start, shown in blocks:
+        if shown and shown[0].startswith("# file: "):
+            commands.write(shown[0].removeprefix("# file: ").strip(), "\n".join(shown[1:]) + "\n")
+            continue
         if is_command_block(shown):
             for _, command, _ in examples.command_lines("\n".join(["```", *shown, "```"])):
                 if isinstance(command, str):
                     last = command
                     commands.run(command)
             continue
-        if last is None or (shown and shown[0].startswith("# file: ")):
+        if last is None:
             continue
         now, missing = refreshed(shown, commands.run(last))
         # A block of which nothing is printed shows something else: a file, a formula.
