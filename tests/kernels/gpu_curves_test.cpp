@@ -35,24 +35,24 @@ std::vector<AllReduceRow> eight_ranks() {
 }
 
 TEST(AllReduceCurve, FollowsTheReleasesChoiceOfKernels) {
-  const auto at = [](const char* gpu, std::optional<Release> release, double bytes) {
+  const auto at = [](const char* gpu, std::optional<domain::Release> release, double bytes) {
     return all_reduce_curve(eight_ranks(), gpu_named(gpu), 8, release).us(bytes);
   };
   constexpr double kKiB = 1024.0;
   // 0.10.2: vLLM's kernel below 256 KiB, NCCL from there; symmetric memory was off.
-  EXPECT_DOUBLE_EQ(at("H100-SXM", Release{0, 10, 2}, 128 * kKiB), 7.7203);
-  EXPECT_DOUBLE_EQ(at("H100-SXM", Release{0, 10, 2}, 256 * kKiB), 19.15);
+  EXPECT_DOUBLE_EQ(at("H100-SXM", domain::Release{0, 10, 2}, 128 * kKiB), 7.7203);
+  EXPECT_DOUBLE_EQ(at("H100-SXM", domain::Release{0, 10, 2}, 256 * kKiB), 19.15);
   // From 0.11 on symmetric memory takes over, as tables from 0.18 on show.
-  EXPECT_DOUBLE_EQ(at("H100-SXM", Release{0, 15, 1}, 256 * kKiB), 10.7);
+  EXPECT_DOUBLE_EQ(at("H100-SXM", domain::Release{0, 15, 1}, 256 * kKiB), 10.7);
   EXPECT_DOUBLE_EQ(at("H100-SXM", std::nullopt, 8192 * kKiB), 50.714);
   // Before the limits, and on GPUs without any: the kernel's buffer of 8 MiB alone.
-  EXPECT_DOUBLE_EQ(at("H100-SXM", Release{0, 8, 5}, 256 * kKiB), 14.71);
-  EXPECT_DOUBLE_EQ(at("A100-SXM", Release{0, 10, 2}, 4096 * kKiB), 34.494);
-  EXPECT_DOUBLE_EQ(at("A100-SXM", Release{0, 10, 2}, 8192 * kKiB), 78.91);
+  EXPECT_DOUBLE_EQ(at("H100-SXM", domain::Release{0, 8, 5}, 256 * kKiB), 14.71);
+  EXPECT_DOUBLE_EQ(at("A100-SXM", domain::Release{0, 10, 2}, 4096 * kKiB), 34.494);
+  EXPECT_DOUBLE_EQ(at("A100-SXM", domain::Release{0, 10, 2}, 8192 * kKiB), 78.91);
 }
 
 TEST(AllReduceCurve, JumpsWhereTheAlgorithmChangesAndNotBefore) {
-  const PriceCurve curve = all_reduce_curve(eight_ranks(), gpu_named("H100-SXM"), 8, Release{0, 8, 5});
+  const PriceCurve curve = all_reduce_curve(eight_ranks(), gpu_named("H100-SXM"), 8, domain::Release{0, 8, 5});
   // One stage below 256 KiB: what is just smaller goes on from 64 and 128 KiB.
   EXPECT_NEAR(curve.us(255.9 * 1024), 7.7203 * std::pow(2.0, std::log2(7.7203 / 6.3085)), 0.01);
   EXPECT_DOUBLE_EQ(curve.us(256.0 * 1024), 14.71);
@@ -60,39 +60,29 @@ TEST(AllReduceCurve, JumpsWhereTheAlgorithmChangesAndNotBefore) {
 
 TEST(AllReduceCurve, StaysWithOneStageWhereTheNormIsFused) {
   constexpr double kKiB = 1024.0;
-  const PriceCurve fused = all_reduce_curve(eight_ranks(), gpu_named("B200-SXM"), 8, Release{0, 10, 2}, true);
+  const PriceCurve fused = all_reduce_curve(eight_ranks(), gpu_named("B200-SXM"), 8, domain::Release{0, 10, 2}, true);
   EXPECT_DOUBLE_EQ(fused.us(128 * kKiB), 7.7203);
   // 64 KiB more take 7.7203 - 6.3085 us, up to the fused kernel's limit of 1 MiB; measured are 14.71 and 15.588 in two stages.
   EXPECT_NEAR(fused.us(256 * kKiB), 7.7203 + 2 * 1.4118, 1e-9);
   EXPECT_NEAR(fused.us(512 * kKiB), 15.588, 1e-9) << "where two stages are faster they count";
   EXPECT_DOUBLE_EQ(fused.us(4096 * kKiB), 50.49) << "past the limit another algorithm runs";
   // Off in 0.10 where nothing is said, on from 0.16 where nothing is said.
-  EXPECT_GT(all_reduce_curve(eight_ranks(), gpu_named("B200-SXM"), 8, Release{0, 10, 2}).us(256 * kKiB), 14.0);
-  EXPECT_EQ(all_reduce_choice(gpu_named("B200-SXM"), 8, Release{0, 16, 0}).fused_up_to, kKiB * kKiB);
-  EXPECT_EQ(all_reduce_choice(gpu_named("B200-SXM"), 8, Release{0, 14, 1}).fused_up_to, 0.0);
-  EXPECT_EQ(all_reduce_choice(gpu_named("B200-SXM"), 8, Release{0, 18, 0}, false).fused_up_to, 0.0);
+  EXPECT_GT(all_reduce_curve(eight_ranks(), gpu_named("B200-SXM"), 8, domain::Release{0, 10, 2}).us(256 * kKiB), 14.0);
+  EXPECT_EQ(all_reduce_choice(gpu_named("B200-SXM"), 8, domain::Release{0, 16, 0}).fused_up_to, kKiB * kKiB);
+  EXPECT_EQ(all_reduce_choice(gpu_named("B200-SXM"), 8, domain::Release{0, 14, 1}).fused_up_to, 0.0);
+  EXPECT_EQ(all_reduce_choice(gpu_named("B200-SXM"), 8, domain::Release{0, 18, 0}, false).fused_up_to, 0.0);
   EXPECT_EQ(all_reduce_choice(gpu_named("H200-SXM"), 8, std::nullopt).fused_up_to, 512 * kKiB);
   EXPECT_EQ(all_reduce_choice(gpu_named("A100-SXM"), 8, std::nullopt).fused_up_to, 0.0);
 }
 
 TEST(AllReduceChoice, KnowsLimitsByGpuAndRanks) {
   constexpr double kMiB = 1024.0 * 1024.0;
-  EXPECT_EQ(all_reduce_choice(gpu_named("H200-SXM"), 8, Release{0, 10, 2}).own_below, kMiB / 4);
-  EXPECT_EQ(all_reduce_choice(gpu_named("H200-SXM"), 4, Release{0, 10, 2}).own_below, 8 * kMiB);
+  EXPECT_EQ(all_reduce_choice(gpu_named("H200-SXM"), 8, domain::Release{0, 10, 2}).own_below, kMiB / 4);
+  EXPECT_EQ(all_reduce_choice(gpu_named("H200-SXM"), 4, domain::Release{0, 10, 2}).own_below, 8 * kMiB);
   EXPECT_EQ(all_reduce_choice(gpu_named("B200-SXM"), 4, std::nullopt).own_below, 2 * kMiB);
   EXPECT_EQ(all_reduce_choice(gpu_named("B300-SXM"), 8, std::nullopt).own_below, 4 * kMiB);
   EXPECT_TRUE(all_reduce_choice(gpu_named("B200-SXM"), 4, std::nullopt).symmetric);
   EXPECT_FALSE(all_reduce_choice(gpu_named("L40S"), 4, std::nullopt).symmetric);
-}
-
-TEST(Release, IsFoundInWhatFilesCallIt) {
-  EXPECT_EQ(find_release("vllm-0.14.0"), (Release{0, 14, 0}));
-  EXPECT_EQ(find_release("0.10.2"), (Release{0, 10, 2}));
-  EXPECT_EQ(find_release("0.19.0-cu130"), (Release{0, 19, 0}));
-  EXPECT_EQ(find_release("0.14"), (Release{0, 14, 0}));
-  EXPECT_EQ(find_release("nightly-5b8c30d62b75"), std::nullopt);
-  EXPECT_EQ(find_release("unknown"), std::nullopt);
-  EXPECT_EQ(find_release(""), std::nullopt);
 }
 
 GemmRow gemm(NumberFormat format, std::int64_t m, std::int64_t n, std::int64_t k, double us, const char* engine = "vllm-0.24.0") {
@@ -189,11 +179,11 @@ TEST(GpuCurves, LeaveFlaggedRowsOutAndTakeTheReleasesOwn) {
                    gemm(NumberFormat::fp8_block, 4096, 8192, 8192, 400.0, "vllm-0.19.0"),
                    gemm(NumberFormat::fp8_block, 4096, 8192, 8192, 360.0, "vllm-0.24.0")};
   kernels.gemms[0].flag = "eager_host_bound";
-  const auto us = [&](std::optional<Release> release, double m) {
+  const auto us = [&](std::optional<domain::Release> release, double m) {
     return GpuCurves(kernels, gpu_named("H100-SXM"), release).gemm(NumberFormat::fp8_block, 8192, 8192).by_tokens.us(m);
   };
-  EXPECT_DOUBLE_EQ(us(Release{0, 19, 0}, 4096.0), 400.0);
-  EXPECT_DOUBLE_EQ(us(Release{0, 18, 0}, 4096.0), 400.0);
+  EXPECT_DOUBLE_EQ(us(domain::Release{0, 19, 0}, 4096.0), 400.0);
+  EXPECT_DOUBLE_EQ(us(domain::Release{0, 18, 0}, 4096.0), 400.0);
   EXPECT_DOUBLE_EQ(us(std::nullopt, 4096.0), 360.0);
   // Had the flagged row counted, a small layer would take its 3 us.
   const GpuCurves curves(kernels, gpu_named("H100-SXM"), std::nullopt);

@@ -36,13 +36,22 @@ params::Resolved<double> round_parameters() {
   return parameters;
 }
 
+/// With nothing left to the version, as a simulation has it.
+domain::EngineSettings settled(domain::EngineSettings settings, std::string mode) {
+  settings.version = "0.15.1";
+  settings.cudagraph_mode = std::move(mode);
+  settings.cudagraph_capture_sizes = {1, 2, 4};
+  for (int size = 8; size <= 512; size += size < 256 ? 8 : 16) settings.cudagraph_capture_sizes.push_back(size);
+  return settings;
+}
+
 /// The model over synthetic tables (synthetic_tables.hpp: every latency is a formula).
 class Kernels {
  public:
-  explicit Kernels(domain::ModelSpec model, int tp = 1, std::string version = "0.15.1",
+  explicit Kernels(domain::ModelSpec model, int tp = 1, std::string mode = "FULL_AND_PIECEWISE",
                    const params::Resolved<double>& parameters = round_parameters())
       : model_(std::move(model)), tables_(examples::synthetic_kernels(model_)), deployment_(examples::deployment(model_, gpu_, tp)) {
-    deployment_.settings.version = std::move(version);
+    deployment_.settings = settled(deployment_.settings, std::move(mode));
     step_time_ = make_step_time<double>("kernels", target(), parameters);
   }
 
@@ -51,7 +60,7 @@ class Kernels {
   [[nodiscard]] StepTime<double>& step_time() const { return *step_time_; }
   /// Bytes that pass beside matrix products and attention, at the rate at which the tables' weights stream.
   [[nodiscard]] double element_wise_us(double tokens) const {
-    const double rate = tables_.curves(gpu_, kernels::Release{0, 15, 1}).form(kernels::NumberFormat::bf16).bytes_per_us;
+    const double rate = tables_.curves(gpu_, domain::Release{0, 15, 1}).form(kernels::NumberFormat::bf16).bytes_per_us;
     return tokens * operators_of(model_, deployment_).element_wise_bytes_per_token / rate;
   }
 
@@ -114,28 +123,15 @@ TEST(KernelsModel, TakesAChunkForAPromptOfAsManyPairs) {
 }
 
 TEST(KernelsModel, KnowsWhichStepsRunInAGraph) {
-  const Kernels whole(examples::llama_2_7b(), 1, "0.15.1");
-  const Kernels piecewise(examples::llama_2_7b(), 1, "0.10.2");
-  // 0.10 replays pieces: 7 us for each of 32 layers. Mixed steps always do.
+  const Kernels whole(examples::llama_2_7b(), 1, "FULL_AND_PIECEWISE");
+  const Kernels piecewise(examples::llama_2_7b(), 1, "PIECEWISE");
+  // 7 us for each of 32 layers. Mixed steps always do.
   EXPECT_NEAR(piecewise.us(decodes(8, 1024)) - whole.us(decodes(8, 1024)), 7.0 * 32, 1e-9);
   OwnedBatch mixed = decodes(8, 1024);
   mixed.prefills = {{.context_tokens = 600, .new_tokens = 16}};
   EXPECT_NEAR(piecewise.us(mixed), whole.us(mixed), 1e-9);
-}
-
-TEST(KernelsModel, TakesTheRecordedGraphModeBeforeTheReleases) {
-  const domain::ModelSpec model = examples::llama_2_7b();
-  const domain::GpuSpec gpu = examples::h100();
-  const kernels::KernelTables tables(examples::synthetic_kernels(model));
-  const auto us = [&](const char* mode) {
-    domain::Deployment deployment = examples::deployment(model, gpu, 1);
-    deployment.settings.version = "0.15.1";
-    deployment.settings.cudagraph_mode = mode;
-    const Target target{.model = model, .gpu = gpu, .deployment = deployment, .tables = &tables};
-    return make_step_time<double>("kernels", target, round_parameters())->piece(decodes(8, 1024).view()).duration_us;
-  };
-  EXPECT_NEAR(us("PIECEWISE") - us(""), 7.0 * 32, 1e-9);
-  EXPECT_NEAR(us("FULL_DECODE_ONLY") - us(""), 0.0, 1e-9);
+  const Kernels decode_only(examples::llama_2_7b(), 1, "FULL_DECODE_ONLY");
+  EXPECT_NEAR(decode_only.us(decodes(8, 1024)), whole.us(decodes(8, 1024)), 1e-9);
 }
 
 TEST(KernelsModel, PadsToTheCapturedSizes) {
@@ -154,7 +150,7 @@ TEST(KernelsModel, PadsToTheCapturedSizes) {
 TEST(KernelsModel, WaitsForTheHostWhereNoGraphHoldsTheStep) {
   params::Resolved<double> parameters = round_parameters();
   parameters[params::parameter("kernels.launch_layer_us")] = 5000;
-  const Kernels model(examples::llama_2_7b(), 1, "0.15.1", parameters);
+  const Kernels model(examples::llama_2_7b(), 1, "FULL_AND_PIECEWISE", parameters);
   OwnedBatch large;
   large.prefills = {{.context_tokens = 0, .new_tokens = 1024}};
   OwnedBatch small = large;

@@ -32,15 +32,6 @@ domain::EngineSettings settled(std::string version, const domain::GpuSpec& on) {
 
 const domain::GpuSpec kH100 = gpu("H100-SXM", 80);
 
-TEST(EngineReleases, ReadTheReleaseThatAVersionBeginsWith) {
-  EXPECT_EQ(find_release("0.15.1"), (Release{0, 15, 1}));
-  EXPECT_EQ(find_release("v0.11.0rc2"), (Release{0, 11, 0}));
-  EXPECT_EQ(find_release("0.10.2 (blank in data)"), (Release{0, 10, 2}));
-  EXPECT_EQ(find_release("0.21"), (Release{0, 21, 0}));
-  EXPECT_EQ(find_release("nightly"), std::nullopt);
-  EXPECT_EQ(find_release(""), std::nullopt);
-}
-
 TEST(EngineReleases, SchedulesAsynchronouslyFrom0_14) {
   EXPECT_FALSE(*settled("0.11.0", kH100).async_scheduling);
   EXPECT_FALSE(*settled("0.13.0", kH100).async_scheduling);

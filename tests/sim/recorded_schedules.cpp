@@ -20,16 +20,6 @@ namespace {
 
 using nlohmann::json;
 
-/// Major and minor number of a version; a development branch is later than any.
-std::pair<int, int> release_of(const std::string& version) {
-  int major = 0;
-  int minor = 0;
-  if (std::sscanf(version.c_str(), "%*[v]%d.%d", &major, &minor) == 2 || std::sscanf(version.c_str(), "%d.%d", &major, &minor) == 2) {
-    return {major, minor};
-  }
-  return {1000, 0};
-}
-
 /// "0.15.1-async-pre-unique" of "0.15.1-async-pre-unique-70003".
 std::string group_of(std::string id) {
   while (true) {
@@ -102,7 +92,7 @@ Workload read_workload(const json& text) {
     }
     step.kv_blocks_in_use = from.at(2);
   }
-  const bool tells_preemptions = release_of(version) >= std::pair(0, 12);
+  const bool tells_preemptions = domain::find_release(version).value_or(kDevelopment) >= domain::Release{0, 12, 0};
   for (const json& from : text.at("expect").at("requests")) {
     Outcome& outcome = workload.requests.emplace_back();
     outcome.first_token_us = from.at(0);

@@ -28,8 +28,8 @@ constexpr double kOwnKernelBuffer = 8 * kMiB;
 
 /// The limits came with symmetric memory (vLLM pull request 20759, July 2025), which 0.10 kept off by default (24111 turned it on,
 /// 24696 off again for 0.10.2): there, what the own kernel may not take goes to NCCL. From 0.11 on it is on.
-constexpr Release kLimitsSince{0, 10, 1};
-constexpr Release kSymmetricSince{0, 11, 0};
+constexpr domain::Release kLimitsSince{0, 10, 1};
+constexpr domain::Release kSymmetricSince{0, 11, 0};
 
 /// vLLM's kernel reduces in one stage below these sizes, in two from there on: csrc/custom_all_reduce.cuh (all sizes for 2 ranks).
 constexpr double kTwoStagesUpToFourRanks = 512.0 * 1024.0;
@@ -46,10 +46,10 @@ constexpr std::array kFusedLimits{
 };
 /// On by default with several ranks on Hopper and Blackwell (docs.vllm.ai, design/fusions, 0.18); 0.14.1 has it off, and 0.16 moved
 /// the pass to where it stands now.
-constexpr Release kFusedSince{0, 16, 0};
+constexpr domain::Release kFusedSince{0, 16, 0};
 
 /// Tables of releases from here on contain symmetric memory; those of 0.14 do not, whatever its default was.
-constexpr Release kTablesWithSymmetricSince{0, 18, 0};
+constexpr domain::Release kTablesWithSymmetricSince{0, 18, 0};
 
 template <class Table>
 std::optional<double> limit_of(const Table& table, const domain::GpuSpec& gpu, std::int64_t ranks) {
@@ -60,11 +60,11 @@ std::optional<double> limit_of(const Table& table, const domain::GpuSpec& gpu, s
 
 /// The release among those of the rows that stands for `wanted`: the newest that is not younger, else the oldest; with `wanted`
 /// empty the newest. Only tables with symmetric memory, or only those without, where there are such.
-std::string choose_engine(const std::vector<AllReduceRow>& rows, std::optional<Release> wanted, bool symmetric) {
-  std::vector<std::pair<std::optional<Release>, std::string>> known;
+std::string choose_engine(const std::vector<AllReduceRow>& rows, std::optional<domain::Release> wanted, bool symmetric) {
+  std::vector<std::pair<std::optional<domain::Release>, std::string>> known;
   for (const AllReduceRow& row : rows) {
     if (row.kind == "nccl") continue;
-    known.emplace_back(find_release(row.engine), row.engine);
+    known.emplace_back(domain::find_release(row.engine), row.engine);
   }
   std::ranges::sort(known);
   known.erase(std::unique(known.begin(), known.end()), known.end());
@@ -83,7 +83,7 @@ std::string choose_engine(const std::vector<AllReduceRow>& rows, std::optional<R
 std::string newest_nccl(const std::vector<AllReduceRow>& rows) {
   std::string newest;
   for (const AllReduceRow& row : rows) {
-    if (row.kind == "nccl" && (newest.empty() || find_release(row.engine) > find_release(newest))) newest = row.engine;
+    if (row.kind == "nccl" && (newest.empty() || domain::find_release(row.engine) > domain::find_release(newest))) newest = row.engine;
   }
   return newest;
 }
@@ -107,7 +107,7 @@ void go_on_in_one_stage(std::map<double, PriceCurve::Point>& points, const AllRe
 
 }  // namespace
 
-AllReduceChoice all_reduce_choice(const domain::GpuSpec& gpu, std::int64_t ranks, std::optional<Release> release,
+AllReduceChoice all_reduce_choice(const domain::GpuSpec& gpu, std::int64_t ranks, std::optional<domain::Release> release,
                                   std::optional<bool> fused) {
   AllReduceChoice choice{.own_below = kOwnKernelBuffer};
   choice.two_stages_from = ranks <= 2 ? 0.0 : (ranks <= 4 ? kTwoStagesUpToFourRanks : kTwoStagesUpToEightRanks);
@@ -121,7 +121,7 @@ AllReduceChoice all_reduce_choice(const domain::GpuSpec& gpu, std::int64_t ranks
 }
 
 PriceCurve all_reduce_curve(const std::vector<AllReduceRow>& rows, const domain::GpuSpec& gpu, std::int64_t ranks,
-                            std::optional<Release> release, std::optional<bool> fused) {
+                            std::optional<domain::Release> release, std::optional<bool> fused) {
   const AllReduceChoice choice = all_reduce_choice(gpu, ranks, release, fused);
   const std::string engine = choose_engine(rows, release, choice.symmetric);
   const std::string nccl = newest_nccl(rows);

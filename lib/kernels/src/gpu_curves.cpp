@@ -140,7 +140,7 @@ double AttentionPrice::us(double sequences, double tokens) const {
 
 double AttentionPrice::smallest_us() const { return grid->rows().front().by_tokens.points().front().latency_us; }
 
-GpuCurves::GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<Release> release,
+GpuCurves::GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<domain::Release> release,
                      std::optional<bool> fused)
     : gpu_(gpu) {
   add_products(kernels, release);
@@ -156,11 +156,11 @@ GpuCurves::GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu,
   for (auto& [key, points] : collectives) collectives_[key] = PriceCurve(std::move(points));
 }
 
-void GpuCurves::add_products(const MeasuredKernels& kernels, std::optional<Release> release) {
+void GpuCurves::add_products(const MeasuredKernels& kernels, std::optional<domain::Release> release) {
   // Of several releases that measured one product, the one that stands for ours: the newest that is not younger, else the oldest.
   using Key = std::tuple<NumberFormat, std::int64_t, std::int64_t, std::int64_t>;
   struct Candidate {
-    std::optional<Release> release;
+    std::optional<domain::Release> release;
     double us = 0.0;
   };
   std::map<Key, Candidate> chosen;
@@ -168,7 +168,7 @@ void GpuCurves::add_products(const MeasuredKernels& kernels, std::optional<Relea
   for (const GemmRow& row : kernels.gemms) {
     const bool from_cache = row.flag == kFromCache;
     if (!row.format || !(row.flag.empty() || from_cache)) continue;
-    Candidate candidate{.release = find_release(row.engine), .us = row.latency_us};
+    Candidate candidate{.release = domain::find_release(row.engine), .us = row.latency_us};
     if (from_cache) {
       const auto rate = streaming.find(*row.format);
       if (rate == streaming.end()) continue;

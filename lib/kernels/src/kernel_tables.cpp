@@ -108,7 +108,8 @@ KernelTables::KernelTables(const MeasuredKernels& kernels)
 
 KernelTables::~KernelTables() = default;
 
-const GpuCurves& KernelTables::curves(const domain::GpuSpec& gpu, std::optional<Release> release, std::optional<bool> fused) const {
+const GpuCurves& KernelTables::curves(const domain::GpuSpec& gpu, std::optional<domain::Release> release,
+                                      std::optional<bool> fused) const {
   const std::lock_guard lock(curves_made_);
   std::unique_ptr<const GpuCurves>& curves = curves_[{release, fused}];
   if (curves == nullptr) curves = std::make_unique<const GpuCurves>(measured_, gpu, release, fused);

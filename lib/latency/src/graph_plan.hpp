@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "rooftune/core/contract.hpp"
 #include "rooftune/domain/experiment.hpp"
-#include "rooftune/kernels/release.hpp"
 
 namespace rooftune::latency {
 
@@ -19,22 +19,15 @@ class GraphPlan {
     eager,      ///< the host launches every kernel
   };
 
+  /// The deployment is settled: sim/engine_releases.cpp is where versions have their modes and sizes.
   explicit GraphPlan(const domain::Deployment& deployment) {
     const domain::EngineSettings& settings = deployment.settings;
-    const auto release = kernels::find_release(settings.version);
-    // cudagraph_mode is PIECEWISE up to 0.10 and FULL_AND_PIECEWISE from 0.11 on (vllm/config/compilation.py).
-    constexpr kernels::Release kWholeSince{0, 11, 0};
-    std::string_view mode = settings.cudagraph_mode;
-    if (mode.empty()) mode = release && *release < kWholeSince ? "PIECEWISE" : "FULL_AND_PIECEWISE";
+    const std::string_view mode = settings.cudagraph_mode;
+    ROOFTUNE_EXPECTS(!mode.empty());
     decode_ = mode.starts_with("FULL") ? Mode::whole : (mode == "NONE" ? Mode::eager : Mode::piecewise);
     mixed_ = mode == "FULL" ? Mode::whole : (mode == "NONE" || mode == "FULL_DECODE_ONLY" ? Mode::eager : Mode::piecewise);
     sizes_.assign(settings.cudagraph_capture_sizes.begin(), settings.cudagraph_capture_sizes.end());
     std::ranges::sort(sizes_);
-    if (!sizes_.empty()) return;
-    // Captured by default: 1, 2, 4, then multiples of 8 up to 256, then of 16 up to 512 (vllm/config/vllm.py).
-    sizes_ = {1, 2, 4};
-    for (std::int64_t size = 8; size <= 256; size += 8) sizes_.push_back(size);
-    for (std::int64_t size = 272; size <= 512; size += 16) sizes_.push_back(size);
   }
 
   [[nodiscard]] Mode decode_mode(std::int64_t tokens) const { return fits(tokens) ? decode_ : Mode::eager; }

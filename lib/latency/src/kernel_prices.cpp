@@ -66,7 +66,7 @@ constexpr double kAttentionCallUs = 10.0;
 }  // namespace
 
 KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
-    : curves_(target.tables->curves(target.gpu, kernels::find_release(target.deployment.settings.version),
+    : curves_(target.tables->curves(target.gpu, domain::find_release(target.deployment.settings.version),
                                     target.deployment.settings.fuse_allreduce_rms)),
       form_(curves_.form(NumberFormat::bf16)) {
   const Operators operators = operators_of(target.model, target.deployment);

@@ -14,6 +14,8 @@ namespace rooftune::sim {
 namespace {
 
 using domain::EngineSettings;
+using domain::find_release;
+using domain::release_text;
 
 constexpr std::string_view kBatchDefaults =
     "vllm/engine/arg_utils.py, EngineArgs.get_batch_defaults, usage context OPENAI_API_SERVER: from 70 GiB on (pull request 12369 "
@@ -90,25 +92,6 @@ std::pair<Release, std::string> release_of(const domain::Deployment& deployment)
 }  // namespace
 
 std::span<const EngineRule> engine_rules() { return kRules; }
-
-std::optional<Release> find_release(std::string_view version) {
-  if (version.starts_with('v')) version.remove_prefix(1);
-  std::array<int, 3> parts{};
-  std::size_t read = 0;
-  const char* at = version.data();
-  const char* const end = version.data() + version.size();
-  while (read < parts.size()) {
-    const auto [next, error] = std::from_chars(at, end, parts[read]);
-    if (error != std::errc{} || parts[read] < 0) break;
-    ++read;
-    if (next == end || *next != '.') break;
-    at = next + 1;
-  }
-  if (read < 2) return std::nullopt;
-  return Release{parts[0], parts[1], parts[2]};
-}
-
-std::string release_text(Release release) { return fmt::format("{}.{}.{}", release.major, release.minor, release.patch); }
 
 std::vector<int> default_capture_sizes(Release release, int max_num_seqs, int most) {
   const int largest = most > 0 ? most : std::min(2 * max_num_seqs, 512);

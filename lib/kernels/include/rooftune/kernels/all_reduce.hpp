@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "rooftune/domain/gpu.hpp"
+#include "rooftune/domain/release.hpp"
 #include "rooftune/kernels/price_curve.hpp"
-#include "rooftune/kernels/release.hpp"
 #include "rooftune/kernels/tables.hpp"
 
 namespace rooftune::kernels {
@@ -22,12 +22,12 @@ struct AllReduceChoice {
   double fused_up_to = 0.0;      ///< FlashInfer's kernel, which does the norm that follows too, up to here and included; 0: not taken
 };
 /// `release` empty: the newest. `fused`: what the deployment says of that kernel; empty: the release's default.
-[[nodiscard]] AllReduceChoice all_reduce_choice(const domain::GpuSpec& gpu, std::int64_t ranks, std::optional<Release> release,
+[[nodiscard]] AllReduceChoice all_reduce_choice(const domain::GpuSpec& gpu, std::int64_t ranks, std::optional<domain::Release> release,
                                                 std::optional<bool> fused = {});
 
 /// Time over bytes of the message as that release runs it: rows of its own kernel where it takes that one, of NCCL elsewhere, with
 /// jumps where it changes. Empty when there is no row for so many ranks.
 [[nodiscard]] PriceCurve all_reduce_curve(const std::vector<AllReduceRow>& rows, const domain::GpuSpec& gpu, std::int64_t ranks,
-                                          std::optional<Release> release, std::optional<bool> fused = {});
+                                          std::optional<domain::Release> release, std::optional<bool> fused = {});
 
 }  // namespace rooftune::kernels

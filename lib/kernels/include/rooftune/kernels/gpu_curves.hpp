@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "rooftune/domain/gpu.hpp"
+#include "rooftune/domain/release.hpp"
 #include "rooftune/kernels/curve.hpp"
 #include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/kernels/price_curve.hpp"
-#include "rooftune/kernels/release.hpp"
 #include "rooftune/kernels/tables.hpp"
 
 namespace rooftune::kernels {
@@ -97,7 +97,7 @@ struct AttentionPrice {
 class GpuCurves {
  public:
   /// `fused`: whether all-reduces do the norm after them (all_reduce.hpp); empty: the release's default.
-  GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<Release> release,
+  GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<domain::Release> release,
             std::optional<bool> fused = {});
   GpuCurves(const GpuCurves&) = delete;
   GpuCurves& operator=(const GpuCurves&) = delete;
@@ -167,7 +167,7 @@ class GpuCurves {
     friend auto operator<=>(const LinearKey&, const LinearKey&) = default;
   };
 
-  void add_products(const MeasuredKernels& kernels, std::optional<Release> release);
+  void add_products(const MeasuredKernels& kernels, std::optional<domain::Release> release);
   void add_experts(const MeasuredKernels& kernels);
   void add_attention(const MeasuredKernels& kernels);
   void add_modules(const MeasuredKernels& kernels);

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "rooftune/domain/gpu.hpp"
+#include "rooftune/domain/release.hpp"
 #include "rooftune/kernels/curve.hpp"
-#include "rooftune/kernels/release.hpp"
 #include "rooftune/kernels/tables.hpp"
 
 namespace rooftune::kernels {
@@ -72,7 +72,7 @@ class KernelTables {
 
   /// The same kernels as one release of the engine runs them (empty: the newest), made ready to price shapes of any size. Made
   /// once per release; may be called from any thread. `fused`: whether all-reduces do the norm after them (empty: the release's default).
-  [[nodiscard]] const GpuCurves& curves(const domain::GpuSpec& gpu, std::optional<Release> release,
+  [[nodiscard]] const GpuCurves& curves(const domain::GpuSpec& gpu, std::optional<domain::Release> release,
                                         std::optional<bool> fused = {}) const;
 
   /// Tells these tables from any others: a hash of the rows they came from.
@@ -104,7 +104,7 @@ class KernelTables {
 
   MeasuredKernels measured_;
   mutable std::mutex curves_made_;
-  mutable std::map<std::pair<std::optional<Release>, std::optional<bool>>, std::unique_ptr<const GpuCurves>> curves_;
+  mutable std::map<std::pair<std::optional<domain::Release>, std::optional<bool>>, std::unique_ptr<const GpuCurves>> curves_;
   std::string identity_;
   Index<GemmShape, LatencyCurve> gemms_;
   Index<AttentionShape, LatencyGrid> context_attention_;

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <compare>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,21 +8,11 @@
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/domain/model.hpp"
+#include "rooftune/domain/release.hpp"
 
 namespace rooftune::sim {
 
-/// A release of an engine: 0.15.1 is {0, 15, 1}.
-struct Release {
-  int major = 0;
-  int minor = 0;
-  int patch = 0;
-  friend constexpr auto operator<=>(const Release&, const Release&) = default;
-};
-
-/// The release that a version text begins with: "0.15.1", "v0.11.0rc2", "0.10.2 (blank in data)". Empty: it names none.
-[[nodiscard]] std::optional<Release> find_release(std::string_view version);
-/// "0.15.1"
-[[nodiscard]] std::string release_text(Release release);
+using domain::Release;
 
 /// On which GPUs a rule holds: vLLM's server defaults differ with the memory of one GPU and spare the A100.
 enum class RuleGpus { every, large, other };
