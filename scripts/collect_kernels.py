@@ -402,13 +402,13 @@ def vllm_engine():
 
 def collective_call(op, distributed, message, ranks):
     """A call of one collective; `message` is the buffer that all ranks' parts make up together."""
-    own = message[: max(1, message.numel() // ranks)]
+    own = message[: max(1, message.numel() // ranks)].clone()
     if op == "allreduce":
         return lambda: distributed.all_reduce(message)
     if op == "all_gather":
-        return lambda: distributed.all_gather_into_tensor(message[: own.numel() * ranks], own.clone())
+        return lambda: distributed.all_gather_into_tensor(message[: own.numel() * ranks], own)
     if op == "reduce_scatter":
-        return lambda: distributed.reduce_scatter_tensor(own.clone(), message[: own.numel() * ranks])
+        return lambda: distributed.reduce_scatter_tensor(own, message[: own.numel() * ranks])
     received = message.clone()
     return lambda: distributed.all_to_all_single(received[: own.numel() * ranks], message[: own.numel() * ranks])
 

@@ -2,7 +2,7 @@
 # Fuzzes the readers of foreign input with libFuzzer, one target after another.
 #   fuzz.sh [--runs N] [--large-runs N] [--built FOLDER] [TARGET...]
 # N inputs of up to 4 kB (200000), then of up to 256 kB (5000), from the target's corpus and dictionary; more than 10 s of its own
-# time or 2 GB for one input count as a failure. New inputs stay in build/fuzz/found/TARGET. One line a target: inputs, coverage (edges), seconds.
+# time or 2 GB for one input count as a failure. New inputs stay in build/fuzz/found/TARGET. One line a run: inputs, coverage (edges), MB.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

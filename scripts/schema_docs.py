@@ -30,18 +30,19 @@ class Schema:
         self.name = name
         self.root = json.loads((ROOT / f"schema/{name}.schema.json").read_text())
 
-    def target(self, reference):
-        """(schema, name) of what a reference names; the schema is None where another place describes it."""
+    @staticmethod
+    def target(reference):
+        """The name of what a reference names."""
         file, _, path = reference.partition("#")
         name = path.rsplit("/", 1)[-1] if path else file.removesuffix(".schema.json")
         if file:
-            return None, f"{name} of {file.removesuffix('.schema.json')}" if path else name
-        return (None if name in ELSEWHERE else self.root["$defs"][name]), ELSEWHERE.get(name, name.replace("_", " "))
+            return f"{name} of {file.removesuffix('.schema.json')}" if path else name
+        return ELSEWHERE.get(name, name.replace("_", " "))
 
     def kind(self, schema):
         """What a value may be, in words."""
         if "$ref" in schema:
-            return self.target(schema["$ref"])[1]
+            return self.target(schema["$ref"])
         if "const" in schema:
             return f"`{shown(schema['const'])}`"
         if "enum" in schema:
