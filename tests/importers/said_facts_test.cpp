@@ -384,6 +384,32 @@ TEST_F(SaidFacts, TurnsOfASessionAreTurns) {
   const auto added = read(30);
   EXPECT_EQ(first(added).workload.trace[2].input_tokens, 150) << "100 + 20 before it";
   EXPECT_THAT(added.assumptions, Contains(HasSubstr("without the conversation so far, which is added")));
+  folder_.write("trace_data.csv",
+                "request_id,stage,session_id,status,input_tokens,output_tokens,send_time_us,first_chunk_time_us,last_chunk_time_us\n"
+                "0,0,a,ok,100,20,0,100000,1000000\n1,0,a,ok,150,20,3000000,3100000,3500000\n"
+                "2,1,b,ok,100,20,60000000,60100000,61000000\n3,1,b,ok,150,20,63000000,63100000,63500000\n");
+  const auto stages = import_or_fail(ImportFormat::blis_trace, folder_ / "trace_header.yaml");
+  const auto& of_two = first(stages).workload.trace;
+  ASSERT_THAT(of_two, SizeIs(4));
+  EXPECT_EQ(of_two[2].conversation, of_two[3].conversation);
+  EXPECT_NE(of_two[2].conversation, of_two[0].conversation) << "the first of the second stage is not the first of the first";
+  EXPECT_EQ(of_two[2].arrival_s, 0.0) << "it waits for no reply of the stage before";
+  EXPECT_THAT(stages.assumptions, Contains(HasSubstr("2 conversations: a turn is sent after")).Times(1));
+}
+
+TEST_F(SaidFacts, AStageWhoseRequestsAllFailedIsNamedAndItsFailuresCount) {
+  folder_.write("trace_header.yaml", "trace_version: 2\ntime_unit: microseconds\nmode: real\n");
+  folder_.write("trace_data.csv",
+                "request_id,stage,status,input_tokens,output_tokens,send_time_us,first_chunk_time_us,last_chunk_time_us\n"
+                "0,0,ok,100,20,0,100000,1000000\n1,0,ok,100,20,3000000,3100000,3500000\n"
+                "2,1,error,100,0,60000000,0,0\n3,1,timeout,100,0,61000000,0,0\n");
+  const auto imported = import_or_fail(ImportFormat::blis_trace, folder_ / "trace_header.yaml");
+  EXPECT_THAT(warnings(imported), HasSubstr("trace_data.csv:4:1: warning: stage 1: no request can be replayed, 2 failed"));
+  const auto experiments = round_trip(imported);
+  ASSERT_THAT(experiments, SizeIs(1));
+  EXPECT_THAT(experiments[0].workload.stages, SizeIs(1));
+  EXPECT_EQ(experiments[0].measured.summary.failed, 2);
+  EXPECT_EQ(experiments[0].role, domain::Role::overload) << "half of all";
 }
 
 // --- names ----------------------------------------------------------------------------------------------------------------

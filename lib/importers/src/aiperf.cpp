@@ -306,15 +306,11 @@ void replay(RecordsReader& records, LoadReader* load, RecordedRun& run, text::Pr
   }
   if (run.stages.empty()) run.stages.emplace_back();
   RecordedStage& stage = run.stages.front();
-  std::vector<RecordedRequest> requests;
-  join_turns(std::move(records.turns), run, requests);
-  const double span_s = requests.back().start_s - requests.front().start_s;
-  const auto count = static_cast<double>(requests.size());
-  stage.duration_s = span_s > 0.0 ? span_s * count / (count - 1.0) : requests.front().e2e_ms / kMillisecondsPerSecond;
-  stage.num_requests = static_cast<int>(requests.size());
+  join_turns({std::move(records.turns)}, run);
+  stage.duration_s = sending_s(stage.requests);
+  stage.num_requests = static_cast<int>(stage.requests.size());
   stage.row.latencies.failed = records.failed;
   stage.achieved_per_s.reset();
-  stage.requests = std::move(requests);
   const bool is_closed_loop = load != nullptr && load->concurrency && !load->rate_per_s;
   if (is_closed_loop) {
     run.workload.arrival = load->clients();

@@ -137,6 +137,7 @@ void add_requests(const text::CsvTable& table, RecordedRun& run, text::Problems&
   const std::vector<Row> rows = read_rows(table, problems);
   if (problems.has_errors()) return;
   std::vector<RecordedStage> stages;
+  std::vector<int> first_lines;  ///< of each stage in the table; 0: it has none
   std::map<std::string, std::int64_t> groups;
   int failed = 0;
   std::size_t succeeded = 0;
@@ -144,19 +145,23 @@ void add_requests(const text::CsvTable& table, RecordedRun& run, text::Problems&
   std::vector<std::vector<RecordedTurn>> turns;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Row& row = rows[i];
+    const int line = static_cast<int>(i) + 2;
     constexpr std::size_t kMostStages = 10'000;
     const auto index = static_cast<std::size_t>(row.stage);
     if (index >= kMostStages) {
-      problems.error({static_cast<int>(i) + 2, 1}, fmt::format("stage {}", row.stage), "stages count from 0");
+      problems.error({line, 1}, fmt::format("stage {}", row.stage), "stages count from 0");
       return;
     }
     if (index >= stages.size()) {
       stages.resize(index + 1);
       turns.resize(index + 1);
+      first_lines.resize(index + 1);
     }
     RecordedStage& stage = stages[index];
+    if (first_lines[index] == 0) first_lines[index] = line;
+    if (!stage.row.latencies.failed) stage.row.latencies.failed = 0;
     if (row.status != "ok") {
-      stage.row.latencies.failed = stage.row.latencies.failed.value_or(0) + 1;
+      ++*stage.row.latencies.failed;
       ++failed;
       continue;
     }
@@ -188,16 +193,20 @@ void add_requests(const text::CsvTable& table, RecordedRun& run, text::Problems&
     run.assumptions.push_back(
         fmt::format("{} without times or tokens left out", counted(static_cast<std::size_t>(unmeasured), "request")));
   }
-  for (std::size_t i = 0; i < stages.size(); ++i) join_turns(std::move(turns[i]), run, stages[i].requests);
-  for (RecordedStage& stage : stages) {
-    if (stage.requests.empty()) continue;
-    std::ranges::stable_sort(stage.requests, {}, &RecordedRequest::start_s);
-    const double span_s = stage.requests.back().start_s - stage.requests.front().start_s;
-    const auto count = static_cast<double>(stage.requests.size());
-    stage.duration_s = span_s > 0.0 ? span_s * count / (count - 1.0) : stage.requests.front().e2e_ms / kMicrosecondsPerMillisecond;
-    stage.row.latencies.failed = stage.row.latencies.failed.value_or(0);
-    run.stages.push_back(std::move(stage));
+  run.stages = std::move(stages);
+  join_turns(std::move(turns), run);
+  for (std::size_t i = 0; i < run.stages.size(); ++i) {
+    RecordedStage& stage = run.stages[i];
+    if (!stage.requests.empty()) {
+      stage.duration_s = sending_s(stage.requests);
+    } else if (first_lines[i] > 0) {
+      run.warnings.push_back(warning_at(run.file, {first_lines[i], 1},
+                                        fmt::format("stage {}: no request can be replayed, {} failed", i, *stage.row.latencies.failed),
+                                        "the stage is left out; those that failed count among the failures of all"));
+    }
   }
+  std::erase_if(run.stages, [](const RecordedStage& stage) { return stage.requests.empty(); });
+  run.summary.emplace().latencies.failed = failed;
 }
 
 }  // namespace

@@ -207,19 +207,12 @@ void tell_sampled(const Level& level, RecordedRun& run) {
                   level.stage.row.latencies.succeeded.value_or(0)));
 }
 
-/// The level's requests as turns of conversations, where they are some.
-void join_level(const Level& level, RecordedRun& run) {
-  std::vector<RecordedRequest>& requests = run.stages.back().requests;
-  if (requests.empty()) return;
-  requests.clear();
-  join_turns(level.turns, run, requests);
-}
-
 /// Times of a request-wise run are replayed; without requests the arrivals are drawn as the strategy draws them.
 RecordedRun rate_run(const std::filesystem::path& file, const std::vector<Level>& levels) {
   RecordedRun run;
   run.file = file.string();
   run.id = id_of(file);
+  std::vector<std::vector<RecordedTurn>> turns;
   bool has_requests = true;
   bool is_poisson = false;
   std::size_t other_levels = 0;
@@ -231,7 +224,7 @@ RecordedRun rate_run(const std::filesystem::path& file, const std::vector<Level>
       continue;
     }
     run.stages.push_back(level.stage);
-    join_level(level, run);
+    turns.push_back(level.turns);
     tell_sampled(level, run);
     has_requests = has_requests && !level.stage.requests.empty();
     is_poisson = is_poisson || level.strategy == "poisson";
@@ -250,7 +243,9 @@ RecordedRun rate_run(const std::filesystem::path& file, const std::vector<Level>
   run.workload.arrival.process = has_requests ? ArrivalProcess::trace
                                  : is_poisson ? ArrivalProcess::poisson
                                               : ArrivalProcess::constant;
-  if (!has_requests) {
+  if (has_requests) {
+    join_turns(std::move(turns), run);
+  } else {
     run.assumptions.emplace_back("without every request in the report lengths are drawn, normal around its means");
     if (std::ranges::any_of(levels, [](const Level& level) { return level.has_rate() && level.ramp_s > 0.0; })) {
       run.warnings.push_back(warning_at(run.file, {.line = 0}, "the rate rises while a load level begins (rampup)",
@@ -274,7 +269,7 @@ std::vector<RecordedRun> closed_loop_runs(const std::string& id, const std::vect
     run.sweep = id;
     run.stages = {level.stage};
     run.stages.front().rate_per_s.reset();
-    join_level(level, run);
+    if (!level.stage.requests.empty()) join_turns({level.turns}, run);
     tell_sampled(level, run);
     run.workload.prompt = level.prompt;
     run.workload.output = level.output;

@@ -123,12 +123,7 @@ std::vector<RecordedStage> split(std::vector<RecordedRequest> requests, std::opt
     stages.back().requests.push_back(request);
     idle_since_s = std::max(idle_since_s, request.start_s + request.e2e_ms / kMillisecondsPerSecond);
   }
-  for (RecordedStage& stage : stages) {
-    // n arrivals lie n - 1 gaps apart.
-    const double span_s = stage.requests.back().start_s - stage.requests.front().start_s;
-    const auto count = static_cast<double>(stage.requests.size());
-    stage.duration_s = span_s > 0.0 ? span_s * count / (count - 1.0) : stage.requests.front().e2e_ms / kMillisecondsPerSecond;
-  }
+  for (RecordedStage& stage : stages) stage.duration_s = sending_s(stage.requests);
   return stages;
 }
 

@@ -164,22 +164,27 @@ bool holds_the_conversation(const RecordedRequest& turn, const RecordedRequest& 
 
 }  // namespace
 
-void join_turns(std::vector<RecordedTurn> turns, RecordedRun& run, std::vector<RecordedRequest>& requests) {
-  std::ranges::stable_sort(turns, {}, [](const RecordedTurn& turn) { return turn.request.start_s; });
-  std::map<std::string, std::vector<RecordedRequest*>> conversations;
-  for (RecordedTurn& turn : turns) {
-    if (!turn.conversation.empty()) conversations[turn.conversation].push_back(&turn.request);
+void join_turns(std::vector<std::vector<RecordedTurn>> turns_of_stages, RecordedRun& run) {
+  std::vector<std::vector<RecordedRequest*>> conversations;
+  for (std::vector<RecordedTurn>& turns : turns_of_stages) {
+    std::ranges::stable_sort(turns, {}, [](const RecordedTurn& turn) { return turn.request.start_s; });
+    std::map<std::string, std::vector<RecordedRequest*>> of_stage;
+    for (RecordedTurn& turn : turns) {
+      if (!turn.conversation.empty()) of_stage[turn.conversation].push_back(&turn.request);
+    }
+    for (auto& [name, of_one] : of_stage) {
+      if (of_one.size() > 1) conversations.push_back(std::move(of_one));
+    }
   }
-  std::erase_if(conversations, [](const auto& entry) { return entry.second.size() < 2; });
   std::size_t later = 0;
   std::size_t whole = 0;
-  for (const auto& [name, of_one] : conversations) {
+  for (const auto& of_one : conversations) {
     for (std::size_t i = 1; i < of_one.size(); ++i) whole += holds_the_conversation(*of_one[i], *of_one[i - 1]) ? 1 : 0;
     later += of_one.size() - 1;
   }
   const bool are_whole = 2 * whole > later;
   std::int64_t number = 0;
-  for (const auto& [name, of_one] : conversations) {
+  for (const auto& of_one : conversations) {
     for (std::size_t i = 0; i < of_one.size(); ++i) {
       of_one[i]->conversation = number;
       if (i > 0 && !are_whole) of_one[i]->input_tokens += of_one[i - 1]->input_tokens + of_one[i - 1]->output_tokens;
@@ -193,7 +198,17 @@ void join_turns(std::vector<RecordedTurn> turns, RecordedRun& run, std::vector<R
                     counted(conversations.size(), "conversation"),
                     are_whole ? "hold the conversation so far" : "are counted without the conversation so far, which is added"));
   }
-  for (const RecordedTurn& turn : turns) requests.push_back(turn.request);
+  for (std::size_t i = 0; i < turns_of_stages.size(); ++i) {
+    run.stages[i].requests.clear();
+    for (const RecordedTurn& turn : turns_of_stages[i]) run.stages[i].requests.push_back(turn.request);
+  }
+}
+
+double sending_s(std::span<const RecordedRequest> requests) {
+  const auto [first, last] = std::ranges::minmax_element(requests, {}, &RecordedRequest::start_s);
+  const double span_s = last->start_s - first->start_s;
+  const auto count = static_cast<double>(requests.size());
+  return span_s > 0.0 ? span_s * count / (count - 1.0) : first->e2e_ms * 1e-3;
 }
 
 RecordedRow row_of(std::span<const RecordedRequest> requests) {

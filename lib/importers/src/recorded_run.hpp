@@ -134,12 +134,16 @@ struct RecordedTurn {
   std::string conversation;
   RecordedRequest request;
 };
-/// Makes conversations of requests that were sent as their turns: numbers them, and makes of prompts that hold the new turn alone the
-/// whole ones that a server gets. Names of one turn alone are no conversations; then nothing changes.
-void join_turns(std::vector<RecordedTurn> turns, RecordedRun& run, std::vector<RecordedRequest>& requests);
+/// Fills the run's stages with these requests, of each stage in the order of their starts. Those that were sent as turns become
+/// conversations: they are numbered over all stages, and prompts that hold the new turn alone become the whole ones that a server
+/// gets. Names of one turn alone in a stage are no conversations.
+void join_turns(std::vector<std::vector<RecordedTurn>> turns_of_stages, RecordedRun& run);
 
 /// Six digits after the point: more is noise of clocks, and files stay readable.
 [[nodiscard]] double rounded(double value);
+
+/// How long sending these requests lasted: n arrivals lie n - 1 gaps apart. Of a single request, until its reply.
+[[nodiscard]] double sending_s(std::span<const RecordedRequest> requests);
 
 /// Mean and percentiles of these requests.
 [[nodiscard]] RecordedRow row_of(std::span<const RecordedRequest> requests);

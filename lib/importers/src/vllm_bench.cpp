@@ -364,12 +364,7 @@ class ResultReader {
 
   void replay_starts() {
     run_.workload.arrival.process = ArrivalProcess::trace;
-    const auto earlier = [](const RecordedRequest& a, const RecordedRequest& b) { return a.start_s < b.start_s; };
-    const auto [first, last] = std::ranges::minmax_element(stage_.requests, earlier);
-    const auto count = static_cast<double>(stage_.requests.size());
-    // n arrivals lie n - 1 gaps apart.
-    const double span_s = last->start_s - first->start_s;
-    stage_.duration_s = span_s > 0.0 && count > 1.0 ? span_s * count / (count - 1.0) : first->e2e_ms / kMillisecondsPerSecond;
+    stage_.duration_s = sending_s(stage_.requests);
     run_.assumptions.emplace_back("requests are replayed at their start_times");
   }
 
