@@ -4,7 +4,9 @@
     leave_out_products.py bench_data
 
 The rule is that of kernels::GpuCurves (docs/step_time_models.md): the shape's roofline times the ratio to the roofline that the
-three nearest shapes have at the same number of tokens. Prints median and 90th percentile of |predicted / measured - 1| in percent.
+three nearest shapes have at the same number of tokens. Rows count as they do there: products whose weights came from the L2 cache at
+no less than streaming those weights takes, and disturbed ones at what more tokens take. Prints median and 90th percentile of
+|predicted / measured - 1| in percent.
 """
 
 import argparse
@@ -15,20 +17,51 @@ from collections import defaultdict
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import kernel_tables as kt  # noqa: E402
+from import_kernels import version_key  # noqa: E402
 
 NORM = 2.5
 ACTIVATION_SHARE = 0.8
 LARGE_WEIGHTS = 30e6
 NEAREST = 3
 SAME_SHAPE = 0.02
+FROM_CACHE = "l2_resident"
+STREAMING_TOKENS = 16
+GLITCH = 1.5
 
 
-def shapes_of(path, dtype):
-    """{(n, k): {m: us}} of the rows without a flag; the newest release counts."""
+def streaming_rate(rows, dtype):
+    """Bytes per us at which large weights stream from memory through small products; None where no row says so."""
+    rates = []
+    for row in rows:
+        weights = kt.gemm_weight_bytes(int(row["n"]), int(row["k"]), dtype)
+        if not row["flag"] and int(row["m"]) <= STREAMING_TOKENS and weights >= LARGE_WEIGHTS:
+            rates.append(weights / float(row["latency_us"]))
+    return kt.quantile(rates, 0.9) if rates else None
+
+
+def without_glitches(by_m):
+    """Fewer tokens never take GLITCH times as long as the next larger number."""
+    next_us = math.inf
+    for m in sorted(by_m, reverse=True):
+        if by_m[m] > GLITCH * next_us:
+            by_m[m] = next_us
+        next_us = by_m[m]
+
+
+def shapes_of(rows, dtype):
+    """{(n, k): {m: us}} as the curves read them; the newest release counts."""
+    rows = [row for row in rows if row["dtype"] == dtype and row["flag"] in ("", FROM_CACHE)]
+    rate = streaming_rate(rows, dtype)
     shapes = defaultdict(dict)
-    rows = [row for row in kt.read_rows(path) if row["dtype"] == dtype and not row["flag"]]
-    for row in sorted(rows, key=lambda r: r["engine"]):
-        shapes[int(row["n"]), int(row["k"])][int(row["m"])] = float(row["latency_us"])
+    for row in sorted(rows, key=lambda r: version_key(r["engine"])):
+        n, k, us = int(row["n"]), int(row["k"]), float(row["latency_us"])
+        if row["flag"] == FROM_CACHE:
+            if rate is None:
+                continue
+            us = max(us, kt.gemm_weight_bytes(n, k, dtype) / rate)
+        shapes[n, k][int(row["m"])] = us
+    for by_m in shapes.values():
+        without_glitches(by_m)
     return shapes
 
 
@@ -74,9 +107,9 @@ def main(argv=None) -> int:
     options = parser.parse_args(argv)
     print("| GPU | format | shapes | m <= 128 | m > 128 |\n|---|---|---|---|---|")
     for gpu in kt.GPUS:
-        path = os.path.join(options.bench_data, gpu.folder, "gemm.csv")
+        rows = kt.read_rows(os.path.join(options.bench_data, gpu.folder, "gemm.csv"))
         for dtype in ("bf16", *kt.QUANTISED):
-            shapes = shapes_of(path, dtype)
+            shapes = shapes_of(rows, dtype)
             if shapes:
                 cells = [f"{kt.quantile(e, 0.5):.1f} / {kt.quantile(e, 0.9):.1f}" if e else "-" for e in leave_out(shapes, dtype)]
                 print(f"| {gpu.name} | {dtype} | {len(shapes)} | {cells[0]} | {cells[1]} |")
