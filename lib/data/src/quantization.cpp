@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -69,6 +70,29 @@ struct Numbers {
   double block_elements = 0.0;
 };
 
+/// Elements of a block, whose sides are "128x128", as older files have it, or [128, 128]; 0 where there are no blocks.
+double read_block(text::ObjectReader& reader, text::Problems& problems) {
+  const text::Node* block = reader.find("block_structure");
+  if (block == nullptr) return 0.0;
+  std::vector<std::string> sides;
+  if (const std::size_t times = block->text.find('x'); times != std::string::npos) {
+    sides = {block->text.substr(0, times), block->text.substr(times + 1)};
+  }
+  for (const text::Node& side : block->items) sides.push_back(side.text);
+  double elements = sides.size() == 2 ? 1.0 : 0.0;
+  for (const std::string& side : sides) {
+    int length = 0;
+    const auto [end, failed] = std::from_chars(side.data(), side.data() + side.size(), length);
+    const bool is_length = failed == std::errc{} && end == side.data() + side.size() && length > 0;
+    elements *= is_length ? length : 0.0;
+  }
+  if (elements == 0.0) {
+    problems.error(block->place, fmt::format("'block_structure' is {}, which is no two sides of a block", text::describe(*block)),
+                   "write them as [128, 128]");
+  }
+  return elements;
+}
+
 Numbers read_numbers(const text::Node* node, std::string_view name, text::Problems& problems) {
   Numbers numbers;
   if (node == nullptr) return numbers;
@@ -77,12 +101,7 @@ Numbers read_numbers(const text::Node* node, std::string_view name, text::Proble
   reader.optional("type", numbers.type);
   reader.optional("strategy", numbers.strategy);
   reader.optional("group_size", numbers.group_size);
-  const text::Node* block = reader.find("block_structure");
-  if (block != nullptr && block->kind == text::Node::Kind::scalar) {
-    numbers.block_elements = 128.0 * 128.0;  // "128x128", as older files have it
-  } else if (std::vector<int> sides; reader.optional("block_structure", sides) && sides.size() == 2) {
-    numbers.block_elements = static_cast<double>(sides[0]) * sides[1];
-  }
+  numbers.block_elements = read_block(reader, problems);
   return numbers;
 }
 
