@@ -101,6 +101,23 @@ TEST_F(KernelTableFiles, LoadOurSchemaForEveryShippedGpu) {
   }
 }
 
+/// Every kind of table counts, so that a folder with one of them alone is none without tables.
+TEST_F(KernelTableFiles, LoadAFolderOfAnyOneKind) {
+  std::size_t kinds = 0;
+  for (const fs::directory_entry& table : fs::directory_iterator(shipped("h200"))) {
+    if (table.path().extension() != ".csv") continue;
+    const fs::path alone = folder_ / table.path().stem().string() / "h100";
+    fs::create_directories(alone);
+    fs::copy(table.path(), alone / table.path().filename());
+    const auto read = read_kernel_tables(alone, "h100");
+    EXPECT_TRUE(read.has_value()) << core::format(read.error());
+    const auto found = find_kernel_tables(alone, examples::h100());
+    EXPECT_TRUE(found) << alone;
+    ++kinds;
+  }
+  EXPECT_EQ(kinds, 10U);
+}
+
 // First rows of the shipped files, typed by hand.
 TEST_F(KernelTableFiles, LoadModulesAndCollectives) {
   const auto read = read_kernel_tables(shipped("h200"), "h200");

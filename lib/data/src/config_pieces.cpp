@@ -100,12 +100,6 @@ void read_switches(const text::Node& object, std::string_view group, std::map<pa
   }
 }
 
-params::DeploymentFilter read_where(const text::Node& object, text::Problems& problems) {
-  params::DeploymentFilter where;
-  where_form().read(object, problems, where);
-  return where;
-}
-
 bool read_step_time_model(const text::Node& node, std::string& target, text::Problems& problems) {
   std::string name;
   if (!text::convert(node, "'step_time_model'", name, problems)) return false;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/text/object_reader.hpp"

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <optional>
 #include <string>
@@ -392,6 +391,13 @@ core::Result<std::vector<double>> read_kernel_latencies(const fs::path& path) {
   });
 }
 
+bool holds_kernel_tables(const fs::path& folder) {
+  constexpr std::array<std::string_view, 10> kTables{
+      "gemm.csv",        "context_attention.csv", "allreduce.csv",        "generation_attention.csv", "moe.csv",
+      "mla_context.csv", "mla_generation.csv",    "linear_attention.csv", "collective.csv",           "sparse_attention.csv"};
+  return std::ranges::any_of(kTables, [&](std::string_view name) { return text::exists(folder / name); });
+}
+
 core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::string_view gpu) {
   MeasuredKernels measured;
   measured.gpu = gpu;
@@ -399,14 +405,13 @@ core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::st
   std::vector<fs::path> gemms = in_folder("gemm.csv");
   std::vector<fs::path> context = in_folder("context_attention.csv");
   std::vector<fs::path> generation = in_folder("generation_attention.csv");
-  const std::vector<fs::path> all_reduces = in_folder("allreduce.csv");
-  const std::vector<fs::path> moes = in_folder("moe.csv");
-  if (gemms.empty() && context.empty() && generation.empty() && all_reduces.empty() && moes.empty()) {
+  const bool is_ours = holds_kernel_tables(folder);
+  if (!is_ours) {
     gemms = csv_files(folder / "gemm" / gpu);
     context = csv_files(folder / "mha" / "prefill" / gpu);
     generation = csv_files(folder / "mha" / "decode" / gpu);
   }
-  if (gemms.empty() && context.empty() && generation.empty() && all_reduces.empty() && moes.empty()) {
+  if (!is_ours && gemms.empty() && context.empty() && generation.empty()) {
     if (is_vidur_folder(folder)) return read_vidur_profiles(folder, gpu);
     return core::fail({.file = folder.string()}, fmt::format("no kernel tables of '{}' here", gpu),
                       "name a folder with gemm.csv, context_attention.csv ..., with gemm/<gpu>/ and mha/{prefill,decode}/<gpu>/, or "
@@ -417,8 +422,8 @@ core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::st
   append(measured.gemms, gemms, &read_gemm_table, errors);
   append(measured.context_attention, context, &read_context_attention_table, errors);
   append(measured.generation_attention, generation, &read_generation_attention_table, errors);
-  append(measured.all_reduces, all_reduces, &read_all_reduce_table, errors);
-  append(measured.moes, moes, &read_moe_table, errors);
+  append(measured.all_reduces, in_folder("allreduce.csv"), &read_all_reduce_table, errors);
+  append(measured.moes, in_folder("moe.csv"), &read_moe_table, errors);
   append(measured.latent_context, in_folder("mla_context.csv"), &read_latent_context_table, errors);
   append(measured.latent_generation, in_folder("mla_generation.csv"), &read_latent_generation_table, errors);
   append(measured.linear_attention, in_folder("linear_attention.csv"), &read_linear_attention_table, errors);
@@ -431,20 +436,11 @@ core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::st
 
 namespace {
 
-constexpr std::array<std::string_view, 5> kOurTables{"gemm.csv", "context_attention.csv", "generation_attention.csv", "allreduce.csv",
-                                                     "moe.csv"};
-
-bool holds_our_tables(const fs::path& folder) {
-  std::error_code unreadable;
-  return std::ranges::any_of(kOurTables, [&](std::string_view name) { return fs::exists(folder / name, unreadable); });
-}
-
 bool is_name_of(const domain::GpuSpec& gpu, std::string_view name) { return domain::find_gpu({gpu}, name) != nullptr; }
 
 /// The GPU that scripts/collect_kernels.py says it measured.
 std::string gpu_in_manifest(const fs::path& folder) {
-  std::error_code missing;
-  if (!fs::exists(folder / "manifest.json", missing)) return {};
+  if (!text::exists(folder / "manifest.json")) return {};
   const auto manifest = text::read_document(folder / "manifest.json");
   const text::Node* files = manifest ? manifest->root.find("files") : nullptr;
   const text::Node* gpu = files != nullptr && !files->items.empty() ? files->items.front().find("gpu") : nullptr;
@@ -467,11 +463,11 @@ std::vector<std::string> folders_of(const fs::path& folder, const domain::GpuSpe
 std::optional<KernelFolder> find_kernel_tables(const fs::path& folder, const domain::GpuSpec& gpu) {
   const fs::path named =
       folder.lexically_normal().has_filename() ? folder.lexically_normal() : folder.lexically_normal().parent_path();
-  if (holds_our_tables(folder) && (is_name_of(gpu, named.filename().string()) || is_name_of(gpu, gpu_in_manifest(folder)))) {
+  if (holds_kernel_tables(folder) && (is_name_of(gpu, named.filename().string()) || is_name_of(gpu, gpu_in_manifest(folder)))) {
     return KernelFolder{.folder = folder, .gpu = gpu.name};
   }
   for (const std::string& name : folders_of(folder, gpu)) {
-    if (holds_our_tables(folder / name)) return KernelFolder{.folder = folder / name, .gpu = gpu.name};
+    if (holds_kernel_tables(folder / name)) return KernelFolder{.folder = folder / name, .gpu = gpu.name};
   }
   for (const fs::path& part : {fs::path("gemm"), fs::path("mha") / "prefill", fs::path("mha") / "decode"}) {
     if (const auto names = folders_of(folder / part, gpu); !names.empty()) return KernelFolder{.folder = folder, .gpu = names.front()};

@@ -163,15 +163,10 @@ void add_all_reduces(const text::CsvTable& table, Means<Message>& messages, core
   }
 }
 
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 /// The files of this name in a folder and below it, sorted.
 std::vector<fs::path> files_below(const fs::path& folder, std::string_view name, int depth = 0) {
   std::vector<fs::path> files;
-  if (is_there(folder / name)) files.push_back(folder / name);
+  if (text::exists(folder / name)) files.push_back(folder / name);
   std::error_code ignored;
   for (const fs::path& entry : depth < kDeepest ? text::entries_of(folder, ignored) : std::vector<fs::path>{}) {
     if (!text::is_folder(entry)) continue;
@@ -183,13 +178,13 @@ std::vector<fs::path> files_below(const fs::path& folder, std::string_view name,
 
 /// network/<gpu>_dgx/all_reduce.csv beside compute/<gpu>; other links than a whole node's come second.
 std::optional<fs::path> all_reduces_of(const fs::path& folder) {
-  if (is_there(folder / "all_reduce.csv")) return folder / "all_reduce.csv";
+  if (text::exists(folder / "all_reduce.csv")) return folder / "all_reduce.csv";
   const std::string name = folder.filename().string();
   std::optional<fs::path> found;
   std::error_code ignored;
   for (const fs::path& entry : text::entries_of(folder.parent_path().parent_path() / "network", ignored)) {
     const std::string links = entry.filename().string();
-    if (!links.starts_with(name + "_") || !is_there(entry / "all_reduce.csv")) continue;
+    if (!links.starts_with(name + "_") || !text::exists(entry / "all_reduce.csv")) continue;
     if (!found || links.ends_with("_dgx")) found = entry / "all_reduce.csv";
   }
   return found;

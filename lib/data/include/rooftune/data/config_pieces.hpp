@@ -37,9 +37,6 @@ void check_value(params::ParameterId id, std::string_view name, double value, te
 void read_switches(const text::Node& object, std::string_view group, std::map<params::SwitchId, std::size_t>& switches,
                    text::Problems& problems);
 
-/// `{model:, gpu:, tp:}`, at least one of them.
-[[nodiscard]] params::DeploymentFilter read_where(const text::Node& object, text::Problems& problems);
-
 /// A name of the catalogue of step-time models; another one is reported.
 bool read_step_time_model(const text::Node& node, std::string& target, text::Problems& problems);
 

@@ -36,6 +36,9 @@ namespace rooftune::data {
 /// The latencies of a table of whole modules or of collectives, whose work no formula of ours counts.
 [[nodiscard]] core::Result<std::vector<double>> read_kernel_latencies(const std::filesystem::path& path);
 
+/// Whether tables of our layout (gemm.csv, collective.csv ...) lie in the folder.
+[[nodiscard]] bool holds_kernel_tables(const std::filesystem::path& folder);
+
 /// Every table of one GPU. `folder` holds gemm.csv, context_attention.csv ... (any of them), or the field layout's gemm/<gpu>/ and
 /// mha/{prefill,decode}/<gpu>/ (InferSim's, too), or Vidur's profiles of models on it. Another folder is an error. Not normalised.
 [[nodiscard]] core::Result<kernels::MeasuredKernels> read_kernel_tables(const std::filesystem::path& folder, std::string_view gpu);
