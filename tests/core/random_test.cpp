@@ -50,6 +50,8 @@ TEST(RandomStream, StreamsOfNeighbouringStagesAreUncorrelated) {
   EXPECT_LT(std::abs(covariance), 4.0 / 12.0 / std::sqrt(kDraws));
 }
 
+TEST(RandomStream, MixesAsSplitMix64Does) { EXPECT_EQ(mixed(0), 0xe220a8397b1dcdafULL); }
+
 TEST(Uniform01, StaysInsideAndHasTheRightMean) {
   constexpr int kDraws = 20000;
   RandomEngine engine = make_stream(kKey);

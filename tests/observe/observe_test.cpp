@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "../../lib/observe/src/completion_stream.hpp"
 #include "rooftune/importers/import.hpp"
 #include "rooftune/observe/trace_files.hpp"
 #include "support/streaming_server.hpp"
@@ -15,6 +16,7 @@ namespace rooftune::observe {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::SizeIs;
 using testing_support::StreamingServer;
 
@@ -85,6 +87,42 @@ TEST(Observe, KeepsTheClientsOfAClosedLoopBusyAndNoMore) {
   EXPECT_THAT(observation.requests, SizeIs(24));
   EXPECT_EQ(observation.self.most_in_flight, 4);
   EXPECT_EQ(observation.concurrency, 4);
+}
+
+TEST(Observe, ClientsOfAClosedLoopAreFreeWhenAFailureIsKnown) {
+  domain::Experiment load = experiment(1.0, 4);
+  load.workload.arrival = {.process = domain::ArrivalProcess::closed_loop, .concurrency = 1};
+  const StreamingServer server({.silent_every = 2});
+  ObserveOptions options = options_for(server);
+  options.request_timeout_s = 0.5;
+  const Observation observation = observed(load, options);
+  ASSERT_THAT(observation.requests, SizeIs(4));
+  const ObservedRequest& silent = observation.requests[1];
+  ASSERT_EQ(silent.status, RequestStatus::timeout);
+  EXPECT_EQ(silent.first_token_s, 0.0);
+  EXPECT_GE(observation.requests[2].planned_s, silent.sent_s + 0.49);
+  EXPECT_EQ(observation.self.lateness_max_ms, 0.0) << "clients that send when they are free are never late";
+  EXPECT_THAT(trace_header(observation, options), Not(HasSubstr("lateness")));
+}
+
+TEST(Observe, CountsThatNoRequestHasAreNone) {
+  CompletionStream stream;
+  EXPECT_EQ(stream.feed("data: {\"choices\":[{\"text\":\"a\"}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n"), 1);
+  EXPECT_EQ(stream.feed("data: {\"choices\":[{\"text\":\"\"}],\"usage\":{\"prompt_tokens\":4294967301}}\n\ndata: [DO"), 0);
+  EXPECT_EQ(stream.feed("NE]\n\ndata: {\"usage\":{\"completion_tokens\":-1}}\n"), 0);
+  EXPECT_EQ(stream.feed("data: {\"choices\":[7],\"usage\":{\"prompt_tokens\":18446744073709551615}}\n"), 0);
+  EXPECT_TRUE(stream.ended());
+  EXPECT_EQ(stream.prompt_tokens(), 7);
+  EXPECT_EQ(stream.completion_tokens(), 3);
+}
+
+TEST(Observe, WritesWhatServersSayAsText) {
+  Observation observation;
+  observation.requests.push_back({.status = RequestStatus::error, .problem = "=1,\"\x1b[31m"});
+  EXPECT_THAT(trace_table(observation), HasSubstr(R"(,error,"'=1,""\x1b[31m",)"));
+  ObserveOptions options;
+  options.model = "a\nb\x1b\"";
+  EXPECT_THAT(trace_header(observation, options), HasSubstr(R"(  model: "a\nb\u001b\"")"));
 }
 
 TEST(Observe, ThrowsTheWarmUpAway) {

@@ -31,6 +31,7 @@ class StreamingServer {
     double per_decode_us = 0.0;
     int refuse_every = 0;       ///< every n-th request gets the status 503
     int break_off_every = 0;    ///< the connection of every n-th ends after its first token
+    int silent_every = 0;       ///< every n-th is never answered
     bool counts_tokens = true;  ///< sends usage
   };
 
@@ -150,6 +151,7 @@ class StreamingServer {
       return refuse(descriptor, 400, "a streaming completion of token ids was expected");
     }
     if (behaviour_.refuse_every > 0 && number % behaviour_.refuse_every == 0) return refuse(descriptor, 503, "overloaded");
+    if (behaviour_.silent_every > 0 && number % behaviour_.silent_every == 0) return;
     prompts_.push_back(body["prompt"].get<std::vector<int>>());
     write(descriptor, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
     waiting_.push_back({.descriptor = descriptor,

@@ -1,18 +1,9 @@
 #include "rooftune/core/random.hpp"
 
-#include <array>
 #include <cmath>
 
 namespace rooftune::core {
 namespace {
-
-/// Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators": the SplitMix64 finaliser.
-std::uint64_t mix(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
 
 /// FNV-1a (Fowler, Noll, Vo), 64 bits.
 std::uint64_t hash_text(std::string_view text) {
@@ -24,11 +15,11 @@ std::uint64_t hash_text(std::string_view text) {
 }  // namespace
 
 RandomEngine make_stream(const StreamKey& key) {
-  std::uint64_t state = mix(key.seed);
-  state = mix(state ^ hash_text(key.experiment_id));
-  state = mix(state ^ static_cast<std::uint64_t>(key.stage));
-  state = mix(state ^ (static_cast<std::uint64_t>(key.purpose) << 32));
-  state = mix(state ^ static_cast<std::uint64_t>(key.replicate));
+  std::uint64_t state = mixed(key.seed);
+  state = mixed(state ^ hash_text(key.experiment_id));
+  state = mixed(state ^ static_cast<std::uint64_t>(key.stage));
+  state = mixed(state ^ (static_cast<std::uint64_t>(key.purpose) << 32));
+  state = mixed(state ^ static_cast<std::uint64_t>(key.replicate));
   return RandomEngine(state);
 }
 

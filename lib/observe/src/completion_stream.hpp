@@ -9,12 +9,8 @@ namespace rooftune::observe {
 /// Reads the server-sent events of a streaming completion as they come, in pieces of any size.
 class CompletionStream {
  public:
-  /// What a piece of the answer held.
-  struct Piece {
-    int chunks = 0;  ///< events that carried text
-    bool ended = false;
-  };
-  Piece feed(std::string_view bytes);
+  /// Gives the number of events that ended with these bytes and carried text.
+  int feed(std::string_view bytes);
 
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] const std::optional<int>& prompt_tokens() const { return prompt_tokens_; }
@@ -23,8 +19,9 @@ class CompletionStream {
   [[nodiscard]] const std::string& complaint() const { return complaint_; }
 
  private:
-  void read_line(std::string_view line, Piece& piece);
-  void read_event(std::string_view data, Piece& piece);
+  /// 1 for an event that carries text, else 0.
+  int read_line(std::string_view line);
+  int read_event(std::string_view data);
 
   std::string rest_;  ///< of a line that has not ended
   std::string complaint_;

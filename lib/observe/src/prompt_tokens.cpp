@@ -4,6 +4,8 @@
 
 #include <iterator>
 
+#include "rooftune/core/random.hpp"
+
 namespace rooftune::observe {
 namespace {
 
@@ -12,15 +14,8 @@ constexpr std::uint64_t kIds = 16'384;
 /// Streams of chains and of requests never meet.
 constexpr std::uint64_t kChainStream = 0x8000'0000'0000'0000ULL;
 
-/// SplitMix64: the n-th number of a stream, without the ones before.
-std::uint64_t mixed(std::uint64_t value) {
-  value += 0x9E37'79B9'7F4A'7C15ULL;
-  value = (value ^ (value >> 30)) * 0xBF58'476D'1CE4'E5B9ULL;
-  value = (value ^ (value >> 27)) * 0x94D0'49BB'1331'11EBULL;
-  return value ^ (value >> 31);
-}
-
 std::uint64_t token(std::uint64_t seed, std::uint64_t stream, std::int32_t position) {
+  using core::mixed;
   return kFirstId + mixed(mixed(mixed(seed) ^ stream) + static_cast<std::uint64_t>(position)) % kIds;
 }
 

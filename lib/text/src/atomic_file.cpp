@@ -231,17 +231,6 @@ void put_back(const fs::path& target) {
   if (aside.size() == 1) fs::rename(aside.front(), target, failed);
 }
 
-/// "runs/a/" names the same folder as "runs/a".
-fs::path without_trailing_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
-
-/// The folder behind a link, so that the link stays one.
-fs::path behind_links(const fs::path& folder) {
-  std::error_code failed;
-  if (!fs::is_symlink(fs::symlink_status(folder, failed))) return folder;
-  const fs::path real = fs::canonical(folder, failed);
-  return failed ? folder : real;
-}
-
 }  // namespace
 
 core::Result<void> write_file_atomically(const fs::path& path, std::string_view text) {

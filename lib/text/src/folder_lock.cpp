@@ -74,13 +74,6 @@ tl::unexpected<core::Diagnostics> in_use(const fs::path& folder, const fs::path&
                                : fmt::format("wait for it; if it has ended, remove {}", file.string()));
 }
 
-bool is_at(int descriptor, const fs::path& file) {
-  struct stat opened {};
-  struct stat named {};
-  return ::fstat(descriptor, &opened) == 0 && ::lstat(file.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-         opened.st_dev == named.st_dev;
-}
-
 }  // namespace
 
 std::string owner_text(const FolderOwner& owner) {
@@ -113,12 +106,8 @@ bool may_be_running(const FolderOwner& owner) {
 }
 
 core::Result<FolderLock> FolderLock::acquire(const fs::path& folder) {
-  fs::path target = folder.has_filename() ? folder : folder.parent_path();
+  const fs::path target = behind_links(without_trailing_slash(folder));
   std::error_code failed;
-  if (fs::is_symlink(fs::symlink_status(target, failed))) {
-    const fs::path real = fs::canonical(target, failed);
-    if (!failed) target = real;
-  }
   if (target.has_parent_path()) fs::create_directories(target.parent_path(), failed);
   const fs::path file = folder_of(target) / fmt::format(".{}.lock", target.filename().string());
   const auto cannot = [&](int reason) {

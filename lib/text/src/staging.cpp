@@ -41,14 +41,6 @@ std::uint64_t random_number() {
   return number;
 }
 
-/// Whether `descriptor` is still what `path` names: somebody may have swept it before it was held.
-bool is_at(int descriptor, const fs::path& path) {
-  struct stat opened {};
-  struct stat named {};
-  return ::fstat(descriptor, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-         opened.st_dev == named.st_dev;
-}
-
 /// True where the lock was got, and where the file system knows none.
 bool hold(int descriptor) { return ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK; }
 
@@ -108,6 +100,22 @@ void remove_own_temporaries() {
   const std::scoped_lock lock(own_temporaries().mutex);
   std::error_code ignored;
   for (const fs::path& path : own_temporaries().paths) fs::remove_all(path, ignored);
+}
+
+bool is_at(int descriptor, const fs::path& path) {
+  struct stat opened {};
+  struct stat named {};
+  return ::fstat(descriptor, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
+fs::path without_trailing_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+
+fs::path behind_links(const fs::path& folder) {
+  std::error_code failed;
+  if (!fs::is_symlink(fs::symlink_status(folder, failed))) return folder;
+  const fs::path real = fs::canonical(folder, failed);
+  return failed ? folder : real;
 }
 
 std::string staging_prefix(const fs::path& target) {

@@ -28,6 +28,15 @@ struct StreamKey {
   int replicate = 0;
 };
 
+/// Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators": the SplitMix64 finaliser. Also the n-th number of a
+/// stream without the ones before.
+[[nodiscard]] constexpr std::uint64_t mixed(std::uint64_t value) {
+  value += 0x9e3779b97f4a7c15ULL;
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111ebULL;
+  return value ^ (value >> 31);
+}
+
 using RandomEngine = std::mt19937_64;
 
 [[nodiscard]] RandomEngine make_stream(const StreamKey& key);

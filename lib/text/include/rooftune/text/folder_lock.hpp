@@ -24,8 +24,6 @@ class FolderLock {
   /// Removes the file and lets go of the folder.
   ~FolderLock();
 
-  [[nodiscard]] const std::filesystem::path& file() const { return file_; }
-
  private:
   FolderLock(std::filesystem::path file, core::Descriptor descriptor);
 

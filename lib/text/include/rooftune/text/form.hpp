@@ -4,7 +4,6 @@
 #include <concepts>
 #include <functional>
 #include <initializer_list>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>

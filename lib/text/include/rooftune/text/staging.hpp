@@ -38,6 +38,15 @@ void remove_abandoned(const std::filesystem::path& folder, std::string_view pref
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
+/// "runs/a/" names the same folder as "runs/a".
+[[nodiscard]] std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
+
+/// The folder behind a link, so that the link stays one.
+[[nodiscard]] std::filesystem::path behind_links(const std::filesystem::path& folder);
+
+/// Whether `descriptor` is still what `path` names: somebody may have swept it before it was held.
+[[nodiscard]] bool is_at(int descriptor, const std::filesystem::path& path);
+
 [[nodiscard]] inline std::error_code system_error(int number) { return {number, std::generic_category()}; }
 
 }  // namespace rooftune::text
