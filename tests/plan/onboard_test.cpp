@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "rooftune/plan/transfer_widths.hpp"
 #include "support/simulated_runs.hpp"
 
 namespace rooftune::plan {
@@ -38,10 +40,8 @@ params::Config reference_config() {
 kernels::KernelSummary summary(std::string gpu, double weight_share, double layer_calls_us) {
   kernels::KernelSummary result;
   result.gpu = std::move(gpu);
-  result.values["physics.weight_bandwidth_fraction"] = {.value = weight_share, .log_deviation = 0.05, .basis = "test"};
+  result.values["physics.weight_bandwidth_fraction"] = weight_share;
   result.layer_calls_us = layer_calls_us;
-  result.decode_attention_share = 0.74;
-  result.context_attention_share = 0.52;
   return result;
 }
 
@@ -147,8 +147,8 @@ TEST(KernelPriors, LeaveTheExponentWithTheReference) {
       {.id = params::parameter("physics.pnorm"), .where = {}, .transform = params::Transform::log, .standard_deviation = 0.2});
   config.uncertainty->correlation.push_back({0.0, 0.0, 0.0});
   std::vector<kernels::KernelSummary> known = summaries();
-  known[0].values["physics.pnorm"] = {.value = 2.5, .log_deviation = 0.3, .basis = "test"};
-  known[1].values["physics.pnorm"] = {.value = 1.5, .log_deviation = 0.3, .basis = "test"};
+  known[0].values["physics.pnorm"] = 2.5;
+  known[1].values["physics.pnorm"] = 1.5;
   calibrate::OnboardSpec spec;
   spec.gpu = "A100-SXM";
   const auto priors = kernel_priors(config, spec, known, examples::a100(), examples::h100());
@@ -215,6 +215,53 @@ TEST(Onboard, AnotherVersionOnTheSameGpuMovesHostTermsAndLittleOfItsKernels) {
   // Two short runs, against a prior of 20 %.
   EXPECT_LT(parameter_of(result->last(), "physics.t_layer_us").value, 22.5);
   EXPECT_NEAR(parameter_of(result->last(), "physics.weight_bandwidth_fraction").value, kReferenceShare, 0.02);
+}
+
+/// A study on one run of two stages whose second one is about as much as the server takes: its TTFT is the queue's.
+std::vector<LeftOutRow> left_out_of(eval::StageRows rows) {
+  constexpr double kSaturating = 1.375;  // requests a second
+  constexpr int kRequests = 1000;
+  calibrate::StudyInputs own = inputs();
+  domain::Experiment run = examples::unmeasured_run("queue", examples::llama_2_7b(), 1, {1.0, kSaturating});
+  run.workload.stages.back() = {.rate = {kSaturating}, .duration = {kRequests / kSaturating}, .num_requests = kRequests};
+  run.deployment.hardware = "A100-SXM";
+  run.deployment.settings.max_num_seqs = 1;
+  own.experiments = examples::measured({run}, examples::config_with("physics", {{"physics.weight_bandwidth_fraction", kShare}}));
+  calibrate::StudySpec spec = new_gpu_study().spec;
+  spec.objective.rows = rows;
+  const auto result = onboard(calibrate::prepare(spec, own).value(), own, summaries());
+  return result ? result->last().left_out : std::vector<LeftOutRow>{};
+}
+
+bool names(const std::vector<LeftOutRow>& rows, int stage) {
+  return std::ranges::any_of(rows, [&](const LeftOutRow& row) { return row.stage == stage && row.metric == Metric::ttft_mean; });
+}
+
+TEST(Onboard, NamesThePooledRowThatAQueueDecidesWhereTheFitWouldSeeIt) {
+  const auto stages = left_out_of(eval::StageRows::stages);
+  EXPECT_TRUE(names(stages, 1));
+  EXPECT_FALSE(names(stages, domain::kSummaryStage)) << "it repeats what the stage says";
+  EXPECT_TRUE(names(left_out_of(eval::StageRows::summary), domain::kSummaryStage));
+  EXPECT_TRUE(names(left_out_of(eval::StageRows::both), domain::kSummaryStage));
+}
+
+TEST(Onboard, CountsStagesInPlaceOfTheSummaryThatPoolsThem) {
+  constexpr double kNothing = 1e3;  // a deviation that leaves all open
+  OnboardStep step;
+  for (const int stage : {domain::kSummaryStage, 0, 1}) {
+    step.held_out.rows.push_back({.experiment = "stages", .stage = stage, .metric = Metric::e2e_mean});
+    step.intervals.push_back({.experiment = "stages", .stage = stage, .metric = Metric::e2e_mean});
+  }
+  step.intervals[2].parameter_deviation = kNothing;
+  step.held_out.rows.push_back({.experiment = "one", .metric = Metric::e2e_mean});
+  step.intervals.push_back({.experiment = "one", .metric = Metric::e2e_mean, .parameter_deviation = kNothing});
+  step.intervals.push_back({.experiment = "fitted", .metric = Metric::e2e_mean});
+  EXPECT_THAT(held_out_intervals(step), SizeIs(3));
+  EXPECT_THAT(judged_intervals(step), SizeIs(1));
+}
+
+TEST(TransferWidths, AreOfParametersThatExist) {
+  for (const TransferWidth& width : transfer_widths()) EXPECT_TRUE(params::find_parameter(width.id)) << width.id;
 }
 
 TEST(Onboard, RefusesAStartThatDoesNotKnowItsUncertainty) {

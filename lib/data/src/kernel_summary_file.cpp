@@ -17,23 +17,16 @@ constexpr double kGemmCallsPerLayer = 4.0;
 void read_values(const text::Node& object, kernels::KernelSummary& summary, text::Problems& problems) {
   for (const text::Member& member : object.members) {
     const auto id = read_parameter_id(member.key, member.place, problems);
-    kernels::KernelValue value;
+    double value = 0.0;
     text::ObjectReader reader(member.value, problems, fmt::format("'{}'", member.key), text::OtherKeys::tolerate);
-    reader.required("value", value.value, text::above(0));
-    reader.required("log_sd", value.log_deviation, text::above(0));
-    reader.optional("basis", value.basis);
-    if (id) summary.values[member.key] = std::move(value);
+    reader.required("value", value, text::above(0));
+    if (id) summary.values[member.key] = value;
   }
 }
 
 void read_gpu(const text::Node& object, kernels::KernelSummary& summary, text::Problems& problems) {
   text::ObjectReader reader(object, problems, fmt::format("the GPU '{}'", summary.gpu), text::OtherKeys::tolerate);
   reader.optional("engine", summary.engine);
-  if (const text::Node* shares = reader.optional_object("comparable_shares")) {
-    text::ObjectReader share_reader(*shares, problems, "'comparable_shares'", text::OtherKeys::tolerate);
-    share_reader.optional("decode_attention", summary.decode_attention_share, text::above(0));
-    share_reader.optional("context_attention", summary.context_attention_share, text::above(0));
-  }
   if (const text::Node* calls = reader.optional_object("per_call")) {
     text::ObjectReader call_reader(*calls, problems, "'per_call'", text::OtherKeys::tolerate);
     double gemm_us = 0.0;

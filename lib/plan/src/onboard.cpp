@@ -79,15 +79,21 @@ core::Result<Transfer> prepare_transfer(const calibrate::PreparedStudy& study, c
   return transfer;
 }
 
-std::vector<JudgedInterval> judged_intervals(const OnboardStep& step) {
-  std::vector<JudgedInterval> judged;
+std::vector<JudgedInterval> held_out_intervals(const OnboardStep& step) {
+  std::vector<JudgedInterval> pairs;
   for (const calibrate::PredictionInterval& interval : step.intervals) {
     const eval::Row* row = step.held_out.find(interval.experiment, interval.stage, interval.metric);
-    if (row == nullptr || !interval.is_determined()) continue;
+    if (row == nullptr) continue;
     // A pooled row repeats what its stages say.
     if (row->stage == domain::kSummaryStage && step.held_out.find(row->experiment, 1, row->metric) != nullptr) continue;
-    judged.push_back({&interval, row});
+    pairs.push_back({&interval, row});
   }
+  return pairs;
+}
+
+std::vector<JudgedInterval> judged_intervals(const OnboardStep& step) {
+  std::vector<JudgedInterval> judged = held_out_intervals(step);
+  std::erase_if(judged, [](const JudgedInterval& pair) { return !pair.interval->is_determined(); });
   return judged;
 }
 

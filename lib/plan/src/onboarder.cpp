@@ -135,8 +135,8 @@ std::vector<LeftOutRow> Onboarder::leave_out_queues(eval::Dataset& seen, const p
     if (!measured[row.metric]) continue;
     measured[row.metric].reset();
     if (is_summary && experiment.measured.stages.size() == 1) experiment.measured.stages.front()[row.metric].reset();
-    // A pooled row repeats what its stages say.
-    if (is_summary && experiment.measured.stages.size() > 1) continue;
+    // A pooled row repeats what its stages say, unless it is what the fit would have seen.
+    if (is_summary && experiment.measured.stages.size() > 1 && study_.spec.objective.rows == eval::StageRows::stages) continue;
     left_out.push_back({experiment.id, row.stage, row.metric, amplification});
   }
   return left_out;
@@ -186,13 +186,13 @@ void Onboarder::score(OnboardStep& step, const eval::Dataset& dataset, const std
   if (!runs.empty()) step.fitted = eval::evaluate(dataset.subset(runs), step.config, options);
   if (!others.empty()) step.held_out = eval::evaluate(dataset.subset(others), step.config, options);
   step.intervals = calibrate::prediction_intervals(dataset, step.config, {.threads = threads_});
-  for (const JudgedInterval& judged : judged_intervals(step)) {
+  for (const JudgedInterval& judged : held_out_intervals(step)) {
+    if (!judged.interval->is_determined()) {
+      ++step.undetermined;
+      continue;
+    }
     ++step.coverage.measurements;
     if (judged.is_inside()) ++step.coverage.inside;
-  }
-  for (const calibrate::PredictionInterval& interval : step.intervals) {
-    if (!interval.is_determined() && step.held_out.find(interval.experiment, interval.stage, interval.metric) != nullptr)
-      ++step.undetermined;
   }
 }
 

@@ -35,7 +35,7 @@ std::optional<double> ratio_of(const std::string& id, const kernels::KernelSumma
   const auto value = gpu.values.find(id);
   const auto reference_value = reference.values.find(id);
   if (value == gpu.values.end() || reference_value == reference.values.end()) return std::nullopt;
-  return value->second.value / reference_value->second.value;
+  return value->second / reference_value->second;
 }
 
 /// What is believed of a parameter that no kernel table knows.

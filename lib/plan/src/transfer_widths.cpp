@@ -42,6 +42,8 @@ constexpr std::array kWidths{
 
 }  // namespace
 
+std::span<const TransferWidth> transfer_widths() { return kWidths; }
+
 std::optional<TransferWidth> transfer_width(std::string_view id) {
   const auto* const found = std::ranges::find(kWidths, id, &TransferWidth::id);
   if (found == kWidths.end()) return std::nullopt;

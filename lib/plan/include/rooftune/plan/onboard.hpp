@@ -77,7 +77,9 @@ struct JudgedInterval {
   [[nodiscard]] bool is_inside() const { return row->measured_ms >= interval->lower_ms && row->measured_ms <= interval->upper_ms; }
 };
 
-/// Those of a step whose interval says something; stages in place of the summary that pools them.
+/// Those of a step; stages in place of the summary that pools them.
+[[nodiscard]] std::vector<JudgedInterval> held_out_intervals(const OnboardStep& step);
+/// Of them those whose interval says something.
 [[nodiscard]] std::vector<JudgedInterval> judged_intervals(const OnboardStep& step);
 
 /// Errors of one experiment when its number of KV blocks is another.

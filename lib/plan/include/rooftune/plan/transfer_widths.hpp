@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace rooftune::plan {
@@ -11,6 +12,8 @@ struct TransferWidth {
   double gpu;      ///< another GPU and its host, beside what kernel tables say of it
   double version;  ///< another version of the engine on the same GPU
 };
+
+[[nodiscard]] std::span<const TransferWidth> transfer_widths();
 
 /// Empty for parameters that no step-time model carries from one to the other.
 [[nodiscard]] std::optional<TransferWidth> transfer_width(std::string_view id);
