@@ -83,7 +83,8 @@ TEST_F(OnboardCommand, JudgesIntervalsAndChoicesOnSimulatedGpus) {
 /// vLLM 0.23 traces of another laboratory, which do not ship.
 TEST_F(OnboardCommand, PredictsMixedPromptsOfANewVersionFromOneRun) {
   const std::string traces = shipped("../shared/data/residency/experiments.json");
-  if (!std::filesystem::exists(traces)) GTEST_SKIP() << "needs " << traces;
+  if (!std::filesystem::exists(traces))
+    GTEST_SKIP() << "traces without a licence, which do not ship: " << traces << "; the runs of vLLM 0.11 that do are tested above";
   const std::string study = "name: newer\ndata:\n  ground_truth: [" + traces +
                             "]\n  select: {id: [rate2_vanilla, rate8_vanilla, w7_sweep_agg6]}\nstart: {config: " +
                             shipped("configs/tuned/h100.physics.json") +

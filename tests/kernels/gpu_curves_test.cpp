@@ -135,6 +135,36 @@ TEST(GpuCurves, TakeProductsFromTheCacheAtTheSpeedOfMemory) {
   EXPECT_NE(curves.gemm(NumberFormat::nvfp4, 2048, 8192).coverage, Coverage::measured) << "other flags stay out";
 }
 
+TEST(GpuCurves, AddConvolutionsOfTheSameHeadsThatAreNotTheHosts) {
+  MeasuredKernels kernels;
+  const auto add = [&](const char* op, const char* part, std::int64_t key_heads, double us, const char* flag) {
+    kernels.linear_attention.push_back({.op = op,
+                                        .phase = "context",
+                                        .part = part,
+                                        .batch = 1,
+                                        .new_tokens = 128,
+                                        .key_heads = key_heads,
+                                        .value_heads = 32,
+                                        .latency_us = us,
+                                        .flag = flag});
+  };
+  for (const std::int64_t key_heads : {8, 16}) {
+    add("gdn", "recurrence", key_heads, 30.0, "");
+    add("gdn", "convolution", key_heads, key_heads == 8 ? 6.0 : 10.0, "");
+  }
+  add("kda", "recurrence", 32, 30.0, "");
+  add("kda", "convolution", 32, 439.0, "eager");
+  const GpuCurves curves(kernels, gpu_named("H100-SXM"), std::nullopt);
+  const auto us = [&](const char* op, std::int64_t key_heads) {
+    return curves.linear_attention(op, "context", key_heads, 32)->us(1.0, 128.0);
+  };
+  EXPECT_DOUBLE_EQ(us("gdn", 8), 36.0);
+  EXPECT_DOUBLE_EQ(us("gdn", 16), 40.0);
+  EXPECT_DOUBLE_EQ(us("kda", 32), 30.0) << "an eager convolution times the host";
+  EXPECT_EQ(curves.linear_attention("gdn", "context", 16, 32)->coverage, Coverage::measured);
+  EXPECT_EQ(curves.linear_attention("gdn", "context", 4, 32)->coverage, Coverage::scaled);
+}
+
 TEST(GpuCurves, LeaveOutGlitches) {
   MeasuredKernels kernels;
   // B200, FP8, 8192 x 7168: disturbed at 1 and 4 tokens.

@@ -20,7 +20,8 @@ std::optional<std::string> reason_for(const domain::ModelSpec& model, const doma
 TEST(Catalogue, ListsModelsThatItCanMake) {
   const domain::ModelSpec model = examples::llama_2_7b();
   const domain::GpuSpec gpu = examples::h100();
-  const domain::Deployment deployment = examples::deployment(model, gpu, 1);
+  domain::Deployment deployment = examples::deployment(model, gpu, 1);
+  deployment.settings.cudagraph_mode = "FULL_AND_PIECEWISE";  // settled, as a simulation has it
   const kernels::KernelTables tables(examples::synthetic_kernels(model));
   for (const ModelEntry& entry : step_time_models()) {
     EXPECT_TRUE(is_step_time_model(entry.name));

@@ -179,7 +179,7 @@ TEST(Derivatives, AgreeWithSymmetricDifferencesInClosedLoops) {
   }
 }
 
-/// The turnaround moves every request that follows a reply, and nothing else: two clients in turn on a server of one seat.
+/// The turnaround moves every request that follows a reply, and nothing else: two clients of one server.
 TEST(Derivatives, FollowTheTurnaround) {
   using Scalar = Dual<kNarrowWidth>;
   cases::LinearStepTime<Scalar> times({.base_us = 1000.0});

@@ -118,18 +118,16 @@ TEST(Engine, LeavesTheWatermarkFreeUnlessTheStepIsEmpty) {
   EXPECT_THAT(first_tokens(run(setup, plan)), ElementsAre(1000.0, 6000.0));
 }
 
-/// Of the first prompt three full blocks are hashed, and the one that its output has begun is not. Without that rule the
-/// second prompt takes the first one's third block too.
+/// The pool is full of two chains that ended: two hashed blocks of the first, then two of the second and the one that it had begun,
+/// which is not hashed. A newcomer takes the block that was freed first, of the first chain; by that rule the one without a hash.
 TEST(Engine, TakesBlocksWithoutAHashFirstWhereTheReleaseDoes) {
   EngineSetup setup = synchronous();
   setup.kv_blocks = 5;
-  const RequestPlan plan = one_stage({request_on(0, 0.0, 50, 2), request(9000.0, 30, 1), request_on(0, 19000.0, 50, 2)}, 1);
-  EXPECT_THAT(cached(run(setup, plan)), ElementsAre(0, 0, 48));
-  setup.kv_blocks = 4;
-  EXPECT_THAT(cached(run(setup, plan)), ElementsAre(0, 0, 32));
-  setup.prefix_caching = true;
+  const RequestPlan plan =
+      one_stage({request_on(0, 0.0, 32, 1), request_on(1, 9000.0, 40, 1), request(19000.0, 10, 1), request_on(0, 29000.0, 40, 1)}, 2);
+  EXPECT_THAT(cached(run(setup, plan)), ElementsAre(0, 0, 0, 16));
   setup.free_unhashed_first = true;
-  EXPECT_THAT(cached(run(setup, plan)), ElementsAre(0, 0, 32));
+  EXPECT_THAT(cached(run(setup, plan)), ElementsAre(0, 0, 0, 32));
 }
 
 /// While the first request runs its last step, the second one, which the pool has no more room for, is preempted; its token of

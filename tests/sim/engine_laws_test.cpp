@@ -4,8 +4,10 @@
 #include <numeric>
 #include <vector>
 
+#include "latency/synthetic_tables.hpp"
 #include "rooftune/core/parallel_map.hpp"
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/sim/engine_releases.hpp"
 #include "support/example_targets.hpp"
 #include "workloads.hpp"
 
@@ -178,8 +180,8 @@ std::vector<ModelUnderTest> models() {
   return {{examples::llama_2_7b(), 1}, {examples::llama_3_1_70b(), 4}, {examples::llama_4_scout_fp8(), 2}};
 }
 
-/// The models of the catalogue that need nothing but parameters.
-std::vector<std::string_view> table_free_models(const latency::Target& target) {
+/// The models of the catalogue that the target has everything for.
+std::vector<std::string_view> models_for(const latency::Target& target) {
   std::vector<std::string_view> names;
   for (const latency::ModelEntry& entry : latency::step_time_models()) {
     if (!latency::unsupported_reason(entry.name, target)) names.push_back(entry.name);
@@ -202,9 +204,10 @@ TEST(EngineLaws, ClosedFormEqualsPlainSteppingForEveryModel) {
   for (int i = 0; i < 40; ++i) {
     const RandomCase drawn = draw_for_models(random);
     for (const auto& [model, tp] : models()) {
-      const domain::Deployment deployment = examples::deployment(model, gpu, tp);
-      const latency::Target target{.model = model, .gpu = gpu, .deployment = deployment};
-      for (const std::string_view name : table_free_models(target)) {
+      const domain::Deployment deployment = settle(examples::deployment(model, gpu, tp), model, gpu).deployment;
+      const kernels::KernelTables tables(examples::synthetic_kernels(model));
+      const latency::Target target{.model = model, .gpu = gpu, .deployment = deployment, .tables = &tables};
+      for (const std::string_view name : models_for(target)) {
         const auto closed_times = latency::make_step_time<double>(name, target, plausible_parameters());
         const auto plain_times = latency::make_step_time<double>(name, target, plausible_parameters());
         const EngineRun closed = cases::run_engine(drawn.setup, drawn.plan, *closed_times, Stepping::closed_form);

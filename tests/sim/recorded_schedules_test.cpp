@@ -36,12 +36,6 @@ TEST(RecordedSchedules, AreWhatTheEngineDoes) {
   for (const recorded::Workload& workload : workloads) EXPECT_EQ(recorded::first_difference(workload), "") << workload.id;
 }
 
-TEST(RecordedSchedules, OfAllWorkloadsAreWhatTheEngineDoes) {
-  const fs::path folder = fs::path(ROOFTUNE_SOURCE_DIR) / "../shared/data/vllm_schedules";
-  if (!fs::exists(folder)) GTEST_SKIP() << "the full set is not here";
-  for (const recorded::Workload& workload : read_all(folder)) EXPECT_EQ(recorded::first_difference(workload), "") << workload.id;
-}
-
 /// Every rule that releases differ in is seen by some workload.
 TEST(RecordedSchedules, NoticeEachRule) {
   std::map<std::string, int> noticed;

@@ -98,6 +98,10 @@ int ModelSpec::ffns() const {
   return count_layers(*this, [](const Layer& layer) { return !layer.ffn.is_none(); });
 }
 
+std::int64_t key_heads(const LinearAttentionSpec& linear) {
+  return std::max<std::int64_t>(1, (linear.convolved - linear.heads * linear.value_dim) / (2 * linear.key_dim));
+}
+
 int ModelSpec::moe_layers() const {
   return count_layers(*this, [](const Layer& layer) { return layer.ffn.experts.has_value(); });
 }

@@ -75,6 +75,7 @@ std::map<RowKey, double> arrival_deviations(const Dataset& dataset, const params
   for (int draw = 0; draw < std::max(2, draws); ++draw) {
     Dataset redrawn = dataset;
     redrawn.replicates = 1;
+    redrawn.failures = std::make_shared<Failures>(dataset.failures->policy());  // of a draw, not of the run
     for (Case& item : redrawn.cases) {
       item.plans = {sim::make_request_plan(item.experiment, dataset.seed, dataset.replicates + draw)};
     }

@@ -150,10 +150,6 @@ GpuCurves::GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu,
   std::set<std::int64_t> ranks;
   for (const AllReduceRow& row : kernels.all_reduces) ranks.insert(row.ranks);
   for (const std::int64_t count : ranks) all_reduces_[count] = all_reduce_curve(kernels.all_reduces, gpu, count, release, fused);
-  std::map<std::pair<std::string, std::int64_t>, std::vector<PriceCurve::Point>> collectives;
-  for (const CollectiveRow& row : kernels.collectives)
-    collectives[{row.op, row.ranks}].push_back({.quantity = real(row.message_bytes), .us = row.latency_us});
-  for (auto& [key, points] : collectives) collectives_[key] = PriceCurve(std::move(points));
 }
 
 void GpuCurves::add_products(const MeasuredKernels& kernels, std::optional<domain::Release> release) {
@@ -495,14 +491,14 @@ void GpuCurves::add_modules(const MeasuredKernels& kernels) {
   latent_generation_ = grids_of<LatentKey>(kernels.latent_generation, 1.0, latent_key, latent_tokens);
 
   // Convolution and recurrence run one after the other: their times of one size add up.
-  using Cell = std::tuple<std::string, std::string, std::int64_t, std::int64_t, std::int64_t>;
+  using Cell = std::tuple<std::string, std::string, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
   const auto cell_of = [](const LinearAttentionRow& row) {
-    return Cell(row.op, row.phase, row.value_heads, row.batch, row.new_tokens);
+    return Cell(row.op, row.phase, row.key_heads, row.value_heads, row.batch, row.new_tokens);
   };
   std::map<Cell, double> convolution_us;
   for (const LinearAttentionRow& row : kernels.linear_attention) {
-    // An eager launch times the host: of no use where the recurrence is short, harmless where it is long.
-    if (row.part == "convolution") convolution_us[cell_of(row)] = row.latency_us;
+    // A flagged one was launched eagerly (all of KDA's prefill are): it times the host, ten times the recurrence beside it.
+    if (row.part == "convolution" && row.flag.empty()) convolution_us[cell_of(row)] = row.latency_us;
   }
   std::vector<LinearAttentionRow> whole;
   for (LinearAttentionRow row : kernels.linear_attention) {
@@ -513,7 +509,9 @@ void GpuCurves::add_modules(const MeasuredKernels& kernels) {
   }
   linear_ = grids_of<LinearKey>(
       whole, 1.0,
-      [](const LinearAttentionRow& row) { return LinearKey{.op = row.op, .phase = row.phase, .value_heads = row.value_heads}; },
+      [](const LinearAttentionRow& row) {
+        return LinearKey{.op = row.op, .phase = row.phase, .key_heads = row.key_heads, .value_heads = row.value_heads};
+      },
       [](const LinearAttentionRow& row) { return real(row.new_tokens); });
 }
 
@@ -547,10 +545,20 @@ std::optional<AttentionPrice> GpuCurves::latent_generation(NumberFormat format, 
   return by_heads(latent_generation_, LatentKey{.format = format, .kv = kv, .heads = heads}, &LatentKey::heads);
 }
 
-std::optional<AttentionPrice> GpuCurves::linear_attention(std::string_view op, std::string_view phase,
+std::optional<AttentionPrice> GpuCurves::linear_attention(std::string_view op, std::string_view phase, std::int64_t key_heads,
                                                           std::int64_t value_heads) const {
-  return by_heads(linear_, LinearKey{.op = std::string(op), .phase = std::string(phase), .value_heads = value_heads},
-                  &LinearKey::value_heads);
+  std::optional<AttentionPrice> nearest;
+  double smallest = std::numeric_limits<double>::infinity();
+  for (const auto& [key, grid] : linear_) {
+    if (key.op != op || key.phase != phase) continue;
+    const double ratio = real(value_heads) / real(key.value_heads);
+    const double distance = squared_log(ratio) + squared_log(real(key_heads) / real(key.key_heads));
+    if (distance >= smallest) continue;
+    smallest = distance;
+    nearest = AttentionPrice{
+        .grid = &grid, .sequences_factor = ratio, .window = 0, .coverage = distance > 0.0 ? Coverage::scaled : Coverage::measured};
+  }
+  return nearest;
 }
 
 GemmPrice GpuCurves::all_reduce(std::int64_t ranks) const {
@@ -572,12 +580,6 @@ GemmPrice GpuCurves::all_reduce(std::int64_t ranks) const {
     points.push_back({.quantity = bytes, .us = us});
   }
   return {.by_tokens = PriceCurve(std::move(points)), .coverage = nearest != nullptr ? Coverage::scaled : Coverage::bounded};
-}
-
-std::optional<GemmPrice> GpuCurves::collective(std::string_view op, std::int64_t ranks) const {
-  const auto found = collectives_.find({std::string(op), ranks});
-  if (found == collectives_.end()) return std::nullopt;
-  return GemmPrice{.by_tokens = found->second};
 }
 
 }  // namespace rooftune::kernels

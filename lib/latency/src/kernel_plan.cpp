@@ -163,8 +163,7 @@ class Planner {
       leave_out(model, domain::linear_kind_name(linear.kind));
       return;
     }
-    const std::int64_t key_heads =
-        std::max<std::int64_t>(1, (linear.convolved - linear.heads * linear.value_dim) / (2 * linear.key_dim));
+    const std::int64_t key_heads = domain::key_heads(linear);
     const auto add = [&](const char* phase, std::int64_t batch, std::int64_t tokens) {
       const kernels::LinearAttentionRow row{.op = "gdn",
                                             .phase = phase,

@@ -58,6 +58,11 @@ double prompt_tokens(double pairs, double window) {
 /// Knots of decode attention: 2^(knot / 2) entries.
 double knot_entries(int knot) { return std::exp2(0.5 * knot); }
 
+/// Kernels are chosen by vLLM's releases; another engine's are taken to be the newest.
+std::optional<domain::Release> release_of(const domain::Deployment& deployment) {
+  return deployment.engine == "vllm" ? domain::find_release(deployment.settings.version) : std::nullopt;
+}
+
 /// Shares of peak that attention without a table is given: what the measured kernels of long contexts reach.
 constexpr double kAttentionBandwidthShare = 0.9;  // of the rate at which weights stream
 constexpr double kAttentionComputeShare = 0.65;   // of the rate of large products
@@ -66,12 +71,11 @@ constexpr double kAttentionCallUs = 10.0;
 }  // namespace
 
 KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
-    : curves_(target.tables->curves(target.gpu, domain::find_release(target.deployment.settings.version),
-                                    target.deployment.settings.fuse_allreduce_rms)),
+    : curves_(target.tables->curves(target.gpu, release_of(target.deployment), target.deployment.settings.fuse_allreduce_rms)),
       form_(curves_.form(NumberFormat::bf16)) {
   const Operators operators = operators_of(target.model, target.deployment);
   add_mixers(operators);
-  add_products(operators, target);
+  add_products(operators);
   for (const ExpertLayer& layer : operators.experts) {
     const kernels::MoeShape shape{.hidden = layer.inputs,
                                   .ffn_width = layer.width,
@@ -95,8 +99,8 @@ KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
     State state{.update = update, .generation = {}, .context = {}};
     if (update.linear.kind != domain::LinearKind::mamba2) {
       const auto* op = update.linear.kind == domain::LinearKind::gated_delta_net ? "gdn" : "kda";
-      state.generation = curves_.linear_attention(op, "generation", update.linear.heads);
-      state.context = curves_.linear_attention(op, "context", update.linear.heads);
+      state.generation = curves_.linear_attention(op, "generation", domain::key_heads(update.linear), update.linear.heads);
+      state.context = curves_.linear_attention(op, "context", domain::key_heads(update.linear), update.linear.heads);
     }
     states_.push_back(std::move(state));
   }
@@ -129,7 +133,7 @@ void KernelPrices::add_mixers(const Operators& operators) {
   }
 }
 
-void KernelPrices::add_products(const Operators& operators, const Target& /*target*/) {
+void KernelPrices::add_products(const Operators& operators) {
   const bool modules = !mixers_.empty() && std::ranges::all_of(mixers_, &Mixer::is_module);
   for (const Gemm& gemm : operators.gemms) {
     if (modules && is_in_module(gemm.name)) continue;

@@ -81,7 +81,7 @@ class KernelPrices {
   };
 
   void add_mixers(const Operators& operators);
-  void add_products(const Operators& operators, const Target& target);
+  void add_products(const Operators& operators);
   [[nodiscard]] double knot_us(Mixer& mixer, std::int64_t sequences, int knot);
   [[nodiscard]] double unmeasured_decode_us(const Attention& attention, std::span<const double> entries) const;
   [[nodiscard]] double prefill_us(const Mixer& mixer, std::span<const PrefillChunk> prefills) const;

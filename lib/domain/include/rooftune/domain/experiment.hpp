@@ -20,7 +20,7 @@ struct Speculation {
 };
 
 /// Engine settings of a deployment, under vLLM's names. What is empty, or 0 where that is said, was not recorded:
-/// sim::settle_deployment fills it with what the engine's version does.
+/// sim::settle fills it with what the engine's version does.
 struct EngineSettings {
   std::string version;
   int max_model_len = 4096;           ///< 0: the model's own maximum

@@ -93,6 +93,9 @@ struct LinearAttentionSpec {
   friend bool operator==(const LinearAttentionSpec&, const LinearAttentionSpec&) = default;
 };
 
+/// Heads of queries and keys: what the convolution passes beside the values (at least one on a GPU).
+[[nodiscard]] std::int64_t key_heads(const LinearAttentionSpec& linear);
+
 /// What one layer does between tokens.
 struct Mixer {
   MixerKind kind = MixerKind::none;

@@ -115,16 +115,13 @@ class GpuCurves {
   [[nodiscard]] std::optional<AttentionPrice> latent_generation(NumberFormat format, NumberFormat kv, std::int64_t heads) const;
   /// Convolution and recurrence of a linear-attention layer, `op` "gdn" or "kda", `phase` "context" or "generation", over
   /// (sequences, new tokens of each).
-  [[nodiscard]] std::optional<AttentionPrice> linear_attention(std::string_view op, std::string_view phase,
+  [[nodiscard]] std::optional<AttentionPrice> linear_attention(std::string_view op, std::string_view phase, std::int64_t key_heads,
                                                                std::int64_t value_heads) const;
   /// Over bytes of the message.
   [[nodiscard]] GemmPrice all_reduce(std::int64_t ranks) const;
-  /// `op` "all_gather", "reduce_scatter", "alltoall"; over bytes as CollectiveRow counts them. Empty when it was not measured.
-  [[nodiscard]] std::optional<GemmPrice> collective(std::string_view op, std::int64_t ranks) const;
 
   /// What matrix products of a format reach, measured where there are rows of it.
   [[nodiscard]] RooflineForm form(NumberFormat format) const;
-  [[nodiscard]] bool measured(NumberFormat format) const { return gemms_.contains(format); }
 
  private:
   /// Products of one format: time of every shape over one ladder of m; 0 where it was not measured.
@@ -163,6 +160,7 @@ class GpuCurves {
   struct LinearKey {
     std::string op;
     std::string phase;
+    std::int64_t key_heads = 0;
     std::int64_t value_heads = 0;
     friend auto operator<=>(const LinearKey&, const LinearKey&) = default;
   };
@@ -185,7 +183,6 @@ class GpuCurves {
   std::map<LatentKey, LatencyGrid> latent_generation_;
   std::map<LinearKey, LatencyGrid> linear_;
   std::map<std::int64_t, PriceCurve> all_reduces_;
-  std::map<std::pair<std::string, std::int64_t>, PriceCurve> collectives_;
 };
 
 }  // namespace rooftune::kernels

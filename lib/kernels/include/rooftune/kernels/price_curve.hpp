@@ -30,9 +30,6 @@ class PriceCurve {
   /// `quantity` > 0. The curve must not be empty.
   [[nodiscard]] Price at(double quantity) const;
   [[nodiscard]] double us(double quantity) const { return at(quantity).us; }
-  /// The range of quantities that was measured.
-  [[nodiscard]] double smallest() const { return knots_.front().quantity; }
-  [[nodiscard]] double largest() const { return knots_.back().quantity; }
 
  private:
   struct Knot {
