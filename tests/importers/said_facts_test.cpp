@@ -170,6 +170,52 @@ TEST_F(SaidFacts, TwoCountsOfTheSameTokensAreCompared) {
   EXPECT_THAT(one_line, HasSubstr("40 output tokens were asked for, 71 count the text tokenised again: 1.77 times as many"));
 }
 
+// --- prompts that begin alike ---------------------------------------------------------------------------------------------
+
+TEST_F(SaidFacts, RecordsOfAPoolOfPrefixesBeginInAsManyWays) {
+  std::string records;
+  for (int i = 1; i <= 6; ++i) {
+    records += fmt::format(
+        R"({{"metadata": {{"request_start_ns": {}000000000}}, "metrics": {{"time_to_first_token": {{"value": 100, "unit": "ms"}}, "request_latency": {{"value": 500, "unit": "ms"}}, "input_sequence_length": {{"value": 100}}, "output_sequence_length": {{"value": 20}}}}, "error": null}})",
+        i);
+    records += "\n";
+  }
+  folder_.write("profile_export.jsonl", records);
+  const auto with_pool = [&](int pool) {
+    folder_.write("profile_export_aiperf.json",
+                  fmt::format(R"({{"input_config": {{"input": {{"prompt": {{"prefix_prompt": {{"length": 64, "pool_size": {}}}}}}},
+ "loadgen": {{"request_rate": 1}}}}, "request_count": {{"avg": 6}},
+ "time_to_first_token": {{"unit": "ms", "avg": 100}}, "request_latency": {{"unit": "ms", "avg": 500}}}})",
+                              pool));
+    return import_or_fail(ImportFormat::aiperf, folder_.path());
+  };
+  const auto several = with_pool(3);
+  const auto& trace = first(several).workload.trace;
+  ASSERT_THAT(trace, SizeIs(6));
+  EXPECT_NE(trace[0].prefix_group, trace[1].prefix_group);
+  EXPECT_EQ(trace[0].prefix_group, trace[3].prefix_group);
+  EXPECT_EQ(trace[5].shared_prefix_tokens, 64);
+  EXPECT_THAT(several.assumptions, Contains(HasSubstr("prompts begin in 3 ways, taken in turn")));
+  const auto one = with_pool(1);
+  EXPECT_EQ(first(one).workload.trace.at(1).prefix_group, first(one).workload.trace.at(0).prefix_group);
+}
+
+TEST_F(SaidFacts, RepeatedPrefixesOfVllmBenchAreTakenInTurn) {
+  const auto imported =
+      import_or_fail(ImportFormat::vllm_bench,
+                     folder_.write("result.json", fmt::format(R"({{{}, "request_rate": 1.0, "input_lens": [100, 100, 100, 100],
+ "output_lens": [10, 10, 10, 10], "ttfts": [0.03, 0.03, 0.03, 0.03], "itls": [[0.09], [0.09], [0.09], [0.09]],
+ "start_times": [50.0, 54.0, 56.0, 57.0], "errors": ["", "", "", ""], "dataset_name": "prefix_repetition",
+ "prefix_repetition_prefix_len": 60, "prefix_repetition_num_prefixes": 2}})",
+                                                              kResult)));
+  const auto& trace = first(imported).workload.trace;
+  ASSERT_THAT(trace, SizeIs(4));
+  EXPECT_NE(trace[0].prefix_group, trace[1].prefix_group);
+  EXPECT_EQ(trace[0].prefix_group, trace[2].prefix_group);
+  EXPECT_EQ(trace[0].shared_prefix_tokens, 60);
+  EXPECT_EQ(first(imported).workload.prompt_groups, 2);
+}
+
 // --- inference-perf -------------------------------------------------------------------------------------------------------
 
 constexpr std::string_view kSummary = R"({{"load_summary": {{"count": {}{}}}, "successes": {{"count": {},

@@ -235,7 +235,7 @@ RecordedStage read_summary(const Node& root, RecordedRun& run, text::Problems& p
 /// A record of profile_export.jsonl.
 class RecordsReader {
  public:
-  RecordsReader(RecordedRun& run, text::Problems& problems) : run_(run), problems_(problems) {}
+  explicit RecordsReader(text::Problems& problems) : problems_(problems) {}
 
   void add(const Node& record) {
     const Node* phase = find_any(record, {"metadata.benchmark_phase"});
@@ -279,7 +279,6 @@ class RecordsReader {
   int incomplete = 0;
 
  private:
-  RecordedRun& run_;
   text::Problems& problems_;
 };
 
@@ -307,6 +306,8 @@ void replay(RecordsReader& records, LoadReader* load, RecordedRun& run, text::Pr
   if (run.stages.empty()) run.stages.emplace_back();
   RecordedStage& stage = run.stages.front();
   join_turns({std::move(records.turns)}, run);
+  const domain::Workload& workload = run.workload;
+  if (workload.prompt_groups > 1) share_prefixes({{.count = workload.prompt_groups, .tokens = workload.system_prompt_tokens}}, run);
   stage.duration_s = sending_s(stage.requests);
   stage.num_requests = static_cast<int>(stage.requests.size());
   stage.row.latencies.failed = records.failed;
@@ -361,7 +362,7 @@ core::Result<std::vector<RecordedRun>> read_aiperf(const fs::path& input) {
     const auto documents = read_json_lines(*records_file);
     if (!documents) return tl::unexpected(documents.error());
     text::Problems problems(records_file->string());
-    RecordsReader records(run, problems);
+    RecordsReader records(problems);
     for (const text::Document& document : *documents) records.add(document.root);
     replay(records, load ? &*load : nullptr, run, problems);
     take(problems);

@@ -7,9 +7,9 @@
 
 #include "engine_settings.hpp"
 #include "recorded_run.hpp"
-#include "rooftune/core/statistics.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/models.hpp"
+#include "settings_text.hpp"
 #include "tool_names.hpp"
 
 namespace rooftune::importers {
@@ -243,8 +243,7 @@ class Assembler {
   /// Numbers and flags may be spelled in several ways: 0.9 and 0.90, true and True.
   static bool is_same_setting(const std::string& a, const std::string& b) {
     const auto folded = [](const std::string& text) {
-      std::string result = text;
-      std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      std::string result = lower(text);
       if (result.find('.') != std::string::npos && result.find_first_not_of("0123456789.") == std::string::npos &&
           std::ranges::count(result, '.') == 1) {
         while (result.ends_with('0')) result.pop_back();

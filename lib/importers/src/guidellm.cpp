@@ -147,24 +147,6 @@ Level read_level(const text::Node& node, text::Problems& problems) {
   return level;
 }
 
-/// Gives every request the beginning that it shares with others: buckets by their weights, beginnings of a bucket in turn. Which
-/// request had which is not in the report.
-void share_prefixes(std::vector<RecordedRequest>& requests, const std::vector<PrefixBucket>& buckets) {
-  std::vector<double> due(buckets.size());
-  std::vector<int> used(buckets.size());
-  double weights = 0.0;
-  for (const PrefixBucket& bucket : buckets) weights += bucket.weight;
-  for (RecordedRequest& request : requests) {
-    for (std::size_t i = 0; i < buckets.size(); ++i) due[i] += buckets[i].weight / weights;
-    const auto chosen = static_cast<std::size_t>(std::ranges::max_element(due) - due.begin());
-    due[chosen] -= 1.0;
-    std::int64_t group = used[chosen]++ % buckets[chosen].count;
-    for (std::size_t i = 0; i < chosen; ++i) group += buckets[i].count;
-    request.prefix_group = group;
-    request.shared_prefix_tokens = std::min(buckets[chosen].tokens, request.input_tokens);
-  }
-}
-
 void describe_data(const SyntheticData& data, RecordedRun& run) {
   domain::Workload& workload = run.workload;
   if (data.turns > 1 && workload.pattern != domain::PromptPattern::conversations) {
@@ -185,10 +167,7 @@ void describe_data(const SyntheticData& data, RecordedRun& run) {
     workload.system_prompt_tokens = data.prefixes.front().tokens;
     return;
   }
-  run.assumptions.push_back(
-      fmt::format("prompts begin in {} ways (prefix_buckets), taken in turn: which request had which is not in the report", groups));
-  for (RecordedStage& stage : run.stages) share_prefixes(stage.requests, data.prefixes);
-  share_prefixes(run.outside, data.prefixes);
+  share_prefixes(data.prefixes, run);
   if (workload.arrival.process == ArrivalProcess::trace) return;
   workload.prompt_groups = groups;
   workload.system_prompt_tokens = static_cast<int>(tokens / weights);

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <string>
 
-#include "recorded_run.hpp"
 #include "settings_text.hpp"
 
 namespace rooftune::importers {

@@ -2,16 +2,9 @@
 
 #include <vector>
 
-#include "rooftune/text/document.hpp"
+#include "recorded_run.hpp"
 
 namespace rooftune::importers {
-
-/// Prompts of synthetic data that begin alike: `count` beginnings of `tokens` tokens, used by `weight` of all requests.
-struct PrefixBucket {
-  double weight = 1.0;
-  int count = 1;
-  int tokens = 0;
-};
 
 /// What a GuideLLM report says about its synthetic data.
 struct SyntheticData {

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 
 #include "recorded_run.hpp"
 #include "rooftune/text/python_json.hpp"
@@ -92,7 +91,7 @@ bool is_server_log(std::string_view content) {
 core::Result<Recognised> recognise(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
-    if (const auto format = format_of_folder(path)) return Recognised{.path = path, .format = format};
+    if (const auto format = format_of_folder(path)) return Recognised{.format = format};
     return core::fail({.file = path.string()}, "the folder is no report of a load generator that is known here",
                       "name the files in it, or see docs/commands/import.md for what every format holds");
   }
@@ -101,13 +100,13 @@ core::Result<Recognised> recognise(const fs::path& path) {
   const std::string_view beginning = std::string_view(*content).substr(0, kLookedAtBytes);
   if (beginning.find("Serving Benchmark Result") != std::string_view::npos &&
       beginning.find("Successful requests") != std::string_view::npos)
-    return Recognised{.path = path, .format = ImportFormat::vllm_console};
+    return Recognised{.format = ImportFormat::vllm_console};
   if (const auto document = first_document(*content, path.string())) {
-    if (const auto format = format_of_object(document->root)) return Recognised{.path = path, .format = format};
+    if (const auto format = format_of_object(document->root)) return Recognised{.format = format};
   } else if (path.extension() == ".csv" && beginning.find("first_chunk_time_us") != std::string_view::npos) {
-    return Recognised{.path = path, .format = ImportFormat::blis_trace};
+    return Recognised{.format = ImportFormat::blis_trace};
   } else if (is_server_log(*content)) {
-    return Recognised{.path = path, .format = std::nullopt, .is_server_log = true};
+    return Recognised{.format = std::nullopt, .is_server_log = true};
   }
   std::vector<std::string_view> names;
   for (const auto& [name, format] : kImportFormats) names.push_back(name);

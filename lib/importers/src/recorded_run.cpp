@@ -9,6 +9,7 @@
 
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/text/python_json.hpp"
+#include "settings_text.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -35,12 +36,6 @@ bool has_a_document_a_line(std::string_view text) {
 
 /// "'mean'" of "metrics.time_to_first_token_ms.mean", for messages.
 std::string last_key(std::string_view path) { return fmt::format("'{}'", path.substr(path.rfind('.') + 1)); }
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
 
 bool is_not_a_number(const text::Node& node) { return node.kind == text::Node::Kind::scalar && lower(node.text) == "nan"; }
 
@@ -156,6 +151,23 @@ domain::LengthDistribution length_distribution(std::span<const int> tokens) {
 
 namespace {
 
+/// The requests of one stage, in their order.
+void share_in_turn(const std::vector<PrefixBucket>& buckets, std::vector<RecordedRequest>& requests) {
+  std::vector<double> due(buckets.size());
+  std::vector<int> used(buckets.size());
+  double weights = 0.0;
+  for (const PrefixBucket& bucket : buckets) weights += bucket.weight;
+  for (RecordedRequest& request : requests) {
+    for (std::size_t i = 0; i < buckets.size(); ++i) due[i] += buckets[i].weight / weights;
+    const auto chosen = static_cast<std::size_t>(std::ranges::max_element(due) - due.begin());
+    due[chosen] -= 1.0;
+    std::int64_t group = used[chosen]++ % buckets[chosen].count;
+    for (std::size_t i = 0; i < chosen; ++i) group += buckets[i].count;
+    request.prefix_group = group;
+    request.shared_prefix_tokens = std::min(buckets[chosen].tokens, request.input_tokens);
+  }
+}
+
 /// A later turn's prompt holds the conversation so far. What reasoning and templates add or take away is little beside it.
 bool holds_the_conversation(const RecordedRequest& turn, const RecordedRequest& before) {
   constexpr double kMostOfIt = 0.9;
@@ -202,6 +214,14 @@ void join_turns(std::vector<std::vector<RecordedTurn>> turns_of_stages, Recorded
     run.stages[i].requests.clear();
     for (const RecordedTurn& turn : turns_of_stages[i]) run.stages[i].requests.push_back(turn.request);
   }
+}
+
+void share_prefixes(const std::vector<PrefixBucket>& buckets, RecordedRun& run) {
+  int ways = 0;
+  for (const PrefixBucket& bucket : buckets) ways += bucket.count;
+  run.assumptions.push_back(fmt::format("prompts begin in {} ways, taken in turn: which request had which is not in the file", ways));
+  for (RecordedStage& stage : run.stages) share_in_turn(buckets, stage.requests);
+  share_in_turn(buckets, run.outside);
 }
 
 double sending_s(std::span<const RecordedRequest> requests) {

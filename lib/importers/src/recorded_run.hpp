@@ -142,6 +142,16 @@ void join_turns(std::vector<std::vector<RecordedTurn>> turns_of_stages, Recorded
 /// Six digits after the point: more is noise of clocks, and files stay readable.
 [[nodiscard]] double rounded(double value);
 
+/// Prompts that begin alike: `count` beginnings of `tokens` tokens, used by `weight` of all requests.
+struct PrefixBucket {
+  double weight = 1.0;
+  int count = 1;
+  int tokens = 0;
+};
+/// Gives every request of the run the beginning that it shares with others, and says so: buckets by their weights, beginnings of a
+/// bucket in turn. For files that do not say which request had which.
+void share_prefixes(const std::vector<PrefixBucket>& buckets, RecordedRun& run);
+
 /// How long sending these requests lasted: n arrivals lie n - 1 gaps apart. Of a single request, until its reply.
 [[nodiscard]] double sending_s(std::span<const RecordedRequest> requests);
 

@@ -11,12 +11,6 @@ bool is_quote(char c) { return c == '\'' || c == '"'; }
 bool is_opening(char c) { return c == '(' || c == '[' || c == '{'; }
 bool is_closing(char c) { return c == ')' || c == ']' || c == '}'; }
 
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t\r");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") + 1 - first);
-}
-
 /// Where the quoted text that opens at `start` ends, past its closing quote.
 std::size_t end_of_quoted(std::string_view text, std::size_t start) {
   const char quote = text[start];
@@ -97,6 +91,17 @@ std::vector<std::string> words_of(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r");
+  return first == std::string_view::npos ? std::string_view() : text.substr(first, text.find_last_not_of(" \t\r") + 1 - first);
+}
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
 
 std::vector<SettingText> python_settings(std::string_view text) {
   std::vector<SettingText> settings;

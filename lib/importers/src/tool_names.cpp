@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rooftune/domain/model.hpp"
+#include "settings_text.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -23,12 +24,6 @@ std::vector<std::string_view> parts_of(std::string_view path) {
     start = end + 1;
   }
   return parts;
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
 }
 
 template <std::size_t count>

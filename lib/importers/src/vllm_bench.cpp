@@ -340,26 +340,15 @@ class ResultReader {
     // Namespaces list the options of all data sets.
     if (tokens.value_or(0) > 0 && (has_groups || dataset.empty() || dataset == "random")) {
       workload.system_prompt_tokens = *tokens;
-      if (has_groups && groups.value_or(0) > 1) share_in_turn(*groups, *tokens);
+      if (has_groups && groups.value_or(0) > 1) {
+        workload.prompt_groups = *groups;
+        share_prefixes({{.count = *groups, .tokens = *tokens}}, run_);
+      }
     } else if (has_groups) {
       warn(*name,
            fmt::format("the data are {}: prompts begin alike, but the file does not say how long and in how many ways", dataset),
            "prompts are simulated without a shared beginning, unless --shared-prefix-tokens gives one");
     }
-  }
-
-  /// Which request had which beginning is not in the result.
-  void share_in_turn(int groups, int tokens) {
-    run_.workload.prompt_groups = groups;
-    std::int64_t next = 0;
-    for (RecordedStage& stage : run_.stages) {
-      for (RecordedRequest& request : stage.requests) {
-        request.prefix_group = next++ % groups;
-        request.shared_prefix_tokens = std::min(tokens, request.input_tokens);
-      }
-    }
-    run_.assumptions.push_back(
-        fmt::format("prompts begin in {} ways, taken in turn: which request had which is not in the file", groups));
   }
 
   void replay_starts() {

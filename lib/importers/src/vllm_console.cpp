@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "serving_result.hpp"
 #include "settings_text.hpp"
@@ -53,17 +52,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 18> kArgumen
      {"ramp_up_strategy", "ramp_up_strategy"},
      {"ramp_up_start_rps", "ramp_up_start_rps"},
      {"ramp_up_end_rps", "ramp_up_end_rps"}}};
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t\r");
-  return first == std::string_view::npos ? std::string_view() : text.substr(first, text.find_last_not_of(" \t\r") + 1 - first);
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return result;
-}
 
 /// "mean_ttft_ms" of "Mean TTFT (ms)", "p99.9_e2el_ms" of "P99.9 E2EL (ms)"; empty for other names.
 std::string latency_field(std::string_view label) {

@@ -10,7 +10,6 @@ namespace rooftune::importers {
 
 /// What a file or folder turned out to be.
 struct Recognised {
-  std::filesystem::path path;
   std::optional<ImportFormat> format{};  ///< of measurements; empty for a server's log
   bool is_server_log = false;            ///< the start of a vLLM server
 };
