@@ -170,6 +170,21 @@ TEST_F(SaidFacts, TwoCountsOfTheSameTokensAreCompared) {
   EXPECT_THAT(one_line, HasSubstr("40 output tokens were asked for, 71 count the text tokenised again: 1.77 times as many"));
 }
 
+TEST_F(SaidFacts, AServersConfigIsReadWithItsObjectsAndUnknownArguments) {
+  std::string text = testing_support::TemporaryFolder::read_file(example("blis.json"));
+  const std::string version = R"("version": "0.11.0",)";
+  text.replace(text.find(version), version.size(),
+               R"("vllm_version": "0.11.0", "compilation_config": {"cudagraph_mode": "FULL", "cudagraph_capture_sizes": [1, 2, 8]},
+ "max_model_len_of_drafts": 7, "watermark": null, "enable_lora": true,)");
+  const auto imported = import_or_fail(ImportFormat::blis, folder_.write("blis.json", text), ImportOptions{});
+  const domain::EngineSettings& settings = first(imported).deployment.settings;
+  EXPECT_EQ(settings.version, "0.11.0");
+  EXPECT_EQ(settings.cudagraph_mode, "FULL");
+  EXPECT_EQ(settings.cudagraph_capture_sizes, (std::vector<int>{1, 2, 8}));
+  EXPECT_THAT(imported.assumptions, Contains(HasSubstr("arguments of the server that are not simulated: max_model_len_of_drafts=7")));
+  EXPECT_THAT(warnings(imported), HasSubstr("the server ran with LoRA adapters"));
+}
+
 // --- prompts that begin alike ---------------------------------------------------------------------------------------------
 
 TEST_F(SaidFacts, RecordsOfAPoolOfPrefixesBeginInAsManyWays) {

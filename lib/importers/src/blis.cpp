@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "recorded_run.hpp"
 #include "server_arguments.hpp"
 
@@ -33,21 +31,7 @@ class ExperimentReader {
 
  private:
   void read_settings() {
-    if (const text::Node* settings = find_any(node_, {"vllm_config", "vllm"}); settings != nullptr) {
-      for (const text::Member& member : settings->members) {
-        const std::string name = member.key == "vllm_version" ? "version" : member.key;
-        if (member.value.kind != text::Node::Kind::scalar) continue;
-        for (SettingText& setting : settings_of_argument(name, member.value.text)) {
-          run_.places[setting.name] = member.value.place;
-          run_.settings[setting.name] = std::move(setting.value);
-        }
-        if (const NotSimulated found = not_simulated(name, member.value.text); !found.what.empty()) {
-          run_.warnings.push_back(warning_at(run_.file, member.place,
-                                             fmt::format("the server ran with {} ({})", found.what, found.described),
-                                             fmt::format("not simulated: {}", found.assumed)));
-        }
-      }
-    }
+    if (const text::Node* settings = find_any(node_, {"vllm_config", "vllm"})) read_arguments(*settings, run_);
     if (const text::Node* blocks = find_any(node_, {"total_kv_blocks", "vllm_config.total_kv_blocks", "vllm.total_kv_blocks"})) {
       set("total_kv_blocks", *blocks);
     }

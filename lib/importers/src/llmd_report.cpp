@@ -1,8 +1,6 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "inference_perf_config.hpp"
 #include "recorded_run.hpp"
@@ -70,7 +68,7 @@ class ReportReader {
     const int ranks = count_at(*engine, {"standardized.accelerator.parallelism.dp"}, problems_).value_or(1);
     run_.replicas = std::max(1, replicas) * std::max(1, ranks);
     read_version(find_any(*engine, {"standardized.tool_version"}));
-    if (const Node* arguments = find_any(*engine, {"native.args"})) read_arguments(*arguments);
+    if (const Node* arguments = find_any(*engine, {"native.args"})) read_arguments(*arguments, run_);
   }
 
   /// Report 0.1.
@@ -94,7 +92,7 @@ class ReportReader {
     }
     if (const Node* engines = find_any(root_, {"scenario.platform.engine"}); engines != nullptr && !engines->items.empty()) {
       read_version(find_any(engines->items.front(), {"version"}));
-      if (const Node* arguments = find_any(engines->items.front(), {"args"})) read_arguments(*arguments);
+      if (const Node* arguments = find_any(engines->items.front(), {"args"})) read_arguments(*arguments, run_);
     }
   }
 
@@ -112,50 +110,6 @@ class ReportReader {
     if (!is_version) return;
     run_.settings["version"] = std::string(text);
     run_.places["version"] = version->place;
-  }
-
-  /// vLLM's arguments, with the dashes of a command line or without; an object where an argument takes JSON.
-  void read_arguments(const Node& arguments) {
-    std::vector<std::string> others;
-    for (const text::Member& member : arguments.members) {
-      std::string name = member.key.substr(std::min(member.key.find_first_not_of('-'), member.key.size()));
-      std::ranges::replace(name, '-', '_');
-      std::string value = value_text(member.value);
-      if (name.starts_with("no_")) {
-        name.erase(0, 3);
-        value = "False";
-      }
-      for (SettingText& setting : settings_of_argument(name, value)) {
-        run_.places[setting.name] = member.place;
-        run_.settings[setting.name] = std::move(setting.value);
-      }
-      if (const NotSimulated found = not_simulated(name, value); !found.what.empty()) {
-        run_.warnings.push_back(warning_at(file_, member.place,
-                                           fmt::format("the engine ran with {} ({})", found.what, found.described),
-                                           fmt::format("not simulated: {}", found.assumed)));
-      } else if (!is_known_argument(name)) {
-        others.push_back(fmt::format("{}={}", name, value));
-      }
-    }
-    if (!others.empty())
-      run_.assumptions.push_back(fmt::format("arguments of the engine that are not simulated: {}", fmt::join(others, ", ")));
-  }
-
-  /// As Python prints it: what reads a server's log reads a report's arguments. A key without a value is a flag.
-  static std::string value_text(const Node& node) {
-    switch (node.kind) {
-      case Node::Kind::null: return "True";
-      case Node::Kind::scalar: return node.text == "true" ? "True" : node.text == "false" ? "False" : node.text;
-      case Node::Kind::list: {
-        std::vector<std::string> items;
-        for (const Node& item : node.items) items.push_back(value_text(item));
-        return fmt::format("[{}]", fmt::join(items, ", "));
-      }
-      case Node::Kind::object: break;
-    }
-    std::vector<std::string> members;
-    for (const text::Member& member : node.members) members.push_back(fmt::format("'{}': '{}'", member.key, value_text(member.value)));
-    return fmt::format("{{{}}}", fmt::join(members, ", "));
   }
 
   RecordedRow read_row(const Node& aggregate) {
@@ -236,7 +190,7 @@ class ReportReader {
     const auto index = count_at(root_, {"scenario.load.standardized.stage", "scenario.load.metadata.stage"}, problems_);
     run_.workload.arrival.process = ArrivalProcess::conditioned_poisson;
     if (tool != nullptr && tool->text.starts_with("inference-perf") && config != nullptr && config->kind == Node::Kind::object) {
-      read_inference_perf_load({file_, *config}, index.value_or(0));
+      if (!read_inference_perf_load({file_, *config}, index.value_or(0))) return;
     } else if (tool != nullptr && tool->text.starts_with("guidellm")) {
       run_.workload.arrival.process = ArrivalProcess::constant;
     }
@@ -249,10 +203,16 @@ class ReportReader {
     run_.assumptions.emplace_back("all prompts and all outputs have the mean length that the report gives");
   }
 
-  /// What inference-perf was asked for, of the stage that this report is about.
-  void read_inference_perf_load(const text::Document& config, int index) {
+  /// What inference-perf was asked for, of the stage that this report is about. False: a load that no report can hold.
+  bool read_inference_perf_load(const text::Document& config, int index) {
     const InferencePerfConfig load = read_inference_perf_config(config, run_, problems_);
-    if (index >= static_cast<int>(load.stages.size())) return;
+    if (load.replays_a_trace) {
+      problems_.error(find_any(config.root, {"load.type"})->place,
+                      "load type trace_replay: the report does not say when what was sent",
+                      "import inference-perf's own folder, with per_request_lifecycle_metrics.json");
+      return false;
+    }
+    if (index >= static_cast<int>(load.stages.size())) return true;
     const auto stage = static_cast<std::size_t>(index);
     stage_.rate_per_s = load.stages[stage].rate_per_s;
     stage_.duration_s = load.stages[stage].duration_s;
@@ -261,6 +221,7 @@ class ReportReader {
       run_.workload.arrival = {.process = ArrivalProcess::closed_loop, .concurrency = load.clients[stage]};
       stage_.rate_per_s.reset();
     }
+    return true;
   }
 
   void read_standard_load(const Node& load) {

@@ -1,6 +1,7 @@
 #include "server_arguments.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -15,7 +16,7 @@ namespace {
 using Names = std::pair<std::string_view, std::string_view>;
 
 /// vLLM's names of the settings that an experiment has, and the experiment's.
-constexpr std::array<Names, 24> kUsed{{{"max_model_len", "max_model_len"},
+constexpr std::array<Names, 25> kUsed{{{"max_model_len", "max_model_len"},
                                        {"max_seq_len", "max_model_len"},
                                        {"max_num_batched_tokens", "max_num_batched_tokens"},
                                        {"max_num_seqs", "max_num_seqs"},
@@ -38,10 +39,8 @@ constexpr std::array<Names, 24> kUsed{{{"max_model_len", "max_model_len"},
                                        {"cudagraph_capture_sizes", "cudagraph_capture_sizes"},
                                        {"max_cudagraph_capture_size", "max_cudagraph_capture_size"},
                                        {"fuse_allreduce_rms", "fuse_allreduce_rms"},
-                                       {"version", "version"}}};
-
-/// Arguments that give a setting in words of their own (settings_of_argument).
-constexpr std::array<std::string_view, 3> kTranslated{"compilation_config", "enforce_eager", "speculative_config"};
+                                       {"version", "version"},
+                                       {"vllm_version", "version"}}};
 
 /// An argument that changes what a server does and that no experiment has.
 struct Unmodelled {
@@ -92,7 +91,7 @@ constexpr std::array<std::string_view, 8> kCacheTypes{"auto", "bfloat16", "float
 
 /// Arguments that change nothing about times: where the server listens, what it logs, how text becomes tokens; and those that name
 /// the model and its parallelism, which are read apart.
-constexpr std::array<std::string_view, 97> kWithoutEffect{"allow_credentials",
+constexpr std::array<std::string_view, 98> kWithoutEffect{"allow_credentials",
                                                           "allow_deprecated_quantization",
                                                           "allowed_headers",
                                                           "allowed_local_media_path",
@@ -139,6 +138,7 @@ constexpr std::array<std::string_view, 97> kWithoutEffect{"allow_credentials",
                                                           "exclude_tools_when_tool_choice_none",
                                                           "generation_config",
                                                           "guided_decoding_backend",
+                                                          "hardware",
                                                           "headless",
                                                           "hf_config_path",
                                                           "hf_token",
@@ -309,6 +309,22 @@ std::string described(std::string_view name, std::string_view value) {
   return fmt::format("{}={}{}", name, value.substr(0, kShown), value.size() > kShown ? "..." : "");
 }
 
+/// As Python prints it: what reads a server's log reads these.
+std::string value_text(const text::Node& node) {
+  using Kind = text::Node::Kind;
+  std::vector<std::string> parts;
+  switch (node.kind) {
+    case Kind::null: return "None";
+    case Kind::scalar: return node.text == "true" ? "True" : node.text == "false" ? "False" : node.text;
+    case Kind::list:
+      for (const text::Node& item : node.items) parts.push_back(value_text(item));
+      return fmt::format("[{}]", fmt::join(parts, ", "));
+    case Kind::object: break;
+  }
+  for (const text::Member& member : node.members) parts.push_back(fmt::format("'{}': '{}'", member.key, value_text(member.value)));
+  return fmt::format("{{{}}}", fmt::join(parts, ", "));
+}
+
 }  // namespace
 
 std::vector<SettingText> settings_of_argument(std::string_view name, std::string_view value) {
@@ -344,9 +360,38 @@ NotSimulated not_simulated(std::string_view name, std::string_view value) {
 }
 
 bool is_known_argument(std::string_view name) {
-  return std::ranges::find(kUsed, name, &Names::first) != kUsed.end() || is_among(kTranslated, name) ||
+  return std::ranges::find(kUsed, name, &Names::first) != kUsed.end() || name == "compilation_config" ||
          std::ranges::find(kUnmodelled, name, &Unmodelled::name) != kUnmodelled.end() || is_among(kWithoutEffect, name) ||
          name.starts_with("ssl_");
+}
+
+void read_arguments(const text::Node& arguments, RecordedRun& run) {
+  std::vector<std::string> others;
+  for (const text::Member& member : arguments.members) {
+    const std::size_t dashes = std::min(member.key.find_first_not_of('-'), member.key.size());
+    std::string name = member.key.substr(dashes);
+    std::ranges::replace(name, '-', '_');
+    const bool is_flag = dashes > 0 && member.value.kind == text::Node::Kind::null;
+    std::string value = is_flag ? "True" : value_text(member.value);
+    if (name.starts_with("no_")) {
+      name.erase(0, 3);
+      value = "False";
+    }
+    for (SettingText& setting : settings_of_argument(name, value)) {
+      run.places[setting.name] = member.value.place;
+      run.settings[setting.name] = std::move(setting.value);
+    }
+    if (const NotSimulated found = not_simulated(name, value); !found.what.empty()) {
+      run.warnings.push_back(warning_at(run.file, member.place,
+                                        fmt::format("the server ran with {} ({})", found.what, found.described),
+                                        fmt::format("not simulated: {}", found.assumed)));
+    } else if (value != "None" && !is_known_argument(name)) {
+      others.push_back(fmt::format("{}={}", name, value));
+    }
+  }
+  if (!others.empty()) {
+    run.assumptions.push_back(fmt::format("arguments of the server that are not simulated: {}", fmt::join(others, ", ")));
+  }
 }
 
 }  // namespace rooftune::importers

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "recorded_run.hpp"
 #include "settings_text.hpp"
 
 /// What vLLM's arguments mean to an experiment, whoever lists them: a server's log, a command line, a report of somebody's stack.
@@ -22,5 +23,9 @@ struct NotSimulated {
 
 /// Whether the argument is used, named by not_simulated() where it is on, or changes nothing about times.
 [[nodiscard]] bool is_known_argument(std::string_view name);
+
+/// What an object of arguments says: with the dashes of a command line, where a key without a value is a flag, or without; an object
+/// where an argument takes JSON. Fills settings and places of the run, and names what is not simulated.
+void read_arguments(const text::Node& arguments, RecordedRun& run);
 
 }  // namespace rooftune::importers
