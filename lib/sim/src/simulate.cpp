@@ -256,6 +256,13 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   return setup;
 }
 
+/// What reading one block back from the host's memory takes.
+template <class Scalar>
+Scalar block_load_us(const Scenario& scenario, const Scalar& host_link_GBs) {
+  const std::int64_t held = mean_held_tokens(scenario.model, scenario.plan);
+  return kv_block_bytes(scenario.model, scenario.experiment.deployment, held) / (host_link_GBs * 1e3);
+}
+
 template <class Scalar>
 Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& scenario, const params::Resolved<Scalar>& parameters,
                             const SimulationOptions& options) {
@@ -278,8 +285,7 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   const EngineOptions<Scalar> engine_options{
       .front_end = front_end,
       .turnaround_us = scenario.plan.turnaround_us ? Scalar(*scenario.plan.turnaround_us) : parameters["client.turnaround_us"],
-      .load_us_per_block = kv_block_bytes(scenario.model, deployment, mean_held_tokens(scenario.model, scenario.plan)) /
-                           (parameters["engine.host_link_GBs"] * 1e3),
+      .load_us_per_block = setup.offload_blocks > 0 ? block_load_us(scenario, parameters["engine.host_link_GBs"]) : Scalar(0.0),
       .observer = observer ? &*observer : options.observer,
       .stepping = options.stepping,
       .keep_latencies = options.percentiles == Percentiles::compute,
