@@ -1,5 +1,5 @@
 // Preloaded into a program under test (LD_PRELOAD): makes one of its system calls fail, write less than it was given, or be the last.
-//   ROOFTUNE_FAULT=CALL:NUMBER:ACTION   the NUMBERth call counts from 1; CALL is a name below or "any"; ACTION is an errno's number,
+//   ROOFTUNE_FAULT=CALL:NUMBER:ACTION   the NUMBERth call counts from 1; CALL is a name below; ACTION is an errno's number,
 //                                       "short" (a write of half the bytes) or "kill"
 //   ROOFTUNE_FAULT_FOLDER=DIR           only calls on what lies in DIR count
 //   ROOFTUNE_FAULT_COUNTS=FILE          where the number of calls by name goes at the end: "name count" a line
@@ -28,7 +28,6 @@ constexpr std::array<const char*, kCalls> kNames{"open", "write", "sync", "renam
 /// Shared with what the program forks: files that are replaced together are renamed by a process of its own.
 struct Counters {
   std::array<std::atomic<long>, kCalls> of{};
-  std::atomic<long> all{0};
 };
 
 Counters& counters() {
@@ -57,16 +56,13 @@ bool descriptor_counts(int descriptor) {
 
 Act decide(Call call) {
   const long number = ++counters().of[call];
-  const long number_of_all = ++counters().all;
   const char* fault = std::getenv("ROOFTUNE_FAULT");
   if (fault == nullptr) return Act::pass;
   std::array<char, 16> name{};
   std::array<char, 16> action{};
   long wanted = 0;
   if (std::sscanf(fault, "%15[a-z]:%ld:%15s", name.data(), &wanted, action.data()) != 3) return Act::pass;
-  const bool is_any = std::strcmp(name.data(), "any") == 0;
-  if (!is_any && std::strcmp(name.data(), kNames[call]) != 0) return Act::pass;
-  if ((is_any ? number_of_all : number) != wanted) return Act::pass;
+  if (std::strcmp(name.data(), kNames[call]) != 0 || number != wanted) return Act::pass;
   if (std::strcmp(action.data(), "kill") == 0) ::kill(::getpid(), SIGKILL);
   if (std::strcmp(action.data(), "short") == 0) return Act::half;
   errno = std::atoi(action.data());

@@ -43,6 +43,18 @@ void vllm_bench(std::string_view bytes) { import(importers::ImportFormat::vllm_b
 void blis(std::string_view bytes) { import(importers::ImportFormat::blis, as_file(bytes, "blis.json")); }
 void otel(std::string_view bytes) { import(importers::ImportFormat::otel, as_file(bytes, "spans.jsonl")); }
 
+void vllm_console(std::string_view bytes) { import(importers::ImportFormat::vllm_console, as_file(bytes, "console.txt")); }
+void sglang(std::string_view bytes) { import(importers::ImportFormat::sglang, as_file(bytes, "bench.jsonl")); }
+void aiperf(std::string_view bytes) { import(importers::ImportFormat::aiperf, as_file(bytes, "profile_export_aiperf.json")); }
+void llmd(std::string_view bytes) { import(importers::ImportFormat::llmd, as_file(bytes, "report.yaml")); }
+void inferencex(std::string_view bytes) { import(importers::ImportFormat::inferencex, as_file(bytes, "compact.json")); }
+
+void blis_trace(std::string_view bytes) {
+  as_file("trace_version: 2\ntime_unit: microseconds\nmode: real\nwarm_up_requests: 0\nserver: {type: vllm, model: m}\n",
+          "trace_header.yaml");
+  import(importers::ImportFormat::blis_trace, as_file(bytes, "trace_data.csv").parent_path());
+}
+
 void inference_perf(std::string_view bytes) {
   const fs::path folder = as_file(bytes, "summary_lifecycle_metrics.json").parent_path();
   as_file(bytes, "stage_0_lifecycle_metrics.json");
@@ -84,14 +96,20 @@ void journal(std::string_view bytes) {
 
 }  // namespace
 
-constexpr std::array<Target, 11> kRunTargets{{{"study", study},
+constexpr std::array<Target, 17> kRunTargets{{{"study", study},
                                               {"manifest", manifest},
                                               {"evaluation", evaluation},
                                               {"guidellm", guidellm},
                                               {"vllm_bench", vllm_bench},
                                               {"blis", blis},
+                                              {"blis_trace", blis_trace},
                                               {"otel", otel},
                                               {"inference_perf", inference_perf},
+                                              {"vllm_console", vllm_console},
+                                              {"sglang", sglang},
+                                              {"aiperf", aiperf},
+                                              {"llmd", llmd},
+                                              {"inferencex", inferencex},
                                               {"vllm_log", vllm_log},
                                               {"evaluation_store", evaluation_store},
                                               {"journal", journal}}};

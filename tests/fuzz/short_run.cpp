@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -21,6 +22,10 @@ std::vector<std::string> corpus_of(const fs::path& folder) {
   std::vector<fs::path> files;
   if (fs::is_directory(folder)) {
     for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
+  }
+  if (files.empty()) {
+    std::fprintf(stderr, "no seeds in %s: tests/fuzz/corpora.txt names none, and tests/fuzz/corpus has none\n", folder.c_str());
+    std::exit(1);
   }
   std::ranges::sort(files);
   std::vector<std::string> inputs{""};
