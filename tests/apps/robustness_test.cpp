@@ -105,10 +105,18 @@ TEST_F(Robustness, SignalsEndEveryCommandAtOnceAndInOrder) {
 }
 
 TEST_F(Robustness, ASignalThatWasIgnoredStaysIgnored) {
-  const ProgramResult result =
-      in_shell("params > params.txt & p=$!; wait $p; trap '' HUP; " + std::string(ROOFTUNE_PROGRAM) +
-               " simulate --model Llama-2-7b-hf --rate 5 --duration 400 --prompt-tokens 100 --output-tokens 100 "
-               "> /dev/null & p=$!; sleep 0.1; kill -HUP $p; wait $p");
+  // The simulator answers only after the signal.
+  folder_.write("simulator.sh", "echo > \"$1/begun\"; while [ ! -e \"$1/sent\" ]; do sleep 0.01; done; echo '{\"e2e\": 5}'\n");
+  folder_.write("slow.yaml", "name: slow\ndata: {ground_truth: [" + shipped("experiments/external_example/ground_truth.json") +
+                                 "], select: {id: [short-prompts]}}\nsimulator:\n"
+                                 "  command: [sh, \"${folder}/simulator.sh\", \"${folder}\", \"${parameter:a}\"]\n"
+                                 "  metrics: {e2e_mean_ms: {json: /e2e}}\n"
+                                 "  parameters: [{name: a, lower: 1, initial: 2, upper: 3}]\nfree: [external.*]\n"
+                                 "objective: {metrics: {e2e_mean_ms: 1}}\n");
+  const std::string script = "trap '' HUP; " + std::string(ROOFTUNE_PROGRAM) +
+                             " evaluate slow.yaml > /dev/null & p=$!; while [ ! -e begun ]; do sleep 0.01; done; "
+                             "kill -HUP $p; sent=$?; echo > sent; wait $p && exit $sent";
+  const ProgramResult result = run_program("/bin/sh", {"-c", script}, {.working_directory = folder_.path()});
   EXPECT_EQ(result.exit_code, 0) << result;
 }
 
