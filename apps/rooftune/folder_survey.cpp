@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include "file_kind.hpp"
+#include "rooftune/data/kernel_tables.hpp"
 #include "rooftune/importers/recognise.hpp"
 #include "rooftune/text/files.hpp"
 
@@ -22,16 +22,10 @@ constexpr std::size_t kMostEntries = 20'000;
 constexpr std::array<std::string_view, 12> kNoData{".png", ".svg",   ".pdf", ".md",  ".html", ".py",
                                                    ".sh",  ".ipynb", ".gz",  ".zip", ".tar",  ".safetensors"};
 
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 /// A folder of kernel tables in our layout or in the field's.
-bool holds_kernel_tables(const fs::path& folder) {
-  return is_there(folder / "gemm.csv") || is_there(folder / "context_attention.csv") ||
-         is_there(folder / "generation_attention.csv") || is_there(folder / "gemm") || is_there(folder / "mha") ||
-         (is_there(folder / "compute") && is_there(folder / "network"));  // Vidur's
+bool is_of_kernel_tables(const fs::path& folder) {
+  return data::holds_kernel_tables(folder) || text::exists(folder / "gemm") || text::exists(folder / "mha") ||
+         (text::exists(folder / "compute") && text::exists(folder / "network"));  // Vidur's
 }
 
 class Surveyor {
@@ -66,7 +60,7 @@ class Surveyor {
   void look_into(const fs::path& folder, int depth) {
     std::error_code failed;
     const std::vector<fs::path> entries = text::entries_of(folder, failed);  // none where the folder may not be read
-    const bool is_model = is_there(folder / "config.json") && is_kind(folder / "config.json", FileKind::model);
+    const bool is_model = text::exists(folder / "config.json") && is_kind(folder / "config.json", FileKind::model);
     if (is_model) found_.models.push_back(folder);
     for (const fs::path& entry : entries) {
       if (entry.filename().string().starts_with('.') || entry == left_out_) continue;
@@ -89,7 +83,7 @@ class Surveyor {
         const auto file = importers::recognise(entry);
         if (file && file->is_server_log) found_.logs.push_back(entry);
       }
-    } else if (holds_kernel_tables(folder)) {
+    } else if (is_of_kernel_tables(folder)) {
       found_.kernel_tables.push_back(folder);
     } else if (depth < kDeepest) {
       look_into(folder, depth + 1);
@@ -99,7 +93,7 @@ class Surveyor {
   void look_at_file(const fs::path& file) {
     if (std::ranges::find(kNoData, file.extension().string()) != kNoData.end()) return found_.others.push_back(file);
     // A trace's header goes with its table.
-    const bool is_header = file.extension() == ".yaml" && is_there(fs::path(file).replace_extension(".csv"));
+    const bool is_header = file.extension() == ".yaml" && text::exists(fs::path(file).replace_extension(".csv"));
     const auto result = importers::recognise(file);
     if (result && result->is_server_log) return found_.logs.push_back(file);
     if (result && result->format) {

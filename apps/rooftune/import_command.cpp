@@ -7,6 +7,7 @@
 
 #include "command_line.hpp"
 #include "commands.hpp"
+#include "load_options.hpp"
 #include "options.hpp"
 #include "rooftune/importers/import_record.hpp"
 #include "terminal.hpp"
@@ -64,17 +65,7 @@ struct ImportCommandOptions {
 };
 
 core::Diagnostics apply_texts(ImportCommandOptions& options) {
-  core::Diagnostics problems;
-  for (const std::string& text : options.set) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-      problems.push_back({.position = {},
-                          .problem = fmt::format("'{}' sets nothing", text),
-                          .remedy = "write key=value, e.g. --set max_num_seqs=256"});
-      continue;
-    }
-    options.import.settings[text.substr(0, equals)] = text.substr(equals + 1);
-  }
+  core::Diagnostics problems = apply_settings(options.set, options.import.settings);
   if (options.role) {
     std::vector<std::string_view> names;
     for (const domain::Role role : {domain::Role::calibration, domain::Role::new_gpu, domain::Role::overload}) {

@@ -11,6 +11,7 @@
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "folder_survey.hpp"
+#include "load_options.hpp"
 #include "options.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/data_directory.hpp"
@@ -18,6 +19,7 @@
 #include "rooftune/data/ground_truth.hpp"
 #include "rooftune/data/models.hpp"
 #include "rooftune/text/atomic_file.hpp"
+#include "rooftune/text/yaml_text.hpp"
 #include "terminal.hpp"
 #include "version_defaults.hpp"
 
@@ -25,6 +27,7 @@ namespace rooftune::app {
 namespace {
 
 namespace fs = std::filesystem;
+namespace yaml_text = text::yaml_text;
 
 /// The GPU whose fit ships and whose uncertainty is known: others are onboarded from it.
 constexpr std::string_view kReferenceGpu = "H100-SXM";
@@ -237,16 +240,12 @@ class Init {
 
   /// GPUs that a hardware config described, in our form.
   [[nodiscard]] std::string gpus_text() const {
-    std::string text = "schema: rooftune/gpus/1\ngpus:\n";
+    std::vector<domain::GpuSpec> gpus;
     for (const auto& [gpu, file] : described_) {
-      text += fmt::format("  - name: {}\n    peak_bf16_tflops: {}\n", gpu.name, gpu.peak_bf16.value);
-      if (gpu.peak_fp8) text += fmt::format("    peak_fp8_tflops: {}\n", gpu.peak_fp8->value);
-      text += fmt::format(
-          "    hbm_bandwidth_tbs: {}\n    interconnect: {}\n    link_bandwidth_gbs: {}\n    memory_gib: {}\n    source: \"{}\"\n",
-          gpu.hbm_bandwidth.value, gpu.interconnect == domain::Interconnect::nvlink ? "nvlink" : "pcie", gpu.link_bandwidth.value,
-          gpu.memory.value, file.filename().string());
+      gpus.push_back(gpu);
+      gpus.back().source = file.filename().string();
     }
-    return text;
+    return data::gpus_text(gpus);
   }
 
   [[nodiscard]] std::string from_out(const fs::path& path) const {
@@ -264,24 +263,24 @@ class Init {
     for (const fs::path& file : material_.gpu_files) hardware.push_back(from_out(file));
     std::vector<std::string> models;
     for (const fs::path& path : material_.models) models.push_back(from_out(path));
-    std::string text = fmt::format("data:\n  ground_truth: [{}]\n", fmt::join(truth, ", "));
-    if (!hardware.empty()) text += fmt::format("  hardware: [{}]\n", fmt::join(hardware, ", "));
-    if (!models.empty()) text += fmt::format("  models: [{}]\n", fmt::join(models, ", "));
-    return text + fmt::format("  select: {{hardware: {}}}\n", gpu);
+    std::string text = fmt::format("data:\n  ground_truth: {}\n", yaml_text::list(truth));
+    if (!hardware.empty()) text += fmt::format("  hardware: {}\n", yaml_text::list(hardware));
+    if (!models.empty()) text += fmt::format("  models: {}\n", yaml_text::list(models));
+    return text + fmt::format("  select: {{hardware: {}}}\n", yaml_text::scalar(gpu));
   }
 
   [[nodiscard]] std::string study_text(const std::string& gpu, const fs::path& data_folder) const {
-    const std::string name = plain_name(fmt::format("{}_{}", fs::absolute(folder_).filename().string(), gpu));
+    const std::string name = yaml_text::scalar(plain_name(fmt::format("{}_{}", fs::absolute(folder_).filename().string(), gpu)));
     if (is_reference(gpu)) {
       return fmt::format(
           "# Written by rooftune init. Priors and free parameters are those of the shipped fit.\nname: {}\nextends: {}\n{}", name,
-          (data_folder / kFitStudy).string(), data_text(gpu));
+          yaml_text::scalar((data_folder / kFitStudy).string()), data_text(gpu));
     }
     return fmt::format(
-        "# Written by rooftune init. The {0}'s fit is carried over to the {1}.\nname: {2}\n{3}start: {{config: {4}}}\n"
+        "# Written by rooftune init. The {0}'s fit is carried over to another GPU.\nname: {2}\n{3}start: {{config: {4}}}\n"
         "onboard: {{gpu: {1}, reference: {0}}}\nobjective: {{metrics: [ttft_mean_ms, e2e_mean_ms], rows: stages, noise: 0.03}}\n"
         "solver: [{{algorithm: ceres_lm, max_evaluations: 200}}]\n",
-        kReferenceGpu, gpu, name, data_text(gpu), (data_folder / kReferenceConfig).string());
+        kReferenceGpu, yaml_text::scalar(gpu), name, data_text(gpu), yaml_text::scalar((data_folder / kReferenceConfig).string()));
   }
 
   ExitCode write(const FolderSurvey& found) {
@@ -372,17 +371,7 @@ void add_init_command(const Command& program, ExitCode& exit_code) {
   command.add_option("--workload", options->import.workload, "its name, by which runs are grouped").group(kSaid);
   add_repeatable(command, "--set", options->set, "key=value: an engine setting under vLLM's name; repeatable").group(kSaid);
   command.callback([options, &exit_code] {
-    core::Diagnostics problems;
-    for (const std::string& text : options->set) {
-      const std::size_t equals = text.find('=');
-      if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-        problems.push_back({.position = {},
-                            .problem = fmt::format("'{}' sets nothing", text),
-                            .remedy = "write key=value, e.g. --set max_num_seqs=256"});
-      } else {
-        options->import.settings[text.substr(0, equals)] = text.substr(equals + 1);
-      }
-    }
+    const core::Diagnostics problems = apply_settings(options->set, options->import.settings);
     if (!problems.empty()) {
       print_errors(problems);
       exit_code = ExitCode::bad_input;

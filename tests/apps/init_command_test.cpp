@@ -90,6 +90,37 @@ TEST_F(InitCommand, TakesAGpuFromTheFamilysHardwareConfig) {
   EXPECT_EQ(rooftune({"validate", mine("rooftune/gpus.yaml")}).exit_code, 0);
 }
 
+TEST_F(InitCommand, KeepsEveryPeakThatAHardwareConfigStates) {
+  fs::remove(mine("gpu.yaml"));
+  folder_.write("mine/hardware_config.json", R"({"MyGPU": {"TFlopsPeak": 312, "TFlopsFP8": 624, "TFlopsFP4": 1248, "TFlopsINT8": 625,
+      "aliases": ["my-gpu-80"], "BwPeakTBs": 2.039, "MemoryGiB": 80, "IntraNodeBwGBps": 300}})");
+  const ProgramResult init = rooftune({"init", mine()});
+  ASSERT_EQ(init.exit_code, 0) << init;
+  const std::string gpus = folder_.read("mine/rooftune/gpus.yaml");
+  for (const char* fact : {"peak_fp8_tflops: 624", "peak_fp4_tflops: 1248", "peak_int8_tops: 625", "my-gpu-80"}) {
+    EXPECT_THAT(gpus, HasSubstr(fact));
+  }
+  EXPECT_EQ(rooftune({"validate", mine("rooftune/gpus.yaml")}).exit_code, 0) << gpus;
+}
+
+TEST_F(InitCommand, NamesFilesWhoseNamesYamlWouldMisread) {
+  fs::create_directory(folder_ / "res, final: #1");
+  fs::rename(mine("gpu.yaml"), folder_ / "res, final: #1" / "gpu.yaml");
+  fs::rename(folder_ / "res, final: #1", mine("res, final: #1"));
+  const ProgramResult init = rooftune({"init", mine()});
+  ASSERT_EQ(init.exit_code, 0) << init;
+  EXPECT_THAT(folder_.read("mine/rooftune/study.yaml"), HasSubstr("hardware: [\"../res, final: #1/gpu.yaml\"]"));
+  const ProgramResult shown = rooftune({"show", mine("rooftune/study.yaml")});
+  EXPECT_EQ(shown.exit_code, 0) << shown;
+}
+
+TEST_F(InitCommand, RecognisesTablesOfCollectivesAlone) {
+  folder_.write("mine/kernels/collective.csv", "op,ranks,bytes,latency_us\nalltoall,2,1024,9\n");
+  const ProgramResult init = rooftune({"init", "mine"}, {.working_directory = folder_.path()});
+  ASSERT_EQ(init.exit_code, 0) << init;
+  EXPECT_THAT(init.output, HasSubstr("  kernel tables  kernels\n"));
+}
+
 TEST_F(InitCommand, KeepsWhatAnEarlierInitWrote) {
   ASSERT_EQ(rooftune({"init", mine()}).exit_code, 0);
   const ProgramResult again = rooftune({"init", mine()});

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <string>
+#include <utility>
 
 #include "gpu_form.hpp"
 #include "gpu_plausibility.hpp"
@@ -14,6 +15,7 @@ namespace rooftune::data {
 namespace {
 
 constexpr std::array<text::Choice<int>, 1> kSchemas{{{"rooftune/gpus/1", 1}}};
+
 /// The first name or alias of `gpu` that one of `others` answers to, or an empty text.
 std::string shared_name(const domain::GpuSpec& gpu, const std::vector<domain::GpuSpec>& others) {
   if (domain::find_gpu(others, gpu.name) != nullptr) return gpu.name;
@@ -48,6 +50,13 @@ text::Form<domain::GpuSpec> gpu_form() {
               "what CUDA reports as total in GiB: less than the nominal memory where error-correcting codes lie in it");
   form.text("source", &GpuSpec::source, "data sheet that the facts come from").required();
   return form;
+}
+
+std::string gpus_text(std::span<const domain::GpuSpec> gpus) {
+  const text::Form<domain::GpuSpec> form = gpu_form();
+  text::Json list = text::Json::array();
+  for (const domain::GpuSpec& gpu : gpus) list.push_back(form.write(gpu));
+  return text::yaml_block({{"schema", kSchemas.front().first}, {"gpus", std::move(list)}});
 }
 
 std::string gpus_schema() {

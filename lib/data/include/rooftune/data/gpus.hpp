@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace rooftune::data {
 
 /// The GPUs that ship (configs/gpus.yaml of the data directory).
 [[nodiscard]] core::Result<std::vector<domain::GpuSpec>> default_gpus();
+
+/// Such a file of these GPUs.
+[[nodiscard]] std::string gpus_text(std::span<const domain::GpuSpec> gpus);
 
 /// JSON Schema of such files: share/rooftune/schema/gpus.schema.json.
 [[nodiscard]] std::string gpus_schema();
