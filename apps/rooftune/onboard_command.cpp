@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <span>
 
 #include "commands.hpp"
 #include "options.hpp"
@@ -27,7 +28,7 @@ struct OnboardOptions {
   int simulated_transfers = 0;
 };
 
-/// A study that says how to onboard, and its run, which refers to it.
+/// A study that says how to onboard, and its run, which refers to it; simulated transfers keep nothing and have none.
 struct Job {
   std::unique_ptr<runs::OpenedStudy> study;
   std::vector<kernels::KernelSummary> summaries;
@@ -45,6 +46,7 @@ core::Result<Job> load(const OnboardOptions& options, const std::string& file) {
   auto summaries = runs::open_kernel_summaries(*job.study);
   if (!summaries) return tl::unexpected(summaries.error());
   job.summaries = *std::move(summaries);
+  if (options.simulated_transfers > 0) return job;
   auto run = runs::begin(*job.study, "onboard", runs::Keeps::evaluations, run_options(options.run));
   if (!run) return tl::unexpected(run.error());
   job.run = *std::move(run);
@@ -78,7 +80,6 @@ core::Result<void> run_simulated_transfers(const OnboardOptions& options, const 
   const auto transfers =
       plan::simulate_transfers(job.study->prepared, job.study->inputs, job.summaries, options.simulated_transfers, {.progress = show});
   progress.clear();
-  job.run->abandon();
   if (!transfers) return tl::unexpected(transfers.error());
   print(options.output.json ? runs::simulated_transfers_json(*transfers)
                             : report::simulated_transfer_table(*transfers, output_colour()));
@@ -119,6 +120,12 @@ core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job&
   return result;
 }
 
+void abandon(std::span<const Job> jobs) {
+  for (const Job& job : jobs) {
+    if (job.run) job.run->abandon();
+  }
+}
+
 ExitCode run(const OnboardOptions& options) {
   std::vector<Job> jobs;
   core::Diagnostics problems;
@@ -134,13 +141,13 @@ ExitCode run(const OnboardOptions& options) {
     problems.push_back({.position = {}, .problem = "--out names one folder for several studies", .remedy = "leave it out"});
   }
   if (!problems.empty()) {
-    for (const Job& job : jobs) job.run->abandon();
+    abandon(jobs);
     print_errors(problems);
     return ExitCode::bad_input;
   }
   std::vector<plan::Onboarding> onboardings;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if (jobs[i].run->is_finished()) {
+    if (jobs[i].run && jobs[i].run->is_finished()) {
       static_cast<void>(say_finished(*jobs[i].run));
       continue;
     }
@@ -156,7 +163,7 @@ ExitCode run(const OnboardOptions& options) {
     }
     if (done) continue;
     // Neither this one nor those after it came to anything.
-    for (std::size_t left = i; left < jobs.size(); ++left) jobs[left].run->abandon();
+    abandon(std::span(jobs).subspan(i));
     print_errors(done.error());
     return ExitCode::bad_input;
   }
@@ -178,14 +185,17 @@ void add_onboard_command(const Command& program, ExitCode& exit_code) {
   command.add_option("STUDY", options->studies, "study files (YAML) with the key 'onboard'; the last table compares them").required();
   add_run_options(command, options->run, "runs/<study>-onboard-<UTC time>");
   add_run_script_options(command, options->scripts);
-  command
-      .add_option("--simulate-transfers", options->simulated_transfers,
-                  "instead: onboards so many simulated GPUs, drawn from the study's priors, and counts how many measurements their "
-                  "intervals hold and what further runs are worth")
-      .check(between(2, 100000));
   add_data_options(command, options->data);
   add_json_option(command, options->output);
   add_csv_option(command, options->output);
+  const Option simulated =
+      command
+          .add_option(
+              "--simulate-transfers", options->simulated_transfers,
+              "instead: onboards so many simulated GPUs, drawn from the study's priors, and counts how many measurements their "
+              "intervals hold and what further runs are worth")
+          .check(between(2, 100000));
+  for (const char* kept : {"--csv", "--next-runs", "--out", "--resume", "--store", "--replay"}) simulated.excludes(kept);
   command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 

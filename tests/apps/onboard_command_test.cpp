@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "command_line.hpp"
 
@@ -78,6 +80,20 @@ TEST_F(OnboardCommand, JudgesIntervalsAndChoicesOnSimulatedGpus) {
   EXPECT_EQ(transfers["steps"][0]["metrics"]["e2e_mean_ms"]["measurements"], 8) << "two draws of two runs of two stages";
   EXPECT_EQ(transfers["steps"][1]["metrics"]["e2e_mean_ms"]["measurements"], 4);
   EXPECT_EQ(rooftune(arguments, here).output, result.output) << "the same seed, the same bits";
+  EXPECT_TRUE(folder_.names().empty()) << "no run folder, not even for a while";
+}
+
+TEST_F(OnboardCommand, RefusesToKeepAnythingOfSimulatedGpus) {
+  for (const std::vector<std::string>& kept : std::vector<std::vector<std::string>>{
+           {"--csv", "rows.csv"}, {"--next-runs", "next"}, {"--out", "run"}, {"--store", "store.sqlite"}, {"--resume"}}) {
+    std::vector<std::string> arguments{"onboard", shipped("experiments/onboard_a100.yaml"), "--simulate-transfers", "2"};
+    arguments.insert(arguments.end(), kept.begin(), kept.end());
+    const ProgramResult result = rooftune(arguments, {.working_directory = folder_.path()});
+    EXPECT_EQ(result.exit_code, 1) << result;
+    EXPECT_THAT(result.errors, testing::AllOf(testing::HasSubstr("excludes"), testing::HasSubstr("--simulate-transfers"),
+                                              testing::HasSubstr(kept.front())));
+  }
+  EXPECT_TRUE(folder_.names().empty());
 }
 
 /// vLLM 0.23 traces of another laboratory, which do not ship.
