@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
+#include <limits>
 
 #include "command_line.hpp"
 #include "rooftune/core/limits.hpp"
@@ -112,8 +112,6 @@ void add_traffic_options(const Command& command, runs::AdHocLoad& load, const st
       .check(not_negative(core::limits::kSeconds));
   add("--num-warmups", load.num_warmups, "requests that are served before the others and counted in nothing")
       .check(positive(core::limits::kRequests));
-  add("--warm-up-prompt", load.warm_up_prompt, "warm-ups are copies of the first prompt, or the next ones")
-      .check(one_of({"first", "next"}));
   command.add_option("--ramp-up-strategy", load.ramp_up_strategy, "how the rate grows from the first request to the last")
       .check(one_of({"linear", "exponential"}))
       .group(group);
@@ -129,7 +127,7 @@ void add_traffic_options(const Command& command, runs::AdHocLoad& load, const st
   add("--range-ratio", load.range_ratio, "lengths uniform from this share of --prompt-tokens and --output-tokens to them")
       .check(between(0.0, 1.0));
   add("--numpy-seed", load.numpy_seed, "the very lengths that vllm bench and InferenceX draw in that range with this seed")
-      .check(not_negative(core::limits::kTokens));
+      .check(not_negative(std::numeric_limits<int>::max()));
   add("--turns", load.turns, "turns of a conversation; each prompt is the conversation so far and a new question of --prompt-tokens")
       .check(positive(core::limits::kGroups));
   add("--think-time", load.think_time_s, "mean seconds (exponential) from a reply to the next turn")
@@ -156,6 +154,8 @@ void add_load_options(const Command& command, runs::AdHocLoad& load) {
   add("--replicas", load.replicas, "engines behind a router").check(positive(core::limits::kParallelDegree));
   add("--router", load.router, "how requests reach replicas").check(one_of({"round_robin", "least_loaded"}));
   add_traffic_options(command, load, kGroup);
+  add("--warm-up-prompt", load.warm_up_prompt, "warm-ups are copies of the first prompt, or the next ones")
+      .check(one_of({"first", "next"}));
   command.add_option("--rates", load.rates_per_s, "a sweep: simulate each of these rates by itself, e.g. --rates 1,2,4,8")
       .delimiter(',')
       .check(positive(core::limits::kRate_per_s))

@@ -28,7 +28,6 @@ struct ObserveCommandOptions {
   observe::ObserveOptions observe;
   std::string out;
   std::string key_variable = "OPENAI_API_KEY";
-  std::int64_t warm_up_requests = 0;
   bool force = false;
 };
 
@@ -61,7 +60,7 @@ ExitCode run(ObserveCommandOptions& options) {
   }
   if (options.observe.model.empty()) options.observe.model = options.load.model;
   if (const char* key = std::getenv(options.key_variable.c_str()); key != nullptr) options.observe.api_key = key;
-  options.observe.warm_up_requests = options.load.num_warmups.value_or(static_cast<int>(options.warm_up_requests));
+  options.observe.warm_up_requests = options.load.num_warmups.value_or(0);
   const auto experiments = runs::make_experiments(options.load);
   if (!experiments) {
     print_errors(experiments.error());
@@ -122,7 +121,6 @@ void add_observe_command(const Command& program, ExitCode& exit_code) {
       .check(positive(core::limits::kSeconds));
   command.add_option("--seed", options->observe.seed, "of arrivals, lengths and prompts").capture_default_str().check(seed());
   command.add_flag("--force", options->force, "replace an earlier trace");
-  add_warm_up_option(command, options->warm_up_requests);
   constexpr auto kGroup = "Workload";
   command.add_option("--model", options->load.model, "model, e.g. Llama-2-7b-hf").required().group(kGroup);
   add_prompt_options(command, options->load, kGroup);

@@ -230,7 +230,7 @@ void add_report_command(const Command& program, ExitCode& exit_code) {
   command.add_option("--peers", options->peers, "CSV of other simulators' predictions; default: the shipped one");
   command.add_option("--vega", options->vega, "folder of the plotting library's modules; default: where libjs-vega installs them");
   command.add_option("--threads", options->threads, "threads; 0: all cores; results do not depend on it")
-      .check(not_negative(core::limits::kRepeats));
+      .check(not_negative(core::limits::kThreads));
   add_json_option(command, options->output);
   command.callback([options, &exit_code] { exit_code = run(*options); });
 }

@@ -20,9 +20,8 @@ using ObserveCampaign = TemporaryFolderTest;
 TEST_F(ObserveCommand, WritesATraceAndTheNextLineToType) {
   const StreamingServer server({.step_us = 2'000.0});
   const std::string out = (folder_ / "observed").string();
-  const ProgramResult result =
-      rooftune({"observe", "--url", server.url(), "--model", "Llama-2-7b-hf", "--rate", "40", "--duration", "1", "--prompt-tokens",
-                "32", "--output-tokens", "4", "--warm-up-requests", "2", "--out", out});
+  const ProgramResult result = rooftune({"observe", "--url", server.url(), "--model", "Llama-2-7b-hf", "--rate", "40", "--duration",
+                                         "1", "--prompt-tokens", "32", "--output-tokens", "4", "--num-warmups", "2", "--out", out});
   ASSERT_EQ(result.exit_code, 0) << result;
   EXPECT_THAT(result.output, HasSubstr("40 requests, 0 failed"));
   EXPECT_THAT(result.output, HasSubstr("rooftune import blis-trace " + out));
@@ -30,6 +29,16 @@ TEST_F(ObserveCommand, WritesATraceAndTheNextLineToType) {
   const ProgramResult again = rooftune({"observe", "--url", server.url(), "--model", "m", "--out", out});
   EXPECT_EQ(again.exit_code, 1);
   EXPECT_THAT(again.errors, HasSubstr("name another folder, or replace it with --force"));
+}
+
+TEST_F(ObserveCommand, TakesNoOptionOfSimulatedWarmUps) {
+  for (const auto& [option, value] : {std::pair{"--warm-up-requests", "2"}, std::pair{"--warm-up-prompt", "first"}}) {
+    const ProgramResult result = rooftune({"observe", "--url", "http://127.0.0.1:1", "--model", "Llama-2-7b-hf", option, value,
+                                           "--out", (folder_ / "observed").string()});
+    EXPECT_EQ(result.exit_code, 1) << result;
+    EXPECT_THAT(result.errors, HasSubstr(option));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "observed"));
+  }
 }
 
 TEST_F(ObserveCommand, SaysWhenNoServerAnswers) {

@@ -1,0 +1,1 @@
+report run --threads 5000 --out OUT/report.html
