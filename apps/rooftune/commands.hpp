@@ -23,6 +23,7 @@ void add_improve_command(const Command& program, ExitCode& exit_code);
 void add_kernels_command(const Command& program, ExitCode& exit_code);
 void add_simulate_command(const Command& program, ExitCode& exit_code);
 void add_validate_command(const Command& program, ExitCode& exit_code);
+void add_watch_command(const Command& program, ExitCode& exit_code);
 void add_observe_command(const Command& program, ExitCode& exit_code);
 void add_params_command(const Command& program, ExitCode& exit_code);
 void add_schema_command(const Command& program, ExitCode& exit_code);

@@ -17,7 +17,6 @@
 #include "rooftune/sim/simulate.hpp"
 #include "run_options.hpp"
 #include "terminal.hpp"
-#include "watch_command.hpp"
 
 namespace rooftune::app {
 namespace {

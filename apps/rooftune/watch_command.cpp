@@ -1,11 +1,10 @@
-#include "watch_command.hpp"
-
 #include <fmt/format.h>
 
 #include <fstream>
 #include <iostream>
 #include <memory>
 
+#include "commands.hpp"
 #include "load_options.hpp"
 #include "options.hpp"
 #include "rooftune/domain/metrics.hpp"
@@ -35,6 +34,7 @@ std::string text_of(const plan::WatchedWindow& window) {
     text += fmt::format("  {} {:.4g} ({:.4g} to {:.4g}{})", domain::metric_name(metric.metric), metric.measured_ms, metric.lower_ms,
                         metric.upper_ms, metric.side() == 0 ? "" : (metric.side() > 0 ? ", ABOVE" : ", BELOW"));
   }
+  if (window.refused > 0) text += fmt::format("  ({} refused by the simulation)", window.refused);
   text += "\n";
   if (!window.is_drift) return text;
   text += "  drift: outside its 90 % interval to the same side twice in a row\n";
@@ -95,6 +95,11 @@ ExitCode run(const WatchOptions& options) {
     if (!window) continue;
     drifted = drifted || window->is_drift;
     print(options.output.json ? runs::watched_window_json(*window) : text_of(*window));
+    flush_output();
+  }
+  if (watch.not_judged() > 0) {
+    say(fmt::format("the last {} requests are not judged: {} are when as many have ended after them (--window)\n", watch.not_judged(),
+                    options.window));
   }
   return drifted ? ExitCode::no_usable_solution : ExitCode::done;
 }

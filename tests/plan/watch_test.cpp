@@ -104,5 +104,53 @@ TEST(Watch, OneWindowOutsideIsNoDrift) {
   for (const WatchedWindow& window : watched(requests)) EXPECT_FALSE(window.is_drift) << window.number;
 }
 
+constexpr int kLongerThanThePool = 200000;  // tokens
+
+TEST(Watch, ComparesTheRequestsThatTheSimulationServes) {
+  std::vector<FinishedRequest> requests = requests_of(known(45.0), 0.0);
+  for (std::size_t i = 5; i < requests.size(); i += 50) {
+    requests[i].input_tokens = kLongerThanThePool;
+    requests[i].ttft_ms = 1e6;
+  }
+  const auto windows = watched(requests);
+  ASSERT_EQ(windows.size(), 5U);
+  std::size_t refused = 0;
+  for (const WatchedWindow& window : windows) {
+    refused += window.refused;
+    ASSERT_EQ(window.metrics.size(), 2U);
+    for (const WatchedMetric& metric : window.metrics) {
+      EXPECT_GT(metric.lower_ms, 0.0);
+      EXPECT_LT(metric.measured_ms, 1e4);
+    }
+  }
+  EXPECT_EQ(refused, 10U);
+  EXPECT_TRUE(windows[1].is_drift);
+  ASSERT_FALSE(windows[1].explanations.empty());
+  EXPECT_EQ(windows[1].explanations.front().parameter, "physics.t_layer_us");
+}
+
+TEST(Watch, HasNothingToCompareWhereAllAreRefused) {
+  std::vector<FinishedRequest> requests = requests_of(known(25.0), 0.0);
+  for (FinishedRequest& request : requests) request.input_tokens = kLongerThanThePool;
+  for (const WatchedWindow& window : watched(requests)) {
+    EXPECT_EQ(window.refused, kWindow);
+    EXPECT_TRUE(window.metrics.empty());
+    EXPECT_FALSE(window.is_drift);
+  }
+}
+
+TEST(Watch, KnowsHowManyAreNotJudgedYet) {
+  const params::Config config = known(25.0);
+  const eval::Dataset like = examples::dataset_of(load(), config);
+  const eval::Dataset candidates = examples::dataset_of(examples::four_runs(), config);
+  Watch watch(like, config, candidates, kWindow);
+  const auto requests = requests_of(config, 0.0);
+  for (std::size_t i = 0; i < 2 * kWindow; ++i) {
+    EXPECT_EQ(watch.not_judged(), i);
+    (void)watch.add(requests[i]);
+  }
+  EXPECT_EQ(watch.not_judged(), kWindow);
+}
+
 }  // namespace
 }  // namespace rooftune::plan

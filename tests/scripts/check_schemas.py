@@ -201,6 +201,18 @@ class Outputs(unittest.TestCase):
         self.expect_described("improvement", "improve", self.file("improve.yaml"), "--out", self.file("improve"))
         self.expect_described("onboard", "onboard", "experiments/onboard_l40s.yaml", "--out", self.file("onboard"))
         self.expect_described("next-run-trial", "onboard", self.file("trial.yaml"), "--out", self.file("trial"))
+        self.expect_described("simulated-transfers", "onboard", "experiments/onboard_l40s.yaml", "--out", self.file("transfers"),
+                              "--simulate-transfers", "2")
+
+    def test_of_watched_windows(self):
+        """Twice as slow as the config in every window, and with a request that no pool holds."""
+        lines = ["arrival_s,input_tokens,output_tokens,ttft_ms,e2e_ms"]
+        lines += [f"{i},{900000 if i == 5 else 600},50,60,1000" for i in range(80)]
+        self.file("requests.csv").write_text("\n".join(lines) + "\n")
+        windows = run("watch", "h100", self.file("requests.csv"), "--model", "Llama-2-7b-hf", "--window", "20", "--json", codes=(2,))
+        for window in map(json.loads, windows.splitlines()):
+            self.assertEqual(problems("watched-window", window), [])
+        self.assertTrue(window["explanations"])
 
     def test_of_looking(self):
         small = self.file("small.yaml")

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
-#include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/core/distributions.hpp"
 #include "rooftune/domain/metrics.hpp"
@@ -36,12 +36,7 @@ class Latencies final : public sim::Observer {
     e2e_ms_[i] = 1e-3 * sim::seen_e2e_us(front_end_, event.finished_us - event.arrival_us, event.prompt_tokens, event.output_tokens);
   }
 
-  [[nodiscard]] double mean_ms(Metric metric, std::size_t first, std::size_t count) const {
-    const std::vector<double>& values = metric == Metric::ttft_mean ? ttft_ms_ : e2e_ms_;
-    double sum = 0.0;
-    for (std::size_t i = first; i < first + count; ++i) sum += values[i] / static_cast<double>(count);
-    return sum;
-  }
+  [[nodiscard]] const std::vector<double>& of(Metric metric) const { return metric == Metric::ttft_mean ? ttft_ms_ : e2e_ms_; }
 
  private:
   std::vector<double> ttft_ms_;
@@ -71,18 +66,27 @@ eval::Dataset replay_of(const eval::Dataset& like, const std::vector<FinishedReq
   return dataset;
 }
 
-/// Standard deviation of the logarithm of what one run of a server measures: half of it is each run's own.
-double measured_deviation(const eval::Dataset& dataset, Metric metric) {
-  const auto repeats = eval::repeatability(dataset);
+double seen_ms(const FinishedRequest& request, Metric metric) {
+  return metric == Metric::ttft_mean ? request.ttft_ms : request.e2e_ms;
+}
+
+/// Standard deviation of the logarithm of what one run of a server measures.
+double measured_deviation(const std::map<Metric, eval::Repeatability>& repeats, Metric metric) {
   const auto found = repeats.find(metric);
   // The median |difference| of two normal values is 0.95 of the deviation of one.
   return found == repeats.end() ? 0.0 : found->second.percent / 95.0;
 }
 
-double deviation_of(const eval::Dataset& replay, const params::Config& config, Metric metric, double parameters) {
+/// What a prediction is off by beside what its parameters leave open.
+std::map<Metric, double> other_deviations(const eval::Dataset& like, const params::Config& config) {
+  const auto repeats = eval::repeatability(like.subset({0}));
   const auto& held_out = config.uncertainty->held_out_deviation;
-  const auto structure = held_out.find(metric);
-  return std::hypot(parameters, structure == held_out.end() ? 0.0 : structure->second, measured_deviation(replay, metric));
+  std::map<Metric, double> deviations;
+  for (const Metric metric : kWatched) {
+    const auto structure = held_out.find(metric);
+    deviations[metric] = std::hypot(structure == held_out.end() ? 0.0 : structure->second, measured_deviation(repeats, metric));
+  }
+  return deviations;
 }
 
 const calibrate::Sensitivity* row_of(const std::vector<calibrate::Sensitivity>& rows, std::size_t case_index, Metric metric) {
@@ -95,7 +99,7 @@ const calibrate::Sensitivity* row_of(const std::vector<calibrate::Sensitivity>& 
 }  // namespace
 
 Watch::Watch(const eval::Dataset& like, const params::Config& config, const eval::Dataset& candidates, std::size_t window)
-    : like_(like), config_(config), candidates_(candidates), window_(window), last_sides_(kWatched.size(), 0) {}
+    : like_(like), config_(config), candidates_(candidates), window_(window), other_deviations_(other_deviations(like, config)) {}
 
 std::optional<WatchedWindow> Watch::add(const FinishedRequest& request) {
   pending_.push_back(request);
@@ -124,34 +128,44 @@ WatchedWindow Watch::judge(const std::vector<FinishedRequest>& requests, std::si
   const std::vector<calibrate::Sensitivity> rows = calibrate::sensitivities(replay, config_, free, {1});
   WatchedWindow window{.number = ++judged_,
                        .requests = count,
+                       .refused = 0,
                        .from_s = requests[first].arrival_s,
                        .to_s = requests[first + count - 1].arrival_s,
                        .metrics = {},
                        .explanations = {},
                        .telling_run = {}};
   const double reach = core::normal_quantile(0.95);
-  for (std::size_t i = 0; i < kWatched.size(); ++i) {
-    WatchedMetric metric{.metric = kWatched[i]};
+  const std::map<Metric, int> last_sides = std::exchange(last_sides_, {});
+  for (const Metric watched : kWatched) {
+    WatchedMetric metric{.metric = watched};
+    const std::vector<double>& predicted_ms = predicted.of(watched);
+    std::size_t compared = 0;
     for (std::size_t k = first; k < first + count; ++k) {
-      metric.measured_ms += (kWatched[i] == Metric::ttft_mean ? requests[k].ttft_ms : requests[k].e2e_ms) / static_cast<double>(count);
+      if (std::isnan(predicted_ms[k])) continue;
+      ++compared;
+      metric.measured_ms += seen_ms(requests[k], watched);
+      metric.predicted_ms += predicted_ms[k];
     }
-    metric.predicted_ms = predicted.mean_ms(kWatched[i], first, count);
-    const calibrate::Sensitivity* row = row_of(rows, 0, kWatched[i]);
+    window.refused = count - compared;
+    if (compared == 0) continue;
+    metric.measured_ms /= static_cast<double>(compared);
+    metric.predicted_ms /= static_cast<double>(compared);
+    const calibrate::Sensitivity* row = row_of(rows, 0, watched);
     const double parameters_part = row == nullptr ? 0.0 : std::sqrt(belief.variance_along(row->row));
-    const double factor = std::exp(reach * deviation_of(replay, config_, kWatched[i], parameters_part));
+    const double factor = std::exp(reach * std::hypot(parameters_part, other_deviations_.at(watched)));
     metric.lower_ms = metric.predicted_ms / factor;
     metric.upper_ms = metric.predicted_ms * factor;
-    window.is_drift = window.is_drift || (metric.side() != 0 && metric.side() == last_sides_[i]);
-    last_sides_[i] = metric.side();
+    const auto last = last_sides.find(watched);
+    window.is_drift = window.is_drift || (metric.side() != 0 && last != last_sides.end() && metric.side() == last->second);
+    last_sides_[watched] = metric.side();
     window.metrics.push_back(metric);
   }
-  if (window.is_drift) explain(window, replay);
+  if (window.is_drift) explain(window, free, rows);
   return window;
 }
 
-void Watch::explain(WatchedWindow& window, const eval::Dataset& replay) const {
-  const auto free = calibrate::free_parameters(config_, *config_.uncertainty);
-  const std::vector<calibrate::Sensitivity> rows = calibrate::sensitivities(replay, config_, free, {1});
+void Watch::explain(WatchedWindow& window, const std::vector<params::FreeParameter>& free,
+                    const std::vector<calibrate::Sensitivity>& rows) const {
   struct Shift {
     std::size_t index;
     double delta;
@@ -165,7 +179,7 @@ void Watch::explain(WatchedWindow& window, const eval::Dataset& replay) const {
       const calibrate::Sensitivity* row = row_of(rows, 0, metric.metric);
       if (row == nullptr) continue;
       // Beside the structure's error: a change of a server is no uncertainty of the fit.
-      const double deviation = std::max(0.005, deviation_of(replay, config_, metric.metric, 0.0));
+      const double deviation = std::max(0.005, other_deviations_.at(metric.metric));
       const double error = std::log(metric.measured_ms / metric.predicted_ms) / deviation;
       const double slope = row->row[i] / deviation;
       products += error * slope;

@@ -13,6 +13,7 @@ std::string watched_window_json(const plan::WatchedWindow& window) {
       {"schema", "rooftune/watched-window/1"},
       {"window", window.number},
       {"requests", window.requests},
+      {"refused", window.refused},
       {"from_s", window.from_s},
       {"to_s", window.to_s},
       {"metrics", text::list_of(window.metrics,

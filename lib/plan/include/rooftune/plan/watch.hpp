@@ -1,9 +1,12 @@
 #pragma once
 
+#include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/params/config.hpp"
 #include "rooftune/plan/next_run.hpp"
@@ -19,7 +22,7 @@ struct FinishedRequest {
   double e2e_ms = 0.0;
 };
 
-/// One metric of a window: the mean over its requests.
+/// One metric of a window: the mean over those of its requests that the simulation serves.
 struct WatchedMetric {
   domain::Metric metric = domain::Metric::ttft_mean;
   double measured_ms = 0.0;
@@ -39,9 +42,10 @@ struct Explanation {
 struct WatchedWindow {
   int number = 1;
   std::size_t requests = 0;
-  double from_s = 0.0;  ///< first and last arrival
+  std::size_t refused = 0;  ///< of them, by the simulation: longer than what the config serves
+  double from_s = 0.0;      ///< first and last arrival
   double to_s = 0.0;
-  std::vector<WatchedMetric> metrics;
+  std::vector<WatchedMetric> metrics;      ///< none where all were refused
   bool is_drift = false;                   ///< a metric has left its interval to the same side in two windows in turn
   std::vector<Explanation> explanations;   ///< of a drift, the best first
   std::optional<std::string> telling_run;  ///< the candidate whose latencies the first two explanations differ most in
@@ -59,9 +63,13 @@ class Watch {
   /// A window's judgement when enough requests have ended after it.
   [[nodiscard]] std::optional<WatchedWindow> add(const FinishedRequest& request);
 
+  /// Requests whose window has not been judged yet.
+  [[nodiscard]] std::size_t not_judged() const { return pending_.size(); }
+
  private:
   [[nodiscard]] WatchedWindow judge(const std::vector<FinishedRequest>& requests, std::size_t first, std::size_t count);
-  void explain(WatchedWindow& window, const eval::Dataset& replay) const;
+  void explain(WatchedWindow& window, const std::vector<params::FreeParameter>& free,
+               const std::vector<calibrate::Sensitivity>& rows) const;
 
   const eval::Dataset& like_;
   const params::Config& config_;
@@ -69,7 +77,8 @@ class Watch {
   std::size_t window_;
   std::vector<FinishedRequest> before_;
   std::vector<FinishedRequest> pending_;
-  std::vector<int> last_sides_;
+  std::map<domain::Metric, double> other_deviations_;  ///< of logarithms, beside the parameters'
+  std::map<domain::Metric, int> last_sides_;
   int judged_ = 0;
 };
 
