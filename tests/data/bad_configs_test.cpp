@@ -28,7 +28,7 @@ TEST(KernelSummaries, HoldWhatTheShippedTablesComeTo) {
   const auto* h100 = kernels::find_summary(*summaries, "H100-SXM");
   const auto* l40s = kernels::find_summary(*summaries, "L40S");
   ASSERT_TRUE(h100 != nullptr && l40s != nullptr);
-  EXPECT_LT(l40s->values.at("physics.gemm_fraction").value, h100->values.at("physics.gemm_fraction").value);
+  EXPECT_LT(l40s->values.at("physics.gemm_fraction"), h100->values.at("physics.gemm_fraction"));
   EXPECT_TRUE(h100->values.contains("physics.kv_bandwidth_fraction"));
   EXPECT_NEAR(*h100->layer_calls_us, 33.0, 3.0) << "four small GEMMs and an attention call";
 }
