@@ -5,6 +5,7 @@
 Looks at the texts in the calls that make diagnostics; new ways to make them belong in CALL.
 """
 
+import json
 import pathlib
 import re
 import sys
@@ -44,7 +45,8 @@ CALL = re.compile(rf"(?:\bcore::fail|\bproblems_?(?:\(\))?(?:\.|->)(?:error|warn
 
 
 def read_code(path):
-    code = re.sub(r"'\\?\"'", "''", path.read_text())
+    code = re.sub(r'(?s)R"(\w*)\((.*?)\)\1"', lambda raw: json.dumps(raw[2]), path.read_text())
+    code = re.sub(r"'\\?\"'", "''", code)
     code = re.sub(r"(?m)^#include.*$|(?<!\S)//.*$", "", code)
     return re.sub(r'(?<!\\)"\s+"', lambda gap: "\n" * gap.group().count("\n"), code)  # literals side by side are one
 
