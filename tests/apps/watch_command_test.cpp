@@ -58,7 +58,7 @@ TEST_F(WatchCommand, SaysHowManyRequestsTheSimulationRefuses) {
 TEST_F(WatchCommand, PrintsAWindowBeforeTheStreamEnds) {
   const std::filesystem::path pipe = folder_ / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  const int stream = ::open(pipe.c_str(), O_RDWR);
+  const int stream = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);  // or the program would hold the end that it waits for
   ASSERT_GE(stream, 0);
   RunningProgram program(ROOFTUNE_PROGRAM, watch(pipe, {"--json"}));
   const std::string text = requests(40);
