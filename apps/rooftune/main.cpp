@@ -6,6 +6,8 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "commands.hpp"
@@ -28,18 +30,43 @@ std::vector<std::string> command_names(const CLI::App& program) {
 }
 
 /// The complaint about the word that stands where a command should, when it is none.
-core::Diagnostics check_command(const CLI::App& program, int argument_count, char** arguments) {
-  if (argument_count < 2 || arguments[1][0] == '-') return {};
+core::Diagnostics check_command(const CLI::App& program, const std::vector<std::string>& words) {
+  if (words.empty() || words.front().starts_with('-')) return {};
   const std::vector<std::string> names = command_names(program);
-  if (std::ranges::find(names, arguments[1]) != names.end()) return {};
+  if (std::ranges::find(names, words.front()) != names.end()) return {};
   return {{.position = {},
-           .problem = fmt::format("unknown command '{}'", arguments[1]),
-           .remedy = core::suggest(arguments[1], {names.begin(), names.end()})}};
+           .problem = fmt::format("unknown command '{}'", words.front()),
+           .remedy = core::suggest(words.front(), {names.begin(), names.end()})}};
+}
+
+/// `rooftune help COMMAND` is `rooftune COMMAND --help`.
+std::vector<std::string> words_of(int argument_count, char** arguments) {
+  std::vector<std::string> words(arguments + std::min(1, argument_count), arguments + argument_count);
+  if (words.empty() || words.front() != "help") return words;
+  words.erase(words.begin());
+  words.emplace_back("--help");
+  return words;
 }
 
 std::string given_command(const CLI::App& program) {
   const auto given = program.get_subcommands();
   return given.empty() ? "" : " " + given.front()->get_name();
+}
+
+/// "did you mean '--rate'? or ", where an option that the command does not have is close to one that it has.
+std::string meant_option(const CLI::App& program) {
+  const CLI::App* command = &program;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  std::vector<std::string> options;
+  for (const CLI::Option* option : command->get_options()) {
+    for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
+  }
+  for (const std::string& word : command->remaining()) {
+    if (!word.starts_with("--")) continue;
+    const std::string_view match = core::closest_match(word.substr(0, word.find('=')), {options.begin(), options.end()});
+    if (!match.empty()) return fmt::format("did you mean '{}'? or ", match);
+  }
+  return "";
 }
 
 int run(int argument_count, char** arguments) {
@@ -49,6 +76,7 @@ int run(int argument_count, char** arguments) {
                            fmt::format("rooftune {}\nsimulator {}", runs::versions().at("rooftune"), sim::simulator_identity()));
   program.require_subcommand(1);
   program.footer(
+      "The options of a command: rooftune help COMMAND\n"
       "Exit codes: 0 done, 1 bad usage or input, 2 ran but no usable solution.\n"
       "A first run: rooftune fit experiments/quickstart.yaml");
   ExitCode exit_code = ExitCode::done;
@@ -77,16 +105,20 @@ int run(int argument_count, char** arguments) {
   add_report_command(commands, exit_code);
   add_completion_command(commands, exit_code);
 
-  if (const core::Diagnostics problems = check_command(program, argument_count, arguments); !problems.empty()) {
+  std::vector<std::string> words = words_of(argument_count, arguments);
+  if (const core::Diagnostics problems = check_command(program, words); !problems.empty()) {
     print_errors(problems);
     return static_cast<int>(ExitCode::bad_input);
   }
   try {
-    program.parse(argument_count, arguments);
+    std::ranges::reverse(words);  // as the parser takes them
+    program.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     // Help and version arrive as "errors" of exit code 0.
     if (error.get_exit_code() == 0) return program.exit(error);
-    print_errors({{.position = {}, .problem = error.what(), .remedy = fmt::format("see rooftune{} --help", given_command(program))}});
+    print_errors({{.position = {},
+                   .problem = error.what(),
+                   .remedy = fmt::format("{}see rooftune{} --help", meant_option(program), given_command(program))}});
     return static_cast<int>(ExitCode::bad_input);
   }
   return static_cast<int>(exit_code);

@@ -35,6 +35,17 @@ TEST(Program, SuggestsTheCommandThatWasMeant) {
   EXPECT_EQ(result.errors, "error: unknown command 'evalute' (did you mean 'evaluate'?)\n");
 }
 
+TEST(Program, HelpsWithACommand) {
+  EXPECT_EQ(rooftune({"help"}).output, rooftune({"--help"}).output);
+  EXPECT_EQ(rooftune({"help", "fit"}).output, rooftune({"fit", "--help"}).output);
+  EXPECT_EQ(rooftune({"help", "fti"}).errors, "error: unknown command 'fti' (did you mean 'fit'?)\n");
+}
+
+TEST(Program, SuggestsTheOptionThatWasMeant) {
+  EXPECT_THAT(rooftune({"simulate", "--rat", "5"}).errors, HasSubstr("(did you mean '--rate'? or see rooftune simulate --help)"));
+  EXPECT_THAT(rooftune({"kernels", "plan", "--modle=x"}).errors, HasSubstr("did you mean '--model'?"));
+}
+
 TEST(Program, RefusesAnUnknownOption) {
   const ProgramResult result = rooftune({"params", "--jsn"});
   EXPECT_EQ(result.exit_code, 1) << result;

@@ -64,7 +64,17 @@ TEST(CalibratedDomain, SaysHowFarARangeIsLeftAndNamesEveryExperimentOnce) {
   EXPECT_EQ(exit.value, "4");
   EXPECT_DOUBLE_EQ(exit.factor, 4.0);
   EXPECT_THAT(exit.experiments, ElementsAre("b", "c"));
-  EXPECT_THAT(evaluation.warnings, Contains(HasSubstr("tp is 4, 4 times beyond 1 to 1 (experiments b, c)")));
+  EXPECT_THAT(evaluation.warnings, Contains(HasSubstr("tp is 4, 4 times above the calibrated 1 (experiments b, c)")));
+}
+
+TEST(CalibratedDomain, IsLeftOnBothSidesOfARange) {
+  params::Config config = truth();
+  config.domain.ranges["tp"] = {.lowest = 2.0, .highest = 2.0};
+  const Evaluation evaluation = evaluated(measured({examples::unmeasured_run("b", examples::llama_2_7b(), 1, {2.0}),
+                                                    examples::unmeasured_run("c", examples::llama_2_7b(), 4, {2.0})}),
+                                          config);
+  EXPECT_THAT(evaluation.warnings, Contains(HasSubstr("tp is 1, 2 times below the calibrated 2 (experiment b)")));
+  EXPECT_THAT(evaluation.warnings, Contains(HasSubstr("tp is 4, 2 times above the calibrated 2 (experiment c)")));
 }
 
 TEST(CalibratedDomain, IsLeftByAnotherGpu) {

@@ -60,7 +60,11 @@ void add_case(params::CalibratedDomain& domain, const Case& item, const std::vec
   insert(domain, "moe", item.model.experts() != nullptr ? "yes" : "no");
 }
 
-bool is_range(const DomainExit& exit) { return exit.factor > 1.0; }
+std::string text_of(const params::CalibratedDomain::Range& range) {
+  const std::string lowest = fmt::format("{:.4g}", range.lowest);
+  const std::string highest = fmt::format("{:.4g}", range.highest);
+  return lowest == highest ? lowest : lowest + " to " + highest;
+}
 
 }  // namespace
 
@@ -82,12 +86,16 @@ std::vector<DomainExit> domain_exits(const params::CalibratedDomain& calibrated,
     const auto& [lowest, highest] = known->second;
     const bool above = highest > 0.0 && range.highest > kSlack * highest;
     const bool below = range.lowest > 0.0 && kSlack * range.lowest < lowest;
-    if (!above && !below) continue;
-    exits.push_back({.field = field,
-                     .value = fmt::format("{:.4g}", above ? range.highest : range.lowest),
-                     .calibrated = fmt::format("{:.4g} to {:.4g}", lowest, highest),
-                     .factor = above ? range.highest / highest : lowest / range.lowest,
-                     .experiments = {item.experiment.id}});
+    const auto leave = [&](DomainSide side, double value, double factor) {
+      exits.push_back({.field = field,
+                       .value = fmt::format("{:.4g}", value),
+                       .calibrated = text_of(known->second),
+                       .side = side,
+                       .factor = factor,
+                       .experiments = {item.experiment.id}});
+    };
+    if (below) leave(DomainSide::below, range.lowest, lowest / range.lowest);
+    if (above) leave(DomainSide::above, range.highest, range.highest / highest);
   }
   for (const auto& [field, values] : asked.sets) {
     const auto known = calibrated.sets.find(field);
@@ -97,6 +105,7 @@ std::vector<DomainExit> domain_exits(const params::CalibratedDomain& calibrated,
       exits.push_back({.field = field,
                        .value = value,
                        .calibrated = fmt::format("{}", fmt::join(known->second, ", ")),
+                       .side = DomainSide::absent,
                        .factor = 1.0,
                        .experiments = {item.experiment.id}});
     }
@@ -107,7 +116,8 @@ std::vector<DomainExit> domain_exits(const params::CalibratedDomain& calibrated,
 void merge(std::vector<DomainExit>& all, const std::vector<DomainExit>& more) {
   for (const DomainExit& exit : more) {
     const auto same = std::ranges::find_if(all, [&](const DomainExit& other) {
-      return other.field == exit.field && other.calibrated == exit.calibrated && (is_range(exit) || other.value == exit.value);
+      return other.field == exit.field && other.calibrated == exit.calibrated && other.side == exit.side &&
+             (exit.side != DomainSide::absent || other.value == exit.value);
     });
     if (same == all.end()) {
       all.push_back(exit);
@@ -128,11 +138,12 @@ std::string format(const DomainExit& exit) {
   const std::vector<std::string> names(exit.experiments.begin(), exit.experiments.begin() + static_cast<std::ptrdiff_t>(named));
   std::string where = fmt::format("experiment{} {}", exit.experiments.size() > 1 ? "s" : "", fmt::join(names, ", "));
   if (exit.experiments.size() > named) where += fmt::format(" and {} more", exit.experiments.size() - named);
-  if (!is_range(exit))
+  if (exit.side == DomainSide::absent) {
     return fmt::format("outside the calibrated domain: {} is {}, calibrated was {} ({})", exit.field, exit.value, exit.calibrated,
                        where);
-  return fmt::format("outside the calibrated domain: {} is {}, {:.2g} times beyond {} ({})", exit.field, exit.value, exit.factor,
-                     exit.calibrated, where);
+  }
+  return fmt::format("outside the calibrated domain: {} is {}, {:.2g} times {} the calibrated {} ({})", exit.field, exit.value,
+                     exit.factor, exit.side == DomainSide::above ? "above" : "below", exit.calibrated, where);
 }
 
 }  // namespace rooftune::eval
