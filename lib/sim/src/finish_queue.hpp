@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "rooftune/core/contract.hpp"
+
 namespace rooftune::sim {
 
 /// Decoding requests by the step at whose end they finish; of those that finish together the first admitted leaves first, as
@@ -69,8 +71,12 @@ class FinishQueue {
       for (; place + 1 != tail_; ++place) sorted(place) = sorted(place + 1);
       --tail_;
     } else {
-      std::erase_if(heap_, [&](const Entry& entry) { return entry.slot == &slot; });
-      std::ranges::make_heap(heap_, later);
+      const auto found = std::ranges::find(heap_, &slot, &Entry::slot);
+      ROOFTUNE_EXPECTS(found != heap_.end());
+      found->finish_step = std::numeric_limits<std::int64_t>::min();  // to the top, and out
+      std::push_heap(heap_.begin(), found + 1, later);
+      std::ranges::pop_heap(heap_, later);
+      heap_.pop_back();
     }
     see_next();
   }
