@@ -160,16 +160,18 @@ std::vector<Distances> compare_all(const char* ground_truth, const char* config_
 /// there, the others half and more): whether one is still there when it comes again is a jump that no derivative along one order of events sees
 /// (ADR 0007).
 constexpr double kE2e = 0.03;
+/// At a KV limit nearly every request waits for the blocks of another one, and whose they are changes with the prices.
+constexpr double kE2eAtAKvLimit = 0.06;
 constexpr double kTtft = 0.15;
 constexpr double kTtftOfAThrashingCache = 0.6;
 constexpr double kThrashing = 0.25;
 constexpr double kScatter = 2.5;
 
-void expect_agreement(const char* ground_truth, const char* config) {
+void expect_agreement(const char* ground_truth, const char* config, double e2e = kE2e) {
   for (const Distances& run : compare_all(ground_truth, config)) {
     const double ttft = run.cached_share < kThrashing ? kTtftOfAThrashingCache : kTtft;
     for (std::size_t stage = 0; stage < run.e2e.size(); ++stage) {
-      EXPECT_LT(run.e2e[stage].mean, kE2e + kScatter * run.e2e[stage].noise) << run.run << " stage " << stage;
+      EXPECT_LT(run.e2e[stage].mean, e2e + kScatter * run.e2e[stage].noise) << run.run << " stage " << stage;
       EXPECT_LT(run.ttft[stage].mean, ttft + kScatter * run.ttft[stage].noise) << run.run << " stage " << stage;
     }
   }
@@ -180,7 +182,7 @@ TEST(ShippedDerivatives, AgreeWithSymmetricDifferencesOnH100) {
 }
 
 TEST(ShippedDerivatives, AgreeWithSymmetricDifferencesAtTheKvLimitOfL40s) {
-  expect_agreement("ground_truth/l40s.json", "configs/tuned/l40s.physics.json");
+  expect_agreement("ground_truth/l40s.json", "configs/tuned/l40s.physics.json", kE2eAtAKvLimit);
 }
 
 TEST(ShippedDerivatives, AgreeWithSymmetricDifferencesInTheOverloadedRun) {
