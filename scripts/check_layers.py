@@ -7,6 +7,7 @@
 - no namespace of the library and the program has two types of one name: where two files define them, no linker complains, and
   a template over one may get the code of the other
 - public headers do not show the third-party libraries that are one layer's private matter
+- "ADR 12" and "docs/adr/0012" name a decision that is there, and no two decisions have one number
 - tracked files name no path of somebody's machine and hold no unfinished work
 """
 
@@ -29,6 +30,7 @@ PRIVATE_LIBRARIES = {
     "nlopt.hpp": "NLopt::nlopt", "nlohmann": "nlohmann_json::nlohmann_json", "yaml-cpp": "yaml-cpp", "SQLiteCpp": "SQLiteCpp",
     "sqlite3.h": "SQLite::SQLite3", "CLI": "CLI11::CLI11", "curl": "CURL::libcurl", "spdlog": "spdlog::spdlog", "openssl": "OpenSSL::Crypto", "oneapi": "TBB::tbb",
     "tbb": "TBB::tbb"}
+DECISION = re.compile(r"\bADR \[?(\d+)\b|\badr/(\d{4})\b")
 # Spelled in pieces, so that this file does not match itself.
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:wor" r"k|roo" r"t|far" r"m|tm" r"p(?=/[a-z])|hom" r"e)/")
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X|DISAB" r"LED_\w+)\b|not imple" r"mented", re.IGNORECASE)
@@ -181,10 +183,34 @@ def check_text(path, text):
             yield f"{path}:{number}: unfinished work: {line.strip()[:100]}"
 
 
+def decisions(root):
+    """File names by number of docs/adr/."""
+    found = {}
+    for path in sorted(root.glob("docs/adr/*.md")):
+        found.setdefault(int(path.name.split("-")[0]), []).append(path.name)
+    return found
+
+
+def check_decisions(root):
+    for number, names in decisions(root).items():
+        if len(names) > 1:
+            yield f"docs/adr: {' and '.join(names)} have one number (give one of them the next free one)"
+
+
+def check_decisions_named(path, text, known):
+    """Lines that name a decision which is not there."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for match in DECISION.finditer(line):
+            if int(match[1] or match[2]) not in known:
+                yield f"{path}:{number}: there is no decision {match[0]} in docs/adr"
+
+
 def check_tracked(root):
+    known = decisions(root)
     for path in tracked_files(root):
         if path.suffix in TEXT_SUFFIXES and path.is_file() and path.name not in ("LICENSE", ".gitignore"):
             yield from check_text(path.relative_to(root), read(path))
+            yield from check_decisions_named(path.relative_to(root), read(path), known)
 
 
 def main(arguments=None):
@@ -194,7 +220,7 @@ def main(arguments=None):
     layers = load_layers(root)
     if not layers:
         sys.exit(f"error: no layers under {root}/lib")
-    problems = [*check_includes(root, layers), *check_listing(root, layers), *check_layer_table(root, layers), *check_types(root), *check_tracked(root)]
+    problems = [*check_includes(root, layers), *check_listing(root, layers), *check_layer_table(root, layers), *check_types(root), *check_decisions(root), *check_tracked(root)]
     for problem in problems:
         print(problem)
     return 1 if problems else 0

@@ -7,6 +7,11 @@ today's output by their words (figures with a sign or a decimal point may differ
 A line whose words nothing prints any more is left, and named: it must be mended by hand. README's table of errors names a command
 in each row, and gets that command's figures.
 
+Where the words change as well (rounds of `improve`), a comment above the block names the command, and which lines of what it prints
+are shown (a regular expression; all without it); the block is written anew:
+
+  <!-- printed by: rooftune improve experiments/improve_v1.yaml; lines: ^round|^Ended -->
+
 Commands run one document after another in a clean copy of what a reader has, as the test of these command lines does.
 Ends with 1 when something is left to mend.
 """
@@ -24,6 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/docs"))
 import run_command_lines as examples  # noqa: E402  (its folder is known only here)
 
+PRINTED_BY = re.compile(r"^<!-- printed by: rooftune (?P<command>.*?)(?:; lines: (?P<lines>.+))? -->$")
 FIGURE = re.compile(r"(?<![\w.])[-+]\d+(?:\.\d+)?|(?<![\w.])\d+\.\d+(?![\w.])")
 
 
@@ -69,6 +75,12 @@ def refreshed(shown, printed):
         position = anywhere[0] + 1
         result.append(today[anywhere[0]][1])
     return result, missing
+
+
+def chosen(printed, pattern):
+    """The lines of what was printed that match; without a pattern all. Empty lines at either end go."""
+    lines = [line.rstrip() for line in printed.splitlines() if pattern is None or re.search(pattern, line)]
+    return "\n".join(lines).strip("\n").splitlines()
 
 
 class Commands:
@@ -123,10 +135,26 @@ def refresh_error_table(text, commands):
 
 
 def refresh(document, commands):
-    text = document.read_text()
-    lines, blocks, to_mend = text.splitlines(), blocks_of(text), []
+    """Writes the document; returns what is left to mend."""
+    text, to_mend = refreshed_text(document.read_text(), commands)
+    document.write_text(text)
+    return [f"{document.relative_to(ROOT)}: {problem}" for problem in to_mend]
+
+
+def refreshed_text(text, commands):
+    """The text with what its commands print today, and what is left to mend."""
+    lines, blocks, to_mend = text.splitlines(), [], []
     last = None
-    for start, shown in blocks:
+    for start, shown in blocks_of(text):
+        above = PRINTED_BY.match(lines[start - 2]) if start > 1 else None
+        if above:
+            now = chosen(commands.run(above["command"]), above["lines"])
+            if now:
+                blocks.append((start, shown, now))
+            else:
+                to_mend.append(f"'rooftune {above['command']}' prints no line like: {above['lines']}")
+            last = None
+            continue
         if shown and shown[0].startswith("# file: "):
             commands.write(shown[0].removeprefix("# file: ").strip(), "\n".join(shown[1:]) + "\n")
             continue
@@ -141,11 +169,13 @@ def refresh(document, commands):
         now, missing = refreshed(shown, commands.run(last))
         # A block of which nothing is printed shows something else: a file, a formula.
         if len(missing) < len([line for line in shown if line.strip()]):
-            lines[start : start + len(shown)] = now
-            to_mend += [f"{document.relative_to(ROOT)}: 'rooftune {last}' does not print: {line}" for line in missing]
+            blocks.append((start, shown, now))
+            to_mend += [f"'rooftune {last}' does not print: {line}" for line in missing]
         last = None
-    document.write_text("\n".join(lines) + "\n")
-    return to_mend
+    # From the end, so that earlier line numbers hold.
+    for start, shown, now in reversed(blocks):
+        lines[start : start + len(shown)] = now
+    return "\n".join(lines) + "\n", to_mend
 
 
 def main():

@@ -57,10 +57,7 @@ core::Result<runs::OpenedStudy> load(const CapacityCommandOptions& options, int 
 
 ExitCode run(const CapacityCommandOptions& options) {
   const auto search = search_options(options);
-  if (!search) {
-    print_errors(search.error());
-    return ExitCode::bad_input;
-  }
+  if (!search) return refuse(search.error());
   plan::CapacityReport report;
   report.objectives = search->objectives;
   report.replicates = search->replicates;

@@ -38,16 +38,10 @@ core::Result<runs::OpenedStudy> load(const CompareOptions& options) {
 
 ExitCode run(const CompareOptions& options) {
   const auto study = load(options);
-  if (!study) {
-    print_errors(study.error());
-    return ExitCode::bad_input;
-  }
+  if (!study) return refuse(study.error());
   const calibrate::StudySpec& spec = study->prepared.spec;
   const auto run = runs::begin(*study, "compare", runs::Keeps::evaluations, run_options(options.run));
-  if (!run) {
-    print_errors(run.error());
-    return ExitCode::bad_input;
-  }
+  if (!run) return refuse(run.error());
   if ((*run)->is_finished()) return say_finished(**run);
 
   ProgressLine progress;
@@ -60,17 +54,13 @@ ExitCode run(const CompareOptions& options) {
   print_errors((*run)->close_store());
   if (!comparison) {
     (*run)->abandon();
-    print_errors(comparison.error());
-    return ExitCode::bad_input;
+    return refuse(comparison.error());
   }
   const bool all_failed = std::ranges::all_of(comparison->variants, [](const auto& variant) { return variant.failure.has_value(); });
   if (all_failed) {
     (*run)->abandon();
   } else {
-    if (const auto written = (*run)->finish(runs::outcome_of(*comparison, spec)); !written) {
-      print_errors(written.error());
-      return ExitCode::bad_input;
-    }
+    if (const auto written = (*run)->finish(runs::outcome_of(*comparison, spec)); !written) return refuse(written.error());
   }
   if (!write_csv(options.output, [&] { return runs::comparison_csv(*comparison); })) return ExitCode::bad_input;
   if (options.output.json) {

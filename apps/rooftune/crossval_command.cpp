@@ -55,20 +55,11 @@ core::Result<runs::OpenedStudy> load(const CrossvalOptions& options) {
 
 ExitCode run(const CrossvalOptions& options) {
   const auto study = load(options);
-  if (!study) {
-    print_errors(study.error());
-    return ExitCode::bad_input;
-  }
+  if (!study) return refuse(study.error());
   const auto published = load_peers(options.peers);
-  if (!published) {
-    print_errors(published.error());
-    return ExitCode::bad_input;
-  }
+  if (!published) return refuse(published.error());
   const auto run = runs::begin(*study, "crossval", runs::Keeps::evaluations, run_options(options.run));
-  if (!run) {
-    print_errors(run.error());
-    return ExitCode::bad_input;
-  }
+  if (!run) return refuse(run.error());
   if ((*run)->is_finished()) return say_finished(**run);
   announce_program(*study);
 
@@ -86,8 +77,7 @@ ExitCode run(const CrossvalOptions& options) {
   const fs::path& target = (*run)->folder();
   if (!result) {
     (*run)->abandon();
-    print_errors(result.error());
-    return ExitCode::bad_input;
+    return refuse(result.error());
   }
   if (result->aborted) {
     print_errors({simulator_failed(**run, result->failures.front(), study->prepared.spec)});
@@ -112,10 +102,8 @@ ExitCode run(const CrossvalOptions& options) {
     return ExitCode::no_usable_solution;
   }
   const std::vector<eval::PeerComparison> peers = eval::compare_with_peers(result->pooled, *published);
-  if (const auto written = (*run)->finish(runs::outcome_of(*result, study->prepared.spec, peers)); !written) {
-    print_errors(written.error());
-    return ExitCode::bad_input;
-  }
+  if (const auto written = (*run)->finish(runs::outcome_of(*result, study->prepared.spec, peers)); !written)
+    return refuse(written.error());
   if (!write_csv(options.output, [&] { return runs::evaluation_csv(result->pooled); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(runs::crossval_json(*result, peers));

@@ -63,10 +63,7 @@ std::string prediction_differences(const runs::RunDifference& difference, report
 
 ExitCode run(const DiffOptions& options) {
   const auto difference = runs::compare_runs(options.first, options.second);
-  if (!difference) {
-    print_errors(difference.error());
-    return ExitCode::bad_input;
-  }
+  if (!difference) return refuse(difference.error());
   if (!write_csv(options.output, [&] { return runs::difference_csv(*difference); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(runs::difference_json(*difference));

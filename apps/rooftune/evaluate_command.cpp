@@ -34,16 +34,10 @@ void print_tables(const eval::Evaluation& evaluation, const eval::Noise& noise) 
 
 ExitCode run(const EvaluateOptions& options) {
   const auto study = open_data(options.data, runs::Simulators::any);
-  if (!study) {
-    print_errors(study.error());
-    return ExitCode::bad_input;
-  }
+  if (!study) return refuse(study.error());
   say_shipped_config(*study, options.output);
   const auto published = load_peers(options.peers);
-  if (!published) {
-    print_errors(published.error());
-    return ExitCode::bad_input;
-  }
+  if (!published) return refuse(published.error());
   announce_program(*study);
   const core::ThreadCount threads{study->prepared.spec.threads};
   eval::Evaluation evaluation =

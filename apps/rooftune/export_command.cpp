@@ -47,10 +47,7 @@ void note(const std::string& text) { say(core::printable(text) + "\n"); }
 
 ExitCode deliver(const ExportOptions& options, const runs::ExportedConfig& exported) {
   if (options.out) {
-    if (const auto written = text::write_file_atomically(*options.out, exported.text); !written) {
-      print_errors(written.error());
-      return ExitCode::bad_input;
-    }
+    if (const auto written = text::write_file_atomically(*options.out, exported.text); !written) return refuse(written.error());
   }
   if (!write_csv(options.output, [&] { return runs::export_csv(exported); })) return ExitCode::bad_input;
   if (options.output.json) {
@@ -68,8 +65,7 @@ ExitCode export_hardware_config(const ExportOptions& options, const params::Conf
       problem.position.file = *options.data.config;
       problem.remedy = "export --form alpha-beta approximates it for one deployment each";
     }
-    print_errors(text.error());
-    return ExitCode::bad_input;
+    return refuse(text.error());
   }
   for (core::Diagnostic& warning : text->warnings) warning.remedy = "predictions from it differ";
   print_errors(text->warnings);
@@ -167,17 +163,11 @@ ExitCode run(const ExportOptions& options) {
     return ExitCode::bad_input;
   }
   const auto gpus = data::default_gpus();
-  if (!gpus) {
-    print_errors(gpus.error());
-    return ExitCode::bad_input;
-  }
+  if (!gpus) return refuse(gpus.error());
   const auto file = data::find_config(*options.data.config).and_then([&](const std::filesystem::path& path) {
     return data::read_config(path, *gpus);
   });
-  if (!file) {
-    print_errors(file.error());
-    return ExitCode::bad_input;
-  }
+  if (!file) return refuse(file.error());
   print_errors(file->warnings);
   return *form == ExportForm::hardware_config ? export_hardware_config(options, file->config, *gpus)
                                               : export_alpha_beta(options, file->config);

@@ -133,15 +133,9 @@ ExitCode run(const FitOptions& options) {
     return ExitCode::done;
   }
   const auto study = load(options);
-  if (!study) {
-    print_errors(study.error());
-    return ExitCode::bad_input;
-  }
+  if (!study) return refuse(study.error());
   const auto run = runs::begin(*study, "fit", runs::Keeps::evaluations, run_options(options.run));
-  if (!run) {
-    print_errors(run.error());
-    return ExitCode::bad_input;
-  }
+  if (!run) return refuse(run.error());
   if ((*run)->is_finished()) return say_finished(**run);
   announce_program(*study);
 
@@ -157,8 +151,7 @@ ExitCode run(const FitOptions& options) {
     };
     if (const auto scored = learn_held_out_error(*study, result.tuned, hooks, show); !scored) {
       progress.clear();
-      print_errors(scored.error());
-      return ExitCode::bad_input;
+      return refuse(scored.error());
     }
   }
   calibrate::note_intervals(result, study->prepared);

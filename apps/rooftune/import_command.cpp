@@ -7,7 +7,7 @@
 
 #include "command_line.hpp"
 #include "commands.hpp"
-#include "load_options.hpp"
+#include "import_options.hpp"
 #include "options.hpp"
 #include "rooftune/importers/import_record.hpp"
 #include "terminal.hpp"
@@ -115,18 +115,12 @@ ExitCode run(std::optional<importers::ImportFormat> format, ImportCommandOptions
   const std::vector<fs::path> inputs(options.inputs.begin(), options.inputs.end());
   auto imported =
       format ? importers::import_benchmarks(*format, inputs, options.import) : importers::import_recognised(inputs, options.import);
-  if (!imported) {
-    print_errors(imported.error());
-    return ExitCode::bad_input;
-  }
+  if (!imported) return refuse(imported.error());
   tell_version_defaults(*imported);
   const auto noticed = importers::write_ground_truth(
       *imported, options.out, options.force ? importers::ExistingFile::replace : importers::ExistingFile::refuse);
   print_errors(imported->warnings);
-  if (!noticed) {
-    print_errors(noticed.error());
-    return ExitCode::bad_input;
-  }
+  if (!noticed) return refuse(noticed.error());
   print_errors(*noticed);
   imported->warnings.insert(imported->warnings.end(), noticed->begin(), noticed->end());
   if (!write_csv(options.output, [&] { return importers::import_csv(*imported); })) return ExitCode::bad_input;
@@ -145,28 +139,21 @@ void add_import(const Command& format, const char* inputs, std::optional<importe
   format.add_option("INPUT", options->inputs, inputs).required();
   format.add_option("--out", options->out, "ground truth to write (JSON)").required();
   format.add_flag("--force", options->force, "replace the file if it exists");
-  constexpr auto kSaid = "What the files do not say";
-  format.add_option("--model", import.model, "model id").group(kSaid);
-  format.add_option("--gpu", import.gpu, "GPU").group(kSaid);
-  format.add_option("--tp", import.tp, "tensor-parallel degree").check(positive(core::limits::kParallelDegree)).group(kSaid);
+  add_said_options(format, import, options->set);
   format.add_option("--replicas", import.replicas, "engines behind a router; default: 1")
       .check(positive(core::limits::kParallelDegree))
-      .group(kSaid);
-  format.add_option("--precision", import.precision, "e.g. FP8; for people, element widths come from the model").group(kSaid);
-  format.add_option("--workload", import.workload, "its name, by which runs are grouped").group(kSaid);
+      .group(kSaidOptions);
+  format.add_option("--precision", import.precision, "e.g. FP8; for people, element widths come from the model").group(kSaidOptions);
   format.add_option("--shared-prefix-tokens", import.shared_prefix_tokens, "leading tokens that all prompts share")
       .check(not_negative(core::limits::kTokens))
-      .group(kSaid);
-  add_repeatable(format, "--set", options->set,
-                 fmt::format("key=value: an engine setting under vLLM's name; repeatable: {}",
-                             fmt::join(importers::engine_setting_names(), ", ")))
-      .group(kSaid);
-  format.add_option("--vllm-log", import.vllm_log, "log of the server's start: KV blocks, version, settings, model, TP").group(kSaid);
-  format.add_option("--id", import.id, "name of the experiment; default: after the file or folder").group(kSaid);
+      .group(kSaidOptions);
+  format.add_option("--vllm-log", import.vllm_log, "log of the server's start: KV blocks, version, settings, model, TP")
+      .group(kSaidOptions);
+  format.add_option("--id", import.id, "name of the experiment; default: after the file or folder").group(kSaidOptions);
   format.add_option("--role", options->role, "calibration, new_gpu or overload; default: calibration, overload when over 10 % failed")
-      .group(kSaid);
+      .group(kSaidOptions);
   format.add_option("--measured-at", options->measured_at, "client or server: where the clock ran; default: as the format has it")
-      .group(kSaid);
+      .group(kSaidOptions);
   if (!chosen || chosen == importers::ImportFormat::otel) {
     format.add_option("--stage-gap", import.stage_gap_s, "seconds without a request after which a new stage begins")
         .check(positive(core::limits::kSeconds));

@@ -56,10 +56,7 @@ ExitCode replay_round(const ImproveOptions& options, const runs::OpenedStudy& st
   }
   const auto journal = runs::open_journal(target / runs::kJournalName);
   const auto entries = journal ? (*journal)->read() : core::Result<improve::JournalEntries>(tl::unexpected(journal.error()));
-  if (!entries) {
-    print_errors(entries.error());
-    return ExitCode::bad_input;
-  }
+  if (!entries) return refuse(entries.error());
   const auto round = std::ranges::find(entries->rounds, *options.replay_round, &improve::RoundRecord::round);
   if (round == entries->rounds.end()) {
     print_errors(
@@ -78,31 +75,19 @@ ExitCode replay_round(const ImproveOptions& options, const runs::OpenedStudy& st
 
 ExitCode run(const ImproveOptions& options) {
   const auto study = load(options);
-  if (!study) {
-    print_errors(study.error());
-    return ExitCode::bad_input;
-  }
+  if (!study) return refuse(study.error());
   const auto published = load_peers(options.peers);
-  if (!published) {
-    print_errors(published.error());
-    return ExitCode::bad_input;
-  }
+  if (!published) return refuse(published.error());
   if (options.replay_round) return replay_round(options, *study);
   const auto run = runs::begin(*study, "improve", runs::Keeps::journal, run_options(options.run));
-  if (!run) {
-    print_errors(run.error());
-    return ExitCode::bad_input;
-  }
+  if (!run) return refuse(run.error());
   const fs::path& target = (*run)->folder();
   print_errors(study->prepared.dataset.warnings);
   const auto damage = runs::discard_damaged_journal(target / runs::kJournalName);
   print_errors(damage ? *damage : damage.error());
   if (!damage) return ExitCode::bad_input;
   auto journal = runs::open_journal(target / runs::kJournalName);
-  if (!journal) {
-    print_errors(journal.error());
-    return ExitCode::bad_input;
-  }
+  if (!journal) return refuse(journal.error());
   ProgressLine progress;
   const auto show = [&](const std::string& text) {
     progress.clear();
@@ -121,16 +106,10 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(improvement.error());
     return ExitCode::no_usable_solution;
   }
-  if (const auto written = (*run)->finish(runs::outcome_of(*improvement)); !written) {
-    print_errors(written.error());
-    return ExitCode::bad_input;
-  }
+  if (const auto written = (*run)->finish(runs::outcome_of(*improvement)); !written) return refuse(written.error());
   const auto& cases = study->prepared.dataset.cases;
   const auto scripts = write_run_scripts(options.scripts, improvement->next, cases, cases.front().experiment.deployment.hardware);
-  if (!scripts) {
-    print_errors(scripts.error());
-    return ExitCode::bad_input;
-  }
+  if (!scripts) return refuse(scripts.error());
   if (!write_csv(options.output, [&] { return runs::improvement_csv(improvement->journal); })) return ExitCode::bad_input;
   if (options.output.json) {
     print(runs::improvement_json(*improvement));

@@ -11,7 +11,7 @@
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "folder_survey.hpp"
-#include "load_options.hpp"
+#include "import_options.hpp"
 #include "options.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/data_directory.hpp"
@@ -285,10 +285,7 @@ class Init {
 
   ExitCode write(const FolderSurvey& found) {
     const auto data_folder = data::data_directory();
-    if (!data_folder) {
-      print_errors(data_folder.error());
-      return ExitCode::bad_input;
-    }
+    if (!data_folder) return app::refuse(data_folder.error());
     std::error_code failed;
     fs::create_directories(out_, failed);
     if (failed) return refuse({.file = out_.string()}, failed.message(), "check the path and its permissions");
@@ -296,10 +293,7 @@ class Init {
     if (!material_.imported.experiments.empty()) {
       const auto noticed =
           importers::write_ground_truth(material_.imported, out_ / "ground_truth.json", importers::ExistingFile::replace);
-      if (!noticed) {
-        print_errors(noticed.error());
-        return ExitCode::bad_input;
-      }
+      if (!noticed) return app::refuse(noticed.error());
       print_errors(*noticed);
     }
     std::vector<std::string> written;
@@ -364,20 +358,10 @@ void add_init_command(const Command& program, ExitCode& exit_code) {
       .required();
   command.add_option("--out", options->out, "folder to write; default: FOLDER/rooftune");
   command.add_flag("--force", options->force, "replace what an earlier init wrote there");
-  constexpr auto kSaid = "What the files do not say";
-  command.add_option("--model", options->import.model, "model id").group(kSaid);
-  command.add_option("--gpu", options->import.gpu, "GPU; default: as files say, or the only one that is described").group(kSaid);
-  command.add_option("--tp", options->import.tp, "tensor-parallel degree").check(positive(core::limits::kParallelDegree)).group(kSaid);
-  command.add_option("--workload", options->import.workload, "its name, by which runs are grouped").group(kSaid);
-  add_repeatable(command, "--set", options->set, "key=value: an engine setting under vLLM's name; repeatable").group(kSaid);
+  add_said_options(command, options->import, options->set);
   command.callback([options, &exit_code] {
     const core::Diagnostics problems = apply_settings(options->set, options->import.settings);
-    if (!problems.empty()) {
-      print_errors(problems);
-      exit_code = ExitCode::bad_input;
-      return;
-    }
-    exit_code = Init(*options).run();
+    exit_code = problems.empty() ? Init(*options).run() : refuse(problems);
   });
 }
 

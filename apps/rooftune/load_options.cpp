@@ -68,21 +68,6 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
   command.add_flag("--enable-expert-parallel", engine.enable_expert_parallel, "experts are spread over the GPUs whole").group(group);
 }
 
-core::Diagnostics apply_settings(const std::vector<std::string>& given, std::map<std::string, std::string>& settings) {
-  core::Diagnostics problems;
-  for (const std::string& text : given) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-      problems.push_back({.position = {},
-                          .problem = fmt::format("'{}' sets nothing", text),
-                          .remedy = "write key=value, e.g. --set max_num_seqs=256"});
-      continue;
-    }
-    settings[text.substr(0, equals)] = text.substr(equals + 1);
-  }
-  return problems;
-}
-
 void add_traffic_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help).capture_default_str().group(group);

@@ -1,11 +1,8 @@
 #pragma once
 
-#include <map>
 #include <string>
-#include <vector>
 
 #include "command_line.hpp"
-#include "rooftune/core/diagnostics.hpp"
 #include "rooftune/runs/ad_hoc_load.hpp"
 
 namespace rooftune::app {
@@ -18,8 +15,6 @@ void add_traffic_options(const Command& command, runs::AdHocLoad& load, const st
 void add_shape_options(const Command& command, runs::AdHocLoad& load, const std::string& group);
 /// The engine settings alone.
 void add_engine_options(const Command& command, runs::EngineFlags& engine, const std::string& group);
-/// Takes engine settings as --set gives them (key=value) into `settings`; gives what is wrong with them.
-[[nodiscard]] core::Diagnostics apply_settings(const std::vector<std::string>& given, std::map<std::string, std::string>& settings);
 /// All of these, and the deployment.
 void add_load_options(const Command& command, runs::AdHocLoad& load);
 

@@ -62,10 +62,7 @@ ExitCode run(ObserveCommandOptions& options) {
   if (const char* key = std::getenv(options.key_variable.c_str()); key != nullptr) options.observe.api_key = key;
   options.observe.warm_up_requests = options.load.num_warmups.value_or(0);
   const auto experiments = runs::make_experiments(options.load);
-  if (!experiments) {
-    print_errors(experiments.error());
-    return ExitCode::bad_input;
-  }
+  if (!experiments) return refuse(experiments.error());
   if (experiments->size() > 1) {
     print_errors({{.position = {}, .problem = "several loads are asked for", .remedy = "observe one after the other"}});
     return ExitCode::bad_input;
@@ -81,10 +78,7 @@ ExitCode run(ObserveCommandOptions& options) {
   const std::string table = observe::trace_table(*observation);
   const std::string header = observe::trace_header(*observation, options.observe);
   const std::vector<text::NewFile> files{{out / "trace_data.csv", table}, {out / "trace_header.yaml", header}};
-  if (const auto written = text::write_files_together(files); !written) {
-    print_errors(written.error());
-    return ExitCode::bad_input;
-  }
+  if (const auto written = text::write_files_together(files); !written) return refuse(written.error());
   std::size_t failed = 0;
   for (const observe::ObservedRequest& request : observation->requests)
     failed += request.status != observe::RequestStatus::ok ? 1U : 0U;

@@ -164,8 +164,7 @@ ExitCode run(const OnboardOptions& options) {
     if (done) continue;
     // Neither this one nor those after it came to anything.
     abandon(std::span(jobs).subspan(i));
-    print_errors(done.error());
-    return ExitCode::bad_input;
+    return refuse(done.error());
   }
   if (!write_csv(options.output, [&] { return runs::onboard_csv(onboardings); })) return ExitCode::bad_input;
   if (!onboardings.empty() && !options.output.json) {

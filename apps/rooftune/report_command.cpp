@@ -178,16 +178,10 @@ class Gatherer {
 
 ExitCode run(const ReportOptions& options) {
   const auto content = Gatherer(options).gather();
-  if (!content) {
-    print_errors(content.error());
-    return ExitCode::bad_input;
-  }
+  if (!content) return refuse(content.error());
   const std::optional<fs::path> folder = options.vega ? std::optional<fs::path>(*options.vega) : std::nullopt;
   const auto vega = runs::read_vega(folder);
-  if (!vega && options.vega) {
-    print_errors(vega.error());
-    return ExitCode::bad_input;
-  }
+  if (!vega && options.vega) return refuse(vega.error());
   core::Diagnostics warnings;
   for (const std::string& notice : content->notices) {
     warnings.push_back({.position = {}, .problem = notice, .remedy = "the report says so, too", .severity = core::Severity::warning});
@@ -208,10 +202,7 @@ ExitCode run(const ReportOptions& options) {
     }
   }
   const fs::path target = options.out ? fs::path(*options.out) : fs::path(options.run_folder) / runs::kReportName;
-  if (const auto written = text::write_file_atomically(target, report::html_report(page)); !written) {
-    print_errors(written.error());
-    return ExitCode::bad_input;
-  }
+  if (const auto written = text::write_file_atomically(target, report::html_report(page)); !written) return refuse(written.error());
   print_errors(warnings);
   print(options.output.json ? data : fmt::format("report        {}\n", target.string()));
   return ExitCode::done;

@@ -17,10 +17,7 @@ ExitCode run(const std::string& name) {
     return fmt::format("{}\n", fmt::join(names, "\n"));
   })
                                  : runs::schema(name);
-  if (!text) {
-    print_errors(text.error());
-    return ExitCode::bad_input;
-  }
+  if (!text) return refuse(text.error());
   print_as_it_is(*text);
   return ExitCode::done;
 }

@@ -95,10 +95,7 @@ std::string free_table(const calibrate::StudySpec& spec, report::Colour colour) 
 
 ExitCode run(const DataOptions& options, const OutputOptions& output) {
   const auto study = open_data(options, runs::Simulators::any);
-  if (!study) {
-    print_errors(study.error());
-    return ExitCode::bad_input;
-  }
+  if (!study) return refuse(study.error());
   const calibrate::PreparedStudy& prepared = study->prepared;
   if (!write_csv(output, [&] { return runs::experiments_csv(prepared.dataset); })) return ExitCode::bad_input;
   if (output.json) {

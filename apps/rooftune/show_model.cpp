@@ -158,10 +158,7 @@ core::Result<ModelSpec> find(const std::string& wanted, const DataOptions& data)
 
 ExitCode show_model(const ShowModelOptions& options, const DataOptions& data) {
   const auto model = find(options.model, data);
-  if (!model) {
-    print_errors(model.error());
-    return ExitCode::bad_input;
-  }
+  if (!model) return refuse(model.error());
   domain::Deployment deployment;
   deployment.model = model->name;
   deployment.tp = options.tp;

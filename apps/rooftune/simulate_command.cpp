@@ -101,10 +101,7 @@ ExitCode run_sweep(const SimulateOptions& options, const calibrate::PreparedStud
 
 ExitCode run(const SimulateOptions& options) {
   const auto study = load(options);
-  if (!study) {
-    print_errors(study.error());
-    return ExitCode::bad_input;
-  }
+  if (!study) return refuse(study.error());
   say_shipped_config(*study, options.output);
   const calibrate::PreparedStudy& prepared = study->prepared;
   const params::Config& config = prepared.start;
@@ -112,10 +109,7 @@ ExitCode run(const SimulateOptions& options) {
   const eval::Case& item = prepared.dataset.cases.front();
   Traces traces;
   const calibrate::Inspection inspection = calibrate::inspect(item, 0, config, wanted(options, traces), options.warm_up_requests);
-  if (const auto written = write(options, traces, inspection); !written) {
-    print_errors(written.error());
-    return ExitCode::bad_input;
-  }
+  if (const auto written = write(options, traces, inspection); !written) return refuse(written.error());
   if (options.output.json) {
     print(runs::inspection_json(inspection));
     return ExitCode::done;

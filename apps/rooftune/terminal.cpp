@@ -75,6 +75,11 @@ void print_errors(const core::Diagnostics& diagnostics) {
   say(text);
 }
 
+ExitCode refuse(const core::Diagnostics& problems) {
+  print_errors(problems);
+  return ExitCode::bad_input;
+}
+
 void print(std::string_view text) {
   print_as_it_is(output_colour() == report::Colour::on ? printable_but_for_colours(text) : core::printable(text));
 }

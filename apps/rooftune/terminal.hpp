@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "exit_code.hpp"
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/report/text_table.hpp"
 
@@ -21,6 +22,8 @@ void say(std::string_view text);
 
 /// One line per diagnostic on standard error; of very many the first ones and their number.
 void print_errors(const core::Diagnostics& diagnostics);
+/// The same, and how a command ends that cannot use what it was given.
+[[nodiscard]] ExitCode refuse(const core::Diagnostics& problems);
 
 /// To standard output. What a terminal would obey (names come from anywhere) is shown instead, but for our own colours.
 void print(std::string_view text);

@@ -50,15 +50,9 @@ ExitCode run(const WatchOptions& options) {
   DataOptions data = options.data;
   data.config = options.config;
   auto experiments = runs::make_experiments(options.load);
-  if (!experiments) {
-    print_errors(experiments.error());
-    return ExitCode::bad_input;
-  }
+  if (!experiments) return refuse(experiments.error());
   const auto study = runs::open_experiments(*std::move(experiments), data);
-  if (!study) {
-    print_errors(study.error());
-    return ExitCode::bad_input;
-  }
+  if (!study) return refuse(study.error());
   const calibrate::PreparedStudy& prepared = study->prepared;
   if (!prepared.start.uncertainty) {
     print_errors({{.position = {.file = options.config},
@@ -69,10 +63,7 @@ ExitCode run(const WatchOptions& options) {
   const eval::Case& item = prepared.dataset.cases.front();
   calibrate::CandidateSpec spec{.models = {options.load.model}, .tp = {options.load.tp}};
   const auto candidates = plan::candidate_dataset(prepared, study->inputs, spec, item.gpu.name);
-  if (!candidates) {
-    print_errors(candidates.error());
-    return ExitCode::bad_input;
-  }
+  if (!candidates) return refuse(candidates.error());
   std::ifstream file;
   const bool from_standard_input = options.file == "-";
   if (!from_standard_input) file.open(options.file);
@@ -86,10 +77,7 @@ ExitCode run(const WatchOptions& options) {
   bool drifted = false;
   for (std::string line; std::getline(lines, line);) {
     const auto request = stream.line(line);
-    if (!request) {
-      print_errors(request.error());
-      return ExitCode::bad_input;
-    }
+    if (!request) return refuse(request.error());
     if (!*request) continue;
     const auto window = watch.add(**request);
     if (!window) continue;

@@ -83,6 +83,17 @@ class CheckLayers(unittest.TestCase):
         (problem,) = check_layers.check_types(self.root)
         self.assertIn("lib/sim/src/sim.cpp:7: rooftune::a::Point is another type at lib/core/include/rooftune/core/core.hpp:6", problem)
 
+    def test_finds_decisions_of_one_number_and_those_that_are_not_there(self):
+        folder = self.root / "docs" / "adr"
+        folder.mkdir(parents=True)
+        for name in ("0001-a.md", "0002-b.md", "0002-c.md"):
+            (folder / name).write_text("")
+        (problem,) = check_layers.check_decisions(self.root)
+        self.assertIn("0002-b.md and 0002-c.md have one number", problem)
+        text = "as ADR 1 says\n(docs/adr/0002), AD" "R [0003](ad" "r/0003-x.md)\n"
+        named = list(check_layers.check_decisions_named("a.md", text, check_layers.decisions(self.root)))
+        self.assertEqual([line.split(":")[1] for line in named], ["2", "2"])
+
     def test_finds_machine_paths_and_unfinished_work(self):
         for line in ("cd /wor" "k/main", "see /tm" "p/x/y", "// TO" "DO later", "throw not imple" "mented", "TEST(A, DISAB" "LED_b)"):
             self.assertEqual(len(list(check_layers.check_text("a.cpp", line))), 1, line)

@@ -30,6 +30,31 @@ class Refreshing(unittest.TestCase):
         self.assertEqual(refresh_docs.refreshed(["a 1.0", "...", "b 2.0"], "a 3.0\nx 1.0\nb 4.0\n"), (["a 3.0", "...", "b 4.0"], []))
 
 
+class NamedCommands(unittest.TestCase):
+    class Printed:
+        @staticmethod
+        def run(line):
+            return {"improve a.yaml": "round 0 start 4.0\nlooking\nround 1 kept x 3.0\nEnded: 3.0\n", "quiet": "\n"}[line]
+
+    def refreshed(self, comment):
+        text = f"# A\n{comment}\n```\nround 0 start 9.0\nEnded: 9.0\n```\nand\n```\nleft\n```\n"
+        return refresh_docs.refreshed_text(text, self.Printed())
+
+    def test_writes_the_chosen_lines_anew(self):
+        now, to_mend = self.refreshed("<!-- printed by: rooftune improve a.yaml; lines: ^round|^Ended -->")
+        self.assertIn("```\nround 0 start 4.0\nround 1 kept x 3.0\nEnded: 3.0\n```\nand\n```\nleft\n```\n", now)
+        self.assertEqual(to_mend, [])
+
+    def test_without_a_pattern_shows_all(self):
+        now, _ = self.refreshed("<!-- printed by: rooftune improve a.yaml -->")
+        self.assertIn("```\nround 0 start 4.0\nlooking\nround 1 kept x 3.0\nEnded: 3.0\n```\n", now)
+
+    def test_a_command_that_prints_no_such_line_is_named(self):
+        now, to_mend = self.refreshed("<!-- printed by: rooftune quiet; lines: ^round -->")
+        self.assertIn("round 0 start 9.0", now)
+        self.assertEqual(to_mend, ["'rooftune quiet' prints no line like: ^round"])
+
+
 class ErrorTable(unittest.TestCase):
     class Printed:
         @staticmethod
