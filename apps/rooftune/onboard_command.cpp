@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "rooftune/plan/hierarchy.hpp"
 #include "rooftune/plan/onboard.hpp"
 #include "rooftune/plan/simulated_transfers.hpp"
 #include "rooftune/report/onboard_tables.hpp"
@@ -26,9 +27,13 @@ struct OnboardOptions {
   RunFlags run;
   RunScriptOptions scripts;
   int simulated_transfers = 0;
+  bool spreads = false;
+
+  /// Whether it prints and keeps nothing.
+  [[nodiscard]] bool keeps_nothing() const { return simulated_transfers > 0 || spreads; }
 };
 
-/// A study that says how to onboard, and its run, which refers to it; simulated transfers keep nothing and have none.
+/// A study that says how to onboard, and its run, which refers to it; what keeps nothing has none.
 struct Job {
   std::unique_ptr<runs::OpenedStudy> study;
   std::vector<kernels::KernelSummary> summaries;
@@ -46,7 +51,7 @@ core::Result<Job> load(const OnboardOptions& options, const std::string& file) {
   auto summaries = runs::open_kernel_summaries(*job.study);
   if (!summaries) return tl::unexpected(summaries.error());
   job.summaries = *std::move(summaries);
-  if (options.simulated_transfers > 0) return job;
+  if (options.keeps_nothing()) return job;
   auto run = runs::begin(*job.study, "onboard", runs::Keeps::evaluations, run_options(options.run));
   if (!run) return tl::unexpected(run.error());
   job.run = *std::move(run);
@@ -83,6 +88,16 @@ core::Result<void> run_simulated_transfers(const OnboardOptions& options, const 
   if (!transfers) return tl::unexpected(transfers.error());
   print(options.output.json ? runs::simulated_transfers_json(*transfers)
                             : report::simulated_transfer_table(*transfers, output_colour()));
+  return {};
+}
+
+core::Result<void> run_spreads(const OnboardOptions& options, const Job& job) {
+  ProgressLine progress;
+  const auto show = [&](int iteration) { progress.show(fmt::format("iteration {}", iteration)); };
+  const auto hierarchy = plan::fit_hierarchy(job.study->prepared, job.study->inputs, job.summaries, {.progress = show});
+  progress.clear();
+  if (!hierarchy) return tl::unexpected(hierarchy.error());
+  print(options.output.json ? runs::hierarchy_json(*hierarchy) : report::hierarchy_table(*hierarchy, output_colour()));
   return {};
 }
 
@@ -152,7 +167,9 @@ ExitCode run(const OnboardOptions& options) {
       continue;
     }
     core::Result<void> done;
-    if (options.simulated_transfers > 0) {
+    if (options.spreads) {
+      done = run_spreads(options, jobs[i]);
+    } else if (options.simulated_transfers > 0) {
       done = run_simulated_transfers(options, jobs[i]);
     } else if (jobs[i].study->prepared.spec.onboard->trial) {
       done = run_trial(options, jobs[i], options.studies[i]);
@@ -194,7 +211,15 @@ void add_onboard_command(const Command& program, ExitCode& exit_code) {
               "instead: onboards so many simulated GPUs, drawn from the study's priors, and counts how many measurements their "
               "intervals hold and what further runs are worth")
           .check(between(2, 100000));
-  for (const char* kept : {"--csv", "--next-runs", "--out", "--resume", "--store", "--replay"}) simulated.excludes(kept);
+  const Option spreads =
+      command.add_flag("--spreads", options->spreads,
+                       "instead: fits all runs of a study at once, with terms for every GPU, version and model, and says how far "
+                       "parameters move between them");
+  for (const char* kept : {"--csv", "--next-runs", "--out", "--resume", "--store", "--replay"}) {
+    simulated.excludes(kept);
+    spreads.excludes(kept);
+  }
+  spreads.excludes("--simulate-transfers");
   command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -47,7 +47,7 @@ LAYERS = {
 
 def layer_table(rows, gpu):
     """Sum of a layer's GEMMs, fit against measurement: errors of single shapes that cancel, and those that do not."""
-    fit, _ = sk.fit_gemm(sk.gemm_fit_rows(rows, gpu, "bf16"), fixed_pnorm=sk.SHARED_PNORM)
+    fit, _ = sk.fit_gemm(sk.gemm_fit_rows(rows, gpu, "bf16"), pnorm=sk.SHARED_PNORM)
     p = {**fit.parameters, "pnorm": sk.SHARED_PNORM}
     measured = {(n, k, m): (c, w, t) for m, n, k, c, w, t in rows}
     for name, shapes in LAYERS.items():
@@ -81,7 +81,7 @@ def main(argv=None) -> int:
 
         for name in kf.GEMM_FORMS:
             line(name, sk.fit_gemm(chosen, name)[0])
-        line(f"call + p-norm, p = {sk.SHARED_PNORM}", sk.fit_gemm(chosen, fixed_pnorm=sk.SHARED_PNORM)[0])
+        line(f"call + p-norm, p = {sk.SHARED_PNORM}", sk.fit_gemm(chosen, pnorm=sk.SHARED_PNORM)[0])
         line("n k c(m), every c(m) free", free_curve(chosen, with_call=False))
         line("call + n k c(m), every c(m) free", free_curve(chosen, with_call=True))
         decode = [r for r in chosen if r[0] <= 256]

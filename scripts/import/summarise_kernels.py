@@ -95,15 +95,14 @@ def gemm_bands(samples):
     }
 
 
-def fit_gemm(rows, form_name="call + p-norm", fixed_pnorm=None):
+def fit_gemm(rows, form_name="call + p-norm", **fixed):
+    """Fits the form's parameters but those that are `fixed`."""
     samples = [(m, compute, weights) for m, _, _, compute, weights, _ in rows]
     measured = [r[5] for r in rows]
     form, start = kf.GEMM_FORMS[form_name]
     upper = {"gemm_fraction": 1.0, "weight_bandwidth_fraction": 1.0, "pnorm": 50.0}
-    if fixed_pnorm is None:
-        return kf.fit(form, samples, measured, start, upper), samples
-    start = {name: value for name, value in start.items() if name != "pnorm"}
-    return kf.fit(lambda p, s: form({**p, "pnorm": fixed_pnorm}, s), samples, measured, start, upper), samples
+    start = {name: value for name, value in start.items() if name not in fixed}
+    return kf.fit(lambda p, s: form({**p, **fixed}, s), samples, measured, start, upper), samples
 
 
 def summarise_gemm(tables, gpu, dtype):
@@ -121,7 +120,7 @@ def summarise_gemm(tables, gpu, dtype):
             "weight_bandwidth_fraction": kt.median([w / t for _, _, _, _, w, t in at_m]),
         })  # fmt: skip
     free, samples = fit_gemm(gemm_fit_rows(rows, gpu, dtype))
-    shared, _ = fit_gemm(gemm_fit_rows(rows, gpu, dtype), fixed_pnorm=SHARED_PNORM)
+    shared, _ = fit_gemm(gemm_fit_rows(rows, gpu, dtype), pnorm=SHARED_PNORM)
     bands = gemm_bands(samples)
     return {
         "curve": curve,
@@ -367,7 +366,7 @@ PREFILL_SEQ = 1024
 
 
 def physics_priors(summary):
-    gemm = summary["gemm"]["bf16"]["fit_shared_pnorm"]
+    gemm = summary["gemm"]["bf16"].get("fit_shared_call", summary["gemm"]["bf16"]["fit_shared_pnorm"])
     generation = summary["generation_attention"]["bf16"]["fit"]
     context = summary["context_attention"]["bf16"]
     at_prefill = next(c for c in context["curve"] if c["seq_len"] == PREFILL_SEQ)["flop_fraction"]
@@ -406,16 +405,30 @@ def resolved(call_us):
     return call_us if call_us >= 0.5 else None
 
 
-def per_call(tables, summary, gpu):
+def smallest_gemm_us(tables):
+    """Weights of 2 to 8 MB come from L2 on every GPU: what is left is the kernel itself, defined alike for all of them."""
+    return kt.median([float(r["latency_us"]) for r in tables["gemm"]
+                      if r["dtype"] == "bf16" and int(r["m"]) <= 16
+                      and 2e6 <= kt.gemm_weight_bytes(int(r["n"]), int(r["k"]), "bf16") <= 8e6])  # fmt: skip
+
+
+def share_beside_calls(tables, gpu, dtype, reference):
+    """The fit with the shared exponent again, where its own constant per call could not be resolved: the constant is the reference's,
+    times what the smallest calls take here and there. A share fitted without it holds the calls' time as well, which a server's
+    per-layer overhead holds already."""
+    own_call_us = reference["gemm"]["bf16"]["fit_shared_pnorm"]["call_us"]
+    call_us = own_call_us * smallest_gemm_us(tables) / reference["per_call"]["smallest_gemm_us"]
+    fit, _ = fit_gemm(gemm_fit_rows(gemm_rows(tables, gpu, dtype), gpu, dtype), pnorm=SHARED_PNORM, call_us=call_us)
+    return {**fit.parameters, "call_us": call_us, "pnorm": SHARED_PNORM, "log_spread": fit.log_spread()}
+
+
+def per_call(tables, summary):
     """Time that every call costs whatever its size: what a per-layer overhead must cover on this GPU."""
     gemm = resolved(summary["gemm"]["bf16"]["fit_shared_pnorm"]["call_us"])
     attention = summary["generation_attention"]["bf16"]["fit"]["call_us"]
-    # Weights of 2 to 8 MB come from L2 on every GPU: what is left is the kernel itself, defined alike for all of them.
-    tiny = [float(r["latency_us"]) for r in tables["gemm"]
-            if r["dtype"] == "bf16" and int(r["m"]) <= 16 and 2e6 <= kt.gemm_weight_bytes(int(r["n"]), int(r["k"]), "bf16") <= 8e6]  # fmt: skip
     return {
         "gemm_call_us": gemm,
-        "smallest_gemm_us": kt.median(tiny),
+        "smallest_gemm_us": smallest_gemm_us(tables),
         "generation_attention_call_us": attention,
         "context_attention_call_us": summary["context_attention"]["bf16"]["fit"]["call_us"],
         "moe_call_us": resolved(summary["moe"]["bf16"]["fit"]["call_us"]),
@@ -424,7 +437,8 @@ def per_call(tables, summary, gpu):
     }
 
 
-def summarise_gpu(folder, gpu):
+def summarise_gpu(folder, gpu, reference=None):
+    """`reference`: what came of the reference GPU, unless this is it."""
     paths = {table: os.path.join(folder, gpu.folder, table + ".csv") for table in kt.TABLES}
     tables = {table: kt.read_rows(path) if os.path.exists(path) else [] for table, path in paths.items()}
     formats = ("bf16", "fp8")
@@ -445,7 +459,9 @@ def summarise_gpu(folder, gpu):
         "moe": each(summarise_moe),
         "operators": operator_summary.summarise(tables, gpu),
     }  # fmt: skip
-    summary["per_call"] = per_call(tables, summary, gpu)
+    summary["per_call"] = per_call(tables, summary)
+    if reference is not None and summary["per_call"]["gemm_call_us"] is None:
+        summary["gemm"]["bf16"]["fit_shared_call"] = share_beside_calls(tables, gpu, "bf16", reference)
     return summary
 
 
@@ -475,7 +491,8 @@ def ratios(summaries, priors):
 def summarise(folder):
     with open(os.path.join(folder, "manifest.json"), "rb") as file:
         manifest = file.read()
-    summaries = {gpu.name: summarise_gpu(folder, gpu) for gpu in kt.GPUS}
+    reference = summarise_gpu(folder, next(gpu for gpu in kt.GPUS if gpu.name == REFERENCE))
+    summaries = {gpu.name: reference if gpu.name == REFERENCE else summarise_gpu(folder, gpu, reference) for gpu in kt.GPUS}
     priors = {name: physics_priors(summary) for name, summary in summaries.items()}
     return rounded({
         "schema": "rooftune/kernel-efficiency/1",

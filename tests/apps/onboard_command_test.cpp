@@ -83,6 +83,24 @@ TEST_F(OnboardCommand, JudgesIntervalsAndChoicesOnSimulatedGpus) {
   EXPECT_TRUE(folder_.names().empty()) << "no run folder, not even for a while";
 }
 
+TEST_F(OnboardCommand, SaysHowFarParametersMoveBetweenGroups) {
+  const std::vector<std::string> arguments{"onboard", shipped("experiments/hierarchical.yaml"), "--spreads", "--json"};
+  ProgramOptions here;
+  here.working_directory = folder_.path();
+  const ProgramResult result = rooftune(arguments, here);
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const json hierarchy = json::parse(result.output);
+  EXPECT_TRUE(hierarchy["settled"]);
+  for (const json& spread : hierarchy["spreads"]) {
+    if (spread["parameter"] == "physics.weight_bandwidth_fraction" && spread["between"] == "GPU") {
+      EXPECT_TRUE(spread["narrowed"]);
+      EXPECT_EQ(spread["groups"].size(), 2U) << "the A100 and the L40S; the H100's values are the shared ones";
+    }
+  }
+  for (const json& group : hierarchy["groups"]) EXPECT_LT(group["error_percent"], 6.0) << group;
+  EXPECT_TRUE(folder_.names().empty()) << "it keeps nothing";
+}
+
 TEST_F(OnboardCommand, RefusesToKeepAnythingOfSimulatedGpus) {
   for (const std::vector<std::string>& kept : std::vector<std::vector<std::string>>{
            {"--csv", "rows.csv"}, {"--next-runs", "next"}, {"--out", "run"}, {"--store", "store.sqlite"}, {"--resume"}}) {

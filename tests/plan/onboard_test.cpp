@@ -132,7 +132,7 @@ TEST(Onboard, ExpectsOfADataSheetWhatOtherGpusTablesComeTo) {
   EXPECT_NEAR(one[0].parameter.prior->centre, 0.7, 1e-12);
   EXPECT_NEAR(one[0].parameter.prior->standard_deviation, std::log(0.85 / 0.7), 1e-12);
   EXPECT_EQ(one[1].parameter.prior->centre, 25.0) << "no kernel table knows it";
-  EXPECT_EQ(one[1].parameter.prior->standard_deviation, 0.3);
+  EXPECT_EQ(one[1].parameter.prior->standard_deviation, transfer_width("physics.t_layer_us")->gpu);
   std::vector<kernels::KernelSummary> more = summaries();
   more.push_back(summary("Y", 0.5, 30.0));
   const auto two = datasheet_priors(reference_config(), spec, more);

@@ -202,6 +202,7 @@ class Outputs(unittest.TestCase):
         self.expect_described("onboard", "onboard", "experiments/onboard_l40s.yaml", "--out", self.file("onboard"))
         self.expect_described("next-run-trial", "onboard", self.file("trial.yaml"), "--out", self.file("trial"))
         self.expect_described("simulated-transfers", "onboard", "experiments/onboard_l40s.yaml", "--simulate-transfers", "2")
+        self.expect_described("hierarchy", "onboard", "experiments/hierarchical.yaml", "--spreads")
 
     def test_of_watched_windows(self):
         """Twice as slow as the config in every window, and with a request that no pool holds."""

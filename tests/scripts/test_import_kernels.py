@@ -338,6 +338,21 @@ class WholeImport(unittest.TestCase):
             for name, value in expected.items():
                 self.assertAlmostEqual(priors[name]["value"] / value, 1.0, delta=0.02, msg=f"{gpu} {name}")
 
+    def test_a_share_beside_calls_that_no_row_resolves_leaves_them_to_the_layers(self):
+        """Rows in which a constant per call of 4 us hides behind a share: with the reference's constant the share comes back."""
+        gpu = next(g for g in kt.GPUS if g.folder == "l40s")
+        rows = []
+        for m, n, k in ((m, n, k) for m in (1, 16, 64, 256, 1024) for n, k in ((8192, 8192), (16384, 8192), (28672, 8192))):
+            compute = kt.gemm_flops(m, n, k) / gpu.flops_per_us("bf16") / 0.65
+            weights = kt.gemm_weight_bytes(n, k, "bf16") / gpu.bytes_per_us / 0.8
+            rows.append({**gemm_row(m, n, k, 4.0 + (compute**2.5 + weights**2.5) ** 0.4), "gpu": gpu.name})
+        rows += [gemm_row(1, 1024, 2048, 8.0)]  # smallest calls
+        reference = {"gemm": {"bf16": {"fit_shared_pnorm": {"call_us": 3.0}}}, "per_call": {"smallest_gemm_us": 6.0}}
+        fit = summarise_kernels.share_beside_calls({"gemm": rows}, gpu, "bf16", reference)
+        self.assertAlmostEqual(fit["call_us"], 4.0)
+        self.assertAlmostEqual(fit["weight_bandwidth_fraction"], 0.8, delta=0.002)
+        self.assertAlmostEqual(fit["gemm_fraction"], 0.65, delta=0.002)
+
     def test_prior_ids_are_those_of_the_registry(self):
         registry = (SCRIPTS.parents[1] / "lib" / "params" / "src" / "registry.cpp").read_text(encoding="utf-8")
         for priors in self.summary["physics_priors"].values():

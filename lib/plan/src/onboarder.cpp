@@ -12,10 +12,6 @@
 namespace rooftune::plan {
 namespace {
 
-/// Where a row multiplies an error of step time by more, it says more about a queue than about the GPU: a model that is off by 3 %
-/// there would be bent until the queue fits.
-constexpr double kMostAmplified = 6.0;
-
 opt::BoundState bound_of(const params::FreeParameter& parameter, double value) {
   constexpr double kNear = 1e-6;  // of the value
   if (value <= parameter.lower * (1.0 + kNear)) return opt::BoundState::at_lower;

@@ -8,6 +8,10 @@
 
 namespace rooftune::plan {
 
+/// Where a row multiplies an error of step time by more, it says more about a queue than about the GPU: a model that is off by 3 %
+/// there would be bent until the queue fits.
+inline constexpr double kMostAmplified = 6.0;
+
 /// Whether a parameter of the reference's fit holds for all deployments on the reference GPU.
 [[nodiscard]] bool is_shared(const params::DeploymentFilter& where, const std::string& reference);
 

@@ -9,6 +9,7 @@
 
 #include "next_runs.hpp"
 #include "numbers.hpp"
+#include "rooftune/core/distributions.hpp"
 #include "rooftune/core/statistics.hpp"
 
 namespace rooftune::report {
@@ -208,6 +209,47 @@ std::string learnt_width_table(const std::vector<plan::Onboarding>& onboardings,
       "How far parameters move from one GPU or version to another: the widths of onboarding's priors (standard deviations of "
       "the logarithm), and what these transfers ask for",
       table.text(colour));
+}
+
+std::string hierarchy_table(const plan::Hierarchy& hierarchy, Colour colour) {
+  TextTable spreads({{"parameter", Align::left},
+                     {"between", Align::left},
+                     {"before"},
+                     {"spread"},
+                     {"90 %", Align::left},
+                     {"moved by (log, +- one deviation)", Align::left}});
+  for (const plan::Spread& spread : hierarchy.spreads) {
+    if (!spread.is_told) continue;
+    std::vector<std::string> groups;
+    for (const plan::GroupDeviation& group : spread.groups) {
+      groups.push_back(fmt::format("{} {:+.2f} +- {:.2f}", group.group, group.moved, group.deviation));
+    }
+    const double reach = std::exp(core::normal_quantile(0.95) * spread.log_deviation);
+    spreads.add({spread.parameter, fmt::format("{}s", core::word_of(plan::kLevels, spread.level)),
+                 fmt::format("{:.2f}", spread.expected), fmt::format("{:.3f}", spread.value),
+                 fmt::format("{:.3f} to {:.3f}", spread.value / reach, spread.value * reach),
+                 fmt::format("{}", fmt::join(groups, "; "))});
+  }
+  TextTable groups({{"GPU", Align::left},
+                    {"version", Align::left},
+                    {"model", Align::left},
+                    {"runs"},
+                    {"rows"},
+                    {"shared terms\n%"},
+                    {"all terms\n%"}});
+  for (const plan::GroupFit& group : hierarchy.groups) {
+    groups.add({group.gpu, group.version, group.model, fmt::format("{}", group.runs), fmt::format("{}", group.rows),
+                percent(group.shared_percent), percent(group.own_percent)});
+  }
+  const auto told = std::ranges::count_if(hierarchy.spreads, &plan::Spread::is_told);
+  std::string text = titled("How far parameters move between groups: standard deviations in the transformed space (mostly logarithms)",
+                            spreads.text(colour));
+  text += fmt::format("of {} spreads the runs narrow {}; the others stay what is expected before any run\n", hierarchy.spreads.size(),
+                      told);
+  text += titled("Mean |log error| of TTFT and E2E", groups.text(colour));
+  text += fmt::format("{} rows that a queue decides are left out; {} after {} iterations\n", hierarchy.left_out,
+                      hierarchy.converged ? "settled" : "NOT settled", hierarchy.iterations);
+  return text;
 }
 
 std::string simulated_transfer_table(const plan::SimulatedTransfers& transfers, Colour colour) {

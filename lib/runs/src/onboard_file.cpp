@@ -120,6 +120,41 @@ std::string simulated_transfers_json(const plan::SimulatedTransfers& transfers) 
                           {"choices", std::move(choices)}});
 }
 
+std::string hierarchy_json(const plan::Hierarchy& hierarchy) {
+  return text::json_text(
+      {{"schema", "rooftune/hierarchy/1"},
+       {"settled", hierarchy.converged},
+       {"iterations", hierarchy.iterations},
+       {"rows_left_out", hierarchy.left_out},
+       {"spreads", text::list_of(hierarchy.spreads,
+                                 [](const plan::Spread& spread) {
+                                   return Json{
+                                       {"parameter", spread.parameter},
+                                       {"between", core::word_of(plan::kLevels, spread.level)},
+                                       {"expected", spread.expected},
+                                       {"spread", spread.value},
+                                       {"log_deviation", spread.log_deviation},
+                                       {"narrowed", spread.is_told},
+                                       {"groups", text::list_of(spread.groups, [](const plan::GroupDeviation& group) {
+                                          return Json{{"group", group.group}, {"moved", group.moved}, {"deviation", group.deviation}};
+                                        })}};
+                                 })},
+       {"shared",
+        text::list_of(hierarchy.shared,
+                      [](const plan::SharedValue& shared) {
+                        return Json{{"parameter", shared.parameter}, {"value", shared.value}, {"deviation", shared.deviation}};
+                      })},
+       {"groups", text::list_of(hierarchy.groups, [](const plan::GroupFit& group) {
+          return Json{{"gpu", group.gpu},
+                      {"version", group.version},
+                      {"model", group.model},
+                      {"runs", group.runs},
+                      {"rows", group.rows},
+                      {"shared_error_percent", group.shared_percent},
+                      {"error_percent", group.own_percent}};
+        })}});
+}
+
 std::string trial_json(const plan::NextRunTrial& trial) {
   return text::json_text({{"schema", "rooftune/next-run-trial/1"},
                           {"start_runs", trial.start_runs},

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/plan/hierarchy.hpp"
 #include "rooftune/plan/learnt_widths.hpp"
 #include "rooftune/plan/next_run.hpp"
 #include "rooftune/plan/onboard.hpp"
@@ -25,6 +26,9 @@ namespace rooftune::report {
 
 /// How far parameters moved from one GPU or version to another, and what widths of priors that asks for; empty without a transfer.
 [[nodiscard]] std::string learnt_width_table(const std::vector<plan::Onboarding>& onboardings, Colour colour);
+
+/// Spreads that runs tell something of, with every group's deviation; then how well shared values and all terms meet the runs.
+[[nodiscard]] std::string hierarchy_table(const plan::Hierarchy& hierarchy, Colour colour);
 
 /// How many simulated measurements their intervals held, how wide those were, and what further runs were worth by how they were
 /// chosen.

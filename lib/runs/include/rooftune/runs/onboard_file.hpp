@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "rooftune/plan/hierarchy.hpp"
 #include "rooftune/plan/onboard.hpp"
 #include "rooftune/plan/simulated_transfers.hpp"
 
@@ -12,6 +13,9 @@ namespace rooftune::runs {
 
 /// The same for a trial of the recommendation (schema `rooftune/next-run-trial/1`).
 [[nodiscard]] std::string trial_json(const plan::NextRunTrial& trial);
+
+/// Of `rooftune onboard --spreads` (schema `rooftune/hierarchy/1`).
+[[nodiscard]] std::string hierarchy_json(const plan::Hierarchy& hierarchy);
 
 /// Of `rooftune onboard --simulate-transfers` (schema `rooftune/simulated-transfers/1`).
 [[nodiscard]] std::string simulated_transfers_json(const plan::SimulatedTransfers& transfers);

@@ -1,0 +1,1 @@
+onboard spreads_of_nothing.yaml --spreads
