@@ -17,7 +17,6 @@ DOCUMENT = ROOT / "docs/file_formats.md"
 PLACE = re.compile(r"(<!-- schema ([\w-]+) -->\n).*?(<!-- end of schema -->)", re.DOTALL)
 # Definitions that other documents list.
 ELSEWHERE = {"parameter_id": "parameter id", "switches": "`{id: choice}`", "assignments": "`{id: value}`"}
-# Described by a file of its own, in ground_truth/.
 PLAIN = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null", "object": "object"}
 
 

@@ -55,6 +55,14 @@ class Import : public testing_support::TemporaryFolderTest {
     return {};
   }
 
+  /// The example with another number in place of the first one of this name.
+  fs::path with_number(const std::string& name, const std::string& key, const std::string& number) {
+    std::string text = testing_support::TemporaryFolder::read_file(example(name));
+    const std::size_t value = text.find("\"" + key + "\": ") + key.size() + 4;
+    text.replace(value, text.find(',', value) - value, number);
+    return folder_.write("result.json", text);
+  }
+
   /// Checks that an import is written and read back as it was, and gives its experiments.
   std::vector<domain::Experiment> round_trip(const ImportedGroundTruth& imported) {
     auto experiments = written(imported);

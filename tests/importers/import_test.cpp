@@ -197,18 +197,12 @@ TEST_F(Import, GivesARunOfWhichManyRequestsFailedTheRoleOverload) {
 }
 
 TEST_F(Import, SaysWhenAReportContradictsItsOwnRequests) {
-  std::string text = testing_support::TemporaryFolder::read_file(example("vllm_bench_detailed.json"));
-  const std::size_t value = text.find("\"mean_ttft_ms\": ") + 16;
-  text.replace(value, text.find(',', value) - value, "50.0");
-  const auto imported = import_or_fail(ImportFormat::vllm_bench, folder_.write("result.json", text));
+  const auto imported = import_or_fail(ImportFormat::vllm_bench, with_number("vllm_bench_detailed.json", "mean_ttft_ms", "50.0"));
   EXPECT_THAT(core::format(imported.warnings), HasSubstr("reports a ttft_mean_ms of 50, but its requests give"));
 }
 
 TEST_F(Import, SaysWhenAServerDoesNotKeepUp) {
-  std::string text = testing_support::TemporaryFolder::read_file(example("vllm_bench.json"));
-  const std::size_t value = text.find("\"duration\": ") + 12;
-  text.replace(value, text.find(',', value) - value, "30.0");
-  const auto imported = import_or_fail(ImportFormat::vllm_bench, folder_.write("result.json", text));
+  const auto imported = import_or_fail(ImportFormat::vllm_bench, with_number("vllm_bench.json", "duration", "30.0"));
   EXPECT_THAT(core::format(imported.warnings), HasSubstr("saturated"));
 }
 
@@ -244,6 +238,25 @@ TEST_F(Import, WritesNothingThatWouldNotReadBack) {
   EXPECT_THAT(core::format(noticed.error()),
               HasSubstr("synthetic_guidellm_sweep.json: error: experiment 'synthetic_guidellm_sweep': prompt and output are"));
   EXPECT_THAT(folder_.names(), IsEmpty());
+}
+
+/// The lines of a table are not those of the file that names it.
+TEST_F(Import, SaysWhoseTableCannotBeReadBack) {
+  ImportedGroundTruth imported = import_or_fail(ImportFormat::guidellm, example("guidellm_sweep.json"));
+  ASSERT_THAT(imported.experiments, SizeIs(1));
+  imported.experiments.push_back(imported.experiments.front());
+  imported.experiments.back().experiment.id = "second";
+  imported.experiments.back().table = "second.csv";
+  imported.tables.push_back({.name = "second.csv", .csv = imported.tables.front().csv});
+  imported.sources = {"first.json", "second.json"};
+  for (const std::size_t damaged : {0U, 1U}) {
+    ImportedGroundTruth wrong = imported;
+    wrong.tables[damaged].csv += "a row of another width\n";
+    const auto noticed = write_ground_truth(wrong, folder_ / "truth.json", ExistingFile::refuse);
+    ASSERT_FALSE(noticed);
+    EXPECT_THAT(core::format(noticed.error()), HasSubstr(damaged == 0 ? "first.json: error: experiment 'synthetic_guidellm_sweep': "
+                                                                      : "second.json: error: experiment 'second': "));
+  }
 }
 
 TEST_F(Import, GivesShippedGroundTruthBackAsItIs) {

@@ -52,7 +52,7 @@ class SaidFacts : public Import {
 
   /// A report folder of inference-perf with these files in place of an example's.
   fs::path inference_perf(const std::string& from, std::initializer_list<std::pair<const char*, std::string>> files) {
-    const fs::path folder = folder_ / "report";
+    fs::path folder = folder_ / "report";
     fs::copy(example(from), folder);
     for (const auto& [name, text] : files) folder_.write(fmt::format("report/{}", name), text);
     return folder;

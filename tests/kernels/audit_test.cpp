@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/rows.hpp"
 #include "support/example_targets.hpp"
 
 namespace rooftune::kernels {
@@ -36,13 +37,9 @@ AttentionRow decode_row(std::int64_t batch, std::int64_t kv_len, double latency_
   return row;
 }
 
-GemmRow gemm_row(std::optional<NumberFormat> format, std::int64_t m, std::int64_t k, std::int64_t n, double latency_us, double mfu) {
-  GemmRow row;
-  row.format = format;
-  row.m = m;
-  row.k = k;
-  row.n = n;
-  row.latency_us = latency_us;
+GemmRow reported_gemm(std::optional<NumberFormat> format, std::int64_t m, std::int64_t k, std::int64_t n, double latency_us,
+                      double mfu) {
+  GemmRow row = gemm_row(format, m, n, k, latency_us);
   row.reported_mfu = mfu;
   return row;
 }
@@ -75,7 +72,7 @@ TEST(MfuAudit, NamesTheH20DefaultThatAnH100TableWasDividedBy) {
 // Field notes, section 5: 1.146 at m 4096, k 2048, n 6144 becomes 0.573 over the FP8 peak.
 TEST(MfuAudit, RecognisesAnFp8KernelOverTheBf16Peak) {
   const double latency_us = 2.0 * 4096 * 2048 * 6144 / (1.146 * 989.5e6);
-  const MfuAudit result = audit<GemmRow>({gemm_row(std::nullopt, 4096, 2048, 6144, latency_us, 1.146)}, Mask::none);
+  const MfuAudit result = audit<GemmRow>({reported_gemm(std::nullopt, 4096, 2048, 6144, latency_us, 1.146)}, Mask::none);
   EXPECT_THAT(message(result, FindingKind::fp8_kernel_over_bf16_peak), HasSubstr("FP8 kernel over bf16 peak"));
   EXPECT_EQ(result.denominator->peak.name(), "989.5 TFLOP/s, H100-SXM bf16");
   EXPECT_EQ(result.format, NumberFormat::fp8);
@@ -85,7 +82,7 @@ TEST(MfuAudit, RecognisesAnFp8KernelOverTheBf16Peak) {
 
 TEST(MfuAudit, DoesNotBelieveADtypeThatItsRatesContradict) {
   const double latency_us = 2.0 * 4096 * 2048 * 6144 / (1.146 * 989.5e6);
-  const MfuAudit result = audit<GemmRow>({gemm_row(NumberFormat::bf16, 4096, 2048, 6144, latency_us, 1.146)}, Mask::none);
+  const MfuAudit result = audit<GemmRow>({reported_gemm(NumberFormat::bf16, 4096, 2048, 6144, latency_us, 1.146)}, Mask::none);
   EXPECT_EQ(result.format, NumberFormat::fp8);
   EXPECT_TRUE(result.found(FindingKind::fp8_kernel_over_bf16_peak));
 }
@@ -108,9 +105,10 @@ TEST(MfuAudit, FindsNothingInASoundTable) {
 
 // Four rows of the shipped gemm/h100 table, which has no dtype column.
 TEST(MfuAudit, TakesTheShippedTableWithoutDtypeForFp8) {
-  const MfuAudit result = audit<GemmRow>({gemm_row({}, 4096, 2048, 6144, 90.9, 0.573), gemm_row({}, 8, 2048, 6144, 8.988, 0.011),
-                                          gemm_row({}, 16, 2048, 6144, 8.816, 0.023), gemm_row({}, 32, 2048, 6144, 8.907, 0.046)},
-                                         Mask::none);
+  const MfuAudit result =
+      audit<GemmRow>({reported_gemm({}, 4096, 2048, 6144, 90.9, 0.573), reported_gemm({}, 8, 2048, 6144, 8.988, 0.011),
+                      reported_gemm({}, 16, 2048, 6144, 8.816, 0.023), reported_gemm({}, 32, 2048, 6144, 8.907, 0.046)},
+                     Mask::none);
   EXPECT_EQ(result.denominator->peak.name(), "1979 TFLOP/s, H100-SXM fp8");
   EXPECT_EQ(result.format, NumberFormat::fp8);
   EXPECT_EQ(result.rows_above_bf16_peak, 1U);
@@ -122,7 +120,7 @@ TEST(MfuAudit, TakesTheShippedTableWithoutDtypeForFp8) {
 TEST(MfuAudit, NamesASparsePeak) {
   // 366.5 TFLOP/s: half the dense FP8 peak of an L40S, reported over the sparse one.
   const double latency_us = 2.0 * 4096 * 4096 * 4096 / 366.5e6;
-  const MfuAudit result = audit<GemmRow>({gemm_row(NumberFormat::fp8, 4096, 4096, 4096, latency_us, 0.25)}, Mask::none, l40s());
+  const MfuAudit result = audit<GemmRow>({reported_gemm(NumberFormat::fp8, 4096, 4096, 4096, latency_us, 0.25)}, Mask::none, l40s());
   EXPECT_EQ(message(result, FindingKind::sparse_peak),
             "divided by 1466 TFLOP/s, L40S fp8 with sparsity; dense is 733 TFLOP/s, L40S fp8");
   EXPECT_NEAR(result.highest_mfu, 0.5, 1e-3);
@@ -139,9 +137,9 @@ TEST(MfuAudit, CountsZerosAndWhatRoundingCosts) {
 
 TEST(MfuAudit, RefusesRatesThatNoFormatExplains) {
   const double latency_us = 2.0 * 4096 * 4096 * 4096 / 3000e6;
-  const MfuAudit result = audit<GemmRow>({gemm_row(NumberFormat::bf16, 4096, 4096, 4096, latency_us, 3.03)}, Mask::none);
+  const MfuAudit result = audit<GemmRow>({reported_gemm(NumberFormat::bf16, 4096, 4096, 4096, latency_us, 3.03)}, Mask::none);
   EXPECT_EQ(message(result, FindingKind::impossible_rate), "1 rows run above 1979 TFLOP/s, the highest peak of H100-SXM");
-  EXPECT_TRUE(audit<GemmRow>({gemm_row(NumberFormat::bf16, 64, 64, 64, 0.0, 0.1)}, Mask::none).found(FindingKind::bad_latency));
+  EXPECT_TRUE(audit<GemmRow>({reported_gemm(NumberFormat::bf16, 64, 64, 64, 0.0, 0.1)}, Mask::none).found(FindingKind::bad_latency));
 }
 
 TEST(MfuAudit, SaysSoWhenNoKnownPeakExplainsAColumn) {
@@ -151,7 +149,7 @@ TEST(MfuAudit, SaysSoWhenNoKnownPeakExplainsAColumn) {
 }
 
 TEST(MfuAudit, NeedsNoMfuColumn) {
-  GemmRow row = gemm_row(NumberFormat::bf16, 4096, 4096, 4096, 200.0, 0.0);
+  GemmRow row = reported_gemm(NumberFormat::bf16, 4096, 4096, 4096, 200.0, 0.0);
   row.reported_mfu.reset();
   const MfuAudit result = audit<GemmRow>({row}, Mask::none);
   EXPECT_TRUE(result.findings.empty());

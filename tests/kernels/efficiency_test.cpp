@@ -3,22 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
+#include "kernels/rows.hpp"
 #include "support/example_targets.hpp"
 
 namespace rooftune::kernels {
 namespace {
 
 using testing::ElementsAre;
-
-GemmRow gemm_row(std::optional<NumberFormat> format, std::int64_t m, std::int64_t n, std::int64_t k, double latency_us) {
-  GemmRow row;
-  row.format = format;
-  row.m = m;
-  row.n = n;
-  row.k = k;
-  row.latency_us = latency_us;
-  return row;
-}
 
 TEST(Normalise, DropsWhatCannotBeAndSaysHowMuch) {
   MeasuredKernels kernels;
@@ -28,6 +21,39 @@ TEST(Normalise, DropsWhatCannotBeAndSaysHowMuch) {
   EXPECT_THAT(result.kernels.gemms, ElementsAre(kernels.gemms[0]));
   EXPECT_THAT(result.left_out, ElementsAre(LeftOut{.reason = "gemm: size or latency not positive", .rows = 2},
                                            LeftOut{.reason = "gemm: faster than the GPU's peak", .rows = 1}));
+}
+
+/// Curves are made of what is left: a latency of 0 has no logarithm.
+TEST(Normalise, LeavesOutImpossibleRowsOfEveryTable) {
+  MeasuredKernels kernels;
+  kernels.latent_context = {{.heads = 16, .batch = 1, .new_tokens = 512, .kv_tokens = 512, .latency_us = 90.0},
+                            {.heads = 16, .batch = 1, .new_tokens = 1024, .kv_tokens = 1024, .latency_us = 0.0}};
+  kernels.latent_generation = {{.heads = 16, .batch = 1, .new_tokens = 1, .kv_tokens = 512, .latency_us = -1.0}};
+  kernels.linear_attention = {{.op = "gdn",
+                               .phase = "context",
+                               .part = "whole",
+                               .batch = 1,
+                               .new_tokens = 512,
+                               .key_heads = 4,
+                               .value_heads = 8,
+                               .latency_us = 0.0}};
+  kernels.sparse_attention = {{.op = "dsa",
+                               .model = "m",
+                               .phase = "generation",
+                               .batch = 1,
+                               .new_tokens = 1,
+                               .kv_tokens = 512,
+                               .heads = 16,
+                               .latency_us = std::numeric_limits<double>::quiet_NaN()}};
+  kernels.collectives = {{.op = "all_gather", .ranks = 8, .message_bytes = 1024, .latency_us = 0.0},
+                         {.op = "all_gather", .ranks = 8, .message_bytes = 2048, .latency_us = 5.0}};
+  const NormalisedKernels result = normalise(kernels, examples::h100());
+  EXPECT_EQ(result.kernels.latent_context.size(), 1U);
+  EXPECT_TRUE(result.kernels.latent_generation.empty());
+  EXPECT_TRUE(result.kernels.linear_attention.empty());
+  EXPECT_TRUE(result.kernels.sparse_attention.empty());
+  EXPECT_THAT(result.kernels.collectives, ElementsAre(kernels.collectives[1]));
+  EXPECT_EQ(result.left_out.size(), 5U);
 }
 
 TEST(Normalise, FillsInTheFormatThatRatesImplyAndForgetsMfu) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "kernels/rows.hpp"
 #include "rooftune/kernels/all_reduce.hpp"
 #include "support/example_targets.hpp"
 
@@ -86,14 +87,7 @@ TEST(AllReduceChoice, KnowsLimitsByGpuAndRanks) {
 }
 
 GemmRow gemm(NumberFormat format, std::int64_t m, std::int64_t n, std::int64_t k, double us, const char* engine = "vllm-0.24.0") {
-  GemmRow row;
-  row.format = format;
-  row.m = m;
-  row.n = n;
-  row.k = k;
-  row.latency_us = us;
-  row.engine = engine;
-  return row;
+  return gemm_row(format, m, n, k, us, engine);
 }
 
 // H200, FP8, n = k = 8192.

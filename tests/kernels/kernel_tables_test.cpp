@@ -2,18 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/rows.hpp"
+
 namespace rooftune::kernels {
 namespace {
-
-GemmRow gemm_row(std::optional<NumberFormat> format, std::int64_t m, std::int64_t n, std::int64_t k, double latency_us) {
-  GemmRow row;
-  row.format = format;
-  row.m = m;
-  row.n = n;
-  row.k = k;
-  row.latency_us = latency_us;
-  return row;
-}
 
 AttentionRow attention_row(HeadShape shape, std::int64_t batch, std::int64_t new_tokens, std::int64_t kv_tokens, double latency_us) {
   AttentionRow row;

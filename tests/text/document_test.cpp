@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "rooftune/core/limits.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rooftune::text {
@@ -103,6 +104,15 @@ TEST(DocumentParser, RefusesEmptyTextAndByteOrderMarksInBothSyntaxes) {
 TEST(DocumentParser, RefusesNestingThatWouldExhaustTheStack) {
   EXPECT_THAT(errors_of(std::string(100000, '[') + std::string(100000, ']'), Syntax::json),
               testing::HasSubstr("nested deeper than 100 levels"));
+}
+
+TEST(DocumentParser, TakesAsManyLevelsAsTheLimitSays) {
+  const auto nested = [](std::size_t levels) { return std::string(levels, '[') + "1" + std::string(levels, ']'); };
+  for (const Syntax syntax : {Syntax::json, Syntax::yaml}) {
+    EXPECT_EQ(errors_of(nested(core::limits::kNesting), syntax), "");
+    EXPECT_THAT(errors_of(nested(core::limits::kNesting + 1), syntax), testing::HasSubstr("nested deeper than 100 levels"));
+    EXPECT_THAT(errors_of(std::string(101, '[') + std::string(101, ']'), syntax), testing::HasSubstr("nested deeper"));
+  }
 }
 
 TEST(DocumentParser, FindsRepeatedKeysOfLargeObjectsInNoTime) {

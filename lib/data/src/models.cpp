@@ -122,7 +122,7 @@ core::Result<ModelSpec> read_huggingface(const fs::path& file) {
 fs::path config_in_cache(const fs::path& model) {
   std::error_code ignored;
   if (const auto revision = text::read_text(model / "refs" / "main")) {
-    const fs::path config = model / kSnapshots / revision->substr(0, revision->find_first_of(" \r\n")) / kConfigName;
+    fs::path config = model / kSnapshots / revision->substr(0, revision->find_first_of(" \r\n")) / kConfigName;
     if (text::exists(config)) return config;
   }
   fs::path last;

@@ -65,7 +65,7 @@ std::optional<std::string> shipped_config_of(const domain::GpuSpec& gpu, const s
   for (const std::string& name : names) {
     if (name.find('.') != std::string::npos || !is_for(*shipped / (name + ".json"), gpu, gpus)) continue;
     if (!step_time_model) return name;
-    const std::string of_model = fmt::format("{}.{}", name, *step_time_model);
+    std::string of_model = fmt::format("{}.{}", name, *step_time_model);
     if (std::ranges::find(names, of_model) != names.end()) return of_model;
   }
   return std::nullopt;

@@ -130,7 +130,7 @@ class Assembler {
 
   /// The file's and the log's model. A client may know it by the name that the server gives it.
   std::string model() {
-    const std::string in_file = run_.model ? model_name_of(*run_.model) : std::string();
+    std::string in_file = run_.model ? model_name_of(*run_.model) : std::string();
     if (!log_.model) return in_file;
     const bool is_served_name = log_.served_model && run_.model && log_.served_model->text.find(*run_.model) != std::string::npos;
     if (in_file.empty() || is_served_name) return log_.model->text;

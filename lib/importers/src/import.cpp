@@ -96,19 +96,27 @@ core::Result<void> write_tables(const ImportedGroundTruth& imported, const fs::p
   return {};
 }
 
-/// Nobody has seen the file that is written: what its reader finds is said about the file that the experiment came from.
-void place_in_source(core::Diagnostic& found, const ImportedGroundTruth& imported, std::string_view text) {
-  std::size_t experiment = 0;  // that of the line: each starts a line of its own
+/// The experiment that a place in what is written belongs to: the one whose table it is, or the one whose line it is.
+std::size_t experiment_at(const core::SourcePosition& position, const ImportedGroundTruth& imported, std::string_view text) {
+  const auto table =
+      std::ranges::find(imported.experiments, fs::path(position.file).filename().string(), &data::WrittenExperiment::table);
+  if (table != imported.experiments.end()) return static_cast<std::size_t>(table - imported.experiments.begin());
+  std::size_t begun = 0;  // each experiment starts a line of its own
   int line = 1;
-  for (std::size_t start = 0; start < text.size() && line <= found.position.line; ++line) {
+  for (std::size_t start = 0; start < text.size() && line <= position.line; ++line) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
-    if (text.substr(start, end - start).starts_with("  {")) ++experiment;
+    if (text.substr(start, end - start).starts_with("  {")) ++begun;
     start = end + 1;
   }
-  if (experiment == 0 || experiment > imported.sources.size()) experiment = 1;
-  if (imported.sources.empty()) return;
-  found.position = {.file = imported.sources[experiment - 1]};
-  found.problem = fmt::format("experiment '{}': {}", imported.experiments[experiment - 1].experiment.id, found.problem);
+  return begun == 0 || begun > imported.experiments.size() ? 0 : begun - 1;
+}
+
+/// Nobody has seen the file that is written: what its reader finds is said about the file that the experiment came from.
+void place_in_source(core::Diagnostic& found, const ImportedGroundTruth& imported, std::string_view text) {
+  const std::size_t experiment = experiment_at(found.position, imported, text);
+  if (experiment >= imported.sources.size()) return;
+  found.position = {.file = imported.sources[experiment]};
+  found.problem = fmt::format("experiment '{}': {}", imported.experiments[experiment].experiment.id, found.problem);
 }
 
 /// Tables are named by their content, "x.1a2b3c4d.csv": none is ever written over, so renaming the JSON that names them is the one

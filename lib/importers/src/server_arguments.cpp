@@ -300,12 +300,12 @@ bool is_off(const Unmodelled& entry, std::string_view value) {
 std::string described(std::string_view name, std::string_view value) {
   constexpr std::size_t kShown = 60;
   if (name == "speculative_config") {
-    const std::string said = speculation_of(value);
+    std::string said = speculation_of(value);
     const std::size_t colon = said.find(':');
     if (colon != std::string::npos) return fmt::format("{}, {} tokens", said.substr(0, colon), said.substr(colon + 1));
     if (!said.empty()) return said;
   }
-  if (const std::string connector = nested_setting(value, "kv_connector"); !connector.empty()) return connector;
+  if (std::string connector = nested_setting(value, "kv_connector"); !connector.empty()) return connector;
   return fmt::format("{}={}{}", name, value.substr(0, kShown), value.size() > kShown ? "..." : "");
 }
 

@@ -171,6 +171,31 @@ NormalisedKernels normalise(const MeasuredKernels& kernels, const domain::GpuSpe
       },
       Repeats::median, result.left_out, "moe: repeated, median kept");
   drop_fp8_experts_slower_than_bf16(clean.moes, result.left_out);
+
+  for (auto* rows : {&clean.latent_context, &clean.latent_generation}) {
+    keep_if(
+        *rows,
+        [](const LatentAttentionRow& row) {
+          return positive({row.heads, row.batch, row.new_tokens, row.kv_tokens}) && positive_latency(row.latency_us);
+        },
+        "latent attention: size or latency not positive", result.left_out);
+  }
+  keep_if(
+      clean.linear_attention,
+      [](const LinearAttentionRow& row) {
+        return positive({row.batch, row.new_tokens, row.key_heads, row.value_heads}) && positive_latency(row.latency_us);
+      },
+      "linear attention: size or latency not positive", result.left_out);
+  keep_if(
+      clean.sparse_attention,
+      [](const SparseAttentionRow& row) {
+        return positive({row.batch, row.new_tokens, row.kv_tokens, row.heads, row.tp}) && positive_latency(row.latency_us);
+      },
+      "sparse attention: size or latency not positive", result.left_out);
+  keep_if(
+      clean.collectives,
+      [](const CollectiveRow& row) { return row.ranks > 1 && row.message_bytes > 0 && positive_latency(row.latency_us); },
+      "collective: ranks, bytes or latency not positive", result.left_out);
   return result;
 }
 

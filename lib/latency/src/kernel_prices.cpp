@@ -102,7 +102,7 @@ KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
       state.generation = curves_.linear_attention(op, "generation", domain::key_heads(update.linear), update.linear.heads);
       state.context = curves_.linear_attention(op, "context", domain::key_heads(update.linear), update.linear.heads);
     }
-    states_.push_back(std::move(state));
+    states_.push_back(state);
   }
   element_wise_bytes_per_token_ = operators.element_wise_bytes_per_token;
 }

@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "completion_stream.hpp"
@@ -167,6 +168,8 @@ class Sender {
         if (clients > 0) free_since_s.push_back(ended_s + turnaround_s);
         if (progress_ && !is_warming_up_) progress_(++told_, planned_);
       }
+      // Writing a long prompt takes milliseconds: while there is time, not when the request is due.
+      if (next < requests.size()) prepare(requests[next], next, stage);
       if (finished < requests.size()) wait(requests, next, stage_start_s, free_since_s, clients);
     }
     return done;
@@ -190,16 +193,25 @@ class Sender {
     curl_multi_poll(multi_.get(), nullptr, 0, wait_ms, nullptr);
   }
 
+  /// The body of the request that is sent next, unless it is there already.
+  void prepare(const sim::PlannedRequest& request, std::size_t index, int stage) {
+    const std::uint64_t own_stream =
+        (is_warming_up_ ? 0x4000'0000'0000'0000ULL : 0) | (static_cast<std::uint64_t>(stage) << 32) | index;
+    if (prepared_ && prepared_->own_stream == own_stream) return;
+    prepared_ = Prepared{
+        .own_stream = own_stream,
+        .body = fmt::format(
+            R"({{"model":{},"prompt":{},"max_tokens":{},"min_tokens":{},"ignore_eos":true,"temperature":0,"stream":true,"stream_options":{{"include_usage":true}}}})",
+            nlohmann::json(options_.model).dump(), prompt_json(plan_, request, own_stream, options_.seed), request.output_tokens,
+            request.output_tokens)};
+  }
+
   void send(const sim::PlannedRequest& request, std::size_t index, int stage, double planned_s) {
     auto exchange = std::make_unique<Exchange>();
     exchange->index = index;
     exchange->clock_start = start_;
-    const std::uint64_t own_stream =
-        (is_warming_up_ ? 0x4000'0000'0000'0000ULL : 0) | (static_cast<std::uint64_t>(stage) << 32) | index;
-    exchange->body = fmt::format(
-        R"({{"model":{},"prompt":{},"max_tokens":{},"min_tokens":{},"ignore_eos":true,"temperature":0,"stream":true,"stream_options":{{"include_usage":true}}}})",
-        nlohmann::json(options_.model).dump(), prompt_json(plan_, request, own_stream, options_.seed), request.output_tokens,
-        request.output_tokens);
+    prepare(request, index, stage);
+    exchange->body = std::exchange(prepared_, std::nullopt)->body;
     exchange->observed = {.stage = stage,
                           .planned_s = planned_s,
                           .prompt_tokens = request.prompt_tokens,
@@ -320,6 +332,11 @@ class Sender {
   std::size_t planned_ = 0;
   std::size_t told_ = 0;
   int most_in_flight_ = 0;
+  struct Prepared {
+    std::uint64_t own_stream = 0;  ///< names the request
+    std::string body;
+  };
+  std::optional<Prepared> prepared_;
   bool is_warming_up_ = false;
 };
 

@@ -22,6 +22,18 @@ constexpr std::string_view kPhysics = "order of magnitude of vLLM on H100; fitte
 constexpr std::string_view kKernels = "share of peak measured by kernel benchmarks on H100 (bench_data/efficiency.json)";
 
 constexpr std::string_view kTables = "the benchmark is right";
+constexpr std::string_view kReview = "review finding (field notes, section 4)";
+constexpr std::string_view kSamplerSource = "vLLM sorts the vocabulary for them each step";
+constexpr std::string_view kCaptureSizes = "vLLM cudagraph_capture_sizes";
+
+// What several models have.
+constexpr std::string_view kSamplerPerStep =
+    "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default";
+constexpr std::string_view kSamplerPerSequence = "the same per sequence in the step";
+constexpr std::string_view kSkew = "mean time by which one rank is behind in an all-reduce; the others wait for the last of them";
+constexpr std::string_view kMixedExponent = "exponent of mixed_rule p_norm; 1 adds the phases";
+constexpr std::string_view kPerSequence = "host work per sequence in the step";
+constexpr std::string_view kSampler = "sampling costs time for models that use top-p or top-k by default";
 
 // clang-format off
 constexpr std::array kParameters{
@@ -57,22 +69,22 @@ constexpr std::array kParameters{
   ParameterSpec{"roofline_v1.allReduceLatency", "us", 0.1, 20, 1000, log, gpu, "one all-reduce when TP > 1; two per layer", kGoFamily},
   ParameterSpec{"roofline_v1.prefillOverheadMicros", "us", 0, 0, 20000, linear, gpu, "per prefill request in a step without decodes", kHandTuned},
   ParameterSpec{"roofline_v1.mixedPrefillOverheadMicros", "us", 0, 0, 20000, linear, gpu, "per prefill request in a step with decodes", kHandTuned},
-  ParameterSpec{"roofline_v1.mixed_exponent", "1", 1, 5, 50, log, shared, "exponent of mixed_rule p_norm; 1 adds the phases", kPhysics},
+  ParameterSpec{"roofline_v1.mixed_exponent", "1", 1, 5, 50, log, shared, kMixedExponent, kPhysics},
 
   ParameterSpec{"roofline_mfu.t_step_us", "us", 1, 1000, 50000, log, shared, "scheduler and launch overhead per step", kPhysics},
   ParameterSpec{"roofline_mfu.t_layer_us", "us", 0.01, 20, 500, log, shared, "small kernels and launch gaps per layer", kPhysics},
-  ParameterSpec{"roofline_mfu.t_seq_us", "us", 0.01, 20, 500, log, shared, "host work per sequence in the step", kPhysics},
-  ParameterSpec{"roofline_mfu.sampler_us_per_kilotoken", "us", 0.001, 5, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
-  ParameterSpec{"roofline_mfu.sampler_seq_us_per_kilotoken", "us", 0.001, 0.15, 20, log, shared, "the same per sequence in the step", kPhysics},
-  ParameterSpec{"roofline_mfu.gemm_time_factor", "1", 0.2, 1, 5, log, gpu, "linear layers in the engine over the benchmark's", "the benchmark is right"},
-  ParameterSpec{"roofline_mfu.decode_attention_time_factor", "1", 0.2, 1, 5, log, gpu, "decode attention in the engine over the benchmark's", "the benchmark is right"},
-  ParameterSpec{"roofline_mfu.prefill_attention_divisor", "1", 0.2, 1, 5, log, gpu, "prefill attention is faster than the table by this; 1.8 as first written, where the full square was counted", "the benchmark is right"},
-  ParameterSpec{"roofline_mfu.moe_time_factor", "1", 0.2, 1, 5, log, gpu, "expert layers in the engine over the benchmark's", "the benchmark is right"},
-  ParameterSpec{"roofline_mfu.all_reduce_time_factor", "1", 0.2, 1, 20, log, gpu, "all-reduce in the engine over the benchmark's", "the benchmark is right"},
-  ParameterSpec{"roofline_mfu.all_reduce_skew_us", "us", 0.001, 3, 200, log, shared, "mean time by which one rank is behind in an all-reduce; the others wait for the last of them", kPhysics},
+  ParameterSpec{"roofline_mfu.t_seq_us", "us", 0.01, 20, 500, log, shared, kPerSequence, kPhysics},
+  ParameterSpec{"roofline_mfu.sampler_us_per_kilotoken", "us", 0.001, 5, 500, log, shared, kSamplerPerStep, kPhysics},
+  ParameterSpec{"roofline_mfu.sampler_seq_us_per_kilotoken", "us", 0.001, 0.15, 20, log, shared, kSamplerPerSequence, kPhysics},
+  ParameterSpec{"roofline_mfu.gemm_time_factor", "1", 0.2, 1, 5, log, gpu, "linear layers in the engine over the benchmark's", kTables},
+  ParameterSpec{"roofline_mfu.decode_attention_time_factor", "1", 0.2, 1, 5, log, gpu, "decode attention in the engine over the benchmark's", kTables},
+  ParameterSpec{"roofline_mfu.prefill_attention_divisor", "1", 0.2, 1, 5, log, gpu, "prefill attention is faster than the table by this; 1.8 as first written, where the full square was counted", kTables},
+  ParameterSpec{"roofline_mfu.moe_time_factor", "1", 0.2, 1, 5, log, gpu, "expert layers in the engine over the benchmark's", kTables},
+  ParameterSpec{"roofline_mfu.all_reduce_time_factor", "1", 0.2, 1, 20, log, gpu, "all-reduce in the engine over the benchmark's", kTables},
+  ParameterSpec{"roofline_mfu.all_reduce_skew_us", "us", 0.001, 3, 200, log, shared, kSkew, kPhysics},
   ParameterSpec{"roofline_mfu.memory_bandwidth_fraction", "fraction", 0.2, 0.84, 1, log, gpu, "share of peak bandwidth in the memory term", kKernels},
   ParameterSpec{"roofline_mfu.tp_exponent", "1", 0, 1, 2, linear, gpu, "work shrinks with TP to this power where tp_split is power", kHandTuned},
-  ParameterSpec{"roofline_mfu.mixed_exponent", "1", 1, 5, 50, log, shared, "exponent of mixed_rule p_norm; 1 adds the phases", kPhysics},
+  ParameterSpec{"roofline_mfu.mixed_exponent", "1", 1, 5, 50, log, shared, kMixedExponent, kPhysics},
 
   ParameterSpec{"blackbox.step_us", "us", 1, 5000, 200000, log, deployment, "b0: time of an empty step", "order of magnitude on H100"},
   ParameterSpec{"blackbox.per_prefill_token_us", "us/token", 0.001, 10, 1000, log, deployment, "b1: per prefill token in the step", "order of magnitude on H100"},
@@ -80,10 +92,10 @@ constexpr std::array kParameters{
 
   ParameterSpec{"physics.t_step_us", "us", 1, 200, 50000, log, shared, "scheduler and launch overhead per step", kPhysics},
   ParameterSpec{"physics.t_layer_us", "us", 0.1, 24.7, 500, log, gpu, "fixed kernel time per layer: four GEMM calls and one attention call", kKernels},
-  ParameterSpec{"physics.t_seq_us", "us", 0.01, 5, 500, log, shared, "host work per sequence in the step", kPhysics},
+  ParameterSpec{"physics.t_seq_us", "us", 0.01, 5, 500, log, shared, kPerSequence, kPhysics},
   ParameterSpec{"physics.prefill_layer_us", "us", 0.1, 100, 2000, log, shared, "host time to launch one layer in steps without a CUDA graph (more than 64 prefill tokens); runs beside the GPU", kPhysics},
-  ParameterSpec{"physics.sampler_us_per_kilotoken", "us", 0.01, 5, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
-  ParameterSpec{"physics.sampler_seq_us_per_kilotoken", "us", 0.001, 0.15, 20, log, shared, "the same per sequence in the step", kPhysics},
+  ParameterSpec{"physics.sampler_us_per_kilotoken", "us", 0.01, 5, 500, log, shared, kSamplerPerStep, kPhysics},
+  ParameterSpec{"physics.sampler_seq_us_per_kilotoken", "us", 0.001, 0.15, 20, log, shared, kSamplerPerSequence, kPhysics},
   ParameterSpec{"physics.gemm_fraction", "fraction", 0.1, 0.834, 1, log, gpu, "share of peak FLOP/s that linear layers reach", kKernels},
   ParameterSpec{"physics.fp8_gemm_fraction", "fraction", 0.05, 0.57, 1, log, gpu, "share of peak FP8 FLOP/s that FP8 linear layers reach, quantisation of activations included", kKernels},
   ParameterSpec{"physics.fp8_call_us", "us", 0.01, 3.1, 200, log, gpu, "quantisation of activations before one FP8 linear layer", kKernels},
@@ -94,7 +106,7 @@ constexpr std::array kParameters{
   ParameterSpec{"physics.prefill_attention_fraction", "fraction", 0.02, 0.287, 1, log, gpu, "share of peak FLOP/s that prefill attention reaches (causal FLOPs)", kKernels},
   ParameterSpec{"physics.pnorm", "1", 1, 2.5, 50, log, shared, "exponent that joins compute and weight streaming: 1 adds, infinity takes the larger", kPhysics},
   ParameterSpec{"physics.allreduce_us", "us", 0.1, 4.5, 200, log, gpu, "latency of one all-reduce; two per layer when TP > 1", kKernels},
-  ParameterSpec{"physics.allreduce_skew_us", "us", 0.01, 3, 200, log, shared, "mean time by which one rank is behind in an all-reduce; the others wait for the last of them", kPhysics},
+  ParameterSpec{"physics.allreduce_skew_us", "us", 0.01, 3, 200, log, shared, kSkew, kPhysics},
   ParameterSpec{"physics.allreduce_fraction", "fraction", 0.02, 0.53, 1, log, gpu, "share of the link's bandwidth that all-reduce reaches", kKernels},
   ParameterSpec{"physics.moe_weight_bandwidth_fraction", "fraction", 0.02, 0.89, 1, log, gpu, "share of peak bandwidth at which bf16 expert weights stream", kKernels},
   ParameterSpec{"physics.moe_fp8_weight_bandwidth_fraction", "fraction", 0.02, 0.89, 1, log, gpu, "share of peak bandwidth at which FP8 expert weights stream", "as bf16 experts: FP8 rows of the kernel tables are not what engines run"},
@@ -105,19 +117,19 @@ constexpr std::array kParameters{
 
   ParameterSpec{"kernels.t_step_us", "us", 1, 500, 50000, log, shared, "scheduler and launch of a step", kPhysics},
   ParameterSpec{"kernels.t_layer_us", "us", 0.1, 11, 500, log, gpu, "kernels per layer that no table holds: norms, rotary embedding, gates, and the gaps between kernels of a graph", "what is left of H100's 25 us per layer without the products' and attention's own constants"},
-  ParameterSpec{"kernels.t_seq_us", "us", 0.01, 5, 500, log, shared, "host work per sequence in the step", kPhysics},
+  ParameterSpec{"kernels.t_seq_us", "us", 0.01, 5, 500, log, shared, kPerSequence, kPhysics},
   ParameterSpec{"kernels.piecewise_layer_us", "us", 0.1, 11, 500, log, shared, "added per layer where attention is launched between the pieces of a CUDA graph (mixed steps; all steps where the graph mode is piecewise)", "MiniMax-M2.5 on H100 with piecewise graphs: 22 us a layer where whole graphs take 11"},
   ParameterSpec{"kernels.moe_layer_us", "us", 0.1, 10, 500, log, shared, "added per layer with experts: router scores, top-k, sorting tokens by expert, adding up", "kernels too small for the tables, which time the experts alone"},
   ParameterSpec{"kernels.launch_layer_us", "us", 0.1, 150, 5000, log, shared, "host time to launch one layer in steps that no CUDA graph holds; runs beside the GPU", kPhysics},
-  ParameterSpec{"kernels.sampler_us_per_kilotoken", "us", 0.01, 5, 500, log, shared, "top-p/top-k sampling per 1000 vocabulary entries, per step, for models that sample so by default", kPhysics},
-  ParameterSpec{"kernels.sampler_seq_us_per_kilotoken", "us", 0.001, 0.15, 20, log, shared, "the same per sequence in the step", kPhysics},
+  ParameterSpec{"kernels.sampler_us_per_kilotoken", "us", 0.01, 5, 500, log, shared, kSamplerPerStep, kPhysics},
+  ParameterSpec{"kernels.sampler_seq_us_per_kilotoken", "us", 0.001, 0.15, 20, log, shared, kSamplerPerSequence, kPhysics},
   ParameterSpec{"kernels.gemm_streaming_factor", "1", 0.5, 1, 2, log, gpu, "products bound by weights, in the engine over the benchmark", kTables},
   ParameterSpec{"kernels.gemm_computing_factor", "1", 0.5, 1.1, 3, log, gpu, "products bound by compute, in the engine over the benchmark, whose constant operands draw less power", kTables},
   ParameterSpec{"kernels.decode_attention_factor", "1", 0.3, 1, 4, log, gpu, "decode attention in the engine over the benchmark", kTables},
   ParameterSpec{"kernels.mixed_attention_factor", "1", 0.5, 1, 8, log, gpu, "decode attention in steps that also prefill, relative to decode-only steps", kTables},
   ParameterSpec{"kernels.prefill_attention_factor", "1", 0.3, 1, 4, log, gpu, "prefill attention in the engine over the benchmark", kTables},
   ParameterSpec{"kernels.all_reduce_factor", "1", 0.3, 1, 10, log, gpu, "all-reduce in the engine over the benchmark", kTables},
-  ParameterSpec{"kernels.all_reduce_skew_us", "us", 0.001, 1, 200, log, shared, "mean time by which one rank is behind in an all-reduce; the others wait for the last of them", kPhysics},
+  ParameterSpec{"kernels.all_reduce_skew_us", "us", 0.001, 1, 200, log, shared, kSkew, kPhysics},
   ParameterSpec{"kernels.expert_reading_factor", "1", 0.3, 1, 4, log, gpu, "reading the experts that tokens reach, in the engine over the benchmark", kTables},
   ParameterSpec{"kernels.expert_load_factor", "1", 0.3, 1.5, 8, log, gpu, "what tokens cost beyond reaching the experts, in the engine over the benchmark: prefill of experts is slower than its tables, by another kernel or by uneven load", kTables},
   ParameterSpec{"kernels.routing_correlation", "1", 0.1, 0.8, 3, log, shared, "rho: effective number of independently routed tokens per token", "gpt-oss 0.65 and MiniMax-M2.5 0.7 on public serving points, Llama-4-Scout near 1"},
@@ -146,25 +158,25 @@ constexpr std::array kSwitches{
   SwitchSpec{"engine.reserve_full_isl", kOffOnAuto, 2, "a request is admitted only when its whole prompt finds free blocks; auto: as the run's record or else the engine's version says", "vLLM scheduler_reserve_full_isl, default from 0.19"},
   SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
   SwitchSpec{"engine.kv_offload", kOffOn, 1, "KV blocks that the GPU has lost are read back from the host's memory, where the deployment offloads them (cpu_offload, cpu_kv_blocks)", "vLLM OffloadingConnector"},
-  SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", "vLLM cudagraph_capture_sizes"},
+  SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", kCaptureSizes},
   SwitchSpec{"engine.router", kRouters, 0, "which of several replicas (dp) a request goes to: the next in turn, or the one with the fewest requests in flight; conversations and the clients of a closed loop stay with theirs", "load balancers in front of vLLM replicas"},
   SwitchSpec{"roofline_v1.extension", kOffOn, 1, "MoE, FP8 and head_dim beyond the original formula; off reproduces it exactly", "rooftune"},
   SwitchSpec{"roofline_v1.round_to_us", kOffOn, 0, "step time rounded to whole microseconds as the Go program does", "golden tests"},
   SwitchSpec{"roofline_v1.mixed_rule", kMixedRules, 0, "how prefill and decode time make a mixed step; weighted is the original", kGoFamily},
   SwitchSpec{"roofline_mfu.mixed_rule", kMixedRulesOrJoint, 0, "mixed steps: one pass over all tokens (joint), or both phases apart and combined", "engines run one pass"},
-  SwitchSpec{"roofline_mfu.gemm_rows", kGemmRows, 0, "m of prefill GEMMs: tokens, or requests as first written", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.gemm_rows", kGemmRows, 0, "m of prefill GEMMs: tokens, or requests as first written", kReview},
   SwitchSpec{"roofline_mfu.gemm_shapes", kGemmShapes, 0, "QKV and gate-up fused as engines run them, or seven GEMMs per layer", "vLLM's layers"},
-  SwitchSpec{"roofline_mfu.causal_mask", kCausalMask, 0, "share of the square that prefill attention computes", "review finding (field notes, section 4)"},
-  SwitchSpec{"roofline_mfu.lookup", kLookups, 0, "between measured rows: log-space interpolation, or the rate of one row", "review finding (field notes, section 4)"},
-  SwitchSpec{"roofline_mfu.prefill_bucket", kPrefillBuckets, 0, "prefill attention at its own size, or at the rate of the next power of two from 512 to 65536", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.causal_mask", kCausalMask, 0, "share of the square that prefill attention computes", kReview},
+  SwitchSpec{"roofline_mfu.lookup", kLookups, 0, "between measured rows: log-space interpolation, or the rate of one row", kReview},
+  SwitchSpec{"roofline_mfu.prefill_bucket", kPrefillBuckets, 0, "prefill attention at its own size, or at the rate of the next power of two from 512 to 65536", kReview},
   SwitchSpec{"roofline_mfu.decode_context", kDecodeContext, 0, "decode attention by the sum of contexts, as if all were the longest, or in power-of-two buckets", "paged attention costs the sum"},
-  SwitchSpec{"roofline_mfu.memory_term", kOffOn, 1, "a step takes no less than reading its weights and KV cache", "review finding (field notes, section 4)"},
+  SwitchSpec{"roofline_mfu.memory_term", kOffOn, 1, "a step takes no less than reading its weights and KV cache", kReview},
   SwitchSpec{"roofline_mfu.lm_head", kOffOn, 1, "the LM head runs once per sequence", "every decoder has one"},
-  SwitchSpec{"roofline_mfu.tp_split", kTpSplit, 0, "times of the shards that one GPU holds, or of the whole layer over tp^tp_exponent", "review finding (field notes, section 4)"},
-  SwitchSpec{"kernels.sampler", kOffOn, 1, "sampling costs time for models that use top-p or top-k by default", "vLLM sorts the vocabulary for them each step"},
-  SwitchSpec{"kernels.graph_padding", kOffOn, 1, "steps in a CUDA graph run at the captured size that holds them", "vLLM cudagraph_capture_sizes"},
+  SwitchSpec{"roofline_mfu.tp_split", kTpSplit, 0, "times of the shards that one GPU holds, or of the whole layer over tp^tp_exponent", kReview},
+  SwitchSpec{"kernels.sampler", kOffOn, 1, kSampler, kSamplerSource},
+  SwitchSpec{"kernels.graph_padding", kOffOn, 1, "steps in a CUDA graph run at the captured size that holds them", kCaptureSizes},
   SwitchSpec{"kernels.expert_routing", kExpertRouting, 0, "load of experts in large steps: evenly dealt, or by a power law (exponent 1.2) with the most loaded rank deciding", "both are measured"},
-  SwitchSpec{"physics.sampler", kOffOn, 1, "sampling costs time for models that use top-p or top-k by default", "vLLM sorts the vocabulary for them each step"},
+  SwitchSpec{"physics.sampler", kOffOn, 1, kSampler, kSamplerSource},
   SwitchSpec{"roofline_mfu.fp8_source", kFp8Source, 0, "FP8 layers from FP8 tables (bf16 time by the ratio of peaks where there are none), or at bf16 speed", "bf16 rows and FP8 rows never mix"},
 };
 // clang-format on

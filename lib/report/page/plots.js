@@ -56,6 +56,10 @@ const plots = (() => {
     },
   });
 
+  // What a mark looks like.
+  const drawn = (update) => ({ encode: { update } });
+  const sized = (width, height) => drawn({ width: { value: width }, height: { value: height } });
+
   // The extent of some numbers with room around them.
   const extent = (values, logarithmic) => {
     const finite = values.filter((value) => Number.isFinite(value) && (!logarithmic || value > 0));
@@ -92,15 +96,13 @@ const plots = (() => {
           type: "area",
           from,
           interactive: false,
-          encode: {
-            update: {
-              x: { scale: "x", field: "x" },
-              y: { scale: "y", field: "high" },
-              y2: { scale: "y", field: "low" },
-              fill: { value: colour },
-              fillOpacity: { value: layer.opacity || theme.bandOpacity },
-            },
-          },
+          ...drawn({
+            x: { scale: "x", field: "x" },
+            y: { scale: "y", field: "high" },
+            y2: { scale: "y", field: "low" },
+            fill: { value: colour },
+            fillOpacity: { value: layer.opacity || theme.bandOpacity },
+          }),
         };
       }
       if (layer.kind === "line") {
@@ -108,54 +110,48 @@ const plots = (() => {
           type: "line",
           from,
           interactive: false,
-          encode: {
-            update: {
-              x: { scale: "x", field: "x" },
-              y: { scale: "y", field: "y" },
-              stroke: { value: colour },
-              strokeWidth: { value: layer.thickness || 1.8 },
-              strokeDash: { value: layer.dash || dashOf(layer.style || 0) },
-              defined: { signal: "isValid(datum.y)" },
-            },
-          },
+          ...drawn({
+            x: { scale: "x", field: "x" },
+            y: { scale: "y", field: "y" },
+            stroke: { value: colour },
+            strokeWidth: { value: layer.thickness || 1.8 },
+            strokeDash: { value: layer.dash || dashOf(layer.style || 0) },
+            defined: { signal: "isValid(datum.y)" },
+          }),
         };
       }
       if (layer.kind === "rule") {
         return {
           type: "rule",
           from,
-          encode: {
-            update: {
-              ...common(layer),
-              y: { scale: "y", field: "low" },
-              y2: { scale: "y", field: "high" },
-              stroke: { value: colour },
-              strokeWidth: { value: layer.thickness || 1.5 },
-              strokeOpacity: { value: layer.opacity || 1 },
-            },
-          },
+          ...drawn({
+            ...common(layer),
+            y: { scale: "y", field: "low" },
+            y2: { scale: "y", field: "high" },
+            stroke: { value: colour },
+            strokeWidth: { value: layer.thickness || 1.5 },
+            strokeOpacity: { value: layer.opacity || 1 },
+          }),
         };
       }
       return {
         type: "symbol",
         from,
-        encode: {
-          update: {
-            ...common(layer),
-            y: { scale: "y", field: "y" },
-            shape: { value: layer.shape || shapeOf(layer.style || 0) },
-            size: { value: layer.size || 60 },
-            fill: { value: layer.hollow ? "transparent" : colour },
-            fillOpacity: { value: layer.opacity || 0.85 },
-            stroke: { value: colour },
-            strokeWidth: { value: layer.hollow ? 1.5 : 0.8 },
-          },
-        },
+        ...drawn({
+          ...common(layer),
+          y: { scale: "y", field: "y" },
+          shape: { value: layer.shape || shapeOf(layer.style || 0) },
+          size: { value: layer.size || 60 },
+          fill: { value: layer.hollow ? "transparent" : colour },
+          fillOpacity: { value: layer.opacity || 0.85 },
+          stroke: { value: colour },
+          strokeWidth: { value: layer.hollow ? 1.5 : 0.8 },
+        }),
       };
     });
     return {
       type: "group",
-      encode: { update: { width: { value: width }, height: { value: height } } },
+      ...sized(width, height),
       ...(title ? { title: { text: title, fontSize: 12 } } : {}),
       data: layers.map((layer, index) => ({ name: `layer${index}`, values: layer.points })),
       scales: [axisScale("x", [0, width], x, xs), axisScale("y", [height, 0], y, ys)],
@@ -182,7 +178,7 @@ const plots = (() => {
           labelOverlap: true,
         },
       ],
-      marks: [{ type: "group", clip: true, encode: { update: { width: { value: width }, height: { value: height } } }, marks }],
+      marks: [{ type: "group", clip: true, ...sized(width, height), marks }],
     };
   };
 
@@ -266,16 +262,14 @@ const plots = (() => {
       {
         type: "rect",
         from: { data: "cells" },
-        encode: {
-          update: {
-            x: { scale: "x", field: "column" },
-            width: { scale: "x", band: 1 },
-            y: { scale: "y", field: "row" },
-            height: { scale: "y", band: 1 },
-            fill: { scale: "colour", field: "value" },
-            tooltip: { field: "tip" },
-          },
-        },
+        ...drawn({
+          x: { scale: "x", field: "column" },
+          width: { scale: "x", band: 1 },
+          y: { scale: "y", field: "row" },
+          height: { scale: "y", band: 1 },
+          fill: { scale: "colour", field: "value" },
+          tooltip: { field: "tip" },
+        }),
       },
       ...(cellWidth < 30
         ? []
@@ -284,17 +278,15 @@ const plots = (() => {
               type: "text",
               from: { data: "cells" },
               interactive: false,
-              encode: {
-                update: {
-                  x: { scale: "x", field: "column", band: 0.5 },
-                  y: { scale: "y", field: "row", band: 0.5 },
-                  align: { value: "center" },
-                  baseline: { value: "middle" },
-                  fill: { value: "#101010" },
-                  fontSize: { value: 11 },
-                  text: { signal: `format(datum.value, '${format}')` },
-                },
-              },
+              ...drawn({
+                x: { scale: "x", field: "column", band: 0.5 },
+                y: { scale: "y", field: "row", band: 0.5 },
+                align: { value: "center" },
+                baseline: { value: "middle" },
+                fill: { value: "#101010" },
+                fontSize: { value: 11 },
+                text: { signal: `format(datum.value, '${format}')` },
+              }),
             },
           ]),
     ],
@@ -340,47 +332,41 @@ const plots = (() => {
         {
           type: "rule",
           from: { data: "reference" },
-          encode: {
-            update: {
-              x: { scale: "x", field: "x" },
-              y: { value: 0 },
-              y2: { value: height },
-              stroke: { value: theme.faint },
-              strokeDash: { value: [4, 3] },
-            },
-          },
+          ...drawn({
+            x: { scale: "x", field: "x" },
+            y: { value: 0 },
+            y2: { value: height },
+            stroke: { value: theme.faint },
+            strokeDash: { value: [4, 3] },
+          }),
         },
         {
           type: "rule",
           from: { data: "ranges" },
-          encode: {
-            update: {
-              x: { scale: "x", field: "low" },
-              x2: { scale: "x", field: "high" },
-              y: { scale: "y", field: "label" },
-              stroke: { value: theme.faint },
-              strokeWidth: { value: 3 },
-              strokeOpacity: { value: 0.7 },
-              strokeCap: { value: "butt" },
-              tooltip: { field: "tip" },
-            },
-          },
+          ...drawn({
+            x: { scale: "x", field: "low" },
+            x2: { scale: "x", field: "high" },
+            y: { scale: "y", field: "label" },
+            stroke: { value: theme.faint },
+            strokeWidth: { value: 3 },
+            strokeOpacity: { value: 0.7 },
+            strokeCap: { value: "butt" },
+            tooltip: { field: "tip" },
+          }),
         },
         {
           type: "symbol",
           from: { data: "dots" },
-          encode: {
-            update: {
-              x: { scale: "x", field: "x" },
-              y: { scale: "y", field: "label" },
-              size: { value: 70 },
-              fill: { scale: "colour", field: "kind" },
-              shape: { scale: "shape", field: "kind" },
-              stroke: { value: theme.text },
-              strokeWidth: { value: 0.5 },
-              tooltip: { field: "tip" },
-            },
-          },
+          ...drawn({
+            x: { scale: "x", field: "x" },
+            y: { scale: "y", field: "label" },
+            size: { value: 70 },
+            fill: { scale: "colour", field: "kind" },
+            shape: { scale: "shape", field: "kind" },
+            stroke: { value: theme.text },
+            strokeWidth: { value: 0.5 },
+            tooltip: { field: "tip" },
+          }),
         },
       ],
     };
@@ -389,7 +375,7 @@ const plots = (() => {
   // Stacked bars over categories with a mark for the true total, which stacked terms may miss where a model takes maxima.
   const stackedPanel = (theme, { title, width, height, bars, totals, categories, terms, xTitle, yTitle }) => ({
     type: "group",
-    encode: { update: { width: { value: width }, height: { value: height } } },
+    ...sized(width, height),
     title: { text: title, fontSize: 12 },
     data: [
       {
@@ -419,33 +405,29 @@ const plots = (() => {
       {
         type: "rect",
         from: { data: "bars" },
-        encode: {
-          update: {
-            x: { scale: "x", field: "category" },
-            width: { scale: "x", band: 1 },
-            y: { scale: "y", field: "y1" },
-            y2: { scale: "y", field: "y0" },
-            fill: { scale: "fill", field: "term" },
-            stroke: { value: theme.text },
-            strokeWidth: { value: 0.6 },
-            tooltip: { field: "tip" },
-          },
-        },
+        ...drawn({
+          x: { scale: "x", field: "category" },
+          width: { scale: "x", band: 1 },
+          y: { scale: "y", field: "y1" },
+          y2: { scale: "y", field: "y0" },
+          fill: { scale: "fill", field: "term" },
+          stroke: { value: theme.text },
+          strokeWidth: { value: 0.6 },
+          tooltip: { field: "tip" },
+        }),
       },
       {
         type: "symbol",
         from: { data: "totals" },
-        encode: {
-          update: {
-            x: { scale: "x", field: "category", band: 0.5 },
-            y: { scale: "y", field: "value" },
-            shape: { value: "diamond" },
-            size: { value: 60 },
-            fill: { value: theme.text },
-            stroke: { value: theme.grid },
-            tooltip: { field: "tip" },
-          },
-        },
+        ...drawn({
+          x: { scale: "x", field: "category", band: 0.5 },
+          y: { scale: "y", field: "value" },
+          shape: { value: "diamond" },
+          size: { value: 60 },
+          fill: { value: theme.text },
+          stroke: { value: theme.grid },
+          tooltip: { field: "tip" },
+        }),
       },
     ],
   });

@@ -16,7 +16,7 @@ bool starts_formula(std::string_view text) {
 }  // namespace
 
 std::string csv_cell(std::string_view text) {
-  const std::string safe = (starts_formula(text) ? "'" : "") + std::string(text);
+  std::string safe = (starts_formula(text) ? "'" : "") + std::string(text);
   if (safe.find_first_of(",\"\r\n") == std::string::npos) return safe;
   std::string quoted = "\"";
   for (const char c : safe) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);

@@ -107,7 +107,7 @@ Json object_schema(const std::vector<KeySpec>& keys, const Json& defaults) {
 
 Json root_schema(std::string_view title, std::string_view says, Json schema, Json definitions) {
   Json root = {{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", title}, {"description", says}};
-  root.update(schema);
+  for (auto& [key, value] : schema.items()) root[key] = std::move(value);
   if (!definitions.empty()) root["$defs"] = std::move(definitions);
   return root;
 }

@@ -131,7 +131,7 @@ class Template {
 
   /// The sentence, and the words to choose from.
   [[nodiscard]] static std::string said_by(const Json& schema) {
-    const std::string says = schema.value("description", "");
+    std::string says = schema.value("description", "");
     if (!schema.contains("enum")) return says;
     std::vector<std::string> words;
     for (const Json& word : schema.at("enum")) words.push_back(word.get<std::string>());

@@ -125,7 +125,7 @@ class Walker {
       offset_ = text_.size();
       return node;
     }
-    if (depth > core::limits::kNesting) {
+    if (depth == core::limits::kNesting && (peek() == '{' || peek() == '[')) {
       problems_.push_back(nesting_problem(file_, node.place));
       offset_ = text_.size();
       return node;

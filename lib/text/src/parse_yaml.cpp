@@ -82,7 +82,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void open(Node::Kind kind, Place place, const std::string& tag) {
     refuse_tag(place, tag);
-    if (open_.size() > core::limits::kNesting && !too_deep_) {
+    if (open_.size() >= core::limits::kNesting && !too_deep_) {
       too_deep_ = true;
       problems_.push_back(nesting_problem(file_, place));
     }
@@ -96,8 +96,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void accept(Node node) {
-    if (++values_ == core::limits::kValues) problems_.push_back(too_many_values(file_, node.place));
-    if (values_ >= core::limits::kValues) return;  // what is read from here on is of no use
+    if (++values_ == core::limits::kValues + 1) problems_.push_back(too_many_values(file_, node.place));
+    if (values_ > core::limits::kValues) return;  // what is read from here on is of no use
     if (open_.empty()) {
       root_ = std::move(node);
       return;
