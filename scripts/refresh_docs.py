@@ -78,8 +78,8 @@ def refreshed(shown, printed):
 
 
 def chosen(printed, pattern):
-    """The lines of what was printed that match; without a pattern all. Empty lines at either end go."""
-    lines = [line.rstrip() for line in printed.splitlines() if pattern is None or re.search(pattern, line)]
+    """The lines of what was printed that match; without a pattern all. Warnings and empty lines at either end go."""
+    lines = [line.rstrip() for line in printed.splitlines() if "warning: " not in line and (pattern is None or re.search(pattern, line))]
     return "\n".join(lines).strip("\n").splitlines()
 
 

@@ -34,7 +34,7 @@ class NamedCommands(unittest.TestCase):
     class Printed:
         @staticmethod
         def run(line):
-            return {"improve a.yaml": "round 0 start 4.0\nlooking\nround 1 kept x 3.0\nEnded: 3.0\n", "quiet": "\n"}[line]
+            return {"improve a.yaml": "a.json: warning: odd\nround 0 start 4.0\nlooking\nround 1 kept x 3.0\nEnded: 3.0\n", "quiet": "\n"}[line]
 
     def refreshed(self, comment):
         text = f"# A\n{comment}\n```\nround 0 start 9.0\nEnded: 9.0\n```\nand\n```\nleft\n```\n"
