@@ -6,7 +6,7 @@
 namespace rooftune::plan {
 namespace {
 
-// The spreads of the hierarchical fit of all shipped runs (experiments/hierarchical.yaml, docs/adr/0038). Where runs tell nothing, its
+// The spreads of the hierarchical fit of all shipped runs (experiments/hierarchical.yaml, docs/adr/0035). Where runs tell nothing, its
 // general expectation: between GPUs 0.1 for what kernel tables know (how far a GPU's own tables are from what its servers do) and 0.3
 // for hosts, front ends and kernels without tables; between versions 0.05 and 0.3; for the exponent, the form of a curve, 0.05.
 constexpr std::array kWidths{
