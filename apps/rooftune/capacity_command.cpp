@@ -20,7 +20,9 @@ struct CapacityCommandOptions {
   DataOptions data;
   OutputOptions output;
   runs::AdHocLoad load;
+  std::vector<std::string> models;
   std::vector<int> tp{1, 2, 4, 8};
+  std::vector<std::string> expert_parallel;  ///< "off", "on"; empty: as the engine's flag says
   std::vector<std::string> objectives;
   plan::CapacityQuestions questions;
   double duration_s = 60.0;
@@ -44,15 +46,61 @@ core::Result<plan::CapacityOptions> search_options(const CapacityCommandOptions&
   return search;
 }
 
-/// One TP degree made ready. The load is only a shape here.
-core::Result<runs::OpenedStudy> load(const CapacityCommandOptions& options, int tp) {
+/// One of the deployments that are compared.
+struct Variant {
+  std::string model;
+  int tp = 1;
+  bool expert_parallel = false;
+};
+
+std::vector<Variant> variants(const CapacityCommandOptions& options) {
+  std::vector<bool> expert_parallel;
+  for (const std::string& word : options.expert_parallel) expert_parallel.push_back(word == "on");
+  if (expert_parallel.empty()) expert_parallel.push_back(options.load.engine.enable_expert_parallel);
+  std::vector<Variant> all;
+  for (const std::string& model : options.models) {
+    for (const int tp : options.tp) {
+      for (const bool is_on : expert_parallel) all.push_back({.model = model, .tp = tp, .expert_parallel = is_on});
+    }
+  }
+  return all;
+}
+
+/// Expert parallelism of one GPU, or of no experts, is the engine without it, which is asked about as well.
+bool is_repeated(const CapacityCommandOptions& options, const Variant& variant, const domain::ModelSpec& model) {
+  return variant.expert_parallel && options.expert_parallel.size() > 1 && (variant.tp == 1 || model.experts() == nullptr);
+}
+
+/// One deployment made ready. The load is only a shape here.
+core::Result<runs::OpenedStudy> load(const CapacityCommandOptions& options, const Variant& variant) {
   runs::AdHocLoad shape = options.load;
-  shape.tp = tp;
+  shape.model = variant.model;
+  shape.tp = variant.tp;
+  shape.engine.enable_expert_parallel = variant.expert_parallel;
   DataOptions data = options.data;
   data.replicates = 1;
   auto experiments = runs::make_experiments(shape);
   if (!experiments) return tl::unexpected(experiments.error());
   return runs::open_experiments(std::move(*experiments), data);
+}
+
+/// Degrees share most of what there is to say.
+void add_new(core::Diagnostics& all, const core::Diagnostics& more) {
+  for (const core::Diagnostic& one : more) {
+    const auto is_same = [&](const core::Diagnostic& known) { return core::format(known) == core::format(one); };
+    if (std::ranges::none_of(all, is_same)) all.push_back(one);
+  }
+}
+
+/// What is wrong with the models that no file describes: at every degree the same, and not known before the files are read.
+core::Diagnostics unknown_models(const CapacityCommandOptions& options, const std::vector<domain::ModelSpec>& known) {
+  core::Diagnostics problems;
+  for (const std::string& model : options.models) {
+    if (domain::find_model(known, model) != nullptr) continue;
+    const auto loaded = load(options, {.model = model, .tp = options.tp.front()});
+    if (!loaded) problems.insert(problems.end(), loaded.error().begin(), loaded.error().end());
+  }
+  return problems;
 }
 
 ExitCode run(const CapacityCommandOptions& options) {
@@ -66,30 +114,40 @@ ExitCode run(const CapacityCommandOptions& options) {
   report.prompt_tokens = options.load.prompt.mean_tokens;
   report.output_tokens = options.load.output.mean_tokens;
   core::Diagnostics refusals;
+  core::Diagnostics warnings;
   bool is_answered = false;
   ProgressLine progress;
-  for (const int tp : options.tp) {
-    progress.show(fmt::format("searching TP {}", tp));
-    const auto loaded = load(options, tp);
+  for (const Variant& variant : variants(options)) {
+    progress.show(fmt::format("searching {} at TP {}", variant.model, variant.tp));
+    const auto loaded = load(options, variant);
     if (!loaded) {
       // Weights that do not fit one GPU fit two; what is wrong in the files is wrong at every degree.
       refusals.insert(refusals.end(), loaded.error().begin(), loaded.error().end());
-      report.answers.push_back({.tp = tp, .refusal = loaded.error().front().problem});
+      report.answers.push_back({.model = variant.model,
+                                .tp = variant.tp,
+                                .expert_parallel = variant.expert_parallel,
+                                .refusal = loaded.error().front().problem});
       continue;
     }
     if (!is_answered) {
       progress.clear();
+      if (const auto unknown = unknown_models(options, loaded->inputs.models); !unknown.empty()) {
+        print_errors(unknown);
+        return ExitCode::bad_input;
+      }
       say_shipped_config(*loaded, options.output);
     }
     is_answered = true;
+    if (is_repeated(options, variant, loaded->prepared.dataset.cases.front().model)) continue;
     const calibrate::PreparedStudy& prepared = loaded->prepared;
     const eval::Case& base = prepared.dataset.cases.front();
-    report.model = base.model.name;
     report.gpu = base.gpu.name;
     report.step_time_model = prepared.start.step_time_model;
+    add_new(warnings, prepared.dataset.warnings);
     report.answers.push_back(plan::answer({.base = base, .config = prepared.start}, options.questions, *search));
   }
   progress.clear();
+  print_errors(warnings);
   if (!is_answered) {
     print_errors(refusals);
     return ExitCode::bad_input;
@@ -107,13 +165,25 @@ void add_capacity_command(const Command& program, ExitCode& exit_code) {
   const Command command = program.add_subcommand("capacity", "the highest rate under latency objectives, and GPUs for a load");
   command.footer(
       "Example: rooftune capacity --config h100 --model Llama-3.1-70B-Instruct --tp 4,8 --prompt-tokens 600 \\\n"
-      "           --output-tokens 250 --objective ttft_p90=500 --objective tpot_mean=40 --load 20");
+      "           --output-tokens 250 --objective ttft_p90=500 --objective tpot_mean=40 --load 20\n"
+      "         rooftune capacity --model Llama-3.3-70B-Instruct-FP8,Llama-3.3-70B-Instruct-FP4 --gpu B200 --tp 1,2 \\\n"
+      "           --tokens-per-user 30");
   const auto options = std::make_shared<CapacityCommandOptions>();
   options->data.use_shipped_config = true;
   add_config_options(command, options->data);
   constexpr auto kShape = "Deployment and requests";
+  command.add_option("--model", options->models, "model, e.g. Llama-2-7b-hf; several checkpoints (FP8, NVFP4) with commas")
+      .delimiter(',')
+      .required()
+      .group(kShape);
   add_shape_options(command, options->load, kShape);
-  command.option("--model").required();
+  command
+      .add_option("--expert-parallel", options->expert_parallel,
+                  "off,on tries both where a model has experts; default: as --enable-expert-parallel")
+      .delimiter(',')
+      .check(one_of({"off", "on"}))
+      .excludes("--enable-expert-parallel")
+      .group(kShape);
   command.add_option("--tp", options->tp, "tensor-parallel degrees to try")
       .delimiter(',')
       .capture_default_str()

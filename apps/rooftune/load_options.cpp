@@ -38,7 +38,6 @@ void add_shape_options(const Command& command, runs::AdHocLoad& load, const std:
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help).capture_default_str().group(group);
   };
-  command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf").group(group);
   add("--gpu", load.gpu, "GPU");
   add_prompt_options(command, load, group);
   add_engine_options(command, load.engine, group);
@@ -133,6 +132,7 @@ void add_load_options(const Command& command, runs::AdHocLoad& load) {
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help).capture_default_str().group(kGroup);
   };
+  command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf").group(kGroup);
   add_shape_options(command, load, kGroup);
   add("--tp", load.tp, "tensor-parallel degree").check(positive(core::limits::kParallelDegree));
   add("--pp", load.pp, "pipeline stages").check(positive(core::limits::kParallelDegree));

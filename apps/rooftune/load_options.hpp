@@ -11,7 +11,7 @@ namespace rooftune::app {
 void add_prompt_options(const Command& command, runs::AdHocLoad& load, const std::string& group);
 /// Rate or clients, how requests arrive and for how long, and how their lengths spread.
 void add_traffic_options(const Command& command, runs::AdHocLoad& load, const std::string& group);
-/// --model, --gpu, mean lengths of requests and what they share, engine settings.
+/// --gpu, mean lengths of requests and what they share, engine settings.
 void add_shape_options(const Command& command, runs::AdHocLoad& load, const std::string& group);
 /// The engine settings alone.
 void add_engine_options(const Command& command, runs::EngineFlags& engine, const std::string& group);

@@ -99,6 +99,21 @@ TEST_F(CapacityOfSlots, FindsTheMostClientsThatGetTheirTokens) {
   EXPECT_FALSE(find_most_clients(subject(), 200.0, options_)) << "one alone gets 167";
 }
 
+TEST_F(CapacityOfSlots, AsksForNoMoreClientsThanTheEngineRuns) {
+  options_.replicates = 1;
+  const auto most = find_most_clients(subject(), 1.0, options_);
+  ASSERT_TRUE(most);
+  EXPECT_EQ(most->concurrency, base_.experiment.deployment.settings.max_num_seqs);
+}
+
+TEST(WeightsText, NamesFormatsByTheirShareOfTheLayers) {
+  EXPECT_EQ(weights_text(examples::llama_2_7b()), "bf16");
+  domain::ModelSpec model = examples::llama_2_7b();
+  const domain::Stored fp8{.format = domain::WeightFormat::fp8, .bytes = 1.0};
+  for (domain::LayerGroup& group : model.groups) store(group.layer.ffn, fp8);
+  EXPECT_EQ(weights_text(model), "fp8, bf16") << "the FFN has two thirds of the weights";
+}
+
 TEST_F(CapacityOfSlots, DoesNotDependOnTheNumberOfThreads) {
   const Capacity one = find_capacity(subject(), options_);
   options_.threads = {2};

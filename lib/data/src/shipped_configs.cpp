@@ -31,12 +31,12 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-/// Whether the config was calibrated for the GPU and no other.
-bool is_for(const fs::path& file, const domain::GpuSpec& gpu, const std::vector<domain::GpuSpec>& gpus) {
-  const auto config = read_config(file, gpus);
-  if (!config) return false;
-  const auto calibrated = config->config.domain.sets.find("gpu");
-  return calibrated != config->config.domain.sets.end() && calibrated->second == std::vector<std::string>{gpu.name};
+/// Whether the config bears the GPU's name (it may have been carried there from others), or was calibrated for it and no other.
+bool is_for(const params::Config& config, const std::string& name, const domain::GpuSpec& gpu,
+            const std::vector<domain::GpuSpec>& gpus) {
+  if (const domain::GpuSpec* named = domain::find_gpu(gpus, name)) return named->name == gpu.name;
+  const auto calibrated = config.domain.sets.find("gpu");
+  return calibrated != config.domain.sets.end() && calibrated->second == std::vector<std::string>{gpu.name};
 }
 
 }  // namespace
@@ -63,8 +63,10 @@ std::optional<std::string> shipped_config_of(const domain::GpuSpec& gpu, const s
   if (!shipped) return std::nullopt;
   const std::vector<std::string> names = names_in(*shipped);
   for (const std::string& name : names) {
-    if (name.find('.') != std::string::npos || !is_for(*shipped / (name + ".json"), gpu, gpus)) continue;
-    if (!step_time_model) return name;
+    if (name.find('.') != std::string::npos) continue;
+    const auto file = read_config(*shipped / (name + ".json"), gpus);
+    if (!file || !is_for(file->config, name, gpu, gpus)) continue;
+    if (!step_time_model || file->config.step_time_model == *step_time_model) return name;
     std::string of_model = fmt::format("{}.{}", name, *step_time_model);
     if (std::ranges::find(names, of_model) != names.end()) return of_model;
   }

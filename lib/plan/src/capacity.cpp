@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
+#include <ranges>
 
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/core/statistics.hpp"
@@ -32,6 +34,9 @@ constexpr double kGrowthOfE2e = 0.1;
 constexpr double kGrowthOfTtft = 1.5;
 /// Fleets that are tried above what the capacity of one engine suggests.
 constexpr int kMoreReplicas = 4;
+
+/// Formats of a smaller share of the layers' weights are not named.
+constexpr double kNamedShare = 0.01;
 
 /// One finished request as its client saw it.
 struct SeenRequest {
@@ -276,13 +281,16 @@ std::optional<LoadPoint> find_most_clients(const CapacityCase& subject, double t
     if (is_fast) best = std::move(point);
     return is_fast;
   };
+  // More clients than the engine runs requests only wait, which no TPOT tells.
+  const domain::Deployment& deployment = subject.base.experiment.deployment;
+  const int most = std::clamp(deployment.settings.max_num_seqs * deployment.dp, 1, kMostClients);
   int served = 0;
   int refused = 1;
-  while (refused <= kMostClients && serves(refused)) {
+  while (refused > served && serves(refused)) {
     served = refused;
-    refused *= 2;
+    refused = std::min(2 * refused, most);
   }
-  while (refused - served > 1 && served < kMostClients) {
+  while (refused - served > 1) {
     const int middle = served + (refused - served) / 2;
     (serves(middle) ? served : refused) = middle;
   }
@@ -327,9 +335,51 @@ void qualify(const CapacityCase& subject, LoadPoint& point, const CapacityOption
   }
 }
 
+std::string weights_text(const domain::ModelSpec& model) {
+  std::map<domain::WeightFormat, double> elements;
+  double sum = 0.0;
+  const auto add = [&](const domain::Stored& stored, double count) {
+    elements[stored.format] += count;
+    sum += count;
+  };
+  for (const auto& [count, layer] : model.groups) {
+    for (const domain::Linear& linear : layer.mixer.linears) add(linear.stored, count * domain::elements(linear));
+    for (const domain::Linear& linear : layer.ffn.linears) add(linear.stored, count * domain::elements(linear));
+    if (const auto& experts = layer.ffn.experts) add(experts->stored, count * experts->count * domain::elements(*experts));
+  }
+  std::vector<std::pair<double, std::string_view>> shares;
+  for (const auto& [format, count] : elements) {
+    if (count >= kNamedShare * sum) shares.emplace_back(-count, domain::weight_format_name(format));
+  }
+  std::ranges::sort(shares);
+  return fmt::format("{}", fmt::join(shares | std::views::values, ", "));
+}
+
+double interactive_tokens_per_gpu(const CapacityAnswer& answer) { return answer.most_clients->output_tokens_per_s / answer.tp; }
+
+const CapacityAnswer* best_interactive(const CapacityReport& report) {
+  const CapacityAnswer* best = nullptr;
+  for (const CapacityAnswer& answer : report.answers) {
+    if (!answer.most_clients) continue;
+    if (best == nullptr || interactive_tokens_per_gpu(answer) > interactive_tokens_per_gpu(*best)) best = &answer;
+  }
+  return best;
+}
+
+const CapacityAnswer* smallest_fleet(const CapacityReport& report) {
+  const CapacityAnswer* smallest = nullptr;
+  for (const CapacityAnswer& answer : report.answers) {
+    if (answer.fleet && (smallest == nullptr || answer.fleet->gpus < smallest->fleet->gpus)) smallest = &answer;
+  }
+  return smallest;
+}
+
 CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& questions, const CapacityOptions& options) {
   CapacityAnswer answer;
+  answer.model = subject.base.model.name;
+  answer.weights = weights_text(subject.base.model);
   answer.tp = subject.base.experiment.deployment.tp;
+  answer.expert_parallel = subject.base.experiment.deployment.settings.enable_expert_parallel;
   answer.capacity = find_capacity(subject, options);
   if (questions.load_per_s) answer.fleet = size_fleet(subject, answer.capacity, *questions.load_per_s, options);
   for (const double rate : questions.rates) answer.rates.push_back(predict_rate(subject, rate, 1, options));

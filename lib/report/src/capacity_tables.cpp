@@ -13,6 +13,46 @@ using plan::LatencyKind;
 using plan::LatencyStatistic;
 using plan::LoadPoint;
 
+/// What tells the answers apart, in their tables and sentences: the TP degree, and models and expert parallelism where those differ.
+class Deployments {
+ public:
+  explicit Deployments(const plan::CapacityReport& report) {
+    for (const plan::CapacityAnswer& answer : report.answers) {
+      several_models_ = several_models_ || answer.model != report.answers.front().model;
+      several_modes_ = several_modes_ || answer.expert_parallel != report.answers.front().expert_parallel;
+    }
+  }
+
+  [[nodiscard]] bool several_models() const { return several_models_; }
+
+  [[nodiscard]] std::vector<Column> columns(std::vector<Column> others) const {
+    std::vector<Column> columns;
+    if (several_models_) columns = {{"model", Align::left}, {"weights", Align::left}};
+    columns.push_back({"TP"});
+    if (several_modes_) columns.push_back({"EP", Align::left});
+    columns.insert(columns.end(), others.begin(), others.end());
+    return columns;
+  }
+
+  [[nodiscard]] std::vector<Cell> cells(const plan::CapacityAnswer& answer) const {
+    std::vector<Cell> cells;
+    if (several_models_) cells = {answer.model, answer.weights};
+    cells.emplace_back(fmt::format("{}", answer.tp));
+    if (several_modes_) cells.emplace_back(answer.expert_parallel ? "on" : "off");
+    return cells;
+  }
+
+  /// "Mixtral-8x7B-v0.1, TP 4 with expert parallelism"
+  [[nodiscard]] std::string name(const plan::CapacityAnswer& answer) const {
+    return fmt::format("{}TP {}{}", several_models_ ? answer.model + ", " : "", answer.tp,
+                       several_modes_ && answer.expert_parallel ? " with expert parallelism" : "");
+  }
+
+ private:
+  bool several_models_ = false;
+  bool several_modes_ = false;
+};
+
 std::vector<Column> point_columns(std::vector<Column> first) {
   for (const char* kind : {"TTFT ms", "TPOT ms", "E2E ms"}) {
     first.push_back({std::string(kind) + "\nmean"});
@@ -51,16 +91,20 @@ std::string limits_of(const plan::CapacityReport& report) {
 }
 
 std::string capacity_table(const plan::CapacityReport& report, Colour colour) {
-  TextTable table(point_columns({{"TP"}, {"requests/s\nof one engine"}, {"per\nGPU"}, {"\nthen missed", Align::left}}));
+  const Deployments deployments(report);
+  TextTable table(point_columns(deployments.columns({{"requests/s\nof one engine"}, {"per\nGPU"}, {"\nthen missed", Align::left}})));
   std::string refusals;
   for (const plan::CapacityAnswer& answer : report.answers) {
     if (!answer.refusal.empty()) {
-      refusals += fmt::format("TP {}: {}\n", answer.tp, answer.refusal);
+      refusals += fmt::format("{}: {}\n", deployments.name(answer), answer.refusal);
     } else if (!answer.capacity.best) {
-      refusals += fmt::format("TP {}: not even an idle engine keeps {}\n", answer.tp, fmt::join(answer.capacity.beyond->missed, ", "));
+      refusals += fmt::format("{}: not even an idle engine keeps {}\n", deployments.name(answer),
+                              fmt::join(answer.capacity.beyond->missed, ", "));
     } else {
       const LoadPoint& best = *answer.capacity.best;
-      std::vector<Cell> cells{fmt::format("{}", answer.tp), significant(best.rate_per_s), significant(best.rate_per_s / answer.tp)};
+      std::vector<Cell> cells = deployments.cells(answer);
+      cells.emplace_back(significant(best.rate_per_s));
+      cells.emplace_back(significant(best.rate_per_s / answer.tp));
       cells.push_back(answer.capacity.beyond ? Cell(fmt::format("{}", fmt::join(answer.capacity.beyond->missed, ", ")))
                                              : Cell("nothing was", Tone::faint));
       add_point(cells, best);
@@ -72,55 +116,61 @@ std::string capacity_table(const plan::CapacityReport& report, Colour colour) {
 }
 
 std::string fleet_table(const plan::CapacityReport& report, Colour colour) {
-  TextTable table(point_columns({{"TP"}, {"engines"}, {"GPUs"}}));
-  const plan::CapacityAnswer* cheapest = nullptr;
+  const Deployments deployments(report);
+  TextTable table(point_columns(deployments.columns({{"engines"}, {"GPUs"}})));
   for (const plan::CapacityAnswer& answer : report.answers) {
     if (!answer.fleet) continue;
-    std::vector<Cell> cells{fmt::format("{}", answer.tp), fmt::format("{}", answer.fleet->replicas),
-                            fmt::format("{}", answer.fleet->gpus)};
+    std::vector<Cell> cells = deployments.cells(answer);
+    cells.emplace_back(fmt::format("{}", answer.fleet->replicas));
+    cells.emplace_back(fmt::format("{}", answer.fleet->gpus));
     add_point(cells, answer.fleet->point);
     table.add(std::move(cells));
-    if (cheapest == nullptr || answer.fleet->gpus < cheapest->fleet->gpus) cheapest = &answer;
   }
-  if (cheapest == nullptr) return fmt::format("\nNo fleet keeps the objectives at {:g} requests/s.\n", *report.load_per_s);
+  const plan::CapacityAnswer* smallest = plan::smallest_fleet(report);
+  if (smallest == nullptr) return fmt::format("\nNo fleet keeps the objectives at {:g} requests/s.\n", *report.load_per_s);
   return titled(fmt::format("Fleets for {:g} requests/s", *report.load_per_s), table.text(colour)) +
-         fmt::format("fewest GPUs: {} ({} of TP {})\n", cheapest->fleet->gpus, cheapest->fleet->replicas, cheapest->tp);
+         fmt::format("fewest GPUs: {} ({} of {})\n", smallest->fleet->gpus, smallest->fleet->replicas, deployments.name(*smallest));
 }
 
 /// The throughput at an interactivity: tokens/s of a GPU where every user gets so many.
 std::string interactivity_table(const plan::CapacityReport& report, Colour colour) {
-  TextTable table(point_columns({{"TP"}, {"clients"}, {"tokens/s\nper GPU"}, {"\nper user"}}));
-  const plan::CapacityAnswer* best = nullptr;
-  const auto per_gpu = [](const plan::CapacityAnswer& answer) { return answer.most_clients->output_tokens_per_s / answer.tp; };
+  const Deployments deployments(report);
+  TextTable table(point_columns(deployments.columns({{"clients"}, {"tokens/s\nper GPU"}, {"\nper user"}})));
   std::string refusals;
   for (const plan::CapacityAnswer& answer : report.answers) {
     if (!answer.refusal.empty()) continue;
     if (!answer.most_clients) {
-      refusals += fmt::format("TP {}: not even one user gets so many\n", answer.tp);
+      refusals += fmt::format("{}: not even one user gets so many\n", deployments.name(answer));
       continue;
     }
     const LoadPoint& point = *answer.most_clients;
-    std::vector<Cell> cells{fmt::format("{}", answer.tp), fmt::format("{}", point.concurrency), significant(per_gpu(answer)),
-                            significant(plan::tokens_per_user(point))};
+    std::vector<Cell> cells = deployments.cells(answer);
+    cells.emplace_back(fmt::format("{}", point.concurrency));
+    cells.emplace_back(significant(plan::interactive_tokens_per_gpu(answer)));
+    cells.emplace_back(significant(plan::tokens_per_user(point)));
     add_point(cells, point);
     table.add(std::move(cells));
-    if (best == nullptr || per_gpu(answer) > per_gpu(*best)) best = &answer;
   }
-  if (best == nullptr) return "\nNo degree gives a user " + fmt::format("{:g} tokens/s.\n", *report.tokens_per_user);
+  const plan::CapacityAnswer* best = plan::best_interactive(report);
+  if (best == nullptr) return "\nNo deployment gives a user " + fmt::format("{:g} tokens/s.\n", *report.tokens_per_user);
   return titled(fmt::format("Most clients of a closed loop with {:g} tokens/s for each user", *report.tokens_per_user),
                 table.text(colour)) +
          refusals +
-         fmt::format("most tokens/s per GPU: {:.0f} (TP {}, {} clients)\n", per_gpu(*best), best->tp, best->most_clients->concurrency);
+         fmt::format("most tokens/s per GPU: {:.0f} ({}, {} clients)\n", plan::interactive_tokens_per_gpu(*best),
+                     deployments.name(*best), best->most_clients->concurrency);
 }
 
 std::string sweep_table(const plan::CapacityReport& report, std::vector<LoadPoint> plan::CapacityAnswer::*points, const char* title,
                         Colour colour) {
-  TextTable table(point_columns({{"TP"}, {"clients"}, {"\nrequests/s"}, {"\nobjectives", Align::left}}));
+  const Deployments deployments(report);
+  TextTable table(point_columns(deployments.columns({{"clients"}, {"\nrequests/s"}, {"\nobjectives", Align::left}})));
   for (const plan::CapacityAnswer& answer : report.answers) {
     if (!table.empty() && !(answer.*points).empty()) table.add_rule();
     for (const LoadPoint& point : answer.*points) {
-      std::vector<Cell> cells{fmt::format("{}", answer.tp), point.concurrency > 0 ? fmt::format("{}", point.concurrency) : "-",
-                              significant(point.rate_per_s), verdict(point)};
+      std::vector<Cell> cells = deployments.cells(answer);
+      cells.emplace_back(point.concurrency > 0 ? fmt::format("{}", point.concurrency) : "-");
+      cells.emplace_back(significant(point.rate_per_s));
+      cells.push_back(verdict(point));
       add_point(cells, point);
       table.add(std::move(cells));
     }
@@ -150,8 +200,9 @@ bool has_intervals(const plan::CapacityReport& report) {
 }  // namespace
 
 std::string capacity_tables(const plan::CapacityReport& report, Colour colour) {
-  std::string text = fmt::format("{} on {}, {:g} prompt and {:g} output tokens, {}\n", report.model, report.gpu, report.prompt_tokens,
-                                 report.output_tokens, report.step_time_model);
+  std::string text = fmt::format("{} on {}, {:g} prompt and {:g} output tokens, {}\n",
+                                 Deployments(report).several_models() ? "Several models" : report.answers.front().model, report.gpu,
+                                 report.prompt_tokens, report.output_tokens, report.step_time_model);
   text += capacity_table(report, colour);
   if (report.load_per_s) text += fleet_table(report, colour);
   if (report.tokens_per_user) text += interactivity_table(report, colour);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "metric_errors_json.hpp"
+#include "rooftune/text/csv_text.hpp"
 #include "rooftune/text/json_text.hpp"
 
 namespace rooftune::runs {
@@ -48,6 +49,13 @@ Json point_json(const LoadPoint& point) {
           {"outside_domain", domain_exits_json(point.domain_exits)}};
 }
 
+/// What says most tokens/s per GPU at the asked interactivity: its place among the answers.
+Json best_json(const plan::CapacityReport& report) {
+  const plan::CapacityAnswer* best = plan::best_interactive(report);
+  if (best == nullptr) return nullptr;
+  return {{"answer", best - report.answers.data()}, {"output_tokens_per_s_per_gpu", plan::interactive_tokens_per_gpu(*best)}};
+}
+
 Json points_json(const std::vector<LoadPoint>& points) {
   Json json = Json::array();
   for (const LoadPoint& point : points) json.push_back(point_json(point));
@@ -55,11 +63,12 @@ Json points_json(const std::vector<LoadPoint>& points) {
 }
 
 Json answer_json(const plan::CapacityAnswer& answer) {
-  Json json{{"tp", answer.tp}};
+  Json json{{"model", answer.model}, {"tp", answer.tp}, {"expert_parallel", answer.expert_parallel}};
   if (!answer.refusal.empty()) {
     json["refusal"] = answer.refusal;
     return json;
   }
+  json["weights"] = answer.weights;
   json["capacity"] = answer.capacity.best ? point_json(*answer.capacity.best) : Json(nullptr);
   json["limited_by"] = answer.capacity.beyond ? Json(answer.capacity.beyond->missed) : Json(nullptr);
   json["fleet"] = nullptr;
@@ -72,9 +81,10 @@ Json answer_json(const plan::CapacityAnswer& answer) {
   return json;
 }
 
-std::string csv_row(int tp, std::string_view what, const LoadPoint& point) {
+std::string csv_row(const plan::CapacityAnswer& answer, std::string_view what, const LoadPoint& point) {
   std::string row =
-      fmt::format("{},{},{},{},{},{}", tp, what, point.rate_per_s, point.concurrency, point.replicas, point.replicas * tp);
+      fmt::format("{},{},{},{},{},{},{},{},{}", text::csv_cell(answer.model), text::csv_cell(answer.weights), answer.tp,
+                  answer.expert_parallel, what, point.rate_per_s, point.concurrency, point.replicas, point.replicas * answer.tp);
   for (const auto& statistics : point.latency_ms) row += fmt::format(",{}", fmt::join(statistics, ","));
   for (const auto& interval : point.mean_interval) {
     row += interval ? fmt::format(",{},{}", interval->lower_ms, interval->upper_ms) : ",,";
@@ -93,7 +103,6 @@ std::string capacity_json(const plan::CapacityReport& report) {
   Json answers = Json::array();
   for (const plan::CapacityAnswer& answer : report.answers) answers.push_back(answer_json(answer));
   return text::json_text({{"schema", "rooftune/capacity/1"},
-                          {"model", report.model},
                           {"gpu", report.gpu},
                           {"step_time_model", report.step_time_model},
                           {"prompt_tokens", report.prompt_tokens},
@@ -102,11 +111,12 @@ std::string capacity_json(const plan::CapacityReport& report) {
                           {"replicates", report.replicates},
                           {"load_per_s", report.load_per_s ? Json(*report.load_per_s) : Json(nullptr)},
                           {"tokens_per_user", report.tokens_per_user ? Json(*report.tokens_per_user) : Json(nullptr)},
+                          {"most_tokens_per_gpu", best_json(report)},
                           {"answers", std::move(answers)}});
 }
 
 std::string capacity_csv(const plan::CapacityReport& report) {
-  std::string text = "tp,what,rate_per_s,concurrency,replicas,gpus";
+  std::string text = "model,weights,tp,expert_parallel,what,rate_per_s,concurrency,replicas,gpus";
   for (const plan::LatencyKind kind : plan::kLatencyKinds) {
     for (const plan::LatencyStatistic statistic : plan::kLatencyStatistics) text += "," + plan::latency_name(kind, statistic) + "_ms";
   }
@@ -116,11 +126,11 @@ std::string capacity_csv(const plan::CapacityReport& report) {
   }
   text += ",output_tokens_per_s,mean_batch,kv_use_fraction,missed\n";
   for (const plan::CapacityAnswer& answer : report.answers) {
-    if (answer.capacity.best) text += csv_row(answer.tp, "capacity", *answer.capacity.best);
-    if (answer.fleet) text += csv_row(answer.tp, "fleet", answer.fleet->point);
-    if (answer.most_clients) text += csv_row(answer.tp, "most_clients", *answer.most_clients);
-    for (const LoadPoint& point : answer.rates) text += csv_row(answer.tp, "rate", point);
-    for (const LoadPoint& point : answer.concurrencies) text += csv_row(answer.tp, "concurrency", point);
+    if (answer.capacity.best) text += csv_row(answer, "capacity", *answer.capacity.best);
+    if (answer.fleet) text += csv_row(answer, "fleet", answer.fleet->point);
+    if (answer.most_clients) text += csv_row(answer, "most_clients", *answer.most_clients);
+    for (const LoadPoint& point : answer.rates) text += csv_row(answer, "rate", point);
+    for (const LoadPoint& point : answer.concurrencies) text += csv_row(answer, "concurrency", point);
   }
   return text;
 }

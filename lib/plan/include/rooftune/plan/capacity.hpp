@@ -102,7 +102,7 @@ inline constexpr double kIdleRate = 1.0 / 64.0;
 [[nodiscard]] Capacity find_capacity(const CapacityCase& subject, const CapacityOptions& options);
 
 /// The most clients of a closed loop that each still get `tokens_per_s` (1 / mean TPOT), found by doubling and bisection up to
-/// kMostClients; empty where not even one does.
+/// kMostClients and as many as the engine runs requests (max_num_seqs); empty where not even one does.
 inline constexpr int kMostClients = 4096;
 [[nodiscard]] std::optional<LoadPoint> find_most_clients(const CapacityCase& subject, double tokens_per_s,
                                                          const CapacityOptions& options);
@@ -124,9 +124,12 @@ struct Fleet {
 /// Says of a point how sure it is (90 % intervals) and where it leaves the config's calibrated domain.
 void qualify(const CapacityCase& subject, LoadPoint& point, const CapacityOptions& options);
 
-/// Everything that was asked about one tensor-parallel degree.
+/// Everything that was asked about one deployment: a model at a tensor-parallel degree, with or without expert parallelism.
 struct CapacityAnswer {
+  std::string model;
+  std::string weights{};  ///< how the weights of its layers are kept, by their share: "mxfp4, bf16"
   int tp = 1;
+  bool expert_parallel = false;
   std::string refusal{};  ///< why the model cannot run there ("the weights do not fit ..."); the rest is then empty
   Capacity capacity{};
   std::optional<Fleet> fleet{};
@@ -136,7 +139,6 @@ struct CapacityAnswer {
 };
 
 struct CapacityReport {
-  std::string model;
   std::string gpu;
   std::string step_time_model;
   double prompt_tokens = 0.0;
@@ -145,8 +147,15 @@ struct CapacityReport {
   int replicates = 1;
   std::optional<double> load_per_s{};  ///< that fleets were sized for
   std::optional<double> tokens_per_user{};
-  std::vector<CapacityAnswer> answers;  ///< by TP
+  std::vector<CapacityAnswer> answers;  ///< by model, TP and expert parallelism
 };
+
+/// The answer whose closed loop gives most tokens/s per GPU (CapacityQuestions::tokens_per_user), or null.
+[[nodiscard]] const CapacityAnswer* best_interactive(const CapacityReport& report);
+/// Output tokens per second of one GPU in that loop, which the answer must have.
+[[nodiscard]] double interactive_tokens_per_gpu(const CapacityAnswer& answer);
+/// The answer whose fleet has the fewest GPUs, or null.
+[[nodiscard]] const CapacityAnswer* smallest_fleet(const CapacityReport& report);
 
 /// What to ask beside the highest rate.
 struct CapacityQuestions {
@@ -155,6 +164,10 @@ struct CapacityQuestions {
   std::vector<int> concurrencies{};
   std::optional<double> tokens_per_user{};  ///< output tokens per second of each user, at least, in a closed loop
 };
+
+/// How a model keeps the weights of its layers, the format of the most weights first: "fp8", "mxfp4, bf16". Formats of less than a
+/// hundredth (routers) are left out.
+[[nodiscard]] std::string weights_text(const domain::ModelSpec& model);
 
 /// Answers everything for one case; its points are qualified.
 [[nodiscard]] CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& questions, const CapacityOptions& options);
