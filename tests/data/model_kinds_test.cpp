@@ -10,6 +10,7 @@
 #include "rooftune/data/models.hpp"
 #include "rooftune/text/csv.hpp"
 #include "rooftune/text/document.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace rooftune::data {
 namespace {
@@ -42,6 +43,45 @@ TEST(ModelKinds, AreReadAsTheyWere) {
     made += line_of(name, *model) + "\n";
   }
   EXPECT_EQ(made, *text);
+}
+
+/// Version 5 of transformers writes some kinds of layers in other words than the configs that were first published.
+TEST(ModelKinds, AreTheSameInOtherWords) {
+  int compared = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(kFolder.parent_path() / "model_spellings")) {
+    const auto first = read_model(kFolder / entry.path().filename());
+    const auto other = read_model(entry.path());
+    ASSERT_TRUE(first) << core::format(first.error());
+    ASSERT_TRUE(other) << core::format(other.error());
+    EXPECT_EQ(first->groups, other->groups) << entry.path();
+    EXPECT_EQ(first->notes, other->notes) << entry.path();
+    ++compared;
+  }
+  EXPECT_EQ(compared, 5);
+}
+
+/// GLM-5: layers that take the choice of the one before, told in three ways.
+TEST(ModelKinds, ShareAnIndexerByPatternFrequencyOrList) {
+  const auto text = text::read_text(kFolder / "sparse_latent_attention.json");
+  ASSERT_TRUE(text) << core::format(text.error());
+  const std::string head = text->substr(0, text->rfind('}'));
+  testing_support::TemporaryFolder folder;
+  const auto indexers = [&](const std::string& keys) {
+    folder.write("config.json", head + "," + keys + "}");
+    const auto model = read_model(folder / "config.json");
+    EXPECT_TRUE(model) << core::format(model.error());
+    std::string letters;
+    if (!model) return letters;
+    for (const domain::LayerGroup& group : model->groups) {
+      const bool own = group.layer.mixer.sparse->index_heads > 0;
+      letters += fmt::format("{}{}", group.count, own ? 'F' : 'S');
+    }
+    return letters;
+  };
+  EXPECT_EQ(indexers(R"("max_position_embeddings2": 1)"), "2F2F") << "dense, then experts: all choose";
+  EXPECT_EQ(indexers(R"("index_topk_pattern": "FSSF")"), "1F1S1S1F");
+  EXPECT_EQ(indexers(R"("indexer_types": ["full", "shared", "shared", "full"])"), "1F1S1S1F");
+  EXPECT_EQ(indexers(R"("index_topk_freq": 2)"), "2F1S1F") << "after the first two every second shares";
 }
 
 TEST(ModelKinds, TakesTheDefaultsOfTheClassAndSaysSo) {

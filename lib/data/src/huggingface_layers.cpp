@@ -44,6 +44,12 @@ bool is_sliding(ModelConfig& config, int layer, int layers) {
   if (const std::string pattern = config.text({"sliding_window_pattern"}); pattern.find('L') != std::string::npos) {
     return pattern[static_cast<std::size_t>(layer) % pattern.size()] == 'L' && layer != layers - 1;  // EXAONE: "LLLG"
   }
+  if (config.is_a("cohere2_moe")) {  // dense layers come first and have a pattern of their own
+    const int dense = config.whole({"first_k_dense_replace"}).value_or(0);
+    const int own = config.whole({"prefix_dense_sliding_window_pattern"}, 1).value_or(1);
+    const int rest = config.whole({"sliding_window_pattern"}, 1).value_or(4);
+    return layer < dense ? (layer + 1) % own != 0 : (layer - dense + 1) % rest != 0;
+  }
   int period = config.whole({"sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers"}).value_or(0);
   if (period == 0 && (config.is_a("gemma3") || config.is_a("gemma4"))) period = 6;
   if (period == 0 && (config.is_a("cohere2") || config.is_a("olmo3") || config.is_a("exaone"))) period = 4;
@@ -53,11 +59,26 @@ bool is_sliding(ModelConfig& config, int layer, int layers) {
   return !(config.is_a("qwen") && first_window) || layer >= *first_window;
 }
 
+bool is_latent(ModelConfig& config) {
+  return config.has("kv_lora_rank") || config.is_a("deepseek_v3") || config.is_a("glm_moe_dsa") || config.is_a("kimi_linear");
+}
+
+/// Words that say what the rest of the config describes: version 5 of transformers writes `linear_attention` for Mamba-2, too, and
+/// has names of its own for attention to what an indexer chooses.
+std::optional<LayerKind> kind_by_config(ModelConfig& config, std::string_view word) {
+  const bool has_mamba = config.has("mamba_num_heads") || config.has("mamba_n_heads");
+  if (word == "linear_attention" && has_mamba && !config.has("linear_num_value_heads")) return LayerKind::mamba;
+  if ((word == "deepseek_sparse_attention" || word == "indexed_attention") && is_latent(config)) return LayerKind::full;
+  if (word == "minimax_m3_sparse" && config.has("sparse_attention_config")) return LayerKind::full;
+  return std::nullopt;
+}
+
 /// Words of a list as kinds; other words are refused by name.
 std::vector<LayerKind> kinds_of_words(ModelConfig& config, std::string_view key) {
   std::vector<LayerKind> kinds;
   for (const std::string& word : config.words({key})) {
-    const auto kind = kind_of_word(word);
+    auto kind = kind_by_config(config, word);
+    if (!kind) kind = kind_of_word(word);
     if (!kind) {
       config.refuse(key, fmt::format("layers of type '{}'", word));
       return {};
@@ -92,7 +113,7 @@ std::vector<LayerKind> layer_kinds(ModelConfig& config, int layers) {
     set(LayerKind::linear, [&](int layer) { return contains(delta, layer + 1); });
     return kinds;
   }
-  if (config.has("linear_num_value_heads") || config.is_a("qwen3_next")) {
+  if (config.has("linear_num_value_heads") || config.is_a("qwen3_next") || config.is_a("kimi_linear")) {
     const int interval = config.whole({"full_attention_interval"}, 1).value_or(4);
     set(LayerKind::linear, [&](int layer) { return (layer + 1) % interval != 0; });
     return kinds;
@@ -157,11 +178,13 @@ AttentionShape attention_shape(ModelConfig& config, int hidden) {
 }
 
 domain::LatentAttentionSpec latent_shape(ModelConfig& config) {
+  const bool derives_values = config.is_a("minicpm3") && !config.has("v_head_dim");  // as its class does
   return {.query_rank = config.whole({"q_lora_rank"}, 1).value_or(0),
           .kv_rank = config.need({"kv_lora_rank"}),
           .nope_head_dim = config.need({"qk_nope_head_dim"}),
-          .rope_head_dim = config.need({"qk_rope_head_dim"}),
-          .value_head_dim = config.need({"v_head_dim"})};
+          .rope_head_dim = config.need({"qk_rope_head_dim"}, 0),  // 0: no positions (Kimi)
+          .value_head_dim = derives_values ? config.need({"hidden_size"}) / std::max(1, config.need({"num_attention_heads"}))
+                                           : config.need({"v_head_dim"})};
 }
 
 /// DeepSeek sparse attention: FP8 keys of the indexer with one scale each.
@@ -206,13 +229,13 @@ class Mixers {
 
   [[nodiscard]] Mixer mamba() {
     const int heads = config_.need({"mamba_num_heads", "mamba_n_heads"});
-    return domain::mamba2(hidden_, heads, config_.need({"mamba_head_dim", "mamba_d_head"}),
-                          config_.need({"n_groups", "mamba_n_groups"}), config_.need({"ssm_state_size", "mamba_d_state"}),
-                          config_.need({"conv_kernel", "mamba_d_conv"}), state_bytes(config_));
+    return domain::mamba2(hidden_, heads, mamba_head_dim(heads), config_.need({"n_groups", "mamba_n_groups"}),
+                          config_.need({"ssm_state_size", "mamba_d_state"}), config_.need({"conv_kernel", "mamba_d_conv"}),
+                          state_bytes(config_));
   }
 
   [[nodiscard]] Mixer full() {
-    if (config_.has("kv_lora_rank") || config_.is_a("deepseek_v3")) return latent();
+    if (is_latent(config_)) return latent();
     AttentionShape shape = attention_shape(config_, hidden_);
     // Gemma 4: wider heads, fewer of them for keys, and keys that serve as values.
     if (const auto wide = config_.whole({"global_head_dim"}, 1)) shape.head_dim = *wide;
@@ -229,9 +252,15 @@ class Mixers {
       mixer.linears.push_back(
           {.name = "gate", .inputs = hidden_, .outputs = mixer.heads * spec.value_head_dim, .split = domain::Split::outputs});
     }
-    if (config_.has("index_topk"))
+    if (config_.whole({"index_topk"}, 1))
       domain::add_indexer(mixer, hidden_, spec.query_rank > 0 ? spec.query_rank : hidden_, indexer_shape(config_));
     return mixer;
+  }
+
+  /// "auto": an equal share of `mamba_expand` times the hidden size.
+  int mamba_head_dim(int heads) {
+    if (config_.text({"mamba_d_head"}) != "auto" || heads == 0) return config_.need({"mamba_head_dim", "mamba_d_head"});
+    return config_.whole({"mamba_expand"}, 1).value_or(2) * hidden_ / heads;
   }
 
   Mixer windowed(MixerKind kind, int window) {
@@ -253,6 +282,10 @@ class Mixers {
 
   Mixer linear() {
     if (const text::Node* node = config_.reader().optional_object("linear_attn_config")) return kimi_delta(*node);
+    if (config_.has("linear_num_heads") || config_.is_a("kimi_linear")) {  // the same as version 5 of transformers writes it
+      return domain::kimi_delta_attention(hidden_, config_.need({"linear_num_heads"}), config_.need({"linear_head_dim"}),
+                                          config_.need({"linear_conv_kernel_dim"}), config_.flag({"use_full_rank_gate"}, false));
+    }
     if (!config_.has("linear_num_value_heads") && !config_.is_a("qwen3_next")) {
       config_.refuse("layer_types", "linear attention of a kind that the config does not describe (no 'linear_num_value_heads')");
       return {};
@@ -420,7 +453,9 @@ std::vector<Ffn> read_ffns(ModelConfig& config, int hidden, int layers) {
   if (experts && config.flag({"residual_moe"}, false)) moe.dense_width = config.need({"intermediate_size"});      // Grok 2: the same
   // Dense layers; where experts have taken the usual key, they have one of their own.
   std::vector<int> widths;
-  if (some_dense && experts) widths = config.per_layer({"intermediate_size_mlp", "dense_intermediate_size"}, layers);
+  if (some_dense && experts)
+    widths = config.per_layer(
+        {"intermediate_size_mlp", "dense_intermediate_size", "prefix_dense_intermediate_size", "dense_ffn_hidden"}, layers);
   if (some_dense && widths.empty()) {
     widths = config.per_layer({"intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", "shared_intermediate_size"}, layers);
     if (config.problems().has_errors()) return {};
@@ -526,9 +561,48 @@ std::vector<Layer> read_block_configs(ModelConfig& config, int hidden) {
   return layers;
 }
 
-/// DeepSeek-V4: `compress_ratios` says for each layer how many tokens share an entry of the cache; 0: a window and no more.
+/// How many tokens share an entry of a layer's cache; 0: a window and no more. An indexer chooses among entries of few tokens, which
+/// are many; those of many tokens are all attended to.
+struct Compression {
+  int tokens_per_entry = 0;
+  bool is_indexed = false;
+};
+
+/// DeepSeek-V4: numbers for each layer, or, as version 5 of transformers writes it, words and what they stand for.
+std::vector<Compression> compressions(ModelConfig& config, int layers) {
+  constexpr int kSparse = 4;
+  constexpr int kHeavy = 128;
+  std::vector<Compression> all;
+  for (const int ratio : config.per_layer({"compress_ratios"}, layers)) {
+    all.push_back({.tokens_per_entry = ratio, .is_indexed = ratio == kSparse});
+  }
+  if (!all.empty()) return all;
+  int sparse = config.whole({"compress_rate_csa"}, 1).value_or(kSparse);
+  int heavy = config.whole({"compress_rate_hca"}, 1).value_or(kHeavy);
+  if (const text::Node* node = config.reader().optional_object("compress_rates")) {
+    text::ObjectReader rates(*node, config.problems(), "'compress_rates'", text::OtherKeys::tolerate);
+    rates.optional("compressed_sparse_attention", sparse, text::at_least(1));
+    rates.optional("heavily_compressed_attention", heavy, text::at_least(1));
+  }
+  for (const std::string& word : config.words({"layer_types"})) {
+    if (word == "compressed_sparse_attention") {
+      all.push_back({.tokens_per_entry = sparse, .is_indexed = true});
+    } else if (word == "heavily_compressed_attention") {
+      all.push_back({.tokens_per_entry = heavy});
+    } else if (word == "sliding_attention") {
+      all.push_back({});
+    } else {
+      config.refuse("layer_types", fmt::format("layers of type '{}'", word));
+      return {};
+    }
+  }
+  if (all.empty()) config.refuse("model_type", "compressed attention whose layers the config does not name ('compress_ratios')");
+  return all;
+}
+
+/// DeepSeek-V4.
 std::vector<Layer> read_compressed_layers(ModelConfig& config, int hidden, int layers) {
-  const auto ratios = config.per_layer({"compress_ratios"}, layers);
+  const auto compressed = compressions(config, layers);
   const std::vector<Ffn> ffns = read_ffns(config, hidden, layers);
   domain::CompressedAttentionShape shape{.heads = config.need({"num_attention_heads"}),
                                          .head_dim = config.need({"head_dim"}),
@@ -540,11 +614,9 @@ std::vector<Layer> read_compressed_layers(ModelConfig& config, int hidden, int l
   const int index_head_dim = config.need({"index_head_dim"});
   const int index_topk = config.need({"index_topk"});
   std::vector<Layer> result;
-  for (std::size_t layer = 0; layer < ffns.size() && layer < ratios.size(); ++layer) {
-    // Entries of few tokens are many, and an indexer chooses among them; those of many tokens are all attended to.
-    constexpr int kIndexed = 4;
-    const bool is_indexed = ratios[layer] == kIndexed;
-    shape.tokens_per_entry = ratios[layer];
+  for (std::size_t layer = 0; layer < ffns.size() && layer < compressed.size(); ++layer) {
+    const bool is_indexed = compressed[layer].is_indexed;
+    shape.tokens_per_entry = compressed[layer].tokens_per_entry;
     shape.attended_entries = is_indexed ? index_topk : 0;
     shape.index_heads = is_indexed ? index_heads : 0;
     shape.index_head_dim = is_indexed ? index_head_dim : 0;
@@ -572,16 +644,36 @@ void add_block_sparsity(ModelConfig& config, int hidden, std::vector<Layer>& lay
   reader.optional("sparse_attention_freq", flags);
   sparse.attended_entries = block * most_blocks;
   sparse.index_bytes_per_entry = 2.0 * sparse.index_head_dim;
+  const std::vector<std::string> words = config.words({"layer_types"});
+  if (flags.empty() && std::ranges::find(words, "minimax_m3_sparse") != words.end()) {
+    for (const std::string& word : words) flags.push_back(word == "minimax_m3_sparse" ? 1 : 0);
+  }
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     if (flags.empty() || (layer < flags.size() && flags[layer] != 0)) domain::add_indexer(layers[layer].mixer, hidden, hidden, sparse);
   }
 }
 
-/// GLM: layers marked "shared" take the choice of the one before, and have no indexer of their own.
+/// GLM: which layers take the choice of the one before: by a list, a pattern ("FSSF"), or one in so many after the first that chooses.
+std::vector<bool> layers_without_indexer(ModelConfig& config, std::size_t layers) {
+  std::vector<bool> shared;
+  for (const std::string& word : config.words({"indexer_types"})) shared.push_back(word == "shared");
+  if (!shared.empty()) return shared;
+  for (const std::string& word : config.words({"index_topk_pattern"})) shared.push_back(word == "shared");
+  for (const char letter : config.text({"index_topk_pattern"})) shared.push_back(letter == 'S');
+  if (!shared.empty()) return shared;
+  const int frequency = config.whole({"index_topk_freq"}, 1).value_or(1);
+  const int offset = config.whole({"index_skip_topk_offset"}).value_or(2);
+  for (int layer = 0; layer < static_cast<int>(layers); ++layer) {
+    shared.push_back(std::max(layer - offset + 1, 0) % frequency != 0);
+  }
+  return shared;
+}
+
+/// Layers that take the choice of the one before have no indexer of their own.
 void share_indexers(ModelConfig& config, std::vector<Layer>& layers) {
-  const auto types = config.words({"indexer_types"});
-  for (std::size_t layer = 0; layer < layers.size() && layer < types.size(); ++layer) {
-    if (types[layer] != "shared" || !layers[layer].mixer.sparse) continue;
+  const std::vector<bool> shared = layers_without_indexer(config, layers.size());
+  for (std::size_t layer = 0; layer < layers.size() && layer < shared.size(); ++layer) {
+    if (!shared[layer] || !layers[layer].mixer.sparse) continue;
     Mixer& mixer = layers[layer].mixer;
     mixer.sparse->index_heads = 0;
     mixer.sparse->index_bytes_per_entry = 0.0;
@@ -637,6 +729,8 @@ void refuse_other_models(ModelConfig& config) {
   }
   if (config.flag({"parallel_attn_mlp_res"}, false)) config.refuse("parallel_attn_mlp_res", "a dense FFN across attention (Arctic)");
   if (config.flag({"use_cla"}, false)) config.refuse("use_cla", "layers that use the cache of their neighbour (Hunyuan-Large)");
+  if (config.whole({"total_ut_steps"}).value_or(1) > 1) config.refuse("total_ut_steps", "layers that run several times (Ouro)");
+  if (config.has("num_mem_blocks")) config.refuse("num_mem_blocks", "attention blocks that several layers share (Zamba)");
   if (config.has("zero_expert_num")) config.refuse("zero_expert_num", "experts that pass a token through");
 }
 
@@ -671,7 +765,7 @@ std::vector<Layer> read_layers(ModelConfig& config, int hidden) {
   if (config.has("block_configs")) return read_block_configs(config, hidden);
   const int count = config.need({"num_hidden_layers", "n_layer", "n_layers", "num_layers"});
   std::vector<Layer> layers;
-  if (config.has("compress_ratios")) {
+  if (config.has("compress_ratios") || config.is_a("deepseek_v4")) {
     layers = read_compressed_layers(config, hidden, count);
   } else {
     const std::vector<LayerKind> kinds = layer_kinds(config, count);
