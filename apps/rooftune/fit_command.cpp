@@ -78,6 +78,7 @@ void print_result(const FitOptions& options, const calibrate::PreparedStudy& stu
   print(report::improvement_table(result.before, result.after, colour));
   print(report::noise_table(result.after, eval::noise_of(study.dataset, result.tuned, {study.spec.threads}), colour));
   print(report::parameter_table(result, colour));
+  print(report::pull_table(result, colour));
   print(report::uncertainty_tables(result, colour));
   print(report::interval_table(result, colour));
   print(report::trace_table(result, colour));

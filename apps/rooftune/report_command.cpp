@@ -54,6 +54,7 @@ class Gatherer {
     if (!problems_.empty()) return tl::unexpected(std::move(problems_));
     if (const auto study = run_again()) {
       add_simulations(*study);
+      add_interactivity(*study);
       add_kernels(*study);
     }
     add_peers();
@@ -126,6 +127,14 @@ class Gatherer {
     content_.intervals =
         calibrate::prediction_intervals(dataset, tuned->config, {.level = content_.interval_level, .threads = threads});
     content_.step_time = plan::step_time_by_batch(dataset, tuned->config);
+  }
+
+  /// From the rows of the run itself: nothing is simulated again.
+  void add_interactivity(const runs::OpenedStudy& study) {
+    if (!content_.run.evaluation_json) return;
+    std::vector<eval::Row> rows;
+    if (!take(runs::read_evaluation_rows(run_ / runs::kEvaluationName), rows)) return;
+    content_.interactivity = plan::interactivity_curves(study.prepared.dataset, rows);
   }
 
   void add_kernels(const runs::OpenedStudy& study) {

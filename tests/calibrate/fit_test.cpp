@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/memory_store.hpp"
 #include "support/simulated_runs.hpp"
 
@@ -55,6 +57,37 @@ TEST(Fit, RecoversThoseOfRooflineV1) {
   const std::vector<std::pair<std::string, double>> truth{
       {"frontend.constant_us", 2500.0}, {"roofline_v1.decodeBwFactor", 0.8}, {"roofline_v1.TOverheadMicros", 900.0}};
   expect_recovered(fit(recovery_study("roofline_v1", truth)), truth);
+}
+
+TEST(Fit, SaysWhichMetricsPullAParameterWhichWay) {
+  // One parameter, and measurements that no value of it explains: later first tokens and earlier ends than any bandwidth gives.
+  PreparedStudy study = recovery_study("physics", {{"physics.weight_bandwidth_fraction", 0.6}});
+  const auto distort = [](domain::Latencies& latencies) {
+    if (auto& ttft = latencies[domain::Metric::ttft_mean]) *ttft *= 1.2;
+    if (auto& e2e = latencies[domain::Metric::e2e_mean]) *e2e *= 0.9;
+  };
+  for (eval::Case& item : study.dataset.cases) {
+    distort(item.experiment.measured.summary);
+    std::ranges::for_each(item.experiment.measured.stages, distort);
+  }
+  const FitResult result = fit(study);
+  ASSERT_TRUE(result.usable);
+  ASSERT_EQ(result.pulls.size(), 1U);
+  const ParameterPulls& pulls = result.pulls[0];
+  const double ttft = pulls.by_metric.at(domain::Metric::ttft_mean);
+  const double e2e = pulls.by_metric.at(domain::Metric::e2e_mean);
+  EXPECT_LT(ttft, -0.01) << "slower reading, later first tokens";
+  EXPECT_GT(e2e, 0.01);
+  EXPECT_NEAR(ttft + e2e + pulls.prior, 0.0, 0.05 * e2e) << "at a minimum they cancel";
+  EXPECT_EQ(pulls.disagreement(), std::min(-ttft, e2e));
+  ASSERT_GE(pulls.strongest.size(), 2U);
+  EXPECT_EQ(pulls.strongest.front().metric, domain::Metric::e2e_mean);
+  EXPECT_GT(pulls.strongest.front().pull, 0.0);
+  EXPECT_EQ(pulls.strongest.back().metric, domain::Metric::ttft_mean);
+  EXPECT_LT(pulls.strongest.back().pull, 0.0);
+  double of_models = 0.0;
+  for (const auto& [model, by_metric] : pulls.by_model) of_models += by_metric.at(domain::Metric::ttft_mean);
+  EXPECT_NEAR(of_models, ttft, 1e-12);
 }
 
 void expect_same(const FitResult& one, const FitResult& two) {

@@ -272,6 +272,7 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   if (!result.interrupted) {
     result.unidentified = explain_uncertainty(study, problem, result.uncertainty, prior_shares(spec, result.uncertainty));
     if (residuals.differentiable()) result.tuned.uncertainty = posterior(parallel_residuals, solution.point, spec.objective.noise);
+    result.pulls = pulls_at(parallel_residuals, solution.point, solution.bounds, last_options.loss);
     add_profiles_and_bootstrap(result, study, solution, threads, store);
   }
   PredictionMemory memory;

@@ -249,7 +249,65 @@ void add_points(KernelRoofline& roofline, std::string_view kernel, const std::ve
   }
 }
 
+/// Of the requests as drawn: lengths that were fixed by a seed are the very ones that were sent.
+double mean_output_tokens(const sim::RequestPlan& plan) {
+  double tokens = 0.0;
+  double requests = 0.0;
+  for (const sim::StagePlan& stage : plan.stages) {
+    for (const sim::PlannedRequest& request : stage.requests) tokens += request.output_tokens;
+    requests += static_cast<double>(stage.requests.size());
+  }
+  return requests > 0.0 ? tokens / requests : 0.0;
+}
+
+/// Empty where the latencies say no TPOT, or nothing of how long a request takes.
+std::optional<Pace> pace_of(const eval::Case& item, const domain::Latencies& latencies) {
+  const auto tpot_ms = latencies[domain::Metric::tpot_mean];
+  if (!tpot_ms) return std::nullopt;
+  const double output_tokens = mean_output_tokens(item.plans.front());
+  std::optional<double> e2e_ms = latencies[domain::Metric::e2e_mean];
+  const auto ttft_ms = latencies[domain::Metric::ttft_mean];
+  if (!e2e_ms && ttft_ms) e2e_ms = *ttft_ms + *tpot_ms * (output_tokens - 1.0);
+  if (!e2e_ms) return std::nullopt;
+  const domain::Deployment& deployment = item.experiment.deployment;
+  const int gpus = deployment.tp * deployment.pp * deployment.dp;
+  return Pace{.tokens_per_s_per_gpu = item.experiment.workload.arrival.concurrency * output_tokens / *e2e_ms * 1e3 / gpus,
+              .tokens_per_s_per_user = 1e3 / *tpot_ms};
+}
+
 }  // namespace
+
+std::vector<InteractivityCurve> interactivity_curves(const eval::Dataset& dataset, const std::vector<eval::Row>& rows) {
+  std::map<std::string, std::pair<domain::Latencies, domain::Latencies>> latencies;  // predicted and measured, by experiment
+  for (const eval::Row& row : rows) {
+    if (row.stage != domain::kSummaryStage) continue;
+    latencies[row.experiment].first[row.metric] = row.predicted_ms;
+    latencies[row.experiment].second[row.metric] = row.measured_ms;
+  }
+  std::vector<InteractivityCurve> curves;
+  for (const eval::Case& item : dataset.cases) {
+    const domain::Experiment& experiment = item.experiment;
+    const auto found = latencies.find(experiment.id);
+    const bool is_loop = experiment.workload.arrival.process == domain::ArrivalProcess::closed_loop;
+    if (experiment.sweep.empty() || !is_loop || found == latencies.end()) continue;
+    const auto predicted = pace_of(item, found->second.first);
+    const auto measured = pace_of(item, found->second.second);
+    if (!predicted || !measured) continue;
+    auto curve = std::ranges::find(curves, experiment.sweep, &InteractivityCurve::sweep);
+    if (curve == curves.end()) {
+      curve = curves.insert(
+          curves.end(),
+          {.sweep = experiment.sweep, .model = item.model.name, .gpu = item.gpu.name, .tp = experiment.deployment.tp, .points = {}});
+    }
+    curve->points.push_back({.experiment = experiment.id,
+                             .clients = experiment.workload.arrival.concurrency,
+                             .predicted = *predicted,
+                             .measured = *measured});
+  }
+  std::erase_if(curves, [](const InteractivityCurve& curve) { return curve.points.size() < 2; });
+  for (InteractivityCurve& curve : curves) std::ranges::stable_sort(curve.points, {}, &InteractivityPoint::clients);
+  return curves;
+}
 
 std::vector<LoadCurve> load_curves(const eval::Dataset& dataset, const params::Config& config, const LoadCurveOptions& options) {
   std::vector<LoadCurve> curves;

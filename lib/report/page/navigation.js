@@ -7,6 +7,7 @@ const rooftuneReport = (() => {
     "predicted",
     "errors",
     "load",
+    "interactivity",
     "steps",
     "parameters",
     "search",

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <ranges>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -70,6 +72,44 @@ std::string parameter_table(const calibrate::FitResult& result, Colour colour) {
   if (!result.unidentified.empty()) text += "\nWhat the data do not tell\n";
   for (const std::string& sentence : result.unidentified) text += toned("  " + sentence, Tone::faint, colour) + "\n";
   return text;
+}
+
+std::string pull_table(const calibrate::FitResult& result, Colour colour) {
+  // Below, nobody would miss what the other metric takes.
+  constexpr double kWorthSaying = 1e-3;
+  constexpr std::size_t kShown = 8;
+  std::set<domain::Metric> metrics;
+  for (const calibrate::ParameterPulls& pulls : result.pulls) {
+    for (const auto& [metric, unused] : pulls.by_metric) metrics.insert(metric);
+  }
+  std::vector<Column> columns{{"parameter", Align::left}};
+  for (const domain::Metric metric : metrics) columns.push_back({metric_title(metric) + "\n%"});
+  columns.push_back({"prior\n%"});
+  columns.push_back({"hardest up", Align::left});
+  columns.push_back({"hardest down", Align::left});
+  TextTable table(std::move(columns));
+  const auto hardest = [](const calibrate::ParameterPulls& pulls, bool up) -> std::string {
+    const auto found = std::ranges::find_if(pulls.strongest, [up](const calibrate::RowPull& row) { return (row.pull > 0.0) == up; });
+    if (found == pulls.strongest.end()) return "-";
+    return fmt::format("{:+.2f} {}, {}", 100.0 * found->pull, metric_title(found->metric), found->experiment);
+  };
+  for (const calibrate::ParameterPulls& pulls : result.pulls | std::views::take(kShown)) {
+    if (pulls.disagreement() < kWorthSaying) break;
+    std::vector<Cell> row{result.estimates[pulls.parameter].parameter.label()};
+    for (const domain::Metric metric : metrics) {
+      const auto found = pulls.by_metric.find(metric);
+      row.emplace_back(found == pulls.by_metric.end() ? "-" : fmt::format("{:+.2f}", 100.0 * found->second));
+    }
+    row.emplace_back(fmt::format("{:+.2f}", 100.0 * pulls.prior));
+    row.emplace_back(hardest(pulls, true));
+    row.emplace_back(hardest(pulls, false));
+    table.add(std::move(row));
+  }
+  if (table.empty()) return {};
+  return titled("Where metrics pull a parameter apart", table.text(colour)) +
+         toned("so much higher or lower would it be, the others held, if those rows counted twice; all pulls and the prior cancel",
+               Tone::faint, colour) +
+         "\n";
 }
 
 std::string uncertainty_tables(const calibrate::FitResult& result, Colour colour) {

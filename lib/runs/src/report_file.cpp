@@ -140,6 +140,23 @@ Json curve_json(const plan::LoadCurve& curve) {
           {"measured", points_json(curve.measured)}};
 }
 
+Json pace_json(const plan::Pace& pace) {
+  return {{"output_tokens_per_s_per_gpu", pace.tokens_per_s_per_gpu}, {"output_tokens_per_s_per_user", pace.tokens_per_s_per_user}};
+}
+
+Json interactivity_json(const plan::InteractivityCurve& curve) {
+  return {{"sweep", curve.sweep},
+          {"model", curve.model},
+          {"gpu", curve.gpu},
+          {"tp", curve.tp},
+          {"points", list_json(curve.points, [](const plan::InteractivityPoint& point) {
+             return Json{{"experiment", point.experiment},
+                         {"clients", point.clients},
+                         {"predicted", pace_json(point.predicted)},
+                         {"measured", pace_json(point.measured)}};
+           })}};
+}
+
 Json step_time_json(const plan::StepTimeByBatch& steps) {
   Json samples = Json::array();
   for (const plan::StepSample& sample : steps.samples) {
@@ -220,6 +237,7 @@ std::string report_json(const ReportContent& content) {
   json["before"] = content.before ? rows_json(*content.before) : Json(nullptr);
   json["peers"] = list_json(content.peers, peer_json);
   json["load_curves"] = list_json(content.load_curves, curve_json);
+  json["interactivity"] = list_json(content.interactivity, interactivity_json);
   json["intervals"] = list_json(content.intervals, interval_json);
   json["interval_level"] = content.interval_level;
   json["step_time"] = list_json(content.step_time, step_time_json);

@@ -76,6 +76,34 @@ Json directions_json(const calibrate::FitResult& result) {
   return json;
 }
 
+Json metric_pulls_json(const std::map<domain::Metric, double>& pulls) {
+  Json json = Json::object();
+  for (const auto& [metric, pull] : pulls) json[std::string(domain::metric_name(metric))] = pull;
+  return json;
+}
+
+Json pulls_json(const calibrate::FitResult& result) {
+  Json json = Json::array();
+  for (const calibrate::ParameterPulls& pulls : result.pulls) {
+    Json models = Json::object();
+    for (const auto& [model, by_metric] : pulls.by_model) models[model] = metric_pulls_json(by_metric);
+    Json strongest = Json::array();
+    for (const calibrate::RowPull& row : pulls.strongest) {
+      strongest.push_back({{"experiment", row.experiment},
+                           {"stage", row.stage == domain::kSummaryStage ? Json("summary") : Json(row.stage)},
+                           {"metric", domain::metric_name(row.metric)},
+                           {"pull", row.pull}});
+    }
+    json.push_back({{"parameter", result.estimates[pulls.parameter].parameter.label()},
+                    {"disagreement", pulls.disagreement()},
+                    {"by_metric", metric_pulls_json(pulls.by_metric)},
+                    {"by_model", std::move(models)},
+                    {"prior", pulls.prior},
+                    {"strongest", std::move(strongest)}});
+  }
+  return json;
+}
+
 Json profiles_json(const calibrate::FitResult& result) {
   Json json = Json::array();
   for (const calibrate::Profile& profile : result.profiles) {
@@ -223,6 +251,7 @@ std::string fit_json(const calibrate::FitResult& result) {
       {"parameters", std::move(estimates)},
       {"correlations", std::move(correlations)},
       {"unidentified", result.unidentified},
+      {"pulls", pulls_json(result)},
       {"noise",
        {{"residual", finite_or_null(result.uncertainty.residual_standard_deviation)},
         {"beyond_arrivals", finite_or_null(result.uncertainty.noise_standard_deviation)},

@@ -1,5 +1,5 @@
 reportPages.parameters = (kit) => {
-  const { result, isNumber, significant, percent, plural, el, table, words, number, folded, figure, verdictOf } = kit;
+  const { result, metrics, metricTitles, isNumber, significant, percent, plural, el, table, words, number, folded, figure, verdictOf } = kit;
 
   const relativeAxis = {
     title: "relative to the fitted value (logarithmic; ends at a tenth and tenfold)",
@@ -104,6 +104,71 @@ reportPages.parameters = (kit) => {
     );
   };
 
+  // Who wants which parameter higher or lower; below a thousandth nobody would miss what the other metric takes.
+  const contested = (result.pulls || []).filter((one) => one.disagreement >= 1e-3);
+  const pullFigure = () => {
+    const pulling = metrics.filter((metric) => contested.some((one) => isNumber(one.by_metric[metric])));
+    const signedPercent = (value) => (isNumber(value) ? `${value > 0 ? "+" : ""}${(100 * value).toFixed(2)}` : "–");
+    const names = [...pulling.map((metric) => [metricTitles[metric], (one) => one.by_metric[metric]]), ["prior", (one) => one.prior]];
+    const spec = (colours) =>
+      plots.dotRange(colours, {
+        labels: contested.map((one) => one.parameter),
+        reference: 0,
+        x: { title: "pull, % of the value" },
+        dots: contested.flatMap((one) =>
+          names
+            .filter(([, pull]) => isNumber(pull(one)))
+            .map(([name, pull]) => ({
+              label: one.parameter,
+              x: 100 * pull(one),
+              kind: name,
+              tip: [one.parameter, `${name} ${signedPercent(pull(one))} %`],
+            })),
+        ),
+        legend: names.map(([name], index) => ({ name, style: index })),
+      });
+    const byModel = contested.flatMap((one) =>
+      Object.entries(one.by_model).map(([model, pulls]) => ({ parameter: one.parameter, model, pulls })),
+    );
+    const strongest = contested.flatMap((one) => one.strongest.map((row) => ({ parameter: one.parameter, ...row })));
+    return figure(
+      "Where metrics pull a parameter apart",
+      "So much higher or lower would the parameter be, all others held, if the metric's measurements counted twice. All pulls on a parameter and its prior's cancel: it lies where neither side has its way.",
+      spec,
+      el(
+        "div",
+        {},
+        table(
+          [
+            words("parameter", (one) => one.parameter),
+            ...names.map(([name, pull]) => number(`${name} %`, pull, signedPercent)),
+          ],
+          contested,
+        ),
+        table(
+          [
+            words("parameter", (row) => row.parameter),
+            words("model", (row) => row.model),
+            ...pulling.map((metric) => number(`${metricTitles[metric]} %`, (row) => row.pulls[metric], signedPercent)),
+          ],
+          byModel,
+          "By model",
+        ),
+        table(
+          [
+            words("parameter", (row) => row.parameter),
+            words("measurement", (row) => row.experiment),
+            words("stage", (row) => String(row.stage)),
+            words("metric", (row) => metricTitles[row.metric] ?? row.metric),
+            number("pull %", (row) => row.pull, signedPercent),
+          ],
+          strongest,
+          "The measurements that pull hardest",
+        ),
+      ),
+    );
+  };
+
   return {
     id: "parameters",
     title: "Parameters",
@@ -173,6 +238,7 @@ reportPages.parameters = (kit) => {
           table(columns, parameters),
         ),
       );
+      if (contested.length) section.append(pullFigure());
       if (result.bootstrap) section.append(bootstrapFigure(parameters));
       if ((result.profiles || []).length)
         section.append(

@@ -11,6 +11,7 @@
 #include "rooftune/calibrate/evaluation_store.hpp"
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/calibrate/prepare.hpp"
+#include "rooftune/calibrate/pulls.hpp"
 #include "rooftune/calibrate/study_spec.hpp"
 #include "rooftune/calibrate/uncertainty.hpp"
 #include "rooftune/eval/dataset.hpp"
@@ -92,6 +93,7 @@ struct FitResult {
   opt::Uncertainty uncertainty;           ///< of the transformed parameters
   std::vector<Correlation> correlations;  ///< above 0.1 in size, largest first
   std::vector<std::string> unidentified;  ///< in words
+  std::vector<ParameterPulls> pulls;      ///< which rows want which parameter higher or lower, the most contested first
   std::vector<TracePoint> trace;
   std::optional<eval::Evaluation> held_out_before;  ///< when the study keeps experiments from the fit
   std::optional<eval::Evaluation> held_out_after;

@@ -10,6 +10,7 @@
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/eval/dataset.hpp"
+#include "rooftune/eval/evaluate.hpp"
 #include "rooftune/kernels/tables.hpp"
 #include "rooftune/params/config.hpp"
 
@@ -48,6 +49,33 @@ struct LoadCurveOptions {
 /// A curve for every case whose load is a rate or a number of clients; traces have none.
 [[nodiscard]] std::vector<LoadCurve> load_curves(const eval::Dataset& dataset, const params::Config& config,
                                                  const LoadCurveOptions& options = {});
+
+/// What a deployment's GPUs give and what one of its users sees: the axes on which deployments are compared.
+struct Pace {
+  double tokens_per_s_per_gpu = 0.0;   ///< clients x mean output / mean E2E: a loop in its steady state
+  double tokens_per_s_per_user = 0.0;  ///< 1 / mean TPOT
+};
+
+/// One number of clients of a sweep.
+struct InteractivityPoint {
+  std::string experiment;
+  int clients = 0;
+  Pace predicted;
+  Pace measured;
+};
+
+/// Throughput against interactivity: the experiments of one sweep, by clients.
+struct InteractivityCurve {
+  std::string sweep;
+  std::string model;
+  std::string gpu;
+  int tp = 1;
+  std::vector<InteractivityPoint> points;
+};
+
+/// A curve for every sweep of closed loops of which two or more experiments have rows with a mean TPOT and a mean E2E, or a mean TTFT
+/// to make it from. Predicted and measured paces come from latencies in the same way.
+[[nodiscard]] std::vector<InteractivityCurve> interactivity_curves(const eval::Dataset& dataset, const std::vector<eval::Row>& rows);
 
 /// One step's time by term of the step-time model.
 struct StepSample {

@@ -45,6 +45,7 @@ namespace rooftune::report {
 [[nodiscard]] std::string parameter_table(const calibrate::FitResult& result, Colour colour);
 
 /// Profiles and bootstrap; empty when the study asks for neither.
+[[nodiscard]] std::string pull_table(const calibrate::FitResult& result, Colour colour);
 [[nodiscard]] std::string uncertainty_tables(const calibrate::FitResult& result, Colour colour);
 
 /// Where measured means should fall, beside where they fell; empty without intervals.

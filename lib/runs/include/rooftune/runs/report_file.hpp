@@ -54,6 +54,7 @@ struct ReportContent {
   std::optional<eval::Evaluation> before;                ///< the study's start on the run's experiments
   std::vector<domain::PeerPrediction> peers;             ///< of this run's experiments
   std::vector<plan::LoadCurve> load_curves;              ///< of the tuned config
+  std::vector<plan::InteractivityCurve> interactivity;   ///< of the run's sweeps
   std::vector<calibrate::PredictionInterval> intervals;  ///< of the tuned config, where it knows its uncertainty
   double interval_level = 0.9;                           ///< share of measurements that should fall inside
   std::vector<plan::StepTimeByBatch> step_time;          ///< of the tuned config
