@@ -12,8 +12,9 @@ so that operands come from memory as they do in an engine, and so that the GPU i
 the repeats. GEMM: bf16 torch.nn.functional.linear, fp8 torch._scaled_mm, fp8_block and nvfp4 vLLM's kernels, with activations that
 are quantised beforehand; the quantised ones must agree with a product in float32.
 Attention: the first backend that runs and agrees with a reference: vLLM's FlashAttention over a paged cache, flash-attn,
-PyTorch's scaled_dot_product_attention. Experts: vLLM's fused kernel, tokens dealt evenly. Gated delta nets: the recurrence of
-flash-linear-attention, vLLM's copy or the package. Collectives: NCCL through torch.distributed, slowest rank.
+PyTorch's scaled_dot_product_attention. Latent and sparse attention: whole modules (collect_modules.py), in bf16. Experts: vLLM's
+fused kernel, tokens dealt evenly. Linear attention: recurrences of flash-linear-attention (vLLM's copy or the package) and mamba_ssm,
+convolutions of causal_conv1d. Collectives: NCCL through torch.distributed, slowest rank.
 
 Exit codes: 0 measured, 1 bad usage or input, 2 no GPU or no PyTorch here (or nothing could be measured).
 """
@@ -207,8 +208,111 @@ class Cuda:
             chosen, weights = chosen.gather(1, order).clamp(max=own - 1), weights.gather(1, order)
         return self.time_us(lambda: fused_experts(x, up_gate, down, weights, chosen.to(torch.int32))), vllm_engine()
 
+    def _mla_context(self, dtype, compute_dtype, kv_dtype, batch, seq_len, kv_len, heads):
+        if (dtype, compute_dtype, kv_dtype) != ("bf16", "bf16", "bf16") or seq_len != kv_len:
+            raise Unsupported("latent attention is measured in bf16 and from scratch: import tables that have more")
+        return self._module(lambda modules: modules.latent_prompt(self, modules.DEEPSEEK, heads, batch, seq_len))
+
+    def _mla_generation(self, dtype, kv_dtype, batch, kv_len, heads):
+        if (dtype, kv_dtype) != ("bf16", "bf16"):
+            raise Unsupported("latent attention is measured in bf16: import tables that have more")
+        return self._module(lambda modules: modules.latent_decode(self, modules.DEEPSEEK, heads, batch, kv_len))
+
+    def _sparse_attention(self, op, model, phase, kv_dtype, batch, seq_len, kv_len, heads, tp):
+        if (phase, kv_dtype, tp) != ("generation", "bf16", 1):
+            raise Unsupported("sparse attention is measured for decodes over a 16-bit cache: import tables that have more")
+        return self._module(lambda modules: modules.sparse_decode(self, modules.MODELS[model], heads, batch, kv_len))
+
+    def _module(self, prepare):
+        """Time of a module, if its kernels are here and agree with a reference."""
+        import collect_modules
+
+        try:
+            call = prepare(collect_modules)
+            call()
+        except self.torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001: whatever a missing or other release of vLLM raises
+            raise Unsupported(f"{type(error).__name__}: {error}"[:300]) from None
+        return self.time_us(call), vllm_engine()
+
     def _linear_attention(self, op, phase, part, batch, seq_len, k_heads, v_heads, k_dim, v_dim):
-        """The recurrence of a gated delta net: by chunks for prompts, step by step for decodes."""
+        """Of one layer; `k_dim` is Mamba-2's state."""
+        if part == "convolution":
+            channels = v_heads * v_dim + 2 * k_heads * k_dim
+            return self._convolution(phase, batch, seq_len, channels)
+        if part == "whole":
+            raise Unsupported("kernels that convolve as well are not called here: import tables that have them")
+        if op == "mamba2":
+            return self._mamba2(phase, batch, seq_len, k_heads, v_heads, k_dim, v_dim)
+        if op == "kda":
+            return self._kimi_delta(phase, batch, seq_len, k_heads, v_heads, k_dim, v_dim)
+        return self._gated_delta(phase, batch, seq_len, k_heads, v_heads, k_dim, v_dim)
+
+    def _convolution(self, phase, batch, seq_len, channels, width=4):
+        try:
+            import causal_conv1d
+        except ImportError as error:
+            raise Unsupported(f"causal_conv1d cannot be imported ({error})") from None
+        torch = self.torch
+        weights = self._random(channels, width)
+        engine = f"causal_conv1d-{causal_conv1d.__version__}"
+        if phase == "context":
+            x = self._random(batch, channels, seq_len)
+            wanted = torch.nn.functional.conv1d(x.float(), weights.float()[:, None], padding=width - 1, groups=channels)[..., :seq_len]
+            got = causal_conv1d.causal_conv1d_fn(x, weights).float()
+            if not (got - wanted).norm() < 0.02 * wanted.norm():
+                raise Unsupported("the convolution differs from PyTorch's")
+            return self.time_us(lambda: causal_conv1d.causal_conv1d_fn(x, weights, activation="silu")), engine
+        x, state = self._random(batch, channels), self._random(batch, channels, width)
+        return self.time_us(lambda: causal_conv1d.causal_conv1d_update(x, state, weights, activation="silu")), engine
+
+    def _mamba2(self, phase, batch, seq_len, groups, heads, state_size, head_dim, chunk=256):
+        try:
+            import mamba_ssm
+            from mamba_ssm.ops.triton.selective_state_update import selective_state_update
+            from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
+        except ImportError as error:
+            raise Unsupported(f"mamba_ssm cannot be imported ({error})") from None
+        torch, engine = self.torch, f"mamba_ssm-{mamba_ssm.__version__}"
+        decay = -torch.rand(heads, device=self.device)
+        if phase == "context":
+            x = self._random(batch, seq_len, heads, head_dim)
+            step = torch.rand(batch, seq_len, heads, device=self.device)
+            b, c = (self._random(batch, seq_len, groups, state_size) for _ in range(2))
+            return self.time_us(lambda: mamba_chunk_scan_combined(x, step, decay, b, c, chunk, return_final_states=True)), engine
+        state = torch.zeros(batch, heads, head_dim, state_size, device=self.device)
+        x = self._random(batch, heads, head_dim)
+        step = torch.rand(batch, heads, 1, device=self.device).expand(-1, -1, head_dim)
+        wide = decay[:, None, None].expand(-1, head_dim, state_size)
+        b, c = (self._random(batch, groups, state_size) for _ in range(2))
+        return self.time_us(lambda: selective_state_update(state, x, step, wide, b, c, dt_softplus=True)), engine
+
+    def _kimi_delta(self, phase, batch, seq_len, k_heads, v_heads, k_dim, v_dim):
+        try:
+            try:
+                from vllm.model_executor.layers.fla.ops.kda import chunk_kda, fused_recurrent_kda
+
+                engine = vllm_engine()
+            except ImportError:
+                import fla
+                from fla.ops.kda import chunk_kda, fused_recurrent_kda
+
+                engine = f"fla-{fla.__version__}"
+        except ImportError as error:
+            raise Unsupported(f"flash-linear-attention cannot be imported ({error})") from None
+        torch = self.torch
+        q, k = (self._random(batch, seq_len, k_heads, k_dim) for _ in range(2))
+        v = self._random(batch, seq_len, v_heads, v_dim)
+        decay = -torch.rand(batch, seq_len, k_heads, k_dim, device=self.device)  # of every channel
+        beta = torch.rand(batch, seq_len, v_heads, device=self.device).to(torch.bfloat16)
+        state = torch.zeros(batch, v_heads, k_dim, v_dim, device=self.device)
+        run = chunk_kda if phase == "context" else fused_recurrent_kda
+        arguments = dict(g=decay, beta=beta, initial_state=state, output_final_state=True, use_qk_l2norm_in_kernel=True)
+        return self.time_us(lambda: run(q, k, v, **arguments)), engine
+
+    def _gated_delta(self, phase, batch, seq_len, k_heads, v_heads, k_dim, v_dim):
+        """By chunks for prompts, step by step for decodes."""
         try:
             try:
                 from vllm.model_executor.layers.fla.ops import chunk_gated_delta_rule, fused_recurrent_gated_delta_rule

@@ -18,16 +18,25 @@ SHAPE_COLUMNS = {
     "allreduce": ("dtype", "ranks", "bytes"),
     "moe": ("dtype", "num_tokens", "hidden", "inter", "topk", "experts", "tp", "ep", "distribution"),
     "linear_attention": ("op", "phase", "part", "batch", "seq_len", "k_heads", "v_heads", "k_dim", "v_dim"),
+    "mla_context": ("dtype", "compute_dtype", "kv_dtype", "batch", "seq_len", "kv_len", "heads"),
+    "mla_generation": ("dtype", "kv_dtype", "batch", "kv_len", "heads"),
+    "sparse_attention": ("op", "model", "phase", "kv_dtype", "batch", "seq_len", "kv_len", "heads", "tp"),
     "collective": ("op", "dtype", "ranks", "bytes"),
 }
-OPS = {"linear_attention": ("gdn",), "collective": ("all_gather", "reduce_scatter", "alltoall")}
+OPS = {
+    "linear_attention": ("gdn", "kda", "mamba2"),
+    "sparse_attention": ("dsa",),
+    "collective": ("all_gather", "reduce_scatter", "alltoall"),
+}
 WORD_COLUMNS = {
     "dtype": ("bf16", *kt.QUANTISED),
     "kv_dtype": ("bf16", "fp8"),
+    "compute_dtype": ("bf16", "fp8"),
+    "model": ("DeepSeek-V3.2", "GLM-5"),
     "distribution": ("balanced",),
     "op": tuple(op for ops in OPS.values() for op in ops),
     "phase": ("context", "generation"),
-    "part": ("recurrence",),
+    "part": ("recurrence", "convolution", "whole"),
 }
 # Tables whose rows are held against a data sheet's peaks.
 PEAK_TABLES = ("gemm", "context_attention", "generation_attention", "allreduce")
@@ -71,7 +80,7 @@ def parse_plan(text, name):
                 raise PlanError(f"{where}: op is '{row['op']}' (known: {', '.join(OPS[table])})")
             if "kv_heads" in row and row["heads"] % row["kv_heads"]:
                 raise PlanError(f"{where}: {row['heads']} heads do not share {row['kv_heads']} KV heads evenly (correct one)")
-            if table == "context_attention" and row["kv_len"] < row["seq_len"]:
+            if "seq_len" in columns and row.get("kv_len", row["seq_len"]) < row["seq_len"]:
                 raise PlanError(f"{where}: kv_len {row['kv_len']} leaves out new tokens (it counts them: at least {row['seq_len']})")
     return plan
 

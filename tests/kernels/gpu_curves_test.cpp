@@ -271,6 +271,37 @@ TEST(ExpertPrice, GrowsWithTokensAndItsDerivativeIsTheDifference) {
   }
 }
 
+TEST(ExpertPrice, WaitsForTheBusiestGpuWhereExpertsAreDealtWhole) {
+  MeasuredKernels kernels = gpt_oss();
+  for (MoeRow& row : kernels.moes) {
+    row.tp = 1;
+    row.ep = 4;
+  }
+  MoeShape dealt = kGptOss;
+  dealt.tp = 1;
+  dealt.ep = 4;
+  const GpuCurves curves(kernels, gpu_named("H100-SXM"), std::nullopt);
+  const ExpertPrice price = curves.experts(NumberFormat::mxfp4, dealt, ExpertLoad::balanced);
+  EXPECT_EQ(price.coverage, Coverage::measured);
+  ExpertPrice even = price;
+  even.ranks = 1;
+  // 16 tokens reach 51 of 128 experts: 12.8 of 32 on each of four GPUs, and 1.029 sqrt(12.8 (1 - 12.8 / 32)) = 2.8 more on the busiest.
+  const double reached = 128.0 * (1.0 - std::pow(124.0 / 128.0, 16.0));
+  const double busiest = reached + 4.0 * 1.029 * std::sqrt(reached / 4.0 * (1.0 - reached / 128.0));
+  const double tokens_alike = std::log(1.0 - busiest / 128.0) / std::log(124.0 / 128.0);
+  EXPECT_NEAR(price.at(16.0, 1.0).reading_us, even.at(tokens_alike, 1.0).reading_us, 1e-6);
+  EXPECT_GT(price.at(16.0, 1.0).reading_us, 1.1 * even.at(16.0, 1.0).reading_us);
+  // 8192 tokens reach all on every GPU; their 8192 pairs a GPU differ by one in a hundred.
+  EXPECT_NEAR(price.at(8192.0, 1.0).reading_us, even.at(8192.0, 1.0).reading_us, 1e-9);
+  const double load_ratio = price.at(8192.0, 1.0).load_us / even.at(8192.0, 1.0).load_us;
+  EXPECT_GT(load_ratio, 1.005);
+  EXPECT_LT(load_ratio, 1.015);
+  for (double tokens = 1.0; tokens < 10000.0; tokens *= 1.3) {
+    const double difference = (price.at(tokens, 0.7001).reading_us - price.at(tokens, 0.6999).reading_us) / 0.0002;
+    EXPECT_NEAR(price.at(tokens, 0.7).per_rho_us, difference, 1e-3 * std::abs(difference) + 1e-6) << tokens;
+  }
+}
+
 TEST(ExpertPrice, ReadsGroupedRoutingByWhatItReached) {
   // DeepSeek-V3 on H200, TP 8: 64 and 256 tokens of "balanced" routing reached half of the 256 experts.
   MeasuredKernels kernels;

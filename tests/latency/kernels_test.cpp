@@ -9,6 +9,7 @@
 
 #include "batches.hpp"
 #include "rooftune/core/derivative.hpp"
+#include "rooftune/domain/layers.hpp"
 #include "rooftune/kernels/gpu_curves.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/latency/operators.hpp"
@@ -26,6 +27,7 @@ params::Resolved<double> round_parameters() {
                                              {"kernels.t_seq_us", 5},
                                              {"kernels.piecewise_layer_us", 7},
                                              {"kernels.launch_layer_us", 0.1},
+                                             {"kernels.launch_moe_layer_us", 0.001},
                                              {"kernels.moe_layer_us", 20},
                                              {"kernels.gemm_computing_factor", 1},
                                              {"kernels.all_reduce_skew_us", 6},
@@ -159,6 +161,16 @@ TEST(KernelsModel, WaitsForTheHostWhereNoGraphHoldsTheStep) {
   EXPECT_LT(model.us(small), 32 * 5000.0);
 }
 
+TEST(KernelsModel, LaunchesExpertsBesideTheirLayers) {
+  params::Resolved<double> parameters = round_parameters();
+  parameters[params::parameter("kernels.launch_moe_layer_us")] = 50000;
+  OwnedBatch large;
+  large.prefills = {{.context_tokens = 0, .new_tokens = 1024}};
+  EXPECT_GT(Kernels(examples::mixtral_8x7b(), 1, "FULL_AND_PIECEWISE", parameters).us(large), 32 * 50000.0);
+  const Kernels dense(examples::llama_2_7b(), 1, "FULL_AND_PIECEWISE", parameters);
+  EXPECT_EQ(dense.us(large), Kernels(examples::llama_2_7b()).us(large));
+}
+
 class EveryBatch : public testing::TestWithParam<const char*> {
  protected:
   [[nodiscard]] static domain::ModelSpec model() {
@@ -244,6 +256,85 @@ TEST_P(EveryBatch, HasABreakdownThatAddsUp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryBatch, testing::Values("dense", "experts"));
+
+/// Two layers of DeepSeek-V3.2's attention, eight of its heads, over tables of whole modules whose times are formulas.
+class SparseModules : public testing::Test {
+ protected:
+  SparseModules() {
+    model_ = examples::llama_2_7b();
+    model_.hidden = 7168;
+    model_.max_positions = 65536;
+    const domain::LatentAttentionSpec latent{
+        .query_rank = 1536, .kv_rank = 512, .nope_head_dim = 128, .rope_head_dim = 64, .value_head_dim = 128};
+    domain::Layer layer{.mixer = domain::latent_attention(7168, 8, latent), .ffn = domain::dense_ffn(7168, 1024)};
+    domain::add_indexer(layer.mixer, 7168, 1536,
+                        {.attended_entries = 2048, .index_heads = 64, .index_head_dim = 128, .index_bytes_per_entry = 132});
+    domain::store(layer.mixer, {.format = domain::WeightFormat::fp8_block, .bytes = 1.0});
+    model_.groups = {{.count = 2, .layer = layer}};
+    measured_ = examples::synthetic_kernels(examples::llama_2_7b());
+    for (std::int64_t tokens = 16; tokens <= 65536; tokens *= 2) {
+      kernels::LatentAttentionRow prompt{.format = kernels::NumberFormat::fp8_block, .heads = 8, .batch = 1};
+      prompt.new_tokens = prompt.kv_tokens = tokens;
+      prompt.latency_us = 50.0 + 0.1 * static_cast<double>(tokens);
+      measured_.latent_context.push_back(prompt);
+    }
+    for (std::int64_t batch = 1; batch <= 64; batch *= 8) {
+      for (std::int64_t tokens = 128; tokens <= 65536; tokens *= 2) {
+        kernels::SparseAttentionRow row{.op = "dsa", .model = "DeepSeek-V3.2", .phase = "generation", .batch = batch, .new_tokens = 1};
+        row.kv_tokens = tokens;
+        row.heads = 8;
+        row.latency_us = module_us(batch, tokens);
+        measured_.sparse_attention.push_back(row);
+      }
+    }
+  }
+
+  static double module_us(std::int64_t batch, std::int64_t tokens) {
+    return 100.0 + static_cast<double>(batch) + 1e-4 * static_cast<double>(batch * tokens);
+  }
+
+  [[nodiscard]] double us(const OwnedBatch& batch) {
+    const domain::GpuSpec gpu = examples::h100();
+    domain::Deployment deployment = examples::deployment(model_, gpu, 1);
+    deployment.settings = settled(deployment.settings, "FULL_AND_PIECEWISE");
+    deployment.settings.max_model_len = 65536;
+    const kernels::KernelTables tables(measured_);
+    const auto step_time = make_step_time<double>(
+        "kernels", {.model = model_, .gpu = gpu, .deployment = deployment, .tables = &tables}, round_parameters());
+    return step_time->piece(batch.view()).duration_us;
+  }
+
+  domain::ModelSpec model_;
+  kernels::MeasuredKernels measured_;
+};
+
+TEST_F(SparseModules, GoByTheWholeContextThoughLittleOfItIsRead) {
+  const double growth = us(decodes(8, 32768)) - us(decodes(8, 16384));
+  EXPECT_NEAR(growth, 2 * (module_us(8, 32768) - module_us(8, 16384)), 1e-6) << "both are far beyond the 2048 entries that are read";
+}
+
+TEST_F(SparseModules, HoldTheProductsOfTheirLayers) {
+  // Without rows of sparse modules the same products and reads are priced one by one.
+  const double whole = us(decodes(8, 16384));
+  for (kernels::SparseAttentionRow& row : measured_.sparse_attention) row.latency_us += 1000.0;
+  EXPECT_NEAR(us(decodes(8, 16384)), whole + 2 * 1000.0, 1e-6);
+  measured_.sparse_attention.clear();
+  const double apart = us(decodes(8, 16384));
+  EXPECT_GT(apart, 0.0);
+  EXPECT_NE(apart, whole);
+}
+
+TEST_F(SparseModules, PricePromptsByLatentModulesAndTheirOwnReads) {
+  OwnedBatch prompt;
+  prompt.prefills = {{.context_tokens = 0, .new_tokens = 4096}};
+  OwnedBatch after_context = prompt;
+  after_context.prefills = {{.context_tokens = 16384, .new_tokens = 4096}};
+  // Of a long context a token reads 2048 entries, and scores all: less than reading all would take.
+  const double more = us(after_context) - us(prompt);
+  EXPECT_GT(more, 0.0);
+  for (domain::LayerGroup& group : model_.groups) group.layer.mixer.sparse->attended_entries = 32768;
+  EXPECT_GT(us(after_context) - us(prompt), 1.5 * more);
+}
 
 TEST(KernelsModel, NeedsTables) {
   const domain::ModelSpec model = examples::llama_2_7b();

@@ -15,6 +15,8 @@ import kernel_tables as kt
 
 HEADS = {"heads": 32, "kv_heads": 8, "head_dim": 128}
 MOE = {"dtype": "bf16", "num_tokens": 64, "hidden": 4096, "inter": 14336, "topk": 2, "experts": 8, "tp": 1, "ep": 1, "distribution": "balanced"}
+MLA = {"dtype": "bf16", "kv_dtype": "bf16", "batch": 2, "heads": 16}
+SPARSE = {"op": "dsa", "model": "GLM-5", "phase": "generation", "kv_dtype": "bf16", "batch": 2, "seq_len": 1, "kv_len": 64, "heads": 8, "tp": 1}
 GDN = {"op": "gdn", "phase": "context", "part": "recurrence", "batch": 1, "seq_len": 64, "k_heads": 16, "v_heads": 32, "k_dim": 128, "v_dim": 128}
 
 
@@ -48,7 +50,10 @@ class Plan(unittest.TestCase):
             gemm=[{"dtype": "nvfp4", "m": 1, "n": 64, "k": 64}],
             generation_attention=[{"dtype": "bf16", "kv_dtype": "bf16", "batch": 1, "kv_len": 16, **HEADS}],
             moe=[MOE],
-            linear_attention=[GDN],
+            linear_attention=[GDN, {**GDN, "op": "mamba2", "part": "convolution", "v_dim": 64}],
+            mla_context=[{**MLA, "compute_dtype": "bf16", "seq_len": 64, "kv_len": 64}],
+            mla_generation=[{**MLA, "kv_len": 64}],
+            sparse_attention=[SPARSE],
             collective=[{"op": "alltoall", "dtype": "bf16", "ranks": 2, "bytes": 1024}],
         )
         self.assertEqual(plan["generation_attention"][0]["window"], 0)
@@ -68,6 +73,9 @@ class Plan(unittest.TestCase):
             (json.dumps({"schema": kernel_plan.SCHEMA, "gemm": rows(dtype="int3")}), "dtype is 'int3'"),
             (json.dumps({"schema": kernel_plan.SCHEMA, "linear_attention": [{**GDN, "op": "alltoall"}]}), "op is 'alltoall'"),
             (json.dumps({"schema": kernel_plan.SCHEMA, "gemm": rows(extra=1)}), "has the columns"),
+            (json.dumps({"schema": kernel_plan.SCHEMA, "sparse_attention": [{**SPARSE, "model": "GLM-6"}]}), "model is 'GLM-6'"),
+            (json.dumps({"schema": kernel_plan.SCHEMA, "sparse_attention": [{**SPARSE, "op": "gdn"}]}), "op is 'gdn'"),
+            (json.dumps({"schema": kernel_plan.SCHEMA, "mla_context": [{**MLA, "compute_dtype": "bf16", "seq_len": 9, "kv_len": 8}]}), "leaves out new"),
         ):
             with self.assertRaisesRegex(kernel_plan.PlanError, message, msg=text):
                 kernel_plan.parse_plan(text, "plan.json")

@@ -22,6 +22,25 @@ import summarise_kernels  # noqa: E402
 H100 = next(g for g in kt.GPUS if g.folder == "h100")
 
 
+class DataSheets(unittest.TestCase):
+    def test_are_those_of_the_program(self):
+        """One value for a peak: shares of it in bench_data are read beside what the program computes with configs/gpus.yaml."""
+        program, name = {}, None
+        for line in (SCRIPTS.parents[1] / "configs" / "gpus.yaml").read_text().splitlines():
+            key, _, value = line.strip().removeprefix("- ").partition(": ")
+            if key == "name":
+                name = value
+                program[name] = {}
+            elif name is not None:
+                program[name][key] = value
+        names = {"peak_bf16_tflops": "bf16_tflops", "peak_fp8_tflops": "fp8_tflops", "peak_fp4_tflops": "fp4_tflops",
+                 "hbm_bandwidth_tbs": "bandwidth_tbs", "link_bandwidth_gbs": "link_gbs"}  # fmt: skip
+        for gpu in kt.GPUS:
+            for key, attribute in names.items():
+                ours = program[gpu.name].get(key)
+                self.assertEqual(None if ours is None else float(ours), getattr(gpu, attribute), f"{gpu.name} {key}")
+
+
 def rows_of(text):
     return list(csv.DictReader(io.StringIO(text.strip().replace(" ", ""))))
 

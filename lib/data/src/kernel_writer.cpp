@@ -24,8 +24,10 @@ using kernels::GemmRow;
 using kernels::MoeRow;
 using kernels::NumberFormat;
 
-/// Of the keys and values of a gated delta net, as all its models have it.
+/// Of the keys of linear attention (Mamba-2: of its state), and of the values of all but Mamba-2, as all its models have it.
 constexpr int kLinearHeadDim = 128;
+constexpr int kMambaHeadDim = 64;
+int value_head_dim(const kernels::LinearAttentionRow& row) { return row.op == "mamba2" ? kMambaHeadDim : kLinearHeadDim; }
 
 std::string_view flag(double streaming_fraction, std::string_view name) {
   return streaming_fraction > kernels::kPeakTolerance ? name : std::string_view{};
@@ -291,10 +293,10 @@ std::string kernel_normalisation_csv(const KernelNormalisation& normalisation) {
 }
 
 std::string kernel_plan_csv(const kernels::KernelPlan& plan) {
-  constexpr std::array<std::string_view, 30> columns{
-      "table",    "dtype",    "kv_dtype",     "m",     "n",     "k",          "batch",   "seq_len", "kv_len", "heads",
-      "kv_heads", "head_dim", "window",       "ranks", "bytes", "num_tokens", "hidden",  "inter",   "topk",   "experts",
-      "tp",       "ep",       "distribution", "op",    "phase", "part",       "k_heads", "v_heads", "k_dim",  "v_dim"};
+  constexpr std::array<std::string_view, 32> columns{
+      "table",        "dtype",  "kv_dtype", "m",     "n",          "k",       "batch", "seq_len", "kv_len",        "heads", "kv_heads",
+      "head_dim",     "window", "ranks",    "bytes", "num_tokens", "hidden",  "inter", "topk",    "experts",       "tp",    "ep",
+      "distribution", "op",     "phase",    "part",  "k_heads",    "v_heads", "k_dim", "v_dim",   "compute_dtype", "model"};
   std::string text = fmt::format("{}\n", fmt::join(columns, ","));
   using Cells = std::initializer_list<std::pair<std::string_view, std::string>>;
   const auto add = [&](const Cells& cells) {
@@ -353,7 +355,37 @@ std::string kernel_plan_csv(const kernels::KernelPlan& plan) {
          {"k_heads", number(row.key_heads)},
          {"v_heads", number(row.value_heads)},
          {"k_dim", number(kLinearHeadDim)},
-         {"v_dim", number(kLinearHeadDim)}});
+         {"v_dim", number(value_head_dim(row))}});
+  }
+  for (const kernels::LatentAttentionRow& row : plan.latent_context) {
+    add({{"table", "mla_context"},
+         {"dtype", name(row.format)},
+         {"compute_dtype", name(row.compute_format)},
+         {"kv_dtype", name(row.kv_format)},
+         {"batch", number(row.batch)},
+         {"seq_len", number(row.new_tokens)},
+         {"kv_len", number(row.kv_tokens)},
+         {"heads", number(row.heads)}});
+  }
+  for (const kernels::LatentAttentionRow& row : plan.latent_generation) {
+    add({{"table", "mla_generation"},
+         {"dtype", name(row.format)},
+         {"kv_dtype", name(row.kv_format)},
+         {"batch", number(row.batch)},
+         {"kv_len", number(row.kv_tokens)},
+         {"heads", number(row.heads)}});
+  }
+  for (const kernels::SparseAttentionRow& row : plan.sparse_attention) {
+    add({{"table", "sparse_attention"},
+         {"op", row.op},
+         {"model", row.model},
+         {"phase", row.phase},
+         {"kv_dtype", name(row.kv_format)},
+         {"batch", number(row.batch)},
+         {"seq_len", number(row.new_tokens)},
+         {"kv_len", number(row.kv_tokens)},
+         {"heads", number(row.heads)},
+         {"tp", number(row.tp)}});
   }
   for (const kernels::CollectiveRow& row : plan.collectives) {
     add({{"table", "collective"},
@@ -410,7 +442,29 @@ std::string kernel_plan_json(const kernels::KernelPlan& plan) {
                        "\"op\": \"{}\", \"phase\": \"{}\", \"part\": \"{}\", \"batch\": {}, \"seq_len\": {}, "
                        "\"k_heads\": {}, \"v_heads\": {}, \"k_dim\": {}, \"v_dim\": {}",
                        row.op, row.phase, row.part, row.batch, row.new_tokens, row.key_heads, row.value_heads, kLinearHeadDim,
-                       kLinearHeadDim);
+                       value_head_dim(row));
+                 }),
+      plan_table("mla_context", plan.latent_context,
+                 [](const kernels::LatentAttentionRow& row) {
+                   return fmt::format(
+                       "\"dtype\": \"{}\", \"compute_dtype\": \"{}\", \"kv_dtype\": \"{}\", \"batch\": {}, \"seq_len\": {}, "
+                       "\"kv_len\": {}, \"heads\": {}",
+                       kernels::format_name(row.format), kernels::format_name(row.compute_format), kernels::format_name(row.kv_format),
+                       row.batch, row.new_tokens, row.kv_tokens, row.heads);
+                 }),
+      plan_table("mla_generation", plan.latent_generation,
+                 [](const kernels::LatentAttentionRow& row) {
+                   return fmt::format("\"dtype\": \"{}\", \"kv_dtype\": \"{}\", \"batch\": {}, \"kv_len\": {}, \"heads\": {}",
+                                      kernels::format_name(row.format), kernels::format_name(row.kv_format), row.batch, row.kv_tokens,
+                                      row.heads);
+                 }),
+      plan_table("sparse_attention", plan.sparse_attention,
+                 [](const kernels::SparseAttentionRow& row) {
+                   return fmt::format(
+                       "\"op\": \"{}\", \"model\": \"{}\", \"phase\": \"{}\", \"kv_dtype\": \"{}\", \"batch\": {}, \"seq_len\": {}, "
+                       "\"kv_len\": {}, \"heads\": {}, \"tp\": {}",
+                       row.op, row.model, row.phase, kernels::format_name(row.kv_format), row.batch, row.new_tokens, row.kv_tokens,
+                       row.heads, row.tp);
                  }),
       plan_table("collective", plan.collectives,
                  [](const kernels::CollectiveRow& row) {

@@ -11,6 +11,7 @@
 #include "rooftune/core/units.hpp"
 #include "rooftune/kernels/all_reduce.hpp"
 #include "rooftune/kernels/audit.hpp"
+#include "rooftune/kernels/dealt_experts.hpp"
 
 namespace rooftune::kernels {
 namespace {
@@ -115,8 +116,9 @@ ExpertPrice::At ExpertPrice::at(double tokens, double rho) const {
   // All tokens of a batch that is small go to experts of their own in the benchmark, in an engine they meet.
   const double log_missed = std::log1p(-std::min(per_token_ / experts_, 1.0 - 1e-12));
   const double missed = std::exp(rho * tokens * log_missed);
-  const double reached = experts_ * (1.0 - missed);
-  const double per_rho = -experts_ * missed * tokens * log_missed;
+  const BusiestReached busiest = busiest_reached(experts_ * (1.0 - missed), experts_, ranks);
+  const double reached = busiest.experts;
+  const double per_rho = -experts_ * missed * tokens * log_missed * busiest.slope;
   const double capacity = experts_ * reached_;
   const double saturation_tokens = capacity / per_token_;
   At at;
@@ -129,7 +131,9 @@ ExpertPrice::At ExpertPrice::at(double tokens, double rho) const {
     at.reading_us = saturated_us * reached / capacity;
     at.per_rho_us = saturated_us * per_rho / capacity;
   }
-  if (tokens > saturation_tokens) at.load_us = std::max(0.0, loaded_.us(tokens) - loaded_.us(saturation_tokens));
+  // Skewed loads of a benchmark are those of the busiest GPU already.
+  const double load = is_skewed_ ? tokens : tokens * busiest_pairs(tokens * per_token_, ranks);
+  if (load > saturation_tokens) at.load_us = std::max(0.0, loaded_.us(load) - loaded_.us(saturation_tokens));
   return at;
 }
 
@@ -401,17 +405,21 @@ ExpertPrice GpuCurves::experts(NumberFormat format, const MoeShape& shape, Exper
     for (double n = 1.0; n <= 65536.0; n *= 2.0)
       points.push_back({.quantity = n, .us = expert_roofline_us(roofline, format, shape, n)});
     const PriceCurve curve(std::move(points));
-    return {curve, curve, experts, per_token, 1.0, Coverage::bounded};
+    ExpertPrice price(curve, curve, false, experts, per_token, 1.0, Coverage::bounded);
+    price.ranks = static_cast<int>(shape.ep);
+    return price;
   }
   const auto fits = [&](const MeasuredExperts& measured) { return measured.format == format && measured.shape == shape; };
   PriceCurve curve = expert_curve(*spread, format, shape);
   // What is skewed must be the same layer as what is balanced, or the difference is one of shapes.
   const bool has_skewed = skewed != nullptr && skewed->shape == spread->shape && skewed->format == spread->format;
-  PriceCurve loaded = load == ExpertLoad::power_law && has_skewed ? expert_curve(*skewed, format, shape) : curve;
+  const bool is_skewed = load == ExpertLoad::power_law && has_skewed;
+  PriceCurve loaded = is_skewed ? expert_curve(*skewed, format, shape) : curve;
   // One expert of every group was drawn, and half of the groups were dropped again.
   constexpr double kGroupedShare = 0.5;
-  ExpertPrice price(std::move(curve), std::move(loaded), experts, per_token, spread->grouped_routing ? kGroupedShare : 1.0,
+  ExpertPrice price(std::move(curve), std::move(loaded), is_skewed, experts, per_token, spread->grouped_routing ? kGroupedShare : 1.0,
                     fits(*spread) ? Coverage::measured : (spread->format == format ? Coverage::scaled : Coverage::bounded));
+  price.ranks = static_cast<int>(shape.ep);
   price.routes_itself = spread->routes_itself && spread->format == format;
   return price;
 }
@@ -490,6 +498,15 @@ void GpuCurves::add_modules(const MeasuredKernels& kernels) {
   latent_context_ = grids_of<LatentKey>(context, 2.0, latent_key, latent_tokens);
   latent_generation_ = grids_of<LatentKey>(kernels.latent_generation, 1.0, latent_key, latent_tokens);
 
+  std::vector<SparseAttentionRow> sparse = kernels.sparse_attention;
+  std::erase_if(sparse, [](const SparseAttentionRow& row) {
+    return row.op != "dsa" || row.phase != "generation" || row.tp != 1 || !row.flag.empty();
+  });
+  sparse_generation_ = grids_of<SparseKey>(
+      sparse, 1.0,
+      [](const SparseAttentionRow& row) { return SparseKey{.model = row.model, .kv = row.kv_format, .heads = row.heads}; },
+      [](const SparseAttentionRow& row) { return real(row.kv_tokens); });
+
   // Convolution and recurrence run one after the other: their times of one size add up.
   using Cell = std::tuple<std::string, std::string, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
   const auto cell_of = [](const LinearAttentionRow& row) {
@@ -543,6 +560,10 @@ std::optional<AttentionPrice> GpuCurves::latent_context(NumberFormat format, Num
 
 std::optional<AttentionPrice> GpuCurves::latent_generation(NumberFormat format, NumberFormat kv, std::int64_t heads) const {
   return by_heads(latent_generation_, LatentKey{.format = format, .kv = kv, .heads = heads}, &LatentKey::heads);
+}
+
+std::optional<AttentionPrice> GpuCurves::sparse_generation(std::string_view model, NumberFormat kv, std::int64_t heads) const {
+  return by_heads(sparse_generation_, SparseKey{.model = std::string(model), .kv = kv, .heads = heads}, &SparseKey::heads);
 }
 
 std::optional<AttentionPrice> GpuCurves::linear_attention(std::string_view op, std::string_view phase, std::int64_t key_heads,

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "measured_modules.hpp"
 #include "rooftune/latency/operators.hpp"
 
 namespace rooftune::latency {
@@ -80,7 +81,10 @@ class Planner {
         all_reduces_(plan.all_reduces),
         moes_(plan.moes),
         collectives_(plan.collectives),
-        linear_(plan.linear_attention) {}
+        linear_(plan.linear_attention),
+        latent_context_(plan.latent_context),
+        latent_generation_(plan.latent_generation),
+        sparse_(plan.sparse_attention) {}
 
   void add(const domain::ModelSpec& model, std::int64_t tp) {
     domain::Deployment deployment;
@@ -88,7 +92,7 @@ class Planner {
     deployment.settings.max_model_len = model.max_positions > 0 ? model.max_positions : kUsualContext;
     const Operators operators = operators_of(model, deployment);
     for (const Gemm& gemm : operators.gemms) add_gemm(model, gemm);
-    for (const Attention& attention : operators.attentions) add_attention(model, attention);
+    for (const Attention& attention : operators.attentions) add_attention(model, attention, operators.gemms);
     for (const StateUpdate& state : operators.states) add_recurrence(model, state.linear);
     for (const ExpertLayer& layer : operators.experts) {
       add_experts(model, layer, tp, 1);
@@ -125,7 +129,18 @@ class Planner {
     }
   }
 
-  void add_attention(const domain::ModelSpec& model, const Attention& attention) {
+  void add_attention(const domain::ModelSpec& model, const Attention& attention, const std::vector<Gemm>& products) {
+    if (const MeasuredModule* module = measured_module(attention, products)) {
+      const NumberFormat own = format_of("o", products);
+      // The same for both: a sparse module's prompts are priced by those of the latent one.
+      add_latent_prompts(attention.heads, own);
+      if (attention.sparse) {
+        add_sparse(*module, attention.heads);
+      } else {
+        add_latent_decodes(attention.heads, own);
+      }
+      return;
+    }
     if (attention.latent || attention.sparse || attention.kind == domain::MixerKind::chunked) {
       const bool is_chunked = attention.kind == domain::MixerKind::chunked;
       leave_out(model, fmt::format("{}{}", attention.sparse ? "sparse " : "",
@@ -157,22 +172,75 @@ class Planner {
     }
   }
 
+  /// How a product of this name is kept, where tables have the format; else 16 bits.
+  static NumberFormat format_of(std::string_view name, const std::vector<Gemm>& products) {
+    const auto found = std::ranges::find(products, name, &Gemm::name);
+    return found != products.end() ? table_format(found->stored.format).value_or(NumberFormat::bf16) : NumberFormat::bf16;
+  }
+
+  /// Formats that a module's products are measured in: 16 bits, and its own.
+  static std::set<NumberFormat> formats_beside_bf16(NumberFormat own) { return {NumberFormat::bf16, own}; }
+
+  void add_latent_prompts(std::int64_t heads, NumberFormat own) {
+    for (const NumberFormat format : formats_beside_bf16(own)) {
+      for (const std::int64_t tokens : kContextTokens) {
+        for (const std::int64_t batch : kContextBatches) {
+          if (batch * tokens > kMostContextTokens) continue;
+          kernels::LatentAttentionRow row{.format = format, .heads = heads, .batch = batch};
+          row.new_tokens = row.kv_tokens = tokens;
+          latent_context_.add({format, heads, batch, tokens}, row);
+        }
+      }
+    }
+  }
+
+  void add_latent_decodes(std::int64_t heads, NumberFormat own) {
+    for (const NumberFormat format : formats_beside_bf16(own)) {
+      for (const std::int64_t batch : kGenerationBatches) {
+        for (const std::int64_t tokens : kGenerationTokens) {
+          kernels::LatentAttentionRow row{.format = format, .heads = heads, .batch = batch, .new_tokens = 1};
+          row.kv_tokens = tokens;
+          latent_generation_.add({format, heads, batch, tokens}, row);
+        }
+      }
+    }
+  }
+
+  void add_sparse(const MeasuredModule& module, std::int64_t heads) {
+    for (const std::int64_t batch : kGenerationBatches) {
+      for (const std::int64_t tokens : kGenerationTokens) {
+        kernels::SparseAttentionRow row{
+            .op = "dsa", .model = std::string(module.model), .phase = "generation", .batch = batch, .new_tokens = 1};
+        row.kv_tokens = tokens;
+        row.heads = heads;
+        sparse_.add({row.model, heads, batch, tokens}, row);
+      }
+    }
+  }
+
   void add_recurrence(const domain::ModelSpec& model, const domain::LinearAttentionSpec& linear) {
-    constexpr int kUsualHeadDim = 128;  // rows of tables have no other
-    if (linear.kind != domain::LinearKind::gated_delta_net || linear.key_dim != kUsualHeadDim || linear.value_dim != kUsualHeadDim) {
-      leave_out(model, domain::linear_kind_name(linear.kind));
+    constexpr int kDeltaHeadDim = 128;
+    const bool is_mamba = linear.kind == domain::LinearKind::mamba2;
+    // Tables name no dimensions: their rows have these.
+    if (linear.key_dim != (is_mamba ? kMambaStateSize : kDeltaHeadDim) ||
+        linear.value_dim != (is_mamba ? kMambaHeadDim : kDeltaHeadDim)) {
+      leave_out(model, fmt::format("{} with heads of other dimensions", domain::linear_kind_name(linear.kind)));
       return;
     }
     const std::int64_t key_heads = domain::key_heads(linear);
     const auto add = [&](const char* phase, std::int64_t batch, std::int64_t tokens) {
-      const kernels::LinearAttentionRow row{.op = "gdn",
-                                            .phase = phase,
-                                            .part = "recurrence",
-                                            .batch = batch,
-                                            .new_tokens = tokens,
-                                            .key_heads = key_heads,
-                                            .value_heads = linear.heads};
-      linear_.add({row.phase, batch, tokens, key_heads, row.value_heads}, row);
+      // vLLM's kernel for a decode step of Kimi's convolves, too.
+      const bool is_whole = linear.kind == domain::LinearKind::kimi_delta && std::string_view(phase) == "generation";
+      for (const char* part : {"recurrence", "convolution"}) {
+        const kernels::LinearAttentionRow row{.op = std::string(linear_operator(linear.kind)),
+                                              .phase = phase,
+                                              .part = is_whole ? "whole" : part,
+                                              .batch = batch,
+                                              .new_tokens = tokens,
+                                              .key_heads = key_heads,
+                                              .value_heads = linear.heads};
+        linear_.add({row.op, row.phase, row.part, batch, tokens, key_heads, row.value_heads}, row);
+      }
     };
     for (const std::int64_t batch : kContextBatches) {
       for (const std::int64_t tokens : kContextTokens) {
@@ -227,7 +295,12 @@ class Planner {
   Unique<AllReduceRow, std::pair<std::int64_t, std::int64_t>> all_reduces_;
   Unique<kernels::MoeRow, MoeKey> moes_;
   Unique<kernels::CollectiveRow, std::tuple<std::string, std::int64_t, std::int64_t>> collectives_;
-  Unique<kernels::LinearAttentionRow, std::tuple<std::string, std::int64_t, std::int64_t, std::int64_t, std::int64_t>> linear_;
+  using LinearKey = std::tuple<std::string, std::string, std::string, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+  using LatentKey = std::tuple<NumberFormat, std::int64_t, std::int64_t, std::int64_t>;
+  Unique<kernels::LinearAttentionRow, LinearKey> linear_;
+  Unique<kernels::LatentAttentionRow, LatentKey> latent_context_;
+  Unique<kernels::LatentAttentionRow, LatentKey> latent_generation_;
+  Unique<kernels::SparseAttentionRow, std::tuple<std::string, std::int64_t, std::int64_t, std::int64_t>> sparse_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "measured_modules.hpp"
 #include "rooftune/core/contract.hpp"
 
 namespace rooftune::latency {
@@ -33,20 +34,19 @@ NumberFormat table_format(domain::WeightFormat format) {
 
 NumberFormat cache_format(double bytes_per_element) { return bytes_per_element < 2.0 ? NumberFormat::fp8 : NumberFormat::bf16; }
 
-/// Latent attention as the tables' modules have it: DeepSeek-V3's dimensions, whatever the number of heads.
-bool is_measured_module(const Attention& attention, const std::vector<Gemm>& products) {
-  if (!attention.latent || attention.sparse) return false;
-  const domain::LatentAttentionSpec& latent = *attention.latent;
-  const bool same = latent.query_rank == 1536 && latent.kv_rank == 512 && latent.nope_head_dim == 128 && latent.rope_head_dim == 64 &&
-                    latent.value_head_dim == 128;
-  const auto q_a = std::ranges::find(products, "q_a", &Gemm::name);
-  return same && q_a != products.end() && q_a->k == 7168;
+/// Products inside a latent-attention module; those of an indexer are in sparse ones.
+bool is_in_module(const std::string& name) {
+  constexpr std::array<std::string_view, 9> kNames{"q", "q_a", "q_b", "kv_a", "kv_b", "o", "index_q", "index_k", "index_weights"};
+  return std::ranges::find(kNames, name) != kNames.end();
 }
 
-/// Products inside a latent-attention module.
-bool is_in_module(const std::string& name) {
-  constexpr std::array<std::string_view, 6> kNames{"q", "q_a", "q_b", "kv_a", "kv_b", "o"};
-  return std::ranges::find(kNames, name) != kNames.end();
+/// FLOPs of a layer's indexer products for one token.
+double index_flops_per_token(const Attention& attention, const std::vector<Gemm>& products) {
+  double flops = 0.0;
+  for (const Gemm& gemm : products) {
+    if (gemm.name.starts_with("index_")) flops += 2.0 * gemm.elements() * gemm.count;
+  }
+  return flops / attention.count;
 }
 
 /// A prompt from scratch with as many pairs, where a query sees at most `window` (0: all) tokens.
@@ -97,8 +97,9 @@ KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
   }
   for (const StateUpdate& update : operators.states) {
     State state{.update = update, .generation = {}, .context = {}};
-    if (update.linear.kind != domain::LinearKind::mamba2) {
-      const auto* op = update.linear.kind == domain::LinearKind::gated_delta_net ? "gdn" : "kda";
+    const bool is_mamba = update.linear.kind == domain::LinearKind::mamba2;
+    if (!is_mamba || (update.linear.key_dim == kMambaStateSize && update.linear.value_dim == kMambaHeadDim)) {
+      const std::string_view op = linear_operator(update.linear.kind);
       state.generation = curves_.linear_attention(op, "generation", domain::key_heads(update.linear), update.linear.heads);
       state.context = curves_.linear_attention(op, "context", domain::key_heads(update.linear), update.linear.heads);
     }
@@ -111,13 +112,7 @@ void KernelPrices::add_mixers(const Operators& operators) {
   for (const Attention& attention : operators.attentions) {
     Mixer mixer{.attention = attention, .generation = {}, .context = {}, .knots_us = {}};
     const NumberFormat kv = cache_format(attention.kv_bytes_per_element);
-    if (is_measured_module(attention, operators.gemms)) {
-      const auto o = std::ranges::find(operators.gemms, "o", &Gemm::name);
-      const NumberFormat format = table_format(o->stored.format);
-      mixer.generation = curves_.latent_generation(format, kv, attention.heads);
-      mixer.context = curves_.latent_context(format, kv, attention.heads);
-      mixer.is_module = mixer.generation.has_value() && mixer.context.has_value();
-    }
+    add_module(mixer, operators, kv);
     if (!attention.latent && !attention.sparse && attention.reads.size() == 1 && !attention.reads.front().computes) {
       const kernels::HeadShape heads{.heads = attention.heads, .kv_heads = attention.kv_heads, .head_dim = attention.head_dim};
       // Chunks restart: they are no window.
@@ -131,6 +126,37 @@ void KernelPrices::add_mixers(const Operators& operators) {
     wants_contexts_ = wants_contexts_ || std::ranges::any_of(attention.reads, &ContextRead::is_limited);
     mixers_.push_back(std::move(mixer));
   }
+  // Products are counted for all layers together: they are in the modules of all, or of none.
+  if (std::ranges::all_of(mixers_, &Mixer::is_module)) return;
+  for (Mixer& mixer : mixers_) {
+    if (!mixer.is_module) continue;
+    mixer.is_module = false;
+    mixer.generation.reset();
+    mixer.context.reset();
+  }
+}
+
+void KernelPrices::add_module(Mixer& mixer, const Operators& operators, NumberFormat kv) {
+  const Attention& attention = mixer.attention;
+  const auto o = std::ranges::find(operators.gemms, "o", &Gemm::name);
+  if (o == operators.gemms.end()) return;
+  const NumberFormat format = table_format(o->stored.format);
+  const MeasuredModule* module = measured_module(attention, operators.gemms);
+  if (module == nullptr) return;
+  const bool is_deepseek = module->model == kDeepSeekModule.model;
+  if (attention.sparse && format == NumberFormat::fp8_block) {
+    mixer.generation = curves_.sparse_generation(module->model, kv, attention.heads);
+    mixer.index_flops_per_token = index_flops_per_token(attention, operators.gemms);
+  } else if (!attention.sparse && is_deepseek) {
+    mixer.generation = curves_.latent_generation(format, kv, attention.heads);
+  }
+  mixer.context = curves_.latent_context(format, kv, attention.heads);
+  if (mixer.context && !is_deepseek) {
+    // Prompts of the other model's dimensions: so many more sequences as its products have weights.
+    mixer.context->sequences_factor *= module_elements(*module, attention.heads) / module_elements(kDeepSeekModule, attention.heads);
+    mixer.context->coverage = Coverage::scaled;
+  }
+  mixer.is_module = mixer.generation.has_value() && mixer.context.has_value();
 }
 
 void KernelPrices::add_products(const Operators& operators) {
@@ -240,7 +266,14 @@ KernelPrices::Line KernelPrices::decode_attention(const Batch& batch) {
     std::array<double, 4> growth{};
     const std::vector<ContextRead>& reads = mixer.attention.reads;
     ROOFTUNE_EXPECTS(reads.size() <= entries.size());
+    // A sparse module's indexer goes by the whole context, whatever of it is then read.
+    const bool by_context = mixer.is_module && mixer.attention.sparse.has_value();
     for (std::size_t i = 0; i < reads.size(); ++i) {
+      if (by_context) {
+        entries[i] = real(batch.decode_context_tokens) / requests;
+        growth[i] = 1.0;
+        continue;
+      }
       if (!reads[i].is_limited()) {
         entries[i] = real(batch.decode_context_tokens) / requests / reads[i].tokens_per_entry;
         growth[i] = 1.0 / reads[i].tokens_per_entry;
@@ -294,8 +327,17 @@ double KernelPrices::prefill_us(const Mixer& mixer, std::span<const PrefillChunk
     double chunk_us = 0.0;
     if (mixer.is_module) {
       // Projections go by new tokens; what attention to a cached context adds is no row of the tables.
-      const double more_pairs = pairs - 0.5 * fresh * fresh;
-      chunk_us = mixer.context->us(1.0, fresh) + more_pairs * attention.reads.front().prefill_flops / flops_per_us;
+      double more_flops = (pairs - 0.5 * fresh * fresh) * attention.reads.front().prefill_flops;
+      if (attention.sparse) {
+        // The rows are those of attention to all of the prompt; sparse prompts are read as latents, and scored.
+        const domain::LatentAttentionSpec& latent = *attention.latent;
+        const double all_flops =
+            fresh * fresh * real(attention.heads * (latent.nope_head_dim + latent.rope_head_dim + latent.value_head_dim));
+        more_flops = pairs * attention.reads.front().prefill_flops - all_flops + fresh * mixer.index_flops_per_token;
+        for (std::size_t i = 1; i < attention.reads.size(); ++i)
+          more_flops += attention.reads[i].pairs(real(chunk.context_tokens), fresh) * attention.reads[i].prefill_flops;
+      }
+      chunk_us = mixer.context->us(1.0, fresh) + more_flops / flops_per_us;
     } else {
       chunk_us = mixer.context->us(1.0, prompt_tokens(pairs, real(mixer.context->window)));
     }

@@ -72,6 +72,7 @@ class KernelPrices {
     std::optional<kernels::AttentionPrice> generation;
     std::optional<kernels::AttentionPrice> context;
     bool is_module = false;                     ///< projections are in the times
+    double index_flops_per_token = 0.0;         ///< of a sparse module's indexer, whose prompts were not measured
     std::vector<std::vector<double>> knots_us;  ///< by sequences, then knot; negative: not yet asked for
   };
   struct State {
@@ -81,6 +82,8 @@ class KernelPrices {
   };
 
   void add_mixers(const Operators& operators);
+  /// Whole modules in the place of attention and its products, where the tables have the model's.
+  void add_module(Mixer& mixer, const Operators& operators, kernels::NumberFormat kv);
   void add_products(const Operators& operators);
   [[nodiscard]] double knot_us(Mixer& mixer, std::int64_t sequences, int knot);
   [[nodiscard]] double unmeasured_decode_us(const Attention& attention, std::span<const double> entries) const;

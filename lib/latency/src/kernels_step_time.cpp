@@ -33,7 +33,7 @@ KernelsStepTime<Scalar>::KernelsStepTime(const Target& target, const params::Res
     per_sequence_us_ += p("kernels.sampler_seq_us_per_kilotoken") * kilotokens;
   }
   piecewise_us_ = p("kernels.piecewise_layer_us") * layers;
-  launch_us_ = p("kernels.launch_layer_us") * layers;
+  launch_us_ = p("kernels.launch_layer_us") * layers + p("kernels.launch_moe_layer_us") * operators.moe_layers;
   gemm_streaming_ = p("kernels.gemm_streaming_factor");
   gemm_computing_ = p("kernels.gemm_computing_factor");
   expert_reading_ = p("kernels.expert_reading_factor");

@@ -6,7 +6,7 @@
 #include "linear_sum.hpp"
 #include "rank_lag.hpp"
 #include "rooftune/core/units.hpp"
-#include "rooftune/latency/dealt_experts.hpp"
+#include "rooftune/kernels/dealt_experts.hpp"
 
 namespace rooftune::latency {
 namespace {
@@ -221,9 +221,9 @@ Scalar PhysicsStepTime<Scalar>::moe_us(std::int64_t tokens) const {
     const double log_missed = std::log1p(-layer.per_token / layer.experts);
     const Scalar distinct = layer.experts * (1.0 - exp(routing_correlation_ * (n * log_missed)));
     // The step waits for the GPU that the tokens load most.
-    const double busiest = busiest_pairs(n * layer.per_token, layer.ranks);
+    const double busiest = kernels::busiest_pairs(n * layer.per_token, layer.ranks);
     sum += p_norm<Scalar>(busiest * n * layer.compute_us_per_token,
-                          distinct * busiest_experts(distinct, layer.experts, layer.ranks) * layer.weights_us, pnorm_);
+                          distinct * kernels::busiest_experts(distinct, layer.experts, layer.ranks) * layer.weights_us, pnorm_);
   }
   return sum;
 }

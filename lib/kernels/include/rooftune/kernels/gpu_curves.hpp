@@ -53,27 +53,32 @@ class ExpertPrice {
   };
 
   /// `spread`: time over tokens when every token reaches experts of its own as long as there are any (the benchmarks' "balanced").
-  /// `loaded`: the same with the load that `at` assumes once all are reached, balanced or skewed.
+  /// `loaded`: the same with the load that `at` assumes once all are reached, balanced or (`is_skewed`) skewed.
   /// `reached_share`: of all experts, those that the benchmark's routing could reach.
-  ExpertPrice(PriceCurve spread, PriceCurve loaded, double experts, double experts_per_token, double reached_share, Coverage covered)
+  ExpertPrice(PriceCurve spread, PriceCurve loaded, bool is_skewed, double experts, double experts_per_token, double reached_share,
+              Coverage covered)
       : coverage(covered),
         spread_(std::move(spread)),
         loaded_(std::move(loaded)),
+        is_skewed_(is_skewed),
         experts_(experts),
         per_token_(experts_per_token),
         reached_(reached_share) {}
 
   /// Experts that n tokens reach: E (1 - (1 - k/E)^(rho n)). Their weights are what the benchmark takes for the number of tokens
-  /// that reaches as many; whatever it takes for n tokens beyond reaching all comes on top.
+  /// that reaches as many; whatever it takes for n tokens beyond reaching all comes on top. Dealt whole: of the busiest GPU.
   [[nodiscard]] At at(double tokens, double rho) const;
 
   Coverage coverage = Coverage::measured;
+  /// GPUs that whole experts are dealt to: the layer takes as long as the one that its tokens happen to load most (dealt_experts.hpp).
+  int ranks = 1;
   /// The kernel chooses the experts itself; else router scores go through kernels of their own first.
   bool routes_itself = false;
 
  private:
   PriceCurve spread_;
   PriceCurve loaded_;
+  bool is_skewed_;
   double experts_;
   double per_token_;
   double reached_;
@@ -113,6 +118,9 @@ class GpuCurves {
   /// Whole latent-attention modules of DeepSeek-V3's dimensions, `heads` on one GPU: projections included.
   [[nodiscard]] std::optional<AttentionPrice> latent_context(NumberFormat format, NumberFormat kv, std::int64_t heads) const;
   [[nodiscard]] std::optional<AttentionPrice> latent_generation(NumberFormat format, NumberFormat kv, std::int64_t heads) const;
+  /// Decodes of whole sparse-attention modules (DSA: indexer and projections included, FP8 weights in blocks) with the dimensions of a
+  /// measured model, over (sequences, context tokens of each). Prompts were measured eagerly: no curve is made of them.
+  [[nodiscard]] std::optional<AttentionPrice> sparse_generation(std::string_view model, NumberFormat kv, std::int64_t heads) const;
   /// Convolution and recurrence of a linear-attention layer, `op` "gdn" or "kda", `phase` "context" or "generation", over
   /// (sequences, new tokens of each).
   [[nodiscard]] std::optional<AttentionPrice> linear_attention(std::string_view op, std::string_view phase, std::int64_t key_heads,
@@ -157,6 +165,12 @@ class GpuCurves {
     std::int64_t heads = 0;
     friend auto operator<=>(const LatentKey&, const LatentKey&) = default;
   };
+  struct SparseKey {
+    std::string model;
+    NumberFormat kv = NumberFormat::bf16;
+    std::int64_t heads = 0;
+    friend auto operator<=>(const SparseKey&, const SparseKey&) = default;
+  };
   struct LinearKey {
     std::string op;
     std::string phase;
@@ -181,6 +195,7 @@ class GpuCurves {
   std::map<HeadsKey, LatencyGrid> generation_;
   std::map<LatentKey, LatencyGrid> latent_context_;
   std::map<LatentKey, LatencyGrid> latent_generation_;
+  std::map<SparseKey, LatencyGrid> sparse_generation_;
   std::map<LinearKey, LatencyGrid> linear_;
   std::map<std::int64_t, PriceCurve> all_reduces_;
 };

@@ -19,6 +19,9 @@ struct KernelPlan {
   std::vector<MoeRow> moes;
   std::vector<CollectiveRow> collectives;
   std::vector<LinearAttentionRow> linear_attention;
+  std::vector<LatentAttentionRow> latent_context;
+  std::vector<LatentAttentionRow> latent_generation;
+  std::vector<SparseAttentionRow> sparse_attention;
   /// What the models run and no row here measures, each with its model: "DeepSeek-V3: latent attention".
   std::vector<std::string> left_out;
 };

@@ -5,7 +5,7 @@
 #include <cmath>
 
 /// Whole experts dealt to GPUs: a layer takes as long as the GPU that its tokens happen to load most.
-namespace rooftune::latency {
+namespace rooftune::kernels {
 
 /// By how many standard deviations the largest of `ranks` normal loads is expected to be above their mean (order statistics of the
 /// normal distribution at 2, 4, 8 ... 64, interpolated in the logarithm of the ranks; within 2 %).
@@ -39,4 +39,19 @@ template <class Scalar>
   return factor < most ? factor : most;
 }
 
-}  // namespace rooftune::latency
+/// The same as a number: as many experts reached on all GPUs as if each had reached the busiest one's, and its derivative.
+struct BusiestReached {
+  double experts = 0.0;
+  double slope = 1.0;
+};
+[[nodiscard]] inline BusiestReached busiest_reached(double distinct, double experts, int ranks) {
+  if (ranks <= 1 || distinct <= 0.0) return {.experts = distinct, .slope = 1.0};
+  const double rest = 1.0 - distinct / experts;
+  if (!(rest > 1e-12)) return {.experts = distinct, .slope = 1.0};
+  const double spread = std::sqrt(static_cast<double>(ranks) * distinct * rest);
+  const double busiest = distinct + busiest_deviation(ranks) * spread;
+  if (busiest >= experts) return {.experts = experts, .slope = 0.0};
+  return {.experts = busiest, .slope = 1.0 + 0.5 * busiest_deviation(ranks) * ranks * (1.0 - 2.0 * distinct / experts) / spread};
+}
+
+}  // namespace rooftune::kernels

@@ -1,4 +1,4 @@
-#include "rooftune/latency/dealt_experts.hpp"
+#include "rooftune/kernels/dealt_experts.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <set>
 #include <vector>
 
-namespace rooftune::latency {
+namespace rooftune::kernels {
 namespace {
 
 struct Busiest {
@@ -74,4 +74,4 @@ TEST(DealtExperts, AreEvenOnOneGpuAndWhereAllAreReached) {
 }
 
 }  // namespace
-}  // namespace rooftune::latency
+}  // namespace rooftune::kernels
