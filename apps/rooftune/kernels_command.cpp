@@ -275,10 +275,12 @@ std::string plan_table(const kernels::KernelPlan& plan, report::Colour colour) {
   table.add({"generation_attention", fmt::format("{}", plan.generation_attention.size()), "sequences and context"});
   table.add({"allreduce", fmt::format("{}", plan.all_reduces.size()), "message size by number of ranks"});
   table.add({"moe", fmt::format("{}", plan.moes.size()), "tokens over every kind of expert layer, sliced and dealt whole"});
-  table.add({"linear_attention", fmt::format("{}", plan.linear_attention.size()), "sequences and tokens of convolution and recurrence"});
+  table.add(
+      {"linear_attention", fmt::format("{}", plan.linear_attention.size()), "sequences and tokens of convolution and recurrence"});
   table.add({"mla_context", fmt::format("{}", plan.latent_context.size()), "sequences and tokens of latent attention, whole modules"});
   table.add({"mla_generation", fmt::format("{}", plan.latent_generation.size()), "sequences and context of the same"});
-  table.add({"sparse_attention", fmt::format("{}", plan.sparse_attention.size()), "sequences and context of attention with an indexer"});
+  table.add(
+      {"sparse_attention", fmt::format("{}", plan.sparse_attention.size()), "sequences and context of attention with an indexer"});
   table.add({"collective", fmt::format("{}", plan.collectives.size()), "all-gather, reduce-scatter and all-to-all by size and ranks"});
   return fmt::format("Kernels worth measuring for {} at TP {}\n{}", fmt::join(plan.models, ", "), fmt::join(plan.tp, ", "),
                      table.text(colour)) +
