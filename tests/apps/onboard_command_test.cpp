@@ -68,6 +68,16 @@ TEST_F(OnboardCommand, CarriesAConfigToAnotherVersionOfTheEngine) {
   EXPECT_LT(std::abs(unseen(result, "2 runs").at(unseen_run)), 2.0);
 }
 
+TEST_F(OnboardCommand, PredictsALargerModelBetterFromARunOfAGpuWithPlantedHostTerms) {
+  const json result = onboarded(shipped("experiments/onboard_b200_like.yaml"), (folder_ / "out").string());
+  for (const char* metric : {"e2e_mean_ms", "ttft_mean_ms"}) {
+    const std::string largest = std::string("planted-Llama-3.1-70B ") + metric;
+    const double before = std::abs(unseen(result, "kernel tables").at(largest));
+    for (const char* run : {"run planted-Llama-3.1-8B", "run planted-Qwen3-14B", "2 runs"})
+      EXPECT_LT(std::abs(unseen(result, run).at(largest)), before) << run << ' ' << metric;
+  }
+}
+
 TEST_F(OnboardCommand, JudgesIntervalsAndChoicesOnSimulatedGpus) {
   const std::vector<std::string> arguments{"onboard", shipped("experiments/onboard_a100.yaml"), "--simulate-transfers", "2", "--json"};
   ProgramOptions here;

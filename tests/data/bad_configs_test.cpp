@@ -30,6 +30,8 @@ TEST(KernelSummaries, HoldWhatTheShippedTablesComeTo) {
   ASSERT_TRUE(h100 != nullptr && l40s != nullptr);
   EXPECT_LT(l40s->values.at("physics.gemm_fraction"), h100->values.at("physics.gemm_fraction"));
   EXPECT_TRUE(h100->values.contains("physics.kv_bandwidth_fraction"));
+  const auto release = [&](int minor) { return h100->by_release.at({0, minor, 0}).at("physics.gemm_fraction"); };
+  EXPECT_NEAR(release(24) / release(14), 0.8043 / 0.837, 1e-9) << "GEMMs of like shapes in two releases";
   EXPECT_NEAR(*h100->layer_calls_us, 33.0, 3.0) << "four small GEMMs and an attention call";
 }
 

@@ -260,6 +260,22 @@ TEST(Onboard, CountsStagesInPlaceOfTheSummaryThatPoolsThem) {
   EXPECT_THAT(judged_intervals(step), SizeIs(1));
 }
 
+TEST(ReleasePriors, TakeWhatTablesOfTheNearestReleasesComeTo) {
+  std::vector<kernels::KernelSummary> known = summaries();
+  known[0].by_release = {{{0, 14, 0}, {{"physics.weight_bandwidth_fraction", 0.8}}},
+                         {{0, 24, 0}, {{"physics.weight_bandwidth_fraction", 0.76}}}};
+  calibrate::OnboardSpec spec;
+  spec.gpu = spec.reference;
+  const auto priors = release_priors(reference_config(), spec, known, {0, 15, 1}, {0, 23, 0});
+  ASSERT_TRUE(priors);
+  EXPECT_NEAR((*priors)[0].parameter.prior->centre, kReferenceShare * 0.95, 1e-12);
+  EXPECT_EQ((*priors)[0].source, ValueSource::kernel_table);
+  EXPECT_THAT((*priors)[0].basis, HasSubstr("kernel tables of 0.14.0 and 0.24.0"));
+  EXPECT_EQ((*priors)[1].parameter.prior->centre, 25.0) << "no table knows it";
+  EXPECT_FALSE(release_priors(reference_config(), spec, known, {0, 15, 1}, {0, 11, 0})) << "the same tables are nearest";
+  EXPECT_FALSE(release_priors(reference_config(), spec, summaries(), {0, 15, 1}, {0, 23, 0})) << "no tables by release";
+}
+
 TEST(TransferWidths, AreOfParametersThatExist) {
   for (const TransferWidth& width : transfer_widths()) EXPECT_TRUE(params::find_parameter(width.id)) << width.id;
 }

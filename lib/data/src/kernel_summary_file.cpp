@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <utility>
+
 #include "rooftune/data/config_pieces.hpp"
 #include "rooftune/text/document.hpp"
 #include "rooftune/text/object_reader.hpp"
@@ -24,9 +27,38 @@ void read_values(const text::Node& object, kernels::KernelSummary& summary, text
   }
 }
 
+/// Shares on like shapes that say what a parameter is.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kComparableShares{{
+    {"weights", "physics.weight_bandwidth_fraction"},
+    {"gemm_compute", "physics.gemm_fraction"},
+    {"decode_attention", "physics.kv_bandwidth_fraction"},
+    {"context_attention", "physics.prefill_attention_fraction"},
+}};
+
+void read_shares(const text::Node& object, std::string_view engine, kernels::KernelSummary& summary, text::Problems& problems) {
+  const auto release = domain::find_release(engine);
+  if (!release) return;
+  text::ObjectReader reader(object, problems, "comparable shares", text::OtherKeys::tolerate);
+  for (const auto& [key, id] : kComparableShares) {
+    double share = 0.0;
+    if (reader.optional(key, share, text::above(0))) summary.by_release[*release][std::string(id)] = share;
+  }
+}
+
+/// The same for releases beside those of the tables that ship.
+void read_other_release(const text::Node& object, std::vector<kernels::KernelSummary>& summaries, text::Problems& problems) {
+  text::ObjectReader reader(object, problems, "'same_version_shares'", text::OtherKeys::tolerate);
+  std::string engine;
+  reader.optional("engine", engine);
+  for (kernels::KernelSummary& summary : summaries) {
+    if (const text::Node* shares = reader.optional_object(summary.gpu)) read_shares(*shares, engine, summary, problems);
+  }
+}
+
 void read_gpu(const text::Node& object, kernels::KernelSummary& summary, text::Problems& problems) {
   text::ObjectReader reader(object, problems, fmt::format("the GPU '{}'", summary.gpu), text::OtherKeys::tolerate);
   reader.optional("engine", summary.engine);
+  if (const text::Node* shares = reader.optional_object("comparable_shares")) read_shares(*shares, summary.engine, summary, problems);
   if (const text::Node* calls = reader.optional_object("per_call")) {
     text::ObjectReader call_reader(*calls, problems, "'per_call'", text::OtherKeys::tolerate);
     double gemm_us = 0.0;
@@ -57,6 +89,7 @@ core::Result<std::vector<kernels::KernelSummary>> read(const text::Document& doc
         if (gpu != nullptr) read_gpu(*gpu, summary, problems);
       }
     }
+    if (const text::Node* other = reader.optional_object("same_version_shares")) read_other_release(*other, summaries, problems);
   }
   if (problems.has_errors()) return tl::unexpected(problems.take_errors());
   return summaries;

@@ -43,6 +43,23 @@ std::vector<KvBlocksRow> over_kv_blocks(const eval::Dataset& dataset, const para
   return rows;
 }
 
+/// The release that a config was fitted on, where it is one.
+std::optional<domain::Release> release_of(const params::Config& config) {
+  const auto found = config.domain.sets.find("engine_version");
+  if (found == config.domain.sets.end() || found->second.size() != 1) return std::nullopt;
+  const std::string& engine = found->second.front();  // "vllm 0.15.1"
+  return domain::find_release(std::string_view(engine).substr(engine.find(' ') + 1));
+}
+
+/// What tables of two releases say of the change from one to the other.
+std::optional<std::vector<GpuPrior>> release_step(const calibrate::PreparedStudy& study, const calibrate::OnboardSpec& spec,
+                                                  const std::vector<kernels::KernelSummary>& summaries) {
+  const auto from = release_of(study.start);
+  const auto to = domain::find_release(study.dataset.cases.front().experiment.deployment.settings.version);
+  if (!from || !to) return std::nullopt;
+  return release_priors(study.start, spec, summaries, *from, *to);
+}
+
 }  // namespace
 
 core::Result<Transfer> prepare_transfer(const calibrate::PreparedStudy& study, const calibrate::StudyInputs& inputs,
@@ -76,6 +93,8 @@ core::Result<Transfer> prepare_transfer(const calibrate::PreparedStudy& study, c
       kernels::find_summary(summaries, spec.reference) != nullptr) {
     transfer.priors.emplace_back("kernel tables", kernel_priors(study.start, spec, summaries, *transfer.gpu, *reference));
   }
+  if (auto priors = same_gpu ? release_step(study, spec, summaries) : std::nullopt)
+    transfer.priors.emplace_back("kernel tables", *std::move(priors));
   return transfer;
 }
 

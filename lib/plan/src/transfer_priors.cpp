@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <map>
 #include <set>
 
 #include "onboarder.hpp"
@@ -109,6 +111,16 @@ std::vector<GpuPrior> inherited_priors(const params::Config& reference_config, c
   return priors;
 }
 
+using SharesByRelease = std::map<domain::Release, std::map<std::string, double>>;
+
+/// Tables of the release that is nearest by minor number; the earlier of two.
+SharesByRelease::const_iterator nearest(const SharesByRelease& tables, domain::Release release) {
+  return std::ranges::min_element(tables, {}, [&](const auto& entry) {
+    constexpr int kMinors = 1000;
+    return std::abs((entry.first.major - release.major) * kMinors + entry.first.minor - release.minor);
+  });
+}
+
 }  // namespace
 
 bool is_exponent(const params::FreeParameter& parameter) { return parameter.id.spec().id == kExponent; }
@@ -148,6 +160,26 @@ std::vector<GpuPrior> kernel_priors(const params::Config& reference_config, cons
     } else if (kStreamedOverheads.contains(id)) {
       scale_part(prior, id, reference.hbm_bandwidth.value / gpu.hbm_bandwidth.value, "half the ratio of bandwidths");
     }
+  }
+  return priors;
+}
+
+std::optional<std::vector<GpuPrior>> release_priors(const params::Config& reference_config, const calibrate::OnboardSpec& spec,
+                                                    const std::vector<kernels::KernelSummary>& summaries, domain::Release from,
+                                                    domain::Release to) {
+  const kernels::KernelSummary* own = find(summaries, spec.gpu);
+  if (own == nullptr || own->by_release.empty()) return std::nullopt;
+  const auto before = nearest(own->by_release, from);
+  const auto after = nearest(own->by_release, to);
+  if (before == after) return std::nullopt;
+  std::vector<GpuPrior> priors = inherited_priors(reference_config, spec);
+  for (GpuPrior& prior : priors) {
+    const std::string id(prior.parameter.id.spec().id);
+    const auto theirs = before->second.find(id);
+    const auto share = after->second.find(id);
+    if (theirs == before->second.end() || share == after->second.end()) continue;
+    scale(prior, share->second / theirs->second, host_spread(id, spec), params::ValueSource::kernel_table,
+          fmt::format("kernel tables of {} and {}", domain::release_text(before->first), domain::release_text(after->first)));
   }
   return priors;
 }

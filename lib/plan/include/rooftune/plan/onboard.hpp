@@ -35,6 +35,13 @@ struct GpuPrior {
                                                   const std::vector<kernels::KernelSummary>& summaries, const domain::GpuSpec& gpu,
                                                   const domain::GpuSpec& reference);
 
+/// Priors for another release of the engine on the same GPU: shares of peak times what tables of the nearest releases come to. Empty
+/// where no tables tell the two releases apart.
+[[nodiscard]] std::optional<std::vector<GpuPrior>> release_priors(const params::Config& reference_config,
+                                                                  const calibrate::OnboardSpec& spec,
+                                                                  const std::vector<kernels::KernelSummary>& summaries,
+                                                                  domain::Release from, domain::Release to);
+
 /// A parameter after a step.
 struct OnboardParameter {
   GpuPrior prior;
