@@ -104,6 +104,26 @@ TEST_F(Robustness, SignalsEndEveryCommandAtOnceAndInOrder) {
   }
 }
 
+TEST_F(Robustness, ARunThatASignalEndsSaysHowItGoesOn) {
+  for (const std::string command : {"compare", "onboard", "improve"}) {
+    const std::string study = command == "compare" ? "compare_models" : command == "onboard" ? "onboard_a100" : "improve_v1";
+    RunningProgram program(
+        ROOFTUNE_PROGRAM,
+        {command, shipped("experiments/" + study + ".yaml"), "--out", (folder_ / command).string(), "--threads", "1"},
+        {.time_limit = std::chrono::seconds(60)});
+    for (int i = 0; i < 3000 && !std::filesystem::exists(folder_ / command / "manifest.json"); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    program.send(SIGTERM);
+    const ProgramResult result = program.wait();
+    EXPECT_EQ(result.exit_code, 2) << command << result;
+    EXPECT_THAT(result.errors, HasSubstr("interrupted (what was begun lies in " + (folder_ / command).string() +
+                                         ": give the same command with its --out and --resume to go on)"))
+        << result;
+    EXPECT_THAT(folder_.names(), Not(testing::Contains(testing::HasSubstr(".lock")))) << command;
+  }
+}
+
 TEST_F(Robustness, ASignalThatWasIgnoredStaysIgnored) {
   // The simulator answers only after the signal.
   folder_.write("simulator.sh", "echo > \"$1/begun\"; while [ ! -e \"$1/sent\" ]; do sleep 0.01; done; echo '{\"e2e\": 5}'\n");

@@ -288,9 +288,7 @@ TEST_F(StagedFolderTest, AcceptsAnEmptyTargetAndATrailingSlash) {
 TEST_F(StagedFolderTest, RefusesATargetThatHoldsSomething) {
   ASSERT_TRUE(write_file_atomically(folder_ / "a.txt", "a"));
   EXPECT_EQ(error_of(check_target_folder(folder_, ExistingFolder::refuse)),
-            folder_.string() +
-                ": error: the folder exists and is not empty (choose another --out, or continue what was begun there with "
-                "--resume)\n");
+            folder_.string() + ": error: the folder exists and is not empty (choose another --out)\n");
   EXPECT_FALSE(StagedFolder::open(folder_, ExistingFolder::refuse));
 }
 

@@ -9,7 +9,7 @@
 #include <csignal>
 #include <cstdint>
 #include <mutex>
-#include <string_view>
+#include <string>
 #include <utility>
 
 #include "rooftune/text/temporaries.hpp"
@@ -26,6 +26,7 @@ struct Listener {
   int watches = 0;
   std::stop_source* stop = nullptr;  ///< of the Interruption that lives
   std::function<void()> on_first{};
+  std::string way_on{};
 };
 
 Listener& listener() {
@@ -49,7 +50,7 @@ sigset_t watched_signals() {
 
 [[noreturn]] void end_at_once() {
   // A progress line may stand on the terminal.
-  const std::string_view said = ::isatty(STDERR_FILENO) != 0 ? "\ninterrupted\n" : "interrupted\n";
+  const std::string said = (::isatty(STDERR_FILENO) != 0 ? "\ninterrupted" : "interrupted") + listener().way_on + "\n";
   static_cast<void>(!::write(STDERR_FILENO, said.data(), said.size()));
   text::remove_own_temporaries();
   ::_exit(kInterruptedExitCode);
@@ -63,6 +64,11 @@ void act_on_signal() {
 }
 
 }  // namespace
+
+void set_way_on_after_interruption(std::string way_on) {
+  const std::scoped_lock lock(listener().mutex);
+  listener().way_on = way_on.empty() ? "" : " (" + std::move(way_on) + ")";
+}
 
 SignalWatch::SignalWatch() {
   {

@@ -11,6 +11,7 @@
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/evaluation_store.hpp"
+#include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/study_file.hpp"
 #include "rooftune/sim/simulate.hpp"
@@ -97,7 +98,10 @@ Run::Run(const OpenedStudy& study, std::string_view command, Keeps keeps, const 
       manifest_(manifest_of(study, command, options)),
       folder_(options.folder.value_or(default_folder(study.prepared.spec.name, command))) {}
 
-Run::~Run() { close_store(); }
+Run::~Run() {
+  set_way_on_after_interruption({});
+  close_store();
+}
 
 core::Result<void> Run::open_folder() {
   const auto policy = options_.resume ? text::ExistingFolder::resume : text::ExistingFolder::refuse;
@@ -131,6 +135,8 @@ core::Result<void> Run::own(const fs::path& folder) {
   auto lock = text::FolderLock::acquire(folder);
   if (!lock) return tl::unexpected(lock.error());
   locks_.push_back(*std::move(lock));
+  set_way_on_after_interruption(fmt::format("what was begun lies in {}: give the same command with its --out and --resume to go on",
+                                            core::printable(folder_.string())));
   return {};
 }
 

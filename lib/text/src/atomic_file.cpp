@@ -276,8 +276,7 @@ core::Result<void> check_target_folder(const fs::path& target, ExistingFolder po
   const bool empty = fs::is_empty(folder, failed);
   if (failed) return cannot("cannot be read", folder, failed, kCheckPlace);
   if (!empty && policy == ExistingFolder::refuse) {
-    return core::fail({.file = folder.string()}, "the folder exists and is not empty",
-                      "choose another --out, or continue what was begun there with --resume");
+    return core::fail({.file = folder.string()}, "the folder exists and is not empty", "choose another --out");
   }
   return {};
 }

@@ -139,14 +139,16 @@ core::Result<FolderLock> FolderLock::acquire(const fs::path& folder) {
   }
 }
 
-FolderLock::FolderLock(fs::path file, core::Descriptor descriptor) : file_(std::move(file)), descriptor_(std::move(descriptor)) {}
+FolderLock::FolderLock(fs::path file, core::Descriptor descriptor)
+    : file_(std::move(file)), descriptor_(std::move(descriptor)), listed_(file_) {}
 
 FolderLock::FolderLock(FolderLock&& other) noexcept
-    : file_(std::exchange(other.file_, fs::path{})), descriptor_(std::move(other.descriptor_)) {}
+    : file_(std::exchange(other.file_, fs::path{})), descriptor_(std::move(other.descriptor_)), listed_(std::move(other.listed_)) {}
 
 FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
   std::swap(file_, other.file_);
   std::swap(descriptor_, other.descriptor_);
+  listed_ = std::move(other.listed_);
   return *this;
 }
 

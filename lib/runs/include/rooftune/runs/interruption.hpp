@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <thread>
 
 namespace rooftune::runs {
@@ -24,6 +25,9 @@ class SignalWatch {
   int end_ = -1;      ///< readable when nobody is interested any more
   std::thread watcher_;
 };
+
+/// What is printed behind "interrupted" when a signal ends the program at once: how what was begun can go on; empty: nothing.
+void set_way_on_after_interruption(std::string way_on);
 
 /// As long as it lives, the first signal is a request to stop, so that a run can write what it has, and the second ends the program.
 /// Watches by itself where no SignalWatch does. One at a time.

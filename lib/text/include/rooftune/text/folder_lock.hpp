@@ -6,6 +6,7 @@
 
 #include "rooftune/core/descriptor.hpp"
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/text/temporaries.hpp"
 
 namespace rooftune::text {
 
@@ -29,6 +30,7 @@ class FolderLock {
 
   std::filesystem::path file_;
   core::Descriptor descriptor_;
+  OwnTemporary listed_;  ///< goes with the others when the process is interrupted
 };
 
 /// Who holds a folder, as its lock file says.
