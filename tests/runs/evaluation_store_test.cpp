@@ -158,6 +158,11 @@ TEST_F(HostileStore, ARowThatIsNotAsItWasWrittenIsComputedAgainAndCounted) {
       "UPDATE evaluations SET numbers = 'text'",
       "UPDATE evaluations SET refusal = 'none was given'",
       "UPDATE evaluations SET checksum = ''",
+      "UPDATE evaluations SET point = x'0000000000000040'",  // where it would be looked for
+      "UPDATE evaluations SET request = 'jacobian'",
+      "UPDATE evaluations SET request = x'ff00'",
+      "UPDATE problems SET sha256 = 'q'",
+      "DELETE FROM problems",
   };
   for (const std::string& damage : damages) {
     std::filesystem::remove(file());

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <set>
+#include <new>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "rooftune/core/digest.hpp"
 #include "sqlite_database.hpp"
@@ -38,6 +41,8 @@ struct OwnedKey {
   std::string problem;
   std::string request;
   std::string point;
+  OwnedKey(std::string of_problem, std::string of_request, std::string of_point)
+      : problem(std::move(of_problem)), request(std::move(of_request)), point(std::move(of_point)) {}
   explicit OwnedKey(const calibrate::EvaluationKey& key)
       : problem(key.problem), request(key.request), point(reinterpret_cast<const char*>(key.point.data()), key.point.size_bytes()) {}
   friend auto operator<=>(const OwnedKey&, const OwnedKey&) = default;
@@ -47,6 +52,36 @@ struct OwnedKey {
 std::string checksum_of(const OwnedKey& key, const calibrate::StoredEvaluation& evaluation) {
   constexpr std::size_t kDigits = 16;
   return core::Digest().add(key.problem, key.request, key.point, evaluation.numbers, evaluation.refusal).hex().substr(0, kDigits);
+}
+
+/// What a row holds, when it is as it was written.
+std::optional<calibrate::StoredEvaluation> sound_evaluation(const OwnedKey& key, std::string_view numbers,
+                                                            std::optional<std::string> refusal, std::string_view checksum) {
+  if (numbers.size() % sizeof(double) != 0) return std::nullopt;
+  calibrate::StoredEvaluation found{.numbers = std::vector<double>(numbers.size() / sizeof(double)), .refusal = std::move(refusal)};
+  if (!numbers.empty()) std::memcpy(found.numbers.data(), numbers.data(), numbers.size());
+  if (checksum != checksum_of(key, found)) return std::nullopt;
+  return found;
+}
+
+constexpr auto kIsDamaged =
+    "NOT rooftune_is_sound((SELECT sha256 FROM problems WHERE id = problem), request, point, numbers, refusal, checksum)";
+
+std::string bytes_of(sqlite3_value* value) {
+  const void* const bytes = sqlite3_value_blob(value);
+  return bytes == nullptr ? "" : std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(sqlite3_value_bytes(value)));
+}
+
+/// The function of kIsDamaged.
+void is_sound(sqlite3_context* context, int, sqlite3_value** values) {
+  try {
+    const OwnedKey key(bytes_of(values[0]), bytes_of(values[1]), bytes_of(values[2]));
+    std::optional<std::string> refusal;
+    if (sqlite3_value_type(values[4]) != SQLITE_NULL) refusal = bytes_of(values[4]);
+    sqlite3_result_int(context, sound_evaluation(key, bytes_of(values[3]), std::move(refusal), bytes_of(values[5])) ? 1 : 0);
+  } catch (const std::bad_alloc&) {
+    sqlite3_result_error_nomem(context);
+  }
 }
 
 /// Puts the rows of a file without checksums aside, and says how many there are. They are not thrown away: an older rooftune may
@@ -77,11 +112,14 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
       : file_(std::move(file)), access_(access), database_(open_database(file_, access, format_)) {
     if (format_ == kFormatWithoutChecksums) {
       if (access == DatabaseAccess::read_only) {
-        throw SQLite::Exception("its rows carry no checksums (format 0); have them computed again by a run with --store");
+        throw SQLite::Exception("its rows carry no checksums (format 0)");
       }
       unchecked_ = set_old_rows_aside(database_);
     }
     if (access == DatabaseAccess::append) database_.exec(kSchema);
+    sqlite3_create_function_v2(database_.getHandle(), "rooftune_is_sound", 6, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
+                               nullptr, is_sound, nullptr, nullptr, nullptr);
+    put_damaged_rows_away();
     find_.emplace(database_,
                   "SELECT numbers, refusal, checksum FROM evaluations WHERE problem = (SELECT id FROM problems WHERE sha256 = ?) AND "
                   "request = ? "
@@ -120,44 +158,38 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
     if (unchecked_ > 0) {
       problems.push_back(warning(fmt::format("{} evaluations of an older version carry no checksums and were {}", unchecked_, fate)));
     }
-    if (!damaged_.empty())
-      problems.push_back(warning(fmt::format("{} evaluations in the store are damaged and were {}", damaged_.size(), fate)));
+    if (damaged_ > 0) problems.push_back(warning(fmt::format("{} evaluations in the store are damaged and were {}", damaged_, fate)));
     return problems;
   }
 
  private:
+  /// Checks every row, so that those are counted as well whose key is what was damaged: nobody would find them.
+  void put_damaged_rows_away() {
+    try {
+      damaged_ = database_.execAndGet(fmt::format("SELECT count(*) FROM evaluations WHERE {}", kIsDamaged)).getInt64();
+      if (damaged_ == 0 || access_ == DatabaseAccess::read_only) return;
+      SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
+      database_.exec(fmt::format("DELETE FROM evaluations WHERE {}", kIsDamaged));
+      transaction.commit();
+    } catch (const SQLite::Exception& error) {
+      report("cannot be checked", error);
+    }
+  }
+
   std::optional<calibrate::StoredEvaluation> find_in_file(const OwnedKey& key) {
     find_->reset();
     find_->bindNoCopy(1, key.problem);
     find_->bindNoCopy(2, key.request);
     bind_bytes(*find_, 3, key.point.data(), key.point.size());
     if (!find_->executeStep()) return std::nullopt;
-    calibrate::StoredEvaluation found;
-    const SQLite::Column numbers = find_->getColumn(0);
-    const auto bytes = static_cast<std::size_t>(numbers.getBytes());
-    found.numbers.resize(bytes / sizeof(double));
-    if (!found.numbers.empty()) std::memcpy(found.numbers.data(), numbers.getBlob(), found.numbers.size() * sizeof(double));
-    if (const SQLite::Column refusal = find_->getColumn(1); !refusal.isNull()) found.refusal = refusal.getString();
-    const bool is_sound = bytes % sizeof(double) == 0 && find_->getColumn(2).getString() == checksum_of(key, found);
+    const std::string numbers = find_->getColumn(0).getString();
+    std::optional<std::string> refusal;
+    if (!find_->getColumn(1).isNull()) refusal = find_->getColumn(1).getString();
+    auto found = sound_evaluation(key, numbers, std::move(refusal), find_->getColumn(2).getString());
     // An open statement would keep other processes from moving the log back into the file.
     find_->reset();
-    if (is_sound) return found;
-    damaged_.insert(key);
-    return std::nullopt;
-  }
-
-  /// One that is damaged gives way to what was computed instead.
-  void remove_damaged() {
-    SQLite::Statement remove(
-        database_, "DELETE FROM evaluations WHERE problem = (SELECT id FROM problems WHERE sha256 = ?) AND request = ? AND point = ?");
-    for (const auto& [key, value] : pending_) {
-      if (!damaged_.contains(key)) continue;
-      remove.reset();
-      remove.bindNoCopy(1, key.problem);
-      remove.bindNoCopy(2, key.request);
-      bind_bytes(remove, 3, key.point.data(), key.point.size());
-      remove.exec();
-    }
+    if (!found && access_ == DatabaseAccess::append) ++damaged_;  // since it was opened
+    return found;
   }
 
   void write() {
@@ -168,7 +200,6 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
       SQLite::Statement problem(database_, "INSERT OR IGNORE INTO problems (sha256) VALUES (?)");
       SQLite::Statement evaluation(
           database_, "INSERT OR IGNORE INTO evaluations VALUES ((SELECT id FROM problems WHERE sha256 = ?), ?, ?, ?, ?, ?)");
-      if (!damaged_.empty()) remove_damaged();
       for (const auto& [key, value] : pending_) {
         problem.reset();
         problem.bindNoCopy(1, key.problem);
@@ -210,8 +241,8 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
   SQLite::Database database_;
   std::optional<SQLite::Statement> find_;
   std::map<OwnedKey, calibrate::StoredEvaluation> pending_;
-  std::set<OwnedKey> damaged_;
-  long unchecked_ = 0;  ///< rows from before there were checksums
+  std::int64_t damaged_ = 0;  ///< rows
+  long unchecked_ = 0;        ///< rows from before there were checksums
   Clock::time_point last_write_ = Clock::now();
   core::Diagnostics problems_;
   mutable std::mutex mutex_;

@@ -24,14 +24,23 @@ inline constexpr int kFormatWithoutChecksums = 0;
 /// No row of ours is nearly as long.
 inline constexpr int kMostRowBytes = 256 << 20;
 
+/// The code of exceptions that are not SQLite's.
+inline constexpr int kRefusedByUs = -1;
+
 /// What an SQLite failure tells the user about a file.
 [[nodiscard]] inline core::Diagnostic database_problem(const std::filesystem::path& file, const std::string& what,
                                                        const SQLite::Exception& error) {
-  const bool is_damaged = error.getErrorCode() == SQLITE_CORRUPT || error.getErrorCode() == SQLITE_NOTADB;
+  const auto remedy = [&] {
+    switch (error.getErrorCode()) {
+      case SQLITE_CORRUPT: return "the file is damaged: remove it, and what it held is computed again";
+      case SQLITE_NOTADB: return "name another file; if it was a store or a journal it is damaged: remove it";
+      case kRefusedByUs: return "name another file: what it lacks is computed again";
+      default: return "check the file, its permissions and the free space";
+    }
+  };
   return {.position = {.file = file.string()},
           .problem = fmt::format("{}: {}", what, error.what()),
-          .remedy = is_damaged ? "the file is damaged: remove it, and what it held is computed again"
-                               : "check the file, its permissions and the free space",
+          .remedy = remedy(),
           .severity = core::Severity::error};
 }
 
@@ -82,9 +91,7 @@ inline void distrust(SQLite::Database& database) {
     format = database.execAndGet("PRAGMA user_version").getInt();
     if (format != kRunDatabaseFormat && format != kFormatWithoutChecksums) {
       throw SQLite::Exception(
-          fmt::format("its format is {}, and this version of rooftune reads format {}; name another file, or remove it "
-                      "and have everything computed again",
-                      format, kRunDatabaseFormat));
+          fmt::format("its format is {}, and this version of rooftune reads format {}", format, kRunDatabaseFormat));
     }
     if (database.execAndGet("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')").getInt() > 0) {
       throw SQLite::Exception("it holds views or triggers, which no rooftune makes");
