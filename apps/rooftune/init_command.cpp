@@ -5,6 +5,7 @@
 #include <cctype>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -19,6 +20,7 @@
 #include "rooftune/data/ground_truth.hpp"
 #include "rooftune/data/models.hpp"
 #include "rooftune/text/atomic_file.hpp"
+#include "rooftune/text/files.hpp"
 #include "rooftune/text/yaml_text.hpp"
 #include "terminal.hpp"
 #include "version_defaults.hpp"
@@ -96,10 +98,7 @@ class Init {
     std::error_code ignored;
     if (!fs::is_directory(folder_, ignored))
       return refuse({.file = folder_.string()}, "this is no folder", "name the folder that holds your results");
-    if (fs::exists(out_ / "ground_truth.json", ignored) && !options_.force) {
-      return refuse({.file = (out_ / "ground_truth.json").string()}, "the file exists",
-                    "name another folder with --out, or replace it with --force");
-    }
+    if (!options_.force && text::exists(out_ / "ground_truth.json")) return refuse_existing(out_ / "ground_truth.json");
     const FolderSurvey found = survey(folder_, out_);
     if (!found.problems.empty()) {
       print_errors(found.problems);
@@ -123,6 +122,10 @@ class Init {
   }
 
  private:
+  static ExitCode refuse_existing(const fs::path& file) {
+    return refuse({.file = file.string()}, "the file exists", "name another folder with --out, or replace it with --force");
+  }
+
   static ExitCode refuse(core::SourcePosition position, std::string problem, std::string remedy) {
     print_errors({{.position = std::move(position), .problem = std::move(problem), .remedy = std::move(remedy)}});
     return ExitCode::bad_input;
@@ -286,34 +289,41 @@ class Init {
   ExitCode write(const FolderSurvey& found) {
     const auto data_folder = data::data_directory();
     if (!data_folder) return app::refuse(data_folder.error());
+    std::map<std::string, std::string> texts;  // beside the ground truth
+    if (!described_.empty()) texts["gpus.yaml"] = gpus_text();
+    std::vector<std::string> next;
+    for (const std::string& gpu : material_.gpus) {
+      const std::string study = material_.gpus.size() == 1 ? "study.yaml" : fmt::format("study_{}.yaml", plain_name(gpu));
+      texts[study] = study_text(gpu, *data_folder);
+      next.push_back(fmt::format("rooftune {} {} --out {}", is_reference(gpu) ? "fit" : "onboard", (out_ / study).string(),
+                                 (out_ / fmt::format("run{}", material_.gpus.size() == 1 ? "" : "_" + plain_name(gpu))).string()));
+    }
+    std::vector<text::NewFile> files;
+    std::vector<std::string> written;
+    if (!material_.imported.experiments.empty()) written.emplace_back("ground_truth.json");
+    for (const auto& [name, content] : texts) {
+      if (!options_.force && text::exists(out_ / name)) return refuse_existing(out_ / name);
+      files.push_back({.path = out_ / name, .text = content});
+      written.push_back(name);
+    }
     std::error_code failed;
     fs::create_directories(out_, failed);
     if (failed) return refuse({.file = out_.string()}, failed.message(), "check the path and its permissions");
     print_errors(material_.imported.warnings);
-    if (!material_.imported.experiments.empty()) {
-      const auto noticed =
-          importers::write_ground_truth(material_.imported, out_ / "ground_truth.json", importers::ExistingFile::replace);
-      if (!noticed) return app::refuse(noticed.error());
-      print_errors(*noticed);
-    }
-    std::vector<std::string> written;
-    if (!material_.imported.experiments.empty()) written.emplace_back("ground_truth.json");
-    const auto put = [&](const std::string& name, const std::string& text) {
-      const auto done = text::write_file_atomically(out_ / name, text);
-      if (!done) print_errors(done.error());
-      written.push_back(name);
-      return done.has_value();
-    };
-    if (!described_.empty() && !put("gpus.yaml", gpus_text())) return ExitCode::bad_input;
-    std::vector<std::string> next;
-    for (const std::string& gpu : material_.gpus) {
-      const std::string study = material_.gpus.size() == 1 ? "study.yaml" : fmt::format("study_{}.yaml", plain_name(gpu));
-      if (!put(study, study_text(gpu, *data_folder))) return ExitCode::bad_input;
-      next.push_back(fmt::format("rooftune {} {} --out {}", is_reference(gpu) ? "fit" : "onboard", (out_ / study).string(),
-                                 (out_ / fmt::format("run{}", material_.gpus.size() == 1 ? "" : "_" + plain_name(gpu))).string()));
-    }
+    const auto noticed = write_together(files);
+    if (!noticed) return app::refuse(noticed.error());
+    print_errors(*noticed);
     print_result(found, written, next);
     return ExitCode::done;
+  }
+
+  /// All files of the result or none.
+  [[nodiscard]] core::Result<core::Diagnostics> write_together(const std::vector<text::NewFile>& files) const {
+    if (!material_.imported.experiments.empty()) {
+      return importers::write_ground_truth(material_.imported, out_ / "ground_truth.json", importers::ExistingFile::replace, files);
+    }
+    if (auto written = text::write_files_together(files); !written) return tl::unexpected(written.error());
+    return core::Diagnostics{};
   }
 
   void print_result(const FolderSurvey& found, const std::vector<std::string>& written, const std::vector<std::string>& next) const {

@@ -79,6 +79,18 @@ TEST_F(InitCommand, FitsWhereTheRunsAreOnTheGpuWhoseFitShips) {
   EXPECT_EQ(evaluated.exit_code, 0) << evaluated;
 }
 
+TEST_F(InitCommand, KeepsAStudyThatWasEdited) {
+  ASSERT_EQ(rooftune({"init", mine()}).exit_code, 0);
+  fs::remove(mine("rooftune/ground_truth.json"));
+  folder_.write("mine/rooftune/study.yaml", "edited\n");
+  const ProgramResult again = rooftune({"init", mine()});
+  EXPECT_EQ(again.exit_code, 1) << again;
+  EXPECT_THAT(again.errors, HasSubstr("study.yaml: error: the file exists (name another folder with --out, or replace it"));
+  EXPECT_EQ(folder_.read("mine/rooftune/study.yaml"), "edited\n");
+  EXPECT_FALSE(fs::exists(mine("rooftune/ground_truth.json"))) << "all of the result or nothing";
+  EXPECT_EQ(rooftune({"init", mine(), "--force"}).exit_code, 0);
+}
+
 TEST_F(InitCommand, TakesAGpuFromTheFamilysHardwareConfig) {
   fs::remove(mine("gpu.yaml"));
   folder_.write(

@@ -247,7 +247,8 @@ core::Result<ImportedGroundTruth> import_recognised(std::span<const fs::path> in
   return imported;
 }
 
-core::Result<core::Diagnostics> write_ground_truth(const ImportedGroundTruth& imported, const fs::path& file, ExistingFile policy) {
+core::Result<core::Diagnostics> write_ground_truth(const ImportedGroundTruth& imported, const fs::path& file, ExistingFile policy,
+                                                   std::span<const text::NewFile> beside) {
   std::error_code ignored;
   if (policy == ExistingFile::refuse && fs::exists(file, ignored)) {
     return core::fail({.file = file.string()}, "the file exists", "name another one, or replace it with --force");
@@ -261,7 +262,9 @@ core::Result<core::Diagnostics> write_ground_truth(const ImportedGroundTruth& im
   auto warnings = check_readable(imported, text, file);
   if (!warnings) return warnings;
   if (auto written = write_tables(imported, file.parent_path(), table_folder(file)); !written) return tl::unexpected(written.error());
-  if (auto written = text::write_file_atomically(file, text); !written) return tl::unexpected(written.error());
+  std::vector<text::NewFile> files{{.path = file, .text = text}};
+  files.insert(files.end(), beside.begin(), beside.end());
+  if (auto written = text::write_files_together(files); !written) return tl::unexpected(written.error());
   remove_former_tables(imported, file.parent_path() / table_folder(file));
   return warnings;
 }

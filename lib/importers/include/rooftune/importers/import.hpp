@@ -11,6 +11,7 @@
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/data/ground_truth_writer.hpp"
+#include "rooftune/text/atomic_file.hpp"
 
 namespace rooftune::importers {
 
@@ -87,8 +88,10 @@ struct ImportedGroundTruth {
 enum class ExistingFile { refuse, replace };
 
 /// Writes `file` and, beside it, the folder `<stem of file>` with the tables. Everything is written to a hidden sibling and read
-/// back by read_ground_truth() first; then the tables are put in place and the JSON file last. Gives what the reader noticed.
+/// back by read_ground_truth() first; then the tables are put in place and the JSON file last, together with `beside`: all of these
+/// files or none. Gives what the reader noticed.
 [[nodiscard]] core::Result<core::Diagnostics> write_ground_truth(const ImportedGroundTruth& imported,
-                                                                 const std::filesystem::path& file, ExistingFile policy);
+                                                                 const std::filesystem::path& file, ExistingFile policy,
+                                                                 std::span<const text::NewFile> beside = {});
 
 }  // namespace rooftune::importers
