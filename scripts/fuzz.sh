@@ -2,7 +2,8 @@
 # Fuzzes the readers of foreign input with libFuzzer, one target after another.
 #   fuzz.sh [--runs N] [--large-runs N] [--built FOLDER] [TARGET...]
 # N inputs of up to 4 kB (200000), then of up to 256 kB (5000), from the target's corpus and dictionary; more than 10 s of its own
-# time or 2 GB for one input count as a failure. New inputs stay in build/fuzz/found/TARGET. One line a run: inputs, coverage (edges), MB.
+# time or 2 GB for one input count as a crash. New inputs and crashes stay in build/fuzz/found. One line a run, which is also added
+# to build/fuzz/found/campaign.csv: target, longest input, inputs, coverage (edges), peak memory, seconds, crashes.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -27,9 +28,12 @@ fi
 if [ "${#targets[@]}" -eq 0 ]; then mapfile -t targets <tests/fuzz/targets.txt; fi
 
 folder=$(dirname "$programs")
+table="$folder/found/campaign.csv"
+mkdir -p "$folder/found"
+[ -f "$table" ] || echo "target,most_bytes,inputs,edges,peak_mb,seconds,crashes" >"$table"
 failed=0
 fuzz() {  # TARGET RUNS LONGEST_BYTES
-  local target=$1 log="$folder/found/$1.$3.log" dictionary=()
+  local target=$1 log="$folder/found/$1.$3.log" dictionary=() crashes=0 inputs edges memory begin=$SECONDS
   mkdir -p "$folder/found/$target" "$folder/fuzz_corpus/$target"
   if [ -f "tests/fuzz/dictionaries/$target.dict" ]; then dictionary=("-dict=tests/fuzz/dictionaries/$target.dict"); fi
   # Leaks of libraries at exit are no concern here, lengths that cannot be allocated are.
@@ -37,11 +41,15 @@ fuzz() {  # TARGET RUNS LONGEST_BYTES
     -rss_limit_mb=2048 -len_control=20 -print_final_stats=1 -artifact_prefix="$folder/found/$target-" "${dictionary[@]}" \
     "$folder/found/$target" "$folder/fuzz_corpus/$target" >"$log" 2>&1; then
     tail -n 40 "$log"
+    crashes=1  # libFuzzer ends at the first
     failed=$((failed + 1))
   fi
-  printf '%-18s up to %6d bytes: %s inputs, %s edges, %s MB\n' "$target" "$3" \
-    "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
-    "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)" "$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")"
+  inputs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  edges=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
+  memory=$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")
+  printf '%-18s up to %6d bytes: %s inputs, %s edges, %s MB, %d s, %d crashes\n' "$target" "$3" "$inputs" "$edges" "$memory" \
+    "$((SECONDS - begin))" "$crashes"
+  echo "$target,$3,$inputs,$edges,$memory,$((SECONDS - begin)),$crashes" >>"$table"
 }
 for target in "${targets[@]}"; do
   fuzz "$target" "$runs" 4096

@@ -1,7 +1,7 @@
 """Makes system calls of rooftune fail, one at a time, and kills it at them, in every command that writes: whatever happens, the user
 has the old result or the new one, never a part of it or another, and a run that can go on ends at the same bytes.
 
-  campaign.py PROGRAM SHIM SOURCE_DIR [--calls N] [--seed S] [--only SCENARIO]
+  campaign.py PROGRAM SHIM SOURCE_DIR [--calls N] [--seed S] [--only SCENARIO | --quick]
 
 N: faults and kills of each kind of call and scenario, drawn from all there are; 0 takes every one.
 """
@@ -16,6 +16,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+
+import kills
 
 # Which failures a call can be answered with, beside the end of the process.
 ANSWERS = {
@@ -35,10 +37,11 @@ BUG = "this is a bug of rooftune"
 
 class Scenario:
     """A command, what lies in its folder before, and which files are its result: names, or a function of the folder that finds
-    them. `resumes`: more arguments that go on afterwards."""
+    them. `resumes`: more arguments that go on afterwards. `only_once`: refuses to do again what is done."""
 
-    def __init__(self, name, arguments, results, prepare=None, resumes=None):
+    def __init__(self, name, arguments, results, prepare=None, resumes=None, takes_long=False, only_once=False):
         self.name, self.arguments, self.results, self.prepare, self.resumes = name, arguments, results, prepare, resumes
+        self.takes_long, self.only_once = takes_long, only_once
 
 
 def content(folder, results):
@@ -54,13 +57,18 @@ def ground_truth_with_tables(folder):
     return ["o.json", *(experiment["workload"]["arrival"]["table"] for experiment in experiments)]
 
 
+def files_below(name):
+    """All files of a folder that is written as a whole."""
+    return lambda folder: sorted(str(path.relative_to(folder)) for path in (folder / name).rglob("*") if path.is_file())
+
+
 def hidden(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*") if ".partial-" in path.name)
 
 
 class Campaign:
     def __init__(self, options):
-        self.program, self.shim, self.source = options.program, options.shim, pathlib.Path(options.source)
+        self.program, self.shim, self.source = (pathlib.Path(path).resolve() for path in (options.program, options.shim, options.source))
         self.calls, self.random = options.calls, random.Random(options.seed)
         self.counts = collections.Counter()
         self.failures = []
@@ -114,7 +122,7 @@ class Campaign:
                 self.fail(scenario, fault, f"neither the old results nor the new ones: {changed(there, old)}", result)
         if result.returncode != 0 and not killed and hidden(folder) and "unlink" not in fault:
             self.fail(scenario, fault, f"left behind: {hidden(folder)}", result)
-        if result.returncode != 0:
+        if result.returncode != 0 and not (scenario.only_once and there == new):
             self.go_on(scenario, fault, folder, new)
         shutil.rmtree(folder)
 
@@ -185,6 +193,22 @@ def scenarios(campaign):
         campaign.study(folder)
         (folder / "rows.csv").write_text("what was there before\n")
 
+    def own_measurements(folder):
+        shutil.copytree(source / "tests/init_example", folder / "mine")
+
+    def earlier_init(folder):
+        own_measurements(folder)
+        campaign.run(folder, ["init", "mine", "--workload", "another", "--out", "made"])
+
+    def kernel_tables(folder):
+        (folder / "h100").mkdir()
+        for name in ("gemm.csv", "context_attention.csv"):
+            shutil.copy(source / f"bench_data/h100/legacy_{name}", folder / "h100" / name)
+
+    def studies(folder):
+        for name, text in kills.studies(source).items():
+            (folder / name).write_text(text)
+
     def earlier_run(folder):
         campaign.study(folder)
         campaign.run(folder, ["fit", "study.yaml", "--out", "run", "--threads", "1"])
@@ -198,6 +222,15 @@ def scenarios(campaign):
         Scenario("import --force", import_arguments("second.json"), ground_truth_with_tables, earlier_import),
         Scenario("fit", ["fit", "study.yaml", "--out", "run", "--threads", "1"], run_results, campaign.study, ["--resume"]),
         Scenario("crossval", ["crossval", "study.yaml", "--out", "run", "--threads", "1"], run_results, campaign.study, ["--resume"]),
+        Scenario("init", ["init", "mine", "--out", "made"], files_below("made"), own_measurements, only_once=True),
+        Scenario("init --force", ["init", "mine", "--out", "made", "--force"], files_below("made"), earlier_init),
+        Scenario("kernels normalise", ["kernels", "normalise", "h100", "--out", "clean"], files_below("clean"), kernel_tables, only_once=True),
+        Scenario("compare", ["compare", "compare.yaml", "--out", "run", "--threads", "1"],
+                 ["run/result.json", "run/study.yaml"], studies, ["--resume"], takes_long=True),
+        Scenario("improve", ["improve", "improve.yaml", "--out", "run", "--threads", "1"],
+                 ["run/result.json", "run/tuned.json", "run/evaluation.csv", "run/study.yaml"], studies, ["--resume"], takes_long=True),
+        Scenario("onboard", ["onboard", str(source / "experiments/onboard_l40s.yaml"), "--out", "run", "--threads", "1"],
+                 ["run/result.json", "run/evaluation.csv"], studies, ["--resume"], takes_long=True),
         Scenario("report", ["report", "run", "--out", "page.html", "--threads", "1"], ["page.html"], earlier_run),
     ]
 
@@ -210,10 +243,12 @@ def main():
     parser.add_argument("--calls", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only")
-    campaign = Campaign(parser.parse_args())
+    parser.add_argument("--quick", action="store_true", help="without the commands that take seconds")
+    options = parser.parse_args()
+    campaign = Campaign(options)
     try:
         for scenario in scenarios(campaign):
-            if parser.parse_args().only in (None, scenario.name):
+            if options.only == scenario.name or (options.only is None and not (options.quick and scenario.takes_long)):
                 campaign.run_scenario(scenario)
     finally:
         shutil.rmtree(campaign.base, ignore_errors=True)
