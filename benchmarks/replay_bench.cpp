@@ -75,7 +75,8 @@ void replay_all(benchmark::State& state, std::string_view step_time_model, const
   sim::EngineCounters counted;
   for (auto _ : state) {
     for (std::size_t i = 0; i < input.dataset.cases.size(); ++i) {
-      const auto prediction = sim::simulate<Scalar>(step_time_model, input.dataset.cases[i].scenario(0), parameters[i], options);
+      const auto prediction = sim::simulate<Scalar>(step_time_model, input.dataset.cases[i].scenario(*input.dataset.cases[i].plan(0)),
+                                                    parameters[i], options);
       counted.steps += prediction.counters.steps;
       counted.advances += prediction.counters.advances;
       benchmark::DoNotOptimize(prediction.summary.e2e_mean_us);
@@ -101,8 +102,9 @@ void register_all() {
   add("replay_all_1core_24_derivatives",
       [](benchmark::State& state) { replay_all<core::Dual<core::kWideWidth>>(state, "physics", {}); });
   for (const latency::ModelEntry& entry : latency::step_time_models()) {
-    const bool supported = std::ranges::none_of(
-        replay().dataset.cases, [&](const eval::Case& item) { return sim::refusal(entry.name, item.scenario(0)).has_value(); });
+    const bool supported = std::ranges::none_of(replay().dataset.cases, [&](const eval::Case& item) {
+      return sim::refusal(entry.name, item.scenario(*item.plan(0))).has_value();
+    });
     if (!supported) continue;  // it needs kernel tables
     add(fmt::format("replay_all_1core_with_{}", entry.name),
         [name = entry.name](benchmark::State& state) { replay_all<double>(state, name, {}); });

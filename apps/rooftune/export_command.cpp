@@ -105,7 +105,7 @@ core::Result<runs::AlphaBetaEntry> entry_of(const ExportOptions& options, const 
   return runs::AlphaBetaEntry{.model = model,
                               .gpu = gpu,
                               .tp = tp,
-                              .kv_blocks = sim::make_engine_setup(item.scenario(0), parameters).kv_blocks,
+                              .kv_blocks = sim::make_engine_setup(item.scenario(*item.plan(0)), parameters).kv_blocks,
                               .engine_version = versions.size() == 1 ? versions.front() : "",
                               .form = calibrate::fit_linear_form(item, config)};
 }

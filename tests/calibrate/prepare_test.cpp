@@ -83,7 +83,7 @@ TEST_F(Prepare, DrawsTheRequestsOfTheSelectedRuns) {
   const auto prepared = prepare(spec_, inputs_);
   ASSERT_TRUE(prepared) << problems();
   ASSERT_EQ(prepared->dataset.cases.size(), 1u);
-  EXPECT_EQ(prepared->dataset.cases[0].plans[0].stages[0].requests.size(), std::size_t{examples::kRequestsPerStage});
+  EXPECT_EQ(prepared->dataset.cases[0].plan(0)->stages[0].requests.size(), std::size_t{examples::kRequestsPerStage});
 }
 
 TEST_F(Prepare, ReportsEveryProblemAtOnce) {

@@ -39,7 +39,12 @@ TEST(ProblemDigest, ChangesWithEverythingThatResidualsDependOn) {
       {"a switch", [](Parts& p) { p.config.switches[params::switch_id("engine.async_scheduling")] = 1; }},
       {"a scope", [](Parts& p) { p.config.scoped.push_back({.where = {.model = {}, .gpu = {}, .tp = 2}, .parameters = {}}); }},
       {"a measurement", [](Parts& p) { *p.dataset.cases[0].experiment.measured.stages[0][domain::Metric::e2e_mean] += 1e-9; }},
-      {"a request", [](Parts& p) { p.dataset.cases[0].plans[0].stages[0].requests[7].output_tokens += 1; }},
+      {"a request",
+       [](Parts& p) {
+         sim::RequestPlan plan = *p.dataset.cases[0].plan(0);
+         plan.stages[0].requests[7].output_tokens += 1;
+         p.dataset.cases[0].plans[0].kept = std::make_shared<const sim::RequestPlan>(std::move(plan));
+       }},
       {"a deployment", [](Parts& p) { p.dataset.cases[0].experiment.deployment.settings.max_num_seqs += 1; }},
       {"a model", [](Parts& p) { p.dataset.cases[0].model.groups[0].count += 1; }},
       {"a GPU", [](Parts& p) { p.dataset.cases[0].gpu.hbm_bandwidth.value *= 2; }},
@@ -52,6 +57,7 @@ TEST(ProblemDigest, ChangesWithEverythingThatResidualsDependOn) {
       {"a transform", [](Parts& p) { p.free[0].transform = params::Transform::linear; }},
       {"a prior", [](Parts& p) { p.free[0].prior = params::Prior{.centre = 20.0, .standard_deviation = 1.0}; }},
   };
+  EXPECT_EQ(digest_after([](Parts& p) { p.dataset.cases[0].plans[0].kept.reset(); }), kAsItIs) << "a plan drawn again is another one";
   std::map<std::string, std::string> seen{{kAsItIs, "nothing"}};
   for (const auto& [what, change] : changes) {
     const auto [place, is_new] = seen.try_emplace(digest_after(change), what);

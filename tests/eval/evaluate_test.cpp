@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "rooftune/eval/noise.hpp"
 #include "support/simulated_runs.hpp"
 
 namespace rooftune::eval {
@@ -119,6 +120,29 @@ TEST(Evaluate, WarnsOfASaturatedRun) {
   EXPECT_THAT(evaluate(dataset, truth(), kOneThread).warnings, Contains(HasSubstr("queue grows")));
 }
 
+/// Plans of many experiments are drawn by each use: the same requests as those that are kept.
+TEST(Evaluate, PlansThatFindNoRoomAreDrawnAgain) {
+  const params::Config config = truth();
+  const auto experiments = examples::measured(examples::four_runs(), config);
+  const Dataset all_kept = examples::dataset_of(experiments, config);
+  const auto models = examples::models();
+  const auto gpus = examples::gpus();
+  const auto some_kept = make_dataset({.experiments = experiments,
+                                       .models = models,
+                                       .gpus = gpus,
+                                       .config = config,
+                                       .kept_plan_bytes = 3 * examples::kRequestsPerStage * sizeof(sim::PlannedRequest) + 1});
+  ASSERT_TRUE(some_kept);
+  std::vector<bool> kept;
+  for (const Case& item : some_kept->cases) kept.push_back(item.plans[0].kept != nullptr);
+  EXPECT_THAT(kept, testing::ElementsAre(true, true, false, false));
+  const Evaluation one = evaluate(all_kept, config, kOneThread);
+  const Evaluation other = evaluate(*some_kept, config, kOneThread);
+  ASSERT_EQ(one.rows.size(), other.rows.size());
+  for (std::size_t i = 0; i < one.rows.size(); ++i) EXPECT_EQ(one.rows[i].predicted_ms, other.rows[i].predicted_ms) << i;
+  EXPECT_EQ(noise_of(all_kept, config, {1}).arrival_percent, noise_of(*some_kept, config, {1}).arrival_percent);
+}
+
 /// Two replicas, every other request ten times as long: in turn, one replica gets all the long ones.
 TEST(Evaluate, RoutingByLoadBeatsTakingTurnsWhenRequestsDiffer) {
   domain::Experiment run = examples::unmeasured_run("routed", examples::llama_2_7b(), 1, {30.0});
@@ -134,8 +158,8 @@ TEST(Evaluate, RoutingByLoadBeatsTakingTurnsWhenRequestsDiffer) {
     config.switches[id] = *params::find_choice(id, router);
     const Dataset dataset = examples::dataset_of({run}, config);
     const Case& item = dataset.cases.front();
-    const auto prediction =
-        sim::simulate<double>("physics", item.scenario(0), params::resolve(config, item.experiment.deployment, item.gpu), {});
+    const auto prediction = sim::simulate<double>("physics", item.scenario(*item.plan(0)),
+                                                  params::resolve(config, item.experiment.deployment, item.gpu), {});
     EXPECT_EQ(prediction.summary.finished, 200);
     return prediction.summary.e2e_mean_us;
   };
@@ -152,8 +176,8 @@ TEST(Evaluate, AClosedLoopKeepsAllItsClientsOverReplicas) {
     run.deployment.dp = replicas;
     const Dataset dataset = examples::dataset_of({run}, truth());
     const Case& item = dataset.cases.front();
-    const auto prediction =
-        sim::simulate<double>("physics", item.scenario(0), params::resolve(truth(), item.experiment.deployment, item.gpu), {});
+    const auto prediction = sim::simulate<double>("physics", item.scenario(*item.plan(0)),
+                                                  params::resolve(truth(), item.experiment.deployment, item.gpu), {});
     EXPECT_EQ(prediction.summary.finished, 60);
     return prediction.counters.largest_batch;
   };

@@ -170,7 +170,7 @@ class EventLimit : public testing::Test {
 
   static std::int64_t events_of(const Case& item, std::int64_t limit, bool expect_out_of_events) {
     const auto prediction =
-        sim::simulate<double>("physics", item.scenario(0), params::resolve(truth(), item.experiment.deployment, item.gpu),
+        sim::simulate<double>("physics", item.scenario(*item.plan(0)), params::resolve(truth(), item.experiment.deployment, item.gpu),
                               {.stepping = sim::Stepping::closed_form,
                                .percentiles = sim::Percentiles::skip,
                                .observer = nullptr,

@@ -59,7 +59,8 @@ def ground_truth_with_tables(folder):
 
 def files_below(name):
     """All files of a folder that is written as a whole."""
-    return lambda folder: sorted(str(path.relative_to(folder)) for path in (folder / name).rglob("*") if path.is_file())
+    return lambda folder: sorted(str(path.relative_to(folder)) for path in (folder / name).rglob("*")
+                                 if path.is_file() and ".partial-" not in str(path))
 
 
 def hidden(folder):

@@ -51,8 +51,9 @@ eval::Case loop_of(const std::string& id, const std::string& sweep, int clients)
   item.experiment.sweep = sweep;
   item.experiment.deployment.tp = 2;
   item.experiment.workload.arrival = {.process = domain::ArrivalProcess::closed_loop, .concurrency = clients};
-  sim::RequestPlan& plan = item.plans.emplace_back();
+  sim::RequestPlan plan;
   plan.stages.emplace_back().requests = {{.output_tokens = 100}, {.output_tokens = 102}};
+  item.plans = {{.kept = std::make_shared<const sim::RequestPlan>(std::move(plan))}};
   return item;
 }
 

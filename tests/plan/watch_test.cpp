@@ -54,7 +54,7 @@ std::vector<FinishedRequest> requests_of(const params::Config& truth, double off
   const eval::Case& item = dataset.cases.front();
   const auto parameters = params::resolve(truth, item.experiment.deployment, item.gpu);
   Finished finished(sim::front_end_of(parameters), offset_s);
-  (void)sim::simulate<double>(truth.step_time_model, item.scenario(0), parameters,
+  (void)sim::simulate<double>(truth.step_time_model, item.scenario(*item.plan(0)), parameters,
                               {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::skip, .observer = &finished});
   return finished.requests;
 }

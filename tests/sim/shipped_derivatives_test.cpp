@@ -99,7 +99,8 @@ Distances compare(const eval::Case& item, const params::Config& config) {
   Misses ttft;
   Misses e2e;
   for (std::size_t seed = 0; seed < item.plans.size(); ++seed) {
-    const Scenario scenario = item.scenario(seed);
+    const auto plan = item.plan(seed);
+    const Scenario scenario = item.scenario(*plan);
     params::Resolved<Scalar> seeded = values.as<Scalar>();
     for (std::size_t i = 0; i < ids.size(); ++i) seeded[ids[i]].v[static_cast<int>(i)] = values[ids[i]];
     const auto derived = simulate<Scalar>(config.step_time_model, scenario, seeded, {});

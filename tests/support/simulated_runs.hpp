@@ -60,7 +60,7 @@ inline std::vector<domain::Experiment> measured(const std::vector<domain::Experi
   for (const eval::Case& item : dataset_of(runs, truth, seed).cases) {
     const auto parameters = params::resolve(truth, item.experiment.deployment, item.gpu);
     const auto prediction =
-        sim::simulate<double>(truth.step_time_model, item.scenario(0), parameters,
+        sim::simulate<double>(truth.step_time_model, item.scenario(*item.plan(0)), parameters,
                               {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
     domain::Experiment experiment = item.experiment;
     experiment.measured.summary = prediction.summary.latencies;

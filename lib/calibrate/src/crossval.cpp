@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "rooftune/calibrate/fit.hpp"
 #include "rooftune/core/parallel_map.hpp"
@@ -25,8 +26,10 @@ PreparedStudy with_seed(const PreparedStudy& study, std::uint64_t seed) {
   reseeded.spec.seed = seed;
   reseeded.dataset.seed = seed;
   for (eval::Case& item : reseeded.dataset.cases) {
-    for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
-      item.plans[replicate] = sim::make_request_plan(item.experiment, seed, static_cast<int>(replicate));
+    for (eval::Plan& plan : item.plans) {
+      const bool keep = plan.kept != nullptr;
+      plan = {.seed = seed, .replicate = plan.replicate};
+      if (keep) plan.kept = std::make_shared<const sim::RequestPlan>(sim::make_request_plan(item.experiment, seed, plan.replicate));
     }
   }
   return reseeded;

@@ -87,7 +87,7 @@ std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config
       point.rate_per_s = workload.stages.front().rate.value;
     }
     point.gpus = deployment.tp * deployment.pp * deployment.dp;
-    point.prediction = sim::simulate<double>(config.step_time_model, item.scenario(0), parameters,
+    point.prediction = sim::simulate<double>(config.step_time_model, item.scenario(*item.plan(0)), parameters,
                                              {.percentiles = sim::Percentiles::compute, .warm_up_requests = warm_up_requests});
     point.findings = eval::simulated_quality(item.experiment, point.prediction);
     return point;
@@ -96,7 +96,8 @@ std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config
 
 Inspection inspect(const eval::Case& item, std::size_t replicate, const params::Config& config,
                    const std::vector<InspectionSink*>& sinks, std::int64_t warm_up_requests) {
-  const sim::Scenario scenario = item.scenario(replicate);
+  const auto plan = item.plan(replicate);
+  const sim::Scenario scenario = item.scenario(*plan);
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
   const latency::Target target{
       .model = item.model, .gpu = item.gpu, .deployment = item.experiment.deployment, .tables = item.tables.get()};

@@ -142,7 +142,7 @@ core::Result<std::vector<domain::Experiment>> simulated(const std::vector<domain
     const eval::Case& item = dataset->cases[i];
     const auto parameters = params::resolve(inputs.config, item.experiment.deployment, item.gpu);
     const auto prediction =
-        sim::simulate<double>(inputs.config.step_time_model, item.scenario(0), parameters,
+        sim::simulate<double>(inputs.config.step_time_model, item.scenario(*item.plan(0)), parameters,
                               {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
     const auto stream = [&](int stage) {
       return core::make_stream(
@@ -257,7 +257,8 @@ bool is_selected(const domain::Experiment& experiment, const DataSpec& data, con
 
 std::size_t planned_requests(const eval::Case& item) {
   std::size_t requests = 0;
-  for (const sim::StagePlan& stage : item.plans.front().stages) requests += stage.requests.size();
+  const auto plan = item.plan(0);
+  for (const sim::StagePlan& stage : plan->stages) requests += stage.requests.size();
   return requests;
 }
 

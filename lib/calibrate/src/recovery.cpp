@@ -65,19 +65,16 @@ PreparedStudy simulated(const PreparedStudy& study, const params::Config& truth,
   result.spec.threads = 1;
   result.dataset.seed = seed;
   for (eval::Case& item : result.dataset.cases) {
-    item.plans = {sim::make_request_plan(item.experiment, seed, kMeasuredReplicate)};
-    const auto prediction =
-        sim::simulate<double>(truth.step_time_model, item.scenario(0), params::resolve(truth, item.experiment.deployment, item.gpu),
-                              {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
+    item.plans = {{.seed = seed, .replicate = kMeasuredReplicate}};
+    const auto prediction = sim::simulate<double>(
+        truth.step_time_model, item.scenario(*item.plan(0)), params::resolve(truth, item.experiment.deployment, item.gpu),
+        {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
     Noise noise(item.experiment, study.spec.seed, repeat, noise_fraction);
     item.experiment.measured.summary = prediction.summary.latencies;
     noise.on(item.experiment.measured.summary);
     item.experiment.measured.stages.clear();
     for (const auto& stage : prediction.stages) noise.on(item.experiment.measured.stages.emplace_back(stage.latencies));
-    item.plans.clear();
-    for (int replicate = 0; replicate < study.dataset.replicates; ++replicate) {
-      item.plans.push_back(sim::make_request_plan(item.experiment, seed, replicate));
-    }
+    item.keep_plans(seed, study.dataset.replicates);
   }
   return result;
 }

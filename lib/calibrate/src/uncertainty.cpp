@@ -17,7 +17,7 @@ constexpr core::ThreadCount kOneThread{1};
 /// The dataset with the arrivals of a replicate that no prediction uses.
 eval::Dataset with_other_arrivals(const eval::Dataset& dataset, int replicate) {
   eval::Dataset other = dataset;
-  for (eval::Case& item : other.cases) item.plans = {sim::make_request_plan(item.experiment, dataset.seed, replicate)};
+  for (eval::Case& item : other.cases) item.plans = {{.seed = dataset.seed, .replicate = replicate}};
   // A simulator that is not ours draws its own requests, from the seed that it is given.
   if (other.external) other.seed += static_cast<std::uint64_t>(replicate);
   return other;

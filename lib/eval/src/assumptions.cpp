@@ -60,8 +60,9 @@ struct Change {
 
 domain::Latencies predicted(const Case& item, const params::Config& config, const domain::Experiment& experiment) {
   const params::Resolved<double> parameters = params::resolve(config, experiment.deployment, item.gpu);
+  const auto plan = item.plan(0);
   const sim::Scenario scenario{
-      .experiment = experiment, .model = item.model, .gpu = item.gpu, .plan = item.plans.front(), .tables = item.tables.get()};
+      .experiment = experiment, .model = item.model, .gpu = item.gpu, .plan = *plan, .tables = item.tables.get()};
   if (sim::refusal(config.step_time_model, scenario)) return {};
   return sim::simulate<double>(config.step_time_model, scenario, parameters, {}).summary.latencies;
 }

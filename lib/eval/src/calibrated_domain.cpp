@@ -4,6 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
 
 #include "rooftune/domain/model.hpp"
 
@@ -19,6 +22,22 @@ void widen(params::CalibratedDomain& domain, const std::string& name, double val
   range->second.highest = std::max(range->second.highest, value);
 }
 
+struct Extremes {
+  std::int64_t lowest = std::numeric_limits<std::int64_t>::max();
+  std::int64_t highest = std::numeric_limits<std::int64_t>::min();
+
+  void add(std::int64_t value) {
+    lowest = std::min(lowest, value);
+    highest = std::max(highest, value);
+  }
+};
+
+void widen(params::CalibratedDomain& domain, const std::string& name, const Extremes& seen) {
+  if (seen.lowest > seen.highest) return;  // nothing
+  widen(domain, name, static_cast<double>(seen.lowest));
+  widen(domain, name, static_cast<double>(seen.highest));
+}
+
 void insert(params::CalibratedDomain& domain, const std::string& name, const std::string& value) {
   if (value.empty()) return;  // not said
   auto& values = domain.sets[name];
@@ -31,13 +50,18 @@ void add_case(params::CalibratedDomain& domain, const Case& item, const std::vec
   widen(domain, "tp", experiment.deployment.tp);
   widen(domain, "max_num_batched_tokens", experiment.deployment.settings.max_num_batched_tokens);
   if (!item.plans.empty()) {
-    for (const sim::StagePlan& stage : item.plans.front().stages) {
+    const auto plan = item.plan(0);
+    std::array<Extremes, 3> tokens;
+    for (const sim::StagePlan& stage : plan->stages) {
       for (const sim::PlannedRequest& request : stage.requests) {
-        widen(domain, "prompt_tokens", request.prompt_tokens);
-        widen(domain, "output_tokens", request.output_tokens);
-        widen(domain, "context_tokens", request.prompt_tokens + request.output_tokens);
+        tokens[0].add(request.prompt_tokens);
+        tokens[1].add(request.output_tokens);
+        tokens[2].add(std::int64_t{request.prompt_tokens} + request.output_tokens);
       }
     }
+    widen(domain, "prompt_tokens", tokens[0]);
+    widen(domain, "output_tokens", tokens[1]);
+    widen(domain, "context_tokens", tokens[2]);
   }
   const domain::Arrival& arrival = experiment.workload.arrival;
   for (std::size_t stage = 0; stage < experiment.workload.stages.size(); ++stage) {
@@ -77,6 +101,7 @@ params::CalibratedDomain calibrated_domain(const Dataset& dataset) {
 
 std::vector<DomainExit> domain_exits(const params::CalibratedDomain& calibrated, const Case& item,
                                      const std::vector<domain::Latencies>& predicted_stages) {
+  if (calibrated.ranges.empty() && calibrated.sets.empty()) return {};
   params::CalibratedDomain asked;
   add_case(asked, item, predicted_stages);
   std::vector<DomainExit> exits;

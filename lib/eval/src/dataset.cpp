@@ -41,7 +41,48 @@ void warn_of_estimated_pool(const domain::Experiment& experiment, const domain::
             "give the number that the engine logs as total_kv_blocks, or reported_memory_gib of the GPU", core::Severity::warning));
 }
 
+std::size_t bytes_of(const sim::RequestPlan& plan) {
+  std::size_t bytes = plan.chains.size() * sizeof(sim::PrefixChain);
+  for (const sim::StagePlan& stage : plan.stages) bytes += stage.requests.size() * sizeof(sim::PlannedRequest);
+  if (plan.warm_up) bytes += plan.warm_up->requests.size() * sizeof(sim::PlannedRequest);
+  return bytes;
+}
+
+/// Keeps plans as long as there is room for all; from the first that finds none, none.
+class KeptPlans {
+ public:
+  explicit KeptPlans(std::size_t bytes) : left_(bytes) {}
+
+  Plan of(const domain::Experiment& experiment, std::uint64_t seed, int replicate) {
+    Plan plan{.seed = seed, .replicate = replicate};
+    if (left_ == 0) return plan;
+    sim::RequestPlan drawn = sim::make_request_plan(experiment, seed, replicate);
+    const std::size_t bytes = bytes_of(drawn);
+    left_ = bytes < left_ ? left_ - bytes : 0;
+    if (left_ > 0) plan.kept = std::make_shared<const sim::RequestPlan>(std::move(drawn));
+    return plan;
+  }
+
+ private:
+  std::size_t left_;
+};
+
 }  // namespace
+
+std::shared_ptr<const sim::RequestPlan> Case::plan(std::size_t replicate) const {
+  const Plan& plan = plans[replicate];
+  if (plan.kept) return plan.kept;
+  return std::make_shared<const sim::RequestPlan>(sim::make_request_plan(experiment, plan.seed, plan.replicate));
+}
+
+void Case::keep_plans(std::uint64_t seed, int replicates) {
+  plans.clear();
+  for (int replicate = 0; replicate < replicates; ++replicate) {
+    plans.push_back({.seed = seed,
+                     .replicate = replicate,
+                     .kept = std::make_shared<const sim::RequestPlan>(sim::make_request_plan(experiment, seed, replicate))});
+  }
+}
 
 Dataset Dataset::subset(const std::vector<std::size_t>& indices) const {
   Dataset part;
@@ -69,6 +110,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
   std::set<std::string_view> unknown_sampling;
   std::set<std::string_view> noted;
   std::set<std::string> notices;
+  KeptPlans kept(inputs.kept_plan_bytes);
   for (const domain::Experiment& experiment : inputs.experiments) {
     const domain::Deployment& deployment = experiment.deployment;
     if (!ids.insert(experiment.id).second) {
@@ -128,7 +170,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
                                                   .tables = tables,
                                                   .assumed = std::move(settled.assumed)});
     for (int replicate = 0; replicate < inputs.replicates; ++replicate) {
-      added.plans.push_back(sim::make_request_plan(experiment, inputs.seed, replicate));
+      added.plans.push_back(kept.of(added.experiment, inputs.seed, replicate));
     }
   }
   const auto unknown =

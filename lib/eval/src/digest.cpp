@@ -35,7 +35,8 @@ namespace rooftune::eval {
 
 static void add_to(core::Digest& digest, const Case& item) {
   const auto& [experiment, model, gpu, plans, tables, assumed] = item;  // what was assumed is in the experiment's settings
-  digest.add(experiment, model, gpu, plans, tables ? tables->identity() : std::string());
+  digest.add(experiment, model, gpu, plans.size(), tables ? tables->identity() : std::string());
+  for (std::size_t replicate = 0; replicate < plans.size(); ++replicate) digest.add(*item.plan(replicate));
 }
 
 static void add_to(core::Digest& digest, const ObjectiveSpec& objective) {

@@ -103,12 +103,13 @@ CasePrediction predict(const Dataset& dataset, const Case& item, const params::C
   result.report = report_of(item);
   result.latencies.resize(item.experiment.workload.stages.size() + 1);
   for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
-    const sim::Prediction<double> prediction = sim::simulate<double>(config.step_time_model, item.scenario(replicate), parameters,
-                                                                     {.stepping = options.stepping,
-                                                                      .percentiles = sim::Percentiles::compute,
-                                                                      .observer = nullptr,
-                                                                      .warm_up_requests = options.warm_up_requests,
-                                                                      .max_events = dataset.failures->policy().max_events});
+    const sim::Prediction<double> prediction =
+        sim::simulate<double>(config.step_time_model, item.scenario(*item.plan(replicate)), parameters,
+                              {.stepping = options.stepping,
+                               .percentiles = sim::Percentiles::compute,
+                               .observer = nullptr,
+                               .warm_up_requests = options.warm_up_requests,
+                               .max_events = dataset.failures->policy().max_events});
     if (prediction.out_of_events) {
       dataset.failures->note(out_of_events(dataset, item));
       return failed(item, out_of_events(dataset, item));

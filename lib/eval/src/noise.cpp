@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -46,10 +48,12 @@ bool same_load(const domain::Workload& a, const domain::Workload& b) {
 
 std::map<Metric, Repeatability> repeatability(const Dataset& dataset) {
   std::map<Metric, std::vector<double>> differences;
-  for (std::size_t i = 0; i < dataset.cases.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      const domain::Experiment& one = dataset.cases[i].experiment;
-      const domain::Experiment& other = dataset.cases[j].experiment;
+  std::map<std::tuple<std::string_view, std::string_view, int>, std::vector<const domain::Experiment*>> alike;
+  for (const Case& item : dataset.cases) {
+    const domain::Experiment& one = item.experiment;
+    auto& earlier = alike[{one.deployment.model, one.deployment.hardware, one.deployment.tp}];
+    for (const domain::Experiment* before : earlier) {
+      const domain::Experiment& other = *before;
       if (one.deployment != other.deployment || !same_load(one.workload, other.workload)) continue;
       for (const Metric metric : domain::kMetrics) {
         const auto a = one.measured.summary[metric];
@@ -57,6 +61,7 @@ std::map<Metric, Repeatability> repeatability(const Dataset& dataset) {
         if (a && b) differences[metric].push_back(200.0 * std::abs(*a - *b) / (*a + *b));
       }
     }
+    earlier.push_back(&one);
   }
   std::map<Metric, Repeatability> result;
   for (const auto& [metric, percent] : kRepeatedElsewhere) {
@@ -71,15 +76,17 @@ std::map<Metric, Repeatability> repeatability(const Dataset& dataset) {
 
 std::map<RowKey, double> arrival_deviations(const Dataset& dataset, const params::Config& config, int draws,
                                             core::ThreadCount threads) {
+  params::Config anywhere = config;
+  anywhere.domain = {};  // where it was calibrated is no question here
   std::map<RowKey, std::vector<double>> logarithms;
   for (int draw = 0; draw < std::max(2, draws); ++draw) {
     Dataset redrawn = dataset;
     redrawn.replicates = 1;
     redrawn.failures = std::make_shared<Failures>(dataset.failures->policy());  // of a draw, not of the run
     for (Case& item : redrawn.cases) {
-      item.plans = {sim::make_request_plan(item.experiment, dataset.seed, dataset.replicates + draw)};
+      item.plans = {{.seed = dataset.seed, .replicate = dataset.replicates + draw}};
     }
-    const Evaluation evaluation = evaluate(redrawn, config, {.threads = threads, .stepping = sim::Stepping::closed_form});
+    const Evaluation evaluation = evaluate(redrawn, anywhere, {.threads = threads, .stepping = sim::Stepping::closed_form});
     for (const Row& row : evaluation.rows) {
       if (row.predicted_ms > 0.0) logarithms[{row.experiment, row.stage, row.metric}].push_back(std::log(row.predicted_ms));
     }

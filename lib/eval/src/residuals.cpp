@@ -142,7 +142,7 @@ void ResidualFunction::simulate_columns(std::size_t case_index, const params::Co
   std::vector<Scalar> mean_ms(count, Scalar(0.0));
   const double share = 1.0 / static_cast<double>(item.plans.size());
   for (std::size_t replicate = 0; replicate < item.plans.size(); ++replicate) {
-    const auto prediction = sim::simulate<Scalar>(config.step_time_model, item.scenario(replicate), parameters,
+    const auto prediction = sim::simulate<Scalar>(config.step_time_model, item.scenario(*item.plan(replicate)), parameters,
                                                   {.stepping = sim::Stepping::closed_form,
                                                    .percentiles = differentiable_ ? sim::Percentiles::skip : sim::Percentiles::compute,
                                                    .observer = nullptr,

@@ -94,7 +94,7 @@ LoadPoint simulate_once(const eval::Case& item, std::size_t replicate, const par
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
   Collector collector(parameters);
   const auto prediction =
-      sim::simulate<double>(config.step_time_model, item.scenario(replicate), parameters,
+      sim::simulate<double>(config.step_time_model, item.scenario(*item.plan(replicate)), parameters,
                             {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::skip, .observer = &collector});
   std::vector<SeenRequest>& requests = collector.requests;
   std::ranges::stable_sort(requests, {}, &SeenRequest::arrival_us);
@@ -179,7 +179,6 @@ domain::Stage stage_of(double rate_per_s, int replicas, const CapacityOptions& o
 /// The experiment that a load stands for.
 eval::Case case_of(const CapacityCase& subject, const LoadPoint& point, const CapacityOptions& options) {
   eval::Case item = subject.base;
-  item.plans.clear();
   item.experiment.deployment.dp = point.replicas;
   domain::Workload& workload = item.experiment.workload;
   if (point.concurrency > 0) {
@@ -191,9 +190,7 @@ eval::Case case_of(const CapacityCase& subject, const LoadPoint& point, const Ca
     workload.arrival = {.process = domain::ArrivalProcess::poisson};
     workload.stages = {stage_of(point.rate_per_s, point.replicas, options)};
   }
-  for (int replicate = 0; replicate < options.replicates; ++replicate) {
-    item.plans.push_back(sim::make_request_plan(item.experiment, options.seed, replicate));
-  }
+  item.keep_plans(options.seed, options.replicates);
   return item;
 }
 

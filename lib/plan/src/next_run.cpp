@@ -200,7 +200,7 @@ std::vector<RunValue> useful_runs(const eval::Dataset& candidates, const params:
     const double longest = item.experiment.workload.prompt.mean_tokens + item.experiment.workload.output.mean_tokens;
     if (static_cast<double>(blocks * deployment.settings.block_size) < longest) return 0;
     const auto parameters = params::resolve(config, deployment, item.gpu);
-    const auto prediction = sim::simulate<double>(config.step_time_model, item.scenario(0), parameters, {});
+    const auto prediction = sim::simulate<double>(config.step_time_model, item.scenario(*item.plan(0)), parameters, {});
     const bool is_calm = prediction.summary.longest_queue < 0.25 * deployment.settings.max_num_seqs &&
                          prediction.counters.preemptions == 0 && prediction.counters.rejected == 0;
     return is_calm ? 1 : 0;

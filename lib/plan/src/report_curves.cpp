@@ -122,7 +122,7 @@ void add_intervals(std::vector<LoadCurve>& curves, const std::vector<PlannedPoin
   for (std::size_t i = 0; i < planned.size(); ++i) {
     eval::Case& item = points.cases.emplace_back(*planned[i].item);
     item.experiment = planned[i].experiment;
-    item.plans = {sim::make_request_plan(item.experiment, dataset.seed, 0)};
+    item.keep_plans(dataset.seed, 1);  // before the experiment gets another name
     item.experiment.id = fmt::format("{}", i);
   }
   for (calibrate::PredictionInterval& interval : calibrate::prediction_intervals(points, config, options)) {
@@ -198,7 +198,8 @@ double mean_context(const std::vector<const eval::Case*>& cases) {
   double tokens = 0.0;
   double requests = 0.0;
   for (const eval::Case* item : cases) {
-    for (const sim::StagePlan& stage : item->plans.front().stages) {
+    const auto plan = item->plan(0);
+    for (const sim::StagePlan& stage : plan->stages) {
       for (const sim::PlannedRequest& request : stage.requests) {
         tokens += request.prompt_tokens + 0.5 * request.output_tokens;
         requests += 1.0;
@@ -264,7 +265,7 @@ double mean_output_tokens(const sim::RequestPlan& plan) {
 std::optional<Pace> pace_of(const eval::Case& item, const domain::Latencies& latencies) {
   const auto tpot_ms = latencies[domain::Metric::tpot_mean];
   if (!tpot_ms) return std::nullopt;
-  const double output_tokens = mean_output_tokens(item.plans.front());
+  const double output_tokens = mean_output_tokens(*item.plan(0));
   std::optional<double> e2e_ms = latencies[domain::Metric::e2e_mean];
   const auto ttft_ms = latencies[domain::Metric::ttft_mean];
   if (!e2e_ms && ttft_ms) e2e_ms = *ttft_ms + *tpot_ms * (output_tokens - 1.0);

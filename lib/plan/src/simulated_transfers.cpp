@@ -59,11 +59,10 @@ eval::Dataset measured_on(const eval::Dataset& dataset, const params::Config& tr
                           std::uint64_t seed, int draw) {
   eval::Dataset result = dataset;
   for (eval::Case& item : result.cases) {
-    const std::vector<sim::RequestPlan> own =
-        std::exchange(item.plans, {sim::make_request_plan(item.experiment, seed, kMeasuredReplicate + draw)});
-    const auto prediction =
-        sim::simulate<double>(truth.step_time_model, item.scenario(0), params::resolve(truth, item.experiment.deployment, item.gpu),
-                              {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
+    const std::vector<eval::Plan> own = std::exchange(item.plans, {{.seed = seed, .replicate = kMeasuredReplicate + draw}});
+    const auto prediction = sim::simulate<double>(
+        truth.step_time_model, item.scenario(*item.plan(0)), params::resolve(truth, item.experiment.deployment, item.gpu),
+        {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});
     item.plans = own;
     core::RandomEngine random = stream(seed, item.experiment.id, draw);
     std::map<Metric, double> factor;
@@ -138,9 +137,9 @@ std::map<Choice, std::size_t> chosen_runs(const std::vector<RunValue>& values, c
 /// The dataset with the truth's own predictions as measurements: the same arrivals, so that what differs is the GPU alone.
 eval::Dataset goal_of(eval::Dataset dataset, const params::Config& truth) {
   for (eval::Case& item : dataset.cases) {
-    const auto prediction =
-        sim::simulate<double>(truth.step_time_model, item.scenario(0), params::resolve(truth, item.experiment.deployment, item.gpu),
-                              {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::skip, .observer = nullptr});
+    const auto prediction = sim::simulate<double>(
+        truth.step_time_model, item.scenario(*item.plan(0)), params::resolve(truth, item.experiment.deployment, item.gpu),
+        {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::skip, .observer = nullptr});
     item.experiment.measured.summary = prediction.summary.latencies;
     item.experiment.measured.stages.clear();
     for (const auto& stage : prediction.stages) item.experiment.measured.stages.push_back(stage.latencies);

@@ -62,7 +62,7 @@ eval::Dataset replay_of(const eval::Dataset& like, const std::vector<FinishedReq
   workload.stages = {{.rate = {count / duration_s}, .duration = {duration_s}, .num_requests = count}};
   item.experiment.workload = std::move(workload);
   item.experiment.measured = {};
-  item.plans = {sim::make_request_plan(item.experiment, dataset.seed, 0)};
+  item.keep_plans(dataset.seed, 1);
   return dataset;
 }
 
@@ -121,7 +121,7 @@ WatchedWindow Watch::judge(const std::vector<FinishedRequest>& requests, std::si
   const eval::Case& item = replay.cases.front();
   const params::Resolved<double> parameters = params::resolve(config_, item.experiment.deployment, item.gpu);
   Latencies predicted(requests.size(), sim::front_end_of(parameters));
-  (void)sim::simulate<double>(config_.step_time_model, item.scenario(0), parameters,
+  (void)sim::simulate<double>(config_.step_time_model, item.scenario(*item.plan(0)), parameters,
                               {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::skip, .observer = &predicted});
   const opt::GaussianBelief belief = calibrate::belief_of(*config_.uncertainty);
   const auto free = calibrate::free_parameters(config_, *config_.uncertainty);

@@ -23,18 +23,33 @@ namespace rooftune::eval {
 /// Measured kernels by the canonical name of their GPU. Shared, because every case, fold and variant looks up the same ones.
 using KernelTablesByGpu = std::map<std::string, std::shared_ptr<const kernels::KernelTables>>;
 
-/// One experiment with everything it needs to be simulated. Requests are drawn once, so that every parameter point sees the
-/// same arrivals (common random numbers).
+/// The requests of one replicate of a case: every parameter point sees the same ones (common random numbers).
+struct Plan {
+  std::uint64_t seed = 1;
+  int replicate = 0;
+  /// Shared by copies of the case. Null: each use draws them again, the same bits, because no other use is to be expected or
+  /// because the plans of all cases together would fill the memory.
+  std::shared_ptr<const sim::RequestPlan> kept{};
+};
+
+/// One experiment with everything it needs to be simulated.
 struct Case {
   domain::Experiment experiment;
   domain::ModelSpec model;
   domain::GpuSpec gpu;
-  std::vector<sim::RequestPlan> plans;                    ///< one per replicate
+  std::vector<Plan> plans;                                ///< one per replicate
   std::shared_ptr<const kernels::KernelTables> tables{};  ///< of the GPU; null where none were given
   std::vector<sim::AssumedSetting> assumed{};             ///< settings that the experiment does not record
 
-  [[nodiscard]] sim::Scenario scenario(std::size_t replicate) const {
-    return {.experiment = experiment, .model = model, .gpu = gpu, .plan = plans[replicate], .tables = tables.get()};
+  /// The requests of a replicate, kept or drawn.
+  [[nodiscard]] std::shared_ptr<const sim::RequestPlan> plan(std::size_t replicate) const;
+
+  /// The requests of replicates 0 to `replicates` - 1 of a seed, drawn now and kept.
+  void keep_plans(std::uint64_t seed, int replicates);
+
+  /// What a simulation takes. It refers to the case and to `plan`, and must not outlive them.
+  [[nodiscard]] sim::Scenario scenario(const sim::RequestPlan& plan) const {
+    return {.experiment = experiment, .model = model, .gpu = gpu, .plan = plan, .tables = tables.get()};
   }
 };
 
@@ -64,6 +79,9 @@ struct DatasetInputs {
   /// Leaves out what the step-time model cannot simulate (weights beyond memory, kernels that nobody measured), down to nothing,
   /// instead of reporting it: experiments are proposals, not measurements.
   bool leaves_out_refused = false;
+  /// Plans are kept up to this many bytes together, in the order of the experiments; later ones are drawn by each use, which takes
+  /// about a tenth of a simulation's time. The default holds about 2500 experiments of 6600 requests.
+  std::size_t kept_plan_bytes = std::size_t{512} << 20U;
 };
 
 /// Why the built-in simulation gave up on a case, in words.
