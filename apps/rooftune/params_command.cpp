@@ -8,6 +8,7 @@
 #include "options.hpp"
 #include "rooftune/data/registry_file.hpp"
 #include "rooftune/params/registry.hpp"
+#include "rooftune/params/term.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "terminal.hpp"
 
@@ -57,7 +58,12 @@ std::string plain_text() {
   for (const SwitchSpec& spec : params::switch_registry()) {
     table.add({std::string(spec.id), std::string(spec.choices[spec.initial]), words_of(spec), std::string(spec.meaning)});
   }
-  return text + "\n" + table.text(colour);
+  report::TextTable quantities(
+      {{"quantity of terms", report::Align::left}, {"unit", report::Align::left}, {"meaning", report::Align::left}});
+  for (const params::QuantitySpec& spec : params::quantities()) {
+    quantities.add({std::string(spec.name), std::string(spec.unit), std::string(spec.meaning)});
+  }
+  return text + "\n" + table.text(colour) + "\n" + quantities.text(colour);
 }
 
 /// docs/parameters.md.
@@ -84,13 +90,21 @@ std::string markdown() {
     text +=
         fmt::format("| `{}` | {} | {} | {} | {} |\n", spec.id, spec.choices[spec.initial], words_of(spec), spec.meaning, spec.source);
   }
+  text +=
+      "\n## Quantities\n\nWhat expressions of `terms` may read (docs/improve.md): what a step knows as a whole.\n\n| name | unit | "
+      "meaning "
+      "|\n|---|---|---|\n";
+  for (const params::QuantitySpec& spec : params::quantities()) {
+    text += fmt::format("| `{}` | {} | {} |\n", spec.name, spec.unit, spec.meaning);
+  }
   return text;
 }
 
 }  // namespace
 
 void add_params_command(const Command& program, ExitCode& exit_code) {
-  const Command command = program.add_subcommand("params", "list every parameter and switch with unit, bounds, default and meaning");
+  const Command command = program.add_subcommand(
+      "params", "list every parameter and switch with unit, bounds, default and meaning, and what terms may read");
   command.footer("Example: rooftune params --json");
   struct Forms {
     bool markdown = false;

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "rooftune/data/config_forms.hpp"
 #include "rooftune/data/config_pieces.hpp"
+#include "rooftune/data/term_forms.hpp"
 #include "rooftune/text/json_pieces.hpp"
 #include "rooftune/text/json_text.hpp"
 
@@ -214,6 +216,20 @@ void check_gpu_of_scope(const text::Node& where, const params::Config& config, c
   problems.error(gpu->place, fmt::format("unknown GPU '{}'", gpu->text), core::suggest(gpu->text, names));
 }
 
+/// Coefficients that the config has values for: what a reader has to know of them.
+std::vector<params::ParameterId> terms_of(const Config& config) {
+  std::set<params::ParameterId> ids;
+  const auto add = [&](const params::Assignments& assignments) {
+    for (const auto& [id, value] : assignments) {
+      if (params::find_term(id) != nullptr) ids.insert(id);
+    }
+  };
+  add(config.parameters);
+  for (const params::HardwareEntry& entry : config.hardware) add(entry.parameters);
+  for (const params::ScopedAssignments& scoped : config.scoped) add(scoped.parameters);
+  return {ids.begin(), ids.end()};
+}
+
 text::Form<params::ScopedAssignments> scoped_form() {
   using params::ScopedAssignments;
   text::Form<ScopedAssignments> form("an item of 'scoped'");
@@ -253,6 +269,15 @@ text::Form<Config> config_form(const std::vector<domain::GpuSpec>& shipped) {
       .required();
   add_switches(form, "engine", kEngine, "switches of the engine");
   add_switches(form, "switches", "", "all other switches, by id");
+  // Before everything that names a coefficient.
+  form.own(
+      "terms",
+      "time that steps take beside what the step-time model says: each a coefficient, which is a parameter, times an expression",
+      [] { return terms_schema(TermsIn::config); },
+      [](ObjectReader& reader, const KeySpec& key, Config&) {
+        static_cast<void>(read_terms(reader.optional_list(key.name), TermsIn::config, reader.problems()));
+      },
+      [](const Config& config) { return terms_json(terms_of(config)); });
   form.own(
           "parameters", "values that hold for every deployment", defined("assignments"),
           [](ObjectReader& reader, const KeySpec& key, Config& config) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -9,12 +10,15 @@
 #include "rooftune/data/config_pieces.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/params/declared.hpp"
+#include "rooftune/params/term.hpp"
 
 namespace rooftune::data {
 namespace {
 
-/// Ids of parameters that studies declare.
-Json external_id_schema() { return {{"type", "string"}, {"pattern", fmt::format("^{}\\.\\w+$", params::kExternalGroup)}}; }
+/// Ids of parameters that studies declare: those of a simulator of their own, and the coefficients of terms.
+Json declared_id_schema() {
+  return {{"type", "string"}, {"pattern", fmt::format("^({}|{})\\.\\w+$", params::kExternalGroup, params::kUserGroup)}};
+}
 
 std::string meaning_of(const params::ParameterSpec& spec) {
   return fmt::format("{} to {} {}, starts at {}: {}", spec.lower, spec.upper, spec.unit, spec.initial, spec.meaning);
@@ -24,7 +28,7 @@ std::string meaning_of(const params::ParameterSpec& spec) {
 template <class Visit>
 void for_each_shipped(const Visit& visit) {
   for (const params::ParameterSpec& spec : params::parameter_registry()) {
-    if (spec.group() != params::kExternalGroup) visit(spec);
+    if (spec.group() != params::kExternalGroup && spec.group() != params::kUserGroup) visit(spec);
   }
 }
 
@@ -60,7 +64,13 @@ text::Form<params::DeploymentFilter> where_form() {
 
 Json assignments_json(const params::Assignments& assignments) {
   Json json = Json::object();
-  for (const auto& [id, assigned] : assignments) {
+  // As the registry has them, then coefficients of terms by name: the order in which a process came to know those means nothing.
+  std::vector<params::ParameterId> ids;
+  for (const auto& [id, assigned] : assignments) ids.push_back(id);
+  std::ranges::stable_sort(
+      ids, {}, [](params::ParameterId id) { return params::find_term(id) != nullptr ? id.spec().id : std::string_view(); });
+  for (const params::ParameterId id : ids) {
+    const params::ParameterValue& assigned = assignments.at(id);
     Json entry = {{"value", assigned.value}};
     if (assigned.standard_error && std::isfinite(*assigned.standard_error)) entry["stderr"] = *assigned.standard_error;
     entry["source"] = params::source_name(assigned.source);
@@ -119,9 +129,9 @@ Json parameter_definitions() {
     Json& property = assignments["properties"][std::string(spec.id)] = defined("value");
     property["description"] = meaning_of(spec);
   });
-  const Json external = external_id_schema();
-  ids.push_back(external);
-  assignments["patternProperties"][external.at("pattern").get<std::string>()] = defined("value");
+  const Json declared = declared_id_schema();
+  ids.push_back(declared);
+  assignments["patternProperties"][declared.at("pattern").get<std::string>()] = defined("value");
   return {{"parameter_id", {{"anyOf", std::move(ids)}}}, {"value", value_schema()}, {"assignments", std::move(assignments)}};
 }
 

@@ -14,6 +14,7 @@
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/operators.hpp"
+#include "term_step_time.hpp"
 
 namespace rooftune::latency {
 namespace {
@@ -145,8 +146,10 @@ std::unique_ptr<StepTime<Scalar>> make_step_time(std::string_view name, const Ta
   const auto index = index_of(name);
   ROOFTUNE_EXPECTS(index.has_value());
   auto whole = kMakers<Scalar>[*index](target, parameters);
-  if (target.deployment.pp <= 1) return whole;
-  return std::make_unique<PipelineStepTime<Scalar>>(std::move(whole), target, parameters);
+  if (target.deployment.pp > 1) whole = std::make_unique<PipelineStepTime<Scalar>>(std::move(whole), target, parameters);
+  const std::vector<params::ParameterId> terms = terms_of(parameters);
+  if (terms.empty()) return whole;
+  return std::make_unique<TermStepTime<Scalar>>(std::move(whole), target, parameters, terms);
 }
 
 template std::unique_ptr<StepTime<double>> make_step_time(std::string_view, const Target&, const params::Resolved<double>&);

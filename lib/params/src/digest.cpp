@@ -1,13 +1,18 @@
 #include "rooftune/params/digest.hpp"
 
 #include "rooftune/domain/digest.hpp"
+#include "rooftune/params/term.hpp"
 
 namespace rooftune::params {
 
 // Every function takes its type apart as a whole: see core::Digest. Parameters and switches go in by name, so that an insertion
 // into the registry changes no key by itself.
 
-static void add_to(core::Digest& digest, const ParameterId& id) { digest.add(id.spec().id); }
+/// The coefficient of a term is nothing without its expression.
+static void add_to(core::Digest& digest, const ParameterId& id) {
+  digest.add(id.spec().id);
+  if (const Term* term = find_term(id)) digest.add(term->expression, static_cast<int>(term->scale));
+}
 static void add_to(core::Digest& digest, const SwitchId& id) { digest.add(id.spec().id); }
 
 static void add_to(core::Digest& digest, const ParameterValue& value) {

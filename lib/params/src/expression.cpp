@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "assignment.hpp"
 #include "rooftune/core/contract.hpp"
 
 namespace rooftune::params {
@@ -24,19 +25,6 @@ mu::Parser parser_of(const std::string& text) {
 core::SourcePosition moved(core::SourcePosition position, std::size_t characters) {
   if (position.column > 0) position.column += static_cast<int>(characters);
   return position;
-}
-
-/// Where a lone "=" stands: muParser takes it for an assignment.
-std::size_t find_assignment(const std::string& text) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '=') continue;
-    if (i + 1 < text.size() && text[i + 1] == '=') {
-      ++i;
-    } else if (i == 0 || std::string_view("<>!").find(text[i - 1]) == std::string_view::npos) {
-      return i;
-    }
-  }
-  return std::string::npos;
 }
 
 }  // namespace

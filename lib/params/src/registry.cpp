@@ -230,10 +230,12 @@ Registry& registry() {
 
 std::span<const ParameterSpec> parameter_registry() { return registry().parameters; }
 
-ParameterId declare(const DeclaredParameter& parameter) {
+ParameterId declare(const DeclaredParameter& parameter) { return declare_in(kExternalGroup, parameter); }
+
+ParameterId declare_in(std::string_view group, const DeclaredParameter& parameter) {
   Registry& all = registry();
   const auto keep = [&](std::string text) -> std::string_view { return all.texts.emplace_back(std::move(text)); };
-  const ParameterSpec spec{.id = keep(std::string(kExternalGroup) + "." + parameter.name),
+  const ParameterSpec spec{.id = keep(std::string(group) + "." + parameter.name),
                            .unit = keep(parameter.unit),
                            .lower = parameter.lower,
                            .initial = parameter.initial,

@@ -10,6 +10,7 @@
 #include "rooftune/data/config_forms.hpp"
 #include "rooftune/data/config_pieces.hpp"
 #include "rooftune/params/declared.hpp"
+#include "rooftune/params/term.hpp"
 #include "study_form.hpp"
 
 namespace rooftune::runs {
@@ -181,7 +182,7 @@ Json free_json(const std::vector<FreeParameter>& free) {
 Json free_schema() {
   std::set<std::string> groups;
   for (const params::ParameterSpec& spec : params::parameter_registry()) {
-    if (spec.group() != params::kExternalGroup) groups.insert(fmt::format("{}.*", spec.group()));
+    if (spec.group() != params::kExternalGroup && spec.group() != params::kUserGroup) groups.insert(fmt::format("{}.*", spec.group()));
   }
   Json details = free_form(true).schema();
   // Of the parameter that a form is made with; those of the others are in the registry.

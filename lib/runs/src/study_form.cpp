@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "rooftune/core/limits.hpp"
 #include "rooftune/data/config_forms.hpp"
 #include "rooftune/data/config_pieces.hpp"
+#include "rooftune/data/term_forms.hpp"
 #include "rooftune/opt/algorithm.hpp"
 
 namespace rooftune::runs {
@@ -193,6 +195,51 @@ void check_metrics(const ObjectReader& reader, const StudySpec& spec, text::Prob
   }
 }
 
+/// The terms that a study frees, fixes or ties.
+std::vector<params::ParameterId> terms_of(const StudySpec& spec) {
+  std::set<params::ParameterId> ids;
+  for (const params::FreeParameter& parameter : spec.free) ids.insert(parameter.id);
+  for (const auto& [id, value] : spec.fixed) ids.insert(id);
+  for (const params::Tie& tie : spec.tied) {
+    ids.insert(tie.id);
+    ids.insert(tie.expression.variables().begin(), tie.expression.variables().end());
+  }
+  std::erase_if(ids, [](params::ParameterId id) { return params::find_term(id) == nullptr; });
+  return {ids.begin(), ids.end()};
+}
+
+/// A term is free as its item says; what `free`, `fixed` or `tied` say of its coefficient comes after that.
+void read_study_terms(ObjectReader& reader, const KeySpec& key, StudySpec& spec) {
+  for (const data::TermItem& term : data::read_terms(reader.optional_list(key.name), data::TermsIn::study, reader.problems())) {
+    std::erase_if(spec.free, [&](const params::FreeParameter& inherited) { return inherited.id == term.id; });
+    spec.fixed.erase(term.id);
+    spec.free.push_back(term.free);
+  }
+}
+
+/// Of what is free, the coefficients of terms that this very file describes: a list of others beside them does not replace them.
+std::vector<params::FreeParameter> own_terms(ObjectReader& reader, const StudySpec& spec) {
+  const text::Node* terms = reader.find("terms");
+  std::vector<params::FreeParameter> own;
+  if (terms == nullptr) return own;
+  for (const text::Node& item : terms->items) {
+    const text::Node* id = item.find("id");
+    const auto free =
+        std::ranges::find_if(spec.free, [&](const auto& other) { return id != nullptr && other.id.spec().id == id->text; });
+    if (free != spec.free.end()) own.push_back(*free);
+  }
+  return own;
+}
+
+void read_free_list(ObjectReader& reader, const KeySpec& key, StudySpec& spec) {
+  if (reader.find(key.name) == nullptr) return;
+  const std::vector<params::FreeParameter> terms = own_terms(reader, spec);
+  spec.free = read_free(reader.optional_list(key.name), spec.fixed, reader.problems());
+  for (const params::FreeParameter& term : terms) {
+    if (std::ranges::none_of(spec.free, [&](const auto& other) { return other.id == term.id; })) spec.free.push_back(term);
+  }
+}
+
 /// Parameters of a first fit.
 Json example_of_free() {
   Json ids = Json::array();
@@ -284,6 +331,20 @@ text::Form<StudySpec> study_form() {
         return failures_form(spec.simulator ? SimulatorKind::external : SimulatorKind::built_in).write(spec.failures);
       });
   form.section("start", start_form(), "Where the fit starts");
+  // Before everything that names a coefficient.
+  form.own(
+          "terms",
+          "Time that steps take beside what the step-time model says: a coefficient, which the fit moves, times an expression of what "
+          "a "
+          "step knows. `free`, `fixed` and `tied` may say more of the coefficient",
+          [] { return data::terms_schema(data::TermsIn::study); }, read_study_terms,
+          [](const StudySpec& spec) { return data::terms_json(terms_of(spec)); })
+      .example(Json::array({{{"id", "user.norm_us"},
+                             {"scale", "per_step"},
+                             {"expression", "layers * (decodes + prefill_tokens)"},
+                             {"start", 0.01},
+                             {"bounds", Json::array({0, 1})},
+                             {"prior", {{"centre", 0.01}, {"standard_deviation", 0.02}}}}}));
   form.own(
       "switches", "Structural choices; they override the config's", [] { return data::switches_schema(""); },
       [](ObjectReader& reader, const KeySpec& key, StudySpec& spec) {
@@ -294,16 +355,11 @@ text::Form<StudySpec> study_form() {
   form.own("fixed", "Values that the fit may not move; they override the config's", defined("assignments"), read_fixed,
            [](const StudySpec& spec) { return data::short_assignments_json(spec.fixed); })
       .example({{"roofline_v1.BwEffConstant", 0.72}});
-  form.own(
-          "free",
-          "What the fit moves: ids, whole groups (physics.*: all of it but what `fixed` or another item names), or objects that say "
-          "more, e.g. {id: roofline_v1.mfuPrefill, lower: 0.3, upper: 1, initial: 0.6, transform: log, where: {gpu: H100}, "
-          "prior: {centre: 0.65, standard_deviation: 0.2}, together_with: [roofline_v1.mfuDecode]}",
-          free_schema,
-          [](ObjectReader& reader, const KeySpec& key, StudySpec& spec) {
-            if (reader.find(key.name) != nullptr) spec.free = read_free(reader.optional_list(key.name), spec.fixed, reader.problems());
-          },
-          [](const StudySpec& spec) { return free_json(spec.free); })
+  form.own("free",
+           "What the fit moves: ids, whole groups (physics.*: all of it but what `fixed` or another item names), or objects that say "
+           "more, e.g. {id: roofline_v1.mfuPrefill, lower: 0.3, upper: 1, initial: 0.6, transform: log, where: {gpu: H100}, "
+           "prior: {centre: 0.65, standard_deviation: 0.2}, together_with: [roofline_v1.mfuDecode]}",
+           free_schema, read_free_list, [](const StudySpec& spec) { return free_json(spec.free); })
       .example(example_of_free());
   form.own("tied",
            "Parameters that follow others by a formula of + - * / ^, comparisons with ? :, sqrt, exp, ln, log10, min, max, abs. Works "

@@ -27,5 +27,7 @@ inline constexpr std::size_t kMostDeclared = 256;
 /// Adds the parameter to the registry for the rest of the process; a name that is declared again is described anew. Before any
 /// values are resolved and while no other thread runs: reading a study does it.
 ParameterId declare(const DeclaredParameter& parameter);
+/// The same with the id "<group>.<name>".
+ParameterId declare_in(std::string_view group, const DeclaredParameter& parameter);
 
 }  // namespace rooftune::params

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace rooftune::params {
+
+/// Where a lone "=" stands: muParser takes it for an assignment.
+inline std::size_t find_assignment(const std::string& text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '=') continue;
+    if (i + 1 < text.size() && text[i + 1] == '=') {
+      ++i;
+    } else if (i == 0 || std::string_view("<>!").find(text[i - 1]) == std::string_view::npos) {
+      return i;
+    }
+  }
+  return std::string::npos;
+}
+
+}  // namespace rooftune::params

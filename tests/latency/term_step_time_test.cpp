@@ -1,0 +1,88 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "batches.hpp"
+#include "rooftune/core/derivative.hpp"
+#include "rooftune/latency/catalogue.hpp"
+#include "rooftune/latency/step_time.hpp"
+#include "rooftune/params/term.hpp"
+#include "support/example_targets.hpp"
+
+namespace rooftune::latency {
+namespace {
+
+using testing::Contains;
+using testing::DoubleNear;
+using testing::Field;
+
+class Terms : public testing::Test {
+ protected:
+  static params::ParameterId declared(const std::string& name, const std::string& expression) {
+    return params::declare_term({.name = name, .expression = expression, .lower = 0.0, .upper = 100.0}).value();
+  }
+
+  [[nodiscard]] std::unique_ptr<StepTime<double>> with(params::ParameterId id, double coefficient) const {
+    params::Resolved<double> parameters;
+    parameters[id] = coefficient;
+    return make_step_time<double>("physics", target, parameters);
+  }
+
+  domain::ModelSpec model = examples::llama_2_7b();
+  domain::GpuSpec gpu = examples::h100();
+  domain::Deployment deployment = examples::deployment(model, gpu, 1);
+  Target target{.model = model, .gpu = gpu, .deployment = deployment};
+  params::ParameterId linear = declared("test_linear_us", "layers * (decodes + prefill_tokens) + 0.01 * context_tokens");
+  params::ParameterId idle = declared("test_idle_us", "layers");
+};
+
+TEST_F(Terms, AddTheirCoefficientTimesTheirExpression) {
+  const auto batch = decodes(8, 600);
+  const double without = with(linear, 0.0)->piece(batch.view()).duration_us;
+  const StepPiece<double> piece = with(linear, 0.5)->piece(batch.view());
+  EXPECT_THAT(piece.duration_us, DoubleNear(without + 0.5 * (32.0 * 8.0 + 0.01 * 8.0 * 600.0), 1e-9));
+  EXPECT_THAT(piece.slope_us_per_token - with(linear, 0.0)->piece(batch.view()).slope_us_per_token, DoubleNear(0.005, 1e-12));
+}
+
+TEST_F(Terms, LeaveAPieceAPiece) {
+  const auto model_with = with(linear, 0.5);
+  const auto first = decodes(8, 600);
+  const StepPiece<double> piece = model_with->piece(first.view());
+  ASSERT_GT(piece.valid_steps, 50);
+  for (const int step : {1, 10, 50}) {
+    const auto later = decodes(8, 600 + step);
+    EXPECT_THAT(model_with->piece(later.view()).duration_us,
+                DoubleNear(piece.duration_us + step * 8 * piece.slope_us_per_token, 1e-6));
+  }
+}
+
+TEST_F(Terms, CarryTheExactDerivativeOfTheirCoefficient) {
+  using Dual = core::Dual<core::kNarrowWidth>;
+  params::Resolved<double> parameters;
+  params::Resolved<Dual> with_derivative = parameters.as<Dual>();
+  with_derivative[linear].v[2] = 1.0;  // at nothing, where a fit begins
+  const auto model_with = make_step_time<Dual>("physics", target, with_derivative);
+  const auto batch = decodes(4, 100);
+  EXPECT_THAT(model_with->piece(batch.view()).duration_us.v[2], DoubleNear(32.0 * 4.0 + 0.01 * 400.0, 1e-9));
+}
+
+TEST_F(Terms, StandInTheBreakdownByTheirIds) {
+  const auto batch = decodes(8, 600);
+  const auto model_with = with(linear, 0.5);
+  const StepBreakdown breakdown = model_with->breakdown(batch.view());
+  EXPECT_THAT(breakdown.terms, Contains(Field(&StepTerm::name, "user.test_linear_us")));
+  EXPECT_THAT(breakdown.total_us, DoubleNear(model_with->piece(batch.view()).duration_us, 1e-6));
+  EXPECT_THAT(model_with->duration_us(batch.view()), DoubleNear(breakdown.total_us, 1e-6));
+  const StepBreakdown without = with(linear, 0.0)->breakdown(batch.view());
+  EXPECT_THAT(without.terms, testing::Not(Contains(Field(&StepTerm::name, "user.test_linear_us")))) << "a coefficient of 0 is no term";
+}
+
+TEST_F(Terms, KnowTheSizesOfOneGpu) {
+  const params::ParameterId weights = declared("test_weights_factor", "weight_bytes / bandwidth_bytes_per_us");
+  const auto batch = decodes(1, 1);
+  const double added = with(weights, 1.0)->piece(batch.view()).duration_us - with(weights, 0.0)->piece(batch.view()).duration_us;
+  // 6.74e9 weights of two bytes at 3.35 TB/s.
+  EXPECT_THAT(added, DoubleNear(6.74e9 * 2.0 / 3.35e6, 60.0));
+}
+
+}  // namespace
+}  // namespace rooftune::latency
