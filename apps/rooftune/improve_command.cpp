@@ -14,6 +14,7 @@
 #include "rooftune/runs/improve_journal.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/outcome.hpp"
+#include "rooftune/runs/proposer.hpp"
 #include "rooftune/text/files.hpp"
 #include "run_options.hpp"
 #include "run_scripts.hpp"
@@ -95,10 +96,16 @@ ExitCode run(const ImproveOptions& options) {
     print(text);
     flush_output();
   };
+  std::unique_ptr<improve::Proposer> proposer;
+  if (const auto& program = study->prepared.spec.improve->proposer) {
+    announce_proposer(*program);
+    proposer = runs::make_proposer(*program);
+  }
   const improve::ImproveHooks hooks{
       .progress = [&](const std::string& doing) { progress.show(doing); },
       .on_round = [&](const improve::RoundRecord& round) { show(report::round_line(round, output_colour())); },
-      .on_screening = [&](const improve::ScreeningRecord& screening) { show(report::screening_lines(screening, output_colour())); }};
+      .on_screening = [&](const improve::ScreeningRecord& screening) { show(report::screening_lines(screening, output_colour())); },
+      .proposer = proposer.get()};
   const auto improvement = improve::improve(study->prepared.spec, study->inputs, **journal, hooks);
   progress.clear();
   journal->reset();

@@ -68,16 +68,26 @@ core::Diagnostic simulator_failed(const runs::Run& run, const std::string& failu
           .severity = core::Severity::error};
 }
 
+/// Its beginning, on one line.
+static std::string shown_command(const std::vector<std::string>& arguments) {
+  constexpr std::size_t kShownArguments = 4;
+  std::string command;
+  for (std::size_t i = 0; i < std::min(arguments.size(), kShownArguments); ++i) {
+    command += (i == 0 ? "" : " ") + core::shown(arguments[i]);
+  }
+  return arguments.size() > kShownArguments ? command + " ..." : command;
+}
+
 void announce_program(const runs::OpenedStudy& study) {
   const auto& simulator = study.prepared.spec.simulator;
   if (!simulator) return;
-  constexpr std::size_t kShownArguments = 4;
-  std::string command;
-  for (std::size_t i = 0; i < std::min(simulator->command.size(), kShownArguments); ++i) {
-    command += (i == 0 ? "" : " ") + core::shown(simulator->command[i]);
-  }
-  if (simulator->command.size() > kShownArguments) command += " ...";
-  say(fmt::format("note: the study's own program predicts: {} (each run ends within {:g} s)\n", command, simulator->timeout_s));
+  say(fmt::format("note: the study's own program predicts: {} (each run ends within {:g} s)\n", shown_command(simulator->command),
+                  simulator->timeout_s));
+}
+
+void announce_proposer(const calibrate::ProposerSpec& proposer) {
+  say(fmt::format("note: the study's own program proposes: {} (each answer within {:g} s)\n", shown_command(proposer.command),
+                  proposer.timeout_s));
 }
 
 void say_ending() {

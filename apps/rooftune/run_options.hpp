@@ -41,6 +41,8 @@ void add_run_options(const Command& command, RunFlags& flags, const std::string&
 /// A study may come from somebody else, and its simulator is a program that this user then runs: says on standard error which one,
 /// before the first run.
 void announce_program(const runs::OpenedStudy& study);
+/// The same of the program that a study lets propose changes.
+void announce_proposer(const calibrate::ProposerSpec& proposer);
 
 /// What the first Ctrl-C is answered with.
 void say_ending();

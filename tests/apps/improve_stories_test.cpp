@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -85,18 +86,64 @@ class ImproveStory : public TemporaryFolderTest {
   }
 };
 
-TEST_F(ImproveStory, V1LearnsNoLawOfTpThatItCannotCheckAndSaysWhatToMeasure) {
+TEST_F(ImproveStory, V1TakesPhysicsOverAndLearnsNoLawOfTpThatItCannotCheck) {
   const Json story = improved("experiments/improve_v1.yaml");
-  EXPECT_THAT(kept(story), Contains("extend")) << "training data grow to the higher TP degree";
+  EXPECT_THAT(kept(story), AllOf(Contains("take:physics"), Contains("extend"))) << "training data grow to the higher TP degree";
   EXPECT_THAT(refusal(story, "extend_and_scale_with_tp"), HasSubstr("too few different TP degrees"));
-  EXPECT_LE(held_out(story, true), held_out(story, false));
-  EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"),
-            mean_test_error(story, "e2e_mean_ms", "error_before_percent") + 0.1)
-      << "an unseen TP degree and another model do not pay for what folds gained";
+  EXPECT_LT(held_out(story, true), 0.3 * held_out(story, false));
+  EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0);
+  EXPECT_LE(mean_test_error(story, "ttft_mean_ms", "error_after_percent"), 6.0);
   ASSERT_FALSE(story["next_runs"].empty());
   EXPECT_GT(story["next_runs"][0]["tp"], 1);
-  EXPECT_THAT(story["next_runs_are_about"], Contains("roofline_v1.decodeTpScalingExponent"));
 }
+
+TEST_F(ImproveStory, TheFieldsProtocolEndsWithinItsBounds) {
+  const Json story = improved("experiments/improve_field.yaml");
+  EXPECT_THAT(kept(story), AllOf(Contains("take:physics"), Contains("extend")));
+  EXPECT_GE(kept(story).size(), 3U) << "another structure, more data, and something simpler";
+  EXPECT_LT(held_out(story, true), 0.4 * held_out(story, false));
+  EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0);
+}
+
+/// A term that the catalogue does not have, in a world of its own for every seed; an empty one plants nothing.
+class PlantedTerm : public ImproveStory, public testing::WithParamInterface<std::pair<const char*, double>> {
+ protected:
+  [[nodiscard]] int seeds_that_invent() const {
+    const auto& [expression, coefficient] = GetParam();
+    int inventing = 0;
+    for (int seed = 0; seed < kSeeds; ++seed) {
+      Json truth = Json::parse(std::ifstream(shipped("experiments/improve_planted_term.truth.json")));
+      truth["terms"][0]["expression"] = expression;
+      truth["parameters"]["user.planted_us"]["value"] = coefficient;
+      folder_.write("truth.json", truth.dump());
+      folder_.write("study.yaml",
+                    "name: planted\nextends: " + shipped("experiments/improve_planted_term.yaml") +
+                        "\ndata: {simulated_by: {config: truth.json, noise: 0.005, seed: " + std::to_string(2000 + seed) + "}}\n");
+      const ProgramResult result = rooftune({"improve", (folder_ / "study.yaml").string(), "--json", "--seed",
+                                             std::to_string(seed + 1), "--out", (folder_ / ("run" + std::to_string(seed))).string()},
+                                            {.time_limit = std::chrono::minutes{30}});
+      EXPECT_EQ(result.exit_code, 0) << result;
+      const Json story = Json::parse(result.output);
+      const bool gains = held_out(story, true) < 0.7 * held_out(story, false);
+      if (!kept(story).empty() && (gains || coefficient == 0.0)) ++inventing;
+    }
+    return inventing;
+  }
+  static constexpr int kSeeds = 10;
+};
+
+TEST_P(PlantedTerm, IsFoundInNineOfTenWorldsAndNothingWhereThereIsNone) {
+  if (GetParam().second == 0.0) {
+    EXPECT_LE(seeds_that_invent(), 1);
+  } else {
+    EXPECT_GE(seeds_that_invent(), 9);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, PlantedTerm,
+                         testing::Values(std::pair{"layers * decodes", 1.5},
+                                         std::pair{"(decodes + prefill_tokens > 64) * layers", 60.0}, std::pair{"layers^2", 0.6},
+                                         std::pair{"layers", 0.0}));
 
 TEST_F(ImproveStory, V1WithThreeTpDegreesFindsThatItsLawOfTpDoesNotCarry) {
   const Json story = improved("experiments/improve_v1_three_degrees.yaml");
@@ -138,19 +185,19 @@ TEST_F(ImproveStory, PhysicsFindsTheTermsThatWereSwitchedOff) {
 TEST_F(ImproveStory, ThePlantedBugComesFirstAmongMissingFactors) {
   const Json story = improved("experiments/improve_planted_bug.yaml", {"--rounds", "1"});
   const Json& findings = story["screenings"][0]["findings"];
-  ASSERT_FALSE(findings.empty());
-  EXPECT_EQ(findings[0]["kind"], "missing_factor") << "the strongest of all findings";
-  EXPECT_EQ(findings[0]["parameter"], "physics.kv_bandwidth_fraction");
-  EXPECT_EQ(findings[0]["factor"], "layers");
-  EXPECT_NEAR(findings[0]["effect"], -1.0, 0.1);
+  const auto factor = std::ranges::find_if(findings, [](const Json& finding) { return finding["kind"] == "missing_factor"; });
+  ASSERT_NE(factor, findings.end());
+  EXPECT_EQ((*factor)["parameter"], "physics.kv_bandwidth_fraction");
+  EXPECT_EQ((*factor)["factor"], "layers");
+  EXPECT_NEAR((*factor)["effect"], -1.0, 0.1);
 }
 
 /// Tables of a journal that must not depend on whether the run was broken off.
 std::string journal_text(const std::filesystem::path& file) {
   SQLite::Database database(file.string(), SQLite::OPEN_READONLY, 1000);
   std::string text;
-  for (const char* table : {"improve_screenings", "improve_findings", "improve_candidates", "improve_rounds", "improve_errors",
-                            "improve_fits", "improve_outcome"}) {
+  for (const char* table : {"improve_screenings", "improve_findings", "improve_candidates", "improve_outside", "improve_rounds",
+                            "improve_errors", "improve_fits", "improve_outcome"}) {
     SQLite::Statement rows(database, std::string("SELECT * FROM ") + table + " ORDER BY rowid");
     while (rows.executeStep()) {
       for (int column = 0; column < rows.getColumnCount(); ++column) text += rows.getColumn(column).getString() + "|";

@@ -5,6 +5,8 @@
 
 #include <set>
 
+#include "rooftune/params/prior_knowledge.hpp"
+#include "rooftune/params/term.hpp"
 #include "support/simulated_runs.hpp"
 
 namespace rooftune::improve {
@@ -86,7 +88,7 @@ TEST(Improve, FindsTheTermThatWasSwitchedOff) {
   EXPECT_EQ(result.kept_last().move, "admission_lag_again");
   EXPECT_EQ(result.result.switches.at(params::switch_id("engine.async_scheduling")), 1u);
   EXPECT_LT(result.kept_last().after_percent, 0.5 * result.journal.rounds.front().after_percent);
-  EXPECT_EQ(result.journal.outcome->reason, "nothing in the catalogue helps");
+  EXPECT_THAT(result.journal.outcome->reason, testing::StartsWith("nothing in the catalogue helps; "));
 }
 
 TEST(Improve, RefusesALayerSplitThatContradictsTheModelsConfigBeforeAnyFit) {
@@ -217,6 +219,7 @@ calibrate::StudySpec test_beyond_the_fitted_degrees() {
   calibrate::StudySpec spec = study();
   spec.split = eval::SplitSpec{.kind = "LeaveOneGroupOut", .group = "model"};
   spec.improve->test = {{{.field = "tp", .value = "4"}}};
+  spec.improve->naked = true;  // what kernels know would keep the latency near where it is
   return spec;
 }
 
@@ -482,9 +485,12 @@ TEST(Catalogue, BeginsWithAllCorrectionsAtOnce) {
   const calibrate::StudyInputs data = inputs();
   const calibrate::PreparedStudy prepared = calibrate::prepare(without_lag(), data).value();
   const auto proposals = propose(prepared, prepared.start, improve_runs(prepared, data.gpus), Diagnosis{}, three_corrections());
-  EXPECT_EQ(proposals.front().move, "all_corrections");
-  EXPECT_EQ(proposals.front().burden, Burden::must_not_lose);
-  EXPECT_THAT(proposals.front().spec.switches, SizeIs(3));
+  // Other structures come before what could be changed about this one.
+  const auto first = std::ranges::find_if(proposals, [](const Proposal& proposal) { return proposal.definition.take.empty(); });
+  ASSERT_NE(first, proposals.end());
+  EXPECT_EQ(first->move, "all_corrections");
+  EXPECT_EQ(first->burden, Burden::must_not_lose);
+  EXPECT_THAT(first->spec.switches, SizeIs(3));
 }
 
 TEST(Catalogue, TakesACorrectionBackThatTheSearchItselfHasMade) {
@@ -529,6 +535,224 @@ TEST(Catalogue, PutsNoRunInQuarantineWithoutSayingSo) {
   ASSERT_NE(quarantine, proposals.end());
   EXPECT_THAT(quarantine->change, HasSubstr("run a in quarantine"));
   EXPECT_THAT(quarantine->reason, HasSubstr("out of reach"));
+}
+
+/// V1 with its plain defaults: what the loop may take physics over from.
+calibrate::StudySpec v1_study() {
+  calibrate::StudySpec spec = study();
+  spec.step_time_model = "roofline_v1";
+  spec.free = {params::make_free(params::parameter("roofline_v1.TOverheadMicros"))};
+  spec.fixed[params::parameter("roofline_v1.mfuPrefill")] = {.value = 0.6, .standard_error = {}};
+  spec.switches[params::switch_id("roofline_v1.mixed_rule")] = 2;
+  return spec;
+}
+
+Proposal taken_over(const calibrate::StudySpec& spec, const calibrate::StudyInputs& data, const std::string& model) {
+  const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+  const auto proposals = propose(prepared, prepared.start, improve_runs(prepared, data.gpus), Diagnosis{}, {});
+  const Proposal* taken = find_proposal(proposals, "take:" + model);
+  EXPECT_NE(taken, nullptr);
+  return *taken;
+}
+
+TEST(TakingOver, LeavesNothingOfTheOldStructureAndFreesAFirstFitWithPriors) {
+  const Proposal taken = taken_over(v1_study(), inputs(), "physics");
+  EXPECT_EQ(taken.spec.step_time_model, "physics");
+  EXPECT_THAT(taken.spec.switches, IsEmpty());
+  EXPECT_THAT(taken.spec.fixed, IsEmpty());
+  EXPECT_THAT(taken.spec.free, SizeIs(params::first_fit("physics").size()));
+  for (const params::FreeParameter& parameter : taken.spec.free) {
+    EXPECT_NE(parameter.id.spec().group(), "roofline_v1");
+    ASSERT_TRUE(parameter.prior) << parameter.label();
+    EXPECT_EQ(parameter.prior->standard_deviation, params::known_deviation(parameter.id));
+  }
+  EXPECT_THAT(taken.change, HasSubstr("step-time model: roofline_v1 -> physics"));
+}
+
+TEST(TakingOver, StartsWhereKernelsOfTheGpuHaveIt) {
+  calibrate::StudyInputs data = inputs();
+  data.kernel_values["H100-SXM"]["physics.gemm_fraction"] = 0.7;
+  const Proposal taken = taken_over(v1_study(), data, "physics");
+  const auto gemm = std::ranges::find(taken.spec.free, params::parameter("physics.gemm_fraction"), &params::FreeParameter::id);
+  ASSERT_NE(gemm, taken.spec.free.end());
+  EXPECT_EQ(gemm->initial, 0.7);
+  EXPECT_EQ(gemm->prior->centre, 0.7);
+}
+
+TEST(TakingOver, IsTriedFirstAndIsNotTheWayBack) {
+  const calibrate::StudyInputs data = inputs();
+  const calibrate::PreparedStudy prepared = calibrate::prepare(v1_study(), data).value();
+  const auto proposals = propose(prepared, prepared.start, improve_runs(prepared, data.gpus), Diagnosis{}, {});
+  EXPECT_THAT(proposals.front().move, testing::StartsWith("take:"));
+  EXPECT_EQ(find_proposal(proposals, "take:roofline_v1"), nullptr);
+}
+
+TEST(Improve, LeavesAStructureThatNoParameterCanMend) {
+  calibrate::StudySpec spec = v1_study();
+  spec.free.clear();
+  spec.improve->moves = {"take:physics"};
+  const Improvement result = improved(spec, inputs(), {});
+  EXPECT_EQ(result.kept_last().move, "take:physics");
+  EXPECT_EQ(result.result.step_time_model, "physics");
+  EXPECT_LT(result.kept_last().after_percent, 0.3 * result.journal.rounds.front().after_percent);
+  // What none of these dense models of bf16 depends on is not free.
+  for (const params::FreeParameter& parameter : result.result.free) {
+    EXPECT_THAT(std::string(parameter.id.spec().id), Not(HasSubstr("moe")));
+    EXPECT_TRUE(parameter.prior) << parameter.label();
+  }
+}
+
+TEST(Improve, RefusesASwitchThatChangesNoPrediction) {
+  const std::vector<Move> catalogue{
+      {.id = "offload", .reason = "no run offloads", .switches = {{"engine.kv_offload", "off"}}, .burden = Burden::must_not_lose}};
+  const Improvement result = improved(only_named(study(), catalogue), inputs(), catalogue);
+  ASSERT_THAT(result.journal.screenings, SizeIs(1));
+  EXPECT_EQ(result.journal.screenings.front().candidates.front().why, "it changes no prediction of these runs");
+  EXPECT_THAT(result.journal.rounds, SizeIs(1));
+}
+
+TEST(Catalogue, FreesParametersWithWhatIsKnownOfThemUnlessAskedNotTo) {
+  const std::vector<Move> catalogue{{.id = "a", .reason = "b", .free = {"physics.weight_bandwidth_fraction"}}};
+  for (const bool naked : {false, true}) {
+    calibrate::StudySpec spec = only_named(study(), catalogue);
+    spec.improve->naked = naked;
+    const calibrate::StudyInputs data = inputs();
+    const calibrate::PreparedStudy prepared = calibrate::prepare(spec, data).value();
+    const auto proposals = propose(prepared, prepared.start, improve_runs(prepared, data.gpus), Diagnosis{}, catalogue);
+    const params::FreeParameter& freed = find_proposal(proposals, "a")->spec.free.back();
+    ASSERT_EQ(freed.prior.has_value(), !naked);
+    if (!naked) {
+      EXPECT_EQ(freed.prior->standard_deviation, 0.05);
+    }
+  }
+}
+
+TEST(Catalogue, WidensAPriorThatEveryFoldPullsAgainst) {
+  calibrate::StudySpec spec = study();
+  spec.free.front().prior = params::Prior{.centre = 300.0, .standard_deviation = 0.05};  // the truth is at 1500
+  const std::vector<Proposal> proposals = proposals_for(spec, inputs());
+  const Proposal* widened = find_proposal(proposals, "widen:physics.t_step_us");
+  ASSERT_NE(widened, nullptr);
+  EXPECT_DOUBLE_EQ(widened->spec.free.front().prior->standard_deviation, 0.1);
+  EXPECT_EQ(widened->extra_parameters, 0);
+  EXPECT_EQ(widened->burden, Burden::must_gain);
+}
+
+/// What the truth has and the catalogue does not: the planted terms, in the form in which studies have them.
+struct Planted {
+  std::string name;
+  std::string expression;
+  double coefficient = 0.0;
+};
+
+calibrate::StudyInputs inputs_with(const std::optional<Planted>& planted, std::uint64_t seed) {
+  params::Config config = truth();
+  if (planted) {
+    const auto id = params::declare_term({.name = planted->name, .expression = planted->expression, .lower = 0.0, .upper = 1000.0});
+    config.parameters[id.value()] = {.value = planted->coefficient, .standard_error = {}};
+  }
+  return {
+      .experiments = examples::measured(runs(), config, seed), .models = examples::models(), .gpus = examples::gpus(), .start = {}};
+}
+
+TEST(Invention, FindsATermThatTheCatalogueDoesNotHave) {
+  const Planted planted{.name = "planted_a_us", .expression = "layers * decodes", .coefficient = 10.0};
+  calibrate::StudySpec spec = study();
+  spec.improve->moves = {"invent:*"};
+  const Improvement result = improved(spec, inputs_with(planted, 77), {});
+  ASSERT_THAT(result.journal.screenings.size(), testing::Ge(1U));
+  const auto found = std::ranges::find(result.journal.screenings.front().findings, FindingKind::missing_term, &Finding::kind);
+  ASSERT_NE(found, result.journal.screenings.front().findings.end());
+  EXPECT_THAT(found->text, HasSubstr("us each, would explain"));
+  EXPECT_THAT(result.kept_last().move, testing::StartsWith("invent:user.per_"));
+  EXPECT_LT(result.kept_last().after_percent, 0.7 * result.journal.rounds.front().after_percent);
+}
+
+TEST(Invention, InventsNothingWhereNothingIsMissing) {
+  calibrate::StudySpec spec = study();
+  spec.improve->moves = {"invent:*"};
+  const Improvement result = improved(spec, inputs_with(std::nullopt, 77), {});
+  EXPECT_EQ(result.kept_last().move, "start");
+}
+
+/// Answers from a list, one a question.
+class ListedProposer final : public Proposer {
+ public:
+  explicit ListedProposer(std::vector<Answer> answers) : answers_(std::move(answers)) {}
+  Answer ask(const Question& question) override {
+    ++asked;
+    findings = question.findings.size();
+    return next_ < answers_.size() ? answers_[next_++] : Answer{};
+  }
+  int asked = 0;
+  std::size_t findings = 0;
+
+ private:
+  std::vector<Answer> answers_;
+  std::size_t next_ = 0;
+};
+
+Improvement proposed(ListedProposer& proposer, const calibrate::StudyInputs& data) {
+  calibrate::StudySpec spec = study();
+  spec.improve->moves = {"nothing of the catalogue"};
+  JournalInMemory journal;
+  auto result = improve(spec, data, journal, {.proposer = &proposer}, {});
+  EXPECT_TRUE(result) << core::format(result.error());
+  return *std::move(result);
+}
+
+Move of_term(const std::string& id, const std::string& name, const std::string& expression, double start) {
+  params::FreeParameter coefficient =
+      params::make_free(params::declare_term({.name = name, .expression = expression, .lower = 0.0, .upper = 1000.0}).value());
+  coefficient.initial = start;
+  coefficient.initial_is_given = true;
+  return {.id = id, .reason = "somebody thinks so", .add = {coefficient}};
+}
+
+TEST(Outside, AHelpfulProposalIsKept) {
+  const Planted planted{.name = "planted_b_us", .expression = "layers * decodes", .coefficient = 10.0};
+  ListedProposer proposer({{.moves = {of_term("outside:launches", "helpful_us", "layers * decodes", 5.0)}}});
+  const Improvement result = proposed(proposer, inputs_with(planted, 77));
+  EXPECT_EQ(result.kept_last().move, "outside:launches");
+  EXPECT_GT(proposer.findings, 0U);
+}
+
+TEST(Outside, ACheaterGetsNothingAccepted) {
+  // Terms that tell the runs that fits see apart from one another, and mean nothing: what noise looks like.
+  std::vector<Answer> answers{{.moves = {of_term("outside:odd_batches", "odd_us", "decodes - 2 * rint(decodes / 2 - 0.25)", 50.0),
+                                         of_term("outside:wave", "wave_us", "1 + sin(decodes * hidden_size)", 50.0),
+                                         of_term("outside:model", "model_us", "(hidden_size > 5000) * (tp > 1)", 50.0)}}};
+  calibrate::StudyInputs data = inputs();
+  double factor = 0.97;
+  for (domain::Experiment& experiment : data.experiments) {
+    for (domain::Latencies* row : {&experiment.measured.summary, &experiment.measured.stages.front()}) {
+      for (auto& value : row->value_ms) {
+        if (value) *value *= factor;
+      }
+    }
+    factor = 1.97 - factor + 0.03;  // runs by turns too fast and too slow
+  }
+  ListedProposer proposer(std::move(answers));
+  const Improvement result = proposed(proposer, data);
+  EXPECT_EQ(result.kept_last().move, "start");
+  ASSERT_THAT(result.journal.screenings.size(), testing::Ge(1U));
+  EXPECT_THAT(result.journal.screenings.front().outside, SizeIs(3));
+}
+
+TEST(Outside, TimeoutsBadAnswersAndRepeatsAreEntriesOfTheJournal) {
+  Answer bad{.unusable = {"proposals[0]: unknown parameter 'physics.magic'"}, .failure = {}};
+  bad.moves = {{.id = "outside:again", .reason = "r", .switches = {{"engine.async_scheduling", "on"}}},
+               {.id = "outside:twice", .reason = "r", .switches = {{"engine.async_scheduling", "on"}}},
+               {.id = "outside:nothing", .reason = "r", .switches = {{"engine.prefix_reuse", "on"}}}};
+  ListedProposer proposer({bad, {.failure = "no end within timeout_s: 1 s"}});
+  const Improvement result = proposed(proposer, inputs());
+  std::vector<OutsideFate> fates;
+  for (const ScreeningRecord& screening : result.journal.screenings) {
+    for (const OutsideRecord& item : screening.outside) fates.push_back(item.fate);
+  }
+  EXPECT_THAT(fates, testing::ElementsAre(OutsideFate::unusable, OutsideFate::proposed, OutsideFate::repeated, OutsideFate::repeated,
+                                          OutsideFate::failed));
+  EXPECT_THAT(result.journal.outcome->reason, testing::StartsWith("nothing in the catalogue helps; "));
 }
 
 }  // namespace

@@ -156,7 +156,7 @@ TEST_F(ExternalSimulator, IsAnotherOneWhenAFileOfItsCommandChanges) {
   spec.command = {"sh", "${folder}/simulator.sh"};
   const std::string before = make_external_simulator(spec)->identity();
   EXPECT_EQ(make_external_simulator(spec)->identity(), before);
-  EXPECT_THAT(program_files(spec), testing::ElementsAre(file));
+  EXPECT_THAT(program_files(spec.command, spec.folder), testing::ElementsAre(file));
   folder_.write("simulator.sh", "echo two");
   const std::string after = make_external_simulator(spec)->identity();
   EXPECT_NE(after, before);

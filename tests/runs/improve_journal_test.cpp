@@ -61,6 +61,8 @@ improve::JournalEntries rich_entries() {
   screening.candidates[1].score_percent = 0.25;
   screening.candidates[1].before_percent = 0.5;
   screening.queue = {2, 1};
+  screening.outside = {{.fate = improve::OutsideFate::proposed, .move = "outside:a", .text = "free b"},
+                       {.fate = improve::OutsideFate::failed, .move = "", .text = "no end within timeout_s: 1 s"}};
   screening.evaluations = 12;
   improve::RoundRecord kept;
   kept.round = 1;
@@ -90,6 +92,15 @@ TEST_F(ImproveJournal, GivesBackWhatWasWrittenToTheLastBit) {
   const auto read = (*open_journal(file))->read();
   ASSERT_TRUE(read) << core::format(read.error());
   EXPECT_EQ(*read, entries);
+}
+
+TEST_F(ImproveJournal, OfAnOlderLoopIsRefusedWithAWord) {
+  const auto file = folder_ / "journal.sqlite";
+  ASSERT_TRUE((*open_journal(file))->add(rich_entries().rounds[0], 1.5));
+  SQLite::Database(file.string(), SQLite::OPEN_READWRITE).exec("DROP TABLE improve_outside");
+  const auto refused = open_journal(file);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(core::format(refused.error()), testing::HasSubstr("an older version, whose loop knew other moves"));
 }
 
 TEST_F(ImproveJournal, BecomesATableWithALineForEveryRound) {

@@ -35,6 +35,8 @@ NOT_PROVOKED = {
     "the client is too slow for this rate; the times at which requests were sent are what the trace holds": "the same",
     "the system's clock was set by {:.1f} ms during the run": "the clock of the machine",
     "latencies are of the steady clock and not affected; do not join them with other logs by wall-clock time": "the same",
+    "more than {} terms": "files that declare 128 terms between them",
+    "declare fewer": "the same",
     "fit without --held-out, or change the split": "a fit that works on all data and on no part of it",
 }
 # Failures of the disk, and findings about measurements and fits: not what is wrong with an input.

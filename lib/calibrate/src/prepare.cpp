@@ -234,6 +234,14 @@ core::Diagnostics check_profiles(const StudySpec& spec) {
   return problems;
 }
 
+/// What is known of the one GPU that all experiments are on.
+KernelValues kernel_values_of(const eval::Dataset& dataset, const StudyInputs& inputs) {
+  std::set<std::string> gpus;
+  for (const eval::Case& item : dataset.cases) gpus.insert(item.gpu.name);
+  const auto known = gpus.size() == 1 ? inputs.kernel_values.find(*gpus.begin()) : inputs.kernel_values.end();
+  return known == inputs.kernel_values.end() ? KernelValues{} : known->second;
+}
+
 void append(core::Diagnostics& problems, const core::Diagnostics& more) { problems.insert(problems.end(), more.begin(), more.end()); }
 
 }  // namespace
@@ -366,6 +374,7 @@ core::Result<PreparedStudy> prepare(const StudySpec& spec, const StudyInputs& in
   }
   if (!problems.empty()) return tl::unexpected(problems);
   prepared.dataset = std::move(*dataset);
+  prepared.kernel_values = kernel_values_of(prepared.dataset, inputs);
   return prepared;
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "factor_fit.hpp"
+#include "invention.hpp"
 #include "rooftune/calibrate/calibration_objective.hpp"
 #include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/core/parallel_map.hpp"
@@ -17,6 +18,7 @@
 #include "rooftune/eval/residuals.hpp"
 #include "rooftune/opt/gaussian_belief.hpp"
 #include "rooftune/opt/multistart.hpp"
+#include "score_test.hpp"
 
 namespace rooftune::improve {
 namespace {
@@ -30,6 +32,10 @@ constexpr double kConfounded = 0.95;
 constexpr std::size_t kReachSamples = 64;
 /// Priors are searched as far as this many standard deviations.
 constexpr double kPriorReach = 3.0;
+/// Where folds put a parameter, in standard deviations of its prior: farther off on average than the first, or farther apart than the
+/// second, is worth a word.
+constexpr double kAgainstPrior = 1.0;
+constexpr double kScatteredInPrior = 0.5;
 constexpr std::array<std::string_view, 7> kFactors{"model", "tp", "gpu", "workload", "load", "prompt", "output"};
 
 /// Powers of two: "512 to 1023".
@@ -178,67 +184,6 @@ const std::vector<Property>& properties() {
       {"output tokens", [](const eval::Case& item) { return item.experiment.workload.output.mean_tokens; }, of_nothing},
   };
   return all;
-}
-
-using Column = std::vector<double>;
-
-double dot(const Column& a, const Column& b) {
-  double sum = 0.0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-/// What is left of vectors when everything that some columns can explain is taken out.
-class Complement {
- public:
-  void take_out(Column column) {
-    const double length = std::sqrt(dot(column, column));
-    column = of(std::move(column));
-    const double left = std::sqrt(dot(column, column));
-    if (!(left > kDependent * length)) return;
-    for (double& value : column) value /= left;
-    basis_.push_back(std::move(column));
-  }
-
-  /// Twice, because once loses digits (Giraud et al. 2005: twice is enough).
-  [[nodiscard]] Column of(Column column) const {
-    for (int pass = 0; pass < 2; ++pass) {
-      for (const Column& axis : basis_) {
-        const double share = dot(column, axis);
-        for (std::size_t i = 0; i < column.size(); ++i) column[i] -= share * axis[i];
-      }
-    }
-    return column;
-  }
-
-  [[nodiscard]] std::size_t dimensions() const { return basis_.size(); }
-
- private:
-  static constexpr double kDependent = 1e-7;
-  std::vector<Column> basis_;
-};
-
-/// What freeing one more direction would do to the residuals, to first order and with everything free refitted.
-struct Score {
-  double coefficient = 0.0;
-  double t = 0.0;
-  double explained_fraction = 0.0;  ///< of what the fit leaves
-};
-
-Score score_test(const Complement& complement, const Column& left_over, const Column& direction) {
-  const Column own = complement.of(direction);
-  const double square = dot(own, own);
-  // Less than a thousandth of the direction is not what the free parameters do already.
-  if (!(square > 1e-6 * dot(direction, direction)) || square == 0.0) return {};
-  const double projection = dot(own, left_over);
-  const double explained = projection * projection / square;
-  const double total = dot(left_over, left_over);
-  const auto freedom = static_cast<double>(left_over.size()) - static_cast<double>(complement.dimensions()) - 1.0;
-  if (freedom < 1.0 || total <= 0.0) return {};
-  const double unexplained = std::max(total - explained, 1e-12 * total);
-  return {.coefficient = -projection / square,
-          .t = std::sqrt(explained / (unexplained / freedom)),
-          .explained_fraction = explained / total};
 }
 
 bool concerns(std::string_view group, const params::Config& config) { return group == config.step_time_model || group == "frontend"; }
@@ -504,6 +449,42 @@ void find_unreachable(Diagnosis& diagnosis, const calibrate::PreparedStudy& stud
   }
 }
 
+/// Whether a prior is too narrow or too wide is seen in the fits of the folds: all on one side, or all over it.
+void find_prior_tension(Diagnosis& diagnosis, const calibrate::PreparedStudy& study, const Trial& trial) {
+  for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
+    const params::FreeParameter& parameter = study.spec.free[i];
+    if (!parameter.prior) continue;
+    const double centre = params::to_transformed(parameter, parameter.prior->centre);
+    std::vector<double> pulls;
+    for (const FoldFit& fit : trial.fits) {
+      if (i < fit.values.size())
+        pulls.push_back((params::to_transformed(parameter, fit.values[i]) - centre) / parameter.prior->standard_deviation);
+    }
+    if (pulls.size() < 2) continue;
+    const double pull = core::mean(pulls);
+    const double scatter = core::standard_deviation(pulls);
+    const auto report = [&](FindingKind kind, double effect, std::string text) {
+      diagnosis.findings.push_back({.kind = kind,
+                                    .metric = {},
+                                    .factor = {},
+                                    .level = {},
+                                    .parameter = parameter.label(),
+                                    .effect = effect,
+                                    .strength = kReportedStrength,
+                                    .text = std::move(text)});
+    };
+    if (std::abs(pull) > std::max(kAgainstPrior, 2.0 * scatter)) {
+      report(FindingKind::against_prior, pull,
+             fmt::format("folds pull {} to {:.4g}, {:.1f} standard deviations {} its prior at {:.4g}", parameter.label(),
+                         params::from_transformed(parameter, centre + pull * parameter.prior->standard_deviation), std::abs(pull),
+                         pull > 0.0 ? "above" : "below", parameter.prior->centre));
+    } else if (scatter > kScatteredInPrior) {
+      report(FindingKind::scattered, scatter,
+             fmt::format("folds disagree about {} by {:.1f} standard deviations of its prior", parameter.label(), scatter));
+    }
+  }
+}
+
 }  // namespace
 
 double Diagnosis::strength(std::string_view metric, std::string_view factor) const {
@@ -527,6 +508,8 @@ Diagnosis diagnose(const calibrate::PreparedStudy& study, const ImproveRuns& run
   find_patterns(diagnosis, study, runs, trial.held_out);
   test_parameters(diagnosis, study, runs, tuned);
   find_unreachable(diagnosis, study, runs, tuned);
+  find_prior_tension(diagnosis, study, trial);
+  find_missing_terms(diagnosis, study, runs, tuned);
   std::ranges::stable_sort(diagnosis.findings, std::ranges::greater{}, &Finding::strength);
   return diagnosis;
 }

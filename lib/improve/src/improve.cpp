@@ -10,8 +10,10 @@
 #include <set>
 #include <utility>
 
+#include "first_fit.hpp"
 #include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/core/contract.hpp"
+#include "rooftune/eval/noise.hpp"
 #include "rooftune/improve/trial.hpp"
 
 namespace rooftune::improve {
@@ -26,6 +28,8 @@ constexpr std::size_t kAskedParameters = 3;
 
 /// Candidates that always reach the second rung of a screening, however bad the first was for all.
 constexpr std::size_t kLeastFinalists = 2;
+
+constexpr std::string_view kChangesNothing = "it changes no prediction of these runs";
 
 TrialOptions verdict_options(const calibrate::ImproveSpec& improve) {
   return {.folds = {}, .seeds = improve.seeds, .starts = improve.starts};
@@ -156,6 +160,8 @@ class Campaign {
   [[nodiscard]] const CandidateRecord* next_in_queue() const {
     if (entries_.screenings.empty()) return nullptr;
     const ScreeningRecord& screening = entries_.screenings.back();
+    // What was screened for another step-time model says nothing about this one.
+    if (model_of(round_of(screening.structure).spec) != model_of(current_)) return nullptr;
     for (const std::size_t index : screening.queue) {
       const CandidateRecord& item = screening.candidates[index];
       const bool is_judged = std::ranges::any_of(entries_.rounds, [&](const RoundRecord& round) {
@@ -175,22 +181,102 @@ class Campaign {
     std::vector<Proposal> proposals = propose(study_, begun_.start, runs_, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
     const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
-    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves());
-    std::erase_if(proposals, is_tried);
-    if (proposals.empty()) return end("nothing in the catalogue helps");
-
     ScreeningRecord record;
     record.screening = static_cast<int>(entries_.screenings.size()) + 1;
     record.structure = structure_;
     record.findings = diagnosis.findings;
-    const auto limit = std::min(proposals.size(), static_cast<std::size_t>(rules().candidates));
-    for (std::size_t i = 0; i < limit; ++i) record.candidates.push_back(candidate(std::move(proposals[i])));
+    std::vector<Proposal> from_outside = ask_outside(record, tried);
+    if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves());
+    std::erase_if(proposals, is_tried);
+    if (proposals.empty() && from_outside.empty()) return end_without_moves(std::move(record), seconds_since(begin));
+
+    // Beside what one screening may hold come other structures, which are few and tried once, and what takes no fit at all.
+    int places = rules().candidates;
+    for (Proposal& proposal : from_outside) record.candidates.push_back(candidate(std::move(proposal)));
+    for (Proposal& proposal : proposals) {
+      if (places == 0) break;
+      const bool takes_over = !proposal.definition.take.empty();
+      record.candidates.push_back(candidate(std::move(proposal)));
+      if (!takes_over && record.candidates.back().why != kChangesNothing) --places;
+    }
     screen(record);
     const double seconds = seconds_since(begin);
     if (hooks_.on_screening) hooks_.on_screening(record);
     auto added = journal_.add(record, seconds);
     entries_.screenings.push_back(std::move(record));
     return added;
+  }
+
+  /// Moves of the study's proposer that were not tried yet; what else it says is only written down.
+  std::vector<Proposal> ask_outside(ScreeningRecord& record, const std::set<std::string>& tried) const {
+    std::vector<Proposal> proposals;
+    // Where it had nothing to say for this structure, it is not asked again.
+    const bool was_asked = !entries_.screenings.empty() && entries_.screenings.back().structure == structure_ &&
+                           std::ranges::none_of(entries_.screenings.back().outside,
+                                                [](const OutsideRecord& item) { return item.fate == OutsideFate::proposed; });
+    if (hooks_.proposer == nullptr || was_asked) return proposals;
+    say("asking the proposer");
+    const Answer answer = hooks_.proposer->ask({.study = study_, .findings = record.findings, .journal = entries_});
+    if (answer.failure) record.outside.push_back({.fate = OutsideFate::failed, .move = {}, .text = *answer.failure});
+    for (const std::string& why : answer.unusable) record.outside.push_back({.fate = OutsideFate::unusable, .move = {}, .text = why});
+    for (const Move& move : answer.moves) {
+      auto proposal = applied(move, study_);
+      const auto note = [&](OutsideFate fate, std::string text) {
+        record.outside.push_back({.fate = fate, .move = move.id, .text = std::move(text)});
+      };
+      if (!proposal) {
+        note(OutsideFate::repeated, "it changes nothing");
+      } else if (tried.contains(move.id) || was_screened(proposal->spec)) {
+        note(OutsideFate::repeated, "it was tried on this structure");
+      } else if (std::ranges::any_of(proposals, [&](const Proposal& other) { return other.spec == proposal->spec; })) {
+        note(OutsideFate::repeated, "it is proposed twice");
+      } else {
+        note(OutsideFate::proposed, proposal->change);
+        proposal->suggested_by = "the proposer";
+        proposals.push_back(*std::move(proposal));
+      }
+    }
+    return proposals;
+  }
+
+  /// Whether a candidate was screened for the structure as it is that would have made the same of it.
+  [[nodiscard]] bool was_screened(const calibrate::StudySpec& spec) const {
+    return std::ranges::any_of(entries_.screenings, [&](const ScreeningRecord& screening) {
+      return screening.structure == structure_ &&
+             std::ranges::any_of(screening.candidates, [&](const CandidateRecord& item) { return item.spec == spec; });
+    });
+  }
+
+  core::Result<void> end_without_moves(ScreeningRecord record, double seconds) {
+    if (!record.outside.empty()) {
+      if (hooks_.on_screening) hooks_.on_screening(record);
+      if (auto added = journal_.add(record, seconds); !added) return added;
+      entries_.screenings.push_back(std::move(record));
+    }
+    return end("nothing in the catalogue helps" + beside_the_noise());
+  }
+
+  /// Whether more is left than two runs of one server would differ by: repeats, and what other arrivals alone do.
+  [[nodiscard]] std::string beside_the_noise() const {
+    if (current_.simulator) return "";
+    const core::ThreadCount threads{current_.threads};
+    const eval::Noise noise = eval::noise_of(study_.dataset.subset(runs_.judged), study_.start, threads);
+    bool is_noise = true;
+    std::vector<std::string> figures;
+    for (const auto& [metric, weight] : current_.objective.metrics) {
+      const auto left = trial_.held_out.overall.find(metric);
+      const auto arrivals = noise.arrival_percent.find(metric);
+      const auto repeats = noise.repeats.find(metric);
+      if (left == trial_.held_out.overall.end() || arrivals == noise.arrival_percent.end() || repeats == noise.repeats.end())
+        return "";
+      // Of a twin experiment nothing was measured twice; it says its noise.
+      const double repeated = current_.data.simulated_by ? 100.0 * current_.data.simulated_by->noise : repeats->second.percent;
+      const double floor = std::hypot(repeated, arrivals->second);
+      is_noise = is_noise && left->second.mean_ape_percent <= floor;
+      figures.push_back(fmt::format("{} {:.1f} of {:.1f} %", domain::metric_name(metric), left->second.mean_ape_percent, floor));
+    }
+    return fmt::format("; {} two runs differ by ({})", is_noise ? "what is left is what" : "more is left than",
+                       fmt::join(figures, ", "));
   }
 
   /// What contradicts the data or the models' own configs is refused before any fit.
@@ -208,6 +294,8 @@ class Campaign {
                               .score_percent = {},
                               .before_percent = {},
                               .spec = std::move(proposal.spec)};
+    const bool is_first_fit = !proposal.definition.take.empty() || candidate.move == kFirstFit;
+    if (is_first_fit) hold_what_no_fold_can_tell(candidate);
     const auto prepared = calibrate::prepare(candidate.spec, inputs_);
     const auto refuse = [&](std::string why) {
       candidate.fate = CandidateFate::refused;
@@ -215,8 +303,12 @@ class Campaign {
     };
     if (!prepared) {
       refuse(prepared.error().front().problem);
+    } else if (candidate.spec == current_) {
+      refuse("these runs tell nothing about it");
     } else if (const auto folds = improve_folds(*prepared, improve_runs(*prepared, inputs_.gpus)); !folds) {
       refuse(folds.error().front().problem);
+    } else if (only_turns_switches(proposal.definition) && predicts_as_now(*prepared)) {
+      refuse(std::string(kChangesNothing));
     } else if (const auto unchecked = newly_unchecked(unchecked_parameters(*prepared, *folds)); !unchecked.empty()) {
       std::vector<std::string> labels;
       for (const UncheckedParameter& parameter : unchecked) labels.push_back(parameter.label);
@@ -230,11 +322,67 @@ class Campaign {
     return candidate;
   }
 
+  [[nodiscard]] bool predicts_as_now(const calibrate::PreparedStudy& changed) const {
+    const eval::EvaluationOptions options{.threads = {current_.threads}, .stepping = sim::Stepping::closed_form};
+    const auto of = [&](const calibrate::PreparedStudy& study) {
+      return eval::evaluate(study.dataset.subset(runs_.judged), study.start, options).rows;
+    };
+    return std::ranges::equal(of(changed), of(study_), [](const eval::Row& a, const eval::Row& b) {
+      return a.experiment == b.experiment && a.metric == b.metric && a.stage == b.stage && a.predicted_ms == b.predicted_ms;
+    });
+  }
+
+  /// A structure that takes over frees only what the runs can tell about: what they do not depend on, and what no fold can check where
+  /// the test will ask for it, stays where kernel tables and the registry have it.
+  void hold_what_no_fold_can_tell(CandidateRecord& candidate) const {
+    const auto hold = [&](const std::vector<std::string>& labels) {
+      for (const std::string& label : labels) {
+        const auto held = std::ranges::find(candidate.spec.free, label, [](const auto& parameter) { return parameter.label(); });
+        if (held == candidate.spec.free.end() || is_free_already(*held)) continue;
+        const bool takes_over = model_of(candidate.spec) != model_of(current_);
+        if (takes_over && held->initial != held->id.spec().initial && held->where.matches_everything()) {
+          candidate.spec.fixed[held->id] = {.value = held->initial, .standard_error = {}, .source = params::ValueSource::kernel_table};
+        }
+        candidate.spec.free.erase(held);
+      }
+    };
+    for (const bool by_folds : {false, true}) {
+      const auto prepared = calibrate::prepare(candidate.spec, inputs_);
+      if (!prepared) return;  // refused for it
+      const ImproveRuns runs = improve_runs(*prepared, inputs_.gpus);
+      const auto folds = improve_folds(*prepared, runs);
+      if (!folds) return;
+      std::vector<std::string> labels;
+      if (by_folds) {
+        for (const UncheckedParameter& parameter : unchecked_parameters(*prepared, *folds)) labels.push_back(parameter.label);
+      } else {
+        labels = idle_parameters(*prepared, runs);
+      }
+      hold(labels);
+    }
+    candidate.extra_parameters = static_cast<long>(candidate.spec.free.size()) - static_cast<long>(current_.free.size());
+    std::vector<std::string> freed;
+    for (const params::FreeParameter& parameter : candidate.spec.free) {
+      if (!is_free_already(parameter)) freed.push_back(parameter.label());
+    }
+    const bool takes_over = model_of(candidate.spec) != model_of(current_);
+    candidate.change = fmt::format("{}free {}", takes_over ? candidate.change + "; " : "", fmt::join(freed, ", "));
+  }
+
+  /// What the study frees by itself is its author's business.
+  [[nodiscard]] bool is_free_already(const params::FreeParameter& parameter) const {
+    return std::ranges::any_of(current_.free, [&](const params::FreeParameter& own) { return own.label() == parameter.label(); });
+  }
+
   /// Those that the structure does not have already: what the study itself frees is its author's business.
   [[nodiscard]] std::vector<UncheckedParameter> newly_unchecked(std::vector<UncheckedParameter> unchecked) const {
     const auto folds = improve_folds(study_, runs_);
     const std::vector<UncheckedParameter> known = unchecked_parameters(study_, *folds);
-    std::erase_if(unchecked, [&](const UncheckedParameter& item) { return std::ranges::find(known, item) != known.end(); });
+    std::erase_if(unchecked, [&](const UncheckedParameter& item) {
+      // More data is no reason against what is free already.
+      const bool is_free = std::ranges::any_of(current_.free, [&](const auto& own) { return own.label() == item.label; });
+      return is_free || std::ranges::find(known, item) != known.end();
+    });
     return unchecked;
   }
 
@@ -347,6 +495,7 @@ class Campaign {
   [[nodiscard]] calibrate::StudySpec on_top(const CandidateRecord& item) const {
     const calibrate::StudySpec& base = round_of(entries_.screenings.back().structure).spec;
     if (base == current_) return item.spec;
+    if (model_of(item.spec) != model_of(base)) return taken_over_on_top(item.spec);
     calibrate::StudySpec spec = current_;
     for (const auto& [id, choice] : item.spec.switches) {
       const auto known = base.switches.find(id);
@@ -371,6 +520,32 @@ class Campaign {
       if (std::ranges::find(spec.improve->quarantine, id) == spec.improve->quarantine.end()) spec.improve->quarantine.push_back(id);
     }
     return spec;
+  }
+
+  /// Another step-time model with what was kept since: data, objective, quarantine, and what is shared by all models.
+  [[nodiscard]] calibrate::StudySpec taken_over_on_top(const calibrate::StudySpec& taken) const {
+    calibrate::StudySpec spec = taken;
+    const std::string old = model_of(current_);
+    for (const auto& [id, choice] : current_.switches) {
+      if (id.spec().group() != old) spec.switches[id] = choice;
+    }
+    for (const auto& [id, value] : current_.fixed) {
+      if (id.spec().group() == old) continue;
+      spec.fixed[id] = value;
+      std::erase_if(spec.free, [&, id = id](const params::FreeParameter& parameter) { return parameter.id == id; });
+    }
+    for (const params::FreeParameter& parameter : current_.free) {
+      const auto same = std::ranges::find_if(spec.free, [&](const auto& other) { return other.label() == parameter.label(); });
+      if (parameter.id.spec().group() != old && same != spec.free.end()) *same = parameter;
+    }
+    spec.objective = current_.objective;
+    spec.data = current_.data;
+    spec.improve = current_.improve;
+    return spec;
+  }
+
+  [[nodiscard]] std::string model_of(const calibrate::StudySpec& spec) const {
+    return spec.step_time_model.value_or(inputs_.start.value_or(params::Config{}).step_time_model);
   }
 
   core::Result<void> record(RoundRecord round, double seconds) {
@@ -477,8 +652,12 @@ class Campaign {
   [[nodiscard]] std::set<std::string> tried_on_structure() const {
     std::set<std::string> tried;
     for (const ScreeningRecord& screening : entries_.screenings) {
-      if (screening.structure != structure_) continue;
-      for (const CandidateRecord& item : screening.candidates) tried.insert(item.move);
+      const calibrate::StudySpec& base = round_of(screening.structure).spec;
+      for (const CandidateRecord& item : screening.candidates) {
+        // A structure that was no match for this one does not become one because this one was improved.
+        const bool takes_over = model_of(item.spec) != model_of(base);
+        if (screening.structure == structure_ || (takes_over && model_of(base) == model_of(current_))) tried.insert(item.move);
+      }
     }
     for (const RoundRecord& round : entries_.rounds) {
       if (round.round > structure_ && round.fate == RoundFate::reverted) tried.insert(round.move);

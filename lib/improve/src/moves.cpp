@@ -7,13 +7,18 @@
 #include <cmath>
 #include <set>
 
+#include "first_fit.hpp"
+#include "invention.hpp"
 #include "rooftune/core/word.hpp"
+#include "rooftune/latency/catalogue.hpp"
+#include "rooftune/params/prior_knowledge.hpp"
+#include "rooftune/params/term.hpp"
 
 namespace rooftune::improve {
 namespace {
 
-/// A parameter that a move frees gets a prior around where it is, so that folds that do not see it leave it there: a factor e.
-constexpr double kFreedDeviation = 1.0;
+/// A move makes a prior so many times as wide, or as narrow.
+constexpr double kPriorStep = 2.0;
 
 /// The moves that are tried in pairs: six pairs of four.
 constexpr std::size_t kPairedMoves = 4;
@@ -39,15 +44,59 @@ double start_of(const calibrate::PreparedStudy& study, params::ParameterId id) {
   return params::current_value(study.start, params::make_free(id));
 }
 
+/// Whether the config says a value itself; otherwise the registry's holds.
+bool says(const params::Config& config, params::ParameterId id) {
+  return config.parameters.contains(id) ||
+         std::ranges::any_of(config.hardware, [&](const params::HardwareEntry& entry) { return entry.parameters.contains(id); });
+}
+
+/// What is known of a parameter before any fit: what the start says, else what kernels of the GPU come to, else the registry.
+double known_value(const calibrate::PreparedStudy& study, params::ParameterId id) {
+  const auto measured = study.kernel_values.find(std::string(id.spec().id));
+  if (measured != study.kernel_values.end() && !says(study.start, id)) return measured->second;
+  return start_of(study, id);
+}
+
+/// Frees a parameter where it is known to be, with a prior as wide as that is known, so that folds that do not see it leave it there.
 void free_parameter(calibrate::StudySpec& spec, const calibrate::PreparedStudy& study, params::ParameterId id) {
   params::FreeParameter parameter = params::make_free(id);
-  parameter.initial = std::clamp(start_of(study, id), parameter.lower, parameter.upper);
+  parameter.initial = std::clamp(known_value(study, id), parameter.lower, parameter.upper);
   parameter.initial_is_given = true;
-  if (parameter.transform == params::Transform::log) {
-    parameter.prior = params::Prior{.centre = parameter.initial, .standard_deviation = kFreedDeviation};
-  }
+  if (!spec.improve || !spec.improve->naked.value_or(false)) parameter.prior = params::known_prior(parameter, parameter.initial);
   spec.fixed.erase(id);
   spec.free.push_back(parameter);
+}
+
+/// Whether a formula reads something of this group.
+bool reads_group(const params::Expression& expression, std::string_view group) {
+  return std::ranges::any_of(expression.variables(), [&](params::ParameterId id) { return id.spec().group() == group; });
+}
+
+/// Another step-time model in the place of the structure's: what belonged to the old one goes, and what a first fit of the new one
+/// frees is free. What the study itself says about the new one stays.
+void take_over(calibrate::StudySpec& spec, const calibrate::PreparedStudy& study, const std::string& model) {
+  const std::string& old = study.start.step_time_model;
+  spec.step_time_model = model;
+  std::erase_if(spec.switches, [&](const auto& entry) { return entry.first.spec().group() == old; });
+  std::erase_if(spec.fixed, [&](const auto& entry) { return entry.first.spec().group() == old; });
+  std::erase_if(spec.free, [&](const params::FreeParameter& parameter) { return parameter.id.spec().group() == old; });
+  std::erase_if(spec.tied, [&](const params::Tie& tie) { return tie.id.spec().group() == old || reads_group(tie.expression, old); });
+  for (const params::FreeParameter& parameter : params::first_fit(model)) {
+    if (!is_free(spec, parameter.id) && !spec.fixed.contains(parameter.id)) free_parameter(spec, study, parameter.id);
+  }
+  std::erase_if(spec.uncertainty.profile, [&](const std::string& label) {
+    return std::ranges::none_of(spec.free, [&](const params::FreeParameter& parameter) { return parameter.label() == label; });
+  });
+}
+
+/// A prior so many times as wide; false where no such parameter has one.
+bool reprior(calibrate::StudySpec& spec, const std::string& label, double factor) {
+  for (params::FreeParameter& parameter : spec.free) {
+    if (parameter.label() != label || !parameter.prior) continue;
+    parameter.prior->standard_deviation *= factor;
+    return true;
+  }
+  return false;
 }
 
 /// Makes the first of `ids` carry the others along; false where one of them is not free for all deployments.
@@ -83,86 +132,6 @@ bool search_linearly(calibrate::StudySpec& spec, params::ParameterId id) {
   return changed;
 }
 
-/// A move applied to a structure; nothing where it changes nothing or does not fit.
-std::optional<Proposal> applied(const Move& move, const calibrate::PreparedStudy& study) {
-  const params::Config& config = study.start;
-  if (!move.step_time_model.empty() && move.step_time_model != config.step_time_model) return std::nullopt;
-  Proposal proposal{.move = move.id,
-                    .change = {},
-                    .reason = move.reason,
-                    .suggested_by = {},
-                    .strength = 0.0,
-                    .extra_parameters = 0,
-                    .burden = move.burden,
-                    .definition = move,
-                    .spec = study.spec};
-  calibrate::StudySpec& spec = proposal.spec;
-  if (!spec.improve) spec.improve.emplace();
-  std::vector<std::string> changes;
-  for (const auto& [name, word] : move.switches) {
-    const params::SwitchId id = params::switch_id(name);
-    const auto choice = params::find_choice(id, word);
-    if (!choice || *choice == choice_of(config, id)) continue;
-    changes.push_back(fmt::format("{}: {} -> {}", name, id.spec().choices[choice_of(config, id)], word));
-    spec.switches[id] = *choice;
-  }
-  for (const std::string& name : move.free) {
-    const params::ParameterId id = params::parameter(name);
-    if (is_free(spec, id)) continue;
-    changes.push_back(fmt::format("free {}", name));
-    free_parameter(spec, study, id);
-  }
-  for (const auto& [name, value] : move.fix) {
-    const params::ParameterId id = params::parameter(name);
-    const auto known = spec.fixed.find(id);
-    const bool is_fixed_there = known != spec.fixed.end() && known->second.value == value;
-    if (is_fixed_there || (!is_free(spec, id) && start_of(study, id) == value)) continue;
-    changes.push_back(fmt::format("{} = {:.6g}", name, value));
-    std::erase_if(spec.free, [&](const params::FreeParameter& parameter) { return parameter.id == id; });
-    spec.fixed[id] = {.value = value, .standard_error = {}};
-  }
-  if (tie_parameters(spec, move.tie)) changes.push_back(fmt::format("one multiplier for {}", fmt::join(move.tie, ", ")));
-  if (!move.linear.empty() && search_linearly(spec, params::parameter(move.linear))) {
-    changes.push_back(fmt::format("search {} on a linear scale", move.linear));
-  }
-  if (move.loss && *move.loss != spec.objective.loss) {
-    changes.push_back(fmt::format("loss: {} -> {}", core::word_of(eval::kLossKinds, spec.objective.loss),
-                                  core::word_of(eval::kLossKinds, *move.loss)));
-    spec.objective.loss = *move.loss;
-  }
-  if (move.rows && *move.rows != spec.objective.rows) {
-    changes.push_back(fmt::format("fitted rows: {} -> {}", core::word_of(eval::kStageRows, spec.objective.rows),
-                                  core::word_of(eval::kStageRows, *move.rows)));
-    spec.objective.rows = *move.rows;
-  }
-  for (const calibrate::ModelAssumption& assumed : move.assume) {
-    if (std::ranges::find(spec.data.assume, assumed) != spec.data.assume.end()) continue;
-    changes.push_back(fmt::format(
-        "assume {} of {}",
-        assumed.moe_layers ? fmt::format("{} layers with experts", *assumed.moe_layers) : std::string("top-p or top-k sampling"),
-        assumed.model));
-    spec.data.assume.push_back(assumed);
-  }
-  if (move.extend && !spec.improve->extend.empty()) {
-    std::vector<std::string> words;
-    for (const calibrate::Selector& selector : spec.improve->extend.front())
-      words.push_back(fmt::format("{} {}", selector.field, selector.value));
-    changes.push_back(fmt::format("train on {} too", fmt::join(words, ", ")));
-    spec.improve->train.push_back(spec.improve->extend.front());
-    spec.improve->extend.erase(spec.improve->extend.begin());
-  }
-  if (!move.quarantine.empty()) {
-    changes.push_back(fmt::format("run {} in quarantine", move.quarantine));
-    spec.improve->quarantine.push_back(move.quarantine);
-  }
-  // "extend" moves need an entry to extend by; what else they do would not be seen by any run.
-  const bool lacks_data = move.extend && study.spec.improve && study.spec.improve->extend.empty();
-  if (changes.empty() || lacks_data) return std::nullopt;
-  proposal.change = fmt::format("{}", fmt::join(changes, "; "));
-  proposal.extra_parameters = static_cast<long>(spec.free.size()) - static_cast<long>(study.spec.free.size());
-  return proposal;
-}
-
 /// Ranks a proposal by the strongest finding among the move's hints.
 void follow_hints(Proposal& proposal, const Move& move, const Diagnosis& diagnosis) {
   for (const Hint& hint : move.suggested_by) {
@@ -174,6 +143,12 @@ void follow_hints(Proposal& proposal, const Move& move, const Diagnosis& diagnos
       proposal.suggested_by = finding.text;
     }
   }
+  for (const params::FreeParameter& coefficient : move.add) {
+    const Finding* missing = diagnosis.about_parameter(FindingKind::missing_term, coefficient.id.spec().id);
+    if (missing == nullptr || missing->strength <= proposal.strength) continue;
+    proposal.strength = missing->strength;
+    proposal.suggested_by = missing->text;
+  }
   for (const std::string& name : move.free) {
     const Finding* held = diagnosis.about_parameter(FindingKind::held_parameter, name);
     if (held == nullptr || held->strength <= proposal.strength) continue;
@@ -181,8 +156,6 @@ void follow_hints(Proposal& proposal, const Move& move, const Diagnosis& diagnos
     proposal.suggested_by = held->text;
   }
 }
-
-bool only_turns_switches(const Move& move) { return !move.switches.empty() && move.free.empty() && move.fix.empty() && !move.extend; }
 
 /// Moves that rules make: one for every switch, parameter and suspicious run that no entry of the catalogue covers.
 class Rules {
@@ -196,19 +169,33 @@ class Rules {
   }
 
   [[nodiscard]] std::vector<Move> moves() {
+    take_models_over();
     turn_switches();
     take_corrections_back();
     free_parameters();
+    free_a_first_fit();
     fix_parameters();
     remove_terms();
     tie_confounded();
     search_idle_costs_linearly();
+    change_priors();
+    invent_terms();
     quarantine_runs();
     assume_about_models();
     return std::move(moves_);
   }
 
  private:
+  /// What no parameter of this structure can mend, another one may have right from the start.
+  void take_models_over() {
+    for (const latency::ModelEntry& model : latency::step_time_models()) {
+      if (params::first_fit(model.name).empty() || model.name == begun_.step_time_model) continue;
+      moves_.push_back({.id = fmt::format("take:{}", model.name),
+                        .reason = fmt::format("another way to price a step: {}", model.summary),
+                        .take = std::string(model.name)});
+    }
+  }
+
   void turn_switches() {
     for (std::size_t index = 0; index < params::switch_registry().size(); ++index) {
       const params::SwitchSpec& spec = params::SwitchId{index}.spec();
@@ -247,6 +234,16 @@ class Rules {
       if (diagnosis_.about_parameter(FindingKind::held_parameter, spec.id) == nullptr) continue;
       moves_.push_back({.id = fmt::format("free:{}", spec.id), .reason = std::string(spec.meaning), .free = {std::string(spec.id)}});
     }
+  }
+
+  /// With more data runs may tell about what nothing could tell when the structure came: all of it together.
+  void free_a_first_fit() {
+    Move move{.id = std::string(kFirstFit), .reason = "runs tell about more of what a first fit of this model frees"};
+    for (const params::FreeParameter& parameter : params::first_fit(study_.start.step_time_model)) {
+      if (!is_free(study_.spec, parameter.id) && !study_.spec.fixed.contains(parameter.id))
+        move.free.emplace_back(parameter.id.spec().id);
+    }
+    if (move.free.size() > 1) moves_.push_back(std::move(move));
   }
 
   /// What is at a bound or not identified costs a parameter and buys nothing.
@@ -296,6 +293,29 @@ class Rules {
     }
   }
 
+  /// A prior gains width where every fold pulls against it, and loses some where folds do not agree what it leaves open.
+  void change_priors() {
+    for (const Finding& finding : diagnosis_.findings) {
+      const bool is_narrow = finding.kind == FindingKind::against_prior;
+      if (!is_narrow && finding.kind != FindingKind::scattered) continue;
+      moves_.push_back({.id = fmt::format("{}:{}", is_narrow ? "widen" : "narrow", finding.parameter),
+                        .reason = finding.text,
+                        .reprior = finding.parameter,
+                        .reprior_factor = is_narrow ? kPriorStep : 1.0 / kPriorStep});
+    }
+  }
+
+  /// Terms that the score test has found, each with its coefficient alone.
+  void invent_terms() {
+    for (const Finding& finding : diagnosis_.findings) {
+      if (finding.kind != FindingKind::missing_term) continue;
+      const params::ParameterId id = params::parameter(finding.parameter);
+      moves_.push_back({.id = fmt::format("invent:{}", finding.parameter),
+                        .reason = finding.text,
+                        .add = {invented_coefficient(id, finding.effect)}});
+    }
+  }
+
   void quarantine_runs() {
     for (const Finding& finding : diagnosis_.findings) {
       if (finding.kind != FindingKind::suspicious && finding.kind != FindingKind::unreachable) continue;
@@ -333,11 +353,6 @@ class Rules {
   std::vector<Move> moves_;
 };
 
-bool is_wanted(const std::string& id, const calibrate::ImproveSpec& improve) {
-  const auto is_match = [&](const std::string& pattern) { return matches_pattern(id, pattern); };
-  return (improve.moves.empty() || std::ranges::any_of(improve.moves, is_match)) && std::ranges::none_of(improve.without, is_match);
-}
-
 /// Tried when a finding names the runs that the move brings in, or says anything about runs that fits do not see.
 void follow_unseen_runs(Proposal& proposal, const calibrate::PreparedStudy& study, const ImproveRuns& runs,
                         const Diagnosis& diagnosis) {
@@ -352,8 +367,113 @@ void follow_unseen_runs(Proposal& proposal, const calibrate::PreparedStudy& stud
 
 }  // namespace
 
+std::optional<Proposal> applied(const Move& move, const calibrate::PreparedStudy& study) {
+  const params::Config& config = study.start;
+  if (!move.step_time_model.empty() && move.step_time_model != config.step_time_model) return std::nullopt;
+  Proposal proposal{.move = move.id,
+                    .change = {},
+                    .reason = move.reason,
+                    .suggested_by = {},
+                    .strength = 0.0,
+                    .extra_parameters = 0,
+                    .burden = move.burden,
+                    .definition = move,
+                    .spec = study.spec};
+  calibrate::StudySpec& spec = proposal.spec;
+  if (!spec.improve) spec.improve.emplace();
+  std::vector<std::string> changes;
+  if (!move.take.empty()) {
+    if (move.take == config.step_time_model) return std::nullopt;
+    changes.push_back(fmt::format("step-time model: {} -> {}", config.step_time_model, move.take));
+    take_over(spec, study, move.take);
+  }
+  for (const auto& [name, word] : move.switches) {
+    const params::SwitchId id = params::switch_id(name);
+    const auto choice = params::find_choice(id, word);
+    if (!choice || *choice == choice_of(config, id)) continue;
+    changes.push_back(fmt::format("{}: {} -> {}", name, id.spec().choices[choice_of(config, id)], word));
+    spec.switches[id] = *choice;
+  }
+  for (const std::string& name : move.free) {
+    const params::ParameterId id = params::parameter(name);
+    if (is_free(spec, id)) continue;
+    changes.push_back(fmt::format("free {}", name));
+    free_parameter(spec, study, id);
+  }
+  for (const params::FreeParameter& coefficient : move.add) {
+    if (is_free(spec, coefficient.id)) continue;
+    const params::Term& term = *params::find_term(coefficient.id);
+    changes.push_back(
+        fmt::format("add {} * ({}) {}", coefficient.id.spec().id, term.expression, core::word_of(params::kTermScales, term.scale)));
+    spec.free.push_back(coefficient);
+    spec.fixed.erase(coefficient.id);
+  }
+  for (const auto& [name, value] : move.fix) {
+    const params::ParameterId id = params::parameter(name);
+    const auto known = spec.fixed.find(id);
+    const bool is_fixed_there = known != spec.fixed.end() && known->second.value == value;
+    if (is_fixed_there || (!is_free(spec, id) && start_of(study, id) == value)) continue;
+    changes.push_back(fmt::format("{} = {:.6g}", name, value));
+    std::erase_if(spec.free, [&](const params::FreeParameter& parameter) { return parameter.id == id; });
+    spec.fixed[id] = {.value = value, .standard_error = {}};
+  }
+  if (tie_parameters(spec, move.tie)) changes.push_back(fmt::format("one multiplier for {}", fmt::join(move.tie, ", ")));
+  if (!move.linear.empty() && search_linearly(spec, params::parameter(move.linear))) {
+    changes.push_back(fmt::format("search {} on a linear scale", move.linear));
+  }
+  if (!move.reprior.empty() && reprior(spec, move.reprior, move.reprior_factor)) {
+    changes.push_back(fmt::format("prior of {} {:.3g} times as wide", move.reprior, move.reprior_factor));
+  }
+  if (move.loss && *move.loss != spec.objective.loss) {
+    changes.push_back(fmt::format("loss: {} -> {}", core::word_of(eval::kLossKinds, spec.objective.loss),
+                                  core::word_of(eval::kLossKinds, *move.loss)));
+    spec.objective.loss = *move.loss;
+  }
+  if (move.rows && *move.rows != spec.objective.rows) {
+    changes.push_back(fmt::format("fitted rows: {} -> {}", core::word_of(eval::kStageRows, spec.objective.rows),
+                                  core::word_of(eval::kStageRows, *move.rows)));
+    spec.objective.rows = *move.rows;
+  }
+  for (const calibrate::ModelAssumption& assumed : move.assume) {
+    if (std::ranges::find(spec.data.assume, assumed) != spec.data.assume.end()) continue;
+    changes.push_back(fmt::format(
+        "assume {} of {}",
+        assumed.moe_layers ? fmt::format("{} layers with experts", *assumed.moe_layers) : std::string("top-p or top-k sampling"),
+        assumed.model));
+    spec.data.assume.push_back(assumed);
+  }
+  if (move.extend && !spec.improve->extend.empty()) {
+    std::vector<std::string> words;
+    for (const calibrate::Selector& selector : spec.improve->extend.front())
+      words.push_back(fmt::format("{} {}", selector.field, selector.value));
+    changes.push_back(fmt::format("train on {} too", fmt::join(words, ", ")));
+    spec.improve->train.push_back(spec.improve->extend.front());
+    spec.improve->extend.erase(spec.improve->extend.begin());
+  }
+  if (!move.quarantine.empty()) {
+    changes.push_back(fmt::format("run {} in quarantine", move.quarantine));
+    spec.improve->quarantine.push_back(move.quarantine);
+  }
+  // "extend" moves need an entry to extend by; what else they do would not be seen by any run.
+  const bool lacks_data = move.extend && study.spec.improve && study.spec.improve->extend.empty();
+  if (changes.empty() || lacks_data) return std::nullopt;
+  proposal.change = fmt::format("{}", fmt::join(changes, "; "));
+  proposal.extra_parameters = static_cast<long>(spec.free.size()) - static_cast<long>(study.spec.free.size());
+  return proposal;
+}
+
+bool only_turns_switches(const Move& move) {
+  return !move.switches.empty() && move.free.empty() && move.fix.empty() && move.add.empty() && move.take.empty() && !move.extend &&
+         move.quarantine.empty() && move.assume.empty() && !move.loss && !move.rows;
+}
+
 bool matches_pattern(std::string_view id, std::string_view pattern) {
   return pattern.ends_with('*') ? id.starts_with(pattern.substr(0, pattern.size() - 1)) : id == pattern;
+}
+
+bool is_wanted(std::string_view id, const calibrate::ImproveSpec& improve) {
+  const auto is_match = [&](const std::string& pattern) { return matches_pattern(id, pattern); };
+  return (improve.moves.empty() || std::ranges::any_of(improve.moves, is_match)) && std::ranges::none_of(improve.without, is_match);
 }
 
 const std::vector<Move>& move_catalogue() {
@@ -518,6 +638,7 @@ Move together(const std::vector<const Move*>& moves, std::string id) {
     append(all.switches, move->switches);
     append(all.free, move->free);
     append(all.fix, move->fix);
+    append(all.add, move->add);
     all.extend = all.extend || move->extend;
     if (move->burden == Burden::must_gain) all.burden = Burden::must_gain;
   }
@@ -525,7 +646,9 @@ Move together(const std::vector<const Move*>& moves, std::string id) {
 }
 
 /// Ties, losses, assumptions and quarantines stand for themselves.
-bool may_be_combined(const Move& move) { return !move.switches.empty() || !move.free.empty() || !move.fix.empty(); }
+bool may_be_combined(const Move& move) {
+  return move.take.empty() && (!move.switches.empty() || !move.free.empty() || !move.fix.empty() || !move.add.empty());
+}
 
 /// Every correction that need not gain, where there are several.
 std::optional<Proposal> all_corrections(const calibrate::PreparedStudy& study, const std::vector<Proposal>& proposals) {
@@ -602,6 +725,8 @@ std::vector<Proposal> propose(const calibrate::PreparedStudy& study, const param
     return a.extra_parameters < b.extra_parameters;
   });
   if (auto all = all_corrections(study, proposals)) proposals.insert(proposals.begin(), *std::move(all));
+  // Whether the structure is the right one at all comes before what could be changed about it.
+  std::ranges::stable_partition(proposals, [](const Proposal& proposal) { return !proposal.definition.take.empty(); });
   return proposals;
 }
 

@@ -19,6 +19,9 @@ namespace {
 
 constexpr core::ThreadCount kOneThread{1};
 
+/// Runs that know less of a parameter than its prior does leave it where that is.
+constexpr double kLeastInformation = 1.0;
+
 /// How far the mean of `values` may be off by chance, to one side (95 %).
 double noise_of_mean(const std::vector<double>& values) {
   if (values.size() < 2) return 0.0;
@@ -319,12 +322,14 @@ std::vector<JudgedFold> extrapolation_folds(const eval::Dataset& judged, const s
 /// Columns of d log(prediction) / d transformed parameter at the structure's start, one row per mean that the objective compares.
 struct Sensitivities {
   std::vector<double> strongest;  ///< by free parameter: the largest change that its prior (or one unit) makes of any row
+  /// By free parameter: what the rows tell about it beside its prior. At 1 they know as much as the prior does.
+  std::vector<double> information;
 };
 
 Sensitivities sensitivities_at_start(const calibrate::PreparedStudy& study, const std::vector<std::size_t>& runs) {
   const eval::Dataset dataset = study.dataset.subset(runs);
   const std::vector<params::FreeParameter>& free = study.spec.free;
-  Sensitivities result{.strongest = std::vector<double>(free.size(), 0.0)};
+  Sensitivities result{.strongest = std::vector<double>(free.size(), 0.0), .information = std::vector<double>(free.size(), 0.0)};
   const eval::ResidualFunction function(dataset, study.start, free, study.spec.objective, kOneThread);
   if (!function.differentiable()) return result;
   std::vector<double> point;
@@ -337,7 +342,10 @@ Sensitivities sensitivities_at_start(const calibrate::PreparedStudy& study, cons
   for (std::size_t row = 0; row < function.rows().size(); ++row) {
     for (std::size_t i = 0; i < free.size(); ++i) {
       const double reach = free[i].prior ? free[i].prior->standard_deviation : 1.0;
-      const double change = std::abs(residuals.jacobian[row * free.size() + i]) * reach;
+      const double moved = std::abs(residuals.jacobian[row * free.size() + i]) * reach;
+      result.information[i] += moved * moved / (study.spec.objective.noise * study.spec.objective.noise);
+      // Of the prediction itself: balance and weights make residuals smaller.
+      const double change = moved / function.rows()[row].weight;
       result.strongest[i] = std::max(result.strongest[i], change);
     }
   }
@@ -430,6 +438,15 @@ std::vector<UncheckedParameter> unchecked_parameters(const calibrate::PreparedSt
     }
   }
   return unchecked;
+}
+
+std::vector<std::string> idle_parameters(const calibrate::PreparedStudy& study, const ImproveRuns& runs) {
+  const Sensitivities training = sensitivities_at_start(study, runs.training);
+  std::vector<std::string> idle;
+  for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
+    if (training.information[i] < kLeastInformation) idle.push_back(study.spec.free[i].label());
+  }
+  return idle;
 }
 
 double Trial::score_percent(std::size_t seed) const {

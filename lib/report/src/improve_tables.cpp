@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 
 #include "next_runs.hpp"
 #include "numbers.hpp"
@@ -127,11 +128,17 @@ std::string screening_lines(const improve::ScreeningRecord& screening, Colour co
     return fmt::format("{} ({:.2f} -> {:.2f})", item.move, *item.before_percent, *item.score_percent);
   };
   std::vector<std::string> out;
+  std::map<std::string, std::vector<std::string>> refused;  // by what speaks against them
   for (const improve::CandidateRecord& item : screening.candidates) {
-    if (item.fate == improve::CandidateFate::refused) {
-      text += fmt::format("  {}  {}: {}\n", toned("refused", Tone::bad, colour), item.move, item.why);
-    }
+    if (item.fate == improve::CandidateFate::refused) refused[item.why].push_back(item.move);
     if (item.fate == improve::CandidateFate::screened_out) out.push_back(scored(item));
+  }
+  for (const auto& [why, moves] : refused) {
+    text += fmt::format("  {}  {}: {}\n", toned("refused", Tone::bad, colour), fmt::join(moves, ", "), why);
+  }
+  for (const improve::OutsideRecord& item : screening.outside) {
+    const std::string name = item.move.empty() ? std::string("the proposer") : item.move;
+    text += fmt::format("  {}  {}: {}\n", core::word_of(improve::kOutsideFates, item.fate), name, item.text);
   }
   std::vector<std::string> queue;
   for (const std::size_t index : screening.queue) queue.push_back(scored(screening.candidates[index]));

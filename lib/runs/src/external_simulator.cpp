@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -12,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "program_run.hpp"
 #include "rooftune/core/digest.hpp"
 #include "rooftune/core/hash.hpp"
 #include "rooftune/core/limits.hpp"
@@ -23,7 +23,6 @@
 #include "rooftune/text/files.hpp"
 #include "rooftune/text/pattern.hpp"
 #include "rooftune/text/process.hpp"
-#include "rooftune/text/staging.hpp"
 
 namespace rooftune::runs {
 namespace {
@@ -31,34 +30,6 @@ namespace {
 namespace fs = std::filesystem;
 using calibrate::ExternalSpec;
 using calibrate::MetricSource;
-
-constexpr std::string_view kWorkingDirectoryPrefix = "rooftune-simulation-";
-
-/// Where programs run; empty when the system names no such folder.
-fs::path temporary_folder() {
-  std::error_code failed;
-  const fs::path folder = fs::temp_directory_path(failed);
-  return failed ? fs::path{} : folder;
-}
-
-/// A folder for one run, removed with it.
-class WorkingDirectory {
- public:
-  WorkingDirectory() {
-    if (const fs::path folder = temporary_folder(); !folder.empty())
-      staged_ = text::stage_folder(folder, kWorkingDirectoryPrefix, 0700);
-  }
-  WorkingDirectory(const WorkingDirectory&) = delete;
-  WorkingDirectory& operator=(const WorkingDirectory&) = delete;
-  ~WorkingDirectory() {
-    std::error_code ignored;
-    if (!path().empty()) fs::remove_all(path(), ignored);
-  }
-  [[nodiscard]] const fs::path& path() const { return staged_.path; }
-
- private:
-  text::Staged staged_;
-};
 
 std::string yes_no(bool value) { return value ? "true" : "false"; }
 
@@ -106,27 +77,6 @@ std::map<std::string, std::string> placeholder_values(const ExternalSpec& spec, 
   }
   values["parameters_json"] = all.dump();
   return values;
-}
-
-/// The end of what a program said, on one line.
-std::string last_words(const std::string& text) {
-  constexpr std::size_t kMost = 300;
-  std::string words = text.size() > kMost ? "..." + text.substr(text.size() - kMost) : text;
-  while (!words.empty() && std::isspace(static_cast<unsigned char>(words.back())) != 0) words.pop_back();
-  std::ranges::replace(words, '\n', ' ');
-  return words.empty() ? "it said nothing" : "it said: " + core::printable(words);
-}
-
-std::optional<std::string> why_it_failed(const text::ProcessEnd& end, const ExternalSpec& spec) {
-  if (end.cancelled) return "stopped";
-  if (end.timed_out) return fmt::format("no end within timeout_s: {} s; {}", spec.timeout_s, last_words(end.errors));
-  if (end.wrote_too_much) {
-    return fmt::format("wrote more than {} MiB to its output; {}", core::limits::kProgramOutputBytes >> 20U, last_words(end.errors));
-  }
-  if (!end.started) return fmt::format("'{}' cannot be started", spec.command.front());
-  if (end.signal != 0) return fmt::format("ended by signal {}; {}", end.signal, last_words(end.errors));
-  if (end.exit_code != 0) return fmt::format("ended with exit code {}; {}", end.exit_code, last_words(end.errors));
-  return std::nullopt;
 }
 
 tl::expected<double, std::string> number_at(const nlohmann::json& json, const std::string& pointer) {
@@ -185,7 +135,7 @@ class ProgramSimulator final : public eval::ExternalSimulator {
     digest.add(spec_.command, spec_.files, spec_.output, spec_.environment, spec_.version);
     for (const MetricSource& source : spec_.metrics) digest.add(source.metric, source.json, source.regex, source.scale);
     for (const params::DeclaredParameter& parameter : spec_.parameters) digest.add(parameter.name, parameter.unit);
-    for (const fs::path& file : program_files(spec_)) {
+    for (const fs::path& file : program_files(spec_.command, spec_.folder)) {
       const auto text = text::read_bytes(file, core::limits::kFileBytes);
       digest.add(text ? core::sha256_hex(*text) : std::string());
     }
@@ -193,8 +143,7 @@ class ProgramSimulator final : public eval::ExternalSimulator {
     for (const MetricSource& source : spec_.metrics) {
       patterns_.push_back(source.regex ? text::Pattern::compile(*source.regex) : tl::unexpected(std::string()));
     }
-    // What a rooftune that was killed, minder and all, has left.
-    if (const fs::path folder = temporary_folder(); !folder.empty()) text::remove_abandoned(folder, kWorkingDirectoryPrefix);
+    remove_abandoned_work();
   }
 
   [[nodiscard]] std::string identity() const override { return identity_; }
@@ -229,7 +178,7 @@ class ProgramSimulator final : public eval::ExternalSimulator {
       if (!(file << calibrate::fill_in(content, values)).flush()) return tl::unexpected(fmt::format("'{}' cannot be written", name));
     }
     const text::ProcessEnd end = text::run_process(process, cancel);
-    if (auto reason = why_it_failed(end, spec_)) return tl::unexpected(*std::move(reason));
+    if (auto reason = why_it_failed(end, spec_.command, spec_.timeout_s)) return tl::unexpected(*std::move(reason));
     if (!spec_.output) return read_metrics(end.output);
     if (!text::is_file(directory.path() / *spec_.output)) return tl::unexpected(fmt::format("it wrote no '{}'", *spec_.output));
     const auto output = text::read_bytes(directory.path() / *spec_.output, core::limits::kProgramOutputBytes);
@@ -267,13 +216,13 @@ std::unique_ptr<const eval::ExternalSimulator> make_external_simulator(const Ext
   return std::make_unique<const ProgramSimulator>(spec);
 }
 
-std::vector<fs::path> program_files(const ExternalSpec& spec) {
+std::vector<fs::path> program_files(const std::vector<std::string>& command, const std::string& folder) {
   std::vector<fs::path> files;
-  for (const std::string& argument : spec.command) {
+  for (const std::string& argument : command) {
     const std::vector<std::string> names = calibrate::placeholders_in(argument);
     if (!std::ranges::all_of(names, [](const std::string& name) { return name == "folder"; })) continue;
     // As the user gave it, not absolute: manifests name no machine.
-    const fs::path file = fs::path(calibrate::fill_in(argument, {{"folder", spec.folder}})).lexically_normal();
+    const fs::path file = fs::path(calibrate::fill_in(argument, {{"folder", folder}})).lexically_normal();
     std::error_code ignored;
     if (argument.find('/') != std::string::npos && fs::is_regular_file(file, ignored)) files.push_back(file);
   }

@@ -14,17 +14,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json finding_json(const improve::Finding& finding) {
-  return {{"kind", core::word_of(improve::kFindingKinds, finding.kind)},
-          {"metric", finding.metric},
-          {"factor", finding.factor},
-          {"level", finding.level},
-          {"parameter", finding.parameter},
-          {"effect", finding.effect},
-          {"t", finding.strength},
-          {"text", finding.text}};
-}
-
 Json candidate_json(const improve::CandidateRecord& item) {
   return {{"move", item.move},
           {"change", item.change},
@@ -37,6 +26,10 @@ Json candidate_json(const improve::CandidateRecord& item) {
           {"folds", item.folds},
           {"before_percent", text::or_null(item.before_percent)},
           {"score_percent", text::or_null(item.score_percent)}};
+}
+
+Json outside_json(const improve::OutsideRecord& item) {
+  return {{"fate", core::word_of(improve::kOutsideFates, item.fate)}, {"move", item.move}, {"text", item.text}};
 }
 
 Json group_json(const improve::GroupChange& change) {
@@ -72,7 +65,8 @@ Json screening_json(const improve::ScreeningRecord& screening) {
           {"structure", screening.structure},
           {"evaluations", screening.evaluations},
           {"findings", text::list_of(screening.findings, finding_json)},
-          {"candidates", text::list_of(screening.candidates, candidate_json)}};
+          {"candidates", text::list_of(screening.candidates, candidate_json)},
+          {"outside", text::list_of(screening.outside, outside_json)}};
 }
 
 /// Summaries of the runs that no decision saw.
@@ -93,6 +87,17 @@ Json test_json(const improve::Improvement& improvement) {
 }
 
 }  // namespace
+
+Json finding_json(const improve::Finding& finding) {
+  return {{"kind", core::word_of(improve::kFindingKinds, finding.kind)},
+          {"metric", finding.metric},
+          {"factor", finding.factor},
+          {"level", finding.level},
+          {"parameter", finding.parameter},
+          {"effect", finding.effect},
+          {"t", finding.strength},
+          {"text", finding.text}};
+}
 
 Json journal_json(const improve::JournalEntries& journal) {
   Json json{{"rounds", text::list_of(journal.rounds, round_json)},

@@ -44,6 +44,35 @@ void add_selection(text::Form<ImproveSpec>& form, std::string_view name, Selecti
       .example(std::move(example));
 }
 
+void read_command(text::ObjectReader& reader, const text::KeySpec& key, calibrate::ProposerSpec& proposer) {
+  for (const text::Node& item : reader.required_list(key.name)) {
+    proposer.command.push_back(item.text);
+    if (item.kind != text::Node::Kind::scalar) {
+      reader.problems().error(item.place, "an argument must be a text", "write each argument as one item");
+      continue;
+    }
+    for (const std::string& name : calibrate::placeholders_in(item.text)) {
+      if (name == "folder") continue;
+      reader.problems().error(item.place, fmt::format("'${{{}}}' stands for nothing in a proposer's command", name),
+                              "use ${folder}, or take it from the question on standard input");
+    }
+  }
+}
+
+text::Form<calibrate::ProposerSpec> proposer_form() {
+  using calibrate::ProposerSpec;
+  text::Form<ProposerSpec> form("'proposer'");
+  form.text("folder", &ProposerSpec::folder, "folder of the program's files: ${folder}");
+  form.own("command", "program and arguments, each an item; no shell",
+           text::list_schema({{"type", Json::array({"string", "number", "boolean"})}}), read_command,
+           [](const ProposerSpec& proposer) { return Json(proposer.command); })
+      .required()
+      .example(Json::array({"python3", "${folder}/proposer.py"}));
+  form.number("timeout_s", &ProposerSpec::timeout_s, text::Range{.min = 0, .excludes_min = true, .limit = core::limits::kSeconds},
+              "seconds of one answer, at most");
+  return form;
+}
+
 }  // namespace
 
 text::Form<ImproveSpec> improve_form() {
@@ -81,6 +110,10 @@ text::Form<ImproveSpec> improve_form() {
               "points by which the held-out error of a group may grow");
   form.number("tolerance_fraction", &ImproveSpec::tolerance_fraction, text::at_least(0),
               "or this part of the error that it had, whichever is larger");
+  form.flag("naked", &ImproveSpec::naked,
+            "moves free parameters without priors; otherwise each starts with what kernels and the registry know about it");
+  form.object("proposer", &ImproveSpec::proposer, proposer_form(),
+              "a program that is asked for moves and terms at every diagnosis (docs/proposers.md)");
   form.check([](text::ObjectReader& reader, ImproveSpec& improve) {
     for (const std::string& kind : improve.extrapolate) {
       if (std::ranges::find(calibrate::kExtrapolations, kind) != calibrate::kExtrapolations.end()) continue;

@@ -21,8 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, 8> kTables{"improve_screenings", "improve_findings", "improve_candidates", "improve_rounds",
-                                             "improve_errors",     "improve_fits",     "improve_outcome",    "improve_seconds"};
+constexpr std::array<const char*, 9> kTables{"improve_screenings", "improve_findings", "improve_candidates",
+                                             "improve_outside",    "improve_rounds",   "improve_errors",
+                                             "improve_fits",       "improve_outcome",  "improve_seconds"};
 
 constexpr auto kSchema = R"(
 CREATE TABLE IF NOT EXISTS improve_screenings (
@@ -41,6 +42,10 @@ CREATE TABLE IF NOT EXISTS improve_candidates (
   folds INTEGER NOT NULL, before_percent REAL, score_percent REAL,
   place INTEGER,               -- in the queue of those to judge
   study TEXT NOT NULL, checksum TEXT NOT NULL,
+  PRIMARY KEY (screening, rank)
+);
+CREATE TABLE IF NOT EXISTS improve_outside (
+  screening INTEGER NOT NULL, rank INTEGER NOT NULL, fate TEXT NOT NULL, move TEXT NOT NULL, text TEXT NOT NULL, checksum TEXT NOT NULL,
   PRIMARY KEY (screening, rank)
 );
 CREATE TABLE IF NOT EXISTS improve_rounds (
@@ -200,6 +205,10 @@ class SqliteJournal final : public improve::Journal {
     if (format_ == kFormatWithoutChecksums) {
       throw SQLite::Exception("it was written by an older version, whose rows carry no checksums; start afresh with another --out");
     }
+    // Before other structures, terms and proposers there was no such table: such a journal would be continued by other rules.
+    if (database_.tableExists("improve_rounds") && !database_.tableExists("improve_outside")) {
+      throw SQLite::Exception("it was written by an older version, whose loop knew other moves; start afresh with another --out");
+    }
     database_.exec(kSchema);
   }
 
@@ -246,6 +255,12 @@ class SqliteJournal final : public improve::Journal {
          << item.strength << std::int64_t{item.extra_parameters} << core::word_of(improve::kBurdens, item.burden)
          << core::word_of(improve::kCandidateFates, item.fate) << item.why << item.folds << item.before_percent << item.score_percent
          << queued << text_of(item.spec))
+            .run();
+      }
+      for (std::size_t rank = 0; rank < record.outside.size(); ++rank) {
+        const improve::OutsideRecord& item = record.outside[rank];
+        (Insert(database_, "improve_outside", 5) << record.screening << static_cast<std::int64_t>(rank)
+                                                 << core::word_of(improve::kOutsideFates, item.fate) << item.move << item.text)
             .run();
       }
       add_seconds(fmt::format("screening {}", record.screening), seconds);
@@ -363,6 +378,7 @@ class SqliteJournal final : public improve::Journal {
       row.check();
       read_findings(record);
       read_candidates(record);
+      read_outside(record);
     }
   }
 
@@ -413,6 +429,21 @@ class SqliteJournal final : public improve::Journal {
     }
     std::ranges::sort(queue);
     for (const auto& [place, index] : queue) record.queue.push_back(index);
+  }
+
+  void read_outside(improve::ScreeningRecord& record) {
+    SQLite::Statement outside(database_, "SELECT * FROM improve_outside WHERE screening = ? ORDER BY rank");
+    outside.bind(1, record.screening);
+    while (outside.executeStep()) {
+      Row row(outside, "improve_outside");
+      static_cast<void>(row.integer());
+      require_rank(row, record.outside.size());
+      improve::OutsideRecord& item = record.outside.emplace_back();
+      item.fate = enum_of(row.text(), improve::kOutsideFates);
+      item.move = row.text();
+      item.text = row.text();
+      row.check();
+    }
   }
 
   void read_rounds(improve::JournalEntries& entries) {

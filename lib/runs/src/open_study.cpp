@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include "rooftune/core/printable.hpp"
@@ -16,6 +17,7 @@
 #include "rooftune/data/kernel_tables.hpp"
 #include "rooftune/data/models.hpp"
 #include "rooftune/data/shipped_configs.hpp"
+#include "rooftune/improve/moves.hpp"
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/runs/external_simulator.hpp"
@@ -163,8 +165,12 @@ class Loader {
   }
 
   std::shared_ptr<eval::ExternalRuns> external(const calibrate::StudySpec& spec) {
+    if (spec.improve && spec.improve->proposer) {
+      const calibrate::ProposerSpec& proposer = *spec.improve->proposer;
+      for (const fs::path& file : program_files(proposer.command, proposer.folder)) note(file);
+    }
     if (!spec.simulator) return nullptr;
-    for (const fs::path& file : program_files(*spec.simulator)) note(file);
+    for (const fs::path& file : program_files(spec.simulator->command, spec.simulator->folder)) note(file);
     return std::make_shared<eval::ExternalRuns>(make_external_simulator(*spec.simulator));
   }
 
@@ -198,6 +204,18 @@ class Loader {
                            .severity = core::Severity::warning});
     }
     return tables;
+  }
+
+  /// What kernel benchmarks come to on each GPU: priors of what `improve` frees.
+  std::map<std::string, calibrate::KernelValues> kernel_values(const calibrate::StudySpec& spec) {
+    std::map<std::string, calibrate::KernelValues> values;
+    if (!spec.improve) return values;
+    std::vector<kernels::KernelSummary> summaries;
+    const fs::path file = data_folder_ / "bench_data" / "efficiency.json";
+    if (!take(data::read_kernel_summaries(file), summaries)) return values;
+    note(file);
+    for (kernels::KernelSummary& summary : summaries) values[summary.gpu] = std::move(summary.values);
+    return values;
   }
 
   core::Result<OpenedStudy> prepare(const calibrate::StudySpec& spec, calibrate::StudyInputs inputs) {
@@ -241,6 +259,11 @@ class Loader {
     const std::string of_start = inputs.start.value_or(params::Config{}).step_time_model;
     if (latency::looks_up_kernels(spec.step_time_model.value_or(of_start))) return true;
     if (inputs.truth && latency::looks_up_kernels(inputs.truth->step_time_model)) return true;
+    if (spec.improve && std::ranges::any_of(latency::step_time_models(), [&](const latency::ModelEntry& model) {
+          return model.looks_up_kernels && improve::is_wanted(fmt::format("take:{}", model.name), *spec.improve);
+        })) {
+      return true;
+    }
     return spec.compare && std::ranges::any_of(spec.compare->variants, [](const calibrate::VariantSpec& variant) {
              return variant.step_time_model && latency::looks_up_kernels(*variant.step_time_model);
            });
@@ -341,6 +364,7 @@ core::Result<OpenedStudy> open(const std::optional<fs::path>& study, const Study
   inputs.truth = loader.truth(spec, inputs.gpus);
   inputs.external = loader.external(spec);
   inputs.kernels = loader.kernels(spec, inputs);
+  inputs.kernel_values = loader.kernel_values(spec);
   return loader.prepare(spec, std::move(inputs));
 }
 

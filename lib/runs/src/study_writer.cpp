@@ -45,6 +45,7 @@ calibrate::StudySpec with_paths_from(calibrate::StudySpec spec, const std::files
   if (spec.data.simulated_by) rebase_config(spec.data.simulated_by->config);
   if (spec.onboard && spec.onboard->kernels) rebase(*spec.onboard->kernels);
   if (spec.simulator) rebase(spec.simulator->folder);
+  if (spec.improve && spec.improve->proposer) rebase(spec.improve->proposer->folder);
   return spec;
 }
 

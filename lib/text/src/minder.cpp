@@ -58,7 +58,13 @@ void give_up_streams() {
   ::dup2(task.output, STDOUT_FILENO);
   ::dup2(task.errors, STDERR_FILENO);
   close_range_of(STDERR_FILENO + 1, ~0U);
-  if (::chdir(task.folder) == 0) ::execve(task.program, task.arguments, task.environment);
+  const bool is_there = ::chdir(task.folder) == 0;
+  if (is_there && task.reads_input) {
+    const int input = ::open(kInputName, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (input < 0) ::_exit(kCannotStart);
+    ::dup2(input, STDIN_FILENO);
+  }
+  if (is_there) ::execve(task.program, task.arguments, task.environment);
   ::_exit(kCannotStart);
 }
 

@@ -10,9 +10,13 @@ struct MinderTask {
   const char* folder;  ///< the program's working directory; removed if the parent is killed
   int output;          ///< descriptors of the program's two streams
   int errors;
-  int control;  ///< a byte here asks for an end; that it closes says that the parent was killed
-  int report;   ///< where the program's wait status goes, an int
+  bool reads_input;  ///< from kInputName in its working directory
+  int control;       ///< a byte here asks for an end; that it closes says that the parent was killed
+  int report;        ///< where the program's wait status goes, an int
 };
+
+/// The file in the working directory that a program with input finds on its standard input.
+inline constexpr const char* kInputName = "stdin";
 
 /// What shells say when a program cannot be started.
 inline constexpr int kCannotStart = 127;

@@ -67,6 +67,19 @@ Descriptor new_stream(const fs::path& file) {
   return above_streams(Descriptor(::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600)));
 }
 
+/// Written before the program begins, which opens it by its name.
+bool write_input(const fs::path& file, const std::string& text) {
+  const Descriptor stream = new_stream(file);
+  std::size_t length = 0;
+  while (stream.is_open() && length < text.size()) {
+    const ssize_t written = ::write(stream.number(), text.data() + length, text.size() - length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    length += static_cast<std::size_t>(written);
+  }
+  return stream.is_open();
+}
+
 bool is_too_long(const Descriptor& stream) {
   struct stat status {};
   return ::fstat(stream.number(), &status) == 0 && static_cast<std::size_t>(status.st_size) > core::limits::kProgramOutputBytes;
@@ -125,12 +138,15 @@ ProcessEnd run_process(const Process& process, const std::stop_token& cancel) {
   report.writer = above_streams(std::move(report.writer));
   if (!output.is_open() || !errors.is_open() || !control.reader.is_open() || !report.writer.is_open()) return end;
 
+  if (!process.input.empty() && !write_input(process.working_directory / kInputName, process.input)) return end;
+
   const MinderTask task{.program = program.c_str(),
                         .arguments = argument_pointers.data(),
                         .environment = environment_pointers.data(),
                         .folder = folder.c_str(),
                         .output = output.number(),
                         .errors = errors.number(),
+                        .reads_input = !process.input.empty(),
                         .control = control.reader.number(),
                         .report = report.writer.number()};
   const pid_t minder = ::fork();

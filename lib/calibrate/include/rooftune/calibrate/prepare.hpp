@@ -1,7 +1,9 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,15 +14,19 @@
 
 namespace rooftune::calibrate {
 
+/// What kernel benchmarks of a GPU come to, by parameter id.
+using KernelValues = std::map<std::string, double>;
+
 /// What the files that a study names hold.
 struct StudyInputs {
   std::vector<domain::Experiment> experiments;
   std::vector<domain::ModelSpec> models;
   std::vector<domain::GpuSpec> gpus;
   std::optional<params::Config> start;
-  eval::KernelTablesByGpu kernels{};               ///< only models that look kernels up need them
-  std::optional<params::Config> truth{};           ///< of studies whose measurements are simulated
-  std::shared_ptr<eval::ExternalRuns> external{};  ///< the study's own simulator, where it names one
+  eval::KernelTablesByGpu kernels{};                    ///< only models that look kernels up need them
+  std::map<std::string, KernelValues> kernel_values{};  ///< by the canonical name of the GPU; only `improve` asks for them
+  std::optional<params::Config> truth{};                ///< of studies whose measurements are simulated
+  std::shared_ptr<eval::ExternalRuns> external{};       ///< the study's own simulator, where it names one
 };
 
 /// A study ready to run: the selected experiments with their requests drawn, and the config it starts from.
@@ -28,7 +34,8 @@ struct PreparedStudy {
   StudySpec spec;        ///< its free parameters start where `start` has them
   params::Config start;  ///< with the free parameters at their initial values, and the ties that follow them
   eval::Dataset dataset;
-  eval::Dataset held_out{};  ///< what `data.held_out` keeps from the fit; mostly empty
+  eval::Dataset held_out{};      ///< what `data.held_out` keeps from the fit; mostly empty
+  KernelValues kernel_values{};  ///< of the GPU of all experiments; empty where they are on several, or nobody measured it
 };
 
 /// Requests of one replicate, all stages together.

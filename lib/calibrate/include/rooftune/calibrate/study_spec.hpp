@@ -132,6 +132,14 @@ using Selection = std::vector<std::vector<Selector>>;
 /// What a model may have to be carried to: another model, a higher TP degree, another GPU.
 inline constexpr std::array<std::string_view, 3> kExtrapolations{"model", "tp", "gpu"};
 
+/// A program that proposes changes: it is asked on its standard input, and answers on its standard output (docs/proposers.md).
+struct ProposerSpec {
+  std::string folder = ".";          ///< of its files: ${folder}; counts from the study's folder
+  std::vector<std::string> command;  ///< program and arguments; no shell
+  double timeout_s = 300.0;          ///< of one answer
+  friend bool operator==(const ProposerSpec&, const ProposerSpec&) = default;
+};
+
 /// What `rooftune improve` may do with a study, and what a change has to show to be kept.
 struct ImproveSpec {
   Selection train;                       ///< runs that fits see at first; empty: all but `test`. The others are held out always
@@ -151,6 +159,8 @@ struct ImproveSpec {
   double price_percent = 0.1;            ///< of the held-out score that every further free parameter must bring
   double tolerance_percent = 3.0;        ///< points by which a group's held-out error may grow, ...
   double tolerance_fraction = 0.1;       ///< ... or this part of the error that it had, whichever is larger
+  std::optional<bool> naked;             ///< moves free parameters without priors
+  std::optional<ProposerSpec> proposer;  ///< asked for moves at every diagnosis
   friend bool operator==(const ImproveSpec&, const ImproveSpec&) = default;
 };
 

@@ -18,11 +18,14 @@ enum class FindingKind {
   held_parameter,  ///< a parameter that is not free is off
   at_bound,
   unidentified,
-  confounded,   ///< two free parameters that the training runs hardly tell apart
-  unreachable,  ///< no parameter values that the study allows reach what was measured
-  suspicious,   ///< one run is off against the rest of its group
+  confounded,     ///< two free parameters that the training runs hardly tell apart
+  unreachable,    ///< no parameter values that the study allows reach what was measured
+  suspicious,     ///< one run is off against the rest of its group
+  against_prior,  ///< every fold pulls a parameter away from where its prior has it
+  missing_term,   ///< a cost that no parameter stands for would explain what the fit leaves
+  scattered,      ///< folds disagree about a parameter by much of its prior's width
 };
-inline constexpr std::array<core::Word<FindingKind>, 9> kFindingKinds{{
+inline constexpr std::array<core::Word<FindingKind>, 12> kFindingKinds{{
     {"bias", FindingKind::bias},
     {"group", FindingKind::group},
     {"missing_factor", FindingKind::missing_factor},
@@ -32,6 +35,9 @@ inline constexpr std::array<core::Word<FindingKind>, 9> kFindingKinds{{
     {"confounded", FindingKind::confounded},
     {"unreachable", FindingKind::unreachable},
     {"suspicious", FindingKind::suspicious},
+    {"against_prior", FindingKind::against_prior},
+    {"missing_term", FindingKind::missing_term},
+    {"scattered", FindingKind::scattered},
 }};
 
 /// One thing that is wrong with a fitted structure.
@@ -41,7 +47,8 @@ struct Finding {
   std::string factor;     ///< "model", "tp", "gpu", "workload", "load", "prompt", "output"; of missing_factor "layers" ...
   std::string level;      ///< of the factor: "4"; of unreachable and suspicious the experiment, of confounded the other parameter
   std::string parameter;  ///< id, where the finding is about one
-  double effect = 0.0;    ///< log residual (predicted over measured), or the exponent of a missing factor
+  double effect =
+      0.0;  ///< log residual (predicted over measured), the exponent of a missing factor, or the coefficient of a missing term
   double strength = 0.0;  ///< t statistic; findings are ranked by it
   std::string text;       ///< for people
   friend bool operator==(const Finding&, const Finding&) = default;

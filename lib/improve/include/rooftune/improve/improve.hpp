@@ -11,6 +11,7 @@
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/improve/journal.hpp"
 #include "rooftune/improve/moves.hpp"
+#include "rooftune/improve/proposer.hpp"
 #include "rooftune/plan/next_run.hpp"
 
 namespace rooftune::improve {
@@ -39,6 +40,7 @@ struct ImproveHooks {
   std::function<void(const std::string& doing)> progress = {};
   std::function<void(const RoundRecord&)> on_round = {};  ///< also for those that the journal holds already
   std::function<void(const ScreeningRecord&)> on_screening = {};
+  Proposer* proposer = nullptr;  ///< asked at every diagnosis; null: nobody
 };
 
 /// Diagnoses the study's structure, proposes moves, screens them cheaply, judges the promising ones on held-out folds, keeps or

@@ -42,6 +42,27 @@ struct CandidateRecord {
   friend bool operator==(const CandidateRecord&, const CandidateRecord&) = default;
 };
 
+/// What became of something that the study's proposer said.
+enum class OutsideFate {
+  proposed,  ///< a move that was screened
+  repeated,  ///< one that was tried on this structure, or that changes nothing
+  unusable,  ///< no move at all
+  failed,    ///< no answer: the program ended badly, took too long, or wrote no JSON
+};
+inline constexpr std::array<core::Word<OutsideFate>, 4> kOutsideFates{{
+    {"proposed", OutsideFate::proposed},
+    {"repeated", OutsideFate::repeated},
+    {"unusable", OutsideFate::unusable},
+    {"failed", OutsideFate::failed},
+}};
+
+struct OutsideRecord {
+  OutsideFate fate = OutsideFate::proposed;
+  std::string move;
+  std::string text;
+  friend bool operator==(const OutsideRecord&, const OutsideRecord&) = default;
+};
+
 /// What was found wrong with a structure, and which moves were screened for it. Survivors are judged one after another, the most
 /// promising first; what is kept stays in place when the next is judged.
 struct ScreeningRecord {
@@ -50,6 +71,7 @@ struct ScreeningRecord {
   std::vector<Finding> findings;
   std::vector<CandidateRecord> candidates;
   std::vector<std::size_t> queue;  ///< indices of candidates, as they are to be judged
+  std::vector<OutsideRecord> outside{};
   long evaluations = 0;
   friend bool operator==(const ScreeningRecord&, const ScreeningRecord&) = default;
 };

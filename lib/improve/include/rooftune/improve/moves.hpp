@@ -28,9 +28,13 @@ struct Move {
   std::vector<std::pair<std::string, std::string>> switches{};  ///< {id, choice}
   std::vector<std::string> free{};                              ///< parameters to free; they start where they are
   std::vector<std::pair<std::string, double>> fix{};            ///< {id, value}
+  std::vector<params::FreeParameter> add{};                     ///< coefficients of declared terms, as a fit may move them
   std::optional<eval::LossKind> loss{};
   std::optional<eval::StageRows> rows{};
   std::vector<calibrate::ModelAssumption> assume{};
+  std::string take{};     ///< another step-time model takes over, and frees what a first fit of it frees, with priors
+  std::string reprior{};  ///< a free parameter whose prior becomes `reprior_factor` times as wide
+  double reprior_factor = 1.0;
   bool extend = false;             ///< take the next entry of `improve.extend` into the training data
   std::string quarantine{};        ///< id of a run
   std::vector<std::string> tie{};  ///< free parameters that keep their ratios from now on: one multiplier over all
@@ -55,6 +59,11 @@ struct Proposal {
   calibrate::StudySpec spec;
 };
 
+[[nodiscard]] bool only_turns_switches(const Move& move);
+
+/// What a move would make of a structure; nothing where it changes nothing or does not fit.
+[[nodiscard]] std::optional<Proposal> applied(const Move& move, const calibrate::PreparedStudy& study);
+
 /// Every move that would change the structure: first all corrections that need not gain at once, because two effects that cancel
 /// hide each other, so that either correction alone makes things worse; then single moves, strongest suggestion first, moves that
 /// cost fewer parameters before others. What was turned on since `begun`, the structure that the search started from, may be
@@ -67,6 +76,9 @@ struct Proposal {
 /// strongest that only turn switches.
 [[nodiscard]] std::vector<Proposal> propose_combinations(const calibrate::PreparedStudy& study, const std::vector<Proposal>& proposals,
                                                          const std::vector<std::string>& blocked);
+
+/// Whether a study lets the loop try the move.
+[[nodiscard]] bool is_wanted(std::string_view id, const calibrate::ImproveSpec& improve);
 
 /// Whether `id` is `pattern`, or begins with it where that ends in "*".
 [[nodiscard]] bool matches_pattern(std::string_view id, std::string_view pattern);

@@ -99,6 +99,9 @@ struct UncheckedParameter {
 [[nodiscard]] std::vector<UncheckedParameter> unchecked_parameters(const calibrate::PreparedStudy& study,
                                                                    const std::vector<JudgedFold>& folds);
 
+/// Free parameters of which the training runs tell less, everything else held, than their priors do.
+[[nodiscard]] std::vector<std::string> idle_parameters(const calibrate::PreparedStudy& study, const ImproveRuns& runs);
+
 /// Fits every request's folds and seeds from cold starts, all in parallel; the result does not depend on the number of threads.
 [[nodiscard]] std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs);
 

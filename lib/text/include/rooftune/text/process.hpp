@@ -15,6 +15,7 @@ struct Process {
   std::filesystem::path working_directory;
   std::map<std::string, std::string> environment;
   std::chrono::duration<double> timeout{300.0};
+  std::string input{};  ///< what it finds on its standard input; empty: nothing
 };
 
 struct ProcessEnd {
@@ -30,7 +31,7 @@ struct ProcessEnd {
 
 /// Runs it under a minder (minder.hpp): it and all that it started end when it ends, when time is up, when it writes without end,
 /// when `cancel` is requested, and when this process ends in any way; then the working directory is removed as well. Streams go to
-/// files in the working directory ("stdout", "stderr"), so that it never waits for a reader.
+/// files in the working directory ("stdin", "stdout", "stderr"), so that it never waits for a reader.
 [[nodiscard]] ProcessEnd run_process(const Process& process, const std::stop_token& cancel);
 
 }  // namespace rooftune::text
