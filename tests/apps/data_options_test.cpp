@@ -97,11 +97,13 @@ TEST_F(DataOptions, TakeTheGpusShippedConfigWhereNoneIsNamed) {
                                     "--config, or choose a GPU with --select hardware=...)"));
   const std::string study = folder_.write("study.yaml", small_study()).string();
   EXPECT_THAT(evaluate({study}).output, Not(HasSubstr("which ships"))) << "a study says what it starts from";
-  const ProgramResult without = rooftune({"simulate", "--model", "Llama-2-7b-hf", "--gpu", "B200", "--rate", "1", "--duration", "10"});
+  const ProgramResult without = rooftune({"simulate", "--model", "Llama-2-7b-hf", "--gpu", "A100-SXM", "--step-time-model",
+                                          "roofline_v1", "--rate", "1", "--duration", "10"});
   EXPECT_EQ(without.exit_code, 0) << without;
-  EXPECT_THAT(without.errors,
-              HasSubstr("no config ships for B200-SXM: every parameter has its default, which no run has calibrated (name a "
-                        "config with --config, or make one with fit or onboard)"));
+  EXPECT_THAT(
+      without.errors,
+      HasSubstr("no config ships for A100-SXM with the step-time model 'roofline_v1': every parameter has its default, which no run "
+                "has calibrated (name a config with --config, or make one with fit or onboard)"));
 }
 
 TEST_F(DataOptions, StudiesStartFromShippedConfigsByName) {

@@ -108,7 +108,8 @@ reportPages.parameters = (kit) => {
   const contested = (result.pulls || []).filter((one) => one.disagreement >= 1e-3);
   const pullFigure = () => {
     const pulling = metrics.filter((metric) => contested.some((one) => isNumber(one.by_metric[metric])));
-    const signedPercent = (value) => (isNumber(value) ? `${value > 0 ? "+" : ""}${(100 * value).toFixed(2)}` : "–");
+    const percent = (pull) => (isNumber(pull) ? 100 * pull : pull);
+    const signed = (value) => (isNumber(value) ? `${value > 0 ? "+" : ""}${value.toFixed(2)}` : "–");
     const names = [...pulling.map((metric) => [metricTitles[metric], (one) => one.by_metric[metric]]), ["prior", (one) => one.prior]];
     const spec = (colours) =>
       plots.dotRange(colours, {
@@ -120,9 +121,9 @@ reportPages.parameters = (kit) => {
             .filter(([, pull]) => isNumber(pull(one)))
             .map(([name, pull]) => ({
               label: one.parameter,
-              x: 100 * pull(one),
+              x: percent(pull(one)),
               kind: name,
-              tip: [one.parameter, `${name} ${signedPercent(pull(one))} %`],
+              tip: [one.parameter, `${name} ${signed(percent(pull(one)))} %`],
             })),
         ),
         legend: names.map(([name], index) => ({ name, style: index })),
@@ -141,7 +142,7 @@ reportPages.parameters = (kit) => {
         table(
           [
             words("parameter", (one) => one.parameter),
-            ...names.map(([name, pull]) => number(`${name} %`, pull, signedPercent)),
+            ...names.map(([name, pull]) => number(`${name} %`, (one) => percent(pull(one)), signed)),
           ],
           contested,
         ),
@@ -149,7 +150,7 @@ reportPages.parameters = (kit) => {
           [
             words("parameter", (row) => row.parameter),
             words("model", (row) => row.model),
-            ...pulling.map((metric) => number(`${metricTitles[metric]} %`, (row) => row.pulls[metric], signedPercent)),
+            ...pulling.map((metric) => number(`${metricTitles[metric]} %`, (row) => percent(row.pulls[metric]), signed)),
           ],
           byModel,
           "By model",
@@ -160,7 +161,7 @@ reportPages.parameters = (kit) => {
             words("measurement", (row) => row.experiment),
             words("stage", (row) => String(row.stage)),
             words("metric", (row) => metricTitles[row.metric] ?? row.metric),
-            number("pull %", (row) => row.pull, signedPercent),
+            number("pull %", (row) => percent(row.pull), signed),
           ],
           strongest,
           "The measurements that pull hardest",
