@@ -92,7 +92,9 @@ class AskedProgram : public testing_support::TemporaryFolderTest {
     round.move = "start";
     round.groups = {{.group = {"model", "a model"}, .before_percent = 12.3456, .after_percent = 65.4321}};
     journal.rounds.push_back(round);
-    const std::vector<improve::Finding> findings{{.kind = improve::FindingKind::bias, .text = "all are off"}};
+    std::vector<improve::Finding> findings(1);
+    findings.front().kind = improve::FindingKind::bias;
+    findings.front().text = "all are off";
     return proposer->ask({.study = study, .findings = findings, .journal = journal});
   }
 };
