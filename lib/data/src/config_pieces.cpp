@@ -56,11 +56,17 @@ std::optional<params::ParameterId> read_parameter_id(std::string_view id, text::
   return found;
 }
 
+/// Beyond its bound by more than any mistaken unit; steps of such a length have no end.
+constexpr double kAbsurd = 1e9;
+
 void check_value(params::ParameterId id, std::string_view name, double value, text::Place place, text::Problems& problems) {
   const params::ParameterSpec& spec = id.spec();
   if (value < 0.0 || (value == 0.0 && !may_be_zero(spec))) {
     problems.error(place, fmt::format("{} is {}", name, value),
                    fmt::format("it must be {} 0", may_be_zero(spec) ? "at least" : "above"));
+  } else if (value > kAbsurd * spec.upper) {
+    problems.error(place, fmt::format("{} is {} {}, more than {} times what it is at most", name, value, spec.unit, kAbsurd),
+                   fmt::format("expected {} to {}; check the unit", spec.lower, spec.upper));
   } else if ((value < spec.lower && value != 0.0) || value > spec.upper) {
     problems.warning(place, fmt::format("{} is {} {}, outside its usual range", name, value, spec.unit),
                      fmt::format("expected {} to {}; check the unit", spec.lower, spec.upper));
