@@ -31,10 +31,11 @@ def main():
     question = json.load(sys.stdin)
     tried = {item["move"] for item in question["verdicts"] + question["tried"]}
     known = {item["id"] for item in question["grammar"]["parameters"]}
+    free = {item["id"] for item in question["structure"]["free"]}
     ideas = [
         idea
         for idea in IDEAS
-        if "outside:" + idea["id"] not in tried and all(name in known for name in idea.get("free", []))
+        if "outside:" + idea["id"] not in tried and all(name in known - free for name in idea.get("free", []))
     ]
     json.dump({"schema": "rooftune/proposals/1", "proposals": ideas[:1]}, sys.stdout)
 
