@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <vector>
 
 #include "rooftune/core/derivative.hpp"
@@ -11,8 +12,12 @@ namespace rooftune::sim {
 namespace {
 
 using cases::EngineRun;
+using testing::AllOf;
 using testing::DoubleEq;
+using testing::Each;
 using testing::ElementsAre;
+using testing::Gt;
+using testing::Lt;
 
 EngineSetup synchronous() {
   EngineSetup setup;
@@ -74,6 +79,17 @@ TEST(Engine, TakesARequestAtOnceWhenIdle) {
     EXPECT_THAT(first_tokens(result), ElementsAre(DoubleEq(1500.0)));
     EXPECT_THAT(finishes(result), ElementsAre(DoubleEq(3500.0)));
     EXPECT_EQ(result.counters.steps, 3);
+  }
+}
+
+TEST(Engine, EndsThoughAModelsStepsHaveNoEnd) {
+  for (const double step_us : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    for (const EngineSetup& setup : {synchronous(), asynchronous()}) {
+      auto times = cases::constant_steps(step_us);
+      const EngineRun result =
+          cases::run_engine(setup, one_stage({request(0.0, 10, 3), request(500.0, 10, 3)}), times, Stepping::closed_form, 0.0);
+      EXPECT_THAT(finishes(result), Each(AllOf(Gt(1e15), Lt(1e17)))) << step_us;
+    }
   }
 }
 

@@ -57,6 +57,7 @@ class EngineCore {
 
  private:
   static constexpr double kNever = std::numeric_limits<double>::infinity();
+  static constexpr double kLongestStepUs = 1e15;  ///< 31 years: a clock that runs out of numbers would find no next event
 
   // --- the story of one stage, in order of appearance ---
   void wake_up();
@@ -295,8 +296,10 @@ void EngineCore<Scalar, Sensitivity>::see_stretch() {
   const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
   stretch_.grows = coming_prompts_ == 0;
   stretch_.steps = stretch_.grows && options_.stepping == Stepping::closed_form ? piece.valid_steps : 1;
-  stretch_.first_us = core::value_of(piece.duration_us);
-  stretch_.increment_us = stretch_.grows ? core::value_of(piece.slope_us_per_token) * static_cast<double>(decodes_) : 0.0;
+  const auto of_this_world = [](double us) { return us < kLongestStepUs ? us : kLongestStepUs; };  // neither infinite nor NaN
+  stretch_.first_us = of_this_world(core::value_of(piece.duration_us));
+  stretch_.increment_us =
+      stretch_.grows ? of_this_world(core::value_of(piece.slope_us_per_token) * static_cast<double>(decodes_)) : 0.0;
   sensitivity_.see_stretch(stretch_, piece, step_time_, {.batch = batch_, .chunks = coming_->chunks, .step = step_});
 }
 

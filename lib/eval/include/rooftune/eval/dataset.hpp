@@ -80,7 +80,8 @@ struct DatasetInputs {
   /// instead of reporting it: experiments are proposals, not measurements.
   bool leaves_out_refused = false;
   /// Plans are kept up to this many bytes together, in the order of the experiments; later ones are drawn by each use, which takes
-  /// about a tenth of a simulation's time. The default holds about 2500 experiments of 6600 requests.
+  /// about a quarter of a replay (draw_requests beside replay_all_1core in benchmarks/replay_bench). The default holds about 2500
+  /// experiments of 6600 requests.
   std::size_t kept_plan_bytes = std::size_t{512} << 20U;
 };
 
