@@ -230,6 +230,8 @@ class Campaign {
         note(OutsideFate::repeated, "it was tried on this structure");
       } else if (std::ranges::any_of(proposals, [&](const Proposal& other) { return other.spec == proposal->spec; })) {
         note(OutsideFate::repeated, "it is proposed twice");
+      } else if (std::ranges::any_of(proposals, [&](const Proposal& other) { return other.move == proposal->move; })) {
+        note(OutsideFate::repeated, "another proposal of this answer has its id");  // verdicts go by it
       } else {
         note(OutsideFate::proposed, proposal->change);
         proposal->suggested_by = "the proposer";
@@ -338,9 +340,11 @@ class Campaign {
     const auto hold = [&](const std::vector<std::string>& labels) {
       for (const std::string& label : labels) {
         const auto held = std::ranges::find(candidate.spec.free, label, [](const auto& parameter) { return parameter.label(); });
-        if (held == candidate.spec.free.end() || is_free_already(*held)) continue;
-        const bool takes_over = model_of(candidate.spec) != model_of(current_);
-        if (takes_over && held->initial != held->id.spec().initial && held->where.matches_everything()) {
+        if (held == candidate.spec.free.end() || is_free_already(label)) continue;
+        const auto measured = study_.kernel_values.find(std::string(held->id.spec().id));
+        const bool is_measured = measured != study_.kernel_values.end() && held->where.matches_everything() &&
+                                 held->initial == std::clamp(measured->second, held->lower, held->upper);
+        if (is_measured && model_of(candidate.spec) != model_of(current_)) {
           candidate.spec.fixed[held->id] = {.value = held->initial, .standard_error = {}, .source = params::ValueSource::kernel_table};
         }
         candidate.spec.free.erase(held);
@@ -363,26 +367,20 @@ class Campaign {
     candidate.extra_parameters = static_cast<long>(candidate.spec.free.size()) - static_cast<long>(current_.free.size());
     std::vector<std::string> freed;
     for (const params::FreeParameter& parameter : candidate.spec.free) {
-      if (!is_free_already(parameter)) freed.push_back(parameter.label());
+      if (!is_free_already(parameter.label())) freed.push_back(parameter.label());
     }
     const bool takes_over = model_of(candidate.spec) != model_of(current_);
     candidate.change = fmt::format("{}free {}", takes_over ? candidate.change + "; " : "", fmt::join(freed, ", "));
   }
 
   /// What the study frees by itself is its author's business.
-  [[nodiscard]] bool is_free_already(const params::FreeParameter& parameter) const {
-    return std::ranges::any_of(current_.free, [&](const params::FreeParameter& own) { return own.label() == parameter.label(); });
+  [[nodiscard]] bool is_free_already(std::string_view label) const {
+    return std::ranges::any_of(current_.free, [&](const params::FreeParameter& own) { return own.label() == label; });
   }
 
-  /// Those that the structure does not have already: what the study itself frees is its author's business.
+  /// Those that the structure does not free already: more data is no reason against them.
   [[nodiscard]] std::vector<UncheckedParameter> newly_unchecked(std::vector<UncheckedParameter> unchecked) const {
-    const auto folds = improve_folds(study_, runs_);
-    const std::vector<UncheckedParameter> known = unchecked_parameters(study_, *folds);
-    std::erase_if(unchecked, [&](const UncheckedParameter& item) {
-      // More data is no reason against what is free already.
-      const bool is_free = std::ranges::any_of(current_.free, [&](const auto& own) { return own.label() == item.label; });
-      return is_free || std::ranges::find(known, item) != known.end();
-    });
+    std::erase_if(unchecked, [&](const UncheckedParameter& item) { return is_free_already(item.label); });
     return unchecked;
   }
 

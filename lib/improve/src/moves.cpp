@@ -464,7 +464,8 @@ std::optional<Proposal> applied(const Move& move, const calibrate::PreparedStudy
 
 bool only_turns_switches(const Move& move) {
   return !move.switches.empty() && move.free.empty() && move.fix.empty() && move.add.empty() && move.take.empty() && !move.extend &&
-         move.quarantine.empty() && move.assume.empty() && !move.loss && !move.rows;
+         move.quarantine.empty() && move.assume.empty() && move.tie.empty() && move.linear.empty() && move.reprior.empty() &&
+         !move.loss && !move.rows;
 }
 
 bool matches_pattern(std::string_view id, std::string_view pattern) {

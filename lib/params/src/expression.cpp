@@ -7,24 +7,17 @@
 #include <cmath>
 #include <limits>
 
-#include "assignment.hpp"
+#include "formula_text.hpp"
 #include "rooftune/core/contract.hpp"
 
 namespace rooftune::params {
 namespace {
-
-constexpr const char* kNameCharacters = "0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.";
 
 mu::Parser parser_of(const std::string& text) {
   mu::Parser parser;
   parser.DefineNameChars(kNameCharacters);
   parser.SetExpr(text);
   return parser;
-}
-
-core::SourcePosition moved(core::SourcePosition position, std::size_t characters) {
-  if (position.column > 0) position.column += static_cast<int>(characters);
-  return position;
 }
 
 }  // namespace

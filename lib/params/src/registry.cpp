@@ -216,7 +216,7 @@ struct Registry {
   std::deque<std::string> texts;  ///< what declared parameters' views point to
 
   Registry() {
-    parameters.reserve(kParameters.size() + kMostDeclared);
+    parameters.reserve(kParameters.size() + kMostDeclared + kMostTerms);
     parameters.assign(kParameters.begin(), kParameters.end());
   }
 };
@@ -248,7 +248,7 @@ ParameterId declare_in(std::string_view group, const DeclaredParameter& paramete
     all.parameters[known->index] = spec;
     return *known;
   }
-  ROOFTUNE_EXPECTS(all.parameters.size() < kParameters.size() + kMostDeclared);
+  ROOFTUNE_EXPECTS(all.parameters.size() < kParameters.size() + kMostDeclared + kMostTerms);
   all.parameters.push_back(spec);
   return {all.parameters.size() - 1};
 }

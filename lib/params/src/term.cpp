@@ -8,7 +8,7 @@
 #include <deque>
 #include <random>
 
-#include "assignment.hpp"
+#include "formula_text.hpp"
 #include "rooftune/params/declared.hpp"
 
 namespace rooftune::params {
@@ -43,7 +43,6 @@ constexpr std::array<QuantitySpec, kQuantities> kSpecs{{
     {"peak_flops_per_us", "flop/us", "dense bf16 peak of one GPU, data sheet"},
 }};
 
-constexpr const char* kNameCharacters = "0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.";
 constexpr std::string_view kSuffixes = "'_us' (times a number) or '_factor' (times a time)";
 
 std::size_t index_of(Quantity quantity) { return static_cast<std::size_t>(quantity); }
@@ -104,11 +103,6 @@ class Samples {
 
   std::mt19937_64 engine_{20260501};
 };
-
-core::SourcePosition moved(core::SourcePosition position, std::size_t characters) {
-  if (position.column > 0) position.column += static_cast<int>(characters);
-  return position;
-}
 
 /// Where a name stands in a formula, and not as a part of another one.
 std::size_t place_of(const std::string& text, std::string_view name) {
@@ -262,7 +256,7 @@ core::Result<ParameterId> declare_term(const Term& term, const core::SourcePosit
                       "give one of them another name");
   }
   if (known == declared().end()) {
-    if (declared().size() == kMostDeclared / 2) {
+    if (declared().size() == kMostTerms) {
       return core::fail(expression, fmt::format("more than {} terms", declared().size()), "declare fewer");
     }
     try {

@@ -73,7 +73,7 @@ Json structure_json(const calibrate::PreparedStudy& study) {
           {"terms", std::move(terms)}};
 }
 
-/// Verdicts, and no figure of a run.
+/// Verdicts: errors over folds and groups stand in them, as percentages, and neither measurements nor predictions of a run.
 Json tried_json(const improve::JournalEntries& journal) {
   Json tried = Json::array();
   for (const improve::ScreeningRecord& screening : journal.screenings) {
@@ -177,10 +177,8 @@ improve::Move read_move(const text::Node& node, text::Problems& problems) {
   read_parameters(reader, move);
   for (const data::TermItem& term : data::read_terms(reader.optional_list("terms"), data::TermsIn::study, problems)) {
     move.add.push_back(term.free);
-    // No naked freedom: a coefficient that nothing is known of is pulled to nothing, as wide as its bounds.
-    if (!move.add.back().prior) {
-      move.add.back().prior = params::Prior{.centre = 0.0, .standard_deviation = 0.25 * term.free.upper};
-    }
+    // No naked freedom: a coefficient that nothing is known of is pulled to nothing.
+    if (!move.add.back().prior) move.add.back().prior = params::known_prior(term.free, 0.0);
   }
   return move;
 }

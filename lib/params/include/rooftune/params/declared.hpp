@@ -21,8 +21,9 @@ struct DeclaredParameter {
   friend bool operator==(const DeclaredParameter&, const DeclaredParameter&) = default;
 };
 
-/// At most so many names in one process.
+/// At most so many names in one process: of an external program's parameters, and of terms, the loop's own included.
 inline constexpr std::size_t kMostDeclared = 256;
+inline constexpr std::size_t kMostTerms = 512;
 
 /// Adds the parameter to the registry for the rest of the process; a name that is declared again is described anew. Before any
 /// values are resolved and while no other thread runs: reading a study does it.

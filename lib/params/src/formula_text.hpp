@@ -4,7 +4,18 @@
 #include <string>
 #include <string_view>
 
+#include "rooftune/core/diagnostics.hpp"
+
 namespace rooftune::params {
+
+/// What names in formulas are made of, for muParser.
+inline constexpr const char* kNameCharacters = "0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.";
+
+/// A place within a formula that stands there.
+inline core::SourcePosition moved(core::SourcePosition position, std::size_t characters) {
+  if (position.column > 0) position.column += static_cast<int>(characters);
+  return position;
+}
 
 /// Where a lone "=" stands: muParser takes it for an assignment.
 inline std::size_t find_assignment(const std::string& text) {
