@@ -12,7 +12,7 @@ so that operands come from memory as they do in an engine, and so that the GPU i
 the repeats. GEMM: bf16 torch.nn.functional.linear, fp8 torch._scaled_mm, fp8_block and nvfp4 vLLM's kernels, with activations that
 are quantised beforehand; the quantised ones must agree with a product in float32.
 Attention: the first backend that runs and agrees with a reference: vLLM's FlashAttention over a paged cache, flash-attn,
-PyTorch's scaled_dot_product_attention. Latent and sparse attention: whole modules (collect_modules.py), in bf16. Experts: vLLM's
+PyTorch's scaled_dot_product_attention. Latent attention: whole modules (collect_modules.py), in bf16. Experts: vLLM's
 fused kernel, tokens dealt evenly. Linear attention: recurrences of flash-linear-attention (vLLM's copy or the package) and mamba_ssm,
 convolutions of causal_conv1d. Collectives: NCCL through torch.distributed, slowest rank.
 
@@ -219,9 +219,7 @@ class Cuda:
         return self._module(lambda modules: modules.latent_decode(self, modules.DEEPSEEK, heads, batch, kv_len))
 
     def _sparse_attention(self, op, model, phase, kv_dtype, batch, seq_len, kv_len, heads, tp):
-        if (phase, kv_dtype, tp) != ("generation", "bf16", 1):
-            raise Unsupported("sparse attention is measured for decodes over a 16-bit cache: import tables that have more")
-        return self._module(lambda modules: modules.sparse_decode(self, modules.MODELS[model], heads, batch, kv_len))
+        raise Unsupported("tables hold whole modules of sparse attention, with FP8 weights in blocks: import such tables")
 
     def _module(self, prepare):
         """Time of a module, if its kernels are here and agree with a reference."""

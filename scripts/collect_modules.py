@@ -1,7 +1,7 @@
-"""Modules of attention for collect_kernels.py: latent attention and sparse attention with an indexer, projections included.
+"""Modules of latent attention for collect_kernels.py, projections included.
 
 What is timed is what vLLM's layers do with these kernels, put together here from the same parts: projections in PyTorch, latent
-decodes by FlashMLA, prompts by FlashAttention, scores by DeepGEMM. Norms, rotary embedding and the write into the cache, some
+decodes by FlashMLA, prompts by the collector's own attention. Norms, rotary embedding and the write into the cache, some
 microseconds each, are left out. Every attention core is compared with a product in float32 before it is timed.
 
 None of this has run on a GPU yet: what a release of vLLM names otherwise ends as a skipped shape with its reason.
@@ -20,20 +20,13 @@ class Dimensions:
     nope: int
     rope: int
     value: int
-    index_heads: int = 0
-    index_dim: int = 128
-    chosen: int = 2048
 
     @property
     def row(self):
         return self.kv_rank + self.rope
 
 
-DEEPSEEK = Dimensions(hidden=7168, query_rank=1536, kv_rank=512, nope=128, rope=64, value=128, index_heads=64)
-MODELS = {
-    "DeepSeek-V3.2": DEEPSEEK,
-    "GLM-5": Dimensions(hidden=6144, query_rank=2048, kv_rank=512, nope=192, rope=64, value=256, index_heads=32),
-}
+DEEPSEEK = Dimensions(hidden=7168, query_rank=1536, kv_rank=512, nope=128, rope=64, value=128)
 BLOCK = 64  # tokens of a block of FlashMLA's cache
 LARGEST_DIFFERENCE = 0.05
 
@@ -66,18 +59,13 @@ class Projections:
         # Decodes work on the latent itself: the key's part goes to the query, the value's to the output.
         per_head = self.kv_b.view(heads, d.nope + d.value, d.kv_rank)
         self.key, self.value = per_head[:, : d.nope], per_head[:, d.nope :].transpose(1, 2).contiguous()
-        if d.index_heads:
-            self.index_q = weights(d.index_heads * d.index_dim, d.query_rank)
-            self.index_k = weights(d.index_dim, d.hidden)
-            self.index_weights = weights(d.index_heads, d.hidden)
 
     def linear(self, x, w):
         return self.torch.nn.functional.linear(x, w)
 
     def queries(self, x):
-        """(compressed, per head)"""
-        low = self.linear(x, self.q_a)
-        return low, self.linear(low, self.q_b).view(-1, self.heads, self.dimensions.nope + self.dimensions.rope)
+        """Per head."""
+        return self.linear(self.linear(x, self.q_a), self.q_b).view(-1, self.heads, self.dimensions.nope + self.dimensions.rope)
 
     def latent_queries(self, q):
         """Queries against the latent: tokens x heads x (rank + rope)."""
@@ -136,7 +124,7 @@ def latent_decode(bench, dimensions, heads, batch, kv_len):
     layer, attend, x = Projections(bench, dimensions, heads), LatentDecode(bench, dimensions, heads, batch, kv_len), bench._random(batch, dimensions.hidden)
 
     def call():
-        _, q = layer.queries(x)
+        q = layer.queries(x)
         layer.linear(x, layer.kv_a)
         return layer.output(attend(layer.latent_queries(q)))
 
@@ -148,52 +136,18 @@ def latent_prompt(bench, dimensions, heads, batch, tokens):
     torch, d = bench.torch, dimensions
     layer, x = Projections(bench, d, heads), bench._random(batch * tokens, d.hidden)
     width = d.nope + d.rope
+    bench._check_attention(bench.attention, 80, heads=heads, kv_heads=heads, head_dim=width)
+    # Laying out a cache is no part of the step: attention runs over one that stands ready.
+    attend = bench.attention.prepare(*(bench._random(batch, tokens, heads, width) for _ in range(3)), 0)
 
     def call():
-        _, q = layer.queries(x)
+        layer.queries(x)
         latent = layer.linear(x, layer.kv_a)
         expanded = layer.linear(latent[:, : d.kv_rank].contiguous(), layer.kv_b).view(-1, heads, d.nope + d.value)
         rope = latent[:, None, d.kv_rank :].expand(-1, heads, -1)
-        k = torch.cat([expanded[..., : d.nope], rope], dim=-1)
-        v = torch.nn.functional.pad(expanded[..., d.nope :], (0, width - d.value))
-        out = bench.attention.prepare(*(t.view(batch, tokens, heads, width) for t in (q, k, v)), 0)()
+        torch.cat([expanded[..., : d.nope], rope], dim=-1)
+        torch.nn.functional.pad(expanded[..., d.nope :], (0, width - d.value))
+        out = attend()
         return layer.linear(out.reshape(batch * tokens, heads, width)[..., : d.value].reshape(batch * tokens, -1), layer.o)
-
-    return call
-
-
-def sparse_decode(bench, dimensions, heads, batch, kv_len):
-    """A call of one layer's decode step with its indexer: scores of the whole context, the best of it, attention to that."""
-    from vllm.utils import deep_gemm
-
-    torch, d, mla = bench.torch, dimensions, flash_mla()
-    layer, x = Projections(bench, d, heads), bench._random(batch, d.hidden)
-    scale = (d.nope + d.rope) ** -0.5
-    chosen = min(d.chosen, kv_len)
-    cache = bench._random(batch * kv_len, 1, d.row)
-    index_keys = bench._random(batch * kv_len, d.index_dim)
-    most = torch.finfo(torch.float8_e4m3fn).max
-    key_scales = index_keys.float().abs().amax(-1).clamp(min=1e-6) / most
-    keys = ((index_keys.float() / key_scales[:, None]).to(torch.float8_e4m3fn), key_scales)
-    starts = torch.arange(batch, device=bench.device, dtype=torch.int32) * kv_len
-    ends = starts + kv_len
-
-    def attend(q, indices):
-        return mla.flash_mla_sparse_fwd(q, cache, indices.to(torch.int32).unsqueeze(1), scale)[0]
-
-    # The core: what is chosen, and nothing else, is attended to.
-    q = bench._random(batch, heads, d.row)
-    some = starts[:, None] + torch.stack([torch.randperm(kv_len, device=bench.device)[:chosen] for _ in range(batch)])
-    check(torch, attend(q, some), latent_reference(torch, q, cache[some.long(), 0], d.kv_rank, scale))
-
-    def call():
-        low, q = layer.queries(x)
-        layer.linear(x, layer.kv_a)
-        layer.linear(x, layer.index_k)
-        index_q = layer.linear(low, layer.index_q).view(batch, d.index_heads, d.index_dim)
-        weights = layer.linear(x, layer.index_weights).float()
-        scores = deep_gemm.fp8_mqa_logits(index_q.to(torch.float8_e4m3fn), keys, weights, starts, ends)
-        best = scores.topk(chosen, dim=-1).indices
-        return layer.output(attend(layer.latent_queries(q), best))
 
     return call

@@ -57,8 +57,9 @@ void read_other_release(const text::Node& object, std::vector<kernels::KernelSum
 
 void read_gpu(const text::Node& object, kernels::KernelSummary& summary, text::Problems& problems) {
   text::ObjectReader reader(object, problems, fmt::format("the GPU '{}'", summary.gpu), text::OtherKeys::tolerate);
-  reader.optional("engine", summary.engine);
-  if (const text::Node* shares = reader.optional_object("comparable_shares")) read_shares(*shares, summary.engine, summary, problems);
+  std::string engine;
+  reader.optional("engine", engine);
+  if (const text::Node* shares = reader.optional_object("comparable_shares")) read_shares(*shares, engine, summary, problems);
   if (const text::Node* calls = reader.optional_object("per_call")) {
     text::ObjectReader call_reader(*calls, problems, "'per_call'", text::OtherKeys::tolerate);
     double gemm_us = 0.0;

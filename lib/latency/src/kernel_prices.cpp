@@ -123,12 +123,12 @@ void KernelPrices::add_mixers(const Operators& operators) {
       mixer.generation.reset();
       mixer.context.reset();
     }
-    wants_contexts_ = wants_contexts_ || std::ranges::any_of(attention.reads, &ContextRead::is_limited);
     mixers_.push_back(std::move(mixer));
   }
   // Products are counted for all layers together: they are in the modules of all, or of none.
   if (std::ranges::all_of(mixers_, &Mixer::is_module)) return;
   for (Mixer& mixer : mixers_) {
+    wants_contexts_ = wants_contexts_ || std::ranges::any_of(mixer.attention.reads, &ContextRead::is_limited);
     if (!mixer.is_module) continue;
     mixer.is_module = false;
     mixer.generation.reset();

@@ -13,7 +13,6 @@ namespace rooftune::kernels {
 /// What kernel benchmarks of one GPU come to (bench_data/efficiency.json).
 struct KernelSummary {
   std::string gpu;
-  std::string engine;
   std::map<std::string, double> values;  ///< by parameter id
   /// Shares of peak on like shapes, by the release of the engine whose kernels were measured and by parameter id: how much of a
   /// change from one release to another was kernels.
