@@ -51,8 +51,14 @@ struct Variant {
   std::string model;
   int tp = 1;
   bool expert_parallel = false;
+  friend bool operator==(const Variant&, const Variant&) = default;
 };
 
+bool asks_without_expert_parallel(const CapacityCommandOptions& options) {
+  return std::ranges::find(options.expert_parallel, "off") != options.expert_parallel.end();
+}
+
+/// Each once. Expert parallelism of one GPU is the engine without it.
 std::vector<Variant> variants(const CapacityCommandOptions& options) {
   std::vector<bool> expert_parallel;
   for (const std::string& word : options.expert_parallel) expert_parallel.push_back(word == "on");
@@ -60,15 +66,14 @@ std::vector<Variant> variants(const CapacityCommandOptions& options) {
   std::vector<Variant> all;
   for (const std::string& model : options.models) {
     for (const int tp : options.tp) {
-      for (const bool is_on : expert_parallel) all.push_back({.model = model, .tp = tp, .expert_parallel = is_on});
+      for (const bool is_on : expert_parallel) {
+        const Variant variant{.model = model, .tp = tp, .expert_parallel = is_on};
+        const bool is_repeated = is_on && tp == 1 && asks_without_expert_parallel(options);
+        if (!is_repeated && std::ranges::find(all, variant) == all.end()) all.push_back(variant);
+      }
     }
   }
   return all;
-}
-
-/// Expert parallelism of one GPU, or of no experts, is the engine without it, which is asked about as well.
-bool is_repeated(const CapacityCommandOptions& options, const Variant& variant, const domain::ModelSpec& model) {
-  return variant.expert_parallel && options.expert_parallel.size() > 1 && (variant.tp == 1 || model.experts() == nullptr);
 }
 
 /// One deployment made ready. The load is only a shape here.
@@ -138,9 +143,10 @@ ExitCode run(const CapacityCommandOptions& options) {
       say_shipped_config(*loaded, options.output);
     }
     is_answered = true;
-    if (is_repeated(options, variant, loaded->prepared.dataset.cases.front().model)) continue;
     const calibrate::PreparedStudy& prepared = loaded->prepared;
     const eval::Case& base = prepared.dataset.cases.front();
+    // So is that of a model without experts.
+    if (variant.expert_parallel && base.model.experts() == nullptr && asks_without_expert_parallel(options)) continue;
     report.gpu = base.gpu.name;
     report.step_time_model = prepared.start.step_time_model;
     add_new(warnings, prepared.dataset.warnings);

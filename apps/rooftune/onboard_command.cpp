@@ -186,7 +186,6 @@ ExitCode run(const OnboardOptions& options) {
   if (!write_csv(options.output, [&] { return runs::onboard_csv(onboardings); })) return ExitCode::bad_input;
   if (!onboardings.empty() && !options.output.json) {
     print(report::onboard_error_table(onboardings, output_colour()));
-    print(report::learnt_width_table(onboardings, output_colour()));
   }
   return ExitCode::done;
 }

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -101,12 +102,13 @@ TEST_F(OnboardCommand, SaysHowFarParametersMoveBetweenGroups) {
   ASSERT_EQ(result.exit_code, 0) << result;
   const json hierarchy = json::parse(result.output);
   EXPECT_TRUE(hierarchy["settled"]);
-  for (const json& spread : hierarchy["spreads"]) {
-    if (spread["parameter"] == "physics.weight_bandwidth_fraction" && spread["between"] == "GPU") {
-      EXPECT_TRUE(spread["narrowed"]);
-      EXPECT_EQ(spread["groups"].size(), 2U) << "the A100 and the L40S; the H100's values are the shared ones";
-    }
-  }
+  const auto between_gpus = std::ranges::find_if(hierarchy["spreads"], [](const json& spread) {
+    return spread["parameter"] == "physics.weight_bandwidth_fraction" && spread["between"] == "GPU";
+  });
+  ASSERT_NE(between_gpus, hierarchy["spreads"].end());
+  EXPECT_TRUE((*between_gpus)["narrowed"]);
+  EXPECT_EQ((*between_gpus)["groups"].size(), 2U) << "the A100 and the L40S; the H100's values are the shared ones";
+  EXPECT_EQ(hierarchy["groups"].size(), 11U);
   for (const json& group : hierarchy["groups"]) EXPECT_LT(group["error_percent"], 6.0) << group;
   EXPECT_TRUE(folder_.names().empty()) << "it keeps nothing";
 }

@@ -132,7 +132,9 @@ TEST(Watch, ComparesTheRequestsThatTheSimulationServes) {
 TEST(Watch, HasNothingToCompareWhereAllAreRefused) {
   std::vector<FinishedRequest> requests = requests_of(known(25.0), 0.0);
   for (FinishedRequest& request : requests) request.input_tokens = kLongerThanThePool;
-  for (const WatchedWindow& window : watched(requests)) {
+  const auto windows = watched(requests);
+  ASSERT_EQ(windows.size(), 5U);
+  for (const WatchedWindow& window : windows) {
     EXPECT_EQ(window.refused, kWindow);
     EXPECT_TRUE(window.metrics.empty());
     EXPECT_FALSE(window.is_drift);

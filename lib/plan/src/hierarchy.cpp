@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "mixed_model.hpp"
@@ -245,11 +247,12 @@ core::Result<void> linearise(Structure& structure, std::vector<Cell>& cells, con
   return {};
 }
 
-/// Residuals of the cell's rows that count, as logarithms; empty where the simulation refuses the point.
-std::vector<double> errors_of(const Structure& structure, const Cell& cell, const Eigen::VectorXd& effects, Terms terms) {
+/// Residuals of the cell's rows that count, as logarithms; none where the simulation refuses the point.
+std::optional<std::vector<double>> errors_of(const Structure& structure, const Cell& cell, const Eigen::VectorXd& effects,
+                                             Terms terms) {
   const eval::Residuals values = (*cell.residuals)(point_of(structure, cell, effects, terms), eval::Derivatives::no);
+  if (values.refusal) return std::nullopt;
   std::vector<double> errors;
-  if (values.refusal) return errors;
   for (std::size_t k = 0; k < cell.kept.size(); ++k) {
     if (cell.kept[k]) errors.push_back(values.values[k] / cell.residuals->rows()[k].weight);
   }
@@ -257,7 +260,7 @@ std::vector<double> errors_of(const Structure& structure, const Cell& cell, cons
 }
 
 double mean_error_percent(const Structure& structure, const Cell& cell, const Eigen::VectorXd& effects, Terms terms) {
-  std::vector<double> errors = errors_of(structure, cell, effects, terms);
+  std::vector<double> errors = errors_of(structure, cell, effects, terms).value_or(std::vector<double>{});
   for (double& error : errors) error = std::abs(error);
   return errors.empty() ? std::nan("") : 100.0 * core::mean(errors);
 }
@@ -267,7 +270,9 @@ double misfit(const Structure& structure, const std::vector<Cell>& cells, const 
               const Eigen::VectorXd& effects) {
   double sum = misfit_of_effects(structure.model, spreads, effects);
   for (const Cell& cell : cells) {
-    for (const double error : errors_of(structure, cell, effects, Terms::all)) sum += std::pow(error / structure.model.noise, 2);
+    const auto errors = errors_of(structure, cell, effects, Terms::all);
+    if (!errors) return std::numeric_limits<double>::infinity();
+    for (const double error : *errors) sum += std::pow(error / structure.model.noise, 2);
   }
   return sum;
 }

@@ -189,28 +189,6 @@ std::string kv_blocks_table(const plan::Onboarding& onboarding, Colour colour) {
                 table.text(colour));
 }
 
-std::string learnt_width_table(const std::vector<plan::Onboarding>& onboardings, Colour colour) {
-  const std::vector<plan::LearntWidth> widths = plan::learnt_widths(onboardings);
-  if (widths.empty()) return "";
-  TextTable table({{"parameter", Align::left},
-                   {"between", Align::left},
-                   {"prior's\nwidth"},
-                   {"asked\nfor"},
-                   {"moved by (log, +- one deviation)", Align::left}});
-  for (const plan::LearntWidth& width : widths) {
-    std::vector<std::string> moves;
-    for (const plan::LearntWidth::Move& move : width.moves) {
-      moves.push_back(fmt::format("{} {:+.2f} +- {:.2f}", move.transfer, move.moved, move.deviation));
-    }
-    table.add({width.parameter, width.between_versions ? "versions" : "GPUs", fmt::format("{:.2f}", width.used),
-               fmt::format("{:.2f}", width.learnt), fmt::format("{}", fmt::join(moves, "; "))});
-  }
-  return titled(
-      "How far parameters move from one GPU or version to another: the widths of onboarding's priors (standard deviations of "
-      "the logarithm), and what these transfers ask for",
-      table.text(colour));
-}
-
 std::string hierarchy_table(const plan::Hierarchy& hierarchy, Colour colour) {
   TextTable spreads({{"parameter", Align::left},
                      {"between", Align::left},

@@ -15,7 +15,7 @@ struct TransferWidth {
 
 [[nodiscard]] std::span<const TransferWidth> transfer_widths();
 
-/// Empty for parameters that no step-time model carries from one to the other.
+/// Empty for parameters that neither the runs nor kernel tables tell of.
 [[nodiscard]] std::optional<TransferWidth> transfer_width(std::string_view id);
 
 }  // namespace rooftune::plan

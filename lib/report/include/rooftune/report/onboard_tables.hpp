@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "rooftune/plan/hierarchy.hpp"
-#include "rooftune/plan/learnt_widths.hpp"
 #include "rooftune/plan/next_run.hpp"
 #include "rooftune/plan/onboard.hpp"
 #include "rooftune/plan/simulated_transfers.hpp"
@@ -23,9 +22,6 @@ namespace rooftune::report {
 
 /// How errors depend on a block count that was inferred.
 [[nodiscard]] std::string kv_blocks_table(const plan::Onboarding& onboarding, Colour colour);
-
-/// How far parameters moved from one GPU or version to another, and what widths of priors that asks for; empty without a transfer.
-[[nodiscard]] std::string learnt_width_table(const std::vector<plan::Onboarding>& onboardings, Colour colour);
 
 /// Spreads that runs tell something of, with every group's deviation; then how well shared values and all terms meet the runs.
 [[nodiscard]] std::string hierarchy_table(const plan::Hierarchy& hierarchy, Colour colour);

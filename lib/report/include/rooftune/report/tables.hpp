@@ -44,8 +44,10 @@ namespace rooftune::report {
 /// and what the data do not tell, with the reason.
 [[nodiscard]] std::string parameter_table(const calibrate::FitResult& result, Colour colour);
 
-/// Profiles and bootstrap; empty when the study asks for neither.
+/// Which measurements pull a parameter which way; empty where no pull is worth a word.
 [[nodiscard]] std::string pull_table(const calibrate::FitResult& result, Colour colour);
+
+/// Profiles and bootstrap; empty when the study asks for neither.
 [[nodiscard]] std::string uncertainty_tables(const calibrate::FitResult& result, Colour colour);
 
 /// Where measured means should fall, beside where they fell; empty without intervals.
