@@ -110,7 +110,8 @@ TEST_F(AskedProgram, FindsTheQuestionOnItsStandardInput) {
   EXPECT_EQ(question["findings"][0]["text"], "all are off");
   EXPECT_EQ(question["verdicts"][0]["move"], "start");
   EXPECT_GT(question["grammar"]["term_quantities"].size(), 10U);
-  EXPECT_THAT(question.dump(), testing::Not(HasSubstr("12.3456"))) << "tables of errors are nobody's business outside; verdicts say what matters";
+  EXPECT_THAT(question.dump(), testing::Not(HasSubstr("12.3456")))
+      << "tables of errors are nobody's business outside; verdicts say what matters";
 }
 
 TEST_F(AskedProgram, ThatTakesTooLongEndsBadlyOrSaysNothingHasFailed) {
