@@ -21,13 +21,14 @@
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/text/csv.hpp"
+#include "support/places.hpp"
 
 namespace rooftune {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kSource = ROOFTUNE_SOURCE_DIR;
+const fs::path kSource = testing_support::source_folder();
 const fs::path kReference = kSource / "tests/acceptance/accuracy_reference.csv";
 /// Rounding differs between compilers and machines; anything larger is a change of the model.
 constexpr double kTolerance = 1e-4;

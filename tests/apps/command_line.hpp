@@ -4,17 +4,18 @@
 #include <string>
 #include <vector>
 
+#include "support/places.hpp"
 #include "support/run_program.hpp"
 
 namespace rooftune::testing_support {
 
 /// Runs the program under test.
 inline ProgramResult rooftune(const std::vector<std::string>& arguments, ProgramOptions options = {}) {
-  return run_program(ROOFTUNE_PROGRAM, arguments, std::move(options));
+  return run_program(rooftune_program(), arguments, std::move(options));
 }
 
 /// A file of the source tree.
-inline std::string shipped(const std::string& path) { return std::string(ROOFTUNE_SOURCE_DIR) + "/" + path; }
+inline std::string shipped(const std::string& path) { return testing_support::source_folder().string() + "/" + path; }
 
 inline const std::string kGroundTruth = shipped("ground_truth/h100.json");
 

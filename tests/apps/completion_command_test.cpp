@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "command_line.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -16,7 +17,7 @@ class CompletionCommand : public TemporaryFolderTest {
  protected:
   /// What bash offers for the last of the words.
   std::vector<std::string> offered(const std::vector<std::string>& words) {
-    std::string script = "source <(\"" + std::string(ROOFTUNE_PROGRAM) + "\" completion bash)\nCOMP_WORDS=(";
+    std::string script = "source <(\"" + rooftune_program() + "\" completion bash)\nCOMP_WORDS=(";
     for (const std::string& word : words) script += "'" + word + "' ";
     script += ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n_rooftune\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
     const ProgramResult result = run_program("/bin/bash", {"-c", script}, {.working_directory = folder_.path()});

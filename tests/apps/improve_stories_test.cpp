@@ -14,6 +14,7 @@
 
 #include "command_line.hpp"
 #include "store_files.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -228,7 +229,7 @@ class KilledImprovement : public TemporaryFolderTest {
   }
 
   [[nodiscard]] bool kill_at_random(const std::string& out) {
-    RunningProgram program(ROOFTUNE_PROGRAM, improve(out));
+    RunningProgram program(rooftune_program(), improve(out));
     std::this_thread::sleep_for(duration_ * std::uniform_real_distribution<double>(0.0, 1.0)(random_));
     program.send(SIGKILL);
     return program.wait().signal == SIGKILL;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "support/places.hpp"
 #include "support/run_program.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -13,7 +14,9 @@ namespace {
 using testing::HasSubstr;
 using testing_support::ProgramResult;
 
-ProgramResult rooftune(const std::vector<std::string>& arguments) { return testing_support::run_program(ROOFTUNE_PROGRAM, arguments); }
+ProgramResult rooftune(const std::vector<std::string>& arguments) {
+  return testing_support::run_program(testing_support::rooftune_program(), arguments);
+}
 
 TEST(Kernels, AuditNamesWhatAnMfuColumnWasDividedBy) {
   const testing_support::TemporaryFolder folder;

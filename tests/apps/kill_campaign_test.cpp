@@ -8,6 +8,7 @@
 
 #include "command_line.hpp"
 #include "store_files.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -34,7 +35,7 @@ class KillCampaign : public TemporaryFolderTest {
 
   /// Runs the program and kills it after a random part of the unbroken fit's time; false when it had ended before.
   [[nodiscard]] bool kill_at_random(const std::vector<std::string>& arguments) {
-    RunningProgram program(ROOFTUNE_PROGRAM, arguments);
+    RunningProgram program(rooftune_program(), arguments);
     std::this_thread::sleep_for(duration_ * std::uniform_real_distribution<double>(0.0, 1.0)(random_));
     program.send(SIGKILL);
     return program.wait().signal == SIGKILL;

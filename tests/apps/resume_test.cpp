@@ -7,6 +7,7 @@
 
 #include "command_line.hpp"
 #include "store_files.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -39,7 +40,7 @@ class Resume : public TemporaryFolderTest {
   }
 
   [[nodiscard]] ProgramResult until_signal(const std::vector<std::string>& arguments, const std::string& out, int signal) const {
-    RunningProgram program(ROOFTUNE_PROGRAM, arguments);
+    RunningProgram program(rooftune_program(), arguments);
     while (stored_evaluations(folder_ / out / "journal.sqlite") == 0 && !fs::exists(folder_ / out / "result.json"))
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     program.send(signal);
@@ -96,7 +97,7 @@ TEST_F(Resume, EndsABootstrapThatWasInterruptedAtTheSameBytes) {
   text.replace(text.find("- physics.t_layer_us"), 20, "- {id: physics.t_layer_us, prior: {centre: 24.7, standard_deviation: 0.2}}");
   folder_.write("study.yaml", text);
   const std::vector<std::string> more{"--bootstrap", "40"};
-  RunningProgram program(ROOFTUNE_PROGRAM, fit("run", more));
+  RunningProgram program(rooftune_program(), fit("run", more));
   while (stored_evaluations(folder_ / "run/journal.sqlite") < 380 && !fs::exists(folder_ / "run/result.json"))
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   program.send(SIGINT);

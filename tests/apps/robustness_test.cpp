@@ -8,6 +8,7 @@
 
 #include "command_line.hpp"
 #include "store_files.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -23,8 +24,7 @@ class Robustness : public TemporaryFolderTest {
  protected:
   /// The program with its streams where a shell puts them.
   [[nodiscard]] ProgramResult in_shell(const std::string& arguments_and_streams) const {
-    return run_program("/bin/sh", {"-c", std::string(ROOFTUNE_PROGRAM) + " " + arguments_and_streams},
-                       {.working_directory = folder_.path()});
+    return run_program("/bin/sh", {"-c", rooftune_program() + " " + arguments_and_streams}, {.working_directory = folder_.path()});
   }
 
   /// Waits until the file is there.
@@ -91,7 +91,7 @@ TEST_F(Robustness, NumbersOnTheCommandLineAreCheckedLikeThoseInFiles) {
 
 TEST_F(Robustness, SignalsEndEveryCommandAtOnceAndInOrder) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    RunningProgram program(ROOFTUNE_PROGRAM,
+    RunningProgram program(rooftune_program(),
                            {"simulate", "--model", "Llama-2-7b-hf", "--rate", "50", "--duration", "20000", "--prompt-tokens", "100",
                             "--output-tokens", "200", "--requests", (folder_ / "requests.csv").string()},
                            {.time_limit = std::chrono::seconds(60)});
@@ -108,7 +108,7 @@ TEST_F(Robustness, ARunThatASignalEndsSaysHowItGoesOn) {
   for (const std::string command : {"compare", "onboard", "improve"}) {
     const std::string study = command == "compare" ? "compare_models" : command == "onboard" ? "onboard_a100" : "improve_v1";
     RunningProgram program(
-        ROOFTUNE_PROGRAM,
+        rooftune_program(),
         {command, shipped("experiments/" + study + ".yaml"), "--out", (folder_ / command).string(), "--threads", "1"},
         {.time_limit = std::chrono::seconds(60)});
     for (int i = 0; i < 3000 && !std::filesystem::exists(folder_ / command / "manifest.json"); ++i) {
@@ -133,7 +133,7 @@ TEST_F(Robustness, ASignalThatWasIgnoredStaysIgnored) {
                                  "  metrics: {e2e_mean_ms: {json: /e2e}}\n"
                                  "  parameters: [{name: a, lower: 1, initial: 2, upper: 3}]\nfree: [external.*]\n"
                                  "objective: {metrics: {e2e_mean_ms: 1}}\n");
-  const std::string script = "trap '' HUP; " + std::string(ROOFTUNE_PROGRAM) +
+  const std::string script = "trap '' HUP; " + rooftune_program() +
                              " evaluate slow.yaml > /dev/null & p=$!; while [ ! -e begun ]; do sleep 0.01; done; "
                              "kill -HUP $p; sent=$?; echo > sent; wait $p && exit $sent";
   const ProgramResult result = run_program("/bin/sh", {"-c", script}, {.working_directory = folder_.path()});
@@ -155,7 +155,7 @@ TEST_F(Robustness, ARunFolderHasOneOwner) {
                                     "--resume"};
   };
   const std::vector<std::string> fit = fit_of("study.yaml");
-  RunningProgram first(ROOFTUNE_PROGRAM, fit_of("slow.yaml"), {.time_limit = std::chrono::seconds(300)});
+  RunningProgram first(rooftune_program(), fit_of("slow.yaml"), {.time_limit = std::chrono::seconds(300)});
   wait_for(note);
   const ProgramResult second = rooftune(fit);
   EXPECT_EQ(second.exit_code, 1) << second;
@@ -194,7 +194,7 @@ TEST_F(Robustness, NothingThatATerminalObeysIsPrinted) {
 
 TEST_F(Robustness, AStudysNameLeadsNowhere) {
   folder_.write("deep/study.yaml", "name: ../../outside/x\n" + small_study().substr(small_study().find('\n') + 1));
-  const ProgramResult result = run_program(ROOFTUNE_PROGRAM, {"fit", "study.yaml"}, {.working_directory = folder_ / "deep"});
+  const ProgramResult result = run_program(rooftune_program(), {"fit", "study.yaml"}, {.working_directory = folder_ / "deep"});
   ASSERT_EQ(result.exit_code, 0) << result;
   EXPECT_THAT(folder_.names(), ElementsAre("deep"));
   EXPECT_TRUE(fs::exists(folder_ / "deep" / "runs"));
@@ -203,13 +203,13 @@ TEST_F(Robustness, AStudysNameLeadsNowhere) {
 TEST_F(Robustness, AStudyMayExtendOneBesideItAndBeNamedWithoutAFolder) {
   folder_.write("base.yaml", small_study());
   folder_.write("study.yaml", "name: small\nextends: base.yaml\n");
-  const ProgramResult result = in_shell("validate study.yaml && " + std::string(ROOFTUNE_PROGRAM) + " fit study.yaml --out run");
+  const ProgramResult result = in_shell("validate study.yaml && " + rooftune_program() + " fit study.yaml --out run");
   EXPECT_EQ(result.exit_code, 0) << result;
 }
 
 TEST_F(Robustness, WhatComesThroughAPipeIsReadOnce) {
-  const ProgramResult result = run_program("/bin/bash", {"-c", std::string(ROOFTUNE_PROGRAM) + " evaluate --ground-truth <(cat " +
-                                                                   shipped("ground_truth/l40s.json") + ")"});
+  const ProgramResult result = run_program(
+      "/bin/bash", {"-c", rooftune_program() + " evaluate --ground-truth <(cat " + shipped("ground_truth/l40s.json") + ")"});
   EXPECT_EQ(result.exit_code, 0) << result;
   EXPECT_THAT(result.output + result.errors, AllOf(HasSubstr("a pipe is read once: the manifest does not name what came through it"),
                                                    HasSubstr("name a file where a run is to be repeated")));
@@ -238,7 +238,7 @@ TEST_F(Robustness, ProgramsOfAStudyEndWithAKilledRooftune) {
   folder_.write("study.yaml", "name: slow\ndata: {ground_truth: [" + shipped("experiments/external_example/ground_truth.json") +
                                   "], select: {id: [short-prompts]}}\nsimulator:\n  command: [sh, \"${folder}/simulator.sh\", " +
                                   note + "]\n  metrics: {e2e_mean_ms: {json: /e2e}}\nobjective: {metrics: {e2e_mean_ms: 1}}\n");
-  RunningProgram program(ROOFTUNE_PROGRAM, {"evaluate", (folder_ / "study.yaml").string()},
+  RunningProgram program(rooftune_program(), {"evaluate", (folder_ / "study.yaml").string()},
                          {.environment = {{"TMPDIR", (folder_ / "tmp").string()}}});
   wait_for(note);
   std::this_thread::sleep_for(std::chrono::milliseconds(200));

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "command_line.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -60,7 +61,7 @@ TEST_F(WatchCommand, PrintsAWindowBeforeTheStreamEnds) {
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   const int stream = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);  // or the program would hold the end that it waits for
   ASSERT_GE(stream, 0);
-  RunningProgram program(ROOFTUNE_PROGRAM, watch(pipe, {"--json"}));
+  RunningProgram program(rooftune_program(), watch(pipe, {"--json"}));
   const std::string text = requests(40);
   ASSERT_EQ(::write(stream, text.data(), text.size()), static_cast<ssize_t>(text.size()));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);

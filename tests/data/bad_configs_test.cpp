@@ -5,6 +5,7 @@
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/kernel_summary_file.hpp"
 #include "support/bad_inputs.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::data {
 namespace {
@@ -23,7 +24,7 @@ TEST(BadConfigs, AreRefusedWithPlaceAndRemedy) {
 TEST(BadKernelSummaries, AreRefusedWithPlaceAndRemedy) { bad_inputs::expect_all_refused("kernel_summaries", read_kernel_summaries); }
 
 TEST(KernelSummaries, HoldWhatTheShippedTablesComeTo) {
-  const auto summaries = read_kernel_summaries(std::filesystem::path(ROOFTUNE_SOURCE_DIR) / "bench_data" / "efficiency.json");
+  const auto summaries = read_kernel_summaries(testing_support::source_folder() / "bench_data" / "efficiency.json");
   ASSERT_TRUE(summaries);
   const auto* h100 = kernels::find_summary(*summaries, "H100-SXM");
   const auto* l40s = kernels::find_summary(*summaries, "L40S");

@@ -12,6 +12,7 @@
 #include "rooftune/core/hash.hpp"
 #include "rooftune/text/csv.hpp"
 #include "rooftune/text/document.hpp"
+#include "support/places.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rooftune::data {
@@ -48,7 +49,7 @@ TEST(UpstreamGroundTruth, LoadsUnchanged) {
   EXPECT_THAT(core::format(ground_truth.warnings), Not(HasSubstr("tpot_true_mean")));
 }
 
-const fs::path kShipped = fs::path(ROOFTUNE_SOURCE_DIR) / "ground_truth";
+const fs::path kShipped = testing_support::source_folder() / "ground_truth";
 
 TEST(ShippedGroundTruth, HoldsTheExperimentsOfEveryGpuAndTheOverloadedRun) {
   EXPECT_EQ(read_or_fail(kShipped / "h100.json").experiments.size(), 15U);

@@ -11,6 +11,7 @@
 #include "rooftune/kernels/efficiency.hpp"
 #include "rooftune/kernels/kernel_tables.hpp"
 #include "support/example_targets.hpp"
+#include "support/places.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rooftune::data {
@@ -21,7 +22,7 @@ using testing::HasSubstr;
 
 using KernelTableFiles = testing_support::TemporaryFolderTest;
 
-fs::path shipped(const std::string& gpu) { return fs::path(ROOFTUNE_SOURCE_DIR) / "bench_data" / gpu; }
+fs::path shipped(const std::string& gpu) { return testing_support::source_folder() / "bench_data" / gpu; }
 
 TEST_F(KernelTableFiles, LoadTheFieldLayout) {
   folder_.write("gemm/h100/data.csv", "m,k,n,latency_us,mfu\n8,2048,6144,8.988,0.011\n");

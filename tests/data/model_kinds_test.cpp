@@ -10,6 +10,7 @@
 #include "rooftune/data/models.hpp"
 #include "rooftune/text/csv.hpp"
 #include "rooftune/text/document.hpp"
+#include "support/places.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rooftune::data {
@@ -18,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using domain::ModelSpec;
 
-const fs::path kFolder = fs::path(ROOFTUNE_SOURCE_DIR) / "tests" / "data" / "model_kinds";
+const fs::path kFolder = testing_support::source_folder() / "tests" / "data" / "model_kinds";
 
 /// What the reader makes of a config, in one line.
 std::string line_of(const std::string& name, const ModelSpec& model) {
@@ -137,7 +138,7 @@ TEST(ModelFamilies, AreKnownAndAllKeysUnderstood) {
 
 /// Real configs and the sizes that their publishers name, where both are at hand.
 TEST(RealConfigs, HaveThePublishedNumbersOfParameters) {
-  const fs::path folder = fs::path(ROOFTUNE_SOURCE_DIR) / ".." / "shared" / "data" / "hf_configs";
+  const fs::path folder = testing_support::source_folder() / ".." / "shared" / "data" / "hf_configs";
   if (!fs::exists(folder / "sizes.csv"))
     GTEST_SKIP() << "configs of other people, which do not ship: " << folder << "; ModelFamilies and ModelKinds hold what does";
   EXPECT_EQ(compare_with_published(folder / "sizes.csv", [&](const std::string& name) { return folder / name; }), 37);

@@ -11,6 +11,7 @@
 
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/text/document.hpp"
+#include "support/places.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace rooftune::data {
@@ -22,7 +23,7 @@ using domain::ModelSpec;
 using domain::WeightFormat;
 using testing_support::TemporaryFolder;
 
-const fs::path kShippedModels = fs::path(ROOFTUNE_SOURCE_DIR) / "configs" / "models";
+const fs::path kShippedModels = testing_support::source_folder() / "configs" / "models";
 
 template <class T>
 T value_or_fail(core::Result<T> result) {
@@ -352,7 +353,7 @@ TEST(HuggingFaceModel, ToleratesPythonsNumbers) {
 
 /// docs/adding_an_architecture.md quotes a test that compiles.
 TEST(AddingAnArchitecture, QuotesItsTestWordForWord) {
-  const fs::path root = ROOFTUNE_SOURCE_DIR;
+  const fs::path root = testing_support::source_folder();
   const auto page = text::read_text(root / "docs" / "adding_an_architecture.md");
   const auto test = text::read_text(root / "tests" / "domain" / "example_architecture_test.cpp");
   ASSERT_TRUE(page && test);
@@ -370,7 +371,7 @@ TEST(AddingAnArchitecture, QuotesItsTestWordForWord) {
 }
 
 TEST(ShippedGpus, AnswerToTheNamesOfTheContracts) {
-  const auto gpus = value_or_fail(read_gpus(fs::path(ROOFTUNE_SOURCE_DIR) / "configs" / "gpus.yaml"));
+  const auto gpus = value_or_fail(read_gpus(testing_support::source_folder() / "configs" / "gpus.yaml"));
   ASSERT_EQ(gpus.size(), 6U);
   const std::array<std::array<const char*, 2>, 13> names{{{"H100", "H100-SXM"},
                                                           {"h100_sxm", "H100-SXM"},
@@ -398,7 +399,7 @@ TEST(DataDirectory, FollowsTheEnvironmentAndRefusesAFolderWithoutConfigs) {
   const TemporaryFolder folder;
   ::setenv("ROOFTUNE_DATA_DIR", folder.path().c_str(), 1);
   const auto wrong = default_gpus();
-  ::setenv("ROOFTUNE_DATA_DIR", ROOFTUNE_SOURCE_DIR, 1);
+  ::setenv("ROOFTUNE_DATA_DIR", testing_support::source_folder().c_str(), 1);
   const auto right = default_gpus();
   ::unsetenv("ROOFTUNE_DATA_DIR");
   ASSERT_FALSE(wrong);

@@ -5,12 +5,13 @@
 #include <set>
 
 #include "support/bad_inputs.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::data {
 namespace {
 
 TEST(Peers, ShippedOnesLoad) {
-  const auto peers = read_peers(std::filesystem::path(ROOFTUNE_SOURCE_DIR) / "ground_truth" / "peers.csv");
+  const auto peers = read_peers(testing_support::source_folder() / "ground_truth" / "peers.csv");
   ASSERT_TRUE(peers) << core::format(peers.error());
   std::set<std::string> experiments;
   for (const domain::PeerPrediction& peer : *peers) {

@@ -10,6 +10,7 @@
 
 #include "rooftune/data/ground_truth.hpp"
 #include "rooftune/importers/import.hpp"
+#include "support/places.hpp"
 #include "support/temporary_folder.hpp"
 
 /// What every test of an import needs: the examples, complete options, and a folder to write to.
@@ -18,7 +19,7 @@ namespace rooftune::importers {
 namespace fs = std::filesystem;
 
 inline fs::path example(const std::string& name) {
-  return fs::path(ROOFTUNE_SOURCE_DIR) / "tests" / "import_examples" / ("synthetic_" + name);
+  return testing_support::source_folder() / "tests" / "import_examples" / ("synthetic_" + name);
 }
 
 /// Everything that a file may leave out.

@@ -1,5 +1,6 @@
 #include "importers/import_fixture.hpp"
 #include "support/bad_inputs.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -261,7 +262,7 @@ TEST_F(Import, SaysWhoseTableCannotBeReadBack) {
 
 TEST_F(Import, GivesShippedGroundTruthBackAsItIs) {
   for (const char* name : {"h100.json", "guidellm.json"}) {
-    const fs::path file = fs::path(ROOFTUNE_SOURCE_DIR) / "ground_truth" / name;
+    const fs::path file = testing_support::source_folder() / "ground_truth" / name;
     const auto shipped = data::read_ground_truth(file);
     ASSERT_TRUE(shipped);
     std::vector<data::WrittenExperiment> experiments;

@@ -9,6 +9,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "support/places.hpp"
+
 namespace rooftune::opt {
 namespace {
 
@@ -24,7 +26,7 @@ using std::sin;
 using Jet = ceres::Jet<double, 9>;
 
 std::vector<Observation> read_observations(const std::string& name) {
-  const std::string path = std::string(ROOFTUNE_SOURCE_DIR) + "/tests/opt/nist/" + name + ".csv";
+  const std::string path = testing_support::source_folder().string() + "/tests/opt/nist/" + name + ".csv";
   std::ifstream file(path);
   std::string line;
   if (!std::getline(file, line)) throw std::runtime_error("cannot read " + path);

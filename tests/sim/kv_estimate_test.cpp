@@ -10,12 +10,13 @@
 #include "rooftune/data/models.hpp"
 #include "rooftune/domain/layers.hpp"
 #include "support/example_targets.hpp"
+#include "support/places.hpp"
 
 namespace rooftune::sim {
 namespace {
 
 TEST(KvEstimate, IsWithinThreePercentOfEveryRecordedPool) {
-  const std::filesystem::path folder = std::filesystem::path(ROOFTUNE_SOURCE_DIR) / "ground_truth";
+  const std::filesystem::path folder = testing_support::source_folder() / "ground_truth";
   const std::array files{folder / "h100.json", folder / "a100.json", folder / "l40s.json"};
   const auto truth = data::read_ground_truth(files);
   const auto models = data::default_models();

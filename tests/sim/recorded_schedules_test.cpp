@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "oracle.hpp"
+#include "support/places.hpp"
 #include "workloads.hpp"
 
 /// The engine against what vLLM's own scheduler was seen to do.
@@ -28,7 +29,7 @@ std::vector<recorded::Workload> read_all(const fs::path& folder) {
   return workloads;
 }
 
-std::vector<recorded::Workload> shipped() { return read_all(fs::path(ROOFTUNE_SOURCE_DIR) / "tests/sim/recorded"); }
+std::vector<recorded::Workload> shipped() { return read_all(testing_support::source_folder() / "tests/sim/recorded"); }
 
 TEST(RecordedSchedules, AreWhatTheEngineDoes) {
   const std::vector<recorded::Workload> workloads = shipped();

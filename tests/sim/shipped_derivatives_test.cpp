@@ -14,6 +14,7 @@
 #include "rooftune/data/models.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/sim/simulate.hpp"
+#include "support/places.hpp"
 
 /// Derivatives against symmetric differences of 2 % on every shipped H100 run, and on the two that press hardest on an engine:
 /// run 54, whose second stage sits at its KV limit, and the overloaded 20260217-170634. Both sides are averaged over seeds.
@@ -135,7 +136,7 @@ Distances compare(const eval::Case& item, const params::Config& config) {
 }
 
 std::vector<Distances> compare_all(const char* ground_truth, const char* config_file) {
-  const std::filesystem::path root = ROOFTUNE_SOURCE_DIR;
+  const std::filesystem::path root = testing_support::source_folder();
   const auto models = value(data::default_models());
   const auto gpus = value(data::default_gpus());
   const params::Config config = value(data::read_config(root / config_file, gpus)).config;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
+#include "support/places.hpp"
 
 /// Every message about a wrong input has a twin: tests/bad_inputs/<kind>/<name> and, beside it, <name>.expected with the exact
 /// text. ROOFTUNE_UPDATE_EXPECTED=1 rewrites the texts, to be reviewed like code.
@@ -27,7 +28,7 @@ inline std::string text_of(const fs::path& path) {
 /// The wrong inputs of a kind by name; folders beside them hold files that they refer to.
 inline std::vector<fs::path> inputs_of(const std::string& kind) {
   std::vector<fs::path> inputs;
-  for (const auto& entry : fs::directory_iterator(fs::path(ROOFTUNE_SOURCE_DIR) / "tests" / "bad_inputs" / kind)) {
+  for (const auto& entry : fs::directory_iterator(testing_support::source_folder() / "tests" / "bad_inputs" / kind)) {
     if (entry.is_regular_file() && entry.path().extension() != ".expected") inputs.push_back(entry.path());
   }
   std::ranges::sort(inputs);
