@@ -112,6 +112,7 @@ void note_groups(Trial& trial, const calibrate::PreparedStudy& study) {
     std::vector<GroupKey>& keys = trial.groups[item.experiment.id];
     // A change may make the errors of none of them worse.
     for (const std::string_view kind : eval::kGroupKinds) keys.emplace_back(kind, eval::group_of(item, kind));
+    keys.emplace_back(kOneRun, item.experiment.id);
   }
 }
 
@@ -225,6 +226,7 @@ const GroupChange* worst_change(const std::vector<GroupChange>& groups, const ca
   const GroupChange* worst = nullptr;
   double worst_excess = 0.0;
   for (const GroupChange& change : groups) {
+    if (change.group.first == kOneRun) continue;
     const double tolerance = std::max(rules.tolerance_percent, rules.tolerance_fraction * change.before_percent);
     const double excess = change.after_percent - change.before_percent - tolerance;
     if (excess <= worst_excess) continue;

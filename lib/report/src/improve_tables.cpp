@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "next_runs.hpp"
 #include "numbers.hpp"
@@ -48,7 +49,7 @@ std::string group_comparison(const improve::Improvement& improvement, Colour col
   }
   TextTable table(std::move(columns));
   for (const improve::GroupChange& change : first.groups) {
-    if (change.metric != metrics.front()) continue;
+    if (change.metric != metrics.front() || change.group.first == improve::kOneRun) continue;
     const bool is_all = change.group.first == "all";
     std::vector<Cell> cells{is_all ? "all" : fmt::format("{} {}", change.group.first, change.group.second),
                             fmt::format("{}", change.runs)};
@@ -67,6 +68,42 @@ std::string group_comparison(const improve::Improvement& improvement, Colour col
     if (is_all) table.add_rule();
   }
   return titled("Errors on runs that the refitted folds had not seen (mean over seeds)", table.text(colour));
+}
+
+/// How every run's held-out error went from one kept round to the next; all of them in the last line.
+std::string rounds_by_run(const improve::Improvement& improvement, Metric metric, Colour colour) {
+  std::vector<const improve::RoundRecord*> kept;
+  std::set<std::string> runs;
+  for (const improve::RoundRecord& round : improvement.journal.rounds) {
+    if (round.fate == improve::RoundFate::reverted) continue;
+    kept.push_back(&round);
+    for (const improve::GroupChange& change : round.groups) {
+      if (change.group.first == improve::kOneRun) runs.insert(change.group.second);
+    }
+  }
+  if (runs.empty() || kept.size() < 2) return "";
+  std::vector<Column> columns{{"held out", Align::left}, {short_title(metric) + " APE %\nstart"}};
+  for (std::size_t i = 1; i < kept.size(); ++i) columns.push_back({fmt::format("round\n{}", kept[i]->round)});
+  TextTable table(std::move(columns));
+  const auto add = [&](const std::string& name, const improve::GroupKey& key) {
+    std::vector<Cell> cells{name};
+    for (const improve::RoundRecord* round : kept) {
+      const improve::GroupChange* change = change_of(*round, key, metric);
+      cells.emplace_back(change != nullptr ? percent(change->ape_after_percent) : "-");
+    }
+    table.add(std::move(cells));
+  };
+  std::map<std::string, std::string> what_it_is;
+  for (const eval::CaseReport& item : improvement.held_out.cases) {
+    what_it_is[item.experiment] = fmt::format("{} ({}, TP {}, {})", item.experiment, item.model, item.tp, item.workload);
+  }
+  for (const std::string& run : runs) {
+    const auto known = what_it_is.find(run);
+    add(known == what_it_is.end() ? run : known->second, {std::string(improve::kOneRun), run});
+  }
+  table.add_rule();
+  add("all", {"all", "all"});
+  return titled(fmt::format("Round by round: {} by run after every kept change", short_title(metric)), table.text(colour));
 }
 
 std::string test_comparison(const improve::Improvement& improvement, Colour colour) {
@@ -172,6 +209,7 @@ std::string improvement_story(const improve::Improvement& improvement, Colour co
               Tone::bad, colour);
   }
   text += group_comparison(improvement, colour);
+  for (const auto& [metric, weight] : improvement.start.objective.metrics) text += rounds_by_run(improvement, metric, colour);
   text += test_comparison(improvement, colour);
   if (!improvement.left.empty()) {
     text += "\nStill wrong with the result\n";

@@ -105,6 +105,9 @@ struct UncheckedParameter {
 /// Fits every request's folds and seeds from cold starts, all in parallel; the result does not depend on the number of threads.
 [[nodiscard]] std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs);
 
+/// The kind of a group that is one run: shown, but a single run's noise is no reason against a change.
+inline constexpr std::string_view kOneRun = "run";
+
 /// The error of one group before and after a change, mean over the seeds.
 struct GroupChange {
   GroupKey group;
