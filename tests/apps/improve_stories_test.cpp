@@ -106,6 +106,14 @@ TEST_F(ImproveStory, TheFieldsProtocolEndsWithinItsBounds) {
   EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0);
 }
 
+TEST_F(ImproveStory, TheTwinOfTheHandTunedSweepsFindsTheStructureOfItsTruth) {
+  const Json story = improved("experiments/improve_twin.yaml");
+  EXPECT_THAT(kept(story), AllOf(Contains("take:kernels"), Contains("extend")));
+  EXPECT_LT(held_out(story, true), 0.4 * held_out(story, false));
+  EXPECT_LT(mean_test_error(story, "ttft_mean_ms", "error_after_percent"),
+            mean_test_error(story, "ttft_mean_ms", "error_before_percent"));
+}
+
 /// A term that the catalogue does not have, in a world of its own for every seed; an empty one plants nothing.
 class PlantedTerm : public ImproveStory, public testing::WithParamInterface<std::pair<const char*, double>> {
  protected:

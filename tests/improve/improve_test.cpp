@@ -181,6 +181,20 @@ TEST(Judge, LetsNoGroupGetWorseThanItsTolerance) {
   EXPECT_THAT(verdict.why, HasSubstr("model m1 would go from 5.0 to 15.0"));
 }
 
+TEST(Judge, ShowsEveryRunAndLetsNoneObjectAlone) {
+  const auto of_one_model = [](const std::vector<double>& errors) {
+    Trial trial = made_trial(2, {errors, errors});
+    for (auto& [run, groups] : trial.groups) groups = {{"model", "m"}, {std::string(kOneRun), run}};
+    return trial;
+  };
+  const Verdict verdict = judge(of_one_model({30, 5}), of_one_model({5, 15}), calibrate::ImproveSpec{});
+  EXPECT_TRUE(verdict.keep) << verdict.why;
+  const auto run = std::ranges::find(verdict.groups, GroupKey{kOneRun, "1"}, &GroupChange::group);
+  ASSERT_NE(run, verdict.groups.end());
+  EXPECT_THAT(run->ape_before_percent, DoubleNear(5.0, 1e-9));
+  EXPECT_THAT(run->ape_after_percent, DoubleNear(15.0, 1e-9));
+}
+
 TEST(Judge, KeepsWhatEnginesDoUnlessErrorsSpeakAgainstIt) {
   const Trial before = made_trial(2, {{10, 10}, {10, 10}});
   const Trial same = made_trial(2, {{10.05, 10}, {9.95, 10}});
