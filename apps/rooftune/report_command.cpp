@@ -121,6 +121,7 @@ class Gatherer {
     const core::ThreadCount threads{options_.threads};
     const eval::Dataset& dataset = study.prepared.dataset;
     content_.before = eval::evaluate(dataset, study.prepared.start, {.threads = threads, .stepping = sim::Stepping::closed_form});
+    content_.noise = eval::noise_of(dataset, tuned->config, threads);
     // Of arrivals the curves need the size of the noise, not its last digit.
     const calibrate::IntervalOptions along_curves{.level = content_.interval_level, .arrival_draws = 4, .threads = threads};
     content_.load_curves = plan::load_curves(dataset, tuned->config, {.intervals = along_curves, .threads = threads});

@@ -41,6 +41,11 @@ TEST(Repeatability, OfAnotherDeploymentIsNone) {
   EXPECT_FALSE(found.contains(Metric::e2e_p90)) << "nobody measured it twice";
 }
 
+TEST(Repeatability, KnowsTheDeviationOfOneRun) {
+  // Draws of deviation 0.02: the median |difference| of two is 0.6745 x sqrt 2 of it.
+  EXPECT_NEAR(repeated_deviation({.percent = 100.0 * 0.02 * 0.6745 * std::sqrt(2.0), .pairs = 9, .elsewhere = {}}), 0.02, 1e-5);
+}
+
 TEST(ArrivalNoise, IsWhatPredictionsWithOtherSeedsScatterBy) {
   const auto experiments = runs();
   const Dataset dataset = examples::dataset_of(experiments, config());

@@ -40,11 +40,11 @@ static void add_to(core::Digest& digest, const Case& item) {
 }
 
 static void add_to(core::Digest& digest, const ObjectiveSpec& objective) {
-  const auto& [residual, metrics, rows, balance, loss, loss_scale, scalar, noise] = objective;
+  const auto& [residual, metrics, rows, balance, loss, loss_scale, scalar, noise, weigh_by_noise] = objective;
   // The solver bends residuals, after they were evaluated.
   static_cast<void>(loss);
   static_cast<void>(loss_scale);
-  digest.add(residual, metrics, rows, balance, scalar, noise);
+  digest.add(residual, metrics, rows, balance, scalar, noise, weigh_by_noise.value_or(false));
 }
 
 static void add_to(core::Digest& digest, const FailurePolicy& policy) {

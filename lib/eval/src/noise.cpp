@@ -74,6 +74,11 @@ std::map<Metric, Repeatability> repeatability(const Dataset& dataset) {
   return result;
 }
 
+double repeated_deviation(const Repeatability& repeats) {
+  constexpr double kMedianDifference = 0.9539;  // of two draws, in standard deviations of one: 0.6745 x sqrt 2
+  return repeats.percent / 100.0 / kMedianDifference;
+}
+
 std::map<RowKey, double> arrival_deviations(const Dataset& dataset, const params::Config& config, int draws,
                                             core::ThreadCount threads) {
   params::Config anywhere = config;

@@ -12,6 +12,7 @@
 #include "rooftune/core/word.hpp"
 #include "rooftune/domain/metrics.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/noise.hpp"
 #include "rooftune/eval/splits.hpp"
 
 namespace rooftune::eval {
@@ -82,6 +83,7 @@ ResidualFunction::ResidualFunction(const Dataset& dataset, params::Config config
   }
   first_row_.push_back(rows_.size());
   if (objective_.balance != Balance::rows && objective_.balance != Balance::experiments) balance_groups();
+  if (objective_.weigh_by_noise.value_or(false)) weigh_by_noise();
   for (std::size_t i = 0; i < free_.size(); ++i) {
     if (free_[i].prior) priors_.push_back(i);
   }
@@ -97,6 +99,27 @@ void ResidualFunction::balance_groups() {
   const double mean = static_cast<double>(dataset_.cases.size()) / static_cast<double>(experiments.size());
   for (ResidualRow& row : rows_) {
     row.weight *= std::sqrt(mean / experiments.at(group_of(dataset_.cases[row.case_index], field)));
+  }
+}
+
+/// What the model gets wrong (`noise`), what the run's length leaves open, and what the server does not repeat are independent.
+void ResidualFunction::weigh_by_noise() {
+  constexpr int kDraws = 8;
+  const auto repeats = repeatability(dataset_);
+  std::map<RowKey, double> arrivals;
+  if (!dataset_.external) arrivals = arrival_deviations(dataset_, config_, kDraws, threads_);
+  for (ResidualRow& row : rows_) {
+    const domain::Experiment& experiment = dataset_.cases[row.case_index].experiment;
+    double variance = objective_.noise * objective_.noise;
+    if (const auto found = repeats.find(row.metric); found != repeats.end()) {
+      const double deviation = repeated_deviation(found->second);
+      variance += deviation * deviation;
+    }
+    // A run of one stage has its figures as the summary's.
+    const int stage = experiment.measured.stages.size() == 1 ? domain::kSummaryStage : row.stage;
+    if (const auto found = arrivals.find({experiment.id, stage, row.metric}); found != arrivals.end())
+      variance += found->second * found->second;
+    row.weight *= objective_.noise / std::sqrt(variance);
   }
 }
 

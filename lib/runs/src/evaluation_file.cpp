@@ -114,8 +114,6 @@ nlohmann::ordered_json interval_json(const calibrate::PredictionInterval& interv
           {"arrival_deviation", interval.arrival_deviation}};
 }
 
-namespace {
-
 Json noise_json(const eval::Noise& noise) {
   Json json = Json::object();
   for (const auto& [metric, repeats] : noise.repeats) {
@@ -129,8 +127,6 @@ Json noise_json(const eval::Noise& noise) {
   }
   return json;
 }
-
-}  // namespace
 
 std::string evaluation_json(const eval::Evaluation& evaluation, const std::vector<eval::PeerComparison>& peers,
                             const std::optional<eval::Noise>& noise) {

@@ -5,6 +5,7 @@
 
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/noise.hpp"
 #include "rooftune/eval/peers.hpp"
 
 namespace rooftune::runs {
@@ -17,6 +18,9 @@ namespace rooftune::runs {
 
 /// `[{"simulator": ..., "experiments": [...], "errors": {"e2e_mean_ms": {"theirs_mean_ape_percent": ...}}}, ...]`
 [[nodiscard]] nlohmann::ordered_json peers_json(const std::vector<eval::PeerComparison>& peers);
+
+/// `{"ttft_mean_ms": {"two_runs_percent": ..., "pairs": ..., "elsewhere": ..., "other_arrivals_percent": ...}, ...}`
+[[nodiscard]] nlohmann::ordered_json noise_json(const eval::Noise& noise);
 
 /// `{"experiment": ..., "stage": ..., "metric": ..., "predicted": ..., "lower": ..., "upper": ...}` and the deviations behind them
 [[nodiscard]] nlohmann::ordered_json interval_json(const calibrate::PredictionInterval& interval);

@@ -235,6 +235,7 @@ std::string report_json(const ReportContent& content) {
   json["run"] = run_json(content.run);
   json["crossval"] = content.crossval ? run_json(*content.crossval) : Json(nullptr);
   json["before"] = content.before ? rows_json(*content.before) : Json(nullptr);
+  json["noise"] = content.noise ? noise_json(*content.noise) : Json(nullptr);
   json["peers"] = list_json(content.peers, peer_json);
   json["load_curves"] = list_json(content.load_curves, curve_json);
   json["interactivity"] = list_json(content.interactivity, interactivity_json);

@@ -88,6 +88,8 @@ text::Form<ObjectiveSpec> objective_form() {
   form.number("loss_scale", &ObjectiveSpec::loss_scale, text::above(0), "residual at which a robust loss bends");
   form.word("scalar", &ObjectiveSpec::scalar, calibrate::kScalarObjectives, "what scalar solvers see");
   form.number("noise", &ObjectiveSpec::noise, text::above(0), "residual expected at the best fit, which priors are weighed against");
+  form.flag("weigh_by_noise", &ObjectiveSpec::weigh_by_noise,
+            "rows whose run is short or near saturation, or whose server repeats itself badly, weigh less");
   return form;
 }
 

@@ -43,6 +43,12 @@ reportPages.summary = (kit) => {
       number(isHeldOut ? "held out" : data.before ? "after" : "now", (metric) => now[metric]?.mean_ape_percent, percent),
     );
     if (Object.keys(held).length) columns.push(number("held out", (metric) => held[metric]?.mean_ape_percent, percent));
+    const noise = data.noise || {};
+    if (data.noise) {
+      const repeats = (metric) => noise[metric]?.two_runs_percent;
+      columns.push(number("two runs of one server", repeats, percent));
+      columns.push(number("other arrivals", (metric) => noise[metric]?.other_arrivals_percent, percent));
+    }
     const known = metrics.filter((metric) => now[metric]);
     if (!known.length)
       return card("How wrong?", el("p", {}, "This run holds no evaluation of predictions against measurements."));
@@ -62,6 +68,11 @@ reportPages.summary = (kit) => {
         Object.keys(held).length
           ? `On runs held out of the fit: ${phrase(held)}. That is the error to expect on a new run.`
           : "No held-out error is in this report: the error on runs that the fit has seen flatters.",
+      );
+    const elsewhere = known.map((metric) => noise[metric]?.elsewhere).find(Boolean);
+    if (data.noise)
+      sentences.push(
+        `Errors below the noise beside them say nothing: what two runs of one server differ by (median${elsewhere ? `; elsewhere: ${elsewhere}` : ""}), and one standard deviation of what a run's length leaves open.`,
       );
     return card("How wrong?", ...sentences.map((sentence) => el("p", {}, sentence)), table(columns, known));
   };

@@ -21,6 +21,9 @@ struct Repeatability {
 /// Summary rows. Metrics without a pair are those of eleven pairs of another laboratory.
 [[nodiscard]] std::map<domain::Metric, Repeatability> repeatability(const Dataset& dataset);
 
+/// One standard deviation of a run's logarithm that such differences come from, if they are normal.
+[[nodiscard]] double repeated_deviation(const Repeatability& repeats);
+
 using RowKey = std::tuple<std::string, int, domain::Metric>;  ///< experiment, stage, metric
 
 /// Standard deviation of the logarithm of every measured row's prediction over simulations with other arrivals: what the length of

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 
 #include "rooftune/core/word.hpp"
 #include "rooftune/domain/experiment.hpp"
@@ -70,6 +71,8 @@ struct ObjectiveSpec {
   double loss_scale = 0.1;  ///< residual size where a robust loss bends
   ScalarObjective scalar = ScalarObjective::sum_of_squares;
   double noise = 0.03;  ///< typical size of a residual at the best fit: what priors are weighed against
+  /// A residual that is noisier than `noise` by its run's length or by how well a server repeats itself weighs less by as much.
+  std::optional<bool> weigh_by_noise{};
   friend bool operator==(const ObjectiveSpec&, const ObjectiveSpec&) = default;
 };
 

@@ -72,6 +72,7 @@ class ResidualFunction {
     std::vector<std::vector<double>> ties;  ///< by tie, then by free parameter
   };
   void balance_groups();
+  void weigh_by_noise();
   [[nodiscard]] Slopes slopes_at(const params::Config& config, std::span<const double> transformed) const;
   /// What one experiment adds to the residuals: the rows that belong to it.
   struct CaseRows {

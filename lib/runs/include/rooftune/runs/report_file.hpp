@@ -10,6 +10,7 @@
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/eval/noise.hpp"
 #include "rooftune/eval/peers.hpp"
 #include "rooftune/improve/journal.hpp"
 #include "rooftune/plan/report_curves.hpp"
@@ -52,6 +53,7 @@ struct ReportContent {
   RunDocuments run;
   std::optional<RunDocuments> crossval;                  ///< held-out errors, where the run itself has none
   std::optional<eval::Evaluation> before;                ///< the study's start on the run's experiments
+  std::optional<eval::Noise> noise;                      ///< beside the errors: of the tuned config on the run's experiments
   std::vector<domain::PeerPrediction> peers;             ///< of this run's experiments
   std::vector<plan::LoadCurve> load_curves;              ///< of the tuned config
   std::vector<plan::InteractivityCurve> interactivity;   ///< of the run's sweeps
