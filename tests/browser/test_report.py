@@ -109,7 +109,7 @@ class ReportInABrowser(unittest.TestCase):
     def test_tells_before_after_and_held_out_errors(self):
         result, held_out = self.file("fit", "result.json"), self.file("crossval", "result.json")["held_out"]
         row = self.page.run("[...document.querySelectorAll('#summary table')[0].rows].map((row) => [...row.cells].map((cell) => cell.dataset.value ?? cell.textContent))")
-        self.assertEqual(row[0][1:], ["before", "after", "held out"])
+        self.assertEqual(row[0][1:], ["before", "after", "held out", "two runs of one server", "other arrivals"])
         e2e = next(cells for cells in row if cells[0] == "E2E mean")
         expected = [source["e2e_mean_ms"]["mean_ape_percent"] for source in (result["before"], result["after"], held_out)]
         for shown, wanted in zip(e2e[1:], expected):
