@@ -33,13 +33,15 @@ mkdir -p "$folder/found"
 [ -f "$table" ] || echo "target,most_bytes,inputs,edges,peak_mb,seconds,crashes" >"$table"
 failed=0
 fuzz() {  # TARGET RUNS LONGEST_BYTES
-  local target=$1 log="$folder/found/$1.$3.log" dictionary=() crashes=0 inputs edges memory begin=$SECONDS
+  local target=$1 log="$folder/found/$1.$3.log" dictionary=() crashes=0 result=0 inputs edges memory begin=$SECONDS
   mkdir -p "$folder/found/$target" "$folder/fuzz_corpus/$target"
   if [ -f "tests/fuzz/dictionaries/$target.dict" ]; then dictionary=("-dict=tests/fuzz/dictionaries/$target.dict"); fi
   # Leaks of libraries at exit are no concern here, lengths that cannot be allocated are.
-  if ! ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=0 "$programs/fuzz_$target" -runs="$2" -max_len="$3" -timeout=600 \
+  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=0 "$programs/fuzz_$target" -runs="$2" -max_len="$3" -timeout=600 \
     -rss_limit_mb=2048 -len_control=20 -print_final_stats=1 -artifact_prefix="$folder/found/$target-" "${dictionary[@]}" \
-    "$folder/found/$target" "$folder/fuzz_corpus/$target" >"$log" 2>&1; then
+    "$folder/found/$target" "$folder/fuzz_corpus/$target" >"$log" 2>&1 || result=$?
+  [ "$result" -ne 72 ] || die "$target was interrupted; what it found is in $folder/found/$target"  # libFuzzer's own code for that
+  if [ "$result" -ne 0 ]; then
     tail -n 40 "$log"
     crashes=1  # libFuzzer ends at the first
     failed=$((failed + 1))
