@@ -114,6 +114,16 @@ TEST_F(ImproveStory, TheTwinOfTheHandTunedSweepsFindsTheStructureOfItsTruth) {
             mean_test_error(story, "ttft_mean_ms", "error_before_percent"));
 }
 
+TEST_F(ImproveStory, BrokenStartsEndAtTheSamePlace) {
+  for (const char* start : {"v1", "v2", "physics"}) {
+    const Json story = improved(std::string("experiments/improve_broken_") + start + ".yaml");
+    // improve_field.yaml ends at 2.0 %.
+    EXPECT_NEAR(held_out(story, true), 2.0, 0.3) << start;
+    EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0) << start;
+    std::filesystem::remove_all(folder_ / "run");
+  }
+}
+
 /// A term that the catalogue does not have, in a world of its own for every seed; an empty one plants nothing.
 class PlantedTerm : public ImproveStory, public testing::WithParamInterface<std::pair<const char*, double>> {
  protected:
