@@ -16,6 +16,10 @@ find_package(Threads REQUIRED)
 # Debian's package of RE2 has no CMake file; it is linked by its name, also by what finds rooftune installed.
 find_library(ROOFTUNE_RE2_LIBRARY re2 REQUIRED DOC "RE2 (libre2-dev)")
 mark_as_advanced(ROOFTUNE_RE2_LIBRARY)
+# The program alone knows MPI, and one source of it.
+if(ROOFTUNE_MPI)
+  find_package(MPI COMPONENTS CXX)
+endif()
 # HTML reports embed the plotting library at run time from where the package puts it; without it they have tables only.
 find_path(ROOFTUNE_VEGA_DIR vega-view.min.js PATHS /usr/share/javascript/vega NO_DEFAULT_PATH DOC "Folder of Vega's modules (libjs-vega)")
 if(NOT ROOFTUNE_VEGA_DIR)

@@ -12,7 +12,7 @@ set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME rooftune)
 # Which shared libraries the program needs is read from the program.
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS libjs-vega)  # plots of HTML reports
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS "libjs-vega, openmpi-bin")  # plots of HTML reports; several processes
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME rooftune-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)

@@ -115,6 +115,7 @@ configure "$preset"
 mapfile -t sources < <(printf '%s\n' "${files[@]}" | in_build)
 step "format (mend with: scripts/check.sh --fix)" check_format
 step "house rules" python3 scripts/check_layers.py
+step "files of deploy/" /usr/bin/python3 -B scripts/check_deploy.py
 step "headers on their own" check_headers
 if [ "$linters" = yes ]; then
   linter "cppcheck" check_cppcheck

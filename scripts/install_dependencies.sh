@@ -19,6 +19,8 @@ packages=(
   libcli11-dev libfmt-dev libspdlog-dev libexpected-dev
   # requests to a server that is observed
   libcurl4-openssl-dev
+  # several processes and machines
+  libopenmpi-dev openmpi-bin
   # formulas that tie parameters
   libmuparser-dev
   # plots of HTML reports

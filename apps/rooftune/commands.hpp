@@ -30,6 +30,7 @@ void add_schema_command(const Command& program, ExitCode& exit_code);
 void add_show_command(const Command& program, ExitCode& exit_code);
 void add_diff_command(const Command& program, ExitCode& exit_code);
 void add_report_command(const Command& program, ExitCode& exit_code);
+void add_store_command(const Command& program, ExitCode& exit_code);
 void add_completion_command(const Command& program, ExitCode& exit_code);
 
 }  // namespace rooftune::app

@@ -1,19 +1,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <memory>
 
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "rooftune/calibrate/crossval.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/store_over_ranks.hpp"
 #include "run_options.hpp"
 #include "terminal.hpp"
 
@@ -29,6 +33,7 @@ struct CrossvalOptions {
   std::optional<std::string> group;
   std::optional<std::string> peers;
   int repeats = 1;
+  std::optional<std::string> shard;
 };
 
 constexpr std::string_view kOurs = "held out: every run is predicted by a fit that has not seen it";
@@ -53,25 +58,102 @@ core::Result<runs::OpenedStudy> load(const CrossvalOptions& options) {
   return study;
 }
 
+/// "2/8".
+std::optional<calibrate::Shard> parse_shard(const std::string& text) {
+  calibrate::Shard shard;
+  const char* const end = text.data() + text.size();
+  const auto number = std::from_chars(text.data(), end, shard.number);
+  if (number.ec != std::errc{} || number.ptr == end || *number.ptr != '/') return std::nullopt;
+  const auto of = std::from_chars(number.ptr + 1, end, shard.of);
+  if (of.ec != std::errc{} || of.ptr != end || shard.number < 1 || shard.number > shard.of) return std::nullopt;
+  return shard;
+}
+
+core::Diagnostic interrupted(const fs::path& target, std::size_t unfitted, std::size_t folds) {
+  return {.position = {.file = target.string()},
+          .problem = fmt::format("interrupted: {} of {} folds are not fitted", unfitted, folds),
+          .remedy = "give the same command with this --out and --resume to go on",
+          .severity = core::Severity::warning};
+}
+
+std::string way_on(const fs::path& folder) {
+  return fmt::format("what is done lies in {}: give the same command with its --out and --resume to go on, on any number of ranks\n",
+                     core::printable(folder.string()));
+}
+
+/// One machine's part, which leaves evaluations and no result.
+ExitCode fit_shard(const CrossvalOptions& options, const runs::OpenedStudy& study, runs::Run& run,
+                   const calibrate::CrossValidationOptions& how) {
+  const auto shard = parse_shard(*options.shard);
+  const auto result = calibrate::fit_shard(study.prepared, *study.prepared.spec.split, *shard, how);
+  print_errors(run.close_store());
+  if (!result) {
+    run.abandon();
+    return refuse(result.error());
+  }
+  if (result->aborted) {
+    print_errors({simulator_failed(run, result->failures.front(), study.prepared.spec)});
+    return ExitCode::no_usable_solution;
+  }
+  if (result->interrupted) {
+    print_errors({interrupted(run.folder(), result->failures.size(), result->fits)});
+    return ExitCode::no_usable_solution;
+  }
+  for (const std::string& failure : result->failures) say(fmt::format("warning: {}\n", failure));
+  const std::string store = options.run.store.value_or((run.folder() / runs::kJournalName).string());
+  print(
+      fmt::format("part {}: {} of {} fits\nrun folder    {}\nevaluations   {}\nWhen all parts are there: rooftune store merge "
+                  "STORE... --into ALL, then "
+                  "this command with --store ALL in place of --shard\n",
+                  *options.shard, result->fits, result->of, run.folder().string(), store));
+  return ExitCode::done;
+}
+
+/// What another rank does than the leading one.
+ExitCode serve(const CrossvalOptions& options, const runs::OpenedStudy& study) {
+  const runs::Interruption interruption([] {});
+  const auto store = runs::make_remote_store(*ranks());
+  const auto on_miss = options.run.replay ? calibrate::OnMiss::refuse : calibrate::OnMiss::evaluate;
+  const calibrate::CrossValidationOptions how{.repeats = options.repeats,
+                                              .cancel = interruption.token(),
+                                              .store = {.store = store.get(), .on_miss = on_miss},
+                                              .ranks = ranks()};
+  const auto& split = *study.prepared.spec.split;
+  if (options.shard) {
+    const auto served = calibrate::fit_shard(study.prepared, split, *parse_shard(*options.shard), how);
+    return served ? ExitCode::done : refuse(served.error());
+  }
+  const auto served = calibrate::crossval(study.prepared, split, how);
+  return served ? ExitCode::done : refuse(served.error());
+}
+
 ExitCode run(const CrossvalOptions& options) {
   const auto study = load(options);
   if (!study) return refuse(study.error());
   const auto published = load_peers(options.peers);
   if (!published) return refuse(published.error());
+  agree_on(*study);
+  if (serves()) return serve(options, *study);
   const auto run = runs::begin(*study, "crossval", runs::Keeps::evaluations, run_options(options.run));
   if (!run) return refuse(run.error());
   if ((*run)->is_finished()) return say_finished(**run);
   announce_program(*study);
 
-  const runs::Interruption interruption(say_ending);
+  const runs::Interruption interruption([&] {
+    // Whoever launched ranks kills them soon after they were told to end.
+    if (ranks() != nullptr) (*run)->store().store->flush();
+    say_ending();
+    if (ranks() != nullptr) say(way_on((*run)->folder()));
+  });
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total) {
     progress.show(fmt::format("fitting folds: {} of {}{}", finished, total,
                               progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
-  const auto result =
-      calibrate::crossval(study->prepared, *study->prepared.spec.split,
-                          {.repeats = options.repeats, .progress = show, .cancel = interruption.token(), .store = (*run)->store()});
+  const calibrate::CrossValidationOptions how{
+      .repeats = options.repeats, .progress = show, .cancel = interruption.token(), .store = (*run)->store(), .ranks = ranks()};
+  if (options.shard) return fit_shard(options, *study, **run, how);
+  const auto result = calibrate::crossval(study->prepared, *study->prepared.spec.split, how);
   progress.clear();
   print_errors((*run)->close_store());
   const fs::path& target = (*run)->folder();
@@ -86,10 +168,7 @@ ExitCode run(const CrossvalOptions& options) {
   if (result->interrupted) {
     const auto unfitted =
         std::ranges::count_if(result->folds, [](const calibrate::FoldResult& fold) { return fold.failure.has_value(); });
-    print_errors({{.position = {.file = target.string()},
-                   .problem = fmt::format("interrupted: {} of {} folds are not fitted", unfitted, result->folds.size()),
-                   .remedy = "give the same command with this --out and --resume to go on",
-                   .severity = core::Severity::warning}});
+    print_errors({interrupted(target, static_cast<std::size_t>(unfitted), result->folds.size())});
     return ExitCode::no_usable_solution;
   }
   if (!result->usable()) {
@@ -127,6 +206,16 @@ void add_crossval_command(const Command& program, ExitCode& exit_code) {
                      "leave one group out instead of the study's split: experiment, model, family, tp, workload, gpu, load");
   command.add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")
       .check(positive(core::limits::kRepeats));
+  command
+      .add_option(
+          "--shard", options->shard,
+          "compute only this part of the folds and seeds, e.g. 2/8, for machines that share nothing; leaves evaluations to merge")
+      .check({.problem =
+                  [](const std::string& text) {
+                    return parse_shard(text) ? std::string()
+                                             : fmt::format("{} is no part (give e.g. 2/8: 1/8 to 8/8)", core::shown(text));
+                  },
+              .description = "K/N"});
   add_run_options(command, options->run, "runs/<study>-crossval-<UTC time>");
   add_peers_option(command, options->peers);
   add_data_options(command, options->data);

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "rooftune/improve/improve.hpp"
 #include "rooftune/report/improve_tables.hpp"
 #include "rooftune/report/tables.hpp"
@@ -15,6 +17,7 @@
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/proposer.hpp"
+#include "rooftune/runs/study_file.hpp"
 #include "rooftune/text/files.hpp"
 #include "run_options.hpp"
 #include "run_scripts.hpp"
@@ -74,11 +77,24 @@ ExitCode replay_round(const ImproveOptions& options, const runs::OpenedStudy& st
   return is_same ? ExitCode::done : ExitCode::no_usable_solution;
 }
 
+improve::TrialRanks trial_ranks() {
+  return {.ranks = ranks(), .text_of = runs::study_text, .spec_of = [](const std::string& text) {
+            auto file = runs::parse_study(text, "study of the leading rank");
+            if (!file) throw std::runtime_error(core::format(file.error()));
+            return std::move(file->spec);
+          }};
+}
+
 ExitCode run(const ImproveOptions& options) {
   const auto study = load(options);
   if (!study) return refuse(study.error());
   const auto published = load_peers(options.peers);
   if (!published) return refuse(published.error());
+  agree_on(*study);
+  if (serves()) {
+    improve::serve_trials(study->inputs, {study->prepared.spec.threads}, trial_ranks());
+    return ExitCode::done;
+  }
   if (options.replay_round) return replay_round(options, *study);
   const auto run = runs::begin(*study, "improve", runs::Keeps::journal, run_options(options.run));
   if (!run) return refuse(run.error());
@@ -105,7 +121,8 @@ ExitCode run(const ImproveOptions& options) {
       .progress = [&](const std::string& doing) { progress.show(doing); },
       .on_round = [&](const improve::RoundRecord& round) { show(report::round_line(round, output_colour())); },
       .on_screening = [&](const improve::ScreeningRecord& screening) { show(report::screening_lines(screening, output_colour())); },
-      .proposer = proposer.get()};
+      .proposer = proposer.get(),
+      .ranks = trial_ranks()};
   const auto improvement = improve::improve(study->prepared.spec, study->inputs, **journal, hooks);
   progress.clear();
   journal->reset();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "commands.hpp"
+#include "ranks.hpp"
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/core/memory.hpp"
 #include "rooftune/core/printable.hpp"
@@ -70,6 +71,7 @@ std::string meant_option(const CLI::App& program) {
 }
 
 int run(int argument_count, char** arguments) {
+  start_ranks();
   remember_command_line(argument_count, arguments);
   CLI::App program("Calibrates roofline models of LLM serving against measured benchmarks.", "rooftune");
   program.set_version_flag("--version",
@@ -103,10 +105,15 @@ int run(int argument_count, char** arguments) {
   add_show_command(commands, exit_code);
   add_diff_command(commands, exit_code);
   add_report_command(commands, exit_code);
+  add_store_command(commands, exit_code);
   add_completion_command(commands, exit_code);
 
   std::vector<std::string> words = words_of(argument_count, arguments);
   if (const core::Diagnostics problems = check_command(program, words); !problems.empty()) {
+    print_errors(problems);
+    return static_cast<int>(ExitCode::bad_input);
+  }
+  if (const core::Diagnostics problems = check_ranks(words); !problems.empty()) {
     print_errors(problems);
     return static_cast<int>(ExitCode::bad_input);
   }
@@ -144,5 +151,5 @@ int main(int argument_count, char** arguments) {
         fmt::format("error: {} (this is a bug of rooftune; please report it with the command line)\n", core::printable(error.what())));
   }
   if (!app::finish_output()) exit_code = static_cast<int>(app::ExitCode::bad_input);
-  return exit_code;
+  return app::end_ranks(exit_code);
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "command_line.hpp"
+#include "ranks.hpp"
 #include "rooftune/data/peers.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
@@ -12,7 +13,10 @@
 namespace rooftune::app {
 
 core::Result<runs::OpenedStudy> open_data(const DataOptions& options, runs::Simulators simulators) {
-  return options.study ? runs::open_study(*options.study, options, simulators) : runs::open_ground_truth(options);
+  DataOptions data = options;
+  // Ranks share a machine's cores by themselves.
+  if (ranks() != nullptr && !data.threads) data.threads = 1;
+  return data.study ? runs::open_study(*data.study, data, simulators) : runs::open_ground_truth(data);
 }
 
 Option add_repeatable(const Command& command, const std::string& name, std::vector<std::string>& values, const std::string& help) {
@@ -41,7 +45,9 @@ void add_model_options(const Command& command, DataOptions& options) {
   constexpr auto kGroup = "Data";
   add_repeatable(command, "--models", options.models, "folder or file of models beside the shipped ones; repeatable").group(kGroup);
   add_repeatable(command, "--hardware", options.hardware, "file of GPUs beside the shipped ones; repeatable").group(kGroup);
-  command.add_option("--threads", options.threads, "threads; 0: all cores; results do not depend on it")
+  command
+      .add_option("--threads", options.threads,
+                  "threads; 0: all cores; under mpirun 1 a rank unless given; results do not depend on it")
       .check(not_negative(core::limits::kThreads));
   command.add_option("--seed", options.seed, "seed of every random stream").check(seed());
   command.add_option("--replicates", options.replicates, "simulations that a prediction is the mean of")

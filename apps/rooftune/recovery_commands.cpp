@@ -6,6 +6,7 @@
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "rooftune/calibrate/recovery.hpp"
 #include "rooftune/calibrate/solver_table.hpp"
 #include "rooftune/data/config_file.hpp"
@@ -86,11 +87,14 @@ ExitCode run_recover(const RecoverOptions& options) {
     }
     truth = std::move(file->config);
   }
+  agree_on(*study, {"truth " + data::config_text(truth)});
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total) { progress.show(fmt::format("repeats: {} of {}", finished, total)); };
   const calibrate::Recovery recovery = calibrate::recover(
-      study->prepared, truth, {.repeats = options.repeats, .noise_fraction = 0.01 * options.noise_percent, .progress = show});
+      study->prepared, truth,
+      {.repeats = options.repeats, .noise_fraction = 0.01 * options.noise_percent, .progress = show, .ranks = ranks()});
   progress.clear();
+  if (serves()) return ExitCode::done;
   if (!write_csv(options.output, [&] { return runs::recovery_csv(recovery); })) return ExitCode::bad_input;
   print(options.output.json ? runs::recovery_json(recovery) : report::recovery_table(recovery, output_colour()));
   return recovery.counted > 0 ? ExitCode::done : ExitCode::no_usable_solution;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "ranks.hpp"
 #include "rooftune/core/printable.hpp"
 #include "terminal.hpp"
 
@@ -40,7 +41,8 @@ void add_run_options(const Command& command, RunFlags& flags, const std::string&
 }
 
 runs::RunOptions run_options(const RunFlags& flags) {
-  runs::RunOptions options{.folder = {}, .resume = flags.resume, .store = {}, .replay = {}, .arguments = command_line()};
+  runs::RunOptions options{
+      .folder = {}, .resume = flags.resume, .store = {}, .replay = {}, .ranks = ranks(), .arguments = command_line()};
   if (flags.folder) options.folder = *flags.folder;
   if (flags.store) options.store = *flags.store;
   if (flags.replay) options.replay = *flags.replay;

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <system_error>
 
 #include "rooftune/core/printable.hpp"
@@ -32,6 +33,14 @@ int& output_failure() {
   static int reason = 0;
   return reason;
 }
+
+/// What say() was given since it was to be kept; null while it goes to standard error.
+std::string* kept_words(bool begin = false) {
+  static std::optional<std::string> words;
+  if (begin) words.emplace();
+  return words ? &*words : nullptr;
+}
+constexpr std::size_t kMostKept = 10'000;
 
 /// Messages about one command; whoever mends those sees the next.
 constexpr std::size_t kMostDiagnostics = 1'000;
@@ -65,7 +74,16 @@ report::Colour output_colour() {
   return isatty(STDOUT_FILENO) != 0 && colours_are_wanted() ? report::Colour::on : report::Colour::off;
 }
 
-void say(std::string_view text) { static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr)); }
+void say(std::string_view text) {
+  if (std::string* kept = kept_words()) {
+    kept->append(text.substr(0, kMostKept - std::min(kMostKept, kept->size())));
+    return;
+  }
+  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
+}
+
+void keep_what_is_said() { kept_words(true); }
+std::string what_was_said() { return kept_words() == nullptr ? "" : *kept_words(); }
 
 void print_errors(const core::Diagnostics& diagnostics) {
   const std::size_t shown = std::min(diagnostics.size(), kMostDiagnostics);

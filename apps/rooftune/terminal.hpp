@@ -19,6 +19,9 @@ void open_missing_streams();
 
 /// To standard error, as it is. A standard error that cannot be written is nobody's concern.
 void say(std::string_view text);
+/// From now on the program is silent: what say() is given is kept instead.
+void keep_what_is_said();
+[[nodiscard]] std::string what_was_said();
 
 /// One line per diagnostic on standard error; of very many the first ones and their number.
 void print_errors(const core::Diagnostics& diagnostics);

@@ -90,7 +90,7 @@ TEST_F(Robustness, NumbersOnTheCommandLineAreCheckedLikeThoseInFiles) {
 }
 
 TEST_F(Robustness, SignalsEndEveryCommandAtOnceAndInOrder) {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     RunningProgram program(rooftune_program(),
                            {"simulate", "--model", "Llama-2-7b-hf", "--rate", "50", "--duration", "20000", "--prompt-tokens", "100",
                             "--output-tokens", "200", "--requests", (folder_ / "requests.csv").string()},

@@ -54,6 +54,32 @@ TEST_F(EvaluationStoreFile, KeepsNumbersToTheLastBit) {
   EXPECT_EQ(found->refusal, std::nullopt);
 }
 
+TEST_F(EvaluationStoreFile, TakesInOtherStoresAllOrNothing) {
+  const double no_number = std::numeric_limits<double>::quiet_NaN();
+  const auto other = [&](const std::string& name, const std::vector<std::pair<std::string, StoredEvaluation>>& rows) {
+    auto store = open_evaluation_store(folder_ / name);
+    for (const auto& [problem, evaluation] : rows) (*store)->append(key(problem), evaluation);
+    return folder_ / name;
+  };
+  const auto first = other("first", {{"a", {.numbers = {1.0, no_number}}}, {"b", {.refusal = "saturated"}}});
+  const auto second = other("second", {{"a", {.numbers = {1.0, no_number}}}, {"c", {.numbers = {3.0}}}});
+  const auto merged = merge_evaluation_stores({first, second}, file());
+  ASSERT_TRUE(merged) << core::format(merged.error());
+  ASSERT_EQ(merged->stores.size(), 2u);
+  EXPECT_EQ(merged->stores[0].added, 2);
+  EXPECT_EQ(merged->stores[1].evaluations, 2);
+  EXPECT_EQ(merged->stores[1].added, 1);
+  EXPECT_THAT(merged->warnings, IsEmpty());
+  EXPECT_EQ(open()->find(key("b"))->refusal, "saturated");
+
+  const auto contradicting = other("contradicting", {{"d", {.numbers = {4.0}}}, {"c", {.numbers = {3.5}}}});
+  const auto refused = merge_evaluation_stores({contradicting}, file());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(core::format(refused.error()), HasSubstr("contradicting: its 'residuals' of problem c is another than"));
+  EXPECT_FALSE(open()->find(key("d"))) << "nothing of it was kept";
+  EXPECT_EQ(open()->find(key("c"))->numbers, (std::vector{3.0}));
+}
+
 TEST_F(EvaluationStoreFile, KeepsWhyThereAreNoNumbers) {
   open()->append(key(), {.refusal = "the engine is saturated"});
   const auto found = open()->find(key());

@@ -37,6 +37,8 @@ NOT_PROVOKED = {
     "latencies are of the steady clock and not affected; do not join them with other logs by wall-clock time": "the same",
     "more than {} terms": "files that declare 128 terms between them",
     "declare fewer": "the same",
+    "{} processes were started together, and this rooftune was built without MPI": "another build",
+    "start it without mpirun, or build it where libopenmpi-dev is installed": "the same",
     "fit without --held-out, or change the split": "a fit that works on all data and on no part of it",
 }
 # Failures of the disk, and findings about measurements and fits: not what is wrong with an input.

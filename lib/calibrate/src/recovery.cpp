@@ -6,8 +6,8 @@
 #include <string>
 
 #include "rooftune/calibrate/fit.hpp"
-#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/random.hpp"
+#include "rooftune/core/ranks.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/sim/simulate.hpp"
 
@@ -87,24 +87,50 @@ bool is_identified(const Estimate& estimate) {
          estimate.relative_standard_error.value_or(1.0) <= kLargestRelativeError;
 }
 
-/// What one repeat found: the estimates, and their standard errors in the transformed space.
-struct Outcome {
-  std::vector<Estimate> estimates;
-  std::vector<double> standard_errors;
+/// What one repeat found of a parameter that it identified; the standard error is in the transformed space.
+struct Found {
+  double value = 0.0;
+  double lower_95 = 0.0;
+  double upper_95 = 0.0;
+  double standard_error = 0.0;
 };
 
-ParameterRecovery summarise(const std::vector<std::optional<Outcome>>& outcomes, const params::FreeParameter& parameter, double truth,
+template <class Archive, core::ValueOf<Found> Value>
+void fields(Archive& archive, Value& found) {
+  auto& [value, lower_95, upper_95, standard_error] = found;
+  archive(value, lower_95, upper_95, standard_error);
+}
+
+/// By parameter; nothing where the fit came to nothing.
+using Outcome = std::optional<std::vector<std::optional<Found>>>;
+
+Outcome outcome_of(const FitResult& result) {
+  if (!result.usable) return std::nullopt;
+  std::vector<std::optional<Found>> found;
+  for (std::size_t i = 0; i < result.estimates.size(); ++i) {
+    const Estimate& estimate = result.estimates[i];
+    found.emplace_back();
+    if (!is_identified(estimate)) continue;
+    found.back() = Found{.value = estimate.value,
+                         .lower_95 = estimate.interval->lower,
+                         .upper_95 = estimate.interval->upper,
+                         .standard_error = result.uncertainty.standard_errors[i]};
+  }
+  return found;
+}
+
+ParameterRecovery summarise(const std::vector<Outcome>& outcomes, const params::FreeParameter& parameter, double truth,
                             std::size_t index) {
   ParameterRecovery result{.parameter = parameter, .truth = truth};
   std::vector<double> deviations;
   std::vector<double> errors;
-  for (const auto& outcome : outcomes) {
-    if (!outcome || !is_identified(outcome->estimates[index])) continue;
-    const Estimate& estimate = outcome->estimates[index];
+  for (const Outcome& outcome : outcomes) {
+    if (!outcome || !(*outcome)[index]) continue;
+    const Found& found = *(*outcome)[index];
     ++result.identified;
-    result.covered += estimate.interval->lower <= truth && truth <= estimate.interval->upper ? 1 : 0;
-    deviations.push_back(params::to_transformed(parameter, estimate.value) - params::to_transformed(parameter, truth));
-    errors.push_back(outcome->standard_errors[index]);
+    result.covered += found.lower_95 <= truth && truth <= found.upper_95 ? 1 : 0;
+    deviations.push_back(params::to_transformed(parameter, found.value) - params::to_transformed(parameter, truth));
+    errors.push_back(found.standard_error);
   }
   if (deviations.empty()) return result;
   result.bias = core::mean(deviations);
@@ -118,19 +144,20 @@ ParameterRecovery summarise(const std::vector<std::optional<Outcome>>& outcomes,
 Recovery recover(const PreparedStudy& study, const params::Config& truth, const RecoveryOptions& options) {
   const auto repeats = static_cast<std::size_t>(options.repeats);
   std::size_t finished = 0;
-  const auto outcomes = *core::parallel_map_watched<std::optional<Outcome>>(
-      repeats, {study.spec.threads},
-      [&](std::size_t k) {
-        const FitResult result = fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction));
-        return result.usable ? std::optional(Outcome{result.estimates, result.uncertainty.standard_errors}) : std::nullopt;
-      },
-      [&](const std::optional<Outcome>&) {
-        if (options.progress) options.progress(++finished, repeats);
-        return core::Watch::go_on;
-      });
+  const auto body = [&](std::size_t k) {
+    return outcome_of(fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction)));
+  };
+  if (options.ranks != nullptr && !options.ranks->leads()) {
+    core::serve(*options.ranks, "repeats", {study.spec.threads}, body);
+    return {};
+  }
+  const core::RankedMap map{.name = "repeats", .count = repeats, .threads = {study.spec.threads}};
+  const auto outcomes = core::map_over_ranks<Outcome>(options.ranks, map, body, [&](const Outcome&) {
+    if (options.progress) options.progress(++finished, repeats);
+  });
 
   Recovery recovery{.repeats = options.repeats, .failed = 0, .noise_fraction = options.noise_fraction, .parameters = {}};
-  for (const auto& outcome : outcomes) recovery.failed += outcome ? 0 : 1;
+  for (const Outcome& outcome : outcomes) recovery.failed += outcome ? 0 : 1;
   for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
     const params::FreeParameter& parameter = study.spec.free[i];
     recovery.parameters.push_back(summarise(outcomes, parameter, true_value(truth, parameter), i));

@@ -138,7 +138,7 @@ class Campaign {
     study_ = *std::move(prepared);
     runs_ = improve_runs(study_, inputs_.gpus);
     if (auto folds = improve_folds(study_, runs_); !folds) return tl::unexpected(folds.error());
-    trial_ = std::move(run_trials({{.spec = current_, .options = verdict_options(rules())}}, inputs_).front());
+    trial_ = std::move(run_trials({{.spec = current_, .options = verdict_options(rules())}}, inputs_, hooks_.ranks).front());
     if (trial_.failure) return core::fail({}, fmt::format("the structure cannot be fitted: {}", *trial_.failure), "narrow its bounds");
     return {};
   }
@@ -436,7 +436,7 @@ class Campaign {
     for (const std::size_t i : field) {
       requests.push_back({.spec = record.candidates[i].spec, .options = {.folds = folds, .seeds = 1, .starts = 1}});
     }
-    const std::vector<Trial> trials = run_trials(requests, inputs_);
+    const std::vector<Trial> trials = run_trials(requests, inputs_, hooks_.ranks);
     for (std::size_t k = 0; k < field.size(); ++k) {
       CandidateRecord& item = record.candidates[field[k]];
       record.evaluations += trials[k].evaluations;
@@ -465,7 +465,7 @@ class Campaign {
     round.suggested_by = item.suggested_by;
     round.spec = on_top(item);
     round.free_parameters = static_cast<long>(round.spec.free.size());
-    Trial trial = std::move(run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_).front());
+    Trial trial = std::move(run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_, hooks_.ranks).front());
     const Verdict verdict = judge(trial_, trial, rules(), item.burden);
     round.fate = verdict.keep ? RoundFate::kept : RoundFate::reverted;
     round.why = verdict.why;

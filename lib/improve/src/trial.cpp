@@ -4,17 +4,34 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <mutex>
 #include <set>
 
 #include "rooftune/calibrate/fit.hpp"
+#include "rooftune/calibrate/packing.hpp"
 #include "rooftune/core/distributions.hpp"
 #include "rooftune/core/parallel_map.hpp"
+#include "rooftune/core/ranks.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/eval/residuals.hpp"
 #include "rooftune/eval/splits.hpp"
 #include "rooftune/opt/termination.hpp"
 
 namespace rooftune::improve {
+
+template <class Archive, core::ValueOf<FoldFit> Value>
+static void fields(Archive& archive, Value& fit) {
+  auto& [seed, fold, objective, evaluations, termination, values] = fit;
+  archive(seed, fold, objective, evaluations, termination, values);
+}
+
+template <class Archive, core::ValueOf<TrialOptions> Value>
+static void fields(Archive& archive, Value& options) {
+  auto& [folds, seeds, starts] = options;
+  archive(folds, seeds, starts);
+}
+
 namespace {
 
 constexpr core::ThreadCount kOneThread{1};
@@ -46,6 +63,18 @@ struct Outcome {
   eval::Evaluation held_out;
   std::optional<std::string> failure;
 };
+
+template <class Archive, core::ValueOf<Task> Value>
+void fields(Archive& archive, Value& task) {
+  auto& [request, seed, fold] = task;
+  archive(request, seed, fold);
+}
+
+template <class Archive, core::ValueOf<Outcome> Value>
+void fields(Archive& archive, Value& outcome) {
+  auto& [fit, held_out, failure] = outcome;
+  archive(fit, held_out, failure);
+}
 
 Outcome run(const SeededStudy& seeded, const JudgedFold& fold) {
   const calibrate::PreparedStudy& study = seeded.study;
@@ -137,6 +166,48 @@ PreparedTrial prepare_trial(const TrialRequest& request, const calibrate::StudyI
   note_groups(result.trial, result.studies.front().study);
   return result;
 }
+
+constexpr auto kFolds = "folds of trials";
+
+/// What other ranks need to know of trials: the requests, and which fold of which an index is.
+std::string context_of(const std::vector<TrialRequest>& requests, const std::vector<Task>& tasks, const TrialRanks& ranks) {
+  if (ranks.ranks == nullptr) return {};
+  std::vector<std::pair<std::string, TrialOptions>> texts;
+  for (const TrialRequest& request : requests) texts.emplace_back(ranks.text_of(request.spec), request.options);
+  return core::packed(texts, tasks);
+}
+
+/// Trials of another rank, each prepared when the first of its folds is to be fitted.
+class ServedTrials {
+ public:
+  ServedTrials(const std::string& context, const calibrate::StudyInputs& inputs, const TrialRanks& ranks) : inputs_(inputs) {
+    std::vector<std::pair<std::string, TrialOptions>> texts;
+    core::Unpacker unpacker(context);
+    unpacker(texts, tasks_);
+    for (const auto& [text, options] : texts) requests_.push_back({.spec = ranks.spec_of(text), .options = options});
+    prepared_.resize(requests_.size());
+  }
+
+  [[nodiscard]] Outcome outcome(std::size_t index) {
+    const Task& task = tasks_.at(index);
+    const SeededStudy& seeded = studies_of(task.request).at(task.seed);
+    return run(seeded, seeded.folds.at(task.fold));
+  }
+
+ private:
+  const std::vector<SeededStudy>& studies_of(std::size_t request) {
+    const std::scoped_lock lock(mutex_);
+    std::optional<PreparedTrial>& prepared = prepared_.at(request);
+    if (!prepared) prepared = prepare_trial(requests_[request], inputs_);
+    return prepared->studies;
+  }
+
+  const calibrate::StudyInputs& inputs_;
+  std::vector<TrialRequest> requests_;
+  std::vector<Task> tasks_;
+  std::mutex mutex_;
+  std::vector<std::optional<PreparedTrial>> prepared_;
+};
 
 /// A run in a kind of fold.
 using JudgedRun = std::pair<std::string, std::string>;
@@ -469,7 +540,8 @@ double Trial::mean_score_percent() const {
   return errors.empty() ? 0.0 : sum / static_cast<double>(errors.size());
 }
 
-std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs) {
+std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs,
+                              const TrialRanks& ranks) {
   const core::ThreadCount threads{requests.empty() ? 0 : requests.front().spec.threads};
   auto prepared =
       core::parallel_map<PreparedTrial>(requests.size(), threads, [&](std::size_t i) { return prepare_trial(requests[i], inputs); });
@@ -485,10 +557,12 @@ std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const c
       for (std::size_t fold = 0; fold < studies[request][seed].folds.size(); ++fold) tasks.push_back({request, seed, fold});
     }
   }
-  auto outcomes = core::parallel_map<Outcome>(tasks.size(), threads, [&](std::size_t i) {
+  const core::RankedMap map{.name = kFolds, .count = tasks.size(), .threads = threads, .context = context_of(requests, tasks, ranks)};
+  const auto body = [&](std::size_t i) {
     const SeededStudy& seeded = studies[tasks[i].request][tasks[i].seed];
     return run(seeded, seeded.folds[tasks[i].fold]);
-  });
+  };
+  auto outcomes = core::map_over_ranks<Outcome>(ranks.ranks, map, body, [](const Outcome&) {});
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     Trial& trial = trials[tasks[i].request];
     Outcome& outcome = outcomes[i];
@@ -514,6 +588,13 @@ std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const c
     eval::summarise(trial.held_out);
   }
   return trials;
+}
+
+void serve_trials(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks) {
+  ranks.ranks->serve(kFolds, threads, [&](const std::string& context) -> core::Ranks::Body {
+    const auto trials = std::make_shared<ServedTrials>(context, inputs, ranks);
+    return [trials](std::size_t index) { return core::packed(trials->outcome(index)); };
+  });
 }
 
 Verdict judge(const Trial& before, const Trial& after, const calibrate::ImproveSpec& rules, Burden burden) {

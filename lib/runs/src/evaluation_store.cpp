@@ -106,6 +106,14 @@ void bind_bytes(SQLite::Statement& statement, int index, const void* data, std::
   statement.bindNoCopy(index, size == 0 ? "" : data, static_cast<int>(size));
 }
 
+/// Two stores that were not made by the same program on the same kind of machine.
+class Contradiction final : public SQLite::Exception {
+ public:
+  explicit Contradiction(const std::string& what) : SQLite::Exception(what) {}
+};
+
+constexpr std::size_t kShownDigits = 12;
+
 class SqliteEvaluationStore final : public calibrate::EvaluationStore {
  public:
   SqliteEvaluationStore(fs::path file, DatabaseAccess access)
@@ -151,6 +159,45 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
     write();
   }
 
+  /// Calls visit(key, evaluation) for every sound row.
+  template <class Visit>
+  void for_each(const Visit& visit) {
+    SQLite::Statement rows(database_,
+                           "SELECT sha256, request, point, numbers, refusal, checksum FROM evaluations JOIN problems ON id = problem");
+    while (rows.executeStep()) {
+      const OwnedKey key(rows.getColumn(0).getString(), rows.getColumn(1).getString(), rows.getColumn(2).getString());
+      const std::string numbers = rows.getColumn(3).getString();
+      std::optional<std::string> refusal;
+      if (!rows.getColumn(4).isNull()) refusal = rows.getColumn(4).getString();
+      if (const auto sound = sound_evaluation(key, numbers, std::move(refusal), rows.getColumn(5).getString())) visit(key, *sound);
+    }
+  }
+
+  /// Adds the rows of others in one transaction; throws, and adds nothing, where one contradicts what is here.
+  StoreMerge merge(const std::vector<std::unique_ptr<SqliteEvaluationStore>>& others) {
+    StoreMerge merge;
+    SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
+    for (const auto& other : others) {
+      MergedStore& merged = merge.stores.emplace_back(MergedStore{.file = other->file_});
+      other->for_each([&](const OwnedKey& key, const calibrate::StoredEvaluation& evaluation) {
+        ++merged.evaluations;
+        const auto known = find_in_file(key);
+        // By their bits: a number that is none equals nothing.
+        if (known && checksum_of(key, *known) != checksum_of(key, evaluation)) {
+          throw Contradiction(fmt::format("{}: its '{}' of problem {} is another than that of what was merged before",
+                                          other->file_.string(), key.request, key.problem.substr(0, kShownDigits)));
+        }
+        if (known) return;
+        insert(key, evaluation);
+        ++merged.added;
+      });
+      const core::Diagnostics problems = other->problems();
+      merge.warnings.insert(merge.warnings.end(), problems.begin(), problems.end());
+    }
+    transaction.commit();
+    return merge;
+  }
+
   core::Diagnostics problems() const override {
     const std::scoped_lock lock(mutex_);
     core::Diagnostics problems = problems_;
@@ -192,28 +239,33 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
     return found;
   }
 
+  /// In a transaction of the caller's. Nothing that is there is replaced.
+  void insert(const OwnedKey& key, const calibrate::StoredEvaluation& value) {
+    if (!insert_problem_) {
+      insert_problem_.emplace(database_, "INSERT OR IGNORE INTO problems (sha256) VALUES (?)");
+      insert_.emplace(database_,
+                      "INSERT OR IGNORE INTO evaluations VALUES ((SELECT id FROM problems WHERE sha256 = ?), ?, ?, ?, ?, ?)");
+    }
+    insert_problem_->reset();
+    insert_problem_->bindNoCopy(1, key.problem);
+    insert_problem_->exec();
+    insert_->reset();
+    insert_->clearBindings();
+    insert_->bindNoCopy(1, key.problem);
+    insert_->bindNoCopy(2, key.request);
+    bind_bytes(*insert_, 3, key.point.data(), key.point.size());
+    bind_bytes(*insert_, 4, value.numbers.data(), value.numbers.size() * sizeof(double));
+    if (value.refusal) insert_->bindNoCopy(5, *value.refusal);
+    insert_->bind(6, checksum_of(key, value));
+    insert_->exec();
+  }
+
   void write() {
     last_write_ = Clock::now();
     if (pending_.empty()) return;
     try {
       SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
-      SQLite::Statement problem(database_, "INSERT OR IGNORE INTO problems (sha256) VALUES (?)");
-      SQLite::Statement evaluation(
-          database_, "INSERT OR IGNORE INTO evaluations VALUES ((SELECT id FROM problems WHERE sha256 = ?), ?, ?, ?, ?, ?)");
-      for (const auto& [key, value] : pending_) {
-        problem.reset();
-        problem.bindNoCopy(1, key.problem);
-        problem.exec();
-        evaluation.reset();
-        evaluation.clearBindings();
-        evaluation.bindNoCopy(1, key.problem);
-        evaluation.bindNoCopy(2, key.request);
-        bind_bytes(evaluation, 3, key.point.data(), key.point.size());
-        bind_bytes(evaluation, 4, value.numbers.data(), value.numbers.size() * sizeof(double));
-        if (value.refusal) evaluation.bindNoCopy(5, *value.refusal);
-        evaluation.bind(6, checksum_of(key, value));
-        evaluation.exec();
-      }
+      for (const auto& [key, value] : pending_) insert(key, value);
       transaction.commit();
       pending_.clear();
     } catch (const SQLite::Exception& error) {
@@ -240,6 +292,8 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
   int format_ = kRunDatabaseFormat;
   SQLite::Database database_;
   std::optional<SQLite::Statement> find_;
+  std::optional<SQLite::Statement> insert_problem_;
+  std::optional<SQLite::Statement> insert_;
   std::map<OwnedKey, calibrate::StoredEvaluation> pending_;
   std::int64_t damaged_ = 0;  ///< rows
   long unchecked_ = 0;        ///< rows from before there were checksums
@@ -264,6 +318,39 @@ core::Result<std::unique_ptr<calibrate::EvaluationStore>> open_evaluation_store(
 
 core::Result<std::unique_ptr<calibrate::EvaluationStore>> read_evaluation_store(const fs::path& file) {
   return open_store(file, DatabaseAccess::read_only);
+}
+
+core::Result<StoreMerge> merge_evaluation_stores(const std::vector<fs::path>& stores, const fs::path& into) {
+  std::vector<std::unique_ptr<SqliteEvaluationStore>> others;
+  core::Diagnostics problems;
+  for (const fs::path& file : stores) {
+    std::error_code ignored;
+    if (fs::equivalent(file, into, ignored)) {
+      problems.push_back({.position = {.file = file.string()},
+                          .problem = "it is the store that the others are to be merged into",
+                          .remedy = "leave it out of the list"});
+      continue;
+    }
+    try {
+      others.push_back(std::make_unique<SqliteEvaluationStore>(file, DatabaseAccess::read_only));
+    } catch (const SQLite::Exception& error) {
+      problems.push_back(database_problem(file, "cannot be used as an evaluation store", error));
+    }
+  }
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
+  const bool is_new = !fs::exists(into);
+  try {
+    return SqliteEvaluationStore(into, DatabaseAccess::append).merge(others);
+  } catch (const Contradiction& error) {
+    problems.push_back({.position = {.file = into.string()},
+                        .problem = fmt::format("nothing was merged: {}", error.what()),
+                        .remedy = "merge what one version of rooftune computed on one kind of processor"});
+  } catch (const SQLite::Exception& error) {
+    problems.push_back(database_problem(into, "cannot be used as an evaluation store", error));
+  }
+  std::error_code ignored;
+  if (is_new) fs::remove(into, ignored);
+  return tl::unexpected(std::move(problems));
 }
 
 }  // namespace rooftune::runs

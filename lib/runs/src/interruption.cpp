@@ -27,6 +27,7 @@ struct Listener {
   std::stop_source* stop = nullptr;  ///< of the Interruption that lives
   std::function<void()> on_first{};
   std::string way_on{};
+  bool is_served = false;  ///< another process, by this one: that one decides and speaks
 };
 
 Listener& listener() {
@@ -42,7 +43,7 @@ bool is_ignored(int signal) {
 sigset_t watched_signals() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     if (!is_ignored(signal)) sigaddset(&signals, signal);
   }
   return signals;
@@ -51,13 +52,15 @@ sigset_t watched_signals() {
 [[noreturn]] void end_at_once() {
   // A progress line may stand on the terminal.
   const std::string said = (::isatty(STDERR_FILENO) != 0 ? "\ninterrupted" : "interrupted") + listener().way_on + "\n";
-  static_cast<void>(!::write(STDERR_FILENO, said.data(), said.size()));
+  if (!listener().is_served) static_cast<void>(!::write(STDERR_FILENO, said.data(), said.size()));
   text::remove_own_temporaries();
   ::_exit(kInterruptedExitCode);
 }
 
 void act_on_signal() {
   const std::scoped_lock lock(listener().mutex);
+  const bool is_ending = listener().stop != nullptr && listener().stop->stop_requested();
+  if (is_ending && listener().is_served) return;  // the signal has come, and so has word of it from the process that is served
   if (listener().stop == nullptr || listener().stop->stop_requested()) end_at_once();
   if (listener().on_first) listener().on_first();
   listener().stop->request_stop();
@@ -69,6 +72,13 @@ void set_way_on_after_interruption(std::string way_on) {
   const std::scoped_lock lock(listener().mutex);
   listener().way_on = way_on.empty() ? "" : " (" + std::move(way_on) + ")";
 }
+
+void serve_another_process() {
+  const std::scoped_lock lock(listener().mutex);
+  listener().is_served = true;
+}
+
+void interrupt() { act_on_signal(); }
 
 SignalWatch::SignalWatch() {
   {

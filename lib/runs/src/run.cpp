@@ -13,6 +13,7 @@
 #include "rooftune/runs/evaluation_store.hpp"
 #include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/outcome.hpp"
+#include "rooftune/runs/store_over_ranks.hpp"
 #include "rooftune/runs/study_file.hpp"
 #include "rooftune/sim/simulate.hpp"
 #include "rooftune/text/document.hpp"
@@ -152,6 +153,9 @@ core::Result<void> Run::open_store() {
                                : open_evaluation_store(options_.store.value_or(folder_ / kJournalName));
   if (!store) return tl::unexpected(store.error());
   store_ = *std::move(store);
+  if (options_.ranks != nullptr) {
+    options_.ranks->answer_with([this](std::string_view message) { return answer_remote_store(message, this->store(), may_know()); });
+  }
   return {};
 }
 
@@ -162,6 +166,7 @@ calibrate::StoreUse Run::store() {
 
 core::Diagnostics Run::close_store() {
   if (!store_) return {};
+  if (options_.ranks != nullptr) options_.ranks->answer_with({});
   store_->flush();
   core::Diagnostics problems = store_->problems();
   store_.reset();
@@ -170,8 +175,7 @@ core::Diagnostics Run::close_store() {
 
 std::optional<StoreCounts> Run::store_counts() const {
   const StoreCounts counts{.found = counts_.found, .missed = counts_.missed, .is_replay = options_.replay.has_value()};
-  const bool may_know = options_.resume || options_.store;
-  if (!counts.is_replay && (!may_know || counts.found == 0)) return std::nullopt;
+  if (!counts.is_replay && (!may_know() || counts.found == 0)) return std::nullopt;
   return counts;
 }
 
@@ -205,7 +209,7 @@ core::Result<core::Diagnostics> Run::finish(const Outcome& outcome) {
 }
 
 void Run::abandon() {
-  store_.reset();
+  static_cast<void>(close_store());
   std::error_code ignored;
   if (made_folder_) fs::remove_all(folder_, ignored);
 }

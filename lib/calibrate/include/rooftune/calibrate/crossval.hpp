@@ -12,6 +12,7 @@
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/calibrate/prepare.hpp"
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/core/ranks.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/eval/splits.hpp"
 #include "rooftune/opt/termination.hpp"
@@ -28,8 +29,7 @@ struct FoldResult {
   opt::Termination termination;
   double objective = 0.0;
   std::optional<std::string> failure;  ///< why the fold has no fit; its evaluations are then empty, never scored
-  params::Config tuned;
-  std::vector<double> values;  ///< of the free parameters, in the study's order
+  std::vector<double> values;          ///< of the free parameters, in the study's order
   eval::Evaluation training;
   eval::Evaluation held_out;
   std::vector<HeldOutError> errors;  ///< of the held-out measurements, beside what the fold's own uncertainty explains
@@ -66,15 +66,36 @@ struct CrossValidationOptions {
   int repeats = 1;  ///< of everything with seeds seed, seed + 1, ...; the folds stay the same
   /// Called after each finished fold, by one thread at a time.
   std::function<void(std::size_t finished, std::size_t total)> progress = {};
-  std::stop_token cancel = {};  ///< folds that are not yet fitted stay so
-  StoreUse store = {};          ///< where evaluations are looked up and kept
+  std::stop_token cancel = {};   ///< folds that are not yet fitted stay so
+  StoreUse store = {};           ///< where evaluations are looked up and kept
+  core::Ranks* ranks = nullptr;  ///< that compute folds together; null: this process alone
 };
 
 /// Refits every fold of the split from a cold start (the study's, never another fold's) and scores it on both parts. Folds
 /// run in parallel; the result does not depend on the number of threads. Fails when the split does not fit the data. A fold
 /// without a fit, or two folds whose fits have the same parameters although they saw different data, end up in `failures`.
+/// A rank that serves returns when the leading one has ended, with a result that nobody needs.
 [[nodiscard]] core::Result<CrossValidation> crossval(const PreparedStudy& study, const eval::SplitSpec& split,
                                                      const CrossValidationOptions& options = {});
+
+/// One of so many parts of a cross-validation that machines compute without knowing of each other: counted from 1.
+struct Shard {
+  int number = 1;
+  int of = 1;
+};
+
+struct ShardResult {
+  std::size_t fits = 0;  ///< in this shard
+  std::size_t of = 0;    ///< in all of them
+  std::vector<std::string> failures;
+  bool aborted = false;
+  bool interrupted = false;
+};
+
+/// Fits the folds of one shard, for what they leave in the store: a cross-validation with the stores of all shards finds every
+/// evaluation there.
+[[nodiscard]] core::Result<ShardResult> fit_shard(const PreparedStudy& study, const eval::SplitSpec& split, Shard shard,
+                                                  const CrossValidationOptions& options);
 
 /// Puts what held-out runs say about the model's structure into the uncertainty of a config that was fitted to all runs.
 void add_held_out_error(params::Config& config, const CrossValidation& result, const eval::SplitSpec& split);

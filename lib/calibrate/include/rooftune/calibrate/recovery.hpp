@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rooftune/calibrate/prepare.hpp"
+#include "rooftune/core/ranks.hpp"
 #include "rooftune/params/config.hpp"
 
 namespace rooftune::calibrate {
@@ -15,6 +16,7 @@ struct RecoveryOptions {
   double noise_fraction = 0.02;
   /// Called after each repeat, by one thread at a time.
   std::function<void(std::size_t finished, std::size_t total)> progress = {};
+  core::Ranks* ranks = nullptr;  ///< that compute repeats together; null: this process alone
 };
 
 /// How often a parameter's interval held the value that made the data.
@@ -48,6 +50,8 @@ struct Recovery {
 ///
 /// A parameter counts in a repeat when it is off its bounds, and the data, not its prior, determine it: the variance left is at
 /// most a quarter of the prior's, and the standard error at most half of the value.
+///
+/// A rank that serves returns when the leading one has ended, with a result that nobody needs.
 [[nodiscard]] Recovery recover(const PreparedStudy& study, const params::Config& truth, const RecoveryOptions& options = {});
 
 }  // namespace rooftune::calibrate

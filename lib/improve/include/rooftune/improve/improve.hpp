@@ -12,6 +12,7 @@
 #include "rooftune/improve/journal.hpp"
 #include "rooftune/improve/moves.hpp"
 #include "rooftune/improve/proposer.hpp"
+#include "rooftune/improve/trial.hpp"
 #include "rooftune/plan/next_run.hpp"
 
 namespace rooftune::improve {
@@ -41,6 +42,7 @@ struct ImproveHooks {
   std::function<void(const RoundRecord&)> on_round = {};  ///< also for those that the journal holds already
   std::function<void(const ScreeningRecord&)> on_screening = {};
   Proposer* proposer = nullptr;  ///< asked at every diagnosis; null: nobody
+  TrialRanks ranks = {};         ///< that fit folds together; the others serve_trials()
 };
 
 /// Diagnoses the study's structure, proposes moves, screens them cheaply, judges the promising ones on held-out folds, keeps or

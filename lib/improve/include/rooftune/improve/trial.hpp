@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "rooftune/calibrate/prepare.hpp"
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/core/ranks.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/eval/splits.hpp"
@@ -86,6 +88,13 @@ struct TrialRequest {
   TrialOptions options;
 };
 
+/// Ranks that fit folds together, and how studies travel to them.
+struct TrialRanks {
+  core::Ranks* ranks = nullptr;  ///< null: this process alone
+  std::function<std::string(const calibrate::StudySpec& spec)> text_of = {};
+  std::function<calibrate::StudySpec(const std::string& text)> spec_of = {};  ///< reads back equal, or throws
+};
+
 /// Folds of the judged runs, those of the study's split first; what a fold trains on is what is left of the training runs.
 [[nodiscard]] core::Result<std::vector<JudgedFold>> improve_folds(const calibrate::PreparedStudy& study, const ImproveRuns& runs);
 
@@ -103,7 +112,11 @@ struct UncheckedParameter {
 [[nodiscard]] std::vector<std::string> idle_parameters(const calibrate::PreparedStudy& study, const ImproveRuns& runs);
 
 /// Fits every request's folds and seeds from cold starts, all in parallel; the result does not depend on the number of threads.
-[[nodiscard]] std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs);
+[[nodiscard]] std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs,
+                                            const TrialRanks& ranks = {});
+
+/// What a rank that serves does: fits folds of the leading one's requests until that has ended.
+void serve_trials(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks);
 
 /// The kind of a group that is one run: shown, but a single run's noise is no reason against a change.
 inline constexpr std::string_view kOneRun = "run";

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "rooftune/calibrate/evaluation_store.hpp"
 #include "rooftune/core/diagnostics.hpp"
@@ -14,5 +15,22 @@ namespace rooftune::runs {
 
 /// Opens a store that exists, to look evaluations up; what is appended to it is forgotten.
 [[nodiscard]] core::Result<std::unique_ptr<calibrate::EvaluationStore>> read_evaluation_store(const std::filesystem::path& file);
+
+/// What a store that was merged into another one held.
+struct MergedStore {
+  std::filesystem::path file;
+  long evaluations = 0;  ///< sound ones
+  long added = 0;        ///< that the other store did not have
+};
+
+struct StoreMerge {
+  std::vector<MergedStore> stores;
+  core::Diagnostics warnings{};  ///< rows that are damaged were left out
+};
+
+/// Adds the evaluations of stores to the one in `into`, which is created where there is none. All or nothing: a file that is no store, or
+/// two that answer one question differently, are errors, and `into` stays as it was.
+[[nodiscard]] core::Result<StoreMerge> merge_evaluation_stores(const std::vector<std::filesystem::path>& stores,
+                                                               const std::filesystem::path& into);
 
 }  // namespace rooftune::runs

@@ -8,7 +8,7 @@
 
 namespace rooftune::runs {
 
-/// Watches for Ctrl-C (SIGINT), SIGTERM and SIGHUP as long as it lives. While nobody can end early with what it has (Interruption),
+/// Watches for Ctrl-C (SIGINT), SIGTERM, SIGHUP, and SIGUSR1 (what mpirun passes on without killing) as long as it lives. While nobody can end early with what it has (Interruption),
 /// the first signal ends the program at once, with exit code 2, and takes its temporary files with it. A signal that was ignored when
 /// the program began (nohup) stays ignored. Make it before any other thread: they inherit that the signals are held back for this one.
 class SignalWatch {
@@ -28,6 +28,11 @@ class SignalWatch {
 
 /// What is printed behind "interrupted" when a signal ends the program at once: how what was begun can go on; empty: nothing.
 void set_way_on_after_interruption(std::string way_on);
+
+/// This process serves another one from now on: it leaves the words to that, and to end at once.
+void serve_another_process();
+/// As if a signal had come.
+void interrupt();
 
 /// As long as it lives, the first signal is a request to stop, so that a run can write what it has, and the second ends the program.
 /// Watches by itself where no SignalWatch does. One at a time.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rooftune/calibrate/evaluation_store.hpp"
+#include "rooftune/core/ranks.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/run_folder.hpp"
 #include "rooftune/text/folder_lock.hpp"
@@ -31,7 +32,8 @@ struct RunOptions {
   bool resume = false;  ///< go on with what the folder says was begun; harmless where nothing was
   std::optional<std::filesystem::path> store{};   ///< of evaluations, in place of the folder's own; runs may share one
   std::optional<std::filesystem::path> replay{};  ///< a store that answers instead of the simulator
-  std::vector<std::string> arguments{};           ///< of the command line after the program's name, for the manifest
+  core::Ranks* ranks = nullptr;          ///< the leading one of them answers the others' questions about evaluations; null: no others
+  std::vector<std::string> arguments{};  ///< of the command line after the program's name, for the manifest
 };
 
 /// How many evaluations a store answered.
@@ -72,6 +74,8 @@ class Run {
   Run(const OpenedStudy& study, std::string_view command, Keeps keeps, const RunOptions& options);
   [[nodiscard]] core::Result<void> open_folder();
   [[nodiscard]] core::Result<void> open_store();
+  /// Whether an earlier run can have left evaluations.
+  [[nodiscard]] bool may_know() const { return options_.resume || options_.store || options_.replay; }
   /// Keeps everybody else out of a run folder as long as this run lives.
   [[nodiscard]] core::Result<void> own(const std::filesystem::path& folder);
 
