@@ -97,6 +97,8 @@ Option Option::repeatable() const {
   return *this;
 }
 
+bool Option::is_given() const { return option_->count() > 0; }
+
 Command Command::add_subcommand(const std::string& name, const std::string& help) const {
   return Command(*app_->add_subcommand(name, help));
 }

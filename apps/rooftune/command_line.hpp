@@ -52,6 +52,8 @@ class Option {
   Option needs(const Option& other) const;
   /// One value each time that it is given; all are kept.
   Option repeatable() const;
+  /// Whether the command line has it; known once that is read.
+  [[nodiscard]] bool is_given() const;
 
  private:
   CLI::Option* option_;

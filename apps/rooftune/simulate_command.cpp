@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -50,13 +49,7 @@ core::Result<runs::OpenedStudy> load(const SimulateOptions& options) {
   }
   auto study = open_data(options.data);
   if (!study) return study;
-  const auto& cases = study->prepared.dataset.cases;
-  if (cases.size() != 1) {
-    std::vector<std::string> ids;
-    for (const eval::Case& item : cases) ids.push_back(item.experiment.id);
-    return core::fail({}, fmt::format("{} experiments are selected: {}", ids.size(), fmt::join(ids, ", ")),
-                      "choose one with --select id=...");
-  }
+  if (const auto only = only_experiment(*study); !only) return tl::unexpected(only.error());
   return study;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -139,6 +140,60 @@ TEST_F(CapacityCommand, FailsWhereNoRateKeepsTheObjective) {
                                          "ttft_mean=0.01", "--duration", "5", "--replicates", "1"});
   EXPECT_EQ(result.exit_code, 2) << result;
   EXPECT_THAT(result.output, HasSubstr("not even an idle engine keeps ttft_mean"));
+}
+
+/// Latencies of one engine at the measured run's own load, as they follow from its requests, settings and clients.
+double e2e_at_its_load(const std::string& file, const std::string& id, const std::string& points) {
+  const ProgramResult result = rooftune({"capacity", "--like", shipped(file), "--select", "id=" + id, "--config", "h100", "--duration",
+                                         "600", "--replicates", "1", "--objective", "ttft_mean=0.01", "--json"});
+  EXPECT_EQ(result.exit_code, 2) << result;
+  const auto json = nlohmann::json::parse(result.output);
+  EXPECT_EQ(json["like"], id);
+  return json["answers"][0][points][0]["latencies"]["e2e_mean_ms"];
+}
+
+double e2e_of_evaluate(const std::string& file, const std::string& id) {
+  const ProgramResult result =
+      rooftune({"evaluate", "--ground-truth", shipped(file), "--select", "id=" + id, "--config", "h100", "--json"});
+  const auto json = nlohmann::json::parse(result.output);
+  for (const auto& row : json["rows"]) {
+    const bool is_first = row["stage"] == 0 || (row["stage"] == "summary" && json["rows"].size() < 8);
+    if (is_first && row["metric"] == "e2e_mean_ms") return row["predicted"];
+  }
+  return 0.0;
+}
+
+TEST_F(CapacityCommand, TakesRequestsSettingsAndClientsFromAMeasuredRun) {
+  const double measured_alike = e2e_of_evaluate("ground_truth/h100.json", "60");
+  EXPECT_NEAR(e2e_at_its_load("ground_truth/h100.json", "60", "rates") / measured_alike, 1.0, 0.02);
+  // The requests of the command line's defaults would be served in another time altogether.
+  const ProgramResult plain = rooftune({"capacity", "--model", "Llama-3.1-70B-Instruct", "--tp", "4", "--rates", "2.5", "--config",
+                                        "h100", "--replicates", "1", "--objective", "ttft_mean=0.01", "--json"});
+  const auto json = nlohmann::json::parse(plain.output);
+  EXPECT_GT(std::abs(double(json["answers"][0]["rates"][0]["latencies"]["e2e_mean_ms"]) / measured_alike - 1.0), 0.2);
+}
+
+TEST_F(CapacityCommand, LeavesTheRecordedPoolToItsOwnDeployment) {
+  const ProgramResult result = rooftune({"capacity", "--like", shipped("ground_truth/h100.json"), "--select", "id=60", "--tp", "8",
+                                         "--config", "h100", "--duration", "2", "--replicates", "1", "--rates", "1", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const auto answer = nlohmann::json::parse(result.output)["answers"][0];
+  EXPECT_EQ(answer["tp"], 8);
+  EXPECT_EQ(answer["model"], "Llama-3.1-70B-Instruct");
+}
+
+TEST_F(CapacityCommand, NamesTheRunsWhereSeveralAreSelected) {
+  const ProgramResult result = rooftune(
+      {"capacity", "--like", shipped("ground_truth/h100.json"), "--select", "model=Yi-34B", "--select", "model=Qwen2.5-7B-Instruct"});
+  EXPECT_EQ(result.exit_code, 1) << result;
+  EXPECT_THAT(result.errors, HasSubstr("3 experiments are selected"));
+}
+
+TEST_F(CapacityCommand, SaysWhichPromptsAndWhereIntervalsSayNothing) {
+  const ProgramResult result = rooftune({"capacity", "--model", "Llama-3.1-70B-Instruct", "--config", "h100", "--tp", "4",
+                                         "--objective", "ttft_p90=500", "--duration", "20"});
+  EXPECT_THAT(result.output, HasSubstr("every prompt differs: no prefix is reused"));
+  EXPECT_THAT(result.output, HasSubstr("undetermined")) << "close to saturation TTFT says nothing";
 }
 
 TEST_F(CapacityCommand, RefusesAnUnknownModelAtEveryDegree) {

@@ -3,9 +3,11 @@
   test_report.py PROGRAM SOURCE_DIR
 """
 
+import base64
 import csv
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -109,9 +111,9 @@ class ReportInABrowser(unittest.TestCase):
     def test_tells_before_after_and_held_out_errors(self):
         result, held_out = self.file("fit", "result.json"), self.file("crossval", "result.json")["held_out"]
         row = self.page.run("[...document.querySelectorAll('#summary table')[0].rows].map((row) => [...row.cells].map((cell) => cell.dataset.value ?? cell.textContent))")
-        self.assertEqual(row[0][1:], ["before", "after", "held out", "two runs of one server", "other arrivals"])
+        self.assertEqual(row[0][1:], ["held out", "before", "after", "two runs of one server", "other arrivals"], "what to expect of a new run comes first")
         e2e = next(cells for cells in row if cells[0] == "E2E mean")
-        expected = [source["e2e_mean_ms"]["mean_ape_percent"] for source in (result["before"], result["after"], held_out)]
+        expected = [source["e2e_mean_ms"]["mean_ape_percent"] for source in (held_out, result["before"], result["after"])]
         for shown, wanted in zip(e2e[1:], expected):
             self.assertAlmostEqual(float(shown), wanted, places=9)
 
@@ -152,6 +154,68 @@ class ReportInABrowser(unittest.TestCase):
         text = self.page.run("document.getElementById('tooltip').innerText")
         self.assertRegex(text, r"(Qwen2.5-7B|Mistral-Nemo|Llama-4-Scout).*\n[\s\S]*predicted .* ms, measured .* ms")
 
+    def test_judges_where_by_what_was_held_out(self):
+        self.go_to("summary")
+        rows = [row for row in self.file("crossval", "evaluation.json")["rows"]
+                if row["stage"] == "summary" and row["metric"] in ("ttft_mean_ms", "e2e_mean_ms", "tpot_mean_ms")]
+        worst = max(rows, key=lambda row: row["ape_percent"])
+        shown = self.page.run("[...document.querySelectorAll('#summary table')[1].tBodies[0].rows][0].cells[2].dataset.value")
+        self.assertAlmostEqual(float(shown), worst["error_percent"], places=9)
+
+    def test_gives_every_parameter_the_verdict_of_the_run(self):
+        self.go_to("summary")
+        parameters = self.file("fit", "result.json")["parameters"]
+        determined = sum(parameter["verdict"] == "" for parameter in parameters)
+        text = self.page.run("document.querySelector('#summary').innerText")
+        self.assertIn(f"{determined} of {len(parameters)} fitted parameters", text)
+
+    def test_sorts_and_filters_tables(self):
+        self.go_to("predicted")
+        sort = ("((table, column) => { table.tHead.rows[0].cells[column].querySelector('button').click();"
+                " return [...table.tBodies[0].rows].map((row) => Number(row.cells[column].dataset.value)); })"
+                "(document.querySelector('#predicted table'), 8)")
+        rising, falling = self.page.run(sort), self.page.run(sort)
+        self.assertEqual(rising, sorted(rising))
+        self.assertEqual(falling, sorted(rising, reverse=True))
+        left = self.page.run("(() => { const box = document.querySelector('#predicted input[type=search]'); box.value = 'nemo';"
+                             " box.dispatchEvent(new Event('input'));"
+                             " return [...box.parentElement.querySelectorAll('tbody tr:not([hidden])')].map((row) => row.innerText || row.textContent); })()")
+        self.assertTrue(left and all("Nemo" in row for row in left), left)
+
+    def test_stacks_plots_on_a_phone_and_uses_the_width_of_a_desktop(self):
+        for width in (390, 1400):
+            with Page() as page:
+                page.resize(width, 900)
+                page.open(self.html)
+                for name in page.run("rooftuneReport.pages"):
+                    page.run(f"location.hash = '#{name}'")
+                    page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+                    self.assertLessEqual(page.run("document.documentElement.scrollWidth"), width, f"{name} at {width}")
+                page.run("location.hash = '#load'")
+                page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+                tops = page.run("[...document.querySelectorAll('#load figure')].map((figure) => Math.round(figure.getBoundingClientRect().top))")
+                self.assertEqual(len(set(tops)) < len(tops), width == 1400, "figures side by side")
+                panels = page.run("[...document.querySelector('#load svg').querySelectorAll('.mark-group.role-scope > g')].map((panel) => Math.round(panel.getBoundingClientRect().top))")
+                self.assertEqual(max(panels) - min(panels) > 400, width == 390, panels)
+                self.assertEqual(page.problems, [])
+
+    def test_keeps_the_colour_of_a_term_from_plot_to_plot(self):
+        self.go_to("steps")
+        legends = self.page.run("[...document.querySelectorAll('#steps svg')].map((svg) => {"
+                                " const colours = [...svg.querySelectorAll('.role-legend-symbol path')].map((path) => path.getAttribute('fill'));"
+                                " const names = [...svg.querySelectorAll('.role-legend-label text')].map((text) => text.textContent);"
+                                " return names.map((name, i) => [name, colours[i]]); })")
+        self.assertGreater(len(legends), 1)
+        colours = {}
+        for name, colour in [entry for legend in legends for entry in legend]:
+            self.assertEqual(colours.setdefault(name, colour), colour, name)
+        self.assertEqual(len(set(colours.values())), len(colours))
+
+    def test_says_which_axes_are_logarithmic(self):
+        self.go_to("predicted")
+        titles = self.page.run("[...document.querySelectorAll('#predicted svg .role-axis-title text')].map((title) => title.textContent)")
+        self.assertTrue(titles and all("logarithmic" in title for title in titles), titles)
+
     def test_works_by_keyboard(self):
         self.go_to("summary")
         self.page.run("document.querySelector('nav a').focus()")
@@ -164,6 +228,7 @@ class ReportInABrowser(unittest.TestCase):
     def test_prints_every_page(self):
         pdf = self.page.call("Page.printToPDF", printBackground=True)["data"]
         self.assertGreater(len(pdf), 100_000)
+        self.assertLessEqual(len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(pdf))), 8)
         self.assertTrue(self.page.run("rooftuneReport.drawn.every((plot) => plot.node.dataset.drawn === 'yes')"))
 
     def test_says_when_the_plotting_library_is_missing(self):

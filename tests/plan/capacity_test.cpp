@@ -106,6 +106,44 @@ TEST_F(CapacityOfSlots, AsksForNoMoreClientsThanTheEngineRuns) {
   EXPECT_EQ(most->concurrency, base_.experiment.deployment.settings.max_num_seqs);
 }
 
+TEST_F(CapacityOfSlots, SendsATableOfRequestsAgainUntilThereAreEnough) {
+  for (const int tokens : {50, 150}) base_.experiment.workload.trace.push_back({.input_tokens = 64, .output_tokens = tokens});
+  const LoadPoint point = predict_rate(subject(), 1.0, 1, options_);
+  const double e2e_ms = at(point.latency_ms, LatencyKind::e2e, LatencyStatistic::mean);
+  EXPECT_NEAR(e2e_ms, 1000.0, 20.0) << "the mean of 50 and of 150 tokens";
+  EXPECT_EQ(prompts_text(base_.experiment.workload), "2 requests of a table in turn");
+}
+
+TEST_F(CapacityOfSlots, CountsRequestsWhereTheyComeInConversations) {
+  domain::Workload& workload = base_.experiment.workload;
+  workload.pattern = domain::PromptPattern::conversations;
+  workload.turns = domain::LengthDistribution{.mean_tokens = 4};
+  workload.output.mean_tokens = 10;
+  const LoadPoint point = predict_rate(subject(), 2.0, 1, options_);
+  EXPECT_NEAR(point.output_tokens_per_s, 2.0 * 10, 3.0) << "two requests a second, not two conversations";
+  EXPECT_EQ(prompts_text(workload), "conversations of 4 turns");
+}
+
+TEST_F(CapacityOfSlots, SaysWhichShareTheEngineRefusesAndCountsItNotAsMissed) {
+  for (const int tokens : {100, 100, 100, 5000}) {
+    base_.experiment.workload.trace.push_back({.input_tokens = 64, .output_tokens = tokens});
+  }
+  base_.experiment.workload.stages = {{.rate = {1.0}, .duration = {4.0}, .num_requests = 4}};
+  base_.experiment.workload.arrival.process = domain::ArrivalProcess::trace;
+  base_.keep_plans(1, 1);
+  EXPECT_DOUBLE_EQ(refused_share(base_), 0.25);
+  const LoadPoint point = predict_rate(subject(), 1.0, 1, options_);
+  EXPECT_EQ(point.rejected, point.rejected_by_length);
+  EXPECT_GT(point.rejected, 0);
+  EXPECT_TRUE(point.is_good()) << testing::PrintToString(point.missed);
+}
+
+TEST_F(CapacityOfSlots, KeepsTheTurnaroundOfMeasuredClients) {
+  base_.experiment.workload.arrival = {.process = domain::ArrivalProcess::closed_loop, .turnaround_us = 1e6};
+  const LoadPoint point = predict_concurrency(subject(), 4, options_);
+  EXPECT_NEAR(point.rate_per_s, 4.0 / 2.0, 0.1) << "a second of work and one until the client is back";
+}
+
 TEST(WeightsText, NamesFormatsByTheirShareOfTheLayers) {
   EXPECT_EQ(weights_text(examples::llama_2_7b()), "bf16");
   domain::ModelSpec model = examples::llama_2_7b();

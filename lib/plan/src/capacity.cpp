@@ -8,6 +8,7 @@
 #include <cmath>
 #include <map>
 #include <ranges>
+#include <set>
 
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/core/statistics.hpp"
@@ -100,6 +101,7 @@ LoadPoint simulate_once(const eval::Case& item, std::size_t replicate, const par
   std::ranges::stable_sort(requests, {}, &SeenRequest::arrival_us);
   LoadPoint point;
   point.rejected = prediction.counters.rejected;
+  point.rejected_by_length = prediction.counters.rejected_by_length;
   const auto warm_up = static_cast<std::size_t>(kWarmUpFraction * static_cast<double>(requests.size()));
   const std::span<const SeenRequest> steady = std::span(requests).subspan(warm_up);
   if (steady.empty()) return point;
@@ -137,7 +139,7 @@ void judge(LoadPoint& point, const std::vector<LatencyObjective>& objectives) {
     point.missed.push_back(latency_name(objective.kind, objective.statistic));
   }
   if (!point.keeps_up) point.missed.emplace_back("throughput");
-  if (point.rejected > 0) point.missed.emplace_back("request length");
+  if (point.rejected > point.rejected_by_length) point.missed.emplace_back("KV pool");
 }
 
 /// Means and deviations of the replicates.
@@ -164,6 +166,7 @@ LoadPoint combine(const std::vector<LoadPoint>& replicates) {
   for (const LoadPoint& point : replicates) {
     all.kv_use_fraction = std::max(all.kv_use_fraction, point.kv_use_fraction);
     all.rejected += point.rejected;
+    all.rejected_by_length += point.rejected_by_length;
     keeping_up += point.keeps_up ? 1 : 0;
   }
   // One draw of arrivals may end in a burst.
@@ -176,19 +179,66 @@ domain::Stage stage_of(double rate_per_s, int replicas, const CapacityOptions& o
   return {.rate = {rate_per_s}, .duration = {requests / rate_per_s}, .num_requests = static_cast<int>(std::ceil(requests))};
 }
 
+/// Requests of the workload by conversation; 1 where they come one by one.
+double requests_by_arrival(const domain::Workload& workload) {
+  if (workload.trace.empty()) {
+    if (workload.pattern != domain::PromptPattern::conversations) return 1.0;
+    if (workload.turns) return std::max(1.0, workload.turns->mean_tokens);
+    return workload.think_time.mean.value > 0.0 ? std::max(1, workload.turns_per_conversation) : 1.0;
+  }
+  std::set<std::int64_t> conversations;
+  std::size_t single = 0;
+  for (const domain::TracedRequest& row : workload.trace) {
+    if (row.conversation < 0) {
+      ++single;
+    } else {
+      conversations.insert(row.conversation);
+    }
+  }
+  return static_cast<double>(workload.trace.size()) / static_cast<double>(conversations.size() + single);
+}
+
+/// So many rows of the table, from its start again as often as it takes; every repetition has conversations of its own.
+std::vector<domain::TracedRequest> repeated(const std::vector<domain::TracedRequest>& table, std::size_t count) {
+  std::int64_t conversations = 0;
+  for (const domain::TracedRequest& row : table) conversations = std::max(conversations, row.conversation + 1);
+  std::vector<domain::TracedRequest> rows;
+  rows.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    domain::TracedRequest& row = rows.emplace_back(table[i % table.size()]);
+    row.stage = 0;
+    if (row.conversation >= 0) row.conversation += conversations * static_cast<std::int64_t>(i / table.size());
+  }
+  return rows;
+}
+
+/// Arrivals at a rate: the gaps of an open loop stay what they are, any other load comes as Poisson arrivals.
+domain::Arrival open_loop(const domain::Arrival& arrival) {
+  const auto keeps = {domain::ArrivalProcess::conditioned_poisson, domain::ArrivalProcess::gamma, domain::ArrivalProcess::constant};
+  if (std::ranges::find(keeps, arrival.process) == keeps.end()) return {.process = domain::ArrivalProcess::poisson};
+  return {.process = arrival.process, .gamma_coefficient_of_variation = arrival.gamma_coefficient_of_variation};
+}
+
 /// The experiment that a load stands for.
 eval::Case case_of(const CapacityCase& subject, const LoadPoint& point, const CapacityOptions& options) {
   eval::Case item = subject.base;
   item.experiment.deployment.dp = point.replicas;
   domain::Workload& workload = item.experiment.workload;
   if (point.concurrency > 0) {
-    workload.arrival = {.process = domain::ArrivalProcess::closed_loop, .concurrency = point.concurrency};
+    workload.arrival = {.process = domain::ArrivalProcess::closed_loop,
+                        .concurrency = point.concurrency,
+                        .turnaround_us = workload.arrival.turnaround_us};
     domain::Stage stage;
     stage.num_requests = std::max(options.min_requests, kRequestsPerClient * point.concurrency);
     workload.stages = {stage};
   } else {
-    workload.arrival = {.process = domain::ArrivalProcess::poisson};
+    workload.arrival = open_loop(workload.arrival);
     workload.stages = {stage_of(point.rate_per_s, point.replicas, options)};
+    workload.stages.front().rate.value /= requests_by_arrival(workload);
+  }
+  workload.warm_up.reset();  // the first fifth of the requests fills the engine
+  if (!workload.trace.empty()) {
+    workload.trace = repeated(workload.trace, static_cast<std::size_t>(workload.stages.front().num_requests));
   }
   item.keep_plans(options.seed, options.replicates);
   return item;
@@ -238,6 +288,50 @@ core::Result<LatencyObjective> parse_objective(std::string_view text) {
   return *objective;
 }
 
+std::string prompts_text(const domain::Workload& workload) {
+  const auto shared = [&](std::string_view of) {
+    const int groups = std::max(1, workload.prompt_groups);
+    return workload.system_prompt_tokens == 0 ? std::string()
+           : groups == 1                      ? fmt::format("{} share {} leading tokens", of, workload.system_prompt_tokens)
+                         : fmt::format("{} of {} groups share {} leading tokens", of, groups, workload.system_prompt_tokens);
+  };
+  if (!workload.trace.empty()) {
+    const auto in_groups = std::ranges::count_if(workload.trace, [](const auto& row) { return row.prefix_group >= 0; });
+    std::string text = fmt::format("{} requests of a table in turn", workload.trace.size());
+    if (in_groups > 0) text += fmt::format(", {} of them with a shared prefix", in_groups);
+    if (const double turns = requests_by_arrival(workload); turns > 1.0) text += fmt::format(", conversations of {:.3g} turns", turns);
+    return text;
+  }
+  switch (workload.pattern) {
+    case domain::PromptPattern::conversations: {
+      const double turns = workload.turns ? workload.turns->mean_tokens : workload.turns_per_conversation;
+      const std::string prefix = shared("conversations");
+      return fmt::format("conversations of {:g} turn{}{}", turns, turns == 1.0 ? "" : "s", prefix.empty() ? "" : ", " + prefix);
+    }
+    case domain::PromptPattern::cycled: {
+      const std::string prefix = shared("prompts");
+      return fmt::format("{} distinct prompts in turn{}", workload.distinct_prompts, prefix.empty() ? "" : ", " + prefix);
+    }
+    case domain::PromptPattern::unique: break;
+  }
+  const std::string prefix = shared("prompts");
+  return prefix.empty() ? "every prompt differs: no prefix is reused" : prefix;
+}
+
+double refused_share(const eval::Case& item) {
+  const auto plan = item.plan(0);
+  std::size_t requests = 0;
+  std::size_t refused = 0;
+  for (const sim::StagePlan& stage : plan->stages) {
+    requests += stage.requests.size();
+    for (const sim::PlannedRequest& request : stage.requests) {
+      const std::int64_t tokens = std::int64_t{request.prompt_tokens} + request.output_tokens;
+      refused += tokens > item.experiment.deployment.settings.max_model_len ? 1 : 0;
+    }
+  }
+  return requests == 0 ? 0.0 : static_cast<double>(refused) / static_cast<double>(requests);
+}
+
 LoadPoint predict_rate(const CapacityCase& subject, double rate_per_s, int replicas, const CapacityOptions& options) {
   LoadPoint load;
   load.rate_per_s = rate_per_s;
@@ -274,7 +368,7 @@ std::optional<LoadPoint> find_most_clients(const CapacityCase& subject, double t
   std::optional<LoadPoint> best;
   const auto serves = [&](int clients) {
     LoadPoint point = predict_concurrency(subject, clients, options);
-    const bool is_fast = point.rejected == 0 && tokens_per_user(point) >= tokens_per_s;
+    const bool is_fast = point.rejected == point.rejected_by_length && tokens_per_user(point) >= tokens_per_s;
     if (is_fast) best = std::move(point);
     return is_fast;
   };
@@ -328,7 +422,8 @@ void qualify(const CapacityCase& subject, LoadPoint& point, const CapacityOption
     // The interval is around all requests of the run, ours around those of its steady part: the relative width carries over.
     const auto index = static_cast<std::size_t>(kind - kMeans.begin());
     const double scale = point.latency_ms[index][0] / interval.predicted_ms;
-    point.mean_interval[index] = LatencyInterval{.lower_ms = scale * interval.lower_ms, .upper_ms = scale * interval.upper_ms};
+    point.mean_interval[index] = LatencyInterval{
+        .lower_ms = scale * interval.lower_ms, .upper_ms = scale * interval.upper_ms, .is_determined = interval.is_determined()};
   }
 }
 

@@ -37,13 +37,13 @@ const reportKit = (() => {
   };
   const shortLabel = (experiment) => {
     const item = cases.get(experiment);
-    return item ? `${modelName(item.model).slice(0, 22)} TP${item.tp} ${item.workload} (${experiment})` : experiment;
+    return item ? `${modelName(item.model)} TP${item.tp} ${item.workload} (${experiment})` : experiment;
   };
   const stageName = (stage) => (stage === "summary" ? "all stages" : `stage ${stage}`);
   const unique = (values) => [...new Set(values)];
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const summaryRows = (rows) => rows.filter((row) => row.stage === "summary");
-  const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+  const plural = (count, word, several = `${word}s`) => `${count} ${count === 1 ? word : several}`;
 
   // ---- elements
   const el = (tag, attributes = {}, ...children) => {
@@ -55,35 +55,61 @@ const reportKit = (() => {
     return node;
   };
   // A column is { title, of: row -> value, show: value -> text, text: true for words, tone: value -> class }. Numbers keep
-  // their full value beside the rounded text.
-  const table = (columns, rows, caption) => {
-    const cell = (column, row) => {
-      const value = column.of(row);
-      const words = column.text === true;
-      const shown = column.show ? column.show(value) : isNumber(value) ? significant(value) : (value ?? "–");
-      const attributes = {
-        class: [words ? "text" : "", column.tone ? column.tone(value) : ""].join(" ").trim() || undefined,
-        "data-value": isNumber(value) ? value : undefined,
-      };
-      return el("td", attributes, String(shown));
+  // their full value beside the rounded text. A heading sorts by its column; longer tables can be filtered by any word in a row.
+  const filteredFrom = 6;
+  const cell = (column, row) => {
+    const value = column.of(row);
+    const wordy = column.text === true;
+    const shown = column.show ? column.show(value) : isNumber(value) ? significant(value) : (value ?? "–");
+    const attributes = {
+      class: [wordy ? "text" : "", column.tone ? column.tone(value) : ""].join(" ").trim() || undefined,
+      "data-value": isNumber(value) ? value : undefined,
     };
+    return el("td", attributes, String(shown));
+  };
+  const compared = (first, second) => {
+    if (isNumber(first) && isNumber(second)) return first - second;
+    if (isNumber(first) !== isNumber(second)) return isNumber(first) ? -1 : 1;
+    return String(first ?? "").localeCompare(String(second ?? ""), "en", { numeric: true });
+  };
+  const table = (columns, rows, caption) => {
+    const drawnRows = rows.map((row) => ({ row, node: el("tr", {}, ...columns.map((column) => cell(column, row))) }));
+    const body = el("tbody", {}, ...drawnRows.map(({ node }) => node));
+    const headings = columns.map((column) => {
+      const heading = el("th", { scope: "col", class: column.text ? "text" : undefined });
+      if (rows.length < 2 || !column.title) {
+        heading.append(column.title);
+        return heading;
+      }
+      const button = el("button", { type: "button", title: "sort" }, column.title);
+      button.addEventListener("click", () => {
+        const falls = heading.getAttribute("aria-sort") === "ascending";
+        for (const other of headings) other.removeAttribute("aria-sort");
+        heading.setAttribute("aria-sort", falls ? "descending" : "ascending");
+        const sorted = [...drawnRows].sort((a, b) => (falls ? -1 : 1) * compared(column.of(a.row), column.of(b.row)));
+        body.replaceChildren(...sorted.map(({ node }) => node));
+      });
+      heading.append(button);
+      return heading;
+    });
+    const filter = el("input", { type: "search", placeholder: `filter ${rows.length} rows`, "aria-label": "filter rows" });
+    filter.addEventListener("input", () => {
+      const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+      for (const { node } of drawnRows) {
+        const text = [...node.cells].map((one) => one.textContent).join(" ").toLowerCase();
+        node.hidden = !wanted.every((word) => text.includes(word));
+      }
+    });
     return el(
       "div",
       { class: "scroll" },
+      rows.length >= filteredFrom ? filter : null,
       el(
         "table",
         {},
         caption ? el("caption", {}, caption) : null,
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            ...columns.map((column) => el("th", { scope: "col", class: column.text ? "text" : undefined }, column.title)),
-          ),
-        ),
-        el("tbody", {}, ...rows.map((row) => el("tr", {}, ...columns.map((column) => cell(column, row))))),
+        el("thead", {}, el("tr", {}, ...headings)),
+        body,
       ),
     );
   };
@@ -97,7 +123,9 @@ const reportKit = (() => {
   const drawn = [];
   let printing = false;
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const theme = () => themes[dark.matches && !printing ? "dark" : "light"];
+  // Plots are drawn for the room that they find; on paper columns are narrow.
+  const printedRoom = 560;
+  const theme = (room) => ({ ...themes[dark.matches && !printing ? "dark" : "light"], room: printing ? printedRoom : room });
   const tooltip = document.getElementById("tooltip");
   const showTooltip = (handler, event, item, value) => {
     tooltip.hidden = value === null || value === undefined || value === "";
@@ -111,7 +139,8 @@ const reportKit = (() => {
   const draw = (plot) => {
     if (!vega) return;
     if (plot.view) plot.view.finalize();
-    plot.view = new vega.View(vega.parse(plot.spec(theme())), {
+    plot.room = plot.node.clientWidth || plot.room || printedRoom;
+    plot.view = new vega.View(vega.parse(plot.spec(theme(plot.room))), {
       renderer: "svg",
       container: plot.node,
       hover: false,
@@ -144,6 +173,17 @@ const reportKit = (() => {
   };
   const redrawAll = () => drawn.filter((plot) => plot.node.dataset.drawn === "yes").forEach(draw);
 
+  let resizing = 0;
+  addEventListener("resize", () => {
+    clearTimeout(resizing);
+    resizing = setTimeout(() => {
+      if (printing) return;
+      drawn
+        .filter((plot) => plot.node.dataset.drawn === "yes" && plot.node.clientWidth && plot.node.clientWidth !== plot.room)
+        .forEach(draw);
+    }, 120);
+  });
+
   // ---- what several pages use
   const errorColumns = [
     words("experiment", (row) => row.experiment),
@@ -168,7 +208,7 @@ const reportKit = (() => {
   const heldOutEvaluation = crossval && crossval.evaluation;
   const peerGroups = () => {
     // Ours on the same experiments beside each peer's: a mean over other runs would compare nothing.
-    const ours = new Map(summaryRows(evaluation.rows).map((row) => [`${row.experiment} ${row.metric}`, row]));
+    const ours = new Map(summaryRows((heldOutEvaluation ?? evaluation).rows).map((row) => [`${row.experiment} ${row.metric}`, row]));
     const groups = new Map();
     for (const peer of data.peers) {
       const row = ours.get(`${peer.experiment} ${peer.metric}`);

@@ -8,7 +8,7 @@ const themes = {
     grid: "#e2e6ea",
     band: "#009E73",
     bandOpacity: 0.16,
-    palette: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#70757D", "#8A7A00"],
+    palette: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A7A00", "#7B4FB5", "#A0522D", "#4E7F3A", "#B0446B", "#3A4A8C"],
   },
   dark: {
     text: "#e8eaed",
@@ -16,7 +16,7 @@ const themes = {
     grid: "#343b44",
     band: "#009E73",
     bandOpacity: 0.3,
-    palette: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#C4C9D0", "#4C9BE0"],
+    palette: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#B8A93A", "#B59AE0", "#D2926B", "#93C47D", "#E07A9E", "#8FA0E8"],
   },
 };
 const shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"];
@@ -31,8 +31,50 @@ const dashes = [
   [10, 2, 2, 2],
 ];
 
+// Terms of step times keep their colour from plot to plot and from report to report: those that models share by name, others after
+// them in the order in which they are asked for.
+const termStyles = new Map(
+  [
+    "overhead",
+    "sequences",
+    "linear",
+    "activations",
+    "kv_reads",
+    "prefill_attention",
+    "allreduce",
+    "moe",
+    "prefill_launch",
+    "sampler",
+    "attention",
+    "embedding",
+  ].map((term, style) => [term, style]),
+);
+
 const plots = (() => {
+  // A letter of axis labels is about so wide.
+  const letter = 6.1;
+  const textWidth = (texts) => letter * Math.max(1, ...texts.map((text) => String(text).length));
+  const termStyle = (term) => {
+    if (!termStyles.has(term)) termStyles.set(term, termStyles.size);
+    return termStyles.get(term);
+  };
+  // How many panels of at least `min` find room side by side, and how wide each of them then is. An axis takes `beside` more.
+  const fit = (theme, wanted, { min = 230, max = 420, beside = 66 } = {}) => {
+    const columns = Math.max(1, Math.min(wanted, Math.floor(theme.room / (min + beside))));
+    return { columns, width: Math.max(150, Math.min(max, Math.floor(theme.room / columns) - beside - (columns > 1 ? 20 : 0))) };
+  };
+  // Says that an axis is logarithmic; in lines that are no longer than the axis.
+  const scaleTitle = (axis, size) => {
+    const text = axis.log && !/logarithmic/.test(axis.title) ? `${axis.title} (logarithmic)` : axis.title;
+    const lines = [];
+    for (const word of String(text ?? "").split(" ")) {
+      if (lines.length && (lines.at(-1).length + word.length + 1) * 1.1 * letter <= size) lines.push(`${lines.pop()} ${word}`);
+      else lines.push(word);
+    }
+    return lines.length > 1 ? lines : text;
+  };
   const colourOf = (theme, index) => theme.palette[index % theme.palette.length];
+  const termColour = (theme, term) => (term === "other" ? theme.faint : colourOf(theme, termStyle(term)));
   const shapeOf = (index) => shapes[index % shapes.length];
   const dashOf = (index) => dashes[index % dashes.length];
 
@@ -50,7 +92,7 @@ const plots = (() => {
         titleFontSize: 12,
         titleFontWeight: "normal",
       },
-      legend: { labelColor: theme.text, titleColor: theme.text, labelFontSize: 11, labelLimit: 300, symbolStrokeWidth: 1.5 },
+      legend: { labelColor: theme.text, titleColor: theme.text, labelFontSize: 11, labelLimit: 600, symbolStrokeWidth: 1.5 },
       title: { color: theme.text, fontSize: 13, anchor: "start" },
       text: { fill: theme.text },
     },
@@ -159,7 +201,7 @@ const plots = (() => {
         {
           orient: "bottom",
           scale: "x",
-          title: x.title,
+          title: scaleTitle(x, width),
           grid: true,
           gridScale: "y",
           tickCount: x.ticks || 5,
@@ -170,7 +212,7 @@ const plots = (() => {
         {
           orient: "left",
           scale: "y",
-          title: y.title,
+          title: scaleTitle(y, height),
           grid: true,
           gridScale: "x",
           tickCount: y.ticks || 5,
@@ -223,7 +265,7 @@ const plots = (() => {
           strokeDash: "legendDash",
           orient: "bottom",
           direction: "horizontal",
-          columns: legendColumns,
+          columns: Math.max(1, Math.min(legendColumns, Math.floor(theme.room / (textWidth(names) + 40)))),
           symbolSize: 90,
         },
       ];
@@ -233,6 +275,7 @@ const plots = (() => {
 
   // Coloured cells with their numbers. `scheme` diverges around zero up to +-`limit`.
   const heatMap = (theme, { cells, rows, columns, limit, format, cellWidth = 76, cellHeight = 22, legendTitle }) => ({
+    // Rows keep their whole names: what finds no room scrolls sideways.
     ...base(theme),
     width: columns.length * cellWidth,
     height: rows.length * cellHeight,
@@ -251,9 +294,9 @@ const plots = (() => {
         ticks: false,
         labelAngle: cellWidth < 60 ? -60 : 0,
         labelAlign: cellWidth < 60 ? "left" : "center",
-        labelLimit: 320,
+        labelLimit: 900,
       },
-      { orient: "left", scale: "y", domain: false, ticks: false, labelLimit: 420 },
+      { orient: "left", scale: "y", domain: false, ticks: false, labelLimit: 900 },
     ],
     legends: legendTitle
       ? [{ fill: "colour", title: legendTitle, orient: "bottom", direction: "horizontal", gradientLength: 240 }]
@@ -293,7 +336,12 @@ const plots = (() => {
   });
 
   // One line per label with ranges and several kinds of points on it: intervals, training against held out, bars of errors.
-  const dotRange = (theme, { labels, ranges = [], dots, x, reference, width = 520, rowHeight = 22, legend = [] }) => {
+  const dotRange = (theme, { labels, ranges = [], dots, x, reference, legend = [] }) => {
+    // Names are never cut: where they leave no room beside the lines, they stand above them.
+    const beside = textWidth(labels) + 40;
+    const above = theme.room - beside < 200;
+    const width = Math.max(160, Math.min(620, theme.room - (above ? 30 : beside)));
+    const rowHeight = above ? 38 : 22;
     const values = [...dots.map((dot) => dot.x), ...ranges.flatMap((range) => [range.low, range.high])];
     const height = Math.max(1, labels.length) * rowHeight;
     const names = legend.map((entry) => entry.name);
@@ -305,6 +353,7 @@ const plots = (() => {
         { name: "ranges", values: ranges },
         { name: "dots", values: dots },
         { name: "reference", values: reference === undefined ? [] : [{ x: reference }] },
+        { name: "labels", values: above ? labels.map((label) => ({ label })) : [] },
       ],
       scales: [
         { name: "y", type: "point", domain: labels, range: "height", padding: 0.5 },
@@ -316,17 +365,17 @@ const plots = (() => {
         {
           orient: "bottom",
           scale: "x",
-          title: x.title,
+          title: scaleTitle(x, width),
           grid: true,
           format: x.format || "~r",
           labelOverlap: true,
           tickCount: x.ticks || 6,
         },
-        { orient: "left", scale: "y", ticks: false, domain: false, labelLimit: 420, grid: true },
+        { orient: "left", scale: "y", ticks: false, domain: false, labels: !above, labelLimit: 900, grid: true },
       ],
       legends:
         names.length > 1
-          ? [{ fill: "colour", shape: "shape", orient: "bottom", direction: "horizontal", columns: 4, symbolSize: 90 }]
+          ? [{ fill: "colour", shape: "shape", orient: "bottom", direction: "horizontal", columns: Math.max(1, Math.min(4, Math.floor(theme.room / (textWidth(names) + 40)))), symbolSize: 90 }]
           : [],
       marks: [
         {
@@ -352,6 +401,19 @@ const plots = (() => {
             strokeOpacity: { value: 0.7 },
             strokeCap: { value: "butt" },
             tooltip: { field: "tip" },
+          }),
+        },
+        {
+          type: "text",
+          from: { data: "labels" },
+          interactive: false,
+          ...drawn({
+            x: { value: 2 },
+            y: { scale: "y", field: "label", offset: -13 },
+            baseline: { value: "middle" },
+            fontSize: { value: 11 },
+            fill: { value: theme.text },
+            text: { field: "label" },
           }),
         },
         {
@@ -395,7 +457,7 @@ const plots = (() => {
         zero: true,
         domain: [0, Math.max(1e-9, ...totals.map((total) => total.value), ...totals.map((total) => total.stacked))],
       },
-      { name: "fill", type: "ordinal", domain: terms, range: terms.map((_, index) => colourOf(theme, index)) },
+      { name: "fill", type: "ordinal", domain: terms, range: terms.map((term) => termColour(theme, term)) },
     ],
     axes: [
       { orient: "bottom", scale: "x", title: xTitle, labelOverlap: true },
@@ -432,5 +494,5 @@ const plots = (() => {
     ],
   });
 
-  return { xyPanel, panels, heatMap, dotRange, stackedPanel, colourOf, shapeOf };
+  return { xyPanel, panels, heatMap, dotRange, stackedPanel, colourOf, shapeOf, termColour, fit };
 })();

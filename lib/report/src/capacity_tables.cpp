@@ -69,7 +69,10 @@ void add_point(std::vector<Cell>& cells, const LoadPoint& point) {
   for (const LatencyKind kind : plan::kLatencyKinds) {
     const auto& interval = point.mean_interval[static_cast<std::size_t>(kind)];
     cells.emplace_back(milliseconds(plan::at(point.latency_ms, kind, LatencyStatistic::mean)));
-    cells.emplace_back(interval ? fmt::format("{}-{}", milliseconds(interval->lower_ms), milliseconds(interval->upper_ms)) : "-");
+    cells.emplace_back(!interval ? std::string("-")
+                       : !interval->is_determined
+                           ? std::string("undetermined")
+                           : fmt::format("{}-{}", milliseconds(interval->lower_ms), milliseconds(interval->upper_ms)));
     cells.emplace_back(milliseconds(plan::at(point.latency_ms, kind, LatencyStatistic::p90)));
   }
   cells.emplace_back(fmt::format("{:.0f}", point.output_tokens_per_s));
@@ -203,6 +206,9 @@ std::string capacity_tables(const plan::CapacityReport& report, Colour colour) {
   std::string text = fmt::format("{} on {}, {:g} prompt and {:g} output tokens, {}\n",
                                  Deployments(report).several_models() ? "Several models" : report.answers.front().model, report.gpu,
                                  report.prompt_tokens, report.output_tokens, report.step_time_model);
+  text += report.prompts;
+  if (!report.like.empty()) text += fmt::format("; requests, engine settings and clients as in the measured run '{}'", report.like);
+  text += "\n";
   text += capacity_table(report, colour);
   if (report.load_per_s) text += fleet_table(report, colour);
   if (report.tokens_per_user) text += interactivity_table(report, colour);

@@ -29,7 +29,7 @@ Json point_json(const LoadPoint& point) {
     const std::string name = plan::latency_name(kind, plan::LatencyStatistic::mean) + "_ms";
     deviations[name] = plan::at(point.deviation_ms, kind, plan::LatencyStatistic::mean);
     if (const auto& interval = point.mean_interval[static_cast<std::size_t>(kind)]) {
-      intervals[name] = {{"lower", interval->lower_ms}, {"upper", interval->upper_ms}};
+      intervals[name] = {{"lower", interval->lower_ms}, {"upper", interval->upper_ms}, {"determined", interval->is_determined}};
     }
   }
   return {{"rate_per_s", point.rate_per_s},
@@ -44,6 +44,7 @@ Json point_json(const LoadPoint& point) {
           {"kv_use_fraction", point.kv_use_fraction},
           {"preempted_fraction", point.preempted_fraction},
           {"rejected", point.rejected},
+          {"rejected_by_length", point.rejected_by_length},
           {"keeps_up", point.keeps_up},
           {"missed", point.missed},
           {"outside_domain", domain_exits_json(point.domain_exits)}};
@@ -105,6 +106,8 @@ std::string capacity_json(const plan::CapacityReport& report) {
   return text::json_text({{"schema", "rooftune/capacity/1"},
                           {"gpu", report.gpu},
                           {"step_time_model", report.step_time_model},
+                          {"like", report.like.empty() ? Json(nullptr) : Json(report.like)},
+                          {"prompts", report.prompts},
                           {"prompt_tokens", report.prompt_tokens},
                           {"output_tokens", report.output_tokens},
                           {"objectives", std::move(objectives)},

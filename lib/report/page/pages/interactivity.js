@@ -17,7 +17,7 @@ reportPages.interactivity = (kit) => {
         colours,
         [
           plots.xyPanel(colours, {
-            width: 560,
+            width: plots.fit(colours, 1, { max: 640 }).width,
             height: 320,
             x: { title: "output tokens/s per user (1 / TPOT)", log: true },
             y: { title: "output tokens/s per GPU", log: true },
@@ -81,7 +81,7 @@ reportPages.interactivity = (kit) => {
           { class: "note" },
           "Per GPU: clients x mean output / mean E2E, a loop in its steady state; per user: 1 / mean TPOT. Both from the means, predicted and measured alike (where no E2E was published, TTFT and TPOT make it).",
         ),
-        ...[...groups].map(([title, curves]) => groupFigure(title, curves)),
+        el("div", { class: "grid" }, ...[...groups].map(([title, curves]) => groupFigure(title, curves))),
       );
     },
   };

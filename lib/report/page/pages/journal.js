@@ -43,7 +43,7 @@ reportPages.journal = (kit) => {
           colours,
           [
             plots.xyPanel(colours, {
-              width: 620,
+              width: plots.fit(colours, 1, { max: 900 }).width,
               height: 260,
               x: { title: "round", format: "d", domain: [-0.5, rounds.length - 0.5], ticks: Math.min(15, rounds.length) },
               y: { title: "held-out score, %" },

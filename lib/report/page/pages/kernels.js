@@ -42,7 +42,7 @@ reportPages.kernels = (kit) => {
             colours,
             [
               plots.xyPanel(colours, {
-                width: 640,
+                width: plots.fit(colours, 1, { max: 800 }).width,
                 height: 400,
                 x: { title: "arithmetic intensity, FLOP per byte", log: true },
                 y: { title: "achieved, TFLOP/s", log: true },

@@ -41,6 +41,8 @@ reportPages.load = (kit) => {
         const all = [...values, ...ranges.flatMap((range) => [Math.max(range.low, low / 2), Math.min(range.high, high * 2)])];
         return logarithmic ? [Math.min(...all) / 1.1, Math.max(...all) * 1.1] : [0, Math.max(...all) * 1.05];
       };
+      const grid = el("div", { class: "grid" });
+      section.append(grid);
       for (const curve of data.load_curves) {
         const unit = curve.unit === "clients" ? "clients" : "requests/s";
         const shown = ["ttft_mean_ms", "e2e_mean_ms", "tpot_mean_ms"];
@@ -91,7 +93,7 @@ reportPages.load = (kit) => {
               layers.push({ kind: "symbol", points: points, style: 1, size: 80 });
               return plots.xyPanel(colours, {
                 title: metricTitles[metric],
-                width: 230,
+                width: plots.fit(colours, 3, { min: 150, max: 300 }).width,
                 height: 170,
                 x: { title: unit, log: true, ticks: 4 },
                 y: {
@@ -108,7 +110,7 @@ reportPages.load = (kit) => {
               });
             }),
             {
-              columns: 3,
+              columns: plots.fit(colours, 3, { min: 150, max: 300 }).columns,
               legend: [
                 {
                   name: data.intervals.length ? `simulated, with ${percentLevel} % interval` : "simulated",
@@ -141,7 +143,7 @@ reportPages.load = (kit) => {
           intervals,
           `${percentLevel} % intervals`,
         );
-        section.append(
+        grid.append(
           figure(label(curve.experiment), "", spec, el("div", {}, table(columns, rows), intervals.length ? intervalTable : null)),
         );
       }

@@ -85,7 +85,7 @@ reportPages.parameters = (kit) => {
         colours,
         [
           plots.xyPanel(colours, {
-            width: 330,
+            width: plots.fit(colours, 1, { max: 420 }).width,
             height: 180,
             x: { title: `${profile.parameter}${fitted ? `, ${fitted.unit}` : ""}`, log: edge[0] > 0 },
             y: { title: "objective" },
@@ -249,7 +249,7 @@ reportPages.parameters = (kit) => {
             { class: "note" },
             "One parameter held at a value, all others refitted. Below the dashed line: inside the 95 % interval. A flat curve: the data do not determine the value.",
           ),
-          el("div", { class: "grid" }, ...result.profiles.map(profileFigure)),
+          el("div", { class: "grid narrow" }, ...result.profiles.map(profileFigure)),
         );
       if ((result.directions || []).length)
         section.append(

@@ -27,7 +27,7 @@ reportPages.predicted = (kit) => {
     question: "Predicted against measured: is any kind of run off to one side?",
     available: () => evaluation.rows.length > 0,
     fill(section) {
-      const grid = el("div", { class: "grid" });
+      const grid = el("div", { class: "grid narrow" });
       for (const metric of metrics) {
         const rows = evaluation.rows.filter((row) => row.metric === metric && row.measured > 0 && row.predicted > 0);
         const spec = (colours) => {
@@ -61,7 +61,7 @@ reportPages.predicted = (kit) => {
             }));
           if (bars.length) layers.push({ kind: "rule", points: bars, thickness: 2, opacity: 0.6, colour: colours.faint });
           const panel = plots.xyPanel(colours, {
-            width: 330,
+            width: plots.fit(colours, 1, { max: 460 }).width,
             height: 290,
             x: { title: "measured, ms", log: true, domain, ticks: 4 },
             y: { title: "predicted, ms", log: true, domain, ticks: 4 },

@@ -30,7 +30,7 @@ reportPages.search = (kit) => {
         [
           plots.xyPanel(colours, {
             title: "objective",
-            width: 330,
+            width: plots.fit(colours, 2).width,
             height: 210,
             x: { title: "iteration" },
             y: { title: "objective", log: trace.every((point) => point.objective > 0) },
@@ -38,7 +38,7 @@ reportPages.search = (kit) => {
           }),
           plots.xyPanel(colours, {
             title: "mean absolute error of the compared rows, %",
-            width: 330,
+            width: plots.fit(colours, 2).width,
             height: 210,
             x: { title: "iteration" },
             y: { title: "%" },
@@ -46,7 +46,7 @@ reportPages.search = (kit) => {
           }),
         ],
         {
-          columns: 2,
+          columns: plots.fit(colours, 2).columns,
           legend: hasHeldOut
             ? [
                 { name: "training", style: 0 },
@@ -92,7 +92,7 @@ reportPages.search = (kit) => {
           colours,
           [
             plots.xyPanel(colours, {
-              width: 460,
+              width: plots.fit(colours, 1, { max: 620 }).width,
               height: 240,
               x: {
                 title: "starts, best first",

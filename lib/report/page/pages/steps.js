@@ -14,12 +14,14 @@ reportPages.steps = (kit) => {
           "Terms of the step-time model, stacked; the diamond is the whole step, which is less than the stack where compute and memory overlap. Left: steps that only decode, every request at the data's mean context. Right: a prompt alone.",
         ),
       );
+      const grid = el("div", { class: "grid" });
+      section.append(grid);
       for (const steps of data.step_time) {
         const largest = steps.terms
           .map((term, index) => ({ term, index, time: Math.max(...steps.samples.map((sample) => sample.terms_us[index])) }))
           .filter((entry) => entry.time > 0)
           .sort((a, b) => b.time - a.time);
-        const kept = largest.slice(0, largest.length > 8 ? 7 : 8).sort((a, b) => a.index - b.index);
+        const kept = largest.slice(0, largest.length > 9 ? 8 : 9).sort((a, b) => a.index - b.index);
         const rest = largest.slice(kept.length);
         const terms = [...kept.map((entry) => entry.term), ...(rest.length ? ["other"] : [])];
         const panel = (colours, samples, category, xTitle, title) => {
@@ -51,7 +53,7 @@ reportPages.steps = (kit) => {
           }));
           return plots.stackedPanel(colours, {
             title,
-            width: 330,
+            width: plots.fit(colours, 2).width,
             height: 210,
             bars,
             totals,
@@ -80,7 +82,11 @@ reportPages.steps = (kit) => {
                 "prefill steps",
               ),
             ],
-            { columns: 2, legend: terms.map((name, style) => ({ name, style, shape: "square" })), legendColumns: 4 },
+            {
+              columns: plots.fit(colours, 2).columns,
+              legend: terms.map((name) => ({ name, colour: plots.termColour(colours, name), shape: "square" })),
+              legendColumns: 6,
+            },
           );
         const columns = [
           words("step", (sample) => sample.batch),
@@ -88,7 +94,7 @@ reportPages.steps = (kit) => {
           words("ruled by", (sample) => sample.bound),
           ...steps.terms.map((term, index) => number(`${term} ms`, (sample) => sample.terms_us[index] / 1000)),
         ];
-        section.append(
+        grid.append(
           figure(
             `${steps.model}, ${steps.gpu}, TP ${steps.tp}`,
             `Context of each decoding request: ${Math.round(steps.context_tokens)} tokens.`,

@@ -22,7 +22,9 @@ reportPages.summary = (kit) => {
     table,
     words,
     number,
+    unique,
     errorTone,
+    folded,
     list,
     figure,
     overallOf,
@@ -33,42 +35,86 @@ reportPages.summary = (kit) => {
 
   const card = (title, ...content) => el("article", {}, el("h3", {}, title), ...content);
 
-  const howWrong = () => {
-    const before = overallOf(data.before),
-      now = overallOf(evaluation),
-      held = isHeldOut ? {} : overallOf(heldOutEvaluation);
-    const columns = [words("mean absolute error, %", (metric) => metricTitles[metric])];
-    if (data.before) columns.push(number("before", (metric) => before[metric]?.mean_ape_percent, percent));
-    columns.push(
-      number(isHeldOut ? "held out" : data.before ? "after" : "now", (metric) => now[metric]?.mean_ape_percent, percent),
+  // What is held out of the fit comes first wherever it is known: training errors flatter.
+  const held = isHeldOut ? evaluation : heldOutEvaluation;
+  const isOnboarding = result.schema === "rooftune/onboard/1";
+  const phrase = (source) =>
+    means
+      .filter((metric) => source[metric])
+      .map((metric) => `${metricTitles[metric].replace(" mean", "")} by ${percent(source[metric].mean_ape_percent)} %`)
+      .join(", ");
+
+  // "before" and "after" are of the same rows, or there is no "before".
+  const beforeRows = () => {
+    if (!data.before) return null;
+    const rows = new Set(data.before.rows.map((row) => `${row.experiment} ${row.stage} ${row.metric}`));
+    const isSame = evaluation.rows.every((row) => rows.has(`${row.experiment} ${row.stage} ${row.metric}`));
+    return isSame && rows.size === evaluation.rows.length ? data.before : null;
+  };
+
+  // An onboarding is judged by what each step said of runs that it had not seen.
+  const howWrongNewGpu = () => {
+    const steps = result.steps.filter((step) => step.unseen.length);
+    const missed = (step, metric) => {
+      const rows = step.unseen.filter((row) => row.metric === metric && row.stage === "summary");
+      return rows.length ? mean(rows.map((row) => Math.abs(row.error_percent))) : null;
+    };
+    if (!steps.length)
+      return card("How wrong?", el("p", {}, "Every run was fitted: nothing here says what to expect of a run that was not."));
+    const last = steps.at(-1);
+    return card(
+      "How wrong?",
+      el(
+        "p",
+        {},
+        `Runs that were not used are missed on average, knowing ${last.step}: E2E by ${percent(missed(last, "e2e_mean_ms"))} %, TTFT by ${percent(missed(last, "ttft_mean_ms"))} %.`,
+      ),
+      table(
+        [
+          words("knowing", (step) => step.step),
+          number("predicted runs", (step) => unique(step.unseen.map((row) => row.experiment)).length),
+          number("E2E, mean |error| %", (step) => missed(step, "e2e_mean_ms"), percent),
+          number("TTFT, mean |error| %", (step) => missed(step, "ttft_mean_ms"), percent),
+          words(
+            "measurements in their 90 % interval",
+            (step) => `${step.unseen_in_interval.inside} of ${step.unseen_in_interval.measurements}`,
+          ),
+        ],
+        steps,
+      ),
     );
-    if (Object.keys(held).length) columns.push(number("held out", (metric) => held[metric]?.mean_ape_percent, percent));
-    const noise = data.noise || {};
-    if (data.noise) {
-      const repeats = (metric) => noise[metric]?.two_runs_percent;
-      columns.push(number("two runs of one server", repeats, percent));
-      columns.push(number("other arrivals", (metric) => noise[metric]?.other_arrivals_percent, percent));
-    }
+  };
+
+  const howWrong = () => {
+    if (isOnboarding) return howWrongNewGpu();
+    const now = overallOf(evaluation);
+    const heldOut = overallOf(held);
+    const before = beforeRows();
     const known = metrics.filter((metric) => now[metric]);
     if (!known.length)
       return card("How wrong?", el("p", {}, "This run holds no evaluation of predictions against measurements."));
-    const experiments = now[known[0]].experiments;
-    const phrase = (source) =>
-      means
-        .filter((metric) => source[metric])
-        .map((metric) => `${metricTitles[metric].replace(" mean", "")} by ${percent(source[metric].mean_ape_percent)} %`)
-        .join(", ");
-    const sentences = [
-      isHeldOut
-        ? `Runs that the fit had not seen (${plural(experiments, "run")}, each predicted by a fit without its group) are missed on average: ${phrase(now)}.`
-        : `On ${plural(experiments, "run")}${run.manifest.command === "fit" ? " that it was fitted to" : ""} it is wrong on average: ${phrase(now)}.`,
-    ];
-    if (!isHeldOut)
+    const isFitted = ["fit", "improve"].includes(run.manifest.command);
+    const columns = [words("mean absolute error, %", (metric) => metricTitles[metric])];
+    if (held) columns.push(number("held out", (metric) => heldOut[metric]?.mean_ape_percent, percent));
+    if (!isHeldOut) {
+      if (before) columns.push(number("before", (metric) => before.overall[metric]?.mean_ape_percent, percent));
+      columns.push(number(before ? "after" : isFitted ? "fitted" : "now", (metric) => now[metric]?.mean_ape_percent, percent));
+    }
+    const noise = data.noise || {};
+    if (data.noise) {
+      columns.push(number("two runs of one server", (metric) => noise[metric]?.two_runs_percent, percent));
+      columns.push(number("other arrivals", (metric) => noise[metric]?.other_arrivals_percent, percent));
+    }
+    const runs = (source) => plural(source[known[0]]?.experiments ?? 0, "run");
+    const sentences = [];
+    if (held)
       sentences.push(
-        Object.keys(held).length
-          ? `On runs held out of the fit: ${phrase(held)}. That is the error to expect on a new run.`
-          : "No held-out error is in this report: the error on runs that the fit has seen flatters.",
+        `Runs held out of the fit (${runs(heldOut)}, each predicted by a fit without its group) are missed on average: ${phrase(heldOut)}. That is the error to expect on a new run.`,
       );
+    else if (isFitted)
+      sentences.push("No held-out error is in this report: what follows is of runs that the fit has seen, and flatters.");
+    if (!isHeldOut)
+      sentences.push(`${isFitted ? "Runs that it was fitted to" : "The runs"} (${runs(now)}) are missed by: ${phrase(now)}.`);
     const elsewhere = known.map((metric) => noise[metric]?.elsewhere).find(Boolean);
     if (data.noise)
       sentences.push(
@@ -78,10 +124,11 @@ reportPages.summary = (kit) => {
   };
 
   const where = () => {
-    const rows = summaryRows(evaluation.rows).filter((row) => means.includes(row.metric));
+    const judged = held ?? evaluation;
+    const rows = summaryRows(judged.rows).filter((row) => means.includes(row.metric));
     const worst = [...rows].sort((a, b) => b.ape_percent - a.ape_percent).slice(0, 5);
     if (!worst.length) return card("Where?", el("p", {}, "Nothing is measured."));
-    const groups = Object.entries(evaluation.by || {})
+    const groups = Object.entries(judged.by || {})
       .flatMap(([field, members]) => Object.entries(members).map(([name, errors]) => ({ field, name: modelName(name), errors })))
       .filter((group) => means.some((metric) => group.errors[metric]));
     const size = (group) => Math.max(...means.map((metric) => group.errors[metric]?.mean_ape_percent ?? 0));
@@ -89,7 +136,11 @@ reportPages.summary = (kit) => {
     const beyond = rows.filter((row) => row.ape_percent > 10).length;
     return card(
       "Where?",
-      el("p", {}, `${beyond} of ${rows.length} predicted means are off by more than 10 %. The largest errors:`),
+      el(
+        "p",
+        {},
+        `${beyond} of ${rows.length} ${held ? "held-out " : ""}means are predicted more than 10 % off. The largest ${held ? "held-out " : ""}errors:`,
+      ),
       table(
         [
           words("run", (row) => shortLabel(row.experiment)),
@@ -108,22 +159,41 @@ reportPages.summary = (kit) => {
     );
   };
 
+  // One sentence a verdict; the names are a click away.
+  const plainVerdicts = {
+    "mostly its prior": ["mostly what was expected before the fit: the data say little about them", "mostly its prior"],
+    "weakly identified": ["known to no better than half their value", "weakly identified"],
+  };
+  const verdicts = (parameters) => {
+    const byVerdict = new Map();
+    for (const parameter of parameters) {
+      const verdict = verdictOf(parameter);
+      byVerdict.set(verdict, [...(byVerdict.get(verdict) || []), parameter.parameter]);
+    }
+    const determined = byVerdict.get("") || [];
+    byVerdict.delete("");
+    return [
+      folded(`${determined.length} of ${plural(parameters.length, "fitted parameter")} are determined by the data.`, list(determined)),
+      ...[...byVerdict]
+        .sort((a, b) => b[1].length - a[1].length)
+        .map(([verdict, names]) =>
+          folded(`${names.length} ${names.length === 1 ? "is" : "are"} ${plainVerdicts[verdict]?.[0] ?? verdict}.`, list(names)),
+        ),
+    ];
+  };
+
   const howSure = () => {
     const findings = [];
-    if (Array.isArray(result.parameters)) {
-      const flagged = result.parameters.filter((parameter) => verdictOf(parameter));
-      findings.push(
-        `${result.parameters.length - flagged.length} of ${plural(result.parameters.length, "fitted parameter")} are determined by the data to better than half their value.`,
-      );
-      for (const parameter of flagged) findings.push(`${parameter.parameter}: ${verdictOf(parameter)}.`);
-      for (const text of result.unidentified || []) findings.push(text);
-    }
-    const wide = data.intervals
+    if (Array.isArray(result.parameters) && result.parameters.length) findings.push(...verdicts(result.parameters));
+    const reasons = result.unidentified || [];
+    if (reasons.length)
+      findings.push(folded(`Why: ${plural(reasons.length, "property", "properties")} of the data that would have to vary more.`, list(reasons)));
+    const inside = data.intervals
       .filter((one) => one.stage === "summary" && one.metric === "e2e_mean_ms")
       .map((one) => (50 * (one.upper - one.lower)) / one.predicted);
-    if (wide.length)
+    if (inside.length)
       findings.push(
-        `${Math.round(100 * data.interval_level)} % of measured E2E means should lie within ±${percent(mean(wide))} % of the prediction (mean over the runs).`,
+        `${Math.round(100 * data.interval_level)} % of measured E2E means should lie within ±${percent(mean(inside))} % of the prediction (mean over the runs)${data.intervals.some((one) => one.structural_deviation !== null) ? "" : ", as far as parameters and arrivals go: the model's own error is not in it"}.`,
       );
     for (const failure of result.failures || []) findings.push(failure);
     for (const noise of (crossval && crossval.result && crossval.result.seed_noise) || []) {
@@ -132,44 +202,44 @@ reportPages.summary = (kit) => {
           `Another seed moves the held-out E2E error of ${noise.fold} by ${percent(noise.held_out_deviation_percent)} percentage points (standard deviation).`,
         );
     }
-    if (!crossval) findings.push("Without cross-validation nothing here says how well it carries over to other runs.");
+    if (!held && !isOnboarding) findings.push("Without cross-validation nothing here says how well it carries over to other runs.");
     if (run.manifest.limited_by_time)
       findings.push("A limit in seconds ended part of it: another machine may reach another result.");
     findings.push(`Each prediction is the mean of ${plural(evaluation.replicates ?? run.manifest.replicates, "simulation")}.`);
     return card("How sure?", list(findings));
   };
+
   const whatNext = () => {
     const steps = [];
-    const advice = result.schema === "rooftune/onboard/1" ? result.steps[result.steps.length - 1].next_runs[0] : null;
+    const advice = isOnboarding ? result.steps.at(-1).next_runs[0] : null;
     if (advice)
       steps.push(
         `Measure ${advice.model} at TP ${advice.tp}, ${significant(advice.rate_per_s)} requests/s, ${advice.prompt_tokens} prompt and ${advice.output_tokens} output tokens (${significant(advice.gpu_minutes)} GPU-minutes): predictions would then be known to ±${percent(100 * advice.deviation_after)} %.`,
       );
     for (const next of result.recommendations || [])
       steps.push(typeof next === "string" ? next : next.text || JSON.stringify(next));
-    if (!crossval)
+    if (!held && run.manifest.command === "fit")
       steps.push("Measure how it carries over: rooftune crossval on the same study, then rooftune report with --crossval.");
-    if (Array.isArray(result.parameters)) {
-      const unsure = result.parameters.filter((parameter) => verdictOf(parameter).includes("identified"));
-      if (unsure.length)
-        steps.push(
-          `Measure runs that tell ${unsure.map((parameter) => parameter.parameter).join(", ")} apart, or fix them at known values.`,
-        );
-      const bound = result.parameters.filter((parameter) => verdictOf(parameter).includes("bound"));
-      if (bound.length)
-        steps.push(
-          `Question the bounds, or the model, where ${bound.map((parameter) => parameter.parameter).join(", ")} ended at a bound.`,
-        );
-    }
+    const parameters = Array.isArray(result.parameters) ? result.parameters : [];
+    const named = (word) => parameters.filter((parameter) => verdictOf(parameter).includes(word)).map((one) => one.parameter);
+    if (named("identified").length)
+      steps.push(`Measure runs that tell ${named("identified").join(", ")} apart, or fix them at known values.`);
+    if (named("bound").length)
+      steps.push(`Question the bounds, or the model, where ${named("bound").join(", ")} ended at a bound.`);
+    // What only one group has is extrapolated when that group is left out, however many runs the group has.
     const folds = (crossval && crossval.result && crossval.result.folds) || [];
-    for (const fold of folds.filter((one) => (one.lost_coverage || []).length))
-      steps.push(`${fold.fold} is predicted by extrapolation (${fold.lost_coverage.join(", ")}): measure a second run like it.`);
-    const worst = summaryRows(evaluation.rows)
+    for (const fold of folds.filter((one) => (one.lost_coverage || []).length)) {
+      const runs = Object.values(fold.held_out || {})[0]?.experiments;
+      steps.push(
+        `Nothing but ${fold.fold}${runs ? ` (${plural(runs, "run")})` : ""} has ${fold.lost_coverage.join(", ")}: without it these are extrapolated. Measure something else that has them.`,
+      );
+    }
+    const worst = summaryRows((held ?? evaluation).rows)
       .filter((row) => row.metric === "e2e_mean_ms")
       .sort((a, b) => b.ape_percent - a.ape_percent)[0];
     if (worst && worst.ape_percent > 10)
       steps.push(
-        `Look at ${label(worst.experiment)} on the pages Load and Errors: its E2E is off by ${signed(worst.error_percent)} %.`,
+        `Look at ${label(worst.experiment)} on the pages Load and Errors: its ${held ? "held-out " : ""}E2E is off by ${signed(worst.error_percent)} %.`,
       );
     if (!steps.length) steps.push("Nothing stands out: use the tuned config within the ranges that it was calibrated on.");
     return card("What next?", list(steps));
@@ -226,20 +296,24 @@ reportPages.summary = (kit) => {
       el(
         "p",
         { class: "note" },
-        isHeldOut
+        held
           ? "Ours are held-out errors."
-          : "Ours are errors of this run; where it was fitted to these experiments, see also the held-out column above.",
+          : "Ours are errors of this run: where it was fitted to these experiments, they flatter beside predictions.",
       ),
-      ...["e2e_mean_ms", "ttft_mean_ms"]
-        .filter((metric) => rowsOf(metric).length)
-        .map((metric) =>
-          figure(
-            `Peers: ${metricTitles[metric]}`,
-            "Published predictions of other simulators for the same experiments.",
-            specOf(metric),
-            table(columns, rowsOf(metric)),
+      el(
+        "div",
+        { class: "grid" },
+        ...["e2e_mean_ms", "ttft_mean_ms"]
+          .filter((metric) => rowsOf(metric).length)
+          .map((metric) =>
+            figure(
+              `Peers: ${metricTitles[metric]}`,
+              "Published predictions of other simulators for the same experiments.",
+              specOf(metric),
+              table(columns, rowsOf(metric)),
+            ),
           ),
-        ),
+      ),
     );
   };
 
@@ -252,7 +326,8 @@ reportPages.summary = (kit) => {
       section.append(el("div", { class: "cards" }, howWrong(), where(), howSure(), whatNext()));
       const groups = peerGroups();
       if (groups.length) section.append(peerFigure(groups));
-      if (evaluation.warnings.length) section.append(el("h3", {}, "Warnings"), list(evaluation.warnings));
+      if (evaluation.warnings.length)
+        section.append(folded(`${plural(evaluation.warnings.length, "warning")} about data and predictions`, list(evaluation.warnings)));
     },
   };
 };

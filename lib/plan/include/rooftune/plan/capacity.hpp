@@ -43,6 +43,7 @@ using LatencyTable = std::array<std::array<double, kLatencyStatistics.size()>, k
 struct LatencyInterval {
   double lower_ms = 0.0;
   double upper_ms = 0.0;
+  bool is_determined = true;  ///< calibrate::PredictionInterval::is_determined: false where the interval says nothing
 };
 
 /// Predicted steady latencies of one load, as clients see them: means over replicates. The first fifth of the requests fills the
@@ -52,13 +53,14 @@ struct LoadPoint {
   int concurrency = 0;      ///< clients of a closed loop; 0: arrivals at the rate
   int replicas = 1;
   LatencyTable latency_ms{};
-  LatencyTable deviation_ms{};       ///< between replicates: what other arrivals change
-  double output_tokens_per_s = 0.0;  ///< while requests arrive
-  double mean_batch = 0.0;           ///< running requests of one engine, over its busy time
-  double kv_use_fraction = 0.0;      ///< the fullest the pool ever was
-  double preempted_fraction = 0.0;   ///< preemptions by request
-  std::int64_t rejected = 0;         ///< requests that fit neither max_model_len nor the pool
-  bool keeps_up = true;              ///< false where the queue grows as long as the load lasts
+  LatencyTable deviation_ms{};          ///< between replicates: what other arrivals change
+  double output_tokens_per_s = 0.0;     ///< while requests arrive
+  double mean_batch = 0.0;              ///< running requests of one engine, over its busy time
+  double kv_use_fraction = 0.0;         ///< the fullest the pool ever was
+  double preempted_fraction = 0.0;      ///< preemptions by request
+  std::int64_t rejected = 0;            ///< requests that fit neither max_model_len nor the pool
+  std::int64_t rejected_by_length = 0;  ///< of them, those that are longer than max_model_len, which any load has its share of
+  bool keeps_up = true;                 ///< false where the queue grows as long as the load lasts
   /// Where the mean of a measured run should fall, by kLatencyKinds: set by qualify() where the config knows its uncertainty.
   std::array<std::optional<LatencyInterval>, kLatencyKinds.size()> mean_interval{};
   std::vector<eval::DomainExit> domain_exits{};  ///< set by qualify()
@@ -77,12 +79,18 @@ struct CapacityOptions {
   core::ThreadCount threads{};
 };
 
-/// A deployment with the shape of its requests, whose load is varied. The case's workload says lengths and how prompts relate; its
-/// stages and arrivals are set here.
+/// A deployment with the shape of its requests, whose load is varied. The case's workload says lengths, how prompts relate and how
+/// clients behave (the gaps of an open loop, the turnaround of a closed one); how many come is set here. A table of requests is sent
+/// again from its start until there are enough.
 struct CapacityCase {
   const eval::Case& base;
   const params::Config& config;
 };
+
+/// How prompts relate and what one is, for people: "every prompt differs", "prompts of 10 groups share 100 leading tokens".
+[[nodiscard]] std::string prompts_text(const domain::Workload& workload);
+/// Share of the requests that are longer than max_model_len, which the engine refuses.
+[[nodiscard]] double refused_share(const eval::Case& item);
 
 [[nodiscard]] LoadPoint predict_rate(const CapacityCase& subject, double rate_per_s, int replicas, const CapacityOptions& options);
 [[nodiscard]] LoadPoint predict_concurrency(const CapacityCase& subject, int concurrency, const CapacityOptions& options);
@@ -141,6 +149,8 @@ struct CapacityAnswer {
 struct CapacityReport {
   std::string gpu;
   std::string step_time_model;
+  std::string like{};     ///< the measured run whose requests, engine settings and clients these are
+  std::string prompts{};  ///< prompts_text()
   double prompt_tokens = 0.0;
   double output_tokens = 0.0;
   std::vector<LatencyObjective> objectives;
