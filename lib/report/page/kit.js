@@ -56,7 +56,7 @@ const reportKit = (() => {
   };
   // A column is { title, of: row -> value, show: value -> text, text: true for words, tone: value -> class }. Numbers keep
   // their full value beside the rounded text. A heading sorts by its column; longer tables can be filtered by any word in a row.
-  const filteredFrom = 6;
+  const filteredFrom = 8;
   const cell = (column, row) => {
     const value = column.of(row);
     const wordy = column.text === true;
