@@ -39,10 +39,22 @@ Used processor_time(int rank) {
   return {rank, cpu_seconds()};
 }
 
+/// How much processor time every rank has used so far.
+std::map<int, double> used_so_far(core::Ranks& team, int ranks) {
+  std::map<int, double> used;
+  while (used.size() < static_cast<std::size_t>(ranks)) {
+    const core::RankedMap map{.name = "sleep", .count = static_cast<std::size_t>(ranks), .threads = {1}, .context = core::packed(0)};
+    const auto body = [&](std::size_t) { return processor_time(0); };
+    for (const auto& [rank, seconds] : core::map_over_ranks<Used>(&team, map, body, [](const Used&) {})) used[rank] = seconds;
+  }
+  return used;
+}
+
 void lead(core::Ranks& team, int ranks) {
   for (const int length_us : {1000, 10'000, 100'000}) {
     const std::size_t count = length_us >= 100'000 ? 100 : 400;
     const auto body = [&](std::size_t) { return sleep_for(std::chrono::microseconds(length_us)); };
+    const auto used_before = used_so_far(team, ranks);
     const auto begin = Clock::now();
     double slept = 0.0;
     const core::RankedMap map{.name = "sleep", .count = count, .threads = {1}, .context = core::packed(length_us)};
@@ -51,22 +63,16 @@ void lead(core::Ranks& team, int ranks) {
     fmt::print("ranks_{}/task_{}_us/efficiency {:.3f} 1\n", ranks, length_us, slept / (ranks * elapsed));
     fmt::print("ranks_{}/task_{}_us/overhead_per_task {:.0f} us\n", ranks, length_us,
                1e6 * (ranks * elapsed - slept) / static_cast<double>(count));
+    for (const auto& [rank, seconds] : used_so_far(team, ranks))
+      fmt::print("ranks_{}/task_{}_us/rank_{}/processor_time_per_task {:.0f} us\n", ranks, length_us, rank,
+                 1e6 * (seconds - used_before.at(rank)) / static_cast<double>(count));
   }
   // Then nobody has anything to do, and every rank says how much of a core that takes.
-  const auto used_so_far = [&] {
-    std::map<int, double> used;
-    while (used.size() < static_cast<std::size_t>(ranks)) {
-      const core::RankedMap map{.name = "sleep", .count = static_cast<std::size_t>(ranks), .threads = {1}, .context = core::packed(0)};
-      const auto body = [&](std::size_t) { return processor_time(0); };
-      for (const auto& [rank, seconds] : core::map_over_ranks<Used>(&team, map, body, [](const Used&) {})) used[rank] = seconds;
-    }
-    return used;
-  };
-  const auto before = used_so_far();
+  const auto before = used_so_far(team, ranks);
   const auto begin = Clock::now();
   std::this_thread::sleep_for(std::chrono::seconds(5));
   const double elapsed = std::chrono::duration<double>(Clock::now() - begin).count();
-  for (const auto& [rank, seconds] : used_so_far())
+  for (const auto& [rank, seconds] : used_so_far(team, ranks))
     fmt::print("ranks_{}/rank_{}/idle_share_of_a_core {:.4f} 1\n", ranks, rank, (seconds - before.at(rank)) / elapsed);
 }
 

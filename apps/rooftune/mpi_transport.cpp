@@ -20,7 +20,7 @@ using std::chrono::microseconds;
 
 /// Between two looks: soon again after something was sent or came, then ever later.
 constexpr microseconds kShortestPause{20};
-constexpr microseconds kLongestPause{1000};
+constexpr microseconds kLongestPause{4000};
 
 /// The rank to which the others say goodbye, with a message that is no other.
 constexpr int kListener = 0;
