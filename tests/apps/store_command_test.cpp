@@ -52,6 +52,14 @@ TEST_F(StoreCommand, ShardsThatAreMergedHoldAllThatTheWholeNeeds) {
   EXPECT_THAT(again.output, HasSubstr(" evaluations, 0 of them new\n0 evaluations added")) << again;
 }
 
+TEST_F(StoreCommand, KnowsWhichPartsThereAre) {
+  for (const char* part : {"0/3", "4/3", "1", "1/3x", "/3", "-1/3"}) {
+    const ProgramResult result = rooftune({"crossval", study_, std::string("--shard=") + part});
+    EXPECT_EQ(result.exit_code, 1) << part;
+    EXPECT_THAT(result.errors, HasSubstr("is no part (give e.g. 2/8: 1/8 to 8/8)")) << part;
+  }
+}
+
 TEST_F(StoreCommand, RefusesWhatIsNoStoreAndChangesNothing) {
   ASSERT_EQ(compute_shard(1, 2).exit_code, 0);
   const std::string text = folder_.write("notes.txt", std::string(4096, 'x')).string();
