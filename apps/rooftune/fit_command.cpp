@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
-#include <functional>
 #include <memory>
 
 #include "command_line.hpp"
@@ -12,6 +11,7 @@
 #include "options.hpp"
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/calibrate/fit.hpp"
+#include "rooftune/calibrate/held_out_error.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/eval/evaluate.hpp"
 #include "rooftune/report/noise_table.hpp"
@@ -116,18 +116,6 @@ core::Result<runs::OpenedStudy> load(const FitOptions& options) {
   return study;
 }
 
-/// Refits without each part of the study's split, and puts into the config what those refits got wrong on that part.
-core::Result<void> learn_held_out_error(const runs::OpenedStudy& study, params::Config& tuned, const calibrate::FitHooks& hooks,
-                                        const std::function<void(std::size_t, std::size_t)>& progress) {
-  const eval::SplitSpec& split = *study.prepared.spec.split;
-  const auto folds =
-      calibrate::crossval(study.prepared, split, {.repeats = 1, .progress = progress, .cancel = hooks.cancel, .store = hooks.store});
-  if (!folds) return tl::unexpected(folds.error());
-  if (!folds->usable()) return core::fail({}, folds->failures.front(), "fit without --held-out, or change the split");
-  calibrate::add_held_out_error(tuned, *folds, split);
-  return {};
-}
-
 ExitCode run(const FitOptions& options) {
   if (options.dump_default) {
     print(runs::default_study_text());
@@ -150,7 +138,9 @@ ExitCode run(const FitOptions& options) {
     const auto show = [&](std::size_t done, std::size_t total) {
       progress.show(fmt::format("scoring held-out runs: {} of {} folds", done, total));
     };
-    if (const auto scored = learn_held_out_error(*study, result.tuned, hooks, show); !scored) {
+    const auto scored = calibrate::learn_held_out_error(
+        result.tuned, study->prepared, {.repeats = 1, .progress = show, .cancel = hooks.cancel, .store = hooks.store});
+    if (!scored) {
       progress.clear();
       return refuse(scored.error());
     }

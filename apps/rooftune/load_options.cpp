@@ -19,6 +19,18 @@ constexpr std::array<core::Word<domain::ArrivalProcess>, 4> kArrivals{{
     {"constant", domain::ArrivalProcess::constant},
 }};
 
+Option add_model_option(const Command& command, runs::AdHocLoad& load, const std::string& group) {
+  return command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf").group(group);
+}
+
+void add_parallel_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return command.add_option(name, value, help).capture_default_str().group(group);
+  };
+  add("--tp", load.tp, "tensor-parallel degree").check(positive(core::limits::kParallelDegree));
+  add("--pp", load.pp, "pipeline stages").check(positive(core::limits::kParallelDegree));
+}
+
 }  // namespace
 
 void add_prompt_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {
@@ -132,10 +144,9 @@ void add_load_options(const Command& command, runs::AdHocLoad& load) {
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help).capture_default_str().group(kGroup);
   };
-  command.add_option("--model", load.model, "model, e.g. Llama-2-7b-hf").group(kGroup);
+  add_model_option(command, load, kGroup);
   add_shape_options(command, load, kGroup);
-  add("--tp", load.tp, "tensor-parallel degree").check(positive(core::limits::kParallelDegree));
-  add("--pp", load.pp, "pipeline stages").check(positive(core::limits::kParallelDegree));
+  add_parallel_options(command, load, kGroup);
   add("--replicas", load.replicas, "engines behind a router").check(positive(core::limits::kParallelDegree));
   add("--router", load.router, "how requests reach replicas").check(one_of({"round_robin", "least_loaded"}));
   add_traffic_options(command, load, kGroup);
@@ -145,6 +156,78 @@ void add_load_options(const Command& command, runs::AdHocLoad& load) {
       .delimiter(',')
       .check(positive(core::limits::kRate_per_s))
       .group(kGroup);
+}
+
+void add_deployment_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {
+  add_model_option(command, load, group).required();
+  command.add_option("--gpu", load.gpu, "GPU").capture_default_str().group(group);
+  add_parallel_options(command, load, group);
+  add_engine_options(command, load.engine, group);
+}
+
+void add_capacity_options(const Command& command, DataOptions& data, runs::CapacityRequest& request) {
+  data.use_shipped_config = true;
+  add_config_options(command, data);
+  constexpr auto kShape = "Deployment and requests";
+  command.add_option("--model", request.models, "model, e.g. Llama-2-7b-hf; several checkpoints (FP8, NVFP4) with commas")
+      .delimiter(',')
+      .group(kShape);
+  add_shape_options(command, request.load, kShape);
+  Option measured = add_repeatable(command, "--like", request.like,
+                                   "ground truth with a measured run whose lengths, prefixes, engine settings, KV pool and clients "
+                                   "are taken; its model, GPU and TP degree too, where none are given")
+                        .group(kShape);
+  for (const char* shape : {"--prompt-tokens", "--output-tokens", "--shared-prefix-tokens", "--distinct-prompts", "--engine-version",
+                            "--gpu-memory-utilization", "--kv-cache-dtype", "--async-scheduling", "--scheduler-reserve-full-isl",
+                            "--prefix-caching", "--cudagraph-mode", "--long-prefill-token-threshold", "--enable-expert-parallel"}) {
+    measured.excludes(shape);
+  }
+  add_repeatable(command, "--select", request.select, "field=value: which run of --like, e.g. id=60; repeatable")
+      .needs(measured)
+      .group(kShape);
+  command
+      .add_option("--expert-parallel", request.expert_parallel,
+                  "off,on tries both where a model has experts; default: as --enable-expert-parallel")
+      .delimiter(',')
+      .check(one_of({"off", "on"}))
+      .excludes("--enable-expert-parallel")
+      .group(kShape);
+  command.add_option("--tp", request.tp, "tensor-parallel degrees to try")
+      .delimiter(',')
+      .capture_default_str()
+      .check(positive(core::limits::kParallelDegree))
+      .group(kShape);
+  constexpr auto kQuestions = "Questions";
+  add_repeatable(command, "--objective", request.objectives,
+                 "latency=ms to stay below, e.g. ttft_p90=500; ttft, tpot, e2e with mean, p90, p99; repeatable")
+      .group(kQuestions);
+  command.add_option("--load", request.questions.load_per_s, "requests per second to find the fewest GPUs for")
+      .check(positive(core::limits::kRepeats))
+      .group(kQuestions);
+  command.add_option("--rates", request.questions.rates, "requests per second to show, e.g. 1,2,4,8")
+      .delimiter(',')
+      .check(positive(core::limits::kRate_per_s))
+      .group(kQuestions);
+  command.add_option("--concurrency", request.questions.concurrencies, "closed loops of so many clients to show, e.g. 1,8,64")
+      .delimiter(',')
+      .check(positive(core::limits::kRepeats))
+      .group(kQuestions);
+  command
+      .add_option(
+          "--tokens-per-user", request.questions.tokens_per_user,
+          "output tokens per second that each client of a closed loop gets at least; finds the most clients, and tokens/s per GPU")
+      .check(positive(core::limits::kRate_per_s))
+      .group(kQuestions);
+  command.add_option("--duration", request.duration_s, "seconds of every simulated load, at least")
+      .capture_default_str()
+      .check(positive(core::limits::kSeconds))
+      .group(kQuestions);
+  add_model_options(command, data);
+}
+
+void note_what_is_given(const Command& command, runs::CapacityRequest& request) {
+  request.is_gpu_given = command.option("--gpu").is_given();
+  request.is_tp_given = command.option("--tp").is_given();
 }
 
 }  // namespace rooftune::app

@@ -21,17 +21,6 @@ core::Result<runs::OpenedStudy> open_data(const DataOptions& options, runs::Simu
   return data.study ? runs::open_study(*data.study, data, simulators) : runs::open_ground_truth(data);
 }
 
-core::Result<domain::Experiment> only_experiment(const runs::OpenedStudy& study) {
-  const auto& cases = study.prepared.dataset.cases;
-  if (cases.size() != 1) {
-    std::vector<std::string> ids;
-    for (const eval::Case& item : cases) ids.push_back(item.experiment.id);
-    return core::fail({}, fmt::format("{} experiments are selected: {}", ids.size(), fmt::join(ids, ", ")),
-                      "choose one with --select id=...");
-  }
-  return *std::ranges::find(study.inputs.experiments, cases.front().experiment.id, &domain::Experiment::id);
-}
-
 Option add_repeatable(const Command& command, const std::string& name, std::vector<std::string>& values, const std::string& help) {
   return command.add_option(name, values, help).repeatable();
 }

@@ -22,9 +22,6 @@ struct DataOptions : runs::StudyOverrides {
 [[nodiscard]] core::Result<runs::OpenedStudy> open_data(const DataOptions& options,
                                                         runs::Simulators simulators = runs::Simulators::built_in);
 
-/// The one experiment that is selected, as its file has it; an error that names them where there are several.
-[[nodiscard]] core::Result<domain::Experiment> only_experiment(const runs::OpenedStudy& study);
-
 /// Where results go besides the terminal.
 struct OutputOptions {
   bool json = false;

@@ -9,7 +9,7 @@
 #include "rooftune/calibrate/inspect.hpp"
 #include "rooftune/eval/assumptions.hpp"
 #include "rooftune/report/tables.hpp"
-#include "rooftune/runs/open_study.hpp"
+#include "rooftune/runs/open_simulation.hpp"
 #include "rooftune/runs/result_file.hpp"
 #include "rooftune/runs/step_trace.hpp"
 #include "rooftune/runs/tables_csv.hpp"
@@ -28,30 +28,6 @@ struct SimulateOptions {
   std::optional<std::string> requests;
   std::int64_t warm_up_requests = 0;
 };
-
-core::Result<runs::OpenedStudy> load(const SimulateOptions& options) {
-  const bool is_ad_hoc = !options.load.model.empty();
-  if (is_ad_hoc && (options.data.study || !options.data.ground_truth.empty())) {
-    return core::fail({}, "both a workload (--model) and measured experiments are given", "give one of them");
-  }
-  if (is_ad_hoc) {
-    auto experiments = runs::make_experiments(options.load);
-    if (!experiments) return tl::unexpected(experiments.error());
-    auto study = runs::open_experiments(std::move(*experiments), options.data);
-    if (study) {
-      const params::SwitchId router = params::switch_id("engine.router");
-      study->prepared.start.switches[router] = *params::find_choice(router, options.load.router);
-    }
-    return study;
-  }
-  if (!options.data.study && options.data.ground_truth.empty()) {
-    return core::fail({}, "nothing to simulate", "name a study, --ground-truth FILE with --select id=..., or a workload with --model");
-  }
-  auto study = open_data(options.data);
-  if (!study) return study;
-  if (const auto only = only_experiment(*study); !only) return tl::unexpected(only.error());
-  return study;
-}
 
 /// The traces that were asked for, filled while the simulation runs.
 struct Traces {
@@ -93,7 +69,7 @@ ExitCode run_sweep(const SimulateOptions& options, const calibrate::PreparedStud
 }
 
 ExitCode run(const SimulateOptions& options) {
-  const auto study = load(options);
+  const auto study = runs::open_simulation(options.data.study, options.load, options.data);
   if (!study) return refuse(study.error());
   say_shipped_config(*study, options.output);
   const calibrate::PreparedStudy& prepared = study->prepared;

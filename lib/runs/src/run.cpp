@@ -12,6 +12,7 @@
 #include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/evaluation_store.hpp"
 #include "rooftune/runs/interruption.hpp"
+#include "rooftune/runs/kept_config.hpp"
 #include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/store_over_ranks.hpp"
 #include "rooftune/runs/study_file.hpp"
@@ -212,6 +213,10 @@ void Run::abandon() {
   static_cast<void>(close_store());
   std::error_code ignored;
   if (made_folder_) fs::remove_all(folder_, ignored);
+}
+
+params::Config as_kept(const params::Config& tuned, const OpenedStudy& study) {
+  return with_origin(tuned, study, manifest_of(study, "", {}));
 }
 
 std::map<std::string, std::string> versions() {
