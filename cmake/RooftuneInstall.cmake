@@ -1,5 +1,5 @@
-# What `cmake --install` puts where, and the package that find_package(rooftune) reads. Two components: `program` with its data, and
-# `development`, what a program that links the library needs.
+# What `cmake --install` puts where, and the package that find_package(rooftune) reads. Three components: `program` with its data,
+# `development`, what a program that links the library needs, and `python` (python/CMakeLists.txt).
 include(CMakePackageConfigHelpers)
 
 # rooftune::all is every layer at once, for programs that do not care.

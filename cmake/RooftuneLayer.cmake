@@ -31,6 +31,11 @@ function(rooftune_add_layer name)
     target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:rooftune_glue_options>)
   endif()
   target_compile_features(${target} PUBLIC cxx_std_20)
+  # The Python module is a shared library of these. Hidden symbols cannot be replaced by another library's, so calls between them
+  # cost what they cost in a program.
+  if(ROOFTUNE_HAS_PYTHON)
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden)
+  endif()
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
   set_property(GLOBAL APPEND PROPERTY ROOFTUNE_LAYERS ${name})
   install(TARGETS ${target} EXPORT rooftuneTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development

@@ -14,3 +14,4 @@ for program in "${programs[@]}"; do
   "$program" --benchmark_format=json "$@" | python3 scripts/bench_lines.py
 done
 python3 benchmarks/report_bench.py build/release/bin/rooftune
+if [ -d build/release/python ]; then PYTHONPATH=build/release/python /usr/bin/python3 benchmarks/python_bench.py; fi

@@ -16,7 +16,7 @@ cpp_files() {  # tracked and new files, those that changed last first; those tha
   names=$({
     if [ -n "$revision" ]; then git diff --name-only --diff-filter=d "$revision"; else git ls-files; fi
     git ls-files --others --exclude-standard
-  } | grep -E '^(lib|apps|tests)/.*\.[ch]pp$' | sort -u) || return 0
+  } | grep -E '^(lib|apps|python|tests)/.*\.[ch]pp$' | sort -u) || return 0
   {
     git diff --name-only HEAD
     git ls-files --others --exclude-standard

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, from Debian bookworm's packages. Does nothing when everything is there.
-#   install_dependencies.sh [--with-checkers] [--with-fuzzers] [--without-browser] [--list]
-# --with-checkers adds what scripts/check.sh needs, --with-fuzzers what scripts/fuzz.sh needs; --without-browser leaves out the one that opens reports in tests, which is big;
+#   install_dependencies.sh [--with-checkers] [--with-fuzzers] [--with-notebooks] [--with-packagers] [--without-browser] [--list]
+# --with-checkers adds what scripts/check.sh needs, --with-fuzzers what scripts/fuzz.sh needs, --with-notebooks what users of the Python
+# module like to have and its tests can do without, --with-packagers what wheels and release.sh --try need; --without-browser leaves out the one that opens reports in tests, which is big;
 # --list prints the package names and stops.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -29,6 +30,8 @@ packages=(
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
   # JSON Schemas, and YAML as editors read it
   python3-jsonschema python3-ruamel.yaml
+  # the Python module and its tests
+  python3-dev pybind11-dev python3-numpy python3-pytest
   # the other shell that completion is tested in
   zsh
 )
@@ -36,6 +39,9 @@ browser=(chromium fonts-liberation)  # opens reports in tests; fonts so that the
 checkers=(clang-format clang-tidy cppcheck)
 # Fuzz targets; the runtime is only recommended by the compiler.
 fuzzers=(clang-14 libclang-rt-14-dev)
+# Frames, plots, solvers of others, notebooks, and the checker of type stubs.
+notebooks=(python3-pandas python3-matplotlib python3-scipy python3-lmfit python3-nbclient python3-nbformat python3-ipykernel python3-mypy)
+packagers=(python3-pip python3-venv python3-setuptools python3-wheel dpkg-dev mmdebstrap)
 
 is_installed() { [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
@@ -65,9 +71,11 @@ for argument in "$@"; do
   case $argument in
     --with-checkers) packages+=("${checkers[@]}") ;;
     --with-fuzzers) packages+=("${fuzzers[@]}") ;;
+    --with-notebooks) packages+=("${notebooks[@]}") ;;
+    --with-packagers) packages+=("${packagers[@]}") ;;
     --without-browser) with_browser=no ;;
     --list) list=yes ;;
-    *) die "unknown argument '$argument' (known: --with-checkers, --with-fuzzers, --without-browser, --list)" ;;
+    *) die "unknown argument '$argument' (known: --with-checkers, --with-fuzzers, --with-notebooks, --with-packagers, --without-browser, --list)" ;;
   esac
 done
 if [ "$with_browser" = yes ]; then packages+=("${browser[@]}"); fi
