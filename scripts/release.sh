@@ -2,7 +2,8 @@
 # Makes a release of the last commit in dist/: an archive of the sources, and Debian packages that are built from it.
 #   release.sh [--tag] [--try]
 # --tag tags the commit v<version of CMakeLists.txt>; what is not committed, or not in CHANGELOG.md, is refused.
-# --try installs the program's package on a bare bookworm (mmdebstrap) and runs the quickstart's study there.
+# --try installs the packages on a bare bookworm (mmdebstrap), runs the quickstart's study there, uses a tuned config by its name, looks
+# for manual page and completions, builds a program with the library, and imports the Python module.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -48,12 +49,12 @@ ls -l "$dist"
 if [ "$try" = yes ]; then
   heading "on a bare bookworm"
   command -v mmdebstrap >/dev/null || die "a bare system is made by mmdebstrap (install it)"
-  package=$(cd "$dist" && ls "rooftune_${version}_"*.deb)
-  # The hooks run on the system while it stands; nothing of it is kept. apt takes the package's own dependencies, no recommended ones.
+  packages=("$dist"/{rooftune,rooftune-dev,python3-rooftune}_"${version}_"*.deb)
+  for package in "${packages[@]}"; do [ -f "$package" ] || die "$package was not made (install what install_dependencies.sh lists)"; done
+  # The hooks run on the system while it stands; nothing of it is kept. apt takes the packages' own dependencies, no recommended ones.
   mmdebstrap --variant=apt --aptopt='APT::Install-Recommends "false"' \
-    --customize-hook="copy-in $dist/$package /srv" \
-    --customize-hook='chroot "$1" apt-get install --yes /srv/'"$package" \
-    --customize-hook='chroot "$1" sh -c "cd /srv && rooftune fit /usr/share/rooftune/experiments/quickstart.yaml --out run && test -s run/tuned.json && rooftune evaluate --ground-truth /usr/share/rooftune/ground_truth/h100.json --config run/tuned.json"' \
+    --customize-hook="copy-in ${packages[*]} $PWD/tests/consumer $PWD/scripts/try_packages.sh /srv" \
+    --customize-hook='chroot "$1" bash /srv/try_packages.sh' \
     bookworm /dev/null
 fi
 

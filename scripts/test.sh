@@ -4,7 +4,7 @@
 # --checked adds the format, the house rules, headers on their own, and up to five minutes of cppcheck and clang-tidy on what has
 # changed since the last release (scripts/check.sh --since-release).
 # --full adds the long checks, the sanitizers (address + undefined behaviour; threads), scripts/fuzz.sh, all of
-# scripts/check.sh, and the linter of the report page.
+# scripts/check.sh, the linter of the report page, and the Debian packages on a bare system (scripts/release.sh --try).
 # ROOFTUNE_TEST_PRESET names another preset for the plain run. Release is the default: it is what quickstart has built
 # already, and the tests that fit and simulate take a fraction of their time in dev.
 set -euo pipefail
@@ -88,6 +88,14 @@ full() {
     77) ;;  # it has said why
     *) fail "scripts/lint_page.sh" ;;
   esac
+  heading "packages"
+  if [ -n "$(git status --porcelain)" ]; then
+    say "skipped: packages are made of a commit, and not all is committed"
+  elif bash scripts/release.sh --try; then
+    passed=$((passed + 1))
+  else
+    fail "scripts/release.sh --try"
+  fi
 }
 
 plain_preset=${ROOFTUNE_TEST_PRESET:-release}
@@ -96,7 +104,7 @@ case $mode in
   default) bash scripts/install_dependencies.sh ;;
   --checked) bash scripts/install_dependencies.sh --with-checkers ;;
   --full)
-    bash scripts/install_dependencies.sh --with-checkers --with-fuzzers
+    bash scripts/install_dependencies.sh --with-checkers --with-fuzzers --with-notebooks --with-packagers
     # Once for everything below: ctest starts every test from here.
     if [ -z "${ROOFTUNE_LAYOUT_FIXED:-}" ]; then
       export ROOFTUNE_LAYOUT_FIXED=yes
