@@ -141,6 +141,8 @@ class Walk:
         for option in ["--store", "--replay", "--out"]:
             yield f"fit {option}", lambda odd, option=option: ["fit", *small, option, odd]
         yield "fit --resume --out", lambda odd: ["fit", *small, "--resume", "--out", odd]
+        yield "store merge STORE", lambda odd: ["store", "merge", odd, "--into", "all.sqlite"]
+        yield "store merge --into", lambda odd: ["store", "merge", "none.sqlite", "--into", self.copy_of(odd)]
         yield "crossval --peers", lambda odd: ["crossval", *small, "--peers", odd]
         for option in ["--crossval", "--peers", "--vega"]:
             yield f"report {option}", lambda odd, option=option: ["report", self.run_folder, "--out", "page.html", option, odd]

@@ -3,6 +3,7 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <bit>
 #include <cmath>
@@ -52,6 +53,16 @@ TEST_F(EvaluationStoreFile, KeepsNumbersToTheLastBit) {
   ASSERT_TRUE(found);
   EXPECT_EQ(bits(found->numbers), bits(numbers));
   EXPECT_EQ(found->refusal, std::nullopt);
+}
+
+TEST_F(EvaluationStoreFile, IsARegularFile) {
+  ASSERT_EQ(::mkfifo(file().c_str(), 0600), 0);
+  const auto expect_refused = [](const auto& store) {
+    ASSERT_FALSE(store);
+    EXPECT_THAT(core::format(store.error()), HasSubstr("it is no regular file (name another file"));
+  };
+  expect_refused(open_evaluation_store(file()));
+  expect_refused(read_evaluation_store(file()));
 }
 
 TEST_F(EvaluationStoreFile, TakesInOtherStoresAllOrNothing) {

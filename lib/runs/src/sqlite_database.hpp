@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "rooftune/core/diagnostics.hpp"
@@ -74,6 +75,11 @@ inline void distrust(SQLite::Database& database) {
   // Long enough for any transaction of ours; a writer that waits longer has a stuck neighbour.
   constexpr int kBusyTimeout_ms = 60000;
   const bool reads_only = access == DatabaseAccess::read_only;
+  // To open a pipe would wait for somebody at its other end.
+  std::error_code ignored;
+  if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored)) {
+    throw SQLite::Exception("it is no regular file");
+  }
   SQLite::Database database(file.string(), reads_only ? SQLite::OPEN_READONLY : SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE,
                             kBusyTimeout_ms);
   distrust(database);
