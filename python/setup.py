@@ -27,7 +27,7 @@ class BuildWithCMake(build_ext):
         installed = package / "installed"
         # Prefixes and rpaths of the build are nobody else's: CMake installs from its own folder.
         options = [f"-DCMAKE_INSTALL_PREFIX={installed}", f"-DROOFTUNE_PYTHON={sys.executable}", "-DROOFTUNE_PYTHON_DIR=module",
-                   "-DROOFTUNE_BUILD_TESTS=OFF", "-DROOFTUNE_BUILD_BENCHMARKS=OFF", "-DCMAKE_BUILD_TYPE=Release",
+                   "-DROOFTUNE_BUILD_PYTHON=ON", "-DROOFTUNE_BUILD_TESTS=OFF", "-DROOFTUNE_BUILD_BENCHMARKS=OFF", "-DCMAKE_BUILD_TYPE=Release",
                    "-DCMAKE_CXX_FLAGS_RELEASE=-O3", "-G", "Ninja"]
         if shutil.which("ccache"):
             options.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
