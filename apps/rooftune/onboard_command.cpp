@@ -52,7 +52,10 @@ core::Result<Job> load(const OnboardOptions& options, const std::string& file) {
   if (!summaries) return tl::unexpected(summaries.error());
   job.summaries = *std::move(summaries);
   if (options.keeps_nothing()) return job;
-  auto run = runs::begin(*job.study, "onboard", runs::Keeps::evaluations, run_options(options.run));
+  runs::RunOptions folder = run_options(options.run);
+  // Several studies get a folder each in the one that is named.
+  if (options.run.folder && options.studies.size() > 1) *folder.folder /= job.study->prepared.spec.name;
+  auto run = runs::begin(*job.study, "onboard", runs::Keeps::evaluations, folder);
   if (!run) return tl::unexpected(run.error());
   job.run = *std::move(run);
   return job;
@@ -151,9 +154,6 @@ ExitCode run(const OnboardOptions& options) {
     } else {
       problems.insert(problems.end(), job.error().begin(), job.error().end());
     }
-  }
-  if (options.run.folder && options.studies.size() > 1) {
-    problems.push_back({.position = {}, .problem = "--out names one folder for several studies", .remedy = "leave it out"});
   }
   if (!problems.empty()) {
     abandon(jobs);

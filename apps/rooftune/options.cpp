@@ -11,6 +11,7 @@
 #include "rooftune/data/peers.hpp"
 #include "rooftune/text/atomic_file.hpp"
 #include "terminal.hpp"
+#include "wide_tables.hpp"
 
 namespace rooftune::app {
 
@@ -83,6 +84,7 @@ core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional
 
 void add_json_option(const Command& command, OutputOptions& options) {
   command.add_flag("--json", options.json, "print one JSON object instead of tables");
+  command.add_flag("--wide", wide_tables(), "tables as wide as they are, on a terminal as well");
 }
 
 void add_csv_option(const Command& command, OutputOptions& options) {

@@ -1,4 +1,7 @@
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -33,7 +36,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct ReportOptions {
-  std::string run_folder;
+  std::vector<std::string> run_folders;  ///< the first is shown whole, the others beside it
   std::optional<std::string> out;
   std::optional<std::string> crossval;
   std::optional<std::string> peers;
@@ -45,10 +48,14 @@ struct ReportOptions {
 /// Gathers what the report shows; what cannot be had becomes a notice in it, as long as the run itself can be read.
 class Gatherer {
  public:
-  explicit Gatherer(const ReportOptions& options) : options_(options), run_(options.run_folder) {}
+  explicit Gatherer(const ReportOptions& options) : options_(options), run_(options.run_folders.front()) {}
 
   core::Result<runs::ReportContent> gather() {
     take(runs::read_run_documents(run_), content_.run);
+    for (std::size_t i = 1; i < options_.run_folders.size(); ++i) {
+      runs::RunDocuments other;
+      if (take(runs::read_run_documents(options_.run_folders[i]), other)) content_.others.push_back(std::move(other));
+    }
     if (options_.crossval) take_crossval(*options_.crossval);
     add_journal();
     if (!problems_.empty()) return tl::unexpected(std::move(problems_));
@@ -106,7 +113,10 @@ class Gatherer {
     data.study = (run_ / runs::kStudyName).string();
     data.threads = options_.threads;
     auto study = open_data(data);
-    if (study) return *std::move(study);
+    if (study) {
+      content_.study = study->prepared.spec.name;
+      return *std::move(study);
+    }
     notice("The pages on load, step time and kernels are missing, because the study's data cannot be read again", study.error());
     return std::nullopt;
   }
@@ -186,6 +196,26 @@ class Gatherer {
   core::Diagnostics problems_;
 };
 
+/// Day on which the run's manifest was written last, "2026-11-30"; empty where nobody knows.
+std::string day_of(const fs::path& run) {
+  struct stat status {};
+  if (::stat((run / runs::kManifestName).c_str(), &status) != 0) return "";
+  return fmt::format("{:%Y-%m-%d}", fmt::gmtime(status.st_mtime));
+}
+
+/// "rooftune: physics_h100 on H100-SXM, 2026-11-30": the study (or the run's folder), its GPUs and its day.
+std::string title_of(const runs::ReportContent& content, const std::string& run_folder) {
+  const std::string folder = fs::path(run_folder).lexically_normal().filename().string();
+  std::set<std::string> gpus;
+  for (const runs::ReportedCase& item : content.run.cases) gpus.insert(item.hardware);
+  std::string title = "rooftune: " + (!content.study.empty() ? content.study : folder.empty() ? run_folder : folder);
+  if (!gpus.empty()) title += fmt::format(" on {}", fmt::join(gpus, ", "));
+  if (const std::string day = day_of(run_folder); !day.empty()) title += ", " + day;
+  if (!content.others.empty())
+    title += fmt::format(", beside {} other{}", content.others.size(), content.others.size() == 1 ? "" : "s");
+  return title;
+}
+
 ExitCode run(const ReportOptions& options) {
   const auto content = Gatherer(options).gather();
   if (!content) return refuse(content.error());
@@ -197,8 +227,7 @@ ExitCode run(const ReportOptions& options) {
     warnings.push_back({.position = {}, .problem = notice, .remedy = "the report says so, too", .severity = core::Severity::warning});
   }
   report::HtmlReport page;
-  const std::string name = fs::path(options.run_folder).lexically_normal().filename().string();
-  const std::string title = fmt::format("rooftune: {}", name.empty() ? options.run_folder : name);
+  const std::string title = title_of(*content, options.run_folders.front());
   const std::string data = runs::report_json(*content);
   page.title = title;
   page.data_json = data;
@@ -211,7 +240,7 @@ ExitCode run(const ReportOptions& options) {
       warnings.push_back(std::move(problem));
     }
   }
-  const fs::path target = options.out ? fs::path(*options.out) : fs::path(options.run_folder) / runs::kReportName;
+  const fs::path target = options.out ? fs::path(*options.out) : fs::path(options.run_folders.front()) / runs::kReportName;
   if (const auto written = text::write_file_atomically(target, report::html_report(page)); !written) return refuse(written.error());
   print_errors(warnings);
   print(options.output.json ? data : fmt::format("report        {}\n", target.string()));
@@ -223,9 +252,15 @@ ExitCode run(const ReportOptions& options) {
 void add_report_command(const Command& program, ExitCode& exit_code) {
   const Command command =
       program.add_subcommand("report", "write one HTML file that shows a run: errors, load curves, parameters, folds");
-  command.footer("Example: rooftune report runs/first -o report.html");
+  command.footer(
+      "Examples: rooftune report runs/first -o report.html\n"
+      "          rooftune report runs/monday runs/tuesday -o both.html");
   const auto options = std::make_shared<ReportOptions>();
-  command.add_option("RUN", options->run_folder, "run folder of fit, crossval, compare, improve or onboard").required();
+  command
+      .add_option("RUN", options->run_folders,
+                  "run folder of fit, crossval, compare, improve or onboard; further ones are laid over the first: "
+                  "errors, GPUs, parameters")
+      .required();
   command.add_option("-o,--out", options->out, "file to write; default: report.html in the run folder");
   command.add_option("--crossval", options->crossval, "run folder of a cross-validation of the same study: adds its held-out errors");
   command.add_option("--peers", options->peers, "CSV of other simulators' predictions; default: the shipped one");

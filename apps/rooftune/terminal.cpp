@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,8 @@
 #include <system_error>
 
 #include "rooftune/core/printable.hpp"
+#include "rooftune/report/line_width.hpp"
+#include "wide_tables.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -61,7 +64,60 @@ std::string printable_but_for_colours(std::string_view text) {
   return result;
 }
 
+/// Lines that are longer than the terminal's end between words and go on below their beginning. Colours take no room.
+std::string wrapped(std::string_view text, std::size_t width) {
+  std::string result;
+  std::size_t length = 0;  // of the line so far
+  std::size_t indent = 0;  // of what goes on below
+  bool is_start = true;
+  while (!text.empty()) {
+    if (text.front() == '\n') {
+      result += '\n';
+      text.remove_prefix(1);
+      length = 0;
+      is_start = true;
+      continue;
+    }
+    const std::size_t spaces = std::min(text.find_first_not_of(' '), text.size());
+    const std::string_view rest = text.substr(spaces);
+    const std::string_view word = rest.substr(0, std::min(rest.find_first_of(" \n"), rest.size()));
+    std::size_t visible = 0;
+    for (std::size_t i = 0; i < word.size(); ++i) {
+      if (word[i] == '\033') {
+        i = std::min(word.find('m', i), word.size() - 1);
+      } else if ((static_cast<unsigned char>(word[i]) & 0xC0) != 0x80) {
+        ++visible;
+      }
+    }
+    if (is_start) indent = std::min(spaces + 2, width / 2);
+    if (!is_start && length + spaces + visible > width) {
+      result += '\n' + std::string(indent, ' ');
+      length = indent;
+    } else {
+      result += std::string(spaces, ' ');
+      length += spaces;
+    }
+    result += word;
+    length += visible;
+    is_start = false;
+    text.remove_prefix(spaces + word.size());
+  }
+  return result;
+}
+
+/// Tables keep within the terminal's line, unless --wide says otherwise or no terminal reads them.
+void fit_tables_to_terminal() {
+  winsize size{};
+  const bool is_known = isatty(STDOUT_FILENO) != 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  report::set_line_width(is_known && !wide_tables() ? size.ws_col : 0);
+}
+
 }  // namespace
+
+bool& wide_tables() {
+  static bool is_wide = false;
+  return is_wide;
+}
 
 void open_missing_streams() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
@@ -71,6 +127,7 @@ void open_missing_streams() {
 }
 
 report::Colour output_colour() {
+  fit_tables_to_terminal();
   return isatty(STDOUT_FILENO) != 0 && colours_are_wanted() ? report::Colour::on : report::Colour::off;
 }
 
@@ -99,7 +156,8 @@ ExitCode refuse(const core::Diagnostics& problems) {
 }
 
 void print(std::string_view text) {
-  print_as_it_is(output_colour() == report::Colour::on ? printable_but_for_colours(text) : core::printable(text));
+  const std::string shown = output_colour() == report::Colour::on ? printable_but_for_colours(text) : core::printable(text);
+  print_as_it_is(report::line_width() > 0 ? wrapped(shown, static_cast<std::size_t>(report::line_width())) : shown);
 }
 
 void print_as_it_is(std::string_view text) {

@@ -341,6 +341,25 @@ class ReportsOfOtherCommands(unittest.TestCase):
         self.assertEqual(self.marks(page, "onboard"), [sum(row["metric"] == metric for row in rows) for metric in ("e2e_mean_ms", "ttft_mean_ms")])
         self.assertIn(result["steps"][-1]["next_runs"][0]["model"], page.run("document.querySelector('#summary').innerText"))
 
+    def test_of_several_runs_lays_them_over_each_other(self):
+        study = self.root / "study.yaml"
+        study.write_text(STUDY.format(source=SOURCE))
+        rooftune("fit", study, "--out", self.root / "monday")
+        rooftune("fit", study, "--seed", "2", "--out", self.root / "tuesday")
+        rooftune("report", self.root / "monday", self.root / "tuesday", "-o", self.root / "both.html")
+        with Page() as page:
+            page.open(self.root / "both.html", "#overlay")
+            page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            shown = self.numbers(page, "overlay")
+            for run in ("monday", "tuesday"):
+                result = json.loads((self.root / run / "result.json").read_text())
+                for parameter in result["parameters"]:
+                    self.assertIn(parameter["value"], shown)
+                self.assertIn(result["after"]["e2e_mean_ms"]["mean_ape_percent"], shown)
+                self.assertIn(run, page.run("document.querySelector('#overlay').innerText"))
+            self.assertEqual(self.marks(page, "overlay"), [2 * 3, 2, 2, 2 * 3])
+            self.assertEqual(page.problems, [])
+
     def test_of_a_comparison_shows_every_variant(self):
         study = self.root / "study.yaml"
         study.write_text(STUDY.format(source=SOURCE) + "compare: {variants: [{name: plain}, {name: no lag, switches: {engine.async_scheduling: off}}]}\n")

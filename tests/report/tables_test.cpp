@@ -102,6 +102,7 @@ TEST(ParameterTable, FlagsBoundsAndSaysWhatIsNotDetermined) {
   const std::string text = parameter_table(small_fit(), Colour::off);
   EXPECT_THAT(text, HasSubstr("physics.t_step_us  us      200  312.5      12.5  4.0"));
   EXPECT_THAT(text, HasSubstr("at its upper bound"));
+  EXPECT_THAT(text, HasSubstr("1 of 2 fitted parameters are determined by the data; 1 at its upper bound\n"));
   EXPECT_THAT(text, HasSubstr("physics.pnorm is hardly determined by the data\n"));
 }
 

@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <sstream>
+#include <string>
+
+#include "rooftune/report/line_width.hpp"
+
 namespace rooftune::report {
 namespace {
 
@@ -26,6 +32,66 @@ TEST(TextTable, CountsCharactersNotBytes) {
             "µs  x\n"
             "--  -\n"
             "10  1\n");
+}
+
+/// Tables as on a terminal of some width, for as long as it lives.
+struct Terminal {
+  explicit Terminal(int characters) { set_line_width(characters); }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+  ~Terminal() { set_line_width(0); }
+};
+
+TextTable wide_table() {
+  TextTable table(
+      {{"run", Align::left}, {"model", Align::left}, {"GPU", Align::left}, {"TTFT ms\nmean"}, {"\np90"}, {"E2E ms\nmean"}, {"\np90"}});
+  table.add({"17", "Llama-4-Scout-17B-16E-Instruct-FP8-dynamic", "H100-SXM", "62.74", "70.10", "5270", "5501"});
+  table.add({"64", "Qwen2.5-7B-Instruct", "H100-SXM", "26.72", "30.55", "1772", "1801"});
+  return table;
+}
+
+TEST(TextTable, SaysBelowWhatIsTheSameInEveryRowWhereItIsTooWide) {
+  const Terminal terminal(80);
+  EXPECT_EQ(wide_table().text(Colour::off),
+            "                                                 TTFT ms         E2E ms\n"
+            "run  model                                          mean    p90    mean   p90\n"
+            "---  ------------------------------------------  -------  -----  ------  ----\n"
+            "17   Llama-4-Scout-17B-16E-Instruct-FP8-dynamic    62.74  70.10    5270  5501\n"
+            "64   Qwen2.5-7B-Instruct                           26.72  30.55    1772  1801\n"
+            "in every row: GPU H100-SXM\n");
+}
+
+TEST(TextTable, ShortensNamesBeforeItLeavesNumbersOutAndSaysWhich) {
+  {
+    const Terminal terminal(55);
+    EXPECT_EQ(wide_table().text(Colour::off),
+              "                         TTFT ms         E2E ms\n"
+              "run  model                  mean    p90    mean   p90\n"
+              "---  ------------------  -------  -----  ------  ----\n"
+              "17   Llama-4-Scou\u2026namic    62.74  70.10    5270  5501\n"
+              "64   Qwen2.5-7B-I\u2026truct    26.72  30.55    1772  1801\n"
+              "in every row: GPU H100-SXM\n");
+  }
+  const Terminal terminal(34);
+  EXPECT_EQ(wide_table().text(Colour::off),
+            "                 TTFT ms\n"
+            "run  model          mean    p90\n"
+            "---  ----------  -------  -----\n"
+            "17   Llama-\u2026mic    62.74  70.10\n"
+            "64   Qwen2.\u2026uct    26.72  30.55\n"
+            "in every row: GPU H100-SXM\n"
+            "--wide shows E2E ms mean, p90\n");
+}
+
+TEST(TextTable, LeavesNoLineLongerThanTheTerminalDownToItsNames) {
+  for (const int width : {30, 40, 60, 80, 120}) {
+    const Terminal terminal(width);
+    std::istringstream lines(wide_table().text(Colour::off));
+    for (std::string line; std::getline(lines, line);) {
+      const auto characters = std::ranges::count_if(line, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+      EXPECT_LE(characters, width) << line;
+    }
+  }
 }
 
 TEST(TextTable, ColoursOnlyWhereThereAreColours) {

@@ -3,12 +3,17 @@
   test_anywhere.py PROGRAM SOURCE_DIR
 """
 
+import fcntl
 import os
 import pathlib
+import pty
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 PROGRAM, SOURCE = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
@@ -92,6 +97,62 @@ class Anywhere(unittest.TestCase):
                         self.assertEqual(done.returncode, 0, f"{words}\n{done.stderr[-2000:]}")
                         if "OUT" in command:
                             self.assertTrue(any(one.name.startswith(out) for one in cwd.iterdir()), f"{words} wrote nothing here")
+
+
+class Onboarding(unittest.TestCase):
+    def test_gives_several_studies_a_folder_each(self):
+        with tempfile.TemporaryDirectory() as folder:
+            studies = [SOURCE / "experiments/onboard_a100.yaml", SOURCE / "experiments/onboard_l40s.yaml"]
+            done = subprocess.run([PROGRAM, "onboard", *studies, "--out", "both"], cwd=folder, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            written = sorted(one.name for one in (pathlib.Path(folder) / "both").iterdir())
+            self.assertEqual(len(written), 2, written)
+            for name in written:
+                self.assertTrue((pathlib.Path(folder) / "both" / name / "tuned.json").exists())
+
+
+class Terminals(unittest.TestCase):
+    """What is printed keeps within the terminal, and breaks no word."""
+
+    COMMANDS = [
+        ["evaluate", "--ground-truth", "{source}/ground_truth/h100.json"],
+        ["capacity", "--like", "{source}/ground_truth/h100.json", "--select", "id=62", "--duration", "1", "--replicates", "1", "--load", "9"],
+        ["simulate", "--model", "Llama-2-7b-hf", "--rates", "1,2", "--duration", "5"],
+        ["fit", "study.yaml", "--out", "run"],
+    ]
+
+    def printed(self, words, width, cwd):
+        main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+        process = subprocess.Popen([PROGRAM, *words], stdout=side, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd=cwd)
+        os.close(side)
+        text = b""
+        try:
+            while chunk := os.read(main, 1 << 16):
+                text += chunk
+        except OSError:  # the other side is closed
+            pass
+        os.close(main)
+        self.assertEqual(process.wait(), 0, words)
+        return re.sub(r"\x1b\[[0-9;]*m", "", text.decode()).replace("\r", "").split("\n")
+
+    def test_lines_are_no_longer_than_the_terminal(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "study.yaml").write_text(STUDY.replace("truth.json", f"{SOURCE}/ground_truth/h100.json"))
+            for width in (80, 120):
+                for command in self.COMMANDS:
+                    shutil.rmtree(pathlib.Path(folder) / "run", ignore_errors=True)
+                    lines = self.printed([word.format(source=SOURCE) for word in command], width, folder)
+                    # One word may be longer than a line: the path of a file.
+                    long = [line for line in lines if len(line) > width and len(max(line.split(), key=len)) < width - 20]
+                    self.assertEqual(long, [], f"{command} at {width}")
+
+    def test_wide_tables_are_whole(self):
+        with tempfile.TemporaryDirectory() as folder:
+            lines = self.printed(["simulate", "--model", "Llama-2-7b-hf", "--rates", "1,2", "--duration", "5", "--wide"], 80, folder)
+            self.assertIn("rejected", " ".join(lines))
+            narrow = self.printed(["simulate", "--model", "Llama-2-7b-hf", "--rates", "1,2", "--duration", "5"], 80, folder)
+            self.assertIn("--wide shows", " ".join(narrow))
 
 
 if __name__ == "__main__":

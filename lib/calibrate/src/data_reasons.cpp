@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "rooftune/calibrate/uncertainty.hpp"
 #include "rooftune/domain/model.hpp"
@@ -142,9 +143,18 @@ class Explainer {
   void priors(std::span<const double> shares) {
     // More than half of the variance left: the prior says more than the data.
     constexpr double kMostlyPrior = 0.5;
+    std::vector<std::pair<std::string, std::vector<std::string>>> by_reason;
     for (std::size_t i = 0; i < shares.size(); ++i) {
       if (!(shares[i] > kMostlyPrior) || has_no_effect(i)) continue;
-      say(fmt::format("{} is mostly its prior", name(i)), {i});
+      const std::string reason = reason_of(i);
+      auto known = std::ranges::find(by_reason, reason, &std::pair<std::string, std::vector<std::string>>::first);
+      if (known == by_reason.end()) known = by_reason.insert(known, {reason, {}});
+      known->second.push_back(name(i));
+    }
+    for (const auto& [reason, members] : by_reason) {
+      sentences_.push_back(fmt::format("{} {}{}{}", fmt::join(members, ", "),
+                                       members.size() == 1 ? "is mostly its prior" : "are mostly their priors",
+                                       reason.empty() ? "" : ": ", reason));
     }
   }
 
@@ -159,6 +169,10 @@ class Explainer {
     return fmt::format("{}", fmt::join(all, ", "));
   }
 
+  std::string reason_of(std::size_t index) const {
+    return state_of(study_.dataset, domain_, feature_of(study_.spec.free[index].id.spec().id));
+  }
+
   bool has_no_effect(std::size_t index) const {
     return std::ranges::find(uncertainty_.without_effect, index) != uncertainty_.without_effect.end();
   }
@@ -167,7 +181,7 @@ class Explainer {
   void say(std::string sentence, const std::vector<std::size_t>& members) {
     std::vector<std::string> reasons;
     for (const std::size_t index : members) {
-      std::string reason = state_of(study_.dataset, domain_, feature_of(study_.spec.free[index].id.spec().id));
+      std::string reason = reason_of(index);
       if (!reason.empty() && std::ranges::find(reasons, reason) == reasons.end()) reasons.push_back(std::move(reason));
     }
     sentences_.push_back(reasons.empty() ? std::move(sentence) : fmt::format("{}: {}", sentence, fmt::join(reasons, "; ")));

@@ -197,8 +197,9 @@ std::string_view verdict(const Estimate& estimate) {
     case opt::BoundState::free: break;
   }
   if (!estimate.standard_error) return "not identified";
-  if (estimate.at_start) return "stuck at its start";
+  // A prior that says more than the data explains why a value stays where it began.
   if (estimate.prior_share.value_or(0.0) > 0.5) return "mostly its prior";
+  if (estimate.at_start) return "stuck at its start";
   if (estimate.relative_standard_error.value_or(0.0) > 0.5) return "weakly identified";
   return "";
 }

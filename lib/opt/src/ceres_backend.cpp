@@ -299,7 +299,9 @@ BackendOutcome run_ceres(Algorithm algorithm, Evaluator& evaluator) {
       outcome.termination.reason = Reason::converged;
       polish(evaluator, *end, held_now);
     }
-    outcome.termination.detail += fmt::format(" (a linear model could gain another {:.2g} of the value)", share);
+    // Of Ceres's words the first sentence is for people.
+    std::string& detail = outcome.termination.detail;
+    detail = fmt::format("at most {:.2g} % of the objective left ({})", 100.0 * share, detail.substr(0, detail.find(". ")));
     return outcome;
   }
 }

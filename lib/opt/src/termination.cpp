@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace rooftune::opt {
 
 std::string_view name(Reason reason) {
@@ -21,9 +23,10 @@ std::string_view name(Reason reason) {
 }
 
 std::string format(const Termination& termination) {
-  std::string text{name(termination.reason)};
+  std::string text{termination.reason == Reason::stalled ? "stopped where steps became small" : name(termination.reason)};
+  std::ranges::replace(text, '_', ' ');
   if (!termination.limit.empty()) text += fmt::format(" ({})", termination.limit);
-  if (!termination.detail.empty()) text += fmt::format(": {}", termination.detail);
+  if (!termination.detail.empty()) text += fmt::format("; {}", termination.detail);
   return text;
 }
 

@@ -4,6 +4,7 @@ const rooftuneReport = (() => {
   const { data, vega, run, el, drawn, draw, drawPage, redrawAll, setPrinting, dark } = reportKit;
   const order = [
     "summary",
+    "overlay",
     "predicted",
     "errors",
     "load",

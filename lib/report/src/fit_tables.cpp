@@ -19,6 +19,25 @@ std::string interval_text(const calibrate::Estimate& estimate) {
   return fmt::format("{} to {}", significant(estimate.interval->lower), significant(estimate.interval->upper));
 }
 
+/// "8 of 22 are determined by the data; 14 mostly its prior": the sentence that the report has as well.
+std::string verdict_line(const calibrate::FitResult& result) {
+  std::vector<std::pair<std::string_view, int>> counts;
+  for (const calibrate::Estimate& estimate : result.estimates) {
+    const std::string_view verdict = calibrate::verdict(estimate);
+    auto known = std::ranges::find(counts, verdict, &std::pair<std::string_view, int>::first);
+    if (known == counts.end()) known = counts.insert(known, {verdict, 0});
+    ++known->second;
+  }
+  const auto determined = std::ranges::find(counts, std::string_view(), &std::pair<std::string_view, int>::first);
+  std::string text =
+      fmt::format("{} of {} fitted parameter{} are determined by the data", determined == counts.end() ? 0 : determined->second,
+                  result.estimates.size(), result.estimates.size() == 1 ? "" : "s");
+  for (const auto& [verdict, count] : counts) {
+    if (!verdict.empty()) text += fmt::format("; {} {}", count, verdict);
+  }
+  return text + "\n";
+}
+
 std::string correlation_lines(const calibrate::FitResult& result, Colour colour) {
   // Many pairs hang together a little; the strongest say most.
   constexpr std::size_t kShown = 8;
@@ -68,7 +87,7 @@ std::string parameter_table(const calibrate::FitResult& result, Colour colour) {
                significant(parameter.lower), significant(parameter.upper),
                Cell(std::string(calibrate::verdict(estimate)), Tone::bad)});
   }
-  std::string text = titled("Parameters", table.text(colour)) + correlation_lines(result, colour);
+  std::string text = titled("Parameters", table.text(colour)) + verdict_line(result) + correlation_lines(result, colour);
   if (!result.unidentified.empty()) text += "\nWhat the data do not tell\n";
   for (const std::string& sentence : result.unidentified) text += toned("  " + sentence, Tone::faint, colour) + "\n";
   return text;

@@ -234,6 +234,7 @@ std::string report_json(const ReportContent& content) {
   Json json{{"schema", "rooftune/report/1"}};
   json["run"] = run_json(content.run);
   json["crossval"] = content.crossval ? run_json(*content.crossval) : Json(nullptr);
+  json["others"] = list_json(content.others, run_json);
   json["before"] = content.before ? rows_json(*content.before) : Json(nullptr);
   json["noise"] = content.noise ? noise_json(*content.noise) : Json(nullptr);
   json["peers"] = list_json(content.peers, peer_json);

@@ -231,7 +231,7 @@ reportPages.summary = (kit) => {
     for (const fold of folds.filter((one) => (one.lost_coverage || []).length)) {
       const runs = Object.values(fold.held_out || {})[0]?.experiments;
       steps.push(
-        `Nothing but ${fold.fold}${runs ? ` (${plural(runs, "run")})` : ""} has ${fold.lost_coverage.join(", ")}: without it these are extrapolated. Measure something else that has them.`,
+        `${fold.fold}${runs ? ` (${plural(runs, "run")})` : ""} has ${fold.lost_coverage.join(", ")}: left out, these are extrapolated. Measure another of the kind.`,
       );
     }
     const worst = summaryRows((held ?? evaluation).rows)

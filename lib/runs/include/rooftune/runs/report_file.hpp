@@ -52,6 +52,8 @@ struct ScriptModule {
 struct ReportContent {
   RunDocuments run;
   std::optional<RunDocuments> crossval;                  ///< held-out errors, where the run itself has none
+  std::string study{};                                   ///< its name, where its file can still be read
+  std::vector<RunDocuments> others{};                    ///< runs that are laid over this one
   std::optional<eval::Evaluation> before;                ///< the study's start on the run's experiments
   std::optional<eval::Noise> noise;                      ///< beside the errors: of the tuned config on the run's experiments
   std::vector<domain::PeerPrediction> peers;             ///< of this run's experiments
