@@ -59,7 +59,9 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help).capture_default_str().group(group);
   };
-  add("--engine-version", engine.version, "vLLM version: what it does where no other setting is given");
+  add("--engine", engine.engine, "whose defaults hold; vLLM's scheduler decides in either (docs/sglang.md)")
+      .check(one_of({"vllm", "sglang"}));
+  add("--engine-version", engine.version, "its version: what it does where no other setting is given");
   add("--max-num-seqs", engine.max_num_seqs, "default: the version's for the GPU").check(positive(core::limits::kSequences));
   add("--max-num-batched-tokens", engine.max_num_batched_tokens, "default: the version's for the GPU")
       .check(positive(core::limits::kTokens));
@@ -76,7 +78,12 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
   add("--cudagraph-mode", engine.cudagraph_mode, "default: the version's");
   add("--long-prefill-token-threshold", engine.long_prefill_token_threshold, "caps a prefill chunk; 0: off")
       .check(not_negative(core::limits::kTokens));
-  command.add_flag("--enable-expert-parallel", engine.enable_expert_parallel, "experts are spread over the GPUs whole").group(group);
+  command.add_flag("--enable-expert-parallel,--ep", engine.enable_expert_parallel, "experts are spread over the GPUs whole")
+      .group(group);
+  add("--data-parallel-size,--dp", engine.data_parallel_size,
+      "ranks of one engine, each on --tp GPUs with attention and a KV pool of its own, that share the experts and step together; of a "
+      "dense model: replicas")
+      .check(positive(core::limits::kParallelDegree));
 }
 
 void add_traffic_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {
@@ -191,6 +198,12 @@ void add_capacity_options(const Command& command, DataOptions& data, runs::Capac
       .delimiter(',')
       .check(one_of({"off", "on"}))
       .excludes("--enable-expert-parallel")
+      .group(kShape);
+  command
+      .add_option("--data-parallel", request.data_parallel, "ranks of one engine to try, e.g. 1,4; default: as --data-parallel-size")
+      .delimiter(',')
+      .check(positive(core::limits::kParallelDegree))
+      .excludes("--data-parallel-size")
       .group(kShape);
   command.add_option("--tp", request.tp, "tensor-parallel degrees to try")
       .delimiter(',')

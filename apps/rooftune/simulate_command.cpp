@@ -89,8 +89,10 @@ ExitCode run(const SimulateOptions& options) {
       print_errors({{.position = {}, .problem = eval::format(assumption), .remedy = "", .severity = core::Severity::warning}});
     }
   }
-  print(fmt::format("{} on {} x {}, TP {}, {}\n", item.model.name, item.experiment.deployment.dp, item.gpu.name,
-                    item.experiment.deployment.tp, config.step_time_model));
+  const domain::Deployment& deployment = item.experiment.deployment;
+  const int ranks = deployment.settings.data_parallel_size;
+  print(fmt::format("{} on {} x {}, TP {}{}, {}\n", item.model.name, deployment.dp, item.gpu.name, deployment.tp,
+                    ranks > 1 ? fmt::format(", {} data-parallel ranks", ranks) : "", config.step_time_model));
   print(report::inspection_tables(inspection, output_colour()));
   print(report::domain_list(inspection.domain_exits, output_colour()));
   return ExitCode::done;

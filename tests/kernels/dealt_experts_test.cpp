@@ -73,5 +73,31 @@ TEST(DealtExperts, AreEvenOnOneGpuAndWhereAllAreReached) {
   EXPECT_LE(busiest_pairs(1.0, 8), 8.0) << "one GPU has all";
 }
 
+TEST(DealtExperts, DifferInLoadAsDrawsWithoutReplacementDo) {
+  constexpr int kExperts = 64;
+  for (const double exponent : {0.5, 1.0, 1.5}) {
+    std::vector<double> shares;
+    for (int i = 1; i <= kExperts; ++i) shares.push_back(std::pow(i, -exponent));
+    const double mean = std::accumulate(shares.begin(), shares.end(), 0.0) / 8;
+    std::mt19937 random(3);
+    double sum = 0.0;
+    constexpr int kDraws = 20000;
+    for (int draw = 0; draw < kDraws; ++draw) {
+      std::shuffle(shares.begin(), shares.end(), random);
+      const double load = std::accumulate(shares.begin(), shares.begin() + kExperts / 8, 0.0);
+      sum += (load / mean - 1.0) * (load / mean - 1.0) / kDraws;
+    }
+    const DealtVariance dealt = dealt_variance(kExperts, 8, exponent);
+    EXPECT_NEAR(dealt.value / sum, 1.0, 0.05) << exponent;
+    const double difference =
+        (dealt_variance(kExperts, 8, exponent + 1e-5).value - dealt_variance(kExperts, 8, exponent - 1e-5).value) / 2e-5;
+    EXPECT_NEAR(dealt.slope / difference, 1.0, 1e-6) << exponent;
+  }
+  EXPECT_NEAR(dealt_variance(kExperts, 8, 0.0).value, 0.0, 1e-12);
+  EXPECT_EQ(dealt_variance(kExperts, 1, 1.0).value, 0.0);
+  // 512 tokens with 8 of 256 experts each: chance adds 6 % on 8 GPUs; experts wanted as 1 / i, far more.
+  EXPECT_GT(busiest_pairs(8.0 * 512, 8, dealt_variance(256, 8, 1.0).value), 1.5);
+}
+
 }  // namespace
 }  // namespace rooftune::kernels

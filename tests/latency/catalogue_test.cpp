@@ -68,27 +68,21 @@ TEST(Catalogue, RefusesMorePipelineStagesThanLayers) {
   EXPECT_THAT(reason_for(model, deployment).value(), HasSubstr("pp: 32"));
 }
 
-TEST(Pipeline, TakesTheMeanOfItsMicroBatches) {
+TEST(Pipeline, TakesABatchThroughAllLayersAndHops) {
   const domain::ModelSpec model = examples::llama_2_7b();
   domain::Deployment deployment = examples::deployment(model, examples::h100(), 1);
   params::Resolved<double> parameters;
   const domain::GpuSpec gpu = examples::h100();
-  const Target whole{.model = model, .gpu = gpu, .deployment = deployment};
-  const auto one = make_step_time<double>("physics", whole, parameters);
+  const auto one = make_step_time<double>("physics", {.model = model, .gpu = gpu, .deployment = deployment}, parameters);
   domain::Deployment staged = deployment;
-  staged.pp = 2;
-  const auto two = make_step_time<double>("physics", {.model = model, .gpu = gpu, .deployment = staged}, parameters);
+  staged.pp = 3;
+  const auto three = make_step_time<double>("physics", {.model = model, .gpu = gpu, .deployment = staged}, parameters);
   const Batch batch{.prefills = {}, .decode_requests = 10, .decode_context_tokens = 5000, .decode_contexts = {}};
-  const Batch half{.prefills = {}, .decode_requests = 5, .decode_context_tokens = 2500, .decode_contexts = {}};
-  const double hop_us = two->piece(batch).duration_us - one->piece(half).duration_us;
-  // One hop: the latency of an all-reduce, and five tokens of activations over the link.
-  const double expected_us = parameters["physics.allreduce_us"] + 5.0 * 4096.0 * 2.0 / (parameters["hardware.link_GBs"] * 1e3);
-  EXPECT_NEAR(hop_us, expected_us, 1e-6);
-  EXPECT_NEAR(two->piece(batch).slope_us_per_token, one->piece(half).slope_us_per_token / 2.0, 1e-12);
-  EXPECT_NEAR(two->breakdown(batch).total_us, two->piece(batch).duration_us, 1e-9);
-  // A single request cannot fill a pipeline: it goes through all layers, one stage after the other.
-  const Batch alone{.prefills = {}, .decode_requests = 1, .decode_context_tokens = 500, .decode_contexts = {}};
-  EXPECT_GT(two->piece(alone).duration_us, one->piece(alone).duration_us);
+  // Two hops: the latency of an all-reduce, and ten tokens of activations over the link.
+  const double hop_us = parameters["physics.allreduce_us"] + 10.0 * 4096.0 * 2.0 / (parameters["hardware.link_GBs"] * 1e3);
+  EXPECT_NEAR(three->piece(batch).duration_us - one->piece(batch).duration_us, 2.0 * hop_us, 1e-6);
+  EXPECT_EQ(three->piece(batch).slope_us_per_token, one->piece(batch).slope_us_per_token);
+  EXPECT_NEAR(three->breakdown(batch).total_us, three->piece(batch).duration_us, 1e-9);
 }
 
 }  // namespace

@@ -93,8 +93,33 @@ TEST(EngineReleases, TakeTheNearestKnownReleaseAndSaySo) {
   EXPECT_THAT(settle(server("1.2.0"), {}, kH100).notice, HasSubstr("those of 0.24.0 are taken"));
   EXPECT_THAT(settle(server("custom build"), {}, kH100).notice, HasSubstr("names no release"));
   domain::Deployment other = server("0.5.9");
-  other.engine = "sglang";
-  EXPECT_THAT(settle(other, {}, kH100).notice, HasSubstr("'sglang'"));
+  other.engine = "tensorrt";
+  EXPECT_THAT(settle(other, {}, kH100).notice, HasSubstr("'tensorrt'"));
+}
+
+TEST(EngineReleases, HaveSglangsOwnDefaultsAndSayWhatOfItIsNotSimulated) {
+  domain::Deployment sglang = server("0.5.4");
+  sglang.engine = "sglang";
+  sglang.tp = 4;
+  const auto on = [&](const domain::GpuSpec& gpu) { return settle(sglang, {}, gpu).deployment.settings; };
+  EXPECT_EQ(on(gpu("L4", 24)).max_num_batched_tokens, 2048);
+  EXPECT_EQ(on(gpu("L40S", 48)).max_num_batched_tokens, 4096);
+  EXPECT_EQ(on(gpu("A100-SXM", 80)).max_num_batched_tokens, 8192);
+  EXPECT_EQ(on(gpu("H200-SXM", 141)).max_num_batched_tokens, 8192);
+  EXPECT_EQ(on(gpu("B200", 180)).max_num_batched_tokens, 16384);
+  const domain::EngineSettings h100 = on(kH100);
+  EXPECT_EQ(h100.max_num_seqs, 2048);
+  EXPECT_TRUE(*h100.async_scheduling);
+  EXPECT_TRUE(*h100.scheduler_reserve_full_isl);
+  EXPECT_EQ(h100.cudagraph_mode, "FULL_DECODE_ONLY");
+  EXPECT_EQ(h100.cudagraph_capture_sizes.back(), 512);
+  sglang.tp = 2;
+  EXPECT_EQ(on(kH100).cudagraph_capture_sizes.back(), 256);
+  const SettledDeployment once = settle(sglang, {}, kH100);
+  EXPECT_THAT(once.notice, HasSubstr("a prefill holds up the decodes"));
+  const SettledDeployment twice = settle(once.deployment, {}, kH100);
+  EXPECT_EQ(twice.deployment, once.deployment);
+  EXPECT_THAT(twice.notice, HasSubstr("docs/sglang.md")) << "it is said where nothing was assumed, too";
 }
 
 TEST(EngineReleases, GiveEveryRuleASource) {

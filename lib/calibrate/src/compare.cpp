@@ -175,7 +175,7 @@ std::optional<LinearStart> linear_start(const std::vector<const domain::Experime
       const domain::Latencies& measured = experiment->measured.stages[stage];
       if (!measured[Metric::e2e_mean] || !measured[Metric::tpot_mean]) continue;
       const double in_service = experiment->workload.stages[stage].rate.value * *measured[Metric::e2e_mean] * 1e-3;
-      requests.push_back(in_service / std::max(1, experiment->deployment.dp));
+      requests.push_back(in_service / std::max(1, domain::schedulers(experiment->deployment)));
       token_us.push_back(*measured[Metric::tpot_mean] * 1e3);
     }
   }

@@ -86,7 +86,7 @@ std::vector<SweepPoint> sweep(const eval::Dataset& dataset, const params::Config
     } else {
       point.rate_per_s = workload.stages.front().rate.value;
     }
-    point.gpus = deployment.tp * deployment.pp * deployment.dp;
+    point.gpus = domain::gpus(deployment);
     point.prediction = sim::simulate<double>(config.step_time_model, item.scenario(*item.plan(0)), parameters,
                                              {.percentiles = sim::Percentiles::compute, .warm_up_requests = warm_up_requests});
     point.findings = eval::simulated_quality(item.experiment, point.prediction);

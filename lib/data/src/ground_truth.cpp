@@ -195,7 +195,7 @@ class GroundTruthReader {
     reader.optional("enable_expert_parallel", settings.enable_expert_parallel);
     reader.optional("fuse_allreduce_rms", settings.fuse_allreduce_rms);
     if (const text::Node* speculative = reader.optional_object("speculative")) settings.speculative = speculation(*speculative);
-    read_degree(reader, "data_parallel_size", experiment, "dp", deployment.dp);
+    read_ranks(reader, experiment, deployment.dp, settings);
     read_degree(reader, "pipeline_parallel_size", experiment, "pp", deployment.pp);
     return settings;
   }
@@ -207,6 +207,15 @@ class GroundTruthReader {
     reader.optional("num_speculative_tokens", speculation.num_speculative_tokens, text::at_least(1));
     reader.optional("mean_accepted_length", speculation.mean_accepted_length, text::at_least(1));
     return speculation;
+  }
+
+  /// Ranks of one engine beside engines behind a router: the same number for both is most likely the same thing said twice.
+  void read_ranks(text::ObjectReader& reader, const text::ObjectReader& experiment, int dp, domain::EngineSettings& settings) {
+    if (!reader.optional("data_parallel_size", settings.data_parallel_size, text::counted(1, core::limits::kParallelDegree))) return;
+    const int ranks = settings.data_parallel_size;
+    if (ranks == 1 || ranks != dp || experiment.node().find("dp") == nullptr) return;
+    problems_.error(reader.place_of("data_parallel_size"), fmt::format("both 'dp' and 'data_parallel_size' are {}", ranks),
+                    fmt::format("for one engine of {0} ranks write dp: 1, for {0} engines leave data_parallel_size out", ranks));
   }
 
   /// A degree that vLLM's settings name and the experiment may name too.

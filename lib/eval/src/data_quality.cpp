@@ -82,7 +82,7 @@ void check_measured_stage(const domain::Experiment& experiment, std::size_t inde
   if (!e2e || experiment.workload.arrival.process == domain::ArrivalProcess::closed_loop) return;
   // Little's law: requests in flight = rate x time in the system.
   const double in_flight = stage.rate.value * *e2e * 1e-3;
-  const double seats = static_cast<double>(settings.max_num_seqs) * experiment.deployment.dp;
+  const double seats = static_cast<double>(settings.max_num_seqs) * domain::schedulers(experiment.deployment);
   if (in_flight > seats) {
     findings.add(
         QualityIssue::saturation, static_cast<int>(index),
@@ -90,7 +90,7 @@ void check_measured_stage(const domain::Experiment& experiment, std::size_t inde
                     in_flight, seats));
   }
   if (settings.total_kv_blocks) {
-    const double pool = static_cast<double>(*settings.total_kv_blocks) * experiment.deployment.dp;
+    const double pool = static_cast<double>(*settings.total_kv_blocks) * domain::schedulers(experiment.deployment);
     const double needed = least_blocks(experiment.workload, in_flight, settings.block_size);
     if (needed > pool) {
       findings.add(

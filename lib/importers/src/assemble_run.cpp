@@ -160,16 +160,17 @@ class Assembler {
     return is_name ? said : gpu->name;
   }
 
-  /// Replicas of a mixture of experts are not independent: they exchange tokens in every layer.
+  /// Ranks of a mixture of experts are not independent: they exchange tokens in every layer.
   void judge_replicas() {
-    const domain::Deployment& deployment = experiment().deployment;
+    domain::Deployment& deployment = experiment().deployment;
     if (!log_.dp || log_.dp->value == 1 || options_.replicas) return;
     const auto models = data::default_models();
     const domain::ModelSpec* spec = models ? domain::find_model(*models, deployment.model) : nullptr;
     if (spec != nullptr && spec->experts() != nullptr) {
-      warn(fmt::format("data parallelism of {} ({}:{}) with a mixture of experts: its ranks run in step and exchange tokens",
-                       log_.dp->value, log_.file, log_.dp->line),
-           "not simulated: independent replicas behind a router are");
+      deployment.settings.data_parallel_size = deployment.dp;
+      deployment.dp = 1;
+      assume(fmt::format("data parallelism of {} with a mixture of experts is simulated as ranks that share them and step together",
+                         log_.dp->value));
     } else {
       assume(fmt::format("data parallelism of {} is simulated as as many replicas behind a router", log_.dp->value));
     }

@@ -75,7 +75,7 @@ void assign_speculation(Settings& settings, const text::Node& text, std::string_
   if (parts.size() > 2) text::convert(node(2), name, speculation.mean_accepted_length.emplace(), problems, text::at_least(1));
 }
 
-constexpr std::array<SettingEntry, 22> kSettings{
+constexpr std::array<SettingEntry, 23> kSettings{
     {{"max_model_len", assign_whole<&Settings::max_model_len, 1>},
      {"max_num_batched_tokens", assign_whole<&Settings::max_num_batched_tokens, 1>},
      {"max_num_seqs", assign_whole<&Settings::max_num_seqs, 1>},
@@ -111,6 +111,7 @@ constexpr std::array<SettingEntry, 22> kSettings{
      {"max_cudagraph_capture_size", assign_whole<&Settings::max_cudagraph_capture_size, 1>},
      {"fuse_allreduce_rms", assign_choice<&Settings::fuse_allreduce_rms>},
      {"enable_expert_parallel", assign_flag<&Settings::enable_expert_parallel>},
+     {"data_parallel_size", assign_whole<&Settings::data_parallel_size, 1>},
      {"speculative", assign_speculation}}};
 
 }  // namespace

@@ -132,8 +132,15 @@ ExpertPrice::At ExpertPrice::at(double tokens, double rho) const {
     at.per_rho_us = saturated_us * per_rho / capacity;
   }
   // Skewed loads of a benchmark are those of the busiest GPU already.
-  const double load = is_skewed_ ? tokens : tokens * busiest_pairs(tokens * per_token_, ranks);
-  if (load > saturation_tokens) at.load_us = std::max(0.0, loaded_.us(load) - loaded_.us(saturation_tokens));
+  const double busiest_load = is_skewed_ ? 1.0 : busiest_pairs(tokens * per_token_, ranks, dealt.value);
+  const double load = tokens * busiest_load;
+  if (load <= saturation_tokens) return at;
+  const Price price = loaded_.at(load);
+  at.load_us = std::max(0.0, price.us - loaded_.us(saturation_tokens));
+  if (is_skewed_ || at.load_us <= 0.0 || busiest_load <= 1.0 || busiest_load >= ranks) return at;
+  // The factor is 1 + d sqrt(v): its slope in v is d^2 / 2 over what is above 1.
+  const double deviation = busiest_deviation(ranks);
+  at.per_exponent_us = price.slope_us * tokens * 0.5 * deviation * deviation / (busiest_load - 1.0) * dealt.slope;
   return at;
 }
 
@@ -154,6 +161,16 @@ GpuCurves::GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu,
   std::set<std::int64_t> ranks;
   for (const AllReduceRow& row : kernels.all_reduces) ranks.insert(row.ranks);
   for (const std::int64_t count : ranks) all_reduces_[count] = all_reduce_curve(kernels.all_reduces, gpu, count, release, fused);
+  std::map<std::pair<std::string, std::int64_t>, std::map<double, PriceCurve::Point>> others;
+  for (const CollectiveRow& row : kernels.collectives) {
+    const auto bytes = static_cast<double>(row.message_bytes);
+    others[{row.op, row.ranks}][bytes] = {.quantity = bytes, .us = row.latency_us};
+  }
+  for (const auto& [key, points] : others) {
+    std::vector<PriceCurve::Point> all;
+    for (const auto& [bytes, point] : points) all.push_back(point);
+    collectives_[key.first][key.second] = PriceCurve(std::move(all));
+  }
 }
 
 void GpuCurves::add_products(const MeasuredKernels& kernels, std::optional<domain::Release> release) {
@@ -582,20 +599,27 @@ std::optional<AttentionPrice> GpuCurves::linear_attention(std::string_view op, s
   return nearest;
 }
 
-GemmPrice GpuCurves::all_reduce(std::int64_t ranks) const {
-  if (const auto exact = all_reduces_.find(ranks); exact != all_reduces_.end()) return {.by_tokens = exact->second};
+GemmPrice GpuCurves::all_reduce(std::int64_t ranks) const { return by_ranks(all_reduces_, ranks, 2.0); }
+
+GemmPrice GpuCurves::collective(std::string_view op, std::int64_t ranks) const {
+  const auto found = collectives_.find(op);
+  return by_ranks(found == collectives_.end() ? std::map<std::int64_t, PriceCurve>() : found->second, ranks, 1.0);
+}
+
+GemmPrice GpuCurves::by_ranks(const std::map<std::int64_t, PriceCurve>& curves, std::int64_t ranks, double passes) const {
+  if (const auto exact = curves.find(ranks); exact != curves.end()) return {.by_tokens = exact->second};
   const auto ring_share = [](std::int64_t count) { return real(count - 1) / real(count); };
   const PriceCurve* nearest = nullptr;
   std::int64_t nearest_ranks = 0;
-  for (const auto& [count, curve] : all_reduces_) {
+  for (const auto& [count, curve] : curves) {
     if (nearest != nullptr && squared_log(real(ranks) / real(count)) >= squared_log(real(ranks) / real(nearest_ranks))) continue;
     nearest = &curve;
     nearest_ranks = count;
   }
   std::vector<PriceCurve::Point> points;
   for (double bytes = 256.0; bytes <= 1e9; bytes *= 2.0) {
-    // A ring moves 2 (r - 1) / r of the message over each link.
-    const double link_us = 2.0 * ring_share(ranks) * bytes / (kUnmeasuredShare * core::bytes_per_us(gpu_.link_bandwidth));
+    // A ring moves (r - 1) / r of the message over each link, twice where it is added up and handed round.
+    const double link_us = passes * ring_share(ranks) * bytes / (kUnmeasuredShare * core::bytes_per_us(gpu_.link_bandwidth));
     const double us =
         nearest != nullptr ? nearest->us(bytes) * ring_share(ranks) / ring_share(nearest_ranks) : kUnmeasuredCallUs + link_us;
     points.push_back({.quantity = bytes, .us = us});

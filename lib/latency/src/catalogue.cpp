@@ -122,6 +122,16 @@ std::optional<std::string> unsupported_reason(std::string_view name, const Targe
     return fmt::format("{}: {} pipeline stages for {} layers (use pp: {} or less)", model.name, deployment.pp, model.layers(),
                        model.layers());
   }
+  if (const int ranks = deployment.settings.data_parallel_size; ranks > 1 && model.experts() != nullptr) {
+    if (name != "physics" && name != "kernels") {
+      return fmt::format("{}: {} has no formula for the experts of {} data-parallel ranks (use physics or kernels)", model.name, name,
+                         ranks);
+    }
+    if (deployment.pp > 1) {
+      return fmt::format("{}: {} pipeline stages of {} data-parallel ranks are not simulated (leave one of them out)", model.name,
+                         deployment.pp, ranks);
+    }
+  }
   if (name.starts_with("roofline")) {
     if (const auto other = other_layers(operators_of(model, deployment))) {
       return fmt::format("{}: {} has no formula for its {} (use physics)", model.name, name, *other);

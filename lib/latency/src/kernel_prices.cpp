@@ -70,7 +70,7 @@ constexpr double kAttentionCallUs = 10.0;
 
 }  // namespace
 
-KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
+KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load, double popularity_exponent)
     : curves_(target.tables->curves(target.gpu, release_of(target.deployment), target.deployment.settings.fuse_allreduce_rms)),
       form_(curves_.form(NumberFormat::bf16)) {
   const Operators operators = operators_of(target.model, target.deployment);
@@ -86,11 +86,19 @@ KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load)
     // Tables hold gated experts: three matrices. Experts with two take two thirds.
     const double matrices = layer.gated ? 1.0 : 2.0 / 3.0;
     experts_.push_back({.price = curves_.experts(table_format(layer.stored.format), shape, load), .count = matrices * layer.count});
+    experts_.back().price.dealt = kernels::dealt_variance(real(layer.experts), layer.ep, popularity_exponent);
     // Of what surrounds the experts about half chooses them (scores to probabilities, top-k, weights); the rest stays.
     constexpr double kWithoutRouting = 0.5;
     expert_surroundings_ += layer.count * (experts_.back().price.routes_itself ? kWithoutRouting : 1.0);
   }
   for (const Collective& collective : operators.collectives) {
+    if (collective.is_of_all_ranks()) {
+      const bool gathers = collective.kind == CollectiveKind::all_gather;
+      dispatches_.push_back({.price = curves_.collective(gathers ? "all_gather" : "reduce_scatter", collective.ranks),
+                             .bytes_per_token = collective.bytes_per_token,
+                             .count = collective.count});
+      continue;
+    }
     reduces_.push_back(
         {.price = curves_.all_reduce(collective.ranks), .bytes_per_token = collective.bytes_per_token, .count = collective.count});
     all_reduce_count_ += collective.count;
@@ -208,6 +216,15 @@ KernelPrices::TokenWork KernelPrices::token_work(std::int64_t tokens) {
   return work;
 }
 
+double KernelPrices::dispatch_us(std::int64_t tokens) {
+  double us = 0.0;
+  for (const Reduce& dispatch : dispatches_) {
+    note(dispatch.price.coverage);
+    us += dispatch.count * dispatch.price.by_tokens.us(real(tokens) * dispatch.bytes_per_token);
+  }
+  return us;
+}
+
 kernels::ExpertPrice::At KernelPrices::experts(std::int64_t tokens, double rho) {
   kernels::ExpertPrice::At sum;
   for (const Experts& layer : experts_) {
@@ -216,6 +233,7 @@ kernels::ExpertPrice::At KernelPrices::experts(std::int64_t tokens, double rho) 
     sum.reading_us += layer.count * at.reading_us;
     sum.per_rho_us += layer.count * at.per_rho_us;
     sum.load_us += layer.count * at.load_us;
+    sum.per_exponent_us += layer.count * at.per_exponent_us;
   }
   return sum;
 }

@@ -15,7 +15,7 @@ namespace rooftune::latency {
 class KernelPrices {
  public:
   /// The target must have kernel tables.
-  KernelPrices(const Target& target, kernels::ExpertLoad load);
+  KernelPrices(const Target& target, kernels::ExpertLoad load, double popularity_exponent);
 
   /// What depends on the number of tokens in the step alone. Products are split by what bounds them: the part of a product's time
   /// that goes to `computing` is c^2 / (c^2 + w^2), with c and w its times by the roofline's two sides.
@@ -26,6 +26,8 @@ class KernelPrices {
     double element_wise_us = 0.0;
   };
   [[nodiscard]] TokenWork token_work(std::int64_t tokens);
+  /// Tokens of all data-parallel ranks on their way to the experts and back.
+  [[nodiscard]] double dispatch_us(std::int64_t tokens);
   /// Experts, at one routing correlation: what reaching them takes, its derivative in the correlation, and the load's time.
   [[nodiscard]] kernels::ExpertPrice::At experts(std::int64_t tokens, double rho);
   [[nodiscard]] double lm_head_us(std::int64_t sequences);
@@ -96,6 +98,7 @@ class KernelPrices {
   std::optional<Product> lm_head_;
   std::vector<Experts> experts_;
   std::vector<Reduce> reduces_;
+  std::vector<Reduce> dispatches_;
   std::vector<Mixer> mixers_;
   std::vector<State> states_;
   double element_wise_bytes_per_token_ = 0.0;

@@ -21,7 +21,8 @@ kernels::ExpertLoad load_of(const params::Resolved<Scalar>& parameters) {
 
 template <class Scalar>
 KernelsStepTime<Scalar>::KernelsStepTime(const Target& target, const params::Resolved<Scalar>& parameters)
-    : prices_(target, load_of(parameters)), graphs_(target.deployment) {
+    : prices_(target, load_of(parameters), core::value_of(parameters["engine.expert_popularity_exponent"])),
+      graphs_(target.deployment) {
   const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
   const Operators operators = operators_of(target.model, target.deployment);
   const double layers = operators.layers;
@@ -45,6 +46,8 @@ KernelsStepTime<Scalar>::KernelsStepTime(const Target& target, const params::Res
   mixed_attention_ = decode_attention_ * p("kernels.mixed_attention_factor");
   prefill_attention_ = p("kernels.prefill_attention_factor");
   pads_ = parameters.is_on("kernels.graph_padding");
+  popularity_exponent_ = p("engine.expert_popularity_exponent");
+  ranks_ = target.deployment.settings.data_parallel_size;
 }
 
 template <class Scalar>
@@ -58,7 +61,8 @@ template <class Scalar>
 Scalar KernelsStepTime<Scalar>::experts_us(std::int64_t tokens) {
   const double rho = core::value_of(routing_correlation_);
   const kernels::ExpertPrice::At at = prices_.experts(tokens, rho);
-  return (at.reading_us + at.per_rho_us * (routing_correlation_ - rho)) * expert_reading_ + at.load_us * expert_load_;
+  const Scalar load_us = at.load_us + at.per_exponent_us * (popularity_exponent_ - core::value_of(popularity_exponent_));
+  return (at.reading_us + at.per_rho_us * (routing_correlation_ - rho)) * expert_reading_ + load_us * expert_load_;
 }
 
 template <class Scalar>
@@ -71,9 +75,40 @@ const Scalar& KernelsStepTime<Scalar>::token_work_us(std::int64_t tokens) {
   if (const Scalar* const known = token_work_.find(tokens)) return *known;
   const KernelPrices::TokenWork work = prices_.token_work(tokens);
   Scalar us = work.streaming_products_us * gemm_streaming_ + work.computing_products_us * gemm_computing_ + work.element_wise_us;
-  us += experts_us(tokens);
+  if (ranks_ == 1) us += experts_us(tokens);
   if (work.all_reduces_us > 0.0) us += all_reduces_us(work.all_reduces_us);
   return token_work_.keep(tokens, us);
+}
+
+template <class Scalar>
+const Scalar& KernelsStepTime<Scalar>::shared_work_us(std::int64_t tokens) {
+  if (const Scalar* const known = shared_work_.find(tokens)) return *known;
+  return shared_work_.keep(tokens, experts_us(tokens) + prices_.dispatch_us(tokens) * all_reduce_);
+}
+
+template <class Scalar>
+auto KernelsStepTime<Scalar>::sizes_of(const Batch& batch, std::int64_t tokens) const -> Sizes {
+  const auto mode_at = [&](std::int64_t size) {
+    return batch.prefills.empty() ? graphs_.decode_mode(size) : graphs_.mixed_mode(size);
+  };
+  if (ranks_ == 1) return {.own = padded(tokens), .all = padded(tokens), .mode = mode_at(tokens)};
+  // Where nobody says what the others have, they have as much.
+  const RankTokens ranks = batch.ranks.all > 0 ? batch.ranks : RankTokens{.all = ranks_ * tokens, .busiest = tokens};
+  // A graph that holds the busiest rank holds all, padded to its size; where none does, all run without (dp_utils.py of vLLM).
+  const GraphPlan::Mode mode = mode_at(ranks.busiest);
+  if (mode == GraphPlan::Mode::eager || !pads_) return {.own = tokens, .all = ranks.all, .mode = mode};
+  const std::int64_t own = padded(ranks.busiest);
+  return {.own = own, .all = ranks_ * own, .mode = mode};
+}
+
+template <class Scalar>
+Scalar KernelsStepTime<Scalar>::rank_decode_work_us(const Batch& batch) {
+  const std::int64_t requests = batch.decode_requests;
+  const auto [own, all, mode] = sizes_of(batch, requests);
+  Scalar gpu_us = token_work_us(own) + shared_work_us(all) + prices_.lm_head_us(requests) * gemm_streaming_ +
+                  prices_.decode_states_us(requests) * decode_attention_;
+  if (mode == GraphPlan::Mode::eager) gpu_us = p_norm<Scalar>(gpu_us, launch_us_, Scalar(kLaunchNorm));
+  return gpu_us + host_us(mode, requests);
 }
 
 template <class Scalar>
@@ -97,6 +132,11 @@ const Scalar& KernelsStepTime<Scalar>::decode_work_us(std::int64_t requests) {
 template <class Scalar>
 StepPiece<Scalar> KernelsStepTime<Scalar>::piece(const Batch& batch) {
   const KernelPrices::Line attention = prices_.decode_attention(batch);
+  if (batch.prefills.empty() && ranks_ > 1) {
+    return {.duration_us = linear_sum(rank_decode_work_us(batch), Scaled<Scalar>{decode_attention_, attention.us}),
+            .slope_us_per_token = attention.slope_us * decode_attention_,
+            .valid_steps = attention.steps};
+  }
   if (batch.prefills.empty()) {
     return {.duration_us = linear_sum(decode_work_us(batch.decode_requests), Scaled<Scalar>{decode_attention_, attention.us}),
             .slope_us_per_token = attention.slope_us * decode_attention_,
@@ -105,10 +145,11 @@ StepPiece<Scalar> KernelsStepTime<Scalar>::piece(const Batch& batch) {
   const Prefill prefill = sum(batch.prefills);
   const std::int64_t tokens = batch.decode_requests + prefill.tokens;
   const std::int64_t sequences = batch.decode_requests + prefill.requests;
-  const GraphPlan::Mode mode = graphs_.mixed_mode(tokens);
-  Scalar gpu_us = linear_sum(token_work_us(padded(tokens)), Scaled<Scalar>{gemm_streaming_, prices_.lm_head_us(sequences)},
+  const auto [own, all, mode] = sizes_of(batch, tokens);
+  Scalar gpu_us = linear_sum(token_work_us(own), Scaled<Scalar>{gemm_streaming_, prices_.lm_head_us(sequences)},
                              Scaled<Scalar>{mixed_attention_, attention.us + prices_.decode_states_us(batch.decode_requests)},
                              Scaled<Scalar>{prefill_attention_, prices_.prefill_attention_us(batch.prefills)});
+  if (ranks_ > 1) gpu_us += shared_work_us(all);
   if (mode == GraphPlan::Mode::eager) gpu_us = p_norm<Scalar>(gpu_us, launch_us_, Scalar(kLaunchNorm));
   return {.duration_us = gpu_us + host_us(mode, sequences),
           .slope_us_per_token = attention.slope_us * mixed_attention_,
@@ -121,7 +162,16 @@ double KernelsStepTime<Scalar>::decode_marginal_us(const Batch& batch) {
   constexpr std::int64_t kReach = 8;
   const std::int64_t below = std::max<std::int64_t>(1, batch.decode_requests - kReach);
   const std::int64_t above = batch.decode_requests + kReach;
-  const double gain_us = core::value_of(decode_work_us(above)) - core::value_of(decode_work_us(below));
+  const auto work_us = [&](std::int64_t requests) {
+    if (ranks_ == 1) return core::value_of(decode_work_us(requests));
+    Batch of_rank;
+    of_rank.decode_requests = requests;
+    if (batch.ranks.all > 0) {
+      of_rank.ranks = {.all = batch.ranks.all + requests - batch.decode_requests, .busiest = std::max(batch.ranks.busiest, requests)};
+    }
+    return core::value_of(rank_decode_work_us(of_rank));
+  };
+  const double gain_us = work_us(above) - work_us(below);
   return std::max(core::value_of(per_sequence_us_), gain_us / static_cast<double>(above - below));
 }
 
@@ -132,9 +182,9 @@ StepBreakdown KernelsStepTime<Scalar>::breakdown(const Batch& batch) {
   const bool decodes_only = batch.prefills.empty();
   const std::int64_t tokens = batch.decode_requests + prefill.tokens;
   const std::int64_t sequences = batch.decode_requests + prefill.requests;
-  const GraphPlan::Mode mode = decodes_only ? graphs_.decode_mode(tokens) : graphs_.mixed_mode(tokens);
-  const KernelPrices::TokenWork work = prices_.token_work(padded(tokens));
-  const kernels::ExpertPrice::At experts = prices_.experts(padded(tokens), value_of(routing_correlation_));
+  const auto [own, all, mode] = sizes_of(batch, tokens);
+  const KernelPrices::TokenWork work = prices_.token_work(own);
+  const kernels::ExpertPrice::At experts = prices_.experts(all, value_of(routing_correlation_));
   const KernelPrices::Line attention = prices_.decode_attention(batch);
   const double computing_us = work.computing_products_us * value_of(gemm_computing_) + experts.load_us * value_of(expert_load_);
   const double streaming_us = (work.streaming_products_us + prices_.lm_head_us(sequences)) * value_of(gemm_streaming_) +
@@ -157,6 +207,7 @@ StepBreakdown KernelsStepTime<Scalar>::breakdown(const Batch& batch) {
       {"allreduce", all_reduces_us},
       {"moe", experts.reading_us * value_of(expert_reading_) + experts.load_us * value_of(expert_load_)},
       {"prefill_launch", mode == GraphPlan::Mode::eager ? value_of(launch_us_) : 0.0}};
+  if (ranks_ > 1) result.terms.push_back({"dispatch", prices_.dispatch_us(all) * value_of(all_reduce_)});
   const double compute_us = computing_us + prefill_us;
   const double memory_us = streaming_us + decode_us;
   result.bound =

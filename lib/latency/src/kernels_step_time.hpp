@@ -16,6 +16,7 @@ namespace rooftune::latency {
 ///        + L piecewise_layer                                where attention runs outside of the graph
 ///        + gemm_streaming G_s(n) + gemm_computing G_c(n) + lm_head(D + R)           products, split by what bounds them
 ///        + expert_reading R(n, rho) + expert_load X(n)                              experts by the number that n tokens reach
+///        + all_reduce (dispatch and combine of all ranks' tokens)                   where data-parallel ranks share the experts
 ///        + all_reduce A(n bytes) + 2 L lag(tp) skew                                 by release, ranks and bytes
 ///        + decode_attention K(D, mean context), times mixed_attention in steps that prefill
 ///        + prefill_attention P(chunks) + states(D) + element-wise bytes
@@ -46,6 +47,16 @@ class KernelsStepTime final : public StepTime<Scalar> {
   /// What depends on the number of tokens in the step alone.
   [[nodiscard]] const Scalar& token_work_us(std::int64_t tokens);
   [[nodiscard]] Scalar experts_us(std::int64_t tokens);
+  /// The experts of all ranks, and the tokens' way to them and back.
+  [[nodiscard]] const Scalar& shared_work_us(std::int64_t tokens);
+  /// At how many tokens a rank's own layers and all ranks' experts run, and how.
+  struct Sizes {
+    std::int64_t own = 0;
+    std::int64_t all = 0;
+    GraphPlan::Mode mode = GraphPlan::Mode::whole;
+  };
+  [[nodiscard]] Sizes sizes_of(const Batch& batch, std::int64_t tokens) const;
+  [[nodiscard]] Scalar rank_decode_work_us(const Batch& batch);
   [[nodiscard]] Scalar all_reduces_us(double measured_us) const;
   /// A step that only decodes, without the KV cache it reads.
   [[nodiscard]] const Scalar& decode_work_us(std::int64_t requests);
@@ -66,11 +77,14 @@ class KernelsStepTime final : public StepTime<Scalar> {
   Scalar routing_correlation_{1.0};
   Scalar all_reduce_{1.0};
   Scalar skew_us_{0.0};
+  Scalar popularity_exponent_{0.0};
+  int ranks_ = 1;  ///< data-parallel ones of one engine
   Scalar decode_attention_{1.0};
   Scalar mixed_attention_{1.0};
   Scalar prefill_attention_{1.0};
 
-  Remembered<Scalar> token_work_;   ///< by tokens in the step
+  Remembered<Scalar> token_work_;   ///< by tokens in the step; of one of several ranks without the experts
+  Remembered<Scalar> shared_work_;  ///< by tokens of all ranks
   Remembered<Scalar> decode_work_;  ///< by decoding requests
 };
 

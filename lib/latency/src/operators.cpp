@@ -108,17 +108,19 @@ StateUpdate state_of_one_gpu(const domain::LinearAttentionSpec& linear, int tp, 
   return state;
 }
 
-/// Each GPU holds a slice of every expert, or, with expert parallelism in the same group, some experts whole.
+/// Each GPU holds a slice of every expert, or, with expert parallelism in the same group, some experts whole. The group is that of
+/// all data-parallel ranks (docs.vllm.ai, "Data Parallel Deployment": of size DP x TP).
 ExpertLayer experts_of(const domain::Experts& experts, const domain::Deployment& deployment, double count) {
   const bool whole = deployment.settings.enable_expert_parallel;
+  const int group = deployment.tp * deployment.settings.data_parallel_size;
   return {.experts = experts.count,
           .per_token = experts.per_token,
           .inputs = experts.inputs,
           .width = experts.width,
           .gated = experts.gated,
           .stored = experts.stored,
-          .tp = whole ? 1 : deployment.tp,
-          .ep = whole ? deployment.tp : 1,
+          .tp = whole ? 1 : group,
+          .ep = whole ? group : 1,
           .count = count};
 }
 
@@ -149,6 +151,20 @@ double all_reduces(const domain::ModelSpec& model) {
     if (layer.ffn.experts) count += layers;
   }
   return count;
+}
+
+/// Tokens of several ranks come together before the routed experts, with their router's scores, and go apart after them: an
+/// all-gather and a reduce-scatter, as vLLM's default all2all backend (allgather_reducescatter) does it.
+void add_dispatch(const domain::ModelSpec& model, int ranks, std::vector<Collective>& collectives) {
+  for (const auto& [layers, layer] : model.groups) {
+    if (!layer.ffn.experts) continue;
+    const double row = static_cast<double>(layer.ffn.experts->inputs) * model.activation_bytes;
+    const double scores = static_cast<double>(layer.ffn.experts->count) * model.activation_bytes;
+    collectives.push_back(
+        {.kind = CollectiveKind::all_gather, .ranks = ranks, .bytes_per_token = row + scores, .count = static_cast<double>(layers)});
+    collectives.push_back(
+        {.kind = CollectiveKind::reduce_scatter, .ranks = ranks, .bytes_per_token = row, .count = static_cast<double>(layers)});
+  }
 }
 
 /// Norms over the heads of all GPUs: one more per layer, of two numbers a token (vLLM's MiniMaxText01RMSNormTP).
@@ -260,6 +276,7 @@ Operators operators_of(const domain::ModelSpec& model, const domain::Deployment&
           {.kind = CollectiveKind::all_reduce, .ranks = tp, .bytes_per_token = kTwoSumsOfSquares, .count = count});
     }
   }
+  if (deployment.settings.data_parallel_size > 1) add_dispatch(model, deployment.settings.data_parallel_size, operators.collectives);
   operators.element_wise_bytes_per_token = element_wise(model, tp) * model.activation_bytes;
   operators.sampler = {.vocabulary = model.vocabulary, .truncates = model.sampling && model.sampling->truncates()};
   operators.layers = 0.5 * (model.mixers() + model.ffns());

@@ -52,6 +52,7 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
   set_states(operators, parameters);
   set_collectives(operators, parameters);
   pads_ = parameters.choice("engine.graph_padding") != "off";
+  ranks_ = target.deployment.settings.data_parallel_size;
 }
 
 template <class Scalar>
@@ -103,11 +104,15 @@ void PhysicsStepTime<Scalar>::set_experts(const Operators& operators, const para
     // Whether GPUs share experts or each has its own, on average each reads and computes its share.
     const double elements = layer.count * layer.elements() / (layer.tp * layer.ep);
     const auto per_token = static_cast<double>(layer.per_token);
+    const Scalar& exponent = p("engine.expert_popularity_exponent");
+    const kernels::DealtVariance dealt =
+        kernels::dealt_variance(static_cast<double>(layer.experts), layer.ep, core::value_of(exponent));
     experts_.push_back({.weights_us = elements * layer.stored.bytes / (bytes_per_us * bandwidth),
                         .compute_us_per_token = 2.0 * per_token * elements / (peak_flops_per_us(format, parameters) * fraction),
                         .experts = static_cast<double>(layer.experts),
                         .per_token = per_token,
-                        .ranks = layer.ep});
+                        .ranks = layer.ep,
+                        .dealt = dealt.value + dealt.slope * (exponent - core::value_of(exponent))});
   }
   if (experts_.empty()) return;
   moe_overhead_us_ = p("physics.moe_layer_us") * operators.moe_layers;
@@ -172,8 +177,13 @@ void PhysicsStepTime<Scalar>::set_collectives(const Operators& operators, const 
   const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
   const Scalar link_bytes_per_us = p("hardware.link_GBs") * 1e3 * p("physics.allreduce_fraction");
   for (const Collective& collective : operators.collectives) {
-    tensor_parallel_ = true;
     const double ranks = collective.ranks;
+    if (collective.is_of_all_ranks()) {
+      dispatch_latency_us_ += collective.count * p("physics.allreduce_us");
+      dispatch_us_per_token_ += collective.count * (ranks - 1.0) / ranks * collective.bytes_per_token / link_bytes_per_us;
+      continue;
+    }
+    tensor_parallel_ = true;
     allreduce_latency_us_ +=
         collective.count * (p("physics.allreduce_us") + rank_lag(collective.ranks) * p("physics.allreduce_skew_us"));
     const double ring_bytes_per_token = 2.0 * (ranks - 1.0) / ranks * collective.bytes_per_token;
@@ -199,7 +209,7 @@ std::int64_t PhysicsStepTime<Scalar>::padded(std::int64_t decode_requests) const
   if (!pads_ || decode_requests <= 2) return decode_requests;
   if (decode_requests <= 4) return 4;
   if (decode_requests <= 256) return (decode_requests + 7) / 8 * 8;
-  if (decode_requests <= 512) return (decode_requests + 15) / 16 * 16;
+  if (decode_requests <= kLargestGraph) return (decode_requests + 15) / 16 * 16;
   return decode_requests;
 }
 
@@ -221,8 +231,8 @@ Scalar PhysicsStepTime<Scalar>::moe_us(std::int64_t tokens) const {
     const double log_missed = std::log1p(-layer.per_token / layer.experts);
     const Scalar distinct = layer.experts * (1.0 - exp(routing_correlation_ * (n * log_missed)));
     // The step waits for the GPU that the tokens load most.
-    const double busiest = kernels::busiest_pairs(n * layer.per_token, layer.ranks);
-    sum += p_norm<Scalar>(busiest * n * layer.compute_us_per_token,
+    const Scalar busiest = kernels::busiest_pairs<Scalar>(n * layer.per_token, layer.ranks, layer.dealt);
+    sum += p_norm<Scalar>(n * busiest * layer.compute_us_per_token,
                           distinct * kernels::busiest_experts(distinct, layer.experts, layer.ranks) * layer.weights_us, pnorm_);
   }
   return sum;
@@ -234,9 +244,38 @@ Scalar PhysicsStepTime<Scalar>::allreduce_us(std::int64_t tokens) const {
 }
 
 template <class Scalar>
+const Scalar& PhysicsStepTime<Scalar>::shared_work_us(std::int64_t tokens) {
+  if (const Scalar* const known = shared_work_.find(tokens)) return *known;
+  return shared_work_.keep(tokens, moe_us(tokens) + dispatch_latency_us_ + static_cast<double>(tokens) * dispatch_us_per_token_);
+}
+
+template <class Scalar>
+Scalar PhysicsStepTime<Scalar>::rank_work_us(const RankTokens& given, std::int64_t tokens) {
+  const auto [own, all] = sizes_of(given, tokens);
+  return token_work_us(own) + shared_work_us(all);
+}
+
+template <class Scalar>
+typename PhysicsStepTime<Scalar>::Sizes PhysicsStepTime<Scalar>::sizes_of(const RankTokens& given, std::int64_t tokens) const {
+  if (ranks_ == 1) return {.own = padded(tokens), .all = padded(tokens)};
+  // Where nobody says what the others have, they have as much.
+  const RankTokens ranks = given.all > 0 ? given : RankTokens{.all = ranks_ * tokens, .busiest = tokens};
+  if (!pads_ || ranks.busiest > kLargestGraph) return {.own = tokens, .all = ranks.all};
+  // In a graph all ranks run at the size that holds the busiest (vllm/v1/worker/dp_utils.py).
+  const std::int64_t own = padded(ranks.busiest);
+  return {.own = own, .all = ranks_ * own};
+}
+
+template <class Scalar>
+const Scalar& PhysicsStepTime<Scalar>::rank_decode_work_us(const Batch& batch) {
+  return rank_decode_work_us_ = linear_sum(rank_work_us(batch.ranks, batch.decode_requests), Scaled<Scalar>{step_overhead_us_, 1.0},
+                                           Scaled<Scalar>{per_sequence_us_, static_cast<double>(batch.decode_requests)});
+}
+
+template <class Scalar>
 const Scalar& PhysicsStepTime<Scalar>::find_token_work_us(std::int64_t tokens) {
   Scalar work = linear_us(tokens) + static_cast<double>(tokens) * activation_us_per_token_;
-  if (!experts_.empty()) work += moe_us(tokens);
+  if (!experts_.empty() && ranks_ == 1) work += moe_us(tokens);
   if (tensor_parallel_) work += allreduce_us(tokens);
   return token_work_.keep(tokens, work);
 }
@@ -291,11 +330,13 @@ Scalar PhysicsStepTime<Scalar>::limited_prefill_us(std::span<const PrefillChunk>
 
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
-  if (!batch.prefills.empty()) return mixed_piece(batch);
+  if (!batch.prefills.empty()) {
+    const std::int64_t tokens = batch.decode_requests + sum(batch.prefills).tokens;
+    return ranks_ > 1 ? mixed_piece(batch, rank_work_us(batch.ranks, tokens)) : mixed_piece(batch, token_work_us(padded(tokens)));
+  }
   const Scaled<Scalar> kv{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)};
-  StepPiece<Scalar> piece{.duration_us = linear_sum(decode_work_us(batch.decode_requests), kv),
-                          .slope_us_per_token = kv_us_per_token_,
-                          .valid_steps = kEveryStep};
+  const Scalar& work = ranks_ > 1 ? rank_decode_work_us(batch) : decode_work_us(batch.decode_requests);
+  StepPiece<Scalar> piece{.duration_us = linear_sum(work, kv), .slope_us_per_token = kv_us_per_token_, .valid_steps = kEveryStep};
   if (limited_reads_.empty()) return piece;
   const StepPiece<Scalar> limited = limited_decode_reads(batch);
   piece.duration_us += limited.duration_us;
@@ -305,10 +346,9 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
 }
 
 template <class Scalar>
-StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
+StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch, const Scalar& token_work) {
   const PrefillSums prefill = sum(batch.prefills);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
-  const Scalar& token_work = token_work_us(padded(batch.decode_requests + prefill.tokens));
   const Scaled<Scalar> kv{mixed_kv_us_per_token_, static_cast<double>(batch.decode_context_tokens + prefill.context_tokens)};
   const Scaled<Scalar> attention{prefill_attention_us_per_pair_, prefill.attention_pairs};
   const Scaled<Scalar> overhead{step_overhead_us_, 1.0};
@@ -333,7 +373,7 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
 template <class Scalar>
 double PhysicsStepTime<Scalar>::duration_us(const Batch& batch) {
   using core::value_of;
-  if (!batch.prefills.empty() || !limited_reads_.empty()) return value_of(piece(batch).duration_us);
+  if (!batch.prefills.empty() || !limited_reads_.empty() || ranks_ > 1) return value_of(piece(batch).duration_us);
   return value_of(decode_work_us(batch.decode_requests)) +
          value_of(kv_us_per_token_) * static_cast<double>(batch.decode_context_tokens);
 }
@@ -345,8 +385,14 @@ double PhysicsStepTime<Scalar>::decode_marginal_us(const Batch& batch) {
   const std::int64_t tokens = batch.decode_requests + sum(batch.prefills).tokens;
   const std::int64_t reach = pads_ ? 8 : 1;
   const std::int64_t lower = pads_ ? std::max<std::int64_t>(1, tokens - reach) : tokens;
-  const double above_us = core::value_of(token_work_us(padded(tokens + reach)));
-  const double below_us = core::value_of(token_work_us(padded(lower)));
+  const auto work_us = [&](std::int64_t own) {
+    if (ranks_ == 1) return core::value_of(token_work_us(padded(own)));
+    RankTokens ranks = batch.ranks;
+    if (ranks.all > 0) ranks = {.all = ranks.all + own - tokens, .busiest = std::max(ranks.busiest, own)};
+    return core::value_of(rank_work_us(ranks, own));
+  };
+  const double above_us = work_us(tokens + reach);
+  const double below_us = work_us(lower);
   return core::value_of(per_sequence_us_) + (above_us - below_us) / static_cast<double>(tokens + reach - lower);
 }
 
@@ -354,7 +400,8 @@ template <class Scalar>
 StepBreakdown PhysicsStepTime<Scalar>::breakdown(const Batch& batch) {
   using core::value_of;
   const PrefillSums prefill = sum(batch.prefills);
-  const std::int64_t tokens = padded(batch.decode_requests + prefill.tokens);
+  const std::int64_t given = batch.decode_requests + prefill.tokens;
+  const auto [tokens, shared] = sizes_of(batch.ranks, given);
   const auto n = static_cast<double>(tokens);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
   double compute_us = 0.0;
@@ -380,8 +427,12 @@ StepBreakdown PhysicsStepTime<Scalar>::breakdown(const Batch& batch) {
                   {"prefill_attention", value_of(prefill_attention_us_per_pair_) * prefill.attention_pairs + windowed_us +
                                             value_of(scan_us_per_token_) * static_cast<double>(prefill.tokens)},
                   {"allreduce", tensor_parallel_ ? value_of(allreduce_us(tokens)) : 0.0},
-                  {"moe", !experts_.empty() ? value_of(moe_us(tokens)) : 0.0},
+                  {"moe", !experts_.empty() ? value_of(moe_us(shared)) : 0.0},
                   {"prefill_launch", prefill.tokens > kGraphPrefillTokens ? value_of(prefill_launch_us_) : 0.0}};
+  if (ranks_ > 1) {
+    const double dispatch_us = value_of(dispatch_latency_us_) + static_cast<double>(shared) * value_of(dispatch_us_per_token_);
+    result.terms.push_back({"dispatch", dispatch_us});
+  }
   const double memory_us = weights_us + kv_us;
   const double busy_us = std::max(compute_us, memory_us);
   result.bound = busy_us < 0.5 * result.total_us ? "overhead" : (compute_us > memory_us ? "compute" : "memory");

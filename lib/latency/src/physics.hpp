@@ -29,6 +29,8 @@ namespace rooftune::latency {
 ///
 /// with n = D + P tokens in the step, D decodes, R prefill requests, P prefill tokens, C tokens of context read, and
 ///   linear(n) = pnorm(2 n params / (F e_gemm), weight bytes / (W e_weights)) of one GPU's share, for each format of the weights.
+/// Where data-parallel ranks share the experts, those see all ranks' tokens, which an all-gather brings and a reduce-scatter takes
+/// back: a latency of an all-reduce each, and (r - 1) / r of the message at an all-reduce's rate.
 /// FP4 and INT8 products take their own peak and FP8's share of it. Routers are part of what an MoE layer costs.
 /// Source of the operators: operators.hpp.
 template <class Scalar>
@@ -45,6 +47,7 @@ class PhysicsStepTime final : public StepTime<Scalar> {
  private:
   /// vLLM runs larger prefill steps without a CUDA graph.
   static constexpr std::int64_t kGraphPrefillTokens = 64;
+  static constexpr std::int64_t kLargestGraph = 512;
   /// Joins what runs side by side, host and GPU or compute and reads of one kernel: close to the larger of the two, yet
   /// differentiable.
   static constexpr double kOverlapNorm = 8.0;
@@ -61,7 +64,8 @@ class PhysicsStepTime final : public StepTime<Scalar> {
     Scalar compute_us_per_token{0.0};
     double experts = 0.0;
     double per_token = 0.0;
-    int ranks = 1;  ///< that whole experts are dealt to
+    int ranks = 1;      ///< that whole experts are dealt to
+    Scalar dealt{0.0};  ///< by how much their loads differ because some experts are wanted more (kernels/dealt_experts.hpp)
   };
 
   /// What attends to part of the context only.
@@ -88,7 +92,16 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   [[nodiscard]] StepPiece<Scalar> limited_decode_reads(const Batch& batch) const;
   [[nodiscard]] Scalar limited_prefill_us(std::span<const PrefillChunk> prefills) const;
   [[nodiscard]] std::int64_t padded(std::int64_t decode_requests) const;
-  [[nodiscard]] StepPiece<Scalar> mixed_piece(const Batch& batch);
+  [[nodiscard]] StepPiece<Scalar> mixed_piece(const Batch& batch, const Scalar& token_work);
+  /// One of several ranks: what its own tokens take, and all ranks' tokens in the experts.
+  [[nodiscard]] Scalar rank_work_us(const RankTokens& given, std::int64_t tokens);
+  [[nodiscard]] const Scalar& rank_decode_work_us(const Batch& batch);
+  /// At how many tokens a rank's own layers and all ranks' experts run.
+  struct Sizes {
+    std::int64_t own = 0;
+    std::int64_t all = 0;
+  };
+  [[nodiscard]] Sizes sizes_of(const RankTokens& given, std::int64_t tokens) const;
   /// What depends on the number of tokens in the step alone.
   [[nodiscard]] const Scalar& token_work_us(std::int64_t tokens) {
     const Scalar* const known = token_work_.find(tokens);
@@ -104,6 +117,8 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   [[nodiscard]] Scalar linear_us(std::int64_t tokens) const;
   [[nodiscard]] Scalar moe_us(std::int64_t tokens) const;
   [[nodiscard]] Scalar allreduce_us(std::int64_t tokens) const;
+  /// The experts of all ranks, and the tokens' way to them and back.
+  [[nodiscard]] const Scalar& shared_work_us(std::int64_t tokens);
 
   Scalar step_overhead_us_{0.0};  ///< everything that no batch changes
   Scalar per_sequence_us_{0.0};
@@ -122,11 +137,16 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   std::vector<ExpertTimes> experts_;
   Scalar moe_overhead_us_{0.0};
   Scalar routing_correlation_{1.0};
+  Scalar dispatch_latency_us_{0.0};
+  Scalar dispatch_us_per_token_{0.0};
+  Scalar rank_decode_work_us_{0.0};  ///< the last one
+  int ranks_ = 1;                    ///< data-parallel ones of one engine
   bool tensor_parallel_ = false;
   bool pads_ = false;
   bool scans_ = false;
 
-  Remembered<Scalar> token_work_;   ///< by tokens in the step
+  Remembered<Scalar> token_work_;   ///< by tokens in the step; of one of several ranks without the experts
+  Remembered<Scalar> shared_work_;  ///< by tokens of all ranks
   Remembered<Scalar> decode_work_;  ///< by decoding requests
 };
 

@@ -47,6 +47,7 @@ constexpr std::array kParameters{
   ParameterSpec{"hardware.MemoryGiB", "GiB", 1, 80, 1e4, log, gpu, "memory of one GPU", kDatasheet},
 
   ParameterSpec{"engine.host_link_GBs", "GB/s", 0.1, 63, 2000, log, gpu, "link of one GPU to the host's memory, one direction, at which offloaded KV blocks are read back", "PCIe 5.0 x16 (PCI-SIG), before protocol overhead"},
+  ParameterSpec{"engine.expert_popularity_exponent", "1", 0, 0, 3, linear, shared, "experts dealt whole to GPUs: the i-th most wanted expert of a layer takes a share of the tokens in proportion to i to the minus this; 0: all alike, and chance alone loads one GPU more than another", "0 unless fitted; kernel tables measure loads of 1.2 beside even ones (bench_data, moe.csv)"},
 
   ParameterSpec{"frontend.constant_us", "us", 1, 5000, 100000, log, shared, "HTTP, tokenisation and scheduling before the queue, per request", kPhysics},
   ParameterSpec{"frontend.per_prompt_token_us", "us/token", 0.001, 5, 100, log, shared, "front-end time per prompt token, before the queue", kPhysics},

@@ -374,7 +374,7 @@ std::optional<LoadPoint> find_most_clients(const CapacityCase& subject, double t
   };
   // More clients than the engine runs requests only wait, which no TPOT tells.
   const domain::Deployment& deployment = subject.base.experiment.deployment;
-  const int most = std::clamp(deployment.settings.max_num_seqs * deployment.dp, 1, kMostClients);
+  const int most = std::clamp(deployment.settings.max_num_seqs * domain::schedulers(deployment), 1, kMostClients);
   int served = 0;
   int refused = 1;
   while (refused > served && serves(refused)) {
@@ -397,7 +397,9 @@ std::optional<Fleet> size_fleet(const CapacityCase& subject, const Capacity& cap
   for (int replicas = fewest; replicas <= enough + kMoreReplicas; ++replicas) {
     LoadPoint point = predict_rate(subject, rate_per_s, replicas, options);
     if (!point.is_good()) continue;
-    return Fleet{.replicas = replicas, .gpus = replicas * subject.base.experiment.deployment.tp, .point = std::move(point)};
+    return Fleet{.replicas = replicas,
+                 .gpus = replicas * domain::gpus_of_engine(subject.base.experiment.deployment),
+                 .point = std::move(point)};
   }
   return std::nullopt;
 }
@@ -447,7 +449,9 @@ std::string weights_text(const domain::ModelSpec& model) {
   return fmt::format("{}", fmt::join(shares | std::views::values, ", "));
 }
 
-double interactive_tokens_per_gpu(const CapacityAnswer& answer) { return answer.most_clients->output_tokens_per_s / answer.tp; }
+double interactive_tokens_per_gpu(const CapacityAnswer& answer) {
+  return answer.most_clients->output_tokens_per_s / answer.gpus_of_engine();
+}
 
 const CapacityAnswer* best_interactive(const CapacityReport& report) {
   const CapacityAnswer* best = nullptr;
@@ -472,6 +476,7 @@ CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& ques
   answer.weights = weights_text(subject.base.model);
   answer.tp = subject.base.experiment.deployment.tp;
   answer.expert_parallel = subject.base.experiment.deployment.settings.enable_expert_parallel;
+  answer.data_parallel = subject.base.experiment.deployment.settings.data_parallel_size;
   answer.capacity = find_capacity(subject, options);
   if (questions.load_per_s) answer.fleet = size_fleet(subject, answer.capacity, *questions.load_per_s, options);
   for (const double rate : questions.rates) answer.rates.push_back(predict_rate(subject, rate, 1, options));

@@ -271,7 +271,7 @@ std::optional<Pace> pace_of(const eval::Case& item, const domain::Latencies& lat
   if (!e2e_ms && ttft_ms) e2e_ms = *ttft_ms + *tpot_ms * (output_tokens - 1.0);
   if (!e2e_ms) return std::nullopt;
   const domain::Deployment& deployment = item.experiment.deployment;
-  const int gpus = deployment.tp * deployment.pp * deployment.dp;
+  const int gpus = domain::gpus(deployment);
   return Pace{.tokens_per_s_per_gpu = item.experiment.workload.arrival.concurrency * output_tokens / *e2e_ms * 1e3 / gpus,
               .tokens_per_s_per_user = 1e3 / *tpot_ms};
 }

@@ -19,6 +19,7 @@ class Deployments {
   explicit Deployments(const plan::CapacityReport& report) {
     for (const plan::CapacityAnswer& answer : report.answers) {
       several_models_ = several_models_ || answer.model != report.answers.front().model;
+      several_ranks_ = several_ranks_ || answer.data_parallel > 1;
       several_modes_ = several_modes_ || answer.expert_parallel != report.answers.front().expert_parallel;
     }
   }
@@ -29,6 +30,7 @@ class Deployments {
     std::vector<Column> columns;
     if (several_models_) columns = {{"model", Align::left}, {"weights", Align::left}};
     columns.push_back({"TP"});
+    if (several_ranks_) columns.push_back({"DP"});
     if (several_modes_) columns.push_back({"EP", Align::left});
     columns.insert(columns.end(), others.begin(), others.end());
     return columns;
@@ -38,19 +40,22 @@ class Deployments {
     std::vector<Cell> cells;
     if (several_models_) cells = {answer.model, answer.weights};
     cells.emplace_back(fmt::format("{}", answer.tp));
+    if (several_ranks_) cells.emplace_back(fmt::format("{}", answer.data_parallel));
     if (several_modes_) cells.emplace_back(answer.expert_parallel ? "on" : "off");
     return cells;
   }
 
   /// "Mixtral-8x7B-v0.1, TP 4 with expert parallelism"
   [[nodiscard]] std::string name(const plan::CapacityAnswer& answer) const {
-    return fmt::format("{}TP {}{}", several_models_ ? answer.model + ", " : "", answer.tp,
+    return fmt::format("{}TP {}{}{}", several_models_ ? answer.model + ", " : "", answer.tp,
+                       answer.data_parallel > 1 ? fmt::format(", DP {}", answer.data_parallel) : "",
                        several_modes_ && answer.expert_parallel ? " with expert parallelism" : "");
   }
 
  private:
   bool several_models_ = false;
   bool several_modes_ = false;
+  bool several_ranks_ = false;
 };
 
 std::vector<Column> point_columns(std::vector<Column> first) {
@@ -107,7 +112,7 @@ std::string capacity_table(const plan::CapacityReport& report, Colour colour) {
       const LoadPoint& best = *answer.capacity.best;
       std::vector<Cell> cells = deployments.cells(answer);
       cells.emplace_back(significant(best.rate_per_s));
-      cells.emplace_back(significant(best.rate_per_s / answer.tp));
+      cells.emplace_back(significant(best.rate_per_s / answer.gpus_of_engine()));
       cells.push_back(answer.capacity.beyond ? Cell(fmt::format("{}", fmt::join(answer.capacity.beyond->missed, ", ")))
                                              : Cell("nothing was", Tone::faint));
       add_point(cells, best);

@@ -55,6 +55,7 @@ domain::Experiment experiment_of(const AdHocLoad& load, std::string id, double r
                            .dp = load.replicas,
                            .pp = load.pp,
                            .precision = "",
+                           .engine = load.engine.engine,
                            .settings = load.engine.settings()};
   experiment.workload = workload_of(load);
   domain::Arrival& arrival = experiment.workload.arrival;
@@ -130,6 +131,7 @@ domain::EngineSettings EngineFlags::settings() const {
   settings.kv_cache_dtype = kv_cache_dtype;
   settings.cudagraph_mode = cudagraph_mode;
   settings.enable_expert_parallel = enable_expert_parallel;
+  settings.data_parallel_size = data_parallel_size;
   return settings;
 }
 

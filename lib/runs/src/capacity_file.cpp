@@ -64,7 +64,10 @@ Json points_json(const std::vector<LoadPoint>& points) {
 }
 
 Json answer_json(const plan::CapacityAnswer& answer) {
-  Json json{{"model", answer.model}, {"tp", answer.tp}, {"expert_parallel", answer.expert_parallel}};
+  Json json{{"model", answer.model},
+            {"tp", answer.tp},
+            {"expert_parallel", answer.expert_parallel},
+            {"data_parallel", answer.data_parallel}};
   if (!answer.refusal.empty()) {
     json["refusal"] = answer.refusal;
     return json;
@@ -83,9 +86,9 @@ Json answer_json(const plan::CapacityAnswer& answer) {
 }
 
 std::string csv_row(const plan::CapacityAnswer& answer, std::string_view what, const LoadPoint& point) {
-  std::string row =
-      fmt::format("{},{},{},{},{},{},{},{},{}", text::csv_cell(answer.model), text::csv_cell(answer.weights), answer.tp,
-                  answer.expert_parallel, what, point.rate_per_s, point.concurrency, point.replicas, point.replicas * answer.tp);
+  std::string row = fmt::format("{},{},{},{},{},{},{},{},{},{}", text::csv_cell(answer.model), text::csv_cell(answer.weights),
+                                answer.tp, answer.expert_parallel, answer.data_parallel, what, point.rate_per_s, point.concurrency,
+                                point.replicas, point.replicas * answer.gpus_of_engine());
   for (const auto& statistics : point.latency_ms) row += fmt::format(",{}", fmt::join(statistics, ","));
   for (const auto& interval : point.mean_interval) {
     row += interval ? fmt::format(",{},{}", interval->lower_ms, interval->upper_ms) : ",,";
@@ -119,7 +122,7 @@ std::string capacity_json(const plan::CapacityReport& report) {
 }
 
 std::string capacity_csv(const plan::CapacityReport& report) {
-  std::string text = "model,weights,tp,expert_parallel,what,rate_per_s,concurrency,replicas,gpus";
+  std::string text = "model,weights,tp,expert_parallel,data_parallel,what,rate_per_s,concurrency,replicas,gpus";
   for (const plan::LatencyKind kind : plan::kLatencyKinds) {
     for (const plan::LatencyStatistic statistic : plan::kLatencyStatistics) text += "," + plan::latency_name(kind, statistic) + "_ms";
   }

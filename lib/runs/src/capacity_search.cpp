@@ -33,6 +33,7 @@ struct Variant {
   std::string model;
   int tp = 1;
   bool expert_parallel = false;
+  int data_parallel = 1;
   friend bool operator==(const Variant&, const Variant&) = default;
 };
 
@@ -45,13 +46,17 @@ std::vector<Variant> variants(const CapacityRequest& request) {
   std::vector<bool> expert_parallel;
   for (const std::string& word : request.expert_parallel) expert_parallel.push_back(word == "on");
   if (expert_parallel.empty()) expert_parallel.push_back(request.load.engine.enable_expert_parallel);
+  std::vector<int> data_parallel = request.data_parallel;
+  if (data_parallel.empty()) data_parallel.push_back(request.load.engine.data_parallel_size);
   std::vector<Variant> all;
   for (const std::string& model : request.models) {
     for (const int tp : request.tp) {
-      for (const bool is_on : expert_parallel) {
-        const Variant variant{.model = model, .tp = tp, .expert_parallel = is_on};
-        const bool is_repeated = is_on && tp == 1 && asks_without_expert_parallel(request);
-        if (!is_repeated && std::ranges::find(all, variant) == all.end()) all.push_back(variant);
+      for (const int ranks : data_parallel) {
+        for (const bool is_on : expert_parallel) {
+          const Variant variant{.model = model, .tp = tp, .expert_parallel = is_on, .data_parallel = ranks};
+          const bool is_repeated = is_on && tp * ranks == 1 && asks_without_expert_parallel(request);
+          if (!is_repeated && std::ranges::find(all, variant) == all.end()) all.push_back(variant);
+        }
       }
     }
   }
@@ -74,6 +79,7 @@ core::Result<domain::Experiment> measured_run(CapacityRequest& request) {
   if (request.expert_parallel.empty()) {
     request.expert_parallel = {run->deployment.settings.enable_expert_parallel ? "on" : "off"};
   }
+  if (request.data_parallel.empty()) request.data_parallel = {run->deployment.settings.data_parallel_size};
   // Its own load is the row to set beside the measurement.
   if (!request.questions.rates.empty() || !request.questions.concurrencies.empty()) return run;
   const domain::Arrival& arrival = run->workload.arrival;
@@ -95,12 +101,14 @@ domain::Experiment like(const domain::Experiment& run, const CapacityRequest& re
   domain::Deployment& deployment = experiment.deployment;
   domain::EngineSettings& settings = deployment.settings;
   const bool is_same = domain::short_model_name(deployment.model) == domain::short_model_name(variant.model) &&
-                       deployment.hardware == request.load.gpu && deployment.tp == variant.tp;
+                       deployment.hardware == request.load.gpu && deployment.tp == variant.tp &&
+                       settings.data_parallel_size == variant.data_parallel;
   deployment.model = variant.model;
   deployment.hardware = request.load.gpu;
   deployment.tp = variant.tp;
   deployment.dp = 1;
   settings.enable_expert_parallel = variant.expert_parallel;
+  settings.data_parallel_size = variant.data_parallel;
   if (!is_same) settings.total_kv_blocks.reset();
   const EngineFlags& given = request.load.engine;
   if (given.kv_blocks) settings.total_kv_blocks = given.kv_blocks;
@@ -119,6 +127,7 @@ core::Result<OpenedStudy> load(const CapacityRequest& request, const std::option
   shape.model = variant.model;
   shape.tp = variant.tp;
   shape.engine.enable_expert_parallel = variant.expert_parallel;
+  shape.engine.data_parallel_size = variant.data_parallel;
   auto experiments = make_experiments(shape);
   if (!experiments) return tl::unexpected(experiments.error());
   return open_experiments(std::move(*experiments), data);
@@ -194,6 +203,7 @@ core::Result<CapacitySearch> search_capacity(const CapacityRequest& given, const
       report.answers.push_back({.model = variant.model,
                                 .tp = variant.tp,
                                 .expert_parallel = variant.expert_parallel,
+                                .data_parallel = variant.data_parallel,
                                 .refusal = loaded.error().front().problem});
       continue;
     }
@@ -207,6 +217,14 @@ core::Result<CapacitySearch> search_capacity(const CapacityRequest& given, const
     is_answered = true;
     const calibrate::PreparedStudy& prepared = loaded->prepared;
     const eval::Case& base = prepared.dataset.cases.front();
+    if (variant.data_parallel > 1 && base.model.experts() == nullptr) {
+      report.answers.push_back({.model = variant.model,
+                                .tp = variant.tp,
+                                .expert_parallel = variant.expert_parallel,
+                                .data_parallel = variant.data_parallel,
+                                .refusal = "data-parallel ranks that share no experts are engines of their own: --load counts them"});
+      continue;
+    }
     // So is that of a model without experts.
     if (variant.expert_parallel && base.model.experts() == nullptr && asks_without_expert_parallel(request)) continue;
     report.gpu = base.gpu.name;

@@ -53,6 +53,51 @@ class EngineCore {
   [[nodiscard]] std::int64_t in_flight() const { return in_flight_; }
   [[nodiscard]] bool out_of_events() const { return counters.advances > options_.max_events; }
 
+  // --- one of several ranks that step together (rank_group.hpp), which has clients, clock and pace ---
+
+  /// Somebody has a reply, at this time.
+  struct Replied {
+    const PlannedRequest* request = nullptr;
+    double at_us = 0.0;
+  };
+  /// Begins a stage in which the group hands out the requests; whoever is answered is written down.
+  void join_stage(const StagePlan& plan, double start_us, std::vector<Replied>& replies) {
+    open_stage(plan, start_us);
+    sensitivity_.begin_stage(0.0);
+    replies_ = &replies;
+  }
+  /// Nobody has anything to do until then.
+  void idle_until(double at_us) { now_us_ = at_us; }
+  void receive(const Clients::Sent& sent, double rest_of_step) { arrive(sent, rest_of_step); }
+  /// Decides all that is decided before the coming step. Whoever then has no batch runs a step all the same.
+  void get_ready() {
+    if (in_flight_ > 0 && !goes_on()) schedule();
+  }
+  [[nodiscard]] std::int64_t waiting() { return scheduler_.waiting().size; }
+  [[nodiscard]] std::int64_t running() { return scheduler_.running().size; }
+  /// The coming step: its batch, or the one token that an idle rank computes for nobody (vLLM's execute_dummy_batch).
+  std::int64_t see_tokens();
+  [[nodiscard]] latency::StepPiece<Scalar> piece_among(const latency::RankTokens& ranks) {
+    batch_.ranks = ranks;
+    return step_time_.piece(batch_);
+  }
+  [[nodiscard]] const latency::Batch& batch() const { return batch_; }
+  [[nodiscard]] std::int64_t decodes() const { return decodes_; }
+  [[nodiscard]] bool only_decodes() const { return coming_prompts_ == 0; }
+  [[nodiscard]] const Stretch& stretch() const { return stretch_; }
+  /// Goes on at the pace of the slowest.
+  void keep_pace(const Stretch& pace, const latency::StepPiece<Scalar>& slowest, const latency::Batch& batch) {
+    static const std::vector<Chunk> kNobody;
+    stretch_ = pace;
+    sensitivity_.see_stretch(stretch_, slowest, step_time_, {.batch = batch, .chunks = kNobody, .step = step_});
+  }
+  [[nodiscard]] std::int64_t steps_to_own_event() { return steps_to_next_event(); }
+  void run(std::int64_t steps) { advance(steps); }
+  void finish_run() { end_steps(); }
+  [[nodiscard]] double now_us() const { return now_us_; }
+  [[nodiscard]] std::int64_t reply_now() { return sensitivity_.replied(step_); }
+  [[nodiscard]] Sensitivity& sensitivity() { return sensitivity_; }
+
   EngineCounters counters;
 
  private:
@@ -71,6 +116,7 @@ class EngineCore {
   // --- verbs ---
   [[gnu::noinline]] void decide(std::int64_t step, StepPlan& plan);
   void follow_decision();
+  void open_stage(const StagePlan& plan, double start_us);
   void arrive(const Clients::Sent& sent, double rest_of_step);
   Slot& take_slot();
   void refuse(const PlannedRequest& request, double arrival_us, RejectionReason reason);
@@ -141,6 +187,7 @@ class EngineCore {
   double ttft_sum_us_ = 0.0;  ///< values of its sums
   double e2e_sum_us_ = 0.0;
   double tpot_sum_us_ = 0.0;
+  std::vector<Replied>* replies_ = nullptr;  ///< where others have the clients
 };
 
 /// Runs every step that ends before the horizon.
@@ -191,6 +238,14 @@ void EngineCore<Scalar, Sensitivity>::offer(const PlannedRequest& request) {
 
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::begin_stage(const StagePlan& plan, int concurrency, double start_us) {
+  open_stage(plan, start_us);
+  clients_.begin(plan, concurrency, now_us_);
+  record_.first_arrival_us = clients_.next_us() < kNever ? clients_.next_us() : now_us_;
+  sensitivity_.begin_stage(plan.requests_per_us);
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::open_stage(const StagePlan& plan, double start_us) {
   plan_ = &plan;
   ++stage_index_;
   record_ = {};
@@ -199,9 +254,6 @@ void EngineCore<Scalar, Sensitivity>::begin_stage(const StagePlan& plan, int con
     for (auto* values : {&record_.ttft_us, &record_.e2e_us, &record_.tpot_us}) values->reserve(plan.requests.size());
   }
   stage_start_us_ = now_us_ = std::max(start_us, now_us_);
-  clients_.begin(plan, concurrency, now_us_);
-  record_.first_arrival_us = clients_.next_us() < kNever ? clients_.next_us() : now_us_;
-  sensitivity_.begin_stage(plan.requests_per_us);
 }
 
 /// The engine is idle until the next request comes.
@@ -316,6 +368,20 @@ void EngineCore<Scalar, Sensitivity>::see_batch() {
 }
 
 template <class Scalar, class Sensitivity>
+std::int64_t EngineCore<Scalar, Sensitivity>::see_tokens() {
+  see_batch();
+  if (!has_batch()) {
+    static constexpr std::int64_t kNothing = 0;
+    batch_.decode_requests = 1;
+    batch_.decode_context_tokens = 0;
+    if (wants_contexts_) batch_.decode_contexts = std::span(&kNothing, 1);
+  }
+  std::int64_t tokens = batch_.decode_requests;
+  for (const latency::PrefillChunk& chunk : batch_.prefills) tokens += chunk.new_tokens;
+  return tokens;
+}
+
+template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::see_contexts() {
   contexts_.clear();
   const auto add = [&](const Slot& slot) {
@@ -342,7 +408,7 @@ std::int64_t EngineCore<Scalar, Sensitivity>::steps_to_next_event() {
 
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::advance(std::int64_t steps) {
-  if (observes_) observe_step();
+  if (observes_ && has_batch()) observe_step();
   double elapsed_us = stretch_.first_us;
   stretch_.last_us = stretch_.first_us;
   if (steps > 1) {
@@ -477,6 +543,10 @@ void EngineCore<Scalar, Sensitivity>::complete(Slot& slot) {
 /// A request has its reply: whoever waited for that may go on.
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::answer(const PlannedRequest& request, double at_us) {
+  if (replies_ != nullptr) {
+    replies_->push_back({.request = &request, .at_us = at_us});
+    return;
+  }
   if (!clients_.goes_on_after(request)) return;
   const std::int64_t reply = sensitivity_.replied(step_);
   if (!clients_.free(request, at_us, turnaround_us_, reply)) sensitivity_.not_followed(reply);

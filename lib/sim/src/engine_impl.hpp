@@ -2,9 +2,12 @@
 
 #include <limits>
 #include <memory>
+#include <optional>
 #include <type_traits>
 
 #include "engine_core.hpp"
+#include "pipeline_core.hpp"
+#include "rank_group.hpp"
 #include "rooftune/sim/engine.hpp"
 #include "sensitivity.hpp"
 
@@ -14,10 +17,35 @@ namespace rooftune::sim {
 template <class Scalar>
 using SensitivityOf = std::conditional_t<core::carries_derivatives<Scalar>, PathSensitivity<Scalar>, NoSensitivity>;
 
+/// One rank, several that step together, or the stages of a pipeline.
 template <class Scalar>
-class Engine<Scalar>::Impl : public EngineCore<Scalar, SensitivityOf<Scalar>> {
+class Engine<Scalar>::Impl {
  public:
-  using EngineCore<Scalar, SensitivityOf<Scalar>>::EngineCore;
+  Impl(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time,
+       const EngineOptions<Scalar>& options) {
+    if (setup.stages > 1) {
+      stages_.emplace(setup, chains, step_time, options);
+    } else if (setup.ranks > 1) {
+      several_.emplace(setup, chains, step_time, options);
+    } else {
+      one_.emplace(setup, chains, step_time, options);
+    }
+  }
+
+  template <class Visit>
+  auto visit(const Visit& visit) {
+    if (one_) return visit(*one_);
+    return several_ ? visit(*several_) : visit(*stages_);
+  }
+  [[nodiscard]] const EngineCounters& counters() {
+    if (one_) return one_->counters;
+    return several_ ? several_->counters() : stages_->counters;
+  }
+
+ private:
+  std::optional<EngineCore<Scalar, SensitivityOf<Scalar>>> one_;
+  std::optional<RankGroup<Scalar, SensitivityOf<Scalar>>> several_;
+  std::optional<PipelineCore<Scalar>> stages_;
 };
 
 template <class Scalar>
@@ -30,45 +58,49 @@ Engine<Scalar>::~Engine() = default;
 
 template <class Scalar>
 bool Engine<Scalar>::out_of_events() const {
-  return impl_->out_of_events();
+  return impl_->visit([](const auto& core) { return core.out_of_events(); });
 }
 
 template <class Scalar>
 StageRecord<Scalar> Engine<Scalar>::run_stage(const StagePlan& plan, int concurrency, double start_us) {
-  impl_->begin_stage(plan, concurrency, start_us);
-  impl_->run_to(std::numeric_limits<double>::infinity());
-  return impl_->end_stage();
+  return impl_->visit([&](auto& core) {
+    core.begin_stage(plan, concurrency, start_us);
+    core.run_to(std::numeric_limits<double>::infinity());
+    return core.end_stage();
+  });
 }
 
 template <class Scalar>
 void Engine<Scalar>::begin_stage(double start_us, double requests_per_us, std::size_t most_requests) {
-  impl_->begin_routed_stage(start_us, requests_per_us, most_requests);
+  impl_->visit([&](auto& core) { core.begin_routed_stage(start_us, requests_per_us, most_requests); });
 }
 
 template <class Scalar>
 void Engine<Scalar>::run_to(double horizon_us) {
-  impl_->run_to(horizon_us);
+  impl_->visit([&](auto& core) { core.run_to(horizon_us); });
 }
 
 template <class Scalar>
 void Engine<Scalar>::offer(const PlannedRequest& request) {
-  impl_->offer(request);
+  impl_->visit([&](auto& core) { core.offer(request); });
 }
 
 template <class Scalar>
 std::int64_t Engine<Scalar>::in_flight() const {
-  return impl_->in_flight();
+  return impl_->visit([](const auto& core) { return core.in_flight(); });
 }
 
 template <class Scalar>
 StageRecord<Scalar> Engine<Scalar>::end_stage() {
-  impl_->run_to(std::numeric_limits<double>::infinity());
-  return impl_->end_stage();
+  return impl_->visit([](auto& core) {
+    core.run_to(std::numeric_limits<double>::infinity());
+    return core.end_stage();
+  });
 }
 
 template <class Scalar>
 const EngineCounters& Engine<Scalar>::counters() const {
-  return impl_->counters;
+  return impl_->counters();
 }
 
 }  // namespace rooftune::sim

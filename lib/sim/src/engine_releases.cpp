@@ -23,6 +23,14 @@ constexpr std::string_view kBatchDefaults =
 constexpr std::string_view kDriven = "the scheduler of 0.11.0 to 0.21.0, driven without a GPU: tests/sim/recorded";
 constexpr std::string_view kCaptureSizes = "pull request 18698: 1, 2, 4 and the multiples of 8 up to 512";
 
+constexpr std::string_view kSglang = "sglang";
+constexpr std::string_view kChunkSizes =
+    "SGLang's python/sglang/srt/server_args.py, by the memory of one GPU, where --chunked-prefill-size is not given";
+constexpr std::string_view kGraphSizes =
+    "SGLang's python/sglang/srt/server_args.py, by the memory of one GPU, where --cuda-graph-max-bs is not given";
+constexpr std::string_view kPool =
+    "SGLang has neither a watermark nor blocks without a hash: its radix cache gives the least recently used pages";
+
 // clang-format off
 constexpr std::array kRules{
   // setting, first release, value, GPUs, source
@@ -41,6 +49,23 @@ constexpr std::array kRules{
   EngineRule{"cudagraph_mode", {0, 11, 0}, "FULL_AND_PIECEWISE", RuleGpus::every, "pull request 25444, first in 0.11.0"},
   EngineRule{"capture_step_above_256", {0, 9, 0}, "8", RuleGpus::every, kCaptureSizes},
   EngineRule{"capture_step_above_256", {0, 11, 1}, "16", RuleGpus::every, "vllm/config/vllm.py, _set_cudagraph_sizes: steps of 8 below 256 and of 16 from there, as pull request 31846 describes 0.13; which release began is not recorded"},
+
+  EngineRule{"async_scheduling", {0, 0, 0}, "on", RuleGpus::every, "SGLang's event_loop_overlap (python/sglang/srt/managers/scheduler.py): a batch is chosen when the one before it begins; --disable-overlap-schedule is off by default", kSglang},
+  EngineRule{"scheduler_reserve_full_isl", {0, 0, 0}, "on", RuleGpus::every, "SGLang's PrefillAdder (python/sglang/srt/managers/schedule_policy.py): a request needs room for all of its prompt, and more", kSglang},
+  EngineRule{"freed_unhashed_first", {0, 0, 0}, "off", RuleGpus::every, kPool, kSglang},
+  EngineRule{"watermark", {0, 0, 0}, "0", RuleGpus::every, kPool, kSglang},
+  EngineRule{"max_num_batched_tokens", {0, 0, 0}, "8192", RuleGpus::every, kChunkSizes, kSglang},
+  EngineRule{"max_num_batched_tokens", {0, 0, 0}, "2048", RuleGpus::under_35_gib, kChunkSizes, kSglang},
+  EngineRule{"max_num_batched_tokens", {0, 0, 0}, "4096", RuleGpus::from_35_to_60_gib, kChunkSizes, kSglang},
+  EngineRule{"max_num_batched_tokens", {0, 0, 0}, "16384", RuleGpus::from_160_gib, kChunkSizes, kSglang},
+  EngineRule{"max_num_seqs", {0, 0, 0}, "2048", RuleGpus::every, "SGLang's model runner, where --max-running-requests is not given: 512 times the pool's tokens over the context length, from 2048 to 4096", kSglang},
+  EngineRule{"cudagraph_mode", {0, 0, 0}, "FULL_DECODE_ONLY", RuleGpus::every, "SGLang's python/sglang/srt/model_executor/cuda_graph_runner.py captures steps that decode", kSglang},
+  EngineRule{"max_cudagraph_capture_size", {0, 0, 0}, "256", RuleGpus::every, kGraphSizes, kSglang},
+  EngineRule{"max_cudagraph_capture_size", {0, 0, 0}, "24", RuleGpus::under_35_gib, kGraphSizes, kSglang},
+  EngineRule{"max_cudagraph_capture_size", {0, 0, 0}, "32", RuleGpus::from_35_to_60_gib, kGraphSizes, kSglang},
+  EngineRule{"max_cudagraph_capture_size_from_tp_4", {0, 0, 0}, "512", RuleGpus::every, kGraphSizes, kSglang},
+  EngineRule{"max_cudagraph_capture_size_from_tp_4", {0, 0, 0}, "80", RuleGpus::under_35_gib, kGraphSizes, kSglang},
+  EngineRule{"max_cudagraph_capture_size_from_tp_4", {0, 0, 0}, "160", RuleGpus::from_35_to_60_gib, kGraphSizes, kSglang},
 };
 // clang-format on
 
@@ -50,11 +75,26 @@ bool is_large(const domain::GpuSpec& gpu) {
   return gpu.memory >= kLargeGpu && name.find("a100") == std::string::npos;
 }
 
-const EngineRule& rule(std::string_view setting, Release release, bool large) {
+bool holds(RuleGpus gpus, const domain::GpuSpec& gpu) {
+  const double gib = gpu.memory.value;
+  switch (gpus) {
+    case RuleGpus::every: return true;
+    case RuleGpus::large: return is_large(gpu);
+    case RuleGpus::other: return !is_large(gpu);
+    case RuleGpus::under_35_gib: return gib < 35.0;
+    case RuleGpus::from_35_to_60_gib: return gib >= 35.0 && gib < 60.0;
+    case RuleGpus::from_160_gib: return gib >= 160.0;
+  }
+  return false;
+}
+
+std::string_view rules_of(const domain::Deployment& deployment) { return deployment.engine == kSglang ? kSglang : "vllm"; }
+
+const EngineRule& rule(std::string_view engine, std::string_view setting, Release release, const domain::GpuSpec& gpu) {
   const EngineRule* last = nullptr;
   for (const EngineRule& candidate : kRules) {
-    const bool holds = candidate.gpus == RuleGpus::every || (candidate.gpus == RuleGpus::large) == large;
-    if (candidate.setting == setting && holds && candidate.first <= release) last = &candidate;
+    const bool fits = candidate.engine == engine && candidate.setting == setting && candidate.first <= release;
+    if (fits && holds(candidate.gpus, gpu)) last = &candidate;
   }
   ROOFTUNE_EXPECTS(last != nullptr);
   return *last;
@@ -70,6 +110,11 @@ int whole(std::string_view text) {
 std::pair<Release, std::string> release_of(const domain::Deployment& deployment) {
   const std::string& version = deployment.settings.version;
   const auto found = find_release(version);
+  if (deployment.engine == kSglang) {
+    return {found.value_or(kSglangRelease),
+            "of SGLang its defaults and its overlapped scheduling are simulated; that a prefill holds up the decodes, what it keeps "
+            "free for tokens to come, and its radix cache are not: vLLM's scheduler decides (docs/sglang.md)"};
+  }
   if (deployment.engine != "vllm") {
     const Release taken = kLastKnownRelease;
     return {taken,
@@ -95,7 +140,7 @@ std::span<const EngineRule> engine_rules() { return kRules; }
 
 std::vector<int> default_capture_sizes(Release release, int max_num_seqs, int most) {
   const int largest = most > 0 ? most : std::min(2 * max_num_seqs, 512);
-  const int step_above = whole(rule("capture_step_above_256", release, false).value);
+  const int step_above = whole(rule("vllm", "capture_step_above_256", release, {}).value);
   std::vector<int> sizes;
   for (const int size : {1, 2, 4}) {
     if (size <= largest) sizes.push_back(size);
@@ -108,12 +153,17 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
   SettledDeployment settled{.deployment = deployment, .assumed = {}, .notice = {}};
   EngineSettings& settings = settled.deployment.settings;
   const auto [release, notice] = release_of(deployment);
-  const bool large = is_large(gpu);
+  const std::string_view engine = rules_of(deployment);
   const auto assume = [&, &release = release](std::string_view setting) {
-    const EngineRule& found = rule(setting, release, large);
+    const EngineRule& found = rule(engine, setting, release, gpu);
     settled.assumed.push_back({std::string(setting), std::string(found.value), std::string(found.source)});
     return found.value;
   };
+  // Ranks that share no experts have nothing to wait for: each is a replica (docs.vllm.ai, "Data Parallel Deployment").
+  if (model.experts() == nullptr) {
+    settled.deployment.dp *= settings.data_parallel_size;
+    settings.data_parallel_size = 1;
+  }
   if (settings.max_model_len == 0) settings.max_model_len = model.max_positions;
   if (settings.max_num_batched_tokens == 0) settings.max_num_batched_tokens = whole(assume("max_num_batched_tokens"));
   if (settings.max_num_seqs == 0) settings.max_num_seqs = whole(assume("max_num_seqs"));
@@ -121,10 +171,17 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
   if (!settings.scheduler_reserve_full_isl) settings.scheduler_reserve_full_isl = assume("scheduler_reserve_full_isl") == "on";
   if (!settings.watermark) settings.watermark = whole(assume("watermark"));
   if (settings.cudagraph_mode.empty()) settings.cudagraph_mode = assume("cudagraph_mode");
-  if (settings.cudagraph_capture_sizes.empty())
-    settings.cudagraph_capture_sizes = default_capture_sizes(release, settings.max_num_seqs, settings.max_cudagraph_capture_size);
-  settled.freed_unhashed_first = rule("freed_unhashed_first", release, large).value == "on";
-  if (!settled.assumed.empty()) settled.notice = notice;
+  if (settings.cudagraph_capture_sizes.empty() && settings.max_cudagraph_capture_size == 0 && engine == kSglang) {
+    settings.max_cudagraph_capture_size =
+        whole(assume(deployment.tp < 4 ? "max_cudagraph_capture_size" : "max_cudagraph_capture_size_from_tp_4"));
+  }
+  if (settings.cudagraph_capture_sizes.empty()) {
+    // SGLang's sizes are as far apart as those of vLLM today.
+    settings.cudagraph_capture_sizes = default_capture_sizes(engine == kSglang ? kLastKnownRelease : release, settings.max_num_seqs,
+                                                             settings.max_cudagraph_capture_size);
+  }
+  settled.freed_unhashed_first = rule(engine, "freed_unhashed_first", release, gpu).value == "on";
+  if (!settled.assumed.empty() || engine == kSglang) settled.notice = notice;
   return settled;
 }
 

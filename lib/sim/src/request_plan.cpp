@@ -298,8 +298,9 @@ class Planner {
 
   StagePlan drawn_stage(const Stage& stage, int index, int clients) {
     Streams random = streams(index);
-    const int requests =
-        stage.num_requests > 0 ? stage.num_requests : most_requests(workload_, stage, clients, std::max(1, experiment_.deployment.dp));
+    const int requests = stage.num_requests > 0
+                             ? stage.num_requests
+                             : most_requests(workload_, stage, clients, std::max(1, domain::schedulers(experiment_.deployment)));
     const auto count = static_cast<std::size_t>(requests);
     if (has_sessions()) return sessions(stage, count, random);
     const std::vector<double> arrival_s = draw_arrivals(workload_, stage, count, random.arrivals);

@@ -38,6 +38,8 @@ class NoSensitivity {
   void idle_until_planned() {}
   void idle_until_reply(std::int64_t /*reply*/) {}
   void idle_until_loaded(const Slot& /*slot*/) {}
+  void idle_as(const NoSensitivity& /*other*/) {}
+  [[nodiscard]] std::int64_t take_over(NoSensitivity& /*other*/, std::int64_t reply) { return reply; }
 
   // --- requests ---
   [[nodiscard]] std::int64_t replied(std::int64_t /*step*/) { return 0; }
@@ -133,6 +135,20 @@ class PathSensitivity {
   void idle_until_loaded(const Slot& slot) {
     now_ = of(slot).loaded;
     blocked_ = Blocked::no;
+  }
+
+  // Ranks that step together have one clock: its derivatives are the same in all.
+  void idle_as(const PathSensitivity& other) {
+    now_ = other.now_;
+    blocked_ = Blocked::no;
+  }
+  /// A reply that another rank wrote down is followed by a request here.
+  [[nodiscard]] std::int64_t take_over(PathSensitivity& other, std::int64_t reply) {
+    if (&other == this) return reply;
+    const std::int64_t place = replied(0);
+    replies_[static_cast<std::size_t>(place)] = other.replies_[static_cast<std::size_t>(reply)];
+    other.not_followed(reply);
+    return place;
   }
 
   // --- requests ---

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "records.hpp"
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/core/statistics.hpp"
@@ -53,44 +54,6 @@ std::vector<RequestPlan> deal(const RequestPlan& plan, int replicas) {
     if (plan.warm_up) own.warm_up = deal_stage(*plan.warm_up, plan.warm_up->concurrency, replica);
   }
   return dealt;
-}
-
-template <class Scalar>
-void merge(StageRecord<Scalar>& into, StageRecord<Scalar>&& from) {
-  into.finished += from.finished;
-  into.warm_up += from.warm_up;
-  into.warm_up_output_tokens += from.warm_up_output_tokens;
-  into.rejected += from.rejected;
-  into.single_token += from.single_token;
-  into.ttft_sum_us += from.ttft_sum_us;
-  into.e2e_sum_us += from.e2e_sum_us;
-  into.tpot_sum_us += from.tpot_sum_us;
-  into.prompt_tokens += from.prompt_tokens;
-  into.output_tokens += from.output_tokens;
-  into.first_arrival_us = std::min(into.first_arrival_us, from.first_arrival_us);
-  into.last_finish_us = std::max(into.last_finish_us, from.last_finish_us);
-  into.longest_queue = std::max(into.longest_queue, from.longest_queue);
-  into.ttft_us.insert(into.ttft_us.end(), from.ttft_us.begin(), from.ttft_us.end());
-  into.e2e_us.insert(into.e2e_us.end(), from.e2e_us.begin(), from.e2e_us.end());
-  into.tpot_us.insert(into.tpot_us.end(), from.tpot_us.begin(), from.tpot_us.end());
-}
-
-void merge(EngineCounters& into, const EngineCounters& from) {
-  into.steps += from.steps;
-  into.advances += from.advances;
-  into.preemptions += from.preemptions;
-  into.rejected += from.rejected;
-  into.rejected_by_length += from.rejected_by_length;
-  into.prompt_tokens += from.prompt_tokens;
-  into.cached_tokens += from.cached_tokens;
-  into.loaded_tokens += from.loaded_tokens;
-  into.generated_tokens += from.generated_tokens;
-  into.largest_batch = std::max(into.largest_batch, from.largest_batch);
-  into.longest_queue = std::max(into.longest_queue, from.longest_queue);
-  into.kv_blocks += from.kv_blocks;
-  into.least_free_blocks += from.least_free_blocks;
-  into.busy_us += from.busy_us;
-  into.batch_time_us += from.batch_time_us;
 }
 
 void set_percentiles(domain::Latencies& latencies, std::vector<double>& ttft_us, std::vector<double>& e2e_us,
@@ -219,6 +182,14 @@ std::optional<std::string> refusal(std::string_view step_time_model, const Scena
   if (settings.speculative) {
     return fmt::format("speculative decoding ({}) is not simulated (leave the experiment out)", settings.speculative->method);
   }
+  if (settings.data_parallel_size > 1 && settings.cpu_offload) {
+    return fmt::format("a second KV tier (cpu_offload) of {} data-parallel ranks is not simulated (leave the experiment out)",
+                       settings.data_parallel_size);
+  }
+  if (scenario.experiment.deployment.pp > 1 && settings.cpu_offload) {
+    return fmt::format("a second KV tier (cpu_offload) beside {} pipeline stages is not simulated (leave the experiment out)",
+                       scenario.experiment.deployment.pp);
+  }
   if (!settings.total_kv_blocks && estimate_kv_blocks(scenario.model, scenario.gpu, scenario.experiment.deployment) <= 0) {
     return fmt::format("{}: the weights do not fit {} GPU(s) of type {} (use a larger tp or a higher gpu_mem_util)",
                        scenario.model.name, scenario.experiment.deployment.tp, scenario.gpu.name);
@@ -235,6 +206,8 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
     return choice == "auto" ? recorded : choice == "on";
   };
   EngineSetup setup;
+  setup.ranks = settings.data_parallel_size;
+  setup.stages = settled.deployment.pp;
   const std::int64_t held = mean_held_tokens(scenario.model, scenario.plan);
   setup.kv_blocks = settings.total_kv_blocks ? logged_pool_blocks(scenario.model, settled.deployment, *settings.total_kv_blocks, held)
                                              : estimate_kv_blocks(scenario.model, scenario.gpu, settled.deployment, held);

@@ -43,13 +43,16 @@ struct EngineSettings {
   std::vector<int> cudagraph_capture_sizes{};
   int max_cudagraph_capture_size = 0;  ///< where no sizes are given, those up to here; 0: the version's default
   bool enable_expert_parallel = false;
+  /// Ranks of one engine, each with attention and a KV pool of its own, that share the experts of a mixture of experts and step
+  /// together. Of a dense model, which has nothing to share, sim::settle makes replicas.
+  int data_parallel_size = 1;
   std::optional<bool> fuse_allreduce_rms{};  ///< all-reduce and the norm after it as one kernel; empty: the version's default
   std::optional<Speculation> speculative{};
 
   friend bool operator==(const EngineSettings&, const EngineSettings&) = default;
 };
 
-/// A model on GPUs behind one endpoint.
+/// A model on GPUs behind one endpoint: dp engines of data_parallel_size ranks on tp x pp GPUs each.
 struct Deployment {
   std::string model;     ///< id as the file gives it
   std::string hardware;  ///< GPU name as the file gives it
@@ -62,6 +65,14 @@ struct Deployment {
 
   friend bool operator==(const Deployment&, const Deployment&) = default;
 };
+
+/// GPUs of one engine, and of all.
+[[nodiscard]] constexpr int gpus_of_engine(const Deployment& deployment) {
+  return deployment.tp * deployment.pp * deployment.settings.data_parallel_size;
+}
+[[nodiscard]] constexpr int gpus(const Deployment& deployment) { return deployment.dp * gpus_of_engine(deployment); }
+/// Schedulers with a KV pool of their own: settings such as max_num_seqs and total_kv_blocks are those of one.
+[[nodiscard]] constexpr int schedulers(const Deployment& deployment) { return deployment.dp * deployment.settings.data_parallel_size; }
 
 enum class ArrivalProcess {
   conditioned_poisson,  ///< exponential gaps rescaled so that exactly rate x duration requests fill the stage

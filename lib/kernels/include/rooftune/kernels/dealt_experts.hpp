@@ -17,13 +17,48 @@ namespace rooftune::kernels {
   return at_powers_of_two[below] + part * (at_powers_of_two[below + 1] - at_powers_of_two[below]);
 }
 
-/// Pairs of a token and an expert on the busiest of `ranks` GPUs over their mean, for `pairs` in all that fall on them at random.
-/// Routing of a real model is less even than that (the rows of kernel tables with a power law say by how much).
-[[nodiscard]] inline double busiest_pairs(double pairs, int ranks) {
-  if (ranks <= 1) return 1.0;
-  const double mean = pairs / ranks;
-  return std::min(static_cast<double>(ranks), 1.0 + busiest_deviation(ranks) * std::sqrt((1.0 - 1.0 / ranks) / mean));
+/// By how much the loads of GPUs differ that experts are dealt to of which some are wanted more than others, chance apart: the
+/// variance of one GPU's load over the square of the mean one, and its slope in the exponent.
+struct DealtVariance {
+  double value = 0.0;
+  double slope = 0.0;
+};
+
+/// The i-th most wanted of `experts` takes a share of the pairs in proportion to i^-exponent (0: all alike), and which GPU has which
+/// is chance: the mean of experts / ranks draws without replacement.
+[[nodiscard]] inline DealtVariance dealt_variance(double experts, int ranks, double exponent) {
+  const double own = experts / ranks;
+  if (ranks <= 1 || experts <= 1.0 || own >= experts) return {};
+  double sum = 0.0;
+  double squares = 0.0;
+  double sum_slope = 0.0;
+  double squares_slope = 0.0;
+  for (double i = 1.0; i <= experts; ++i) {
+    const double share = std::pow(i, -exponent);
+    sum += share;
+    squares += share * share;
+    sum_slope -= std::log(i) * share;
+    squares_slope -= 2.0 * std::log(i) * share * share;
+  }
+  const double drawn = (experts - own) / (own * (experts - 1.0));
+  const double relative = experts * squares / (sum * sum);
+  return {.value = drawn * (relative - 1.0), .slope = drawn * relative * (squares_slope / squares - 2.0 * sum_slope / sum)};
 }
+
+/// Pairs of a token and an expert on the busiest of `ranks` GPUs over their mean, for `pairs` in all: they fall on experts at
+/// random, and those lie on GPUs whose loads differ by `dealt` anyway.
+template <class Scalar>
+[[nodiscard]] Scalar busiest_pairs(double pairs, int ranks, const Scalar& dealt) {
+  using std::sqrt;
+  if (ranks <= 1) return Scalar(1.0);
+  const double mean = pairs / ranks;
+  const double chance = (1.0 - 1.0 / ranks) / mean;
+  const Scalar factor = 1.0 + busiest_deviation(ranks) * sqrt(chance + dealt);
+  const Scalar most(static_cast<double>(ranks));
+  return factor < most ? factor : most;
+}
+/// Where all experts are wanted alike.
+[[nodiscard]] inline double busiest_pairs(double pairs, int ranks) { return busiest_pairs(pairs, ranks, 0.0); }
 
 /// Experts that tokens reach on the busiest of `ranks` GPUs over their mean, where `distinct` of `experts` are reached in all.
 template <class Scalar>

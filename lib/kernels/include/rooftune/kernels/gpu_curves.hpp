@@ -11,6 +11,7 @@
 #include "rooftune/domain/gpu.hpp"
 #include "rooftune/domain/release.hpp"
 #include "rooftune/kernels/curve.hpp"
+#include "rooftune/kernels/dealt_experts.hpp"
 #include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/kernels/price_curve.hpp"
 #include "rooftune/kernels/tables.hpp"
@@ -47,9 +48,10 @@ enum class ExpertLoad { balanced, power_law };
 class ExpertPrice {
  public:
   struct At {
-    double reading_us = 0.0;  ///< what reaching the experts takes
-    double per_rho_us = 0.0;  ///< its derivative in the routing correlation
-    double load_us = 0.0;     ///< what the tokens take beyond that
+    double reading_us = 0.0;       ///< what reaching the experts takes
+    double per_rho_us = 0.0;       ///< its derivative in the routing correlation
+    double load_us = 0.0;          ///< what the tokens take beyond that
+    double per_exponent_us = 0.0;  ///< its derivative in the exponent of the experts' popularity
   };
 
   /// `spread`: time over tokens when every token reaches experts of its own as long as there are any (the benchmarks' "balanced").
@@ -72,6 +74,8 @@ class ExpertPrice {
   Coverage coverage = Coverage::measured;
   /// GPUs that whole experts are dealt to: the layer takes as long as the one that its tokens happen to load most (dealt_experts.hpp).
   int ranks = 1;
+  /// By how much their loads differ beside that, because some experts are wanted more than others.
+  DealtVariance dealt{};
   /// The kernel chooses the experts itself; else router scores go through kernels of their own first.
   bool routes_itself = false;
 
@@ -127,6 +131,8 @@ class GpuCurves {
                                                                std::int64_t value_heads) const;
   /// Over bytes of the message.
   [[nodiscard]] GemmPrice all_reduce(std::int64_t ranks) const;
+  /// NCCL's all_gather (over bytes of what is gathered) or reduce_scatter (of what every rank gives).
+  [[nodiscard]] GemmPrice collective(std::string_view op, std::int64_t ranks) const;
 
   /// What matrix products of a format reach, measured where there are rows of it.
   [[nodiscard]] RooflineForm form(NumberFormat format) const;
@@ -183,6 +189,8 @@ class GpuCurves {
   void add_experts(const MeasuredKernels& kernels);
   void add_attention(const MeasuredKernels& kernels);
   void add_modules(const MeasuredKernels& kernels);
+  /// That of so many ranks, or of the nearest number by what a ring moves; `passes` times (r - 1) / r of the message.
+  [[nodiscard]] GemmPrice by_ranks(const std::map<std::int64_t, PriceCurve>& curves, std::int64_t ranks, double passes) const;
   [[nodiscard]] static std::map<HeadsKey, LatencyGrid> heads_grids(const std::vector<AttentionRow>& rows, double work_power);
   [[nodiscard]] static std::optional<AttentionPrice> nearest_heads(const std::map<HeadsKey, LatencyGrid>& grids, NumberFormat kv,
                                                                    const HeadShape& heads, std::int64_t window);
@@ -198,6 +206,7 @@ class GpuCurves {
   std::map<SparseKey, LatencyGrid> sparse_generation_;
   std::map<LinearKey, LatencyGrid> linear_;
   std::map<std::int64_t, PriceCurve> all_reduces_;
+  std::map<std::string, std::map<std::int64_t, PriceCurve>, std::less<>> collectives_;
 };
 
 }  // namespace rooftune::kernels

@@ -89,13 +89,19 @@ struct ExpertLayer {
   [[nodiscard]] std::int64_t width_on_gpu() const { return (width + tp - 1) / tp; }
 };
 
-enum class CollectiveKind { all_reduce };
+enum class CollectiveKind {
+  all_reduce,      ///< among the GPUs that share a layer, over the tokens of their rank
+  all_gather,      ///< dispatch: every data-parallel rank gets the tokens of all
+  reduce_scatter,  ///< combine: what the experts made of them is added up, and every rank gets its own tokens' back
+};
 
 struct Collective {
   CollectiveKind kind = CollectiveKind::all_reduce;
   int ranks = 1;
-  double bytes_per_token = 0.0;  ///< of the message that every rank has
+  double bytes_per_token = 0.0;  ///< of the message that every rank has; dispatch and combine: of all ranks' tokens together
   double count = 0.0;
+
+  [[nodiscard]] bool is_of_all_ranks() const { return kind != CollectiveKind::all_reduce; }
 };
 
 struct Sampler {

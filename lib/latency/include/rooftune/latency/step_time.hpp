@@ -22,6 +22,12 @@ struct PrefillChunk {
   std::int64_t new_tokens = 0;      ///< tokens that this step computes
 };
 
+/// Tokens of a step in which several data-parallel ranks go through the experts together.
+struct RankTokens {
+  std::int64_t all = 0;      ///< of all ranks; 0: there is one rank alone
+  std::int64_t busiest = 0;  ///< of the rank that has the most
+};
+
 /// What one engine step works on.
 struct Batch {
   std::span<const PrefillChunk> prefills;
@@ -29,6 +35,7 @@ struct Batch {
   std::int64_t decode_context_tokens = 0;         ///< sum over the decoding requests of tokens already in the KV cache
   std::int64_t decode_max_context_tokens = 0;     ///< the longest of them; filled only where the model asks (wants_decode_contexts)
   std::span<const std::int64_t> decode_contexts;  ///< each of them; filled only where the model asks
+  RankTokens ranks{};                             ///< of one rank among several: what all have
 };
 
 inline constexpr std::int64_t kEveryStep = std::numeric_limits<std::int64_t>::max();

@@ -132,18 +132,22 @@ struct Fleet {
 /// Says of a point how sure it is (90 % intervals) and where it leaves the config's calibrated domain.
 void qualify(const CapacityCase& subject, LoadPoint& point, const CapacityOptions& options);
 
-/// Everything that was asked about one deployment: a model at a tensor-parallel degree, with or without expert parallelism.
+/// Everything that was asked about one deployment: a model at a tensor-parallel degree, with or without expert parallelism, on one
+/// rank or several.
 struct CapacityAnswer {
   std::string model;
   std::string weights{};  ///< how the weights of its layers are kept, by their share: "mxfp4, bf16"
   int tp = 1;
   bool expert_parallel = false;
+  int data_parallel = 1;  ///< ranks of one engine
   std::string refusal{};  ///< why the model cannot run there ("the weights do not fit ..."); the rest is then empty
   Capacity capacity{};
   std::optional<Fleet> fleet{};
   std::vector<LoadPoint> rates{};
   std::vector<LoadPoint> concurrencies{};
   std::optional<LoadPoint> most_clients{};  ///< of CapacityQuestions::tokens_per_user
+
+  [[nodiscard]] int gpus_of_engine() const { return tp * data_parallel; }
 };
 
 struct CapacityReport {

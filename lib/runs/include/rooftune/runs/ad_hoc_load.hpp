@@ -11,6 +11,7 @@ namespace rooftune::runs {
 
 /// Engine settings given by flags; what is not given is what the engine's version does on the GPU.
 struct EngineFlags {
+  std::string engine = "vllm";
   std::string version = "0.15.1";  ///< of the runs that the shipped configs were fitted to
   std::optional<int> max_num_seqs;
   std::optional<int> max_num_batched_tokens;
@@ -24,6 +25,7 @@ struct EngineFlags {
   std::string cudagraph_mode;
   int long_prefill_token_threshold = 0;
   bool enable_expert_parallel = false;
+  int data_parallel_size = 1;
 
   [[nodiscard]] domain::EngineSettings settings() const;
 };

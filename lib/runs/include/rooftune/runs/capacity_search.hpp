@@ -24,6 +24,7 @@ struct CapacityRequest {
   std::vector<std::string> models;  ///< empty: that run's
   std::vector<int> tp{1, 2, 4, 8};
   std::vector<std::string> expert_parallel;  ///< "off", "on"; empty: as the engine's flag says
+  std::vector<int> data_parallel;            ///< ranks of one engine; empty: as the engine's option says
   std::vector<std::string> objectives;       ///< as plan::parse_objective reads them
   plan::CapacityQuestions questions;
   double duration_s = 60.0;  ///< of every simulated load, at least

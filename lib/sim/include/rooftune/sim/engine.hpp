@@ -14,8 +14,10 @@
 
 namespace rooftune::sim {
 
-/// Settings of one engine replica, resolved from the deployment and the engine switches.
+/// Settings of one engine replica, resolved from the deployment and the engine switches. Of several ranks, each has them.
 struct EngineSetup {
+  std::int32_t ranks = 1;           ///< data-parallel ones that share their experts and so step together
+  std::int32_t stages = 1;          ///< of a pipeline, as many batches in flight; not with ranks or a second KV tier
   std::int64_t kv_blocks = 0;       ///< that requests can have; vLLM's null block is not one of them
   std::int32_t block_tokens = 16;   ///< a power of two
   std::int64_t offload_blocks = 0;  ///< that the host's memory keeps beside; 0: none
@@ -179,6 +181,11 @@ struct EngineCounters {
 ///   - an arrival is anchored inside the running step at its phase, so that only what happens after it counts;
 ///   - every request carries a mass: by how much the expected number of arrivals in its gap grows when steps take longer;
 ///   - a request that had to wait for room is anchored where the one was whose end made it.
+///
+/// Of several pipeline stages (pipeline_core.hpp) batches are events, one by one, and the clock's derivative is that of its path.
+///
+/// Of several data-parallel ranks (rank_group.hpp) each has its requests and its pool, and all step at the pace of the slowest. Their
+/// derivatives know the first and the third correction: in open loops requests have no masses.
 template <class Scalar>
 class Engine {
  public:

@@ -14,8 +14,8 @@ namespace rooftune::sim {
 
 using domain::Release;
 
-/// On which GPUs a rule holds: vLLM's server defaults differ with the memory of one GPU and spare the A100.
-enum class RuleGpus { every, large, other };
+/// On which GPUs a rule holds: defaults differ with the memory of one GPU; vLLM's larger ones spare the A100.
+enum class RuleGpus { every, large, other, under_35_gib, from_35_to_60_gib, from_160_gib };
 
 /// From which release on the server does what, where its command line does not say. Later rules of a setting replace earlier ones.
 struct EngineRule {
@@ -24,6 +24,7 @@ struct EngineRule {
   std::string_view value;
   RuleGpus gpus;
   std::string_view source;
+  std::string_view engine = "vllm";
 };
 /// The one table of what engines do by version.
 [[nodiscard]] std::span<const EngineRule> engine_rules();
@@ -31,6 +32,8 @@ struct EngineRule {
 /// Releases between which the rules were looked up; outside, the nearest is taken.
 inline constexpr Release kFirstKnownRelease{0, 9, 0};
 inline constexpr Release kLastKnownRelease{0, 24, 0};
+/// SGLang's rules are those of this release and its neighbours; what its scheduler does otherwise is not simulated (docs/sglang.md).
+inline constexpr Release kSglangRelease{0, 5, 0};
 /// What "main" or "nightly" means: the branch of June 2026, which became the last release that was looked at.
 inline constexpr Release kDevelopment = kLastKnownRelease;
 
@@ -49,7 +52,7 @@ struct SettledDeployment {
   domain::Deployment deployment;
   bool freed_unhashed_first = false;  ///< freed KV blocks without a hash are reused before all others
   std::vector<AssumedSetting> assumed;
-  std::string notice;  ///< why another version's rules are taken, or empty
+  std::string notice;  ///< why another version's rules are taken, or what of the engine is not simulated; or empty
 };
 
 /// Fills what was not recorded with what the engine's version does on that GPU. A fit or a study overrides single settings by
