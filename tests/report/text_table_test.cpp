@@ -65,20 +65,20 @@ TEST(TextTable, ShortensNamesBeforeItLeavesNumbersOutAndSaysWhich) {
   {
     const Terminal terminal(55);
     EXPECT_EQ(wide_table().text(Colour::off),
-              "                         TTFT ms         E2E ms\n"
-              "run  model                  mean    p90    mean   p90\n"
-              "---  ------------------  -------  -----  ------  ----\n"
-              "17   Llama-4-Scou\u2026namic    62.74  70.10    5270  5501\n"
-              "64   Qwen2.5-7B-I\u2026truct    26.72  30.55    1772  1801\n"
+              "                           TTFT ms         E2E ms\n"
+              "run  model                    mean    p90    mean   p90\n"
+              "---  --------------------  -------  -----  ------  ----\n"
+              "17   Llama-4-Scout\u2026ynamic    62.74  70.10    5270  5501\n"
+              "64   Qwen2.5-7B-Instruct     26.72  30.55    1772  1801\n"
               "in every row: GPU H100-SXM\n");
   }
   const Terminal terminal(34);
   EXPECT_EQ(wide_table().text(Colour::off),
-            "                 TTFT ms\n"
-            "run  model          mean    p90\n"
-            "---  ----------  -------  -----\n"
-            "17   Llama-\u2026mic    62.74  70.10\n"
-            "64   Qwen2.\u2026uct    26.72  30.55\n"
+            "                    TTFT ms\n"
+            "run  model             mean    p90\n"
+            "---  -------------  -------  -----\n"
+            "17   Llama-4-\u2026amic    62.74  70.10\n"
+            "64   Qwen2.5-\u2026ruct    26.72  30.55\n"
             "in every row: GPU H100-SXM\n"
             "--wide shows E2E ms mean, p90\n");
 }
