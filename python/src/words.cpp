@@ -8,7 +8,13 @@
 #include <map>
 
 #include "load_options.hpp"
+#include "ranks.hpp"
 #include "requests.hpp"
+
+// The options ask for the other ranks of the program; the module is one process.
+namespace rooftune::app {
+core::Ranks* ranks() { return nullptr; }
+}  // namespace rooftune::app
 
 namespace rooftune::python {
 namespace {
