@@ -68,6 +68,8 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
   add("--max-model-len", engine.max_model_len, "default: the model's").check(positive(core::limits::kTokens));
   add("--kv-blocks", engine.kv_blocks, "KV blocks of 16 tokens; default: estimated from memory and weights")
       .check(positive(core::limits::kKvBlocks));
+  add("--cpu-kv-blocks", engine.cpu_kv_blocks, "KV blocks that are kept in the host's memory beside; 0: no offload")
+      .check(not_negative(core::limits::kKvBlocks));
   add("--gpu-memory-utilization", engine.gpu_memory_utilization, "share of the memory that the engine may use")
       .check(between(0.01, 1.0));
   add("--kv-cache-dtype", engine.kv_cache_dtype, "auto (as the model) or an FP8 format")
@@ -78,6 +80,12 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
   add("--cudagraph-mode", engine.cudagraph_mode, "default: the version's");
   add("--long-prefill-token-threshold", engine.long_prefill_token_threshold, "caps a prefill chunk; 0: off")
       .check(not_negative(core::limits::kTokens));
+  add("--speculation", engine.speculation,
+      "speculative decoding, METHOD:TOKENS:LENGTH: eagle, eagle3, mtp, draft_model or ngram, tokens drafted per step, and the mean "
+      "accepted length (the token that is always there included) or 0.8/0.6/0.4, the share of the steps that accept at least so many");
+  add("--draft-model", engine.draft_model, "the model that drafts, for --speculation draft_model");
+  add("--draft-layers", engine.draft_layers, "layers of the model that one draft pass takes, for eagle and mtp")
+      .check(positive(core::limits::kParallelDegree));
   command.add_flag("--enable-expert-parallel,--ep", engine.enable_expert_parallel, "experts are spread over the GPUs whole")
       .group(group);
   add("--data-parallel-size,--dp", engine.data_parallel_size,
@@ -146,6 +154,13 @@ void add_traffic_options(const Command& command, runs::AdHocLoad& load, const st
   add("--prompt-groups", load.prompt_groups, "groups that share a prefix each").check(positive(core::limits::kGroups));
 }
 
+void add_pool_option(const Command& command, runs::AdHocLoad& load, const std::string& group) {
+  command
+      .add_option("--prefill-decode", load.prefill_decode,
+                  "prefill and decode apart, e.g. 2x4+1x8: two prefill engines of 4 GPUs, one decode engine of 8")
+      .group(group);
+}
+
 void add_load_options(const Command& command, runs::AdHocLoad& load) {
   constexpr auto kGroup = "Workload (instead of a study or ground truth)";
   const auto add = [&](const char* name, auto& value, const char* help) {
@@ -155,6 +170,7 @@ void add_load_options(const Command& command, runs::AdHocLoad& load) {
   add_shape_options(command, load, kGroup);
   add_parallel_options(command, load, kGroup);
   add("--replicas", load.replicas, "engines behind a router").check(positive(core::limits::kParallelDegree));
+  add_pool_option(command, load, kGroup);
   add("--router", load.router, "how requests reach replicas").check(one_of({"round_robin", "least_loaded"}));
   add_traffic_options(command, load, kGroup);
   add("--warm-up-prompt", load.warm_up_prompt, "warm-ups are copies of the first prompt, or the next ones")
@@ -180,13 +196,15 @@ void add_capacity_options(const Command& command, DataOptions& data, runs::Capac
       .delimiter(',')
       .group(kShape);
   add_shape_options(command, request.load, kShape);
+  add_pool_option(command, request.load, kShape);
   Option measured = add_repeatable(command, "--like", request.like,
                                    "ground truth with a measured run whose lengths, prefixes, engine settings, KV pool and clients "
                                    "are taken; its model, GPU and TP degree too, where none are given")
                         .group(kShape);
   for (const char* shape : {"--prompt-tokens", "--output-tokens", "--shared-prefix-tokens", "--distinct-prompts", "--engine-version",
                             "--gpu-memory-utilization", "--kv-cache-dtype", "--async-scheduling", "--scheduler-reserve-full-isl",
-                            "--prefix-caching", "--cudagraph-mode", "--long-prefill-token-threshold", "--enable-expert-parallel"}) {
+                            "--prefix-caching", "--cudagraph-mode", "--long-prefill-token-threshold", "--enable-expert-parallel",
+                            "--cpu-kv-blocks", "--speculation", "--draft-model", "--draft-layers", "--prefill-decode"}) {
     measured.excludes(shape);
   }
   add_repeatable(command, "--select", request.select, "field=value: which run of --like, e.g. id=60; repeatable")

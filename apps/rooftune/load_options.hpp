@@ -15,6 +15,8 @@ void add_prompt_options(const Command& command, runs::AdHocLoad& load, const std
 void add_traffic_options(const Command& command, runs::AdHocLoad& load, const std::string& group);
 /// --gpu, mean lengths of requests and what they share, engine settings.
 void add_shape_options(const Command& command, runs::AdHocLoad& load, const std::string& group);
+/// Prefill and decode on engines of their own.
+void add_pool_option(const Command& command, runs::AdHocLoad& load, const std::string& group);
 /// The engine settings alone.
 void add_engine_options(const Command& command, runs::EngineFlags& engine, const std::string& group);
 /// All of these, and the deployment.

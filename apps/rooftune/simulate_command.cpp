@@ -8,6 +8,7 @@
 #include "options.hpp"
 #include "rooftune/calibrate/inspect.hpp"
 #include "rooftune/eval/assumptions.hpp"
+#include "rooftune/plan/speculation.hpp"
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/open_simulation.hpp"
 #include "rooftune/runs/result_file.hpp"
@@ -79,8 +80,9 @@ ExitCode run(const SimulateOptions& options) {
   Traces traces;
   const calibrate::Inspection inspection = calibrate::inspect(item, 0, config, wanted(options, traces), options.warm_up_requests);
   if (const auto written = write(options, traces, inspection); !written) return refuse(written.error());
+  const auto speculation = plan::speculation_gain(item, config);
   if (options.output.json) {
-    print(runs::inspection_json(inspection));
+    print(runs::inspection_json(inspection, speculation));
     return ExitCode::done;
   }
   print_errors(prepared.dataset.warnings);
@@ -94,6 +96,7 @@ ExitCode run(const SimulateOptions& options) {
   print(fmt::format("{} on {} x {}, TP {}{}, {}\n", item.model.name, deployment.dp, item.gpu.name, deployment.tp,
                     ranks > 1 ? fmt::format(", {} data-parallel ranks", ranks) : "", config.step_time_model));
   print(report::inspection_tables(inspection, output_colour()));
+  if (speculation) print("\n" + report::speculation_line(*speculation));
   print(report::domain_list(inspection.domain_exits, output_colour()));
   return ExitCode::done;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rooftune/core/derivative.hpp"
+#include "rooftune/domain/gpus.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/latency/operators.hpp"
 #include "rooftune/sim/engine_releases.hpp"

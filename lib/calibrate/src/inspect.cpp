@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "rooftune/latency/catalogue.hpp"
-
+#include "rooftune/domain/gpus.hpp"
 namespace rooftune::calibrate {
 namespace {
 
@@ -99,9 +98,7 @@ Inspection inspect(const eval::Case& item, std::size_t replicate, const params::
   const auto plan = item.plan(replicate);
   const sim::Scenario scenario = item.scenario(*plan);
   const params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
-  const latency::Target target{
-      .model = item.model, .gpu = item.gpu, .deployment = item.experiment.deployment, .tables = item.tables.get()};
-  const auto step_time = latency::make_step_time<double>(config.step_time_model, target, parameters);
+  const auto step_time = sim::make_step_time<double>(config.step_time_model, scenario, parameters);
   Inspection inspection;
   inspection.setup = sim::make_engine_setup(scenario, parameters);
   Inspector inspector(inspection, *step_time, sinks);

@@ -148,6 +148,7 @@ class GroundTruthReader {
     reader.required("tp", deployment.tp, text::counted(1, core::limits::kParallelDegree));
     reader.optional("dp", deployment.dp, text::counted(1, core::limits::kParallelDegree));
     reader.optional("pp", deployment.pp, text::counted(1, core::limits::kParallelDegree));
+    if (const text::Node* apart = reader.optional_object("prefill_decode")) deployment.prefill_decode = prefill_decode(*apart);
     reader.optional("precision", deployment.precision);
     reader.optional("engine", deployment.engine);
     reader.optional("flags", experiment.flags);
@@ -200,12 +201,31 @@ class GroundTruthReader {
     return settings;
   }
 
+  domain::PrefillDecode prefill_decode(const text::Node& node) {
+    domain::PrefillDecode apart;
+    text::ObjectReader reader(node, problems_, "'prefill_decode'");
+    if (const text::Node* pool = reader.required_object("prefill")) apart.prefill = engine_pool(*pool);
+    if (const text::Node* pool = reader.required_object("decode")) apart.decode = engine_pool(*pool);
+    return apart;
+  }
+
+  domain::EnginePool engine_pool(const text::Node& node) {
+    domain::EnginePool pool;
+    text::ObjectReader reader(node, problems_, "a pool of engines");
+    reader.optional("engines", pool.engines, text::counted(1, core::limits::kParallelDegree));
+    reader.optional("tp", pool.tp, text::counted(1, core::limits::kParallelDegree));
+    return pool;
+  }
+
   domain::Speculation speculation(const text::Node& node) {
     domain::Speculation speculation;
     text::ObjectReader reader(node, problems_, "'speculative'");
     reader.required("method", speculation.method);
     reader.optional("num_speculative_tokens", speculation.num_speculative_tokens, text::at_least(1));
     reader.optional("mean_accepted_length", speculation.mean_accepted_length, text::at_least(1));
+    reader.optional("acceptance_per_position", speculation.acceptance_per_position, text::within(0, 1));
+    reader.optional("draft_model", speculation.draft_model);
+    reader.optional("draft_layers", speculation.draft_layers, text::at_least(1));
     return speculation;
   }
 

@@ -43,6 +43,10 @@ Json settings_json(const domain::EngineSettings& settings) {
       json["speculative"]["num_speculative_tokens"] = settings.speculative->num_speculative_tokens;
     if (settings.speculative->mean_accepted_length)
       json["speculative"]["mean_accepted_length"] = *settings.speculative->mean_accepted_length;
+    if (!settings.speculative->acceptance_per_position.empty())
+      json["speculative"]["acceptance_per_position"] = settings.speculative->acceptance_per_position;
+    if (!settings.speculative->draft_model.empty()) json["speculative"]["draft_model"] = settings.speculative->draft_model;
+    if (settings.speculative->draft_layers != 1) json["speculative"]["draft_layers"] = settings.speculative->draft_layers;
   }
   return json;
 }
@@ -167,6 +171,14 @@ Json experiment_json(const WrittenExperiment& written) {
   json["tp"] = deployment.tp;
   json["dp"] = deployment.dp;
   json["pp"] = deployment.pp;
+  if (const auto& apart = deployment.prefill_decode) {
+    const auto pool = [](const domain::EnginePool& own) {
+      Json pool_json{{"engines", own.engines}};
+      if (own.tp > 0) pool_json["tp"] = own.tp;
+      return pool_json;
+    };
+    json["prefill_decode"] = {{"prefill", pool(apart->prefill)}, {"decode", pool(apart->decode)}};
+  }
   if (!deployment.precision.empty()) json["precision"] = deployment.precision;
   json["engine"] = deployment.engine;
   json["vllm"] = settings_json(deployment.settings);

@@ -5,8 +5,18 @@ namespace rooftune::domain {
 // Every function takes its type apart as a whole: see core::Digest. Names are as in the types.
 
 static void add_to(core::Digest& digest, const Speculation& value) {
-  const auto& [method, num_speculative_tokens, mean_accepted_length] = value;
-  digest.add(method, num_speculative_tokens, mean_accepted_length);
+  const auto& [method, num_speculative_tokens, mean_accepted_length, acceptance_per_position, draft_model, draft_layers] = value;
+  digest.add(method, num_speculative_tokens, mean_accepted_length, acceptance_per_position, draft_model, draft_layers);
+}
+
+static void add_to(core::Digest& digest, const EnginePool& value) {
+  const auto& [engines, tp] = value;
+  digest.add(engines, tp);
+}
+
+static void add_to(core::Digest& digest, const PrefillDecode& value) {
+  const auto& [prefill, decode] = value;
+  digest.add(prefill, decode);
 }
 
 static void add_to(core::Digest& digest, const EngineSettings& value) {
@@ -21,8 +31,8 @@ static void add_to(core::Digest& digest, const EngineSettings& value) {
 }
 
 static void add_to(core::Digest& digest, const Deployment& value) {
-  const auto& [model, hardware, tp, dp, pp, precision, engine, settings] = value;
-  digest.add(model, hardware, tp, dp, pp, precision, engine, settings);
+  const auto& [model, hardware, tp, dp, pp, precision, engine, settings, prefill_decode] = value;
+  digest.add(model, hardware, tp, dp, pp, precision, engine, settings, prefill_decode);
 }
 
 static void add_to(core::Digest& digest, const Arrival& value) {

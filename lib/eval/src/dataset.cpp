@@ -120,6 +120,9 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
   std::set<std::string_view> noted;
   std::set<std::string> notices;
   KeptPlans kept(inputs.kept_plan_bytes);
+  const params::SwitchId speculation_switch = params::switch_id("engine.speculation");
+  const auto chosen = inputs.config.switches.find(speculation_switch);
+  const bool drafts = chosen == inputs.config.switches.end() || chosen->second == *params::find_choice(speculation_switch, "on");
   for (const domain::Experiment& experiment : inputs.experiments) {
     const domain::Deployment& deployment = experiment.deployment;
     if (!ids.insert(experiment.id).second) {
@@ -141,15 +144,27 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     if (model == nullptr || gpu == nullptr) continue;
     const auto measured = inputs.kernels.find(gpu->name);
     const std::shared_ptr<const kernels::KernelTables> tables = measured == inputs.kernels.end() ? nullptr : measured->second;
-    sim::SettledDeployment settled = sim::settle(deployment, *model, *gpu);
     domain::Experiment settled_experiment = experiment;
+    if (!drafts) settled_experiment.deployment.settings.speculative.reset();
+    sim::SettledDeployment settled = sim::settle(settled_experiment.deployment, *model, *gpu);
     settled_experiment.deployment = std::move(settled.deployment);
     domain::ModelSpec served = sim::with_kv_cache_dtype(*model, settled_experiment.deployment.settings);
     // vLLM samples greedily below any other sampling parameter: nothing is truncated.
     if (experiment.workload.temperature == 0.0) served.sampling.emplace().temperature = 0.0;
+    std::optional<domain::ModelSpec> draft;
+    if (const auto& speculation = settled_experiment.deployment.settings.speculative;
+        speculation && !speculation->draft_model.empty()) {
+      if (const domain::ModelSpec* const found = domain::find_model(inputs.models, speculation->draft_model)) {
+        draft = sim::with_kv_cache_dtype(*found, settled_experiment.deployment.settings);
+      }
+    }
     const sim::RequestPlan no_requests;
-    const sim::Scenario scenario{
-        .experiment = settled_experiment, .model = served, .gpu = *gpu, .plan = no_requests, .tables = tables.get()};
+    const sim::Scenario scenario{.experiment = settled_experiment,
+                                 .model = served,
+                                 .gpu = *gpu,
+                                 .plan = no_requests,
+                                 .tables = tables.get(),
+                                 .draft = draft ? &*draft : nullptr};
     if (const auto reason = inputs.external ? std::nullopt : sim::refusal(inputs.config.step_time_model, scenario)) {
       if (!inputs.leaves_out_refused) {
         problems.push_back(about(experiment, fmt::format("cannot be simulated: {}", *reason), "", core::Severity::error));
@@ -184,7 +199,8 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
                                                   .gpu = *gpu,
                                                   .plans = {},
                                                   .tables = tables,
-                                                  .assumed = std::move(settled.assumed)});
+                                                  .assumed = std::move(settled.assumed),
+                                                  .draft = std::move(draft)});
     for (int replicate = 0; replicate < inputs.replicates; ++replicate) {
       added.plans.push_back(kept.of(added.experiment, inputs.seed, replicate));
     }

@@ -10,8 +10,8 @@
 namespace rooftune::sim {
 
 static void add_to(core::Digest& digest, const PlannedRequest& request) {
-  const auto& [arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain, follows] = request;
-  digest.add(arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain, follows);
+  const auto& [arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain, follows, draw] = request;
+  digest.add(arrival_us, prompt_tokens, output_tokens, chain, chain_tokens, extends_chain, follows, draw);
 }
 
 static void add_to(core::Digest& digest, const StagePlan& stage) {
@@ -34,8 +34,8 @@ static void add_to(core::Digest& digest, const RequestPlan& plan) {
 namespace rooftune::eval {
 
 static void add_to(core::Digest& digest, const Case& item) {
-  const auto& [experiment, model, gpu, plans, tables, assumed] = item;  // what was assumed is in the experiment's settings
-  digest.add(experiment, model, gpu, plans.size(), tables ? tables->identity() : std::string());
+  const auto& [experiment, model, gpu, plans, tables, assumed, draft] = item;  // what was assumed is in the experiment's settings
+  digest.add(experiment, model, gpu, plans.size(), tables ? tables->identity() : std::string(), draft);
   for (std::size_t replicate = 0; replicate < plans.size(); ++replicate) digest.add(*item.plan(replicate));
 }
 

@@ -47,6 +47,11 @@ constexpr std::array kParameters{
   ParameterSpec{"hardware.MemoryGiB", "GiB", 1, 80, 1e4, log, gpu, "memory of one GPU", kDatasheet},
 
   ParameterSpec{"engine.host_link_GBs", "GB/s", 0.1, 63, 2000, log, gpu, "link of one GPU to the host's memory, one direction, at which offloaded KV blocks are read back", "PCIe 5.0 x16 (PCI-SIG), before protocol overhead"},
+  ParameterSpec{"engine.draft_pass_us", "us", 0, 0, 10000, linear, shared, "speculative decoding: what one pass of the drafter, or one drafted n-gram token, takes beside its layers", "not measured: 0 prices a pass by its layers alone"},
+  ParameterSpec{"engine.kv_transfer_GBs", "GB/s", 0.1, 50, 2000, log, gpu, "prefill and decode apart: link of one GPU over which a prompt's KV cache moves, one direction", "one 400 Gb/s port for each GPU (NVIDIA ConnectX-7), before protocol overhead"},
+  ParameterSpec{"engine.kv_transfer_start_us", "us", 1, 1000, 1e6, log, shared, "prefill and decode apart: from the end of a prompt to the first byte of its KV cache on the link: reply, router, handshake", "taken as a client's turnaround; docs/prefill_and_decode.md has a fit"},
+  ParameterSpec{"engine.prefill_pool_factor", "1", 0.1, 1, 10, log, gpu, "prefill and decode apart: steps of the prefill engines over what the step-time model says", "1: engines of a pool step as any other"},
+  ParameterSpec{"engine.decode_pool_factor", "1", 0.1, 1, 10, log, gpu, "the same of the decode engines", "1: engines of a pool step as any other"},
   ParameterSpec{"engine.expert_popularity_exponent", "1", 0, 0, 3, linear, shared, "experts dealt whole to GPUs: the i-th most wanted expert of a layer takes a share of the tokens in proportion to i to the minus this; 0: all alike, and chance alone loads one GPU more than another", "0 unless fitted; kernel tables measure loads of 1.2 beside even ones (bench_data, moe.csv)"},
 
   ParameterSpec{"frontend.constant_us", "us", 1, 5000, 100000, log, shared, "HTTP, tokenisation and scheduling before the queue, per request", kPhysics},
@@ -160,6 +165,7 @@ constexpr std::array kSwitches{
   SwitchSpec{"engine.reserve_full_isl", kOffOnAuto, 2, "a request is admitted only when its whole prompt finds free blocks; auto: as the run's record or else the engine's version says", "vLLM scheduler_reserve_full_isl, default from 0.19"},
   SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
   SwitchSpec{"engine.kv_offload", kOffOn, 1, "KV blocks that the GPU has lost are read back from the host's memory, where the deployment offloads them (cpu_offload, cpu_kv_blocks)", "vLLM OffloadingConnector"},
+  SwitchSpec{"engine.speculation", kOffOn, 1, "tokens are drafted and verified, where the deployment says so (speculative)", "vLLM speculative decoding"},
   SwitchSpec{"engine.graph_padding", kPadding, 0, "decode batches are padded to the next captured CUDA-graph size", kCaptureSizes},
   SwitchSpec{"engine.router", kRouters, 0, "which of several replicas (dp) a request goes to: the next in turn, or the one with the fewest requests in flight; conversations and the clients of a closed loop stay with theirs", "load balancers in front of vLLM replicas"},
   SwitchSpec{"roofline_v1.extension", kOffOn, 1, "MoE, FP8 and head_dim beyond the original formula; off reproduces it exactly", "rooftune"},

@@ -345,10 +345,10 @@ LoadPoint predict_concurrency(const CapacityCase& subject, int concurrency, cons
   return predict(subject, load, options);
 }
 
-Capacity find_capacity(const CapacityCase& subject, const CapacityOptions& options) {
+Capacity find_capacity(const CapacityCase& subject, const CapacityOptions& options, int replicas) {
   Capacity capacity;
   const auto try_rate = [&](double rate_per_s) {
-    LoadPoint point = predict_rate(subject, rate_per_s, 1, options);
+    LoadPoint point = predict_rate(subject, rate_per_s, replicas, options);
     const bool is_good = point.is_good();
     (is_good ? capacity.best : capacity.beyond) = std::move(point);
     return is_good;
@@ -476,6 +476,7 @@ CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& ques
   answer.weights = weights_text(subject.base.model);
   answer.tp = subject.base.experiment.deployment.tp;
   answer.expert_parallel = subject.base.experiment.deployment.settings.enable_expert_parallel;
+  answer.speculation = speculation_gain(subject.base, subject.config);
   answer.data_parallel = subject.base.experiment.deployment.settings.data_parallel_size;
   answer.capacity = find_capacity(subject, options);
   if (questions.load_per_s) answer.fleet = size_fleet(subject, answer.capacity, *questions.load_per_s, options);

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "rooftune/domain/gpus.hpp"
 #include "rooftune/domain/metrics.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/latency/step_time.hpp"

@@ -207,6 +207,33 @@ bool has_intervals(const plan::CapacityReport& report) {
 
 }  // namespace
 
+std::string speculation_line(const plan::SpeculationGain& gain) {
+  std::string pays = fmt::format("pays up to {} requests in flight, the most that run", gain.most_requests);
+  if (gain.break_even_requests) {
+    pays = *gain.break_even_requests == 1 ? "never pays" : fmt::format("pays below {} requests in flight", *gain.break_even_requests);
+  }
+  return fmt::format(
+      "speculation {}: {:.2f} tokens a step; decode steps at {:.0f} tokens of context are {:.2f} times as fast for one request and "
+      "{:.2f} times for {}\n",
+      pays, gain.tokens_per_step, gain.context_tokens, gain.gain_alone, gain.gain_crowded, gain.most_requests);
+}
+
+std::string apart_lines(const plan::ApartAnswer& answer, int tp) {
+  const auto rate = [](const plan::Capacity& capacity) {
+    return capacity.best ? fmt::format("{:.3g} requests/s", capacity.best->rate_per_s) : std::string("none");
+  };
+  const auto& [prefill, decode] = answer.pools;
+  std::string text = fmt::format("\nPrefill and decode apart, {} GPUs: highest rates that keep the objectives\n", answer.gpus);
+  text += fmt::format("  {} prefill x TP {} and {} decode x TP {}: {}\n", prefill.engines, prefill.tp > 0 ? prefill.tp : tp,
+                      decode.engines, decode.tp > 0 ? decode.tp : tp, rate(answer.apart));
+  text += fmt::format("  {} x TP {} together: {}\n", answer.replicas_together, tp, rate(answer.together));
+  if (!answer.gain) return text;
+  const std::string_view verdict =
+      answer.pays() ? "pays" : (answer.costs() ? "does not pay" : "may pay or not: the draws do not tell");
+  return text + fmt::format("  apart {}: {:.3f} times the rate (90 % over draws of arrivals: {:.3f} to {:.3f})\n", verdict,
+                            *answer.gain, answer.gain_lower, answer.gain_upper);
+}
+
 std::string capacity_tables(const plan::CapacityReport& report, Colour colour) {
   std::string text = fmt::format("{} on {}, {:g} prompt and {:g} output tokens, {}\n",
                                  Deployments(report).several_models() ? "Several models" : report.answers.front().model, report.gpu,
@@ -219,6 +246,10 @@ std::string capacity_tables(const plan::CapacityReport& report, Colour colour) {
   if (report.tokens_per_user) text += interactivity_table(report, colour);
   text += sweep_table(report, &plan::CapacityAnswer::rates, "Rates", colour);
   text += sweep_table(report, &plan::CapacityAnswer::concurrencies, "Closed loops", colour);
+  for (const plan::CapacityAnswer& answer : report.answers) {
+    if (answer.apart) text += apart_lines(*answer.apart, answer.tp);
+    if (answer.speculation) text += fmt::format("\nTP {}: {}", answer.tp, speculation_line(*answer.speculation));
+  }
   text += fmt::format("\nsteady state, mean of {} replicate{}; ", report.replicates, report.replicates == 1 ? "" : "s");
   text += has_intervals(report) ? "90 % of runs: where the mean of a measured run should fall\n"
                                 : "no intervals: the config does not know its uncertainty\n";

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -11,6 +12,23 @@
 
 namespace rooftune::runs {
 namespace {
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(separator, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+/// The whole text is a number.
+template <class Number>
+bool reads(std::string_view text, Number& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
 
 std::optional<bool> chosen(const std::string& word) {
   if (word == "auto") return std::nullopt;
@@ -57,6 +75,7 @@ domain::Experiment experiment_of(const AdHocLoad& load, std::string id, double r
                            .precision = "",
                            .engine = load.engine.engine,
                            .settings = load.engine.settings()};
+  if (load.prefill_decode) experiment.deployment.prefill_decode = parse_prefill_decode(*load.prefill_decode).value();
   experiment.workload = workload_of(load);
   domain::Arrival& arrival = experiment.workload.arrival;
   domain::Stage stage;
@@ -111,6 +130,10 @@ core::Diagnostics contradictions(const AdHocLoad& load) {
   } else if (load.arrival.first_rate.value > 0.0 || load.arrival.last_rate.value > 0.0) {
     report("the ends of a ramp are given, but not how it goes", "give --ramp-up-strategy linear or exponential");
   }
+  const runs::EngineFlags& engine = load.engine;
+  if (!engine.speculation && (!engine.draft_model.empty() || engine.draft_layers != 1)) {
+    report("a drafter (--draft-model, --draft-layers) is given, but not how it drafts", "give --speculation");
+  }
   if (load.turns > 1 && load.distinct_prompts > 0) report("conversations (--turns) repeat no prompts", "leave --distinct-prompts out");
   return problems;
 }
@@ -124,6 +147,8 @@ domain::EngineSettings EngineFlags::settings() const {
                                   .max_num_seqs = max_num_seqs.value_or(0),
                                   .gpu_mem_util = gpu_memory_utilization,
                                   .total_kv_blocks = kv_blocks};
+  settings.cpu_offload = cpu_kv_blocks > 0;
+  settings.cpu_kv_blocks = cpu_kv_blocks;
   settings.enable_prefix_caching = prefix_caching == "on";
   settings.long_prefill_token_threshold = long_prefill_token_threshold;
   settings.async_scheduling = chosen(async_scheduling);
@@ -131,11 +156,71 @@ domain::EngineSettings EngineFlags::settings() const {
   settings.kv_cache_dtype = kv_cache_dtype;
   settings.cudagraph_mode = cudagraph_mode;
   settings.enable_expert_parallel = enable_expert_parallel;
+  if (speculation) {
+    settings.speculative = parse_speculation(*speculation).value();
+    settings.speculative->draft_model = draft_model;
+    settings.speculative->draft_layers = draft_layers;
+  }
   settings.data_parallel_size = data_parallel_size;
   return settings;
 }
 
+core::Result<domain::PrefillDecode> parse_prefill_decode(std::string_view text) {
+  const auto wrong = [&] {
+    return core::fail({}, fmt::format("pools '{}' are not ENGINESxGPUS+ENGINESxGPUS", text),
+                      "write for example 2x4+1x8: two prefill engines of 4 GPUs and one decode engine of 8");
+  };
+  const std::vector<std::string_view> pools = split(text, '+');
+  if (pools.size() != 2) return wrong();
+  domain::PrefillDecode apart;
+  for (const auto& [pool, own] : {std::pair{pools[0], &apart.prefill}, std::pair{pools[1], &apart.decode}}) {
+    const std::vector<std::string_view> numbers = split(pool, 'x');
+    if (numbers.size() != 2 || !reads(numbers[0], own->engines) || !reads(numbers[1], own->tp)) return wrong();
+    const auto possible = [](int number) { return number >= 1 && number <= core::limits::kParallelDegree; };
+    if (!possible(own->engines) || !possible(own->tp)) return wrong();
+  }
+  return apart;
+}
+
+core::Result<domain::Speculation> parse_speculation(std::string_view text) {
+  const auto wrong = [&] {
+    return core::fail({}, fmt::format("speculation '{}' is not METHOD:TOKENS:LENGTH", text),
+                      "write for example eagle3:3:2.4, or eagle3:3:0.8/0.6/0.4 with the share of the steps that accept at least so "
+                      "many tokens");
+  };
+  const std::vector<std::string_view> parts = split(text, ':');
+  domain::Speculation speculation;
+  if (parts.size() != 3 || parts[0].empty()) return wrong();
+  speculation.method = parts[0];
+  if (!reads(parts[1], speculation.num_speculative_tokens) || speculation.num_speculative_tokens < 1) return wrong();
+  if (parts[2].find('/') == std::string_view::npos && speculation.num_speculative_tokens > 1) {
+    double length = 0.0;
+    if (!reads(parts[2], length) || !(length >= 1.0)) return wrong();
+    speculation.mean_accepted_length = length;
+    return speculation;
+  }
+  for (const std::string_view part : split(parts[2], '/')) {
+    double share = 0.0;
+    if (!reads(part, share) || !(share >= 0.0)) return wrong();
+    speculation.acceptance_per_position.push_back(share);
+  }
+  // Of one drafted token, 1.8 is a length and 0.8 a share.
+  if (speculation.acceptance_per_position.size() == 1 && speculation.acceptance_per_position.front() > 1.0) {
+    speculation.mean_accepted_length = speculation.acceptance_per_position.front();
+    speculation.acceptance_per_position.clear();
+  }
+  if (std::ranges::any_of(speculation.acceptance_per_position, [](double share) { return share > 1.0; })) return wrong();
+  return speculation;
+}
+
 core::Result<std::vector<domain::Experiment>> make_experiments(const AdHocLoad& given) {
+  if (given.engine.speculation) {
+    if (const auto speculation = parse_speculation(*given.engine.speculation); !speculation)
+      return tl::unexpected(speculation.error());
+  }
+  if (given.prefill_decode) {
+    if (const auto apart = parse_prefill_decode(*given.prefill_decode); !apart) return tl::unexpected(apart.error());
+  }
   if (auto problems = contradictions(given); !problems.empty()) return tl::unexpected(std::move(problems));
   AdHocLoad load = given;
   if (load.replay) {

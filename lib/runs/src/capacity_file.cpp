@@ -9,6 +9,7 @@
 #include "metric_errors_json.hpp"
 #include "rooftune/text/csv_text.hpp"
 #include "rooftune/text/json_text.hpp"
+#include "speculation_json.hpp"
 
 namespace rooftune::runs {
 namespace {
@@ -63,6 +64,20 @@ Json points_json(const std::vector<LoadPoint>& points) {
   return json;
 }
 
+Json apart_json(const plan::ApartAnswer& answer, int tp) {
+  const auto pool = [&](const domain::EnginePool& own) { return Json{{"engines", own.engines}, {"tp", own.tp > 0 ? own.tp : tp}}; };
+  const auto point = [](const plan::Capacity& capacity) { return capacity.best ? point_json(*capacity.best) : Json(nullptr); };
+  Json gain = nullptr;
+  if (answer.gain) gain = {{"mean", *answer.gain}, {"lower", answer.gain_lower}, {"upper", answer.gain_upper}};
+  return {{"gpus", answer.gpus},
+          {"prefill", pool(answer.pools.prefill)},
+          {"decode", pool(answer.pools.decode)},
+          {"capacity", point(answer.apart)},
+          {"together_replicas", answer.replicas_together},
+          {"together_capacity", point(answer.together)},
+          {"gain", std::move(gain)}};
+}
+
 Json answer_json(const plan::CapacityAnswer& answer) {
   Json json{{"model", answer.model},
             {"tp", answer.tp},
@@ -80,6 +95,8 @@ Json answer_json(const plan::CapacityAnswer& answer) {
     json["fleet"] = {{"replicas", answer.fleet->replicas}, {"gpus", answer.fleet->gpus}, {"point", point_json(answer.fleet->point)}};
   }
   json["most_clients"] = answer.most_clients ? point_json(*answer.most_clients) : Json(nullptr);
+  json["speculation"] = speculation_json(answer.speculation);
+  json["prefill_decode"] = answer.apart ? apart_json(*answer.apart, answer.tp) : Json(nullptr);
   json["rates"] = points_json(answer.rates);
   json["concurrencies"] = points_json(answer.concurrencies);
   return json;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "rooftune/domain/gpus.hpp"
+#include "rooftune/plan/apart.hpp"
 #include "rooftune/runs/open_simulation.hpp"
 
 namespace rooftune::runs {
@@ -73,6 +75,11 @@ core::Result<domain::Experiment> measured_run(CapacityRequest& request) {
   if (!study) return tl::unexpected(study.error());
   auto run = only_experiment(*study);
   if (!run) return run;
+  if (run->deployment.prefill_decode) {
+    return core::fail(
+        {}, fmt::format("experiment '{}' ran with prefill and decode apart, and --like asks about engines that do both", run->id),
+        "give --model and --prefill-decode instead");
+  }
   if (request.models.empty()) request.models = {run->deployment.model};
   if (!request.is_tp_given) request.tp = {run->deployment.tp};
   if (!request.is_gpu_given) request.load.gpu = run->deployment.hardware;
@@ -118,12 +125,17 @@ domain::Experiment like(const domain::Experiment& run, const CapacityRequest& re
   return experiment;
 }
 
+/// Whether a deployment's engines do both phases, or those of --prefill-decode one each.
+enum class Pools { together, apart };
+
 /// One deployment made ready. The load is only a shape here.
-core::Result<OpenedStudy> load(const CapacityRequest& request, const std::optional<domain::Experiment>& run, const Variant& variant) {
+core::Result<OpenedStudy> load(const CapacityRequest& request, const std::optional<domain::Experiment>& run, const Variant& variant,
+                               Pools pools = Pools::together) {
   StudyOverrides data = request.data;
   data.replicates = 1;
   if (run) return open_experiments({like(*run, request, variant)}, data);
   AdHocLoad shape = request.load;
+  if (pools == Pools::together) shape.prefill_decode.reset();
   shape.model = variant.model;
   shape.tp = variant.tp;
   shape.engine.enable_expert_parallel = variant.expert_parallel;
@@ -240,7 +252,22 @@ core::Result<CapacitySearch> search_capacity(const CapacityRequest& given, const
                 .remedy = "",
                 .severity = core::Severity::warning}});
     }
-    report.answers.push_back(plan::answer({.base = base, .config = prepared.start}, request.questions, *options));
+    const plan::CapacityCase together{.base = base, .config = prepared.start};
+    report.answers.push_back(plan::answer(together, request.questions, *options));
+    if (!request.load.prefill_decode) continue;
+    const auto apart = load(request, measured, variant, Pools::apart);
+    if (!apart) return tl::unexpected(apart.error());
+    const eval::Case& pools = apart->prepared.dataset.cases.front();
+    if (const int gpus = domain::gpus(pools.experiment.deployment); gpus % variant.tp != 0) {
+      search.warnings.push_back(
+          {.position = {},
+           .problem = fmt::format("the {} GPUs of --prefill-decode make no whole engines of TP {}: not compared", gpus, variant.tp),
+           .remedy = "",
+           .severity = core::Severity::warning});
+      continue;
+    }
+    if (hooks.progress) hooks.progress(fmt::format("{} with prefill and decode apart", variant.model));
+    report.answers.back().apart = plan::compare_apart(together, {.base = pools, .config = apart->prepared.start}, *options);
   }
   if (!is_answered) return tl::unexpected(std::move(refusals));
   return search;

@@ -9,6 +9,7 @@
 #include "rooftune/core/word.hpp"
 #include "rooftune/text/json_pieces.hpp"
 #include "rooftune/text/json_text.hpp"
+#include "speculation_json.hpp"
 
 namespace rooftune::runs {
 namespace {
@@ -404,7 +405,7 @@ std::string resolved_json(const calibrate::PreparedStudy& study) {
                           {"warnings", text::texts_of(study.dataset.warnings)}});
 }
 
-std::string inspection_json(const calibrate::Inspection& inspection) {
+std::string inspection_json(const calibrate::Inspection& inspection, const std::optional<plan::SpeculationGain>& speculation) {
   const sim::EngineCounters& counters = inspection.prediction.counters;
   Json stages = Json::array();
   for (const auto& stage : inspection.prediction.stages) stages.push_back(latencies_json(stage));
@@ -430,6 +431,7 @@ std::string inspection_json(const calibrate::Inspection& inspection) {
       {"bound_us", inspection.bound_us},
       {"batch_requests", histogram_json(inspection.batch_requests)},
       {"kv_use_fraction", histogram_json(inspection.kv_use_fraction)},
+      {"speculation", speculation_json(speculation)},
       {"outside_domain", domain_exits_json(inspection.domain_exits)},
   });
 }

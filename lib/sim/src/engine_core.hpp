@@ -39,7 +39,8 @@ class EngineCore {
         observes_schedules_(options.observer != nullptr && options.observer->wants_schedules()),
         observes_(observes_steps_ || observes_schedules_),
         wants_contexts_(step_time.wants_decode_contexts()),
-        scheduler_(setup, chains, counters, observes_) {
+        drafts_(setup.speculation.draft_tokens > 0),
+        scheduler_(setup, chains, counters, observes_, observes_ ? Stepping::plain : options.stepping) {
     if (observes_) options_.stepping = Stepping::plain;
     const auto batch = static_cast<std::size_t>(std::min(setup.max_num_seqs, 4096));
     for (StepPlan& plan : plans_) plan.reserve(batch);
@@ -49,6 +50,7 @@ class EngineCore {
   void begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests);
   void offer(const PlannedRequest& request);
   void run_to(double horizon_us);
+  double next_event_us();
   StageRecord<Scalar> end_stage();
   [[nodiscard]] std::int64_t in_flight() const { return in_flight_; }
   [[nodiscard]] bool out_of_events() const { return counters.advances > options_.max_events; }
@@ -133,6 +135,9 @@ class EngineCore {
   void take_loaded();
   void see_batch();
   [[gnu::noinline]] void see_contexts();
+  [[gnu::noinline]] void see_drafted_contexts();
+  [[gnu::noinline]] void add_drafted(const Slot& slot, double sign);
+  [[gnu::noinline]] void slow_down_stretch();
   void observe_step();
   /// Whether there is nothing to decide.
   [[nodiscard]] bool goes_on() {
@@ -154,6 +159,7 @@ class EngineCore {
   bool observes_schedules_;
   bool observes_;
   bool wants_contexts_;
+  bool drafts_;  ///< a step may yield several tokens of a request
   Scheduler scheduler_;
   Clients clients_;
 
@@ -172,7 +178,8 @@ class EngineCore {
 
   // The batch of the coming step.
   std::int64_t decodes_ = 0;
-  std::int64_t offset_sum_ = 0;  ///< over the decodes
+  std::int64_t offset_sum_ = 0;                          ///< over the decodes
+  ContextLine drafted_sum_{.rate = 0.0, .offset = 0.0};  ///< in its place, where tokens are drafted
   latency::Batch batch_;
   std::vector<std::int64_t> contexts_;
   Stretch stretch_;
@@ -216,6 +223,28 @@ void EngineCore<Scalar, Sensitivity>::run_to(double horizon_us) {
     }
     advance(steps);
     end_steps();
+  }
+}
+
+/// Decides the coming step, and looks at how long things go on as they are; runs nothing.
+template <class Scalar, class Sensitivity>
+double EngineCore<Scalar, Sensitivity>::next_event_us() {
+  while (true) {
+    if (in_flight_ == 0) {
+      if (clients_.next_us() == kNever) return kNever;
+      wake_up();
+      continue;  // all of them may have been refused
+    }
+    if (!scheduled_ && !goes_on()) schedule();
+    scheduled_ = true;
+    if (!has_batch()) {
+      // Blocks are on their way, or must be given back for others, which is decided when the engine runs.
+      const double loaded_us = scheduler_.loading().size > 0 ? scheduler_.loaded_us(scheduler_.loading().first()) : now_us_;
+      return std::min(loaded_us, std::max(now_us_, clients_.next_us()));
+    }
+    if (stretch_.steps <= 0) see_stretch();
+    const auto steps = static_cast<double>(steps_to_next_event());
+    return now_us_ + steps * (stretch_.first_us + 0.5 * (steps - 1.0) * stretch_.increment_us);
   }
 }
 
@@ -352,7 +381,19 @@ void EngineCore<Scalar, Sensitivity>::see_stretch() {
   stretch_.first_us = of_this_world(core::value_of(piece.duration_us));
   stretch_.increment_us =
       stretch_.grows ? of_this_world(core::value_of(piece.slope_us_per_token) * static_cast<double>(decodes_)) : 0.0;
-  sensitivity_.see_stretch(stretch_, piece, step_time_, {.batch = batch_, .chunks = coming_->chunks, .step = step_});
+  if (drafts_) slow_down_stretch();
+  const double growth = drafts_ ? drafted_sum_.rate : static_cast<double>(decodes_);
+  sensitivity_.see_stretch(stretch_, piece, step_time_, {.batch = batch_, .chunks = coming_->chunks, .step = step_, .growth = growth});
+}
+
+/// A piece holds for so many tokens of every decode; with drafts fewer steps bring them.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::slow_down_stretch() {
+  if (!stretch_.grows || decodes_ == 0) return;
+  const double tokens_per_step = drafted_sum_.rate / static_cast<double>(decodes_);
+  stretch_.increment_us *= tokens_per_step;
+  if (stretch_.steps == latency::kEveryStep || stretch_.steps <= 1) return;
+  stretch_.steps = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(stretch_.steps) / tokens_per_step));
 }
 
 template <class Scalar, class Sensitivity>
@@ -364,7 +405,32 @@ void EngineCore<Scalar, Sensitivity>::see_batch() {
     batch_.prefills = coming_->prefills;
     counters.largest_batch = std::max(counters.largest_batch, decodes_ + coming_prompts_);
   }
+  if (drafts_) see_drafted_contexts();
   if (wants_contexts_) see_contexts();
+}
+
+/// What the decodes have in the cache where steps may yield several tokens: plain stepping counts what was accepted, the closed
+/// form takes the straight lines to the last tokens.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::see_drafted_contexts() {
+  if (options_.stepping == Stepping::closed_form) {
+    batch_.decode_context_tokens = std::llround(drafted_sum_.rate * static_cast<double>(step_) + drafted_sum_.offset);
+    return;
+  }
+  batch_.decode_context_tokens = 0;
+  SlotList& running = scheduler_.running();
+  for (const Slot* slot = &running.first(); slot != &running.ends; slot = slot->next) {
+    if (slot->decoding) batch_.decode_context_tokens += scheduler_.context_before(*slot, step_);
+  }
+  for (const Slot* const slot : leaving_) batch_.decode_context_tokens += scheduler_.context_before(*slot, step_);
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::add_drafted(const Slot& slot, double sign) {
+  const ContextLine line = scheduler_.context_line(slot);
+  drafted_sum_.rate += sign * line.rate;
+  drafted_sum_.offset += sign * line.offset;
+  if (decodes_ == 0) drafted_sum_ = {.rate = 0.0, .offset = 0.0};  // what rounding left
 }
 
 template <class Scalar, class Sensitivity>
@@ -385,7 +451,7 @@ template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::see_contexts() {
   contexts_.clear();
   const auto add = [&](const Slot& slot) {
-    if (slot.decoding) contexts_.push_back(step_ + slot.context_offset);
+    if (slot.decoding) contexts_.push_back(scheduler_.context_before(slot, step_));
   };
   SlotList& running = scheduler_.running();
   for (const Slot* slot = &running.first(); slot != &running.ends; slot = slot->next) add(*slot);
@@ -501,6 +567,10 @@ void EngineCore<Scalar, Sensitivity>::start_decoding(Slot& slot) {
   stretch_.steps = 0;
   ++decodes_;
   offset_sum_ += slot.context_offset;
+  if (drafts_) {
+    add_drafted(slot, 1.0);
+    return sensitivity_.start_decoding(slot, scheduler_.context_line(slot));
+  }
   sensitivity_.start_decoding(slot);
 }
 
@@ -510,6 +580,10 @@ void EngineCore<Scalar, Sensitivity>::stop_decoding(Slot& slot) {
   stretch_.steps = 0;
   --decodes_;
   offset_sum_ -= slot.context_offset;
+  if (drafts_) {
+    add_drafted(slot, -1.0);
+    return sensitivity_.stop_decoding(slot, scheduler_.context_line(slot));
+  }
   sensitivity_.stop_decoding(slot);
 }
 

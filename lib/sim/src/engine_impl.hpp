@@ -8,6 +8,7 @@
 #include "engine_core.hpp"
 #include "pipeline_core.hpp"
 #include "rank_group.hpp"
+#include "rooftune/core/contract.hpp"
 #include "rooftune/sim/engine.hpp"
 #include "sensitivity.hpp"
 
@@ -36,6 +37,11 @@ class Engine<Scalar>::Impl {
   auto visit(const Visit& visit) {
     if (one_) return visit(*one_);
     return several_ ? visit(*several_) : visit(*stages_);
+  }
+  /// Pools of engines (ApartEngines) are of one rank each.
+  [[nodiscard]] double next_event_us() {
+    ROOFTUNE_EXPECTS(one_.has_value());
+    return one_->next_event_us();
   }
   [[nodiscard]] const EngineCounters& counters() {
     if (one_) return one_->counters;
@@ -83,6 +89,11 @@ void Engine<Scalar>::run_to(double horizon_us) {
 template <class Scalar>
 void Engine<Scalar>::offer(const PlannedRequest& request) {
   impl_->visit([&](auto& core) { core.offer(request); });
+}
+
+template <class Scalar>
+double Engine<Scalar>::next_event_us() {
+  return impl_->next_event_us();
 }
 
 template <class Scalar>

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "rooftune/core/contract.hpp"
+#include "rooftune/sim/speculation.hpp"
 
 namespace rooftune::sim {
 namespace {
@@ -36,6 +37,8 @@ constexpr std::array kRules{
   // setting, first release, value, GPUs, source
   EngineRule{"async_scheduling", {0, 9, 0}, "off", RuleGpus::every, "vllm/config/scheduler.py up to 0.13: async_scheduling = False"},
   EngineRule{"async_scheduling", {0, 14, 0}, "on", RuleGpus::every, "pull request 27614, first in 0.14.0: on where nothing forbids it"},
+  EngineRule{"async_scheduling_with_drafts", {0, 9, 0}, "off", RuleGpus::every, "pull request 31998 describes what it ends: no asynchronous scheduling by default beside speculative decoding"},
+  EngineRule{"async_scheduling_with_drafts", {0, 15, 0}, "on", RuleGpus::every, "pull request 31998 (January 2026): on beside EAGLE and MTP, off beside other drafters; which release began is not recorded"},
   EngineRule{"scheduler_reserve_full_isl", {0, 9, 0}, "off", RuleGpus::every, "absent up to 0.18.1: pull request 37307 came after"},
   EngineRule{"scheduler_reserve_full_isl", {0, 19, 0}, "on", RuleGpus::every, "vllm/config/scheduler.py from 0.19.0: scheduler_reserve_full_isl = True"},
   EngineRule{"freed_unhashed_first", {0, 9, 0}, "off", RuleGpus::every, kDriven},
@@ -167,7 +170,12 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
   if (settings.max_model_len == 0) settings.max_model_len = model.max_positions;
   if (settings.max_num_batched_tokens == 0) settings.max_num_batched_tokens = whole(assume("max_num_batched_tokens"));
   if (settings.max_num_seqs == 0) settings.max_num_seqs = whole(assume("max_num_seqs"));
-  if (!settings.async_scheduling) settings.async_scheduling = assume("async_scheduling") == "on";
+  if (!settings.async_scheduling) {
+    const bool by_layers = settings.speculative && draft_kind(settings.speculative->method) == DraftKind::layers;
+    const bool forbidden = settings.speculative && engine != kSglang &&
+                           (!by_layers || rule(engine, "async_scheduling_with_drafts", release, gpu).value != "on");
+    settings.async_scheduling = assume(forbidden ? "async_scheduling_with_drafts" : "async_scheduling") == "on" && !forbidden;
+  }
   if (!settings.scheduler_reserve_full_isl) settings.scheduler_reserve_full_isl = assume("scheduler_reserve_full_isl") == "on";
   if (!settings.watermark) settings.watermark = whole(assume("watermark"));
   if (settings.cudagraph_mode.empty()) settings.cudagraph_mode = assume("cudagraph_mode");

@@ -420,10 +420,26 @@ class Planner {
   std::vector<StagePlan> traced_;  ///< from the table, if there is one
 };
 
+/// Every request has a stream of accepted draft tokens of its own.
+void draw_acceptance(RequestPlan& plan, std::string_view experiment_id, std::uint64_t seed, int replicate) {
+  const auto draw_stage = [&](StagePlan& stage, int index) {
+    RandomEngine random = core::make_stream({.seed = seed,
+                                             .experiment_id = experiment_id,
+                                             .stage = index,
+                                             .purpose = core::StreamPurpose::acceptance,
+                                             .replicate = replicate});
+    for (PlannedRequest& request : stage.requests) request.draw = static_cast<std::uint32_t>(random() >> 32U);
+  };
+  for (std::size_t stage = 0; stage < plan.stages.size(); ++stage) draw_stage(plan.stages[stage], static_cast<int>(stage));
+  if (plan.warm_up) draw_stage(*plan.warm_up, kWarmUpStage);
+}
+
 }  // namespace
 
 RequestPlan make_request_plan(const Experiment& experiment, std::uint64_t seed, int replicate) {
-  return Planner(experiment, seed, replicate).plan();
+  RequestPlan plan = Planner(experiment, seed, replicate).plan();
+  if (experiment.deployment.settings.speculative) draw_acceptance(plan, experiment.id, seed, replicate);
+  return plan;
 }
 
 }  // namespace rooftune::sim

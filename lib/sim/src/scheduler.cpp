@@ -4,7 +4,8 @@
 
 namespace rooftune::sim {
 
-Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed)
+Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed,
+                     Stepping stepping)
     : setup_(setup),
       block_(setup.block_tokens),
       cache_(setup.kv_blocks, block_, chains, setup.prefix_caching, setup.free_unhashed_first),
@@ -12,6 +13,10 @@ Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chai
       observed_(observed),
       decode_blocks_(block_) {
   counters_.kv_blocks = counters_.least_free_blocks = setup.kv_blocks;
+  if (setup.speculation.draft_tokens > 0) {
+    drafted_.emplace(setup.speculation, block_, setup.max_model_len, setup.async_scheduling, stepping);
+    tokens_per_decode_ = drafted_->tokens_per_decode();
+  }
   if (setup.offload_blocks > 0 && setup.prefix_caching) offload_.emplace(setup.offload_blocks, block_, chains);
   const auto batch = static_cast<std::size_t>(std::min(setup.max_num_seqs, 4096));
   prefilling_.reserve(batch);
@@ -24,7 +29,7 @@ Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chai
   admitted_ = began_loading_ = 0;
   preempted_.clear();
   drop_ending(step);
-  decodes_ = decode_blocks_.requests();
+  decodes_ = growing();
   if (secure_blocks(step, plan)) {
     blocked_ = Blocked::for_a_step;
   } else if (waiting_.size > 0) {
@@ -37,16 +42,32 @@ Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chai
 void Scheduler::drop_ending(std::int64_t step) {
   if (finishing_.next_step() >= step) return;
   finishing_.for_each_at(step - 1, [&](Slot& slot) {
-    if (!slot.grows) return;
-    slot.grows = false;
-    decode_blocks_.remove(slot.context_offset, step);
+    if (slot.grows) stop_growing(slot, step);
   });
+}
+
+void Scheduler::start_growing(Slot& slot, std::int64_t step) {
+  slot.grows = true;
+  if (drafted_) {
+    drafted_->add(slot.number, step);
+  } else {
+    decode_blocks_.add(slot.context_offset, step);
+  }
+}
+
+void Scheduler::stop_growing(Slot& slot, std::int64_t step) {
+  slot.grows = false;
+  if (drafted_) {
+    drafted_->remove(slot.number, step);
+  } else {
+    decode_blocks_.remove(slot.context_offset, step);
+  }
 }
 
 /// Running requests take their tokens and blocks. True: the pool ran out, and somebody was preempted.
 bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
   if (prefilling_.empty() && coming_blocks_ <= cache_.free_blocks()) return false;
-  const std::int64_t budget = setup_.max_num_batched_tokens - decodes_;
+  const std::int64_t budget = budget_of_prompts();
   std::int64_t prompt_blocks = 0;
   std::int64_t left = budget;
   for (const Slot* const slot : prefilling_) {
@@ -57,7 +78,7 @@ bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
   const bool ample = coming_blocks_ <= cache_.free_blocks() || (prompt_blocks == 0 && has_room_until(step + 1));
   if (!ample) {
     grow_decodes(step);
-    if (decode_blocks_.taken_in(step) + prompt_blocks > cache_.free_blocks()) return secure_in_order(step, plan);
+    if (taken_in(step) + prompt_blocks > cache_.free_blocks()) return secure_in_order(step, plan);
   }
   left = budget;
   std::size_t kept = 0;
@@ -74,26 +95,26 @@ bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
 /// The same, one request after the other: there are not enough blocks for all. The pool knows of all steps before this one.
 bool Scheduler::secure_in_order(std::int64_t step, StepPlan& plan) {
   see_fullness();
-  std::int64_t left = setup_.max_num_batched_tokens - decodes_;
+  std::int64_t left = budget_of_prompts();
   for (Slot* slot = &running_.first(); slot != &running_.ends; slot = slot->next) {
     const bool prefills = slot->finish_step == kNoStep;
     const std::int64_t chunk = prefills ? chunk_of_running(*slot, left) : 0;
-    const bool full = slot->grows && block_.rest(step + slot->context_offset) == 0;
-    const std::int64_t blocks = prefills ? blocks_of(*slot, chunk) : std::int64_t{full};
+    const std::int64_t grown = slot->grows ? blocks_before(*slot, step + 1) - blocks_before(*slot, step) : 0;
+    const std::int64_t blocks = prefills ? blocks_of(*slot, chunk) : grown;
     while (slot->running && blocks > cache_.free_blocks()) {
       // One that runs alone would only preempt itself again and again while others wait with blocks that were read back, so
       // those give theirs first.
-      if (!offload_ || running_.size > 1 || !give_back_loaded()) preempt(running_.last(), step);
+      if (!loads() || running_.size > 1 || !give_back_loaded()) preempt(running_.last(), step);
     }
     if (!slot->running) break;  // the last one itself
     if (chunk > 0) take_chunk(*slot, chunk, step, plan);
-    if (full) {
-      cache_.grow(1);
-      --coming_blocks_;
+    if (grown > 0) {
+      cache_.grow(grown);
+      coming_blocks_ -= grown;
     }
     left -= chunk;
   }
-  (void)decode_blocks_.tell_until(step + 1);  // taken above
+  (void)(drafted_ ? drafted_->tell_until(step + 1) : decode_blocks_.tell_until(step + 1));  // taken above
   std::erase_if(prefilling_, [](const Slot* slot) { return slot->finish_step != kNoStep; });
   return !preempted_.empty();
 }
@@ -131,11 +152,11 @@ void Scheduler::take_chunk(Slot& slot, std::int64_t chunk, std::int64_t step, St
 /// Its prompt is complete with that step: it decodes from the next one on.
 void Scheduler::complete_prompt(Slot& slot, std::int64_t step) {
   slot.context_offset = slot.to_compute - (step + 1);
-  slot.finish_step = step + slot.output_tokens - slot.generated - 1;
+  const std::int64_t tokens = slot.output_tokens - slot.generated - 1;
+  slot.finish_step = step + (drafted_ ? drafted_->begin(slot.number, step + 1, slot.to_compute, tokens) : tokens);
   finishing_.push({.finish_step = slot.finish_step, .slot = &slot});
   if (slot.finish_step == step) return;  // it wanted one token
-  slot.grows = true;
-  decode_blocks_.add(slot.context_offset, step + 1);
+  start_growing(slot, step + 1);
 }
 
 void Scheduler::admit(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
@@ -143,7 +164,7 @@ void Scheduler::admit(std::int64_t step, StepPlan& plan, double now_us, double l
     blocked_ = Blocked::by_seats;
     return;
   }
-  std::int64_t budget = setup_.max_num_batched_tokens - decodes_;
+  std::int64_t budget = budget_of_prompts();
   for (const latency::PrefillChunk& prefill : plan.prefills) budget -= prefill.new_tokens;
   while (waiting_.size > 0) {
     Slot& slot = waiting_.first();
@@ -160,11 +181,16 @@ void Scheduler::admit(std::int64_t step, StepPlan& plan, double now_us, double l
 Blocked Scheduler::try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us,
                              double load_us_per_block) {
   // What the pool has not been told yet matters where it pushes out what is looked up now.
-  if (!cache_.has_blank(decode_blocks_.most_untold_until(step + 1) + slot.most_blocks)) grow_decodes(step + 1);
+  if (!cache_.has_blank(most_untold_until(step + 1) + slot.most_blocks)) grow_decodes(step + 1);
   // At least the last token is computed, whatever is cached.
   std::int32_t hit = 0;
   if (!slot.loaded) {
     hit = cache_.resident_blocks(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+    if (setup_.speculation.recomputes_last_hit && hit > 0) --hit;
+    if (setup_.fetches_prompts && slot.preemptions == 0 && slot.to_compute > 1) {
+      grow_decodes(step + 1);
+      return try_fetch(slot, hit, now_us, load_us_per_block);
+    }
     if (offload_ && hit < block_.full(std::min(on_host_[slot.number].tokens, slot.to_compute - 1))) {
       grow_decodes(step + 1);
       const Blocked blocked = try_load(slot, hit, now_us, load_us_per_block);
@@ -217,12 +243,16 @@ void Scheduler::preempt(Slot& slot, std::int64_t step) {
   if (slot.finish_step == kNoStep) {
     std::erase(prefilling_, &slot);
   } else {
-    const std::int64_t in_cache = step + slot.context_offset;
-    held = block_.holding(in_cache);
+    const std::int64_t in_cache = context_before(slot, step);
+    held = blocks_before(slot, step);
     hashed_tokens = std::max<std::int64_t>(slot.to_compute, two_in_flight() ? in_cache - 1 : in_cache);
-    slot.generated = static_cast<std::int32_t>(slot.output_tokens - (slot.finish_step - (step - 1)));
-    if (slot.grows) decode_blocks_.remove(slot.context_offset, step);
-    slot.grows = false;
+    if (drafted_) {
+      slot.generated += static_cast<std::int32_t>(1 + drafted_->got_before(slot.number, step));
+      drafted_->interrupt(slot.number, step);
+    } else {
+      slot.generated = static_cast<std::int32_t>(slot.output_tokens - (slot.finish_step - (step - 1)));
+    }
+    if (slot.grows) stop_growing(slot, step);
     if (slot.finish_step >= step) {
       finishing_.erase(slot);
       slot.finish_step = kNoStep;
@@ -257,8 +287,8 @@ void Scheduler::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t has
 
 [[gnu::flatten]] Slot& Scheduler::finish_next(std::int64_t step) {
   Slot& slot = finishing_.pop();
-  const std::int64_t in_cache = slot.finish_step + 1 + slot.context_offset;
-  if (slot.grows) decode_blocks_.remove(slot.context_offset, slot.finish_step + 1);
+  const std::int64_t in_cache = context_before(slot, slot.finish_step + 1);
+  if (slot.grows) stop_growing(slot, slot.finish_step + 1);
   if (offload_) offload_finished(slot, slot.running ? in_cache : 0);
   const auto hashed_blocks = static_cast<std::int32_t>(block_.full(in_cache));
   const std::int32_t published = slot.planned->extends_chain ? hashed_blocks : 0;
@@ -274,7 +304,12 @@ void Scheduler::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t has
   }
   running_.remove(slot);
   const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
-  cache_.release(slot.lease, slot.most_blocks - leased, hashed_blocks, published);
+  std::int64_t held = slot.most_blocks;
+  if (drafted_) {
+    held = blocks_before(slot, slot.finish_step + 1);
+    coming_blocks_ -= slot.most_blocks - held;
+  }
+  cache_.release(slot.lease, held - leased, hashed_blocks, published);
   return slot;
 }
 
@@ -289,11 +324,11 @@ std::int64_t Scheduler::steps_before_full(std::int64_t step, std::int64_t steps)
   drop_ending(decided);
   grow_decodes(decided + 1);
   const std::int64_t free = cache_.free_blocks();
-  if (decode_blocks_.untold_until(decided + steps) <= free) return steps;
+  if (untold_until(decided + steps) <= free) return steps;
   std::int64_t fits = 1;
   for (std::int64_t too_many = steps; too_many - fits > 1;) {
     const std::int64_t middle = fits + (too_many - fits) / 2;
-    (decode_blocks_.untold_until(decided + middle) <= free ? fits : too_many) = middle;
+    (untold_until(decided + middle) <= free ? fits : too_many) = middle;
   }
   return fits;
 }
@@ -312,8 +347,9 @@ void Scheduler::write_down(std::int64_t step, StepPlan& plan) {
                                .computed_tokens = static_cast<std::int32_t>(prefill.context_tokens),
                                .new_tokens = static_cast<std::int32_t>(prefill.new_tokens)});
     } else if (slot->finish_step != kNoStep && slot->finish_step >= step) {
-      const auto in_cache = static_cast<std::int32_t>(step + slot->context_offset);
-      plan.requests.push_back({.request = slot->planned, .computed_tokens = in_cache, .new_tokens = 1});
+      const auto in_cache = static_cast<std::int32_t>(context_before(*slot, step));
+      plan.requests.push_back(
+          {.request = slot->planned, .computed_tokens = in_cache, .new_tokens = static_cast<std::int32_t>(tokens_per_decode_)});
     }
   }
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "decode_blocks.hpp"
+#include "drafted_decodes.hpp"
 #include "finish_queue.hpp"
 #include "kv_cache.hpp"
 #include "offload_tier.hpp"
@@ -64,7 +65,7 @@ enum class Blocked { no, for_a_step, by_blocks, by_seats, by_loading };
 /// decisions are in scheduler.cpp, what the second KV tier adds to them in scheduler_offload.cpp.
 class Scheduler {
  public:
-  Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed);
+  Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed, Stepping stepping);
 
   /// A request that can never run is refused: why, or nothing.
   [[nodiscard]] std::optional<RejectionReason> refusal(const PlannedRequest& request) const;
@@ -101,10 +102,17 @@ class Scheduler {
   /// Before requests that finished give their blocks back: how full the pool is with all that was decided.
   void before_finishing(std::int64_t step) {
     const std::int64_t until = decided_before(step);
-    if (cache_.free_blocks() - decode_blocks_.most_untold_until(until) < counters_.least_free_blocks) see_fullness(step, until);
+    if (cache_.free_blocks() - most_untold_until(until) < counters_.least_free_blocks) see_fullness(step, until);
   }
   /// Who finishes next, of those who did before that step: its blocks go back.
   Slot& finish_next(std::int64_t step);
+
+  /// The tokens of a decoding request in the cache before that step.
+  [[nodiscard]] std::int64_t context_before(const Slot& slot, std::int64_t step) const {
+    return drafted_ ? drafted_->context_before(slot.number, step) : step + slot.context_offset;
+  }
+  /// The same, where steps may yield several tokens.
+  [[nodiscard]] ContextLine context_line(const Slot& slot) const { return drafted_->line(slot.number); }
 
   [[nodiscard]] SlotList& running() { return running_; }
   [[nodiscard]] SlotList& waiting() { return waiting_; }
@@ -134,9 +142,30 @@ class Scheduler {
   bool secure_in_order(std::int64_t step, StepPlan& plan);
   void admit(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block);
 
+  // --- the decodes' blocks, with drafts or without ---
+  void start_growing(Slot& slot, std::int64_t step);
+  void stop_growing(Slot& slot, std::int64_t step);
+  [[nodiscard]] std::int64_t blocks_before(const Slot& slot, std::int64_t step) const {
+    return drafted_ ? drafted_->blocks_before(slot.number, step) : block_.holding(step + slot.context_offset);
+  }
+  [[nodiscard]] std::int64_t growing() const { return drafted_ ? drafted_->requests() : decode_blocks_.requests(); }
+  [[nodiscard]] std::int64_t taken_in(std::int64_t step) const {
+    return drafted_ ? drafted_->taken_in(step) : decode_blocks_.taken_in(step);
+  }
+  [[nodiscard]] std::int64_t untold_until(std::int64_t step) const {
+    return drafted_ ? drafted_->untold_until(step) : decode_blocks_.untold_until(step);
+  }
+  [[nodiscard]] std::int64_t most_untold_until(std::int64_t step) const {
+    return drafted_ ? drafted_->most_untold_until(step) : decode_blocks_.most_untold_until(step);
+  }
+  /// Of the budget of a step's tokens, what its decodes leave.
+  [[nodiscard]] std::int64_t budget_of_prompts() const { return setup_.max_num_batched_tokens - decodes_ * tokens_per_decode_; }
+
   // --- verbs ---
   Blocked try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us, double load_us_per_block);
   Blocked try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block);
+  Blocked try_fetch(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block);
+  void begin_loading(Slot& slot, std::int32_t hit, std::int32_t missing, double now_us, double load_us_per_block);
   void take_chunk(Slot& slot, std::int64_t chunk, std::int64_t step, StepPlan& plan);
   void complete_prompt(Slot& slot, std::int64_t step);
   void take_lease(Slot& slot, std::int32_t blocks);
@@ -146,11 +175,18 @@ class Scheduler {
   void offload_preempted(Slot& slot, std::int64_t tokens);
   void write_down(std::int64_t step, StepPlan& plan);
 
+  /// Blocks of a request with its last token.
+  [[nodiscard]] std::int64_t most_blocks(const PlannedRequest& request) const {
+    const std::int64_t tokens = std::int64_t{request.prompt_tokens} + request.output_tokens - 1;
+    return drafted_ ? drafted_->most_blocks(tokens) : block_.holding(tokens);
+  }
   [[nodiscard]] std::int64_t chunk_of_running(const Slot& slot, std::int64_t budget) const;
   [[nodiscard]] std::int64_t chunk_of_newcomer(std::int64_t tokens, std::int64_t budget) const;
   [[nodiscard]] std::int64_t blocks_of(const Slot& slot, std::int64_t chunk) const {
     return block_.holding(slot.computed + chunk) - block_.holding(slot.computed);
   }
+  /// Whether blocks come from elsewhere.
+  [[nodiscard]] bool loads() const { return offload_ || setup_.fetches_prompts; }
   [[nodiscard]] bool has_seat() const { return running_.size < setup_.max_num_seqs; }
   [[nodiscard]] bool two_in_flight() const { return setup_.async_scheduling; }
   /// When that step begins, those before this one are decided.
@@ -159,13 +195,13 @@ class Scheduler {
   void see_fullness() { counters_.least_free_blocks = std::min(counters_.least_free_blocks, cache_.free_blocks()); }
   /// Tells the pool what the decoding requests take in all steps before that one. Those that end earlier have been dropped.
   void grow_decodes(std::int64_t until) {
-    const std::int64_t blocks = decode_blocks_.tell_until(until);
+    const std::int64_t blocks = drafted_ ? drafted_->tell_until(until) : decode_blocks_.tell_until(until);
     cache_.grow(blocks);
     coming_blocks_ -= blocks;
   }
   /// Whether the pool surely has the blocks for all decodes before that step.
   [[nodiscard]] bool has_room_until(std::int64_t step) const {
-    return coming_blocks_ <= cache_.free_blocks() || decode_blocks_.most_untold_until(step) <= cache_.free_blocks();
+    return coming_blocks_ <= cache_.free_blocks() || most_untold_until(step) <= cache_.free_blocks();
   }
 
   EngineSetup setup_;
@@ -181,6 +217,8 @@ class Scheduler {
   std::vector<Slot*> prefilling_;  ///< running requests whose prompt is not complete
   FinishQueue<Slot> finishing_;
   DecodeBlocks decode_blocks_;
+  std::optional<DraftedDecodes> drafted_;  ///< in its place, where tokens are drafted
+  std::int64_t tokens_per_decode_ = 1;
   std::int64_t decodes_ = 0;        ///< in the step that is decided
   std::int64_t coming_blocks_ = 0;  ///< of the pool, that those who hold some will take at most
   std::uint32_t tickets_ = 0;
@@ -196,7 +234,7 @@ inline std::optional<RejectionReason> Scheduler::refusal(const PlannedRequest& r
   if (request.output_tokens < 1 || request.prompt_tokens + std::int64_t{request.output_tokens} > setup_.max_model_len) {
     return RejectionReason::model_length;
   }
-  if (block_.holding(request.prompt_tokens + request.output_tokens - 1) > cache_.total_blocks()) return RejectionReason::kv_pool;
+  if (most_blocks(request) > cache_.total_blocks()) return RejectionReason::kv_pool;
   return std::nullopt;
 }
 
@@ -204,13 +242,14 @@ inline std::optional<RejectionReason> Scheduler::refusal(const PlannedRequest& r
 inline void Scheduler::enqueue(Slot& slot, const PlannedRequest& request) {
   slot.output_tokens = request.output_tokens;
   slot.to_compute = request.prompt_tokens;
-  slot.most_blocks = static_cast<std::int32_t>(block_.holding(request.prompt_tokens + request.output_tokens - 1));
+  slot.most_blocks = static_cast<std::int32_t>(most_blocks(request));
   slot.chain = request.chain;
   slot.chain_tokens = request.chain_tokens;
-  if (offload_) {
+  if (loads()) {
     if (on_host_.size() <= slot.number) on_host_.resize(slot.number + 1);
     on_host_[slot.number] = {.chain = request.chain, .tokens = request.chain_tokens};
   }
+  if (drafted_) drafted_->enqueue(slot.number, request.draw);
   waiting_.append(slot);
 }
 

@@ -8,23 +8,40 @@ namespace rooftune::sim {
 /// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
 /// others until they are filled, and the link to the host serves one request after the other.
 Blocked Scheduler::try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block) {
-  OnHost& host = on_host_[slot.number];
+  const OnHost& host = on_host_[slot.number];
   const std::int32_t there = offload_->blocks_of(host.chain, std::min(host.tokens, slot.to_compute - 1));
   const std::int32_t missing = there - hit;
   if (missing <= 0) return Blocked::no;
   if (missing + cache_.idle_blocks(slot.chain, hit) > cache_.free_blocks()) return Blocked::by_blocks;
+  begin_loading(slot, hit, missing, now_us, load_us_per_block);
+  slot.computed = there * block_.tokens();
+  counters_.loaded_tokens += std::int64_t{missing} * block_.tokens();
+  return Blocked::by_loading;
+}
+
+/// The same of a prompt that was computed elsewhere: all of it but the last token, which is computed here once more.
+Blocked Scheduler::try_fetch(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block) {
+  const std::int32_t tokens = slot.to_compute - 1;
+  const auto missing = static_cast<std::int32_t>(block_.holding(tokens)) - hit;
+  if (missing + cache_.idle_blocks(slot.chain, hit) > cache_.free_blocks()) return Blocked::by_blocks;
+  begin_loading(slot, hit, missing, now_us, load_us_per_block);
+  slot.computed = tokens;
+  counters_.loaded_tokens += tokens - std::int64_t{hit} * block_.tokens();
+  return Blocked::by_loading;
+}
+
+/// Blocks for what comes are taken at once; the link serves one request after the other.
+void Scheduler::begin_loading(Slot& slot, std::int32_t hit, std::int32_t missing, double now_us, double load_us_per_block) {
+  OnHost& host = on_host_[slot.number];
   take_lease(slot, hit);
   cache_.extend(slot.lease, missing, hit);
   coming_blocks_ -= missing;
-  slot.computed = there * block_.tokens();
   slot.loaded = true;
   host.loading_blocks = missing;
   host.loaded_us = (loading_.size > 0 ? loaded_us(loading_.last()) : now_us) + missing * load_us_per_block;
-  counters_.loaded_tokens += std::int64_t{missing} * block_.tokens();
   waiting_.remove(slot);
   loading_.append(slot);
   ++began_loading_;
-  return Blocked::by_loading;
 }
 
 void Scheduler::take_loaded(std::int64_t step) {

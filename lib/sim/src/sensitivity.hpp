@@ -21,6 +21,7 @@ struct RunningBatch {
   const latency::Batch& batch;
   const std::vector<Chunk>& chunks;
   std::int64_t step = 0;
+  double growth = 0.0;  ///< tokens that the decodes get in a step, together
 };
 
 class NoSensitivity {
@@ -53,6 +54,8 @@ class NoSensitivity {
   void first_token(const Slot& /*slot*/) {}
   void start_decoding(const Slot& /*slot*/) {}
   void stop_decoding(const Slot& /*slot*/) {}
+  void start_decoding(const Slot& /*slot*/, const ContextLine& /*line*/) {}
+  void stop_decoding(const Slot& /*slot*/, const ContextLine& /*line*/) {}
   void finish(const Slot& /*slot*/) {}
   void record(const Slot& /*slot*/) {}
 
@@ -72,8 +75,8 @@ class PathSensitivity {
 
   void begin_stage(double requests_per_us) {
     requests_per_us_ = requests_per_us;
-    for (Gradient* gradient :
-         {&now_, &arrivals_, &ttft_, &e2e_, &tpot_, &mass_sum_, &mass_offset_sum_, &queue_, &room_, &mass_reference_}) {
+    for (Gradient* gradient : {&now_, &arrivals_, &ttft_, &e2e_, &tpot_, &mass_sum_, &mass_offset_sum_, &mass_growth_sum_, &queue_,
+                               &room_, &mass_reference_}) {
       gradient->setZero();
     }
     blocked_ = Blocked::no;
@@ -87,12 +90,15 @@ class PathSensitivity {
   void see_stretch(const Stretch& stretch, const latency::StepPiece<Scalar>& piece, latency::StepTime<Scalar>& model,
                    const RunningBatch& running) {
     const latency::Batch& batch = running.batch;
-    const auto decodes = static_cast<double>(batch.decode_requests);
     if (batch.decode_requests > 0) {
       const double slope = core::value_of(piece.slope_us_per_token);
       const double per_request = model.decode_marginal_us(batch) + slope * static_cast<double>(running.step);
       first_ = piece.duration_us.v + per_request * mass_sum_ + slope * mass_offset_sum_;
-      if (stretch.grows) increment_ = decodes * piece.slope_us_per_token.v + slope * mass_sum_;
+      if (stretch.grows) increment_ = running.growth * piece.slope_us_per_token.v + slope * mass_sum_;
+      if (drafts_) {
+        first_ += (slope * static_cast<double>(running.step)) * mass_growth_sum_;
+        if (stretch.grows) increment_ += slope * mass_growth_sum_;
+      }
     } else {
       first_ = piece.duration_us.v;
       if (stretch.grows) increment_.setZero();
@@ -230,6 +236,9 @@ class PathSensitivity {
     mass_sum_ -= mass;
     mass_offset_sum_ -= static_cast<double>(slot.context_offset) * mass;
   }
+  /// The same, where a step yields `line.rate` tokens.
+  void start_decoding(const Slot& slot, const ContextLine& line) { add_drafted(line, of(slot).mass); }
+  void stop_decoding(const Slot& slot, const ContextLine& line) { add_drafted(line, -of(slot).mass); }
   void finish(const Slot& slot) { room_ = of(slot).arrival; }
   void record(const Slot& slot) {
     e2e_ += now_;
@@ -256,6 +265,12 @@ class PathSensitivity {
     std::int64_t step = 0;  ///< that began with it
   };
 
+  void add_drafted(const ContextLine& line, const Gradient& mass) {
+    drafts_ = true;
+    mass_sum_ += mass;
+    mass_offset_sum_ += line.offset * mass;
+    mass_growth_sum_ += (line.rate - 1.0) * mass;
+  }
   [[nodiscard]] OfRequest& of(const Slot& slot) { return requests_[slot.number]; }
   [[nodiscard]] Gradient at_phase(const Stretch& stretch, double rest_of_step) const {
     if (rest_of_step == 0.0) return now_;
@@ -275,6 +290,8 @@ class PathSensitivity {
   Gradient tpot_;
   Gradient mass_sum_;         ///< over the decoding requests
   Gradient mass_offset_sum_;  ///< times context_offset
+  Gradient mass_growth_sum_;  ///< times the tokens of a step beyond one
+  bool drafts_ = false;       ///< some steps yield more
   Gradient room_;             ///< the anchor of the request that ended last and so made room
   Gradient queue_;            ///< the clock's where the present queue began
   Gradient mass_reference_;   ///< the clock's at the last arrival, less what an idle period took from it since

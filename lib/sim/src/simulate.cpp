@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "prefill_decode.hpp"
 #include "records.hpp"
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/derivative.hpp"
@@ -12,6 +13,8 @@
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/sim/engine_releases.hpp"
 #include "rooftune/sim/kv_estimate.hpp"
+#include "rooftune/sim/speculation.hpp"
+#include "scaled_step_time.hpp"
 
 namespace rooftune::sim {
 namespace {
@@ -156,6 +159,79 @@ class AfterWarmUp final : public Observer {
   bool began_ = false;
 };
 
+/// The drafter of a scenario that drafts.
+std::optional<DeployedDrafter> drafter_of(const Scenario& scenario) {
+  const auto& speculation = scenario.experiment.deployment.settings.speculative;
+  if (!speculation) return std::nullopt;
+  return DeployedDrafter(*speculation, scenario.model, scenario.draft);
+}
+
+std::int64_t estimated_kv_blocks(const Scenario& scenario, const domain::Deployment& deployment, std::int64_t request_tokens) {
+  const auto drafter = drafter_of(scenario);
+  return drafter ? drafter->kv_blocks(scenario.model, scenario.gpu, deployment, request_tokens)
+                 : estimate_kv_blocks(scenario.model, scenario.gpu, deployment, request_tokens);
+}
+
+/// Why its speculative decoding cannot be simulated, or nothing.
+std::optional<std::string> drafting_refusal(std::string_view step_time_model, const Scenario& scenario,
+                                            const latency::Target& target) {
+  const domain::Speculation& speculation = *scenario.experiment.deployment.settings.speculative;
+  if (auto problem = problem_of(speculation)) return problem;
+  if (draft_kind(speculation.method) == DraftKind::model && scenario.draft == nullptr) {
+    return fmt::format("the draft model '{}' is not known (add a folder of models with --models)", speculation.draft_model);
+  }
+  if (auto reason = latency::unsupported_drafting(step_time_model, target, drafter_of(scenario)->drafter())) return reason;
+  const domain::EngineSettings settings = settle(target.deployment, scenario.model, scenario.gpu).deployment.settings;
+  const std::int64_t positions = std::int64_t{settings.max_num_seqs} * (1 + speculation.num_speculative_tokens);
+  if (positions > settings.max_num_batched_tokens) {
+    return fmt::format(
+        "{} requests that draft {} tokens each have {} positions in a step, more than max_num_batched_tokens, {} (a step "
+        "that leaves some of them out is not simulated: raise it, or lower max_num_seqs)",
+        settings.max_num_seqs, speculation.num_speculative_tokens, positions, settings.max_num_batched_tokens);
+  }
+  return std::nullopt;
+}
+
+/// An engine of a pool, as a deployment of its own.
+domain::Experiment of_pool(const domain::Experiment& experiment, const domain::EnginePool& pool) {
+  domain::Experiment own = experiment;
+  own.deployment.prefill_decode.reset();
+  if (pool.tp > 0) own.deployment.tp = pool.tp;
+  return own;
+}
+
+Scenario with_experiment(const Scenario& scenario, const domain::Experiment& experiment) {
+  return {.experiment = experiment,
+          .model = scenario.model,
+          .gpu = scenario.gpu,
+          .plan = scenario.plan,
+          .tables = scenario.tables,
+          .draft = scenario.draft};
+}
+
+/// Why prefill and decode apart cannot be simulated, or nothing.
+std::optional<std::string> apart_refusal(std::string_view step_time_model, const Scenario& scenario) {
+  const domain::Deployment& deployment = scenario.experiment.deployment;
+  const auto not_together = [](std::string_view what) {
+    return fmt::format("prefill and decode apart with {} is not simulated (leave one out)", what);
+  };
+  if (deployment.dp > 1) return not_together("replicas (dp; give the pools more engines)");
+  if (deployment.pp > 1) return not_together("pipeline stages (pp)");
+  if (deployment.settings.data_parallel_size > 1) return not_together("data-parallel ranks (data_parallel_size)");
+  if (deployment.settings.speculative) return not_together("speculative decoding");
+  if (deployment.settings.cpu_offload && deployment.settings.cpu_kv_blocks > 0) return not_together("KV offload to the host");
+  if (scenario.experiment.workload.pattern == domain::PromptPattern::conversations ||
+      std::ranges::any_of(scenario.experiment.workload.trace, [](const auto& request) { return request.conversation >= 0; })) {
+    return not_together("conversations");
+  }
+  const auto& [prefill, decode] = *deployment.prefill_decode;
+  for (const domain::EnginePool& pool : {prefill, decode}) {
+    const domain::Experiment own = of_pool(scenario.experiment, pool);
+    if (auto reason = refusal(step_time_model, with_experiment(scenario, own))) return reason;
+  }
+  return std::nullopt;
+}
+
 /// What a request keeps in the cache, on average over its life and over the requests. It matters where layers keep less than all
 /// tokens; 0 where none does.
 std::int64_t mean_held_tokens(const domain::ModelSpec& model, const RequestPlan& plan) {
@@ -175,12 +251,17 @@ std::int64_t mean_held_tokens(const domain::ModelSpec& model, const RequestPlan&
 }  // namespace
 
 std::optional<std::string> refusal(std::string_view step_time_model, const Scenario& scenario) {
+  if (scenario.experiment.deployment.prefill_decode) return apart_refusal(step_time_model, scenario);
   const latency::Target target{
       .model = scenario.model, .gpu = scenario.gpu, .deployment = scenario.experiment.deployment, .tables = scenario.tables};
   if (auto reason = latency::unsupported_reason(step_time_model, target)) return reason;
   const auto& settings = scenario.experiment.deployment.settings;
   if (settings.speculative) {
-    return fmt::format("speculative decoding ({}) is not simulated (leave the experiment out)", settings.speculative->method);
+    if (auto reason = drafting_refusal(step_time_model, scenario, target)) return reason;
+  }
+  if (settings.speculative && (settings.data_parallel_size > 1 || scenario.experiment.deployment.pp > 1)) {
+    return fmt::format("speculative decoding on {} data-parallel ranks and {} pipeline stages is not simulated (leave one out)",
+                       settings.data_parallel_size, scenario.experiment.deployment.pp);
   }
   if (settings.data_parallel_size > 1 && settings.cpu_offload) {
     return fmt::format("a second KV tier (cpu_offload) of {} data-parallel ranks is not simulated (leave the experiment out)",
@@ -190,7 +271,7 @@ std::optional<std::string> refusal(std::string_view step_time_model, const Scena
     return fmt::format("a second KV tier (cpu_offload) beside {} pipeline stages is not simulated (leave the experiment out)",
                        scenario.experiment.deployment.pp);
   }
-  if (!settings.total_kv_blocks && estimate_kv_blocks(scenario.model, scenario.gpu, scenario.experiment.deployment) <= 0) {
+  if (!settings.total_kv_blocks && estimated_kv_blocks(scenario, scenario.experiment.deployment, 0) <= 0) {
     return fmt::format("{}: the weights do not fit {} GPU(s) of type {} (use a larger tp or a higher gpu_mem_util)",
                        scenario.model.name, scenario.experiment.deployment.tp, scenario.gpu.name);
   }
@@ -198,6 +279,12 @@ std::optional<std::string> refusal(std::string_view step_time_model, const Scena
 }
 
 EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<double>& parameters) {
+  if (const auto& apart = scenario.experiment.deployment.prefill_decode) {
+    const domain::Experiment decode = of_pool(scenario.experiment, apart->decode);
+    EngineSetup setup = make_engine_setup(with_experiment(scenario, decode), parameters);
+    setup.fetches_prompts = true;
+    return setup;
+  }
   const SettledDeployment settled = settle(scenario.experiment.deployment, scenario.model, scenario.gpu);
   const domain::EngineSettings& settings = settled.deployment.settings;
   // A study's or a config's switch, then the run's record, then the version.
@@ -210,7 +297,7 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   setup.stages = settled.deployment.pp;
   const std::int64_t held = mean_held_tokens(scenario.model, scenario.plan);
   setup.kv_blocks = settings.total_kv_blocks ? logged_pool_blocks(scenario.model, settled.deployment, *settings.total_kv_blocks, held)
-                                             : estimate_kv_blocks(scenario.model, scenario.gpu, settled.deployment, held);
+                                             : estimated_kv_blocks(scenario, settled.deployment, held);
   // Of the blocks that vLLM logs, one is its null block, which no request gets.
   if (settled.deployment.engine == "vllm" && setup.kv_blocks > 0) --setup.kv_blocks;
   setup.block_tokens = settings.block_size;
@@ -226,7 +313,25 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   setup.watermark_blocks = static_cast<std::int64_t>(*settings.watermark * static_cast<double>(setup.kv_blocks));
   setup.free_unhashed_first = settled.freed_unhashed_first;
   if (settings.cpu_offload && parameters.is_on("engine.kv_offload")) setup.offload_blocks = settings.cpu_kv_blocks;
+  if (settings.speculative && parameters.is_on("engine.speculation")) setup.speculation = speculation_setup(*settings.speculative);
   return setup;
+}
+
+template <class Scalar>
+std::unique_ptr<latency::StepTime<Scalar>> make_step_time(std::string_view step_time_model, const Scenario& scenario,
+                                                          const params::Resolved<Scalar>& parameters) {
+  if (const auto& apart = scenario.experiment.deployment.prefill_decode) {
+    const domain::Experiment decode = of_pool(scenario.experiment, apart->decode);
+    return std::make_unique<ScaledStepTime<Scalar>>(
+        make_step_time<Scalar>(step_time_model, with_experiment(scenario, decode), parameters),
+        parameters["engine.decode_pool_factor"]);
+  }
+  const latency::Target target{
+      .model = scenario.model, .gpu = scenario.gpu, .deployment = scenario.experiment.deployment, .tables = scenario.tables};
+  if (const auto drafter = drafter_of(scenario); drafter && parameters.is_on("engine.speculation")) {
+    return latency::make_drafting_step_time<Scalar>(step_time_model, target, parameters, drafter->drafter());
+  }
+  return latency::make_step_time<Scalar>(step_time_model, target, parameters);
 }
 
 /// What reading one block back from the host's memory takes.
@@ -236,11 +341,99 @@ Scalar block_load_us(const Scenario& scenario, const Scalar& host_link_GBs) {
   return kv_block_bytes(scenario.model, scenario.experiment.deployment, held) / (host_link_GBs * 1e3);
 }
 
+namespace {
+
+/// Engines of a pool with their step-time models, ready to run.
+template <class Scalar>
+struct ReadyPool {
+  EnginePool<Scalar> pool;
+  std::vector<std::unique_ptr<latency::StepTime<Scalar>>> step_times;
+};
+
+template <class Scalar>
+ReadyPool<Scalar> ready_pool(std::string_view step_time_model, const Scenario& scenario, const params::Resolved<Scalar>& parameters,
+                             const EngineSetup& setup, int engines, const Scalar& factor) {
+  ReadyPool<Scalar> ready;
+  ready.pool.setup = setup;
+  for (int i = 0; i < engines; ++i) {
+    ready.step_times.push_back(
+        std::make_unique<ScaledStepTime<Scalar>>(make_step_time<Scalar>(step_time_model, scenario, parameters), factor));
+    ready.pool.step_times.push_back(ready.step_times.back().get());
+  }
+  return ready;
+}
+
+template <class Scalar>
+void add_lookups(Prediction<Scalar>& prediction, const std::vector<std::unique_ptr<latency::StepTime<Scalar>>>& step_times) {
+  for (const auto& step_time : step_times) {
+    if (const kernels::LookupReport* report = step_time->lookup_report()) {
+      if (!prediction.lookups) prediction.lookups.emplace();
+      *prediction.lookups += *report;
+    }
+  }
+}
+
+/// Prefill and decode apart.
+template <class Scalar>
+Prediction<Scalar> simulate_apart(std::string_view step_time_model, const Scenario& scenario,
+                                  const params::Resolved<Scalar>& parameters, const params::Resolved<double>& switches,
+                                  const EngineOptions<Scalar>& options, AfterWarmUp* after_warm_up) {
+  const domain::PrefillDecode& apart = *scenario.experiment.deployment.prefill_decode;
+  const domain::Experiment prefill_experiment = of_pool(scenario.experiment, apart.prefill);
+  const domain::Experiment decode_experiment = of_pool(scenario.experiment, apart.decode);
+  const Scenario prefill_scenario = with_experiment(scenario, prefill_experiment);
+  const Scenario decode_scenario = with_experiment(scenario, decode_experiment);
+  const ReadyPool<Scalar> prefill =
+      ready_pool<Scalar>(step_time_model, prefill_scenario, parameters, make_engine_setup(prefill_scenario, switches),
+                         apart.prefill.engines, parameters["engine.prefill_pool_factor"]);
+  ReadyPool<Scalar> decode = ready_pool<Scalar>(step_time_model, decode_scenario, parameters, make_engine_setup(scenario, switches),
+                                                apart.decode.engines, parameters["engine.decode_pool_factor"]);
+  // Every GPU has a link of its own; what fewer GPUs hold takes longer.
+  domain::Deployment narrower = decode_experiment.deployment;
+  narrower.tp = std::min(narrower.tp, prefill_experiment.deployment.tp);
+  const std::int64_t held = mean_held_tokens(scenario.model, scenario.plan);
+  decode.pool.load_us_per_block = kv_block_bytes(scenario.model, narrower, held) / (parameters["engine.kv_transfer_GBs"] * 1e3);
+  ApartEngines<Scalar> engines(prefill.pool, decode.pool, scenario.plan.chains, parameters["engine.kv_transfer_start_us"], options);
+
+  Prediction<Scalar> prediction;
+  StageRecord<Scalar> pooled;
+  double start_us = 0.0;
+  if (scenario.plan.warm_up) {
+    start_us = engines.run_stage(*scenario.plan.warm_up, scenario.plan.warm_up->concurrency, 0.0).last_finish_us;
+    if (after_warm_up != nullptr) after_warm_up->begin();
+  }
+  for (std::size_t stage = 0; stage < scenario.plan.stages.size(); ++stage) {
+    const StagePlan& plan = scenario.plan.stages[stage];
+    StageRecord<Scalar> record = engines.run_stage(plan, scenario.plan.clients(plan), start_us);
+    if (engines.out_of_events()) {
+      prediction.out_of_events = true;
+      return prediction;
+    }
+    start_us = record.last_finish_us + kStageGapUs;
+    if (stage == 0) pooled.first_arrival_us = record.first_arrival_us;
+    merge(pooled, StageRecord<Scalar>(record));
+    prediction.stages.push_back(predict(record));
+  }
+  prediction.summary = predict(pooled);
+  for (const EngineCounters& own : engines.decode_counters()) merge(prediction.counters, own);
+  prediction.counters.prompt_tokens = prediction.counters.cached_tokens = 0;
+  prediction.counters.rejected = prediction.summary.rejected;
+  for (const EngineCounters& own : engines.prefill_counters()) {
+    prediction.counters.prompt_tokens += own.prompt_tokens;
+    prediction.counters.cached_tokens += own.cached_tokens;
+    prediction.counters.preemptions += own.preemptions;
+  }
+  add_lookups(prediction, prefill.step_times);
+  add_lookups(prediction, decode.step_times);
+  return prediction;
+}
+
+}  // namespace
+
 template <class Scalar>
 Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& scenario, const params::Resolved<Scalar>& parameters,
                             const SimulationOptions& options) {
   const domain::Deployment& deployment = scenario.experiment.deployment;
-  const latency::Target target{.model = scenario.model, .gpu = scenario.gpu, .deployment = deployment, .tables = scenario.tables};
   params::Resolved<double> switches;
   for (std::size_t i = 0; i < params::switch_registry().size(); ++i) switches.choose({i}, parameters.choice(params::SwitchId{i}));
   const EngineSetup setup = make_engine_setup(scenario, switches);
@@ -264,12 +457,15 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
       .keep_latencies = options.percentiles == Percentiles::compute,
       .warm_up_requests = (options.warm_up_requests + replicas - 1) / replicas,
       .max_events = options.max_events};
+  if (deployment.prefill_decode) {
+    return simulate_apart<Scalar>(step_time_model, scenario, parameters, switches, engine_options, observer ? &*observer : nullptr);
+  }
   std::vector<RequestPlan> dealt;
   if (replicas > 1 && (!by_load || scenario.plan.warm_up)) dealt = deal(scenario.plan, replicas);
   std::vector<std::unique_ptr<latency::StepTime<Scalar>>> step_times;
   std::vector<std::unique_ptr<Engine<Scalar>>> engines;
   for (int replica = 0; replica < replicas; ++replica) {
-    step_times.push_back(latency::make_step_time<Scalar>(step_time_model, target, parameters));
+    step_times.push_back(make_step_time<Scalar>(step_time_model, scenario, parameters));
     engines.push_back(std::make_unique<Engine<Scalar>>(setup, scenario.plan.chains, *step_times.back(), engine_options));
   }
 
@@ -309,15 +505,17 @@ Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& sc
   }
   prediction.summary = predict(pooled);
   for (const auto& engine : engines) merge(prediction.counters, engine->counters());
-  for (const auto& step_time : step_times) {
-    if (const kernels::LookupReport* report = step_time->lookup_report()) {
-      if (!prediction.lookups) prediction.lookups.emplace();
-      *prediction.lookups += *report;
-    }
-  }
+  add_lookups(prediction, step_times);
   return prediction;
 }
 
+template std::unique_ptr<latency::StepTime<double>> make_step_time(std::string_view, const Scenario&, const params::Resolved<double>&);
+template std::unique_ptr<latency::StepTime<core::Dual<core::kNarrowWidth>>> make_step_time(
+    std::string_view, const Scenario&, const params::Resolved<core::Dual<core::kNarrowWidth>>&);
+template std::unique_ptr<latency::StepTime<core::Dual<core::kMediumWidth>>> make_step_time(
+    std::string_view, const Scenario&, const params::Resolved<core::Dual<core::kMediumWidth>>&);
+template std::unique_ptr<latency::StepTime<core::Dual<core::kWideWidth>>> make_step_time(
+    std::string_view, const Scenario&, const params::Resolved<core::Dual<core::kWideWidth>>&);
 template Prediction<double> simulate(std::string_view, const Scenario&, const params::Resolved<double>&, const SimulationOptions&);
 template Prediction<core::Dual<core::kNarrowWidth>> simulate(std::string_view, const Scenario&,
                                                              const params::Resolved<core::Dual<core::kNarrowWidth>>&,

@@ -17,6 +17,7 @@ enum class StreamPurpose : std::uint32_t {
   noise = 7,
   splits = 8,
   turns = 9,
+  acceptance = 10,
 };
 
 /// Names one random stream. The same key gives the same numbers whatever else is drawn, selected or folded.

@@ -13,9 +13,13 @@ namespace rooftune::domain {
 
 /// Speculative decoding as a deployment records it.
 struct Speculation {
-  std::string method;                            ///< "eagle3", "mtp", "ngram" ...
-  int num_speculative_tokens = 0;                ///< drafted per step
+  std::string method;                            ///< "eagle3", "mtp", "ngram", "draft_model" ...
+  int num_speculative_tokens = 0;                ///< drafted per step; 0: not recorded
   std::optional<double> mean_accepted_length{};  ///< tokens per step, the one that is always there included
+  /// Share of the steps that accept at least 1, 2, ... drafted tokens, as vLLM logs it; empty: not recorded.
+  std::vector<double> acceptance_per_position{};
+  std::string draft_model{};  ///< id of the model that drafts, where it is one of its own
+  int draft_layers = 1;       ///< mtp, eagle: layers of the target's last kind that one draft pass takes
   friend bool operator==(const Speculation&, const Speculation&) = default;
 };
 
@@ -52,6 +56,20 @@ struct EngineSettings {
   friend bool operator==(const EngineSettings&, const EngineSettings&) = default;
 };
 
+/// Engines of one kind, where prefill and decode run apart.
+struct EnginePool {
+  int engines = 1;
+  int tp = 0;  ///< GPUs of one engine; 0: Deployment::tp
+  friend bool operator==(const EnginePool&, const EnginePool&) = default;
+};
+
+/// Prefill and decode apart: some engines compute prompts, others fetch their KV cache and generate.
+struct PrefillDecode {
+  EnginePool prefill;
+  EnginePool decode;
+  friend bool operator==(const PrefillDecode&, const PrefillDecode&) = default;
+};
+
 /// A model on GPUs behind one endpoint: dp engines of data_parallel_size ranks on tp x pp GPUs each.
 struct Deployment {
   std::string model;     ///< id as the file gives it
@@ -62,15 +80,15 @@ struct Deployment {
   std::string precision;
   std::string engine = "vllm";
   EngineSettings settings;
+  std::optional<PrefillDecode> prefill_decode{};  ///< empty: every engine does both
 
   friend bool operator==(const Deployment&, const Deployment&) = default;
 };
 
-/// GPUs of one engine, and of all.
+/// GPUs of one engine that does both, prefill and decode.
 [[nodiscard]] constexpr int gpus_of_engine(const Deployment& deployment) {
   return deployment.tp * deployment.pp * deployment.settings.data_parallel_size;
 }
-[[nodiscard]] constexpr int gpus(const Deployment& deployment) { return deployment.dp * gpus_of_engine(deployment); }
 /// Schedulers with a KV pool of their own: settings such as max_num_seqs and total_kv_blocks are those of one.
 [[nodiscard]] constexpr int schedulers(const Deployment& deployment) { return deployment.dp * deployment.settings.data_parallel_size; }
 

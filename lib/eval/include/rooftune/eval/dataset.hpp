@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ struct Case {
   std::vector<Plan> plans;                                ///< one per replicate
   std::shared_ptr<const kernels::KernelTables> tables{};  ///< of the GPU; null where none were given
   std::vector<sim::AssumedSetting> assumed{};             ///< settings that the experiment does not record
+  std::optional<domain::ModelSpec> draft{};               ///< the model that drafts tokens, where it is one of its own
 
   /// The requests of a replicate, kept or drawn.
   [[nodiscard]] std::shared_ptr<const sim::RequestPlan> plan(std::size_t replicate) const;
@@ -49,7 +51,12 @@ struct Case {
 
   /// What a simulation takes. It refers to the case and to `plan`, and must not outlive them.
   [[nodiscard]] sim::Scenario scenario(const sim::RequestPlan& plan) const {
-    return {.experiment = experiment, .model = model, .gpu = gpu, .plan = plan, .tables = tables.get()};
+    return {.experiment = experiment,
+            .model = model,
+            .gpu = gpu,
+            .plan = plan,
+            .tables = tables.get(),
+            .draft = draft ? &*draft : nullptr};
   }
 };
 

@@ -13,6 +13,7 @@
 #include "rooftune/eval/calibrated_domain.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/params/config.hpp"
+#include "rooftune/plan/speculation.hpp"
 
 namespace rooftune::plan {
 
@@ -95,10 +96,28 @@ struct CapacityCase {
 [[nodiscard]] LoadPoint predict_rate(const CapacityCase& subject, double rate_per_s, int replicas, const CapacityOptions& options);
 [[nodiscard]] LoadPoint predict_concurrency(const CapacityCase& subject, int concurrency, const CapacityOptions& options);
 
-/// The highest rate of one engine that keeps all objectives.
+/// The highest rate of one engine, or of so many behind a router, that keeps all objectives.
 struct Capacity {
   std::optional<LoadPoint> best;    ///< empty: not even an idle engine keeps them
   std::optional<LoadPoint> beyond;  ///< the next higher rate that was tried, and what it missed; empty: kMaxCapacityRate is kept
+};
+
+/// Prefill and decode apart beside engines that do both, on as many GPUs.
+struct ApartAnswer {
+  domain::PrefillDecode pools;
+  int gpus = 0;
+  int replicas_together = 0;  ///< engines of the compared deployment's tp
+  Capacity apart{};
+  Capacity together{};  ///< of all replicas, behind a router
+  /// Highest rate apart over that together: the mean over draws of arrivals, and where 90 % of such means fall. Empty where one of
+  /// the two keeps the objectives at no rate.
+  std::optional<double> gain{};
+  double gain_lower = 0.0;
+  double gain_upper = 0.0;
+
+  /// "pays", "does not pay", or that the draws do not tell.
+  [[nodiscard]] bool pays() const { return gain && gain_lower > 1.0; }
+  [[nodiscard]] bool costs() const { return gain && gain_upper < 1.0; }
 };
 
 /// Rates above are not searched.
@@ -107,7 +126,7 @@ inline constexpr double kMaxCapacityRate = 1000.0;
 inline constexpr double kIdleRate = 1.0 / 64.0;
 
 /// Doubles the rate until an objective is missed, then bisects its logarithm.
-[[nodiscard]] Capacity find_capacity(const CapacityCase& subject, const CapacityOptions& options);
+[[nodiscard]] Capacity find_capacity(const CapacityCase& subject, const CapacityOptions& options, int replicas = 1);
 
 /// The most clients of a closed loop that each still get `tokens_per_s` (1 / mean TPOT), found by doubling and bisection up to
 /// kMostClients and as many as the engine runs requests (max_num_seqs); empty where not even one does.
@@ -146,6 +165,8 @@ struct CapacityAnswer {
   std::vector<LoadPoint> rates{};
   std::vector<LoadPoint> concurrencies{};
   std::optional<LoadPoint> most_clients{};  ///< of CapacityQuestions::tokens_per_user
+  std::optional<SpeculationGain> speculation{};
+  std::optional<ApartAnswer> apart{};  ///< where pools were asked about
 
   [[nodiscard]] int gpus_of_engine() const { return tp * data_parallel; }
 };

@@ -77,6 +77,12 @@ namespace rooftune::report {
 /// Training and held-out errors of every variant with its parameters and cost, then what each correction is worth.
 [[nodiscard]] std::string comparison_tables(const calibrate::Comparison& comparison, Colour colour);
 
+/// What drafting gains, and up to how many requests in flight it pays, as a line.
+[[nodiscard]] std::string speculation_line(const plan::SpeculationGain& gain);
+
+/// Prefill and decode apart beside the same GPUs together, as lines.
+[[nodiscard]] std::string apart_lines(const plan::ApartAnswer& answer, int tp);
+
 /// Highest rates, fleets and sweeps with their intervals, then where they leave the calibrated domain.
 [[nodiscard]] std::string capacity_tables(const plan::CapacityReport& capacity, Colour colour);
 

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
@@ -17,6 +18,7 @@ struct EngineFlags {
   std::optional<int> max_num_batched_tokens;
   std::optional<int> max_model_len;
   std::optional<int> kv_blocks;
+  int cpu_kv_blocks = 0;  ///< that the host's memory keeps beside; 0: no offload
   double gpu_memory_utilization = 0.9;
   std::string kv_cache_dtype = "auto";
   std::string async_scheduling = "auto";
@@ -25,10 +27,21 @@ struct EngineFlags {
   std::string cudagraph_mode;
   int long_prefill_token_threshold = 0;
   bool enable_expert_parallel = false;
+  std::optional<std::string> speculation;  ///< "method:tokens:accepted", as in parse_speculation
+  std::string draft_model;
+  int draft_layers = 1;
   int data_parallel_size = 1;
 
+  /// What the flags say; `speculation` must parse.
   [[nodiscard]] domain::EngineSettings settings() const;
 };
+
+/// "eagle3:3:2.4": method, drafted tokens and mean accepted length, or instead of that "0.8/0.6/0.4", the shares of the steps that
+/// accept at least 1, 2, 3 drafted tokens.
+[[nodiscard]] core::Result<domain::Speculation> parse_speculation(std::string_view text);
+
+/// "2x4+1x8": two prefill engines of 4 GPUs, one decode engine of 8.
+[[nodiscard]] core::Result<domain::PrefillDecode> parse_prefill_decode(std::string_view text);
 
 /// A deployment and a load given by flags instead of a file.
 struct AdHocLoad {
@@ -37,6 +50,7 @@ struct AdHocLoad {
   int tp = 1;
   int pp = 1;
   int replicas = 1;
+  std::optional<std::string> prefill_decode;  ///< as in parse_prefill_decode
   std::string router = "round_robin";
   double rate_per_s = 1.0;
   std::vector<double> rates_per_s;  ///< a sweep, if not empty

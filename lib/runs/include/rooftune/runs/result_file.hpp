@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "rooftune/calibrate/recovery.hpp"
 #include "rooftune/calibrate/solver_table.hpp"
 #include "rooftune/eval/peers.hpp"
+#include "rooftune/plan/speculation.hpp"
 
 namespace rooftune::runs {
 
@@ -33,7 +35,8 @@ namespace rooftune::runs {
 
 /// One simulation seen from inside as "rooftune/simulation/1": latencies in milliseconds by stage, counters, histograms over
 /// busy time, and where that time goes.
-[[nodiscard]] std::string inspection_json(const calibrate::Inspection& inspection);
+[[nodiscard]] std::string inspection_json(const calibrate::Inspection& inspection,
+                                          const std::optional<plan::SpeculationGain>& speculation);
 
 /// What a study resolves to as "rooftune/resolved/1": its experiments, models, GPUs and free parameters, and the warnings.
 [[nodiscard]] std::string resolved_json(const calibrate::PreparedStudy& study);

@@ -14,6 +14,14 @@
 
 namespace rooftune::sim {
 
+/// Speculative decoding: how much is drafted, and how much of it the model accepts.
+struct SpeculationSetup {
+  std::int32_t draft_tokens = 0;      ///< per step and request; 0: none
+  std::int32_t lookahead_tokens = 0;  ///< for which a step takes KV slots beside, where the drafter writes into the same cache
+  bool recomputes_last_hit = false;   ///< the last cached block of a prompt is computed again: the drafter wants hidden states
+  std::vector<double> acceptance{};   ///< share of the steps that accept at least 1, 2, ... draft_tokens: falling
+};
+
 /// Settings of one engine replica, resolved from the deployment and the engine switches. Of several ranks, each has them.
 struct EngineSetup {
   std::int32_t ranks = 1;           ///< data-parallel ones that share their experts and so step together
@@ -35,6 +43,10 @@ struct EngineSetup {
   std::int64_t watermark_blocks = 0;
   /// Freed blocks without a hash (partly filled ones, or all where prefixes are not cached) are the next to be taken.
   bool free_unhashed_first = false;
+  SpeculationSetup speculation{};
+  /// Prompts were computed elsewhere: all but the last token of one is fetched over a link (EngineOptions::load_us_per_block), one
+  /// request after the other, and blocks are taken for it at once.
+  bool fetches_prompts = false;
 };
 
 /// How decode-only stretches are advanced. Both give the same result up to rounding.
@@ -121,7 +133,7 @@ template <class Scalar>
 struct EngineOptions {
   FrontEnd<Scalar> front_end{};   ///< times outside the engine that the client sees; added to every recorded latency
   Scalar turnaround_us{0.0};      ///< from the end of a request to its client's next one
-  Scalar load_us_per_block{0.0};  ///< to read one KV block of the model back from the host's memory
+  Scalar load_us_per_block{0.0};  ///< to read one KV block back from the host's memory, or to fetch it from where it was computed
   Observer* observer = nullptr;   ///< outlives the engine
   Stepping stepping = Stepping::closed_form;
   bool keep_latencies = false;        ///< each request's in the records (24 bytes each)
@@ -208,6 +220,9 @@ class Engine {
   void begin_stage(double start_us, double requests_per_us, std::size_t most_requests);
   void run_to(double horizon_us);
   void offer(const PlannedRequest& request);
+  /// The end of its next steps after which something may have happened (a request's end, above all), if nobody comes before; later
+  /// than any time where there is nothing to do. Whoever comes afterwards must not come before the next planned arrival.
+  [[nodiscard]] double next_event_us();
   /// Requests that have arrived and not finished.
   [[nodiscard]] std::int64_t in_flight() const;
   [[nodiscard]] StageRecord<Scalar> end_stage();

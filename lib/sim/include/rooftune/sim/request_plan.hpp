@@ -26,6 +26,7 @@ struct PlannedRequest {
   std::int32_t chain_tokens = 0;  ///< how many leading tokens lie on the chain
   bool extends_chain = false;     ///< generated tokens become part of the chain (conversations)
   bool follows = false;           ///< the next turn of the conversation of the request before it in the plan: sent after its reply
+  std::uint32_t draw = 0;         ///< names its stream of accepted draft tokens
 };
 
 struct StagePlan {

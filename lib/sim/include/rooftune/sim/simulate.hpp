@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +26,7 @@ struct Scenario {
   const domain::GpuSpec& gpu;
   const RequestPlan& plan;
   const kernels::KernelTables* tables = nullptr;  ///< measured on this GPU; only models that look kernels up need them
+  const domain::ModelSpec* draft = nullptr;       ///< the model that drafts tokens, where it is one of its own
 };
 
 enum class Percentiles { skip, compute };
@@ -74,6 +76,11 @@ inline constexpr double kStageGapUs = 2e6;
 template <class Scalar>
 [[nodiscard]] Prediction<Scalar> simulate(std::string_view step_time_model, const Scenario& scenario,
                                           const params::Resolved<Scalar>& parameters, const SimulationOptions& options);
+
+/// The step-time model of the scenario's engines, drafts included. Instantiated likewise.
+template <class Scalar>
+[[nodiscard]] std::unique_ptr<latency::StepTime<Scalar>> make_step_time(std::string_view step_time_model, const Scenario& scenario,
+                                                                        const params::Resolved<Scalar>& parameters);
 
 /// The engine settings of a scenario: the deployment's, the switches', and an estimate of the KV pool where none was measured.
 [[nodiscard]] EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<double>& parameters);

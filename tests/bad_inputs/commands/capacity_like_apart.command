@@ -1,0 +1,1 @@
+capacity --config ../../../configs/tuned/h100.physics.json --like apart.json

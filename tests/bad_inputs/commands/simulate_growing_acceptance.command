@@ -1,0 +1,1 @@
+simulate --model Llama-2-7b-hf --config ../../../configs/tuned/h100.physics.json --speculation mtp:2:0.5/0.8
