@@ -3,6 +3,7 @@
 #include "requests.hpp"
 #include "rooftune/calibrate/inspect.hpp"
 #include "rooftune/eval/assumptions.hpp"
+#include "rooftune/plan/speculation.hpp"
 #include "rooftune/runs/capacity_file.hpp"
 #include "rooftune/runs/capacity_search.hpp"
 #include "rooftune/runs/open_simulation.hpp"
@@ -16,6 +17,7 @@ namespace {
 /// One load seen from inside, or several beside each other.
 struct SimulationValue {
   std::optional<calibrate::Inspection> inspection;
+  std::optional<plan::SpeculationGain> speculation;
   std::vector<calibrate::SweepPoint> points;
   std::optional<std::string> shipped_config;
 };
@@ -35,7 +37,9 @@ SimulationValue simulate(const std::optional<std::string>& study, const Words& w
     if (request.load.is_sweep()) {
       value.points = calibrate::sweep(prepared.dataset, prepared.start, request.warm_up_requests, {prepared.spec.threads});
     } else {
-      value.inspection = calibrate::inspect(prepared.dataset.cases.front(), 0, prepared.start, {}, request.warm_up_requests);
+      const eval::Case& item = prepared.dataset.cases.front();
+      value.inspection = calibrate::inspect(item, 0, prepared.start, {}, request.warm_up_requests);
+      value.speculation = plan::speculation_gain(item, prepared.start);
       if (request.load.model.empty()) {
         for (const eval::Assumption& assumption :
              eval::moving_assumptions(prepared.dataset, prepared.start, {prepared.spec.threads})) {
@@ -87,7 +91,7 @@ void add_plans(py::module_& module) {
   py::class_<SimulationValue>(module, "Simulation")
       .def("to_json",
            [](const SimulationValue& self) {
-             return self.inspection ? runs::inspection_json(*self.inspection) : runs::sweep_json(self.points);
+             return self.inspection ? runs::inspection_json(*self.inspection, self.speculation) : runs::sweep_json(self.points);
            })
       .def("to_csv",
            [](const SimulationValue& self) {

@@ -30,12 +30,14 @@ core::Diagnostic about(const domain::Experiment& experiment, std::string problem
           .severity = severity};
 }
 
-/// Why the engine would refuse most of the requests, or "": a prompt and its output have to fit max_model_len together.
+/// Why the engine would refuse every request, or "": a prompt and its output have to fit max_model_len together. Of lengths that
+/// scatter some may fit: what is refused then is counted.
 std::string too_long(const domain::Experiment& settled) {
   const domain::Workload& workload = settled.workload;
   const double longest = workload.prompt.mean_tokens + workload.output.mean_tokens;
   const int most = settled.deployment.settings.max_model_len;
-  if (!workload.trace.empty() || most == 0 || longest <= most) return "";
+  const bool scatters = workload.prompt.standard_deviation_tokens > 0.0 || workload.output.standard_deviation_tokens > 0.0;
+  if (!workload.trace.empty() || most == 0 || longest <= most || scatters) return "";
   return fmt::format("prompt and output are {:g} tokens, more than max_model_len {}: the engine refuses such requests", longest, most);
 }
 
