@@ -59,7 +59,7 @@ TEST_F(CapacityCommand, AnswersAllQuestionsAtOnce) {
   EXPECT_EQ(answer["fleet"]["gpus"], 4 * int(answer["fleet"]["replicas"]));
   EXPECT_EQ(answer["rates"].size(), 2U);
   EXPECT_EQ(answer["concurrencies"][0]["concurrency"], 4);
-  EXPECT_THAT(folder_.read("points.csv"), HasSubstr("\nLlama-3.1-70B-Instruct,bf16,4,false,concurrency,"));
+  EXPECT_THAT(folder_.read("points.csv"), HasSubstr("\nLlama-3.1-70B-Instruct,bf16,4,false,1,concurrency,"));
   EXPECT_TRUE(json["most_tokens_per_gpu"].is_null()) << "it was not asked";
 }
 

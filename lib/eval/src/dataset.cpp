@@ -30,17 +30,6 @@ core::Diagnostic about(const domain::Experiment& experiment, std::string problem
           .severity = severity};
 }
 
-/// Why the engine would refuse every request, or "": a prompt and its output have to fit max_model_len together. Of lengths that
-/// scatter some may fit: what is refused then is counted.
-std::string too_long(const domain::Experiment& settled) {
-  const domain::Workload& workload = settled.workload;
-  const double longest = workload.prompt.mean_tokens + workload.output.mean_tokens;
-  const int most = settled.deployment.settings.max_model_len;
-  const bool scatters = workload.prompt.standard_deviation_tokens > 0.0 || workload.output.standard_deviation_tokens > 0.0;
-  if (!workload.trace.empty() || most == 0 || longest <= most || scatters) return "";
-  return fmt::format("prompt and output are {:g} tokens, more than max_model_len {}: the engine refuses such requests", longest, most);
-}
-
 /// A pool that is estimated matters where the estimate is rough.
 void warn_of_estimated_pool(const domain::Experiment& experiment, const domain::ModelSpec& model, const domain::GpuSpec& gpu,
                             core::Diagnostics& warnings) {
@@ -170,13 +159,6 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     if (const auto reason = inputs.external ? std::nullopt : sim::refusal(inputs.config.step_time_model, scenario)) {
       if (!inputs.leaves_out_refused) {
         problems.push_back(about(experiment, fmt::format("cannot be simulated: {}", *reason), "", core::Severity::error));
-      }
-      continue;
-    }
-    if (const std::string problem = inputs.external ? "" : too_long(settled_experiment); !problem.empty()) {
-      if (!inputs.leaves_out_refused) {
-        problems.push_back(about(experiment, problem, "ask for shorter ones, or raise max_model_len as far as the model goes",
-                                 core::Severity::error));
       }
       continue;
     }

@@ -407,8 +407,27 @@ core::Result<OpenedStudy> open_ground_truth(const StudyOverrides& overrides) {
   return open(std::nullopt, overrides, Simulators::built_in, std::nullopt);
 }
 
+/// Why the engine would refuse every request, or "": a prompt and its output have to fit max_model_len together. Of lengths that
+/// scatter some may fit: what is refused then is counted.
+static std::string too_long(const domain::Experiment& settled) {
+  const domain::Workload& workload = settled.workload;
+  const double longest = workload.prompt.mean_tokens + workload.output.mean_tokens;
+  const int most = settled.deployment.settings.max_model_len;
+  const bool scatters = workload.prompt.standard_deviation_tokens > 0.0 || workload.output.standard_deviation_tokens > 0.0;
+  if (!workload.trace.empty() || most == 0 || longest <= most || scatters) return "";
+  return fmt::format(
+      "experiment '{}': prompt and output are {:g} tokens, more than max_model_len {}: the engine refuses such requests", settled.id,
+      longest, most);
+}
+
 core::Result<OpenedStudy> open_experiments(std::vector<domain::Experiment> experiments, const StudyOverrides& overrides) {
-  return open(std::nullopt, overrides, Simulators::built_in, std::move(experiments));
+  auto opened = open(std::nullopt, overrides, Simulators::built_in, std::move(experiments));
+  if (!opened) return opened;
+  for (const eval::Case& item : opened->prepared.dataset.cases) {
+    const std::string problem = too_long(item.experiment);
+    if (!problem.empty()) return core::fail({}, problem, "ask for shorter ones, or raise max_model_len as far as the model goes");
+  }
+  return opened;
 }
 
 core::Result<std::vector<kernels::KernelSummary>> open_kernel_summaries(OpenedStudy& study) {
