@@ -330,10 +330,7 @@ Scalar PhysicsStepTime<Scalar>::limited_prefill_us(std::span<const PrefillChunk>
 
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
-  if (!batch.prefills.empty()) {
-    const std::int64_t tokens = batch.decode_requests + sum(batch.prefills).tokens;
-    return ranks_ > 1 ? mixed_piece(batch, rank_work_us(batch.ranks, tokens)) : mixed_piece(batch, token_work_us(padded(tokens)));
-  }
+  if (!batch.prefills.empty()) return mixed_piece(batch);
   const Scaled<Scalar> kv{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)};
   const Scalar& work = ranks_ > 1 ? rank_decode_work_us(batch) : decode_work_us(batch.decode_requests);
   StepPiece<Scalar> piece{.duration_us = linear_sum(work, kv), .slope_us_per_token = kv_us_per_token_, .valid_steps = kEveryStep};
@@ -346,9 +343,16 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
 }
 
 template <class Scalar>
-StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch, const Scalar& token_work) {
+const Scalar& PhysicsStepTime<Scalar>::rank_mixed_work_us(const Batch& batch, std::int64_t tokens) {
+  return rank_mixed_work_us_ = rank_work_us(batch.ranks, tokens);
+}
+
+template <class Scalar>
+StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
   const PrefillSums prefill = sum(batch.prefills);
   const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
+  const std::int64_t tokens = batch.decode_requests + prefill.tokens;
+  const Scalar& token_work = ranks_ > 1 ? rank_mixed_work_us(batch, tokens) : token_work_us(padded(tokens));
   const Scaled<Scalar> kv{mixed_kv_us_per_token_, static_cast<double>(batch.decode_context_tokens + prefill.context_tokens)};
   const Scaled<Scalar> attention{prefill_attention_us_per_pair_, prefill.attention_pairs};
   const Scaled<Scalar> overhead{step_overhead_us_, 1.0};

@@ -92,10 +92,11 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   [[nodiscard]] StepPiece<Scalar> limited_decode_reads(const Batch& batch) const;
   [[nodiscard]] Scalar limited_prefill_us(std::span<const PrefillChunk> prefills) const;
   [[nodiscard]] std::int64_t padded(std::int64_t decode_requests) const;
-  [[nodiscard]] StepPiece<Scalar> mixed_piece(const Batch& batch, const Scalar& token_work);
+  [[nodiscard]] StepPiece<Scalar> mixed_piece(const Batch& batch);
   /// One of several ranks: what its own tokens take, and all ranks' tokens in the experts.
   [[nodiscard]] Scalar rank_work_us(const RankTokens& given, std::int64_t tokens);
   [[nodiscard]] const Scalar& rank_decode_work_us(const Batch& batch);
+  [[nodiscard]] const Scalar& rank_mixed_work_us(const Batch& batch, std::int64_t tokens);
   /// At how many tokens a rank's own layers and all ranks' experts run.
   struct Sizes {
     std::int64_t own = 0;
@@ -140,6 +141,7 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   Scalar dispatch_latency_us_{0.0};
   Scalar dispatch_us_per_token_{0.0};
   Scalar rank_decode_work_us_{0.0};  ///< the last one
+  Scalar rank_mixed_work_us_{0.0};   ///< likewise
   int ranks_ = 1;                    ///< data-parallel ones of one engine
   bool tensor_parallel_ = false;
   bool pads_ = false;

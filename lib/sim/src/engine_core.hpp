@@ -112,7 +112,7 @@ class EngineCore {
   [[gnu::noinline]] bool idle_until_loaded(double horizon_us);
   [[gnu::noinline, gnu::flatten]] void see_stretch();
   std::int64_t steps_to_next_event();
-  void advance(std::int64_t steps);
+  [[gnu::always_inline]] inline void advance(std::int64_t steps);
   [[gnu::always_inline]] inline void end_steps();
 
   // --- verbs ---

@@ -16,7 +16,7 @@ struct Stretch {
 };
 
 /// Smallest k >= 1 with k * first + increment * k (k - 1) / 2 >= gap: in which of the coming steps a moment falls.
-inline std::int64_t steps_until(double gap_us, const Stretch& stretch, std::int64_t limit) {
+[[gnu::always_inline]] inline std::int64_t steps_until(double gap_us, const Stretch& stretch, std::int64_t limit) {
   const double first_us = stretch.first_us;
   const double increment_us = stretch.increment_us;
   if (gap_us <= first_us || limit <= 1) return 1;
