@@ -204,21 +204,23 @@ TEST(Team, AnswersQuestionsWhileItComputes) {
           if (question == "news") ++told;
           return std::string(question) + "!";
         });
-        const auto when_both_have_told = [&](std::size_t) {
+        const auto when_two_were_told = [&](std::size_t) {
           while (told < 2) std::this_thread::yield();
           return std::string("7!");
         };
         const auto results = core::map_over_ranks<std::string>(&team, {.name = "answers", .count = 100, .threads = {1}},
-                                                               when_both_have_told, [](const std::string&) {});
+                                                               when_two_were_told, [](const std::string&) {});
         EXPECT_THAT(results, testing::Each(std::string("7!")));
         team.answer_with({});
       },
       [](Team& team, int) {
         team.agree_on({});
-        team.tell("news");
-        core::serve(team, "answers", {2}, [&](std::size_t) { return team.ask("7"); });
+        core::serve(team, "answers", {2}, [&](std::size_t) {
+          team.tell("news");  // whoever has something to compute is listened to
+          return team.ask("7");
+        });
       });
-  EXPECT_EQ(told, 2);
+  EXPECT_GE(told, 2);
 }
 
 }  // namespace
