@@ -17,7 +17,7 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr int kKills = 10;
 
-class RanksCampaign : public RanksTest {
+class RanksCampaign : public TemporaryFolderTest {
  protected:
   /// Runs a command on 1 to 4 ranks, and demands the same output; prints how long each took.
   void expect_same_on_ranks(const std::vector<std::string>& command, bool wants_folder) const {

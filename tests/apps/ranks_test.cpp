@@ -13,7 +13,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-class Ranks : public RanksTest {
+class Ranks : public TemporaryFolderTest {
  protected:
   std::string study_ = folder_.write("study.yaml", small_study("['64', '62', '66']")).string();
 
