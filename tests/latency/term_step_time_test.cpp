@@ -55,6 +55,21 @@ TEST_F(Terms, LeaveAPieceAPiece) {
   }
 }
 
+TEST_F(Terms, AreTheSameWhateverWasAskedBefore) {
+  const params::ParameterId steady = declared("test_steady_us", "layers * decodes * decodes + 3 * prefill_tokens");
+  const auto without = with(steady, 0.0);
+  const auto model_with = with(steady, 0.5);
+  auto mixed = decodes(8, 600);
+  mixed.prefills = {{.context_tokens = 0, .new_tokens = 100}};
+  for (const auto& batch : {decodes(8, 600), mixed, decodes(8, 900), decodes(7, 600), decodes(2000, 10), mixed, decodes(8, 600)}) {
+    const latency::Batch view = batch.view();
+    const double tokens = view.prefills.empty() ? 0.0 : 100.0;
+    const auto n = static_cast<double>(view.decode_requests);
+    EXPECT_THAT(model_with->piece(view).duration_us - without->piece(view).duration_us,
+                DoubleNear(0.5 * (32.0 * n * n + 3.0 * tokens), 1e-6));
+  }
+}
+
 TEST_F(Terms, CarryTheExactDerivativeOfTheirCoefficient) {
   using Dual = core::Dual<core::kNarrowWidth>;
   params::Resolved<double> parameters;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graph_plan.hpp"
+#include "remembered.hpp"
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/operators.hpp"
 #include "rooftune/latency/step_time.hpp"
@@ -107,7 +108,8 @@ class TermQuantities {
 };
 
 /// A step-time model with the terms of a study or config on top: each adds its coefficient times its expression. Expressions are
-/// linear in the context (params/term.hpp), so a piece stays one; they are evaluated once per piece.
+/// linear in the context (params/term.hpp), so a piece stays one. While a batch only decodes, those that do not read the context
+/// depend on the number of decodes alone: their sum is remembered. The others are evaluated once per piece.
 template <class Scalar>
 class TermStepTime final : public StepTime<Scalar> {
  public:
@@ -115,28 +117,33 @@ class TermStepTime final : public StepTime<Scalar> {
                const std::vector<params::ParameterId>& terms)
       : inner_(std::move(inner)), quantities_(target) {
     for (const params::ParameterId id : terms) {
-      terms_.push_back({.id = id.spec().id, .coefficient = parameters[id], .formula = params::TermFormula(*params::find_term(id))});
+      Own term{.id = id.spec().id, .coefficient = parameters[id], .formula = params::TermFormula(*params::find_term(id))};
+      (term.formula.reads_context() ? with_context_ : steady_).push_back(std::move(term));
     }
   }
 
   [[nodiscard]] StepPiece<Scalar> piece(const Batch& batch) override {
     StepPiece<Scalar> piece = inner_->piece(batch);
-    const params::QuantityValues values = quantities_.of(batch);
-    for (Own& term : terms_) {
+    if (!steady_.empty()) piece.duration_us += batch.prefills.empty() ? remembered_steady_us(batch) : steady_us(batch);
+    if (with_context_.empty()) return piece;
+    const params::QuantityValues& values = quantities_.of(batch);
+    for (Own& term : with_context_) {
       const double times = term.formula(values);
       piece.duration_us += times * term.coefficient;
-      if (term.formula.reads_context()) piece.slope_us_per_token += slope(term, values, times) * term.coefficient;
+      piece.slope_us_per_token += slope(term, values, times) * term.coefficient;
     }
     return piece;
   }
 
   [[nodiscard]] StepBreakdown breakdown(const Batch& batch) override {
     StepBreakdown result = inner_->breakdown(batch);
-    const params::QuantityValues values = quantities_.of(batch);
-    for (Own& term : terms_) {
-      const double us = term.formula(values) * core::value_of(term.coefficient);
-      result.terms.push_back({.name = term.id, .duration_us = us});
-      result.total_us += us;
+    const params::QuantityValues& values = quantities_.of(batch);
+    for (std::vector<Own>* const terms : {&steady_, &with_context_}) {
+      for (Own& term : *terms) {
+        const double us = term.formula(values) * core::value_of(term.coefficient);
+        result.terms.push_back({.name = term.id, .duration_us = us});
+        result.total_us += us;
+      }
     }
     return result;
   }
@@ -166,16 +173,30 @@ class TermStepTime final : public StepTime<Scalar> {
     return (term.formula(values) - times) / kDistance;
   }
 
+  [[nodiscard]] Scalar steady_us(const Batch& batch) {
+    const params::QuantityValues& values = quantities_.of(batch);
+    Scalar sum{0.0};
+    for (Own& term : steady_) sum += term.formula(values) * term.coefficient;
+    return sum;
+  }
+  [[nodiscard]] const Scalar& remembered_steady_us(const Batch& batch) {
+    if (const Scalar* const known = of_decodes_.find(batch.decode_requests)) return *known;
+    return of_decodes_.keep(batch.decode_requests, steady_us(batch));
+  }
+
   [[nodiscard]] double added_us(const Batch& batch) {
-    const params::QuantityValues values = quantities_.of(batch);
-    double sum = 0.0;
-    for (Own& term : terms_) sum += term.formula(values) * core::value_of(term.coefficient);
+    double sum = core::value_of(batch.prefills.empty() ? remembered_steady_us(batch) : steady_us(batch));
+    if (with_context_.empty()) return sum;
+    const params::QuantityValues& values = quantities_.of(batch);
+    for (Own& term : with_context_) sum += term.formula(values) * core::value_of(term.coefficient);
     return sum;
   }
 
   std::unique_ptr<StepTime<Scalar>> inner_;
   TermQuantities quantities_;
-  std::vector<Own> terms_;
+  std::vector<Own> steady_;  ///< terms that do not read the context
+  std::vector<Own> with_context_;
+  Remembered<Scalar> of_decodes_;  ///< the sum of the steady ones where a batch only decodes
 };
 
 }  // namespace rooftune::latency
