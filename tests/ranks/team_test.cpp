@@ -8,6 +8,8 @@
 #include <numeric>
 #include <thread>
 
+#include "rooftune/core/packing.hpp"
+#include "rooftune/ranks/dealer.hpp"
 #include "support/local_ranks.hpp"
 
 namespace rooftune::ranks {
@@ -137,6 +139,128 @@ TEST(Team, SaysWhoCannotTakePartOnceItComputesItself) {
         team.tell("");
       });
   EXPECT_THAT(warnings, ElementsAre("rank 1 cannot take part: error: no such file"));
+}
+
+TEST(Team, SaysWhoLeftAfterTheLastMap) {
+  std::atomic<bool> is_dealt = false;
+  const auto warnings = with_ranks(
+      1,
+      [&](Team& team) {
+        team.agree_on({});
+        std::atomic<bool> has_left = false;
+        team.answer_with([&](std::string_view) {
+          has_left = true;
+          return std::string();
+        });
+        static_cast<void>(core::map_over_ranks<double>(&team, kMap, term, [](double) {}));
+        is_dealt = true;
+        while (!has_left) std::this_thread::yield();
+      },
+      [&](Team& team, int) {
+        while (!is_dealt) std::this_thread::yield();
+        team.leave("error: no such file");
+        team.tell("");
+      });
+  EXPECT_THAT(warnings, ElementsAre("rank 1 cannot take part: error: no such file"));
+}
+
+TEST(Team, BeginsNothingMoreOnceOneOfItsThreadsHasFailed) {
+  std::atomic<std::size_t> begun = 0;
+  with_ranks(
+      0,
+      [&](Team& team) {
+        core::RankedMap map = kMap;
+        map.threads = {2};
+        const auto failing = [&](std::size_t i) -> double {
+          ++begun;
+          if (i == 0) throw std::runtime_error("out of paper");
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          return term(i);
+        };
+        EXPECT_THROW(static_cast<void>(core::map_over_ranks<double>(&team, map, failing, [](double) {})), std::runtime_error);
+      },
+      [](Team&, int) {});
+  EXPECT_LT(begun, kMap.count / 2);
+}
+
+TEST(Team, IsNotFailedByWhatIsLateForAnEarlierMap) {
+  std::stop_source stop;
+  std::atomic<bool> is_taken = false;
+  std::atomic<bool> is_first_over = false;
+  std::atomic<bool> serves_second = false;
+  std::vector<double> second;
+  with_ranks(
+      1,
+      [&](Team& team) {
+        team.agree_on({});
+        core::RankedMap map = kMap;
+        map.context = "first";
+        map.cancel = stop.get_token();
+        const auto once_the_other_has_one = [&](std::size_t i) {
+          while (!is_taken) std::this_thread::yield();
+          stop.request_stop();
+          return term(i);
+        };
+        static_cast<void>(core::map_over_ranks<double>(&team, map, once_the_other_has_one, [](double) {}));
+        is_first_over = true;
+        // What the other rank computes of this map comes after the word that it has failed.
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        const auto once_the_other_serves = [&](std::size_t i) {
+          while (!serves_second && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+          return term(i);
+        };
+        map.context = "second";
+        map.cancel = {};
+        second = core::map_over_ranks<double>(&team, map, once_the_other_serves, [](double) {});
+      },
+      [&](Team& team, int) {
+        team.agree_on({});
+        team.serve("terms", {1}, [&](const std::string& context) -> core::Ranks::Body {
+          return [&, context](std::size_t i) {
+            if (context == "second") {
+              serves_second = true;
+              return core::packed(term(i));
+            }
+            is_taken = true;
+            while (!is_first_over) std::this_thread::yield();
+            throw std::runtime_error("out of paper");
+          };
+        });
+      });
+  EXPECT_TRUE(serves_second);
+  EXPECT_EQ(second.size(), kMap.count);
+}
+
+TEST(Team, ComputesNothingOfAMapThatAnotherHasFollowed) {
+  testing_support::LocalNetwork network(2);
+  const auto leader = network.transport(0);
+  std::atomic<int> results = 0;
+  leader->listen([&](int, const std::string& message) {
+    core::Unpacker unpacker(message);
+    Kind kind{};
+    unpacker(kind);
+    if (kind == Kind::result) ++results;
+  });
+  std::vector<std::string> computed;
+  {
+    const auto follower = make_team(network.transport(1), {});
+    // Both tasks lie there before one is taken: the body of the second map is made while the first task waits.
+    leader->send(1, core::packed(Kind::task, std::size_t{1}, std::size_t{0}, true, std::string("terms"), std::string("first")));
+    leader->send(1, core::packed(Kind::task, std::size_t{2}, std::size_t{5}, true, std::string("terms"), std::string("second")));
+    leader->send(1, core::packed(Kind::answer, std::uint64_t{1}, std::string("they came")));
+    EXPECT_EQ(follower->ask(""), "they came");
+    const std::jthread end([&] {
+      while (results < 2) std::this_thread::yield();
+      leader->send(1, core::packed(Kind::end));
+    });
+    follower->serve("terms", {1}, [&](const std::string& context) -> core::Ranks::Body {
+      return [&, context](std::size_t i) {
+        computed.push_back(context + std::to_string(i));
+        return std::string();
+      };
+    });
+  }
+  EXPECT_THAT(computed, ElementsAre("second5"));
 }
 
 TEST(Team, FailsWithTheWordsOfTheRankThatFailed) {

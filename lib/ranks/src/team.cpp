@@ -56,6 +56,7 @@ class Leader final : public Team {
   ~Leader() override {
     send_to_all(Kind::end);
     transport_->close();
+    if (dealer_.map() > 0) say_who_is_absent();
   }
 
   [[nodiscard]] bool leads() const override { return true; }
@@ -82,7 +83,15 @@ class Leader final : public Team {
       changed_.notify_all();
     });
     try {
-      on_threads(map.threads, [&] { compute_own(compute); });
+      on_threads(map.threads, [&] {
+        try {
+          compute_own(compute);
+        } catch (...) {
+          const std::scoped_lock lock(mutex_);
+          dealer_.close();  // nobody begins another one
+          throw;
+        }
+      });
       finish(compute);
     } catch (...) {
       close_map();
@@ -117,7 +126,7 @@ class Leader final : public Team {
       std::size_t map = 0;
       {
         const std::scoped_lock lock(mutex_);
-        const auto next = failure_ ? std::nullopt : dealer_.next();
+        const auto next = dealer_.next();
         if (!next) return;
         index = *next;
         map = dealer_.map();
@@ -134,7 +143,7 @@ class Leader final : public Team {
     std::vector<std::size_t> missing;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return dealer_.is_complete() || failure_ || is_stopped_; });
+      changed_.wait(lock, [&] { return dealer_.is_complete() || is_stopped_; });
       if (failure_) throw std::runtime_error(*failure_);
       missing = dealer_.take_back();
     }
@@ -160,10 +169,11 @@ class Leader final : public Team {
       case Kind::want: give(from); break;
       case Kind::result: take_result(from, message); break;
       case Kind::failed: {
+        std::size_t map = 0;
         std::string why;
-        message(why);
-        failure_ = fmt::format("rank {}: {}", from, why);
-        changed_.notify_all();
+        message(map, why);
+        if (map == dealer_.map() && take_) fail(fmt::format("rank {}: {}", from, why));
+        give(from);
         break;
       }
       case Kind::leaves: {
@@ -197,8 +207,15 @@ class Leader final : public Team {
     try {
       if (take_) take_(index, message.rest());
     } catch (const std::exception& error) {
-      failure_ = fmt::format("rank {}: its result cannot be read: {}", from, error.what());
+      fail(fmt::format("rank {}: its result cannot be read: {}", from, error.what()));
     }
+    changed_.notify_all();
+  }
+
+  /// The map fails, and nobody begins another index of it.
+  void fail(std::string why) {
+    if (!failure_) failure_ = std::move(why);
+    dealer_.close();
     changed_.notify_all();
   }
 
@@ -304,6 +321,7 @@ class Follower final : public Team {
   };
   /// A map as it came; its body is made by the first that needs it.
   struct Map {
+    std::size_t number = 0;
     std::string name;
     std::string context;
     Body body{};
@@ -320,23 +338,25 @@ class Follower final : public Team {
 
   std::string outcome_of(const Task& task, const std::string& name, const std::function<Body(const std::string&)>& make_body) {
     try {
-      const std::shared_ptr<Map> map = with_body(name, make_body);
-      return core::packed(Kind::result, task.map, task.index) + map->body(task.index);
+      const Body body = body_of(task.map, name, make_body);
+      return core::packed(Kind::result, task.map, task.index) + (body ? body(task.index) : std::string());
     } catch (const std::exception& error) {
-      return core::packed(Kind::failed, std::string(error.what()));
+      return core::packed(Kind::failed, task.map, std::string(error.what()));
     }
   }
 
-  std::shared_ptr<Map> with_body(const std::string& name, const std::function<Body(const std::string&)>& make_body) {
+  /// Nothing for a map that another one has followed: nobody waits for its results any more.
+  Body body_of(std::size_t number, const std::string& name, const std::function<Body(const std::string&)>& make_body) {
     const std::scoped_lock making(making_);
     std::shared_ptr<Map> map;
     {
       const std::scoped_lock lock(mutex_);
       map = map_;
     }
+    if (map->number != number) return {};
     if (map->name != name) throw std::runtime_error(fmt::format("it serves '{}' and not '{}'", name, map->name));
     if (!map->body) map->body = make_body(map->context);
-    return map;
+    return map->body;
   }
 
   void receive(const std::string& bytes) {
@@ -354,6 +374,7 @@ class Follower final : public Team {
       // Of an earlier map nothing is wanted any more: it was completed, or given up after a stop.
       if (is_first) {
         map_ = std::make_shared<Map>();
+        map_->number = task.map;
         message(map_->name, map_->context);
       }
       tasks_.push_back(task);

@@ -14,7 +14,7 @@ enum class Kind : unsigned char {
   hello,   ///< lines to agree on
   want,    ///< one more index
   result,  ///< map, index, packed result; wants one more
-  failed,  ///< map, index, in words
+  failed,  ///< map, in words; wants one more
   leaves,  ///< in words: it cannot serve
   ask,     ///< number, question
   tell,    ///< news
