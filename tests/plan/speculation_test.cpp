@@ -52,7 +52,17 @@ TEST(SpeculationGain, PaysAloneAndLessInACrowd) {
   EXPECT_NEAR(gain->tokens_per_step, 2.3, 1e-12);
   EXPECT_GT(gain->gain_alone, 1.5);
   EXPECT_LT(gain->gain_crowded, gain->gain_alone);
-  EXPECT_EQ(gain->break_even_requests.has_value(), gain->gain_crowded <= 1.0);
+}
+
+TEST(SpeculationGain, EndsWhereABatchIsLargeEnough) {
+  // Hardly anything is accepted: the wider step is nothing beside the weights of one request, and much beside those of 256.
+  const auto gain = speculation_gain(drafting({0.3, 0.1, 0.05}), physics());
+  ASSERT_TRUE(gain);
+  EXPECT_GT(gain->gain_alone, 1.0);
+  EXPECT_LT(gain->gain_crowded, 1.0);
+  ASSERT_TRUE(gain->break_even_requests);
+  EXPECT_GT(*gain->break_even_requests, 1);
+  EXPECT_LE(*gain->break_even_requests, gain->most_requests);
 }
 
 TEST(SpeculationGain, IsOfWhatDraftsAlone) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <string_view>
 
+#include "rooftune/params/choice_of.hpp"
 #include "rooftune/sim/kv_estimate.hpp"
 
 namespace rooftune::eval {
@@ -112,8 +113,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
   std::set<std::string> notices;
   KeptPlans kept(inputs.kept_plan_bytes);
   const params::SwitchId speculation_switch = params::switch_id("engine.speculation");
-  const auto chosen = inputs.config.switches.find(speculation_switch);
-  const bool drafts = chosen == inputs.config.switches.end() || chosen->second == *params::find_choice(speculation_switch, "on");
+  const bool drafts = params::choice_of(inputs.config, speculation_switch) == *params::find_choice(speculation_switch, "on");
   for (const domain::Experiment& experiment : inputs.experiments) {
     const domain::Deployment& deployment = experiment.deployment;
     if (!ids.insert(experiment.id).second) {

@@ -11,6 +11,7 @@
 #include "invention.hpp"
 #include "rooftune/core/word.hpp"
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/params/choice_of.hpp"
 #include "rooftune/params/prior_knowledge.hpp"
 #include "rooftune/params/term.hpp"
 
@@ -24,12 +25,6 @@ constexpr double kPriorStep = 2.0;
 constexpr std::size_t kPairedMoves = 4;
 
 constexpr std::string_view kAllCorrections = "all_corrections";
-
-/// The choice that a switch has in a structure.
-std::size_t choice_of(const params::Config& config, params::SwitchId id) {
-  const auto found = config.switches.find(id);
-  return found == config.switches.end() ? id.spec().initial : found->second;
-}
 
 bool is_free(const calibrate::StudySpec& spec, params::ParameterId id) {
   return std::ranges::any_of(spec.free, [&](const params::FreeParameter& parameter) { return parameter.id == id; });
@@ -215,8 +210,8 @@ class Rules {
       Move back{.id = "back:" + move.id, .reason = "errors may speak against it by now: " + move.reason};
       for (const auto& [name, word] : move.switches) {
         const params::SwitchId id = params::switch_id(name);
-        const std::size_t now = choice_of(study_.start, id);
-        const std::size_t before = choice_of(begun_, id);
+        const std::size_t now = params::choice_of(study_.start, id);
+        const std::size_t before = params::choice_of(begun_, id);
         if (now == before || id.spec().choices[now] != word) continue;
         back.switches.emplace_back(name, id.spec().choices[before]);
       }
@@ -390,8 +385,8 @@ std::optional<Proposal> applied(const Move& move, const calibrate::PreparedStudy
   for (const auto& [name, word] : move.switches) {
     const params::SwitchId id = params::switch_id(name);
     const auto choice = params::find_choice(id, word);
-    if (!choice || *choice == choice_of(config, id)) continue;
-    changes.push_back(fmt::format("{}: {} -> {}", name, id.spec().choices[choice_of(config, id)], word));
+    if (!choice || *choice == params::choice_of(config, id)) continue;
+    changes.push_back(fmt::format("{}: {} -> {}", name, id.spec().choices[params::choice_of(config, id)], word));
     spec.switches[id] = *choice;
   }
   for (const std::string& name : move.free) {

@@ -105,8 +105,11 @@ template <class Scalar>
 Scalar KernelsStepTime<Scalar>::rank_decode_work_us(const Batch& batch) {
   const std::int64_t requests = batch.decode_requests;
   const auto [own, all, mode] = sizes_of(batch, requests);
-  Scalar gpu_us = token_work_us(own) + shared_work_us(all) + prices_.lm_head_us(requests) * gemm_streaming_ +
-                  prices_.decode_states_us(requests) * decode_attention_;
+  Scalar gpu_us = token_work_us(own);
+  if (ranks_ > 1) gpu_us += shared_work_us(all);
+  gpu_us += prices_.lm_head_us(requests) * gemm_streaming_;
+  gpu_us += prices_.decode_states_us(requests) * decode_attention_;
+  // Decode attention is short of what launching a step takes: without a graph the host decides with or without it.
   if (mode == GraphPlan::Mode::eager) gpu_us = p_norm<Scalar>(gpu_us, launch_us_, Scalar(kLaunchNorm));
   return gpu_us + host_us(mode, requests);
 }
@@ -121,24 +124,18 @@ Scalar KernelsStepTime<Scalar>::host_us(GraphPlan::Mode mode, std::int64_t seque
 template <class Scalar>
 const Scalar& KernelsStepTime<Scalar>::decode_work_us(std::int64_t requests) {
   if (const Scalar* const known = decode_work_.find(requests)) return *known;
-  const GraphPlan::Mode mode = graphs_.decode_mode(requests);
-  Scalar gpu_us = token_work_us(padded(requests)) + prices_.lm_head_us(requests) * gemm_streaming_ +
-                  prices_.decode_states_us(requests) * decode_attention_;
-  // Decode attention is short of what launching a step takes: without a graph the host decides with or without it.
-  if (mode == GraphPlan::Mode::eager) gpu_us = p_norm<Scalar>(gpu_us, launch_us_, Scalar(kLaunchNorm));
-  return decode_work_.keep(requests, gpu_us + host_us(mode, requests));
+  Batch batch;
+  batch.decode_requests = requests;
+  return decode_work_.keep(requests, rank_decode_work_us(batch));
 }
 
 template <class Scalar>
 StepPiece<Scalar> KernelsStepTime<Scalar>::piece(const Batch& batch) {
   const KernelPrices::Line attention = prices_.decode_attention(batch);
-  if (batch.prefills.empty() && ranks_ > 1) {
-    return {.duration_us = linear_sum(rank_decode_work_us(batch), Scaled<Scalar>{decode_attention_, attention.us}),
-            .slope_us_per_token = attention.slope_us * decode_attention_,
-            .valid_steps = attention.steps};
-  }
   if (batch.prefills.empty()) {
-    return {.duration_us = linear_sum(decode_work_us(batch.decode_requests), Scaled<Scalar>{decode_attention_, attention.us}),
+    const Scaled<Scalar> reads{decode_attention_, attention.us};
+    return {.duration_us =
+                ranks_ > 1 ? linear_sum(rank_decode_work_us(batch), reads) : linear_sum(decode_work_us(batch.decode_requests), reads),
             .slope_us_per_token = attention.slope_us * decode_attention_,
             .valid_steps = attention.steps};
   }

@@ -1,28 +1,37 @@
 #include "rooftune/plan/apart.hpp"
 
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/distributions.hpp"
+#include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/domain/gpus.hpp"
 
 namespace rooftune::plan {
 namespace {
 
-/// The gain of every draw of arrivals by itself: both sides see the same requests.
-std::vector<double> gains(const CapacityCase& subject, const CapacityCase& apart, int replicas, CapacityOptions options) {
+double gain_of(const Capacity& together, const Capacity& apart) { return apart.best->rate_per_s / together.best->rate_per_s; }
+
+/// The gain of every draw of arrivals by itself: both sides see the same requests. Empty where one draw leaves a side no rate.
+std::vector<double> gains(const CapacityCase& subject, const CapacityCase& apart, int replicas, const CapacityOptions& options) {
+  const auto draws = core::parallel_map<std::optional<double>>(static_cast<std::size_t>(options.replicates), options.threads,
+                                                               [&](std::size_t draw) -> std::optional<double> {
+                                                                 CapacityOptions one = options;
+                                                                 one.replicates = 1;
+                                                                 one.seed = options.seed + draw;
+                                                                 one.threads = {1};
+                                                                 const Capacity together = find_capacity(subject, one, replicas);
+                                                                 const Capacity own = find_capacity(apart, one);
+                                                                 if (!together.best || !own.best) return std::nullopt;
+                                                                 return gain_of(together, own);
+                                                               });
   std::vector<double> found;
-  const int draws = options.replicates;
-  const std::uint64_t seed = options.seed;
-  options.replicates = 1;
-  for (int draw = 0; draw < draws; ++draw) {
-    options.seed = seed + static_cast<std::uint64_t>(draw);
-    const Capacity together = find_capacity(subject, options, replicas);
-    const Capacity own = find_capacity(apart, options);
-    if (!together.best || !own.best) return {};
-    found.push_back(own.best->rate_per_s / together.best->rate_per_s);
+  for (const std::optional<double>& gain : draws) {
+    if (!gain) return {};
+    found.push_back(*gain);
   }
   return found;
 }
@@ -36,7 +45,9 @@ ApartAnswer compare_apart(const CapacityCase& subject, const CapacityCase& apart
   answer.replicas_together = answer.gpus / domain::gpus(subject.base.experiment.deployment);
   answer.together = find_capacity(subject, options, answer.replicas_together);
   answer.apart = find_capacity(apart, options);
-  const std::vector<double> found = gains(subject, apart, answer.replicas_together, options);
+  if (!answer.together.best || !answer.apart.best) return answer;
+  const std::vector<double> found = options.replicates == 1 ? std::vector{gain_of(answer.together, answer.apart)}
+                                                            : gains(subject, apart, answer.replicas_together, options);
   if (found.empty()) return answer;
   answer.gain = core::mean(found);
   // Where one draw is all there is, only the search's own tolerance is known.

@@ -450,7 +450,7 @@ std::string weights_text(const domain::ModelSpec& model) {
 }
 
 double interactive_tokens_per_gpu(const CapacityAnswer& answer) {
-  return answer.most_clients->output_tokens_per_s / answer.gpus_of_engine();
+  return answer.most_clients->output_tokens_per_s / answer.gpus_of_engine;
 }
 
 const CapacityAnswer* best_interactive(const CapacityReport& report) {
@@ -478,6 +478,7 @@ CapacityAnswer answer(const CapacityCase& subject, const CapacityQuestions& ques
   answer.expert_parallel = subject.base.experiment.deployment.settings.enable_expert_parallel;
   answer.speculation = speculation_gain(subject.base, subject.config);
   answer.data_parallel = subject.base.experiment.deployment.settings.data_parallel_size;
+  answer.gpus_of_engine = domain::gpus_of_engine(subject.base.experiment.deployment);
   answer.capacity = find_capacity(subject, options);
   if (questions.load_per_s) answer.fleet = size_fleet(subject, answer.capacity, *questions.load_per_s, options);
   for (const double rate : questions.rates) answer.rates.push_back(predict_rate(subject, rate, 1, options));

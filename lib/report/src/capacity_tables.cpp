@@ -112,7 +112,7 @@ std::string capacity_table(const plan::CapacityReport& report, Colour colour) {
       const LoadPoint& best = *answer.capacity.best;
       std::vector<Cell> cells = deployments.cells(answer);
       cells.emplace_back(significant(best.rate_per_s));
-      cells.emplace_back(significant(best.rate_per_s / answer.gpus_of_engine()));
+      cells.emplace_back(significant(best.rate_per_s / answer.gpus_of_engine));
       cells.push_back(answer.capacity.beyond ? Cell(fmt::format("{}", fmt::join(answer.capacity.beyond->missed, ", ")))
                                              : Cell("nothing was", Tone::faint));
       add_point(cells, best);

@@ -105,7 +105,7 @@ Json answer_json(const plan::CapacityAnswer& answer) {
 std::string csv_row(const plan::CapacityAnswer& answer, std::string_view what, const LoadPoint& point) {
   std::string row = fmt::format("{},{},{},{},{},{},{},{},{},{}", text::csv_cell(answer.model), text::csv_cell(answer.weights),
                                 answer.tp, answer.expert_parallel, answer.data_parallel, what, point.rate_per_s, point.concurrency,
-                                point.replicas, point.replicas * answer.gpus_of_engine());
+                                point.replicas, point.replicas * answer.gpus_of_engine);
   for (const auto& statistics : point.latency_ms) row += fmt::format(",{}", fmt::join(statistics, ","));
   for (const auto& interval : point.mean_interval) {
     row += interval ? fmt::format(",{},{}", interval->lower_ms, interval->upper_ms) : ",,";

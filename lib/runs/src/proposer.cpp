@@ -12,6 +12,7 @@
 #include "rooftune/data/config_pieces.hpp"
 #include "rooftune/data/term_forms.hpp"
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/params/choice_of.hpp"
 #include "rooftune/params/prior_knowledge.hpp"
 #include "rooftune/params/term.hpp"
 #include "rooftune/text/document.hpp"
@@ -55,8 +56,7 @@ Json structure_json(const calibrate::PreparedStudy& study) {
   for (std::size_t i = 0; i < params::switch_registry().size(); ++i) {
     const params::SwitchId id{i};
     if (!concerns(id.spec().group(), config.step_time_model)) continue;
-    const auto chosen = config.switches.find(id);
-    switches[std::string(id.spec().id)] = id.spec().choices[chosen == config.switches.end() ? id.spec().initial : chosen->second];
+    switches[std::string(id.spec().id)] = id.spec().choices[params::choice_of(config, id)];
   }
   for (const auto& [id, value] : study.spec.fixed) fixed[std::string(id.spec().id)] = value.value;
   for (const params::FreeParameter& parameter : study.spec.free) {

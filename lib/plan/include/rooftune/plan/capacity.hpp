@@ -158,8 +158,9 @@ struct CapacityAnswer {
   std::string weights{};  ///< how the weights of its layers are kept, by their share: "mxfp4, bf16"
   int tp = 1;
   bool expert_parallel = false;
-  int data_parallel = 1;  ///< ranks of one engine
-  std::string refusal{};  ///< why the model cannot run there ("the weights do not fit ..."); the rest is then empty
+  int data_parallel = 1;   ///< ranks of one engine
+  int gpus_of_engine = 0;  ///< with its pipeline stages
+  std::string refusal{};   ///< why the model cannot run there ("the weights do not fit ..."); the rest is then empty
   Capacity capacity{};
   std::optional<Fleet> fleet{};
   std::vector<LoadPoint> rates{};
@@ -167,8 +168,6 @@ struct CapacityAnswer {
   std::optional<LoadPoint> most_clients{};  ///< of CapacityQuestions::tokens_per_user
   std::optional<SpeculationGain> speculation{};
   std::optional<ApartAnswer> apart{};  ///< where pools were asked about
-
-  [[nodiscard]] int gpus_of_engine() const { return tp * data_parallel; }
 };
 
 struct CapacityReport {
