@@ -60,10 +60,13 @@ Tone change_tone(double before, double after) {
 std::string row_table(const eval::Evaluation& evaluation, Colour colour) {
   std::vector<Column> columns = deployment_columns();
   columns.push_back({"stage"});
+  // A narrow terminal shows the first numbers: the errors.
+  for (const Metric metric : domain::kMeanMetrics) {
+    columns.push_back({(metric == domain::kMeanMetrics.front() ? "error %\n" : "\n") + short_title(metric)});
+  }
   for (const Metric metric : domain::kMeanMetrics) {
     columns.push_back({short_title(metric) + " ms\npredicted"});
     columns.push_back({"\nmeasured"});
-    columns.push_back({"error\n%"});
   }
   TextTable table(std::move(columns));
   for (const eval::CaseReport& report : evaluation.cases) {
@@ -72,10 +75,12 @@ std::string row_table(const eval::Evaluation& evaluation, Colour colour) {
       std::vector<Cell> cells = is_first ? deployment_cells(report) : std::vector<Cell>(5, "");
       cells.emplace_back(stage_title(stage));
       for (const Metric metric : domain::kMeanMetrics) {
+        cells.push_back(error_cell(evaluation.find(report.experiment, stage, metric)));
+      }
+      for (const Metric metric : domain::kMeanMetrics) {
         const eval::Row* row = evaluation.find(report.experiment, stage, metric);
         cells.emplace_back(row == nullptr ? "-" : milliseconds(row->predicted_ms));
         cells.emplace_back(row == nullptr ? "-" : milliseconds(row->measured_ms));
-        cells.push_back(error_cell(row));
       }
       table.add(std::move(cells));
     }

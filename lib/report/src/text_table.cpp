@@ -72,9 +72,9 @@ std::size_t column_width(const Columns& columns, const Rows& rows, std::size_t c
   return width;
 }
 
-std::size_t table_width(const Columns& columns, const Rows& rows) {
+std::size_t table_width(const Columns& columns, const Rows& rows, const auto& width_of_column) {
   std::size_t width = columns.empty() ? 0 : kGap * (columns.size() - 1);
-  for (std::size_t column = 0; column < columns.size(); ++column) width += column_width(columns, rows, column);
+  for (std::size_t column = 0; column < columns.size(); ++column) width += width_of_column(columns, rows, column);
   return width;
 }
 
@@ -110,14 +110,20 @@ std::vector<std::string> take_constant_columns(Columns& columns, Rows& rows) {
   return taken;
 }
 
+/// What a column takes at least: names lose their middle down to this, numbers nothing.
+std::size_t narrowest_width(const Columns& columns, const Rows& rows, std::size_t column) {
+  const std::size_t width = column_width(columns, rows, column);
+  if (columns[column].align == Align::right) return width;
+  return std::min(width, std::max(kShortestName, width_of(one_line(columns[column].heading))));
+}
+
 /// Names, the longest first, lose their middle until the table fits or they say nothing any more.
 void shorten_names(Columns& columns, Rows& rows, std::size_t most) {
-  while (table_width(columns, rows) > most) {
+  while (table_width(columns, rows, column_width) > most) {
     std::size_t widest = columns.size();
     for (std::size_t column = 0; column < columns.size(); ++column) {
       const std::size_t width = column_width(columns, rows, column);
-      if (columns[column].align == Align::right || width <= std::max(kShortestName, width_of(one_line(columns[column].heading))))
-        continue;
+      if (width <= narrowest_width(columns, rows, column)) continue;
       if (widest == columns.size() || width > column_width(columns, rows, widest)) widest = column;
     }
     if (widest == columns.size()) return;
@@ -129,11 +135,7 @@ void shorten_names(Columns& columns, Rows& rows, std::size_t most) {
 /// Numbers are left out from the right: what stands first says most.
 std::vector<std::string> take_last_numbers(Columns& columns, Rows& rows, std::size_t most) {
   std::vector<std::string> taken;
-  while (columns.size() > kFewestColumns) {
-    Columns shortened = columns;
-    Rows shortened_rows = rows;
-    shorten_names(shortened, shortened_rows, most);
-    if (table_width(shortened, shortened_rows) <= most) break;
+  while (columns.size() > kFewestColumns && table_width(columns, rows, narrowest_width) > most) {
     std::size_t last = columns.size() - 1;
     while (last > 0 && columns[last].align == Align::left) --last;
     if (last == 0) break;
@@ -162,12 +164,8 @@ std::string laid_out(const Columns& columns, const Rows& rows, const std::vector
   std::vector<std::size_t> widths;
   std::size_t heading_lines = 1;
   for (std::size_t column = 0; column < columns.size(); ++column) {
-    std::size_t width = 0;
-    const auto headings = lines_of(columns[column].heading);
-    heading_lines = std::max(heading_lines, headings.size());
-    for (const std::string_view line : headings) width = std::max(width, width_of(line));
-    for (const auto& row : rows) width = std::max(width, width_of(row[column].text));
-    widths.push_back(width);
+    heading_lines = std::max(heading_lines, lines_of(columns[column].heading).size());
+    widths.push_back(column_width(columns, rows, column));
   }
 
   const auto padded = [&](std::size_t column, std::string_view shown, Tone tone) {
@@ -177,7 +175,7 @@ std::string laid_out(const Columns& columns, const Rows& rows, const std::vector
   };
   const auto joined = [&](const auto& cell_of) {
     std::string line;
-    for (std::size_t column = 0; column < columns.size(); ++column) line += (column == 0 ? "" : "  ") + cell_of(column);
+    for (std::size_t column = 0; column < columns.size(); ++column) line += std::string(column == 0 ? 0 : kGap, ' ') + cell_of(column);
     return without_trailing_spaces(std::move(line)) + "\n";
   };
   const std::string rule = joined([&](std::size_t column) { return std::string(widths[column], '-'); });
@@ -221,7 +219,7 @@ int line_width() { return width_of_lines(); }
 
 std::string TextTable::text(Colour colour) const {
   const auto most = static_cast<std::size_t>(std::max(0, line_width()));
-  if (most == 0 || table_width(columns_, rows_) <= most) return laid_out(columns_, rows_, rules_, colour);
+  if (most == 0 || table_width(columns_, rows_, column_width) <= most) return laid_out(columns_, rows_, rules_, colour);
   Columns columns = columns_;
   Rows rows = rows_;
   const std::vector<std::string> constant = take_constant_columns(columns, rows);
