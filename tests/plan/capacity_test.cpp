@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "rooftune/plan/apart.hpp"
 #include "support/example_targets.hpp"
 
 namespace rooftune::plan {
@@ -68,6 +69,17 @@ TEST_F(CapacityOfSlots, IsEmptyWhereAnIdleEngineIsTooSlow) {
   EXPECT_FALSE(capacity.best);
   EXPECT_THAT(capacity.beyond->missed, Contains("tpot_mean"));
   EXPECT_FALSE(size_fleet(subject(), capacity, 10.0, options_));
+}
+
+TEST_F(CapacityOfSlots, SaysOfPoolsWithoutATpWhichTheyHave) {
+  eval::Case pools = base_;
+  pools.experiment.deployment.prefill_decode = {.prefill = {.engines = 1, .tp = 0}, .decode = {.engines = 2, .tp = 0}};
+  options_.replicates = 1;
+  const ApartAnswer answer = compare_apart(subject(), {.base = pools, .config = config_}, options_);
+  EXPECT_EQ(answer.gpus, 3);
+  EXPECT_EQ(answer.replicas_together, 3);
+  EXPECT_EQ(answer.pools.prefill.tp, 1);
+  EXPECT_EQ(answer.pools.decode.tp, 1);
 }
 
 TEST_F(CapacityOfSlots, SizesAFleetThatCarriesTheLoad) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "rooftune/report/line_width.hpp"
+
 namespace rooftune::report {
 namespace {
 
@@ -30,22 +32,40 @@ eval::Evaluation evaluation(double ttft_ms, double e2e_ms) {
 }
 
 TEST(RowTable, ShowsPredictedMeasuredAndSignedError) {
-  EXPECT_EQ(row_table(evaluation(50.0, 1900.0), Colour::off),
-            "\nMean latencies, predicted (mean of 1 replicate) and measured\n"
-            "                                                       TTFT ms            error     E2E ms            error    TPOT ms   "
-            "         error\n"
-            "experiment  model   GPU       TP  workload    stage  predicted  measured      %  predicted  measured      %  predicted  "
-            "measured      %\n"
-            "----------  ------  --------  --  --------  -------  ---------  --------  -----  ---------  --------  -----  ---------  "
-            "--------  -----\n"
-            "17          Yi-34B  H100-SXM   2  chat      summary      50.00     40.00  +25.0       1900      2000   -5.0          -   "
-            "      -      -\n");
+  EXPECT_EQ(
+      row_table(evaluation(50.0, 1900.0), Colour::off),
+      "\nMean latencies, predicted (mean of 1 replicate) and measured\n"
+      "                                                     error %                TTFT ms               E2E ms              TPOT ms\n"
+      "experiment  model   GPU       TP  workload    stage     TTFT   E2E  TPOT  predicted  measured  predicted  measured  predicted  "
+      "measured\n"
+      "----------  ------  --------  --  --------  -------  -------  ----  ----  ---------  --------  ---------  --------  ---------  "
+      "--------\n"
+      "17          Yi-34B  H100-SXM   2  chat      summary    +25.0  -5.0     -      50.00     40.00       1900      2000          -  "
+      " "
+      "      -\n");
+}
+
+TEST(RowTable, ShowsEveryErrorOnANarrowTerminal) {
+  eval::Evaluation two = evaluation(50.0, 1900.0);
+  two.rows.push_back({"17", kSummaryStage, Metric::tpot_mean, 26.0, 20.0});
+  eval::CaseReport other = two.cases.front();
+  other.experiment = "guidellm-18";
+  other.model = "Mistral-Small-3.1-24B-Instruct-2503";
+  other.hardware = "A100-80GB";
+  other.workload = "summarization";
+  two.cases.push_back(other);
+  two.rows.push_back({"guidellm-18", kSummaryStage, Metric::tpot_mean, 19.0, 20.0});
+  set_line_width(80);
+  const std::string text = row_table(two, Colour::off);
+  set_line_width(0);
+  for (const char* error : {"+25.0", "-5.0", "+30.0"}) EXPECT_THAT(text, HasSubstr(error));
+  EXPECT_THAT(text, HasSubstr("--wide shows"));
 }
 
 TEST(RowTable, ShowsStagesOnlyWhereThereAreSeveral) {
   eval::Evaluation two_stages = evaluation(50.0, 1900.0);
   two_stages.rows.push_back({"17", 1, Metric::e2e_mean, 3000.0, 2500.0});
-  EXPECT_THAT(row_table(two_stages, Colour::off), HasSubstr("      0      50.00"));
+  EXPECT_THAT(row_table(two_stages, Colour::off), HasSubstr("      0    +25.0"));
   EXPECT_THAT(row_table(two_stages, Colour::off), HasSubstr("+20.0"));
 }
 
@@ -141,6 +161,25 @@ TEST(CrossvalTables, NeverScoreAFailedFold) {
   const std::string text = crossval_tables(result, Colour::off);
   EXPECT_THAT(text, HasSubstr("failed"));
   EXPECT_THAT(text, Not(HasSubstr("pooled")));
+}
+
+TEST(CapacityTables, SayOfWhichDeploymentWhatStandsBelowThem) {
+  plan::CapacityReport report;
+  plan::CapacityAnswer answer;
+  answer.model = "Mixtral-8x7B-v0.1";
+  answer.tp = 4;
+  answer.capacity.best.emplace();
+  answer.speculation.emplace();
+  answer.apart = plan::ApartAnswer{.pools = {.prefill = {.engines = 2, .tp = 4}, .decode = {.engines = 1, .tp = 8}}};
+  report.answers = {answer, answer};
+  report.answers[1].model = "Yi-34B";
+  report.answers[1].data_parallel = 2;
+  const std::string text = capacity_tables(report, Colour::off);
+  for (const char* name : {"\nMixtral-8x7B-v0.1, TP 4: ", "\nYi-34B, TP 4, DP 2: "}) {
+    EXPECT_THAT(text, HasSubstr(std::string(name) + "speculation "));
+    EXPECT_THAT(text, HasSubstr(std::string(name) + "prefill and decode apart "));
+  }
+  EXPECT_THAT(text, HasSubstr("  2 prefill x TP 4 and 1 decode x TP 8: "));
 }
 
 }  // namespace

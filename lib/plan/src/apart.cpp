@@ -42,6 +42,9 @@ ApartAnswer compare_apart(const CapacityCase& subject, const CapacityCase& apart
   const domain::Deployment& deployment = apart.base.experiment.deployment;
   ROOFTUNE_EXPECTS(deployment.prefill_decode.has_value());
   ApartAnswer answer{.pools = *deployment.prefill_decode, .gpus = domain::gpus(deployment)};
+  for (domain::EnginePool* pool : {&answer.pools.prefill, &answer.pools.decode}) {
+    if (pool->tp == 0) pool->tp = deployment.tp;
+  }
   answer.replicas_together = answer.gpus / domain::gpus(subject.base.experiment.deployment);
   answer.together = find_capacity(subject, options, answer.replicas_together);
   answer.apart = find_capacity(apart, options);

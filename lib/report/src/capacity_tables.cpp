@@ -98,8 +98,7 @@ std::string limits_of(const plan::CapacityReport& report) {
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
-std::string capacity_table(const plan::CapacityReport& report, Colour colour) {
-  const Deployments deployments(report);
+std::string capacity_table(const plan::CapacityReport& report, const Deployments& deployments, Colour colour) {
   TextTable table(point_columns(deployments.columns({{"requests/s\nof one engine"}, {"per\nGPU"}, {"\nthen missed", Align::left}})));
   std::string refusals;
   for (const plan::CapacityAnswer& answer : report.answers) {
@@ -123,8 +122,7 @@ std::string capacity_table(const plan::CapacityReport& report, Colour colour) {
          refusals;
 }
 
-std::string fleet_table(const plan::CapacityReport& report, Colour colour) {
-  const Deployments deployments(report);
+std::string fleet_table(const plan::CapacityReport& report, const Deployments& deployments, Colour colour) {
   TextTable table(point_columns(deployments.columns({{"engines"}, {"GPUs"}})));
   for (const plan::CapacityAnswer& answer : report.answers) {
     if (!answer.fleet) continue;
@@ -141,8 +139,7 @@ std::string fleet_table(const plan::CapacityReport& report, Colour colour) {
 }
 
 /// The throughput at an interactivity: tokens/s of a GPU where every user gets so many.
-std::string interactivity_table(const plan::CapacityReport& report, Colour colour) {
-  const Deployments deployments(report);
+std::string interactivity_table(const plan::CapacityReport& report, const Deployments& deployments, Colour colour) {
   TextTable table(point_columns(deployments.columns({{"clients"}, {"tokens/s\nper GPU"}, {"\nper user"}})));
   std::string refusals;
   for (const plan::CapacityAnswer& answer : report.answers) {
@@ -168,9 +165,8 @@ std::string interactivity_table(const plan::CapacityReport& report, Colour colou
                      deployments.name(*best), best->most_clients->concurrency);
 }
 
-std::string sweep_table(const plan::CapacityReport& report, std::vector<LoadPoint> plan::CapacityAnswer::*points, const char* title,
-                        Colour colour) {
-  const Deployments deployments(report);
+std::string sweep_table(const plan::CapacityReport& report, const Deployments& deployments,
+                        std::vector<LoadPoint> plan::CapacityAnswer::*points, const char* title, Colour colour) {
   TextTable table(point_columns(deployments.columns({{"clients"}, {"\nrequests/s"}, {"\nobjectives", Align::left}})));
   for (const plan::CapacityAnswer& answer : report.answers) {
     if (!table.empty() && !(answer.*points).empty()) table.add_rule();
@@ -205,6 +201,23 @@ bool has_intervals(const plan::CapacityReport& report) {
   });
 }
 
+std::string apart_lines(const plan::ApartAnswer& answer, std::string_view deployment, int tp) {
+  const auto rate = [](const plan::Capacity& capacity) {
+    return capacity.best ? fmt::format("{:.3g} requests/s", capacity.best->rate_per_s) : std::string("none");
+  };
+  const auto& [prefill, decode] = answer.pools;
+  std::string text =
+      fmt::format("\n{}: prefill and decode apart on {} GPUs, highest rates that keep the objectives\n", deployment, answer.gpus);
+  text += fmt::format("  {} prefill x TP {} and {} decode x TP {}: {}\n", prefill.engines, prefill.tp, decode.engines, decode.tp,
+                      rate(answer.apart));
+  text += fmt::format("  {} x TP {} together: {}\n", answer.replicas_together, tp, rate(answer.together));
+  if (!answer.gain) return text;
+  const std::string_view verdict =
+      answer.pays() ? "pays" : (answer.costs() ? "does not pay" : "may pay or not: the draws do not tell");
+  return text + fmt::format("  apart {}: {:.3f} times the rate (90 % over draws of arrivals: {:.3f} to {:.3f})\n", verdict,
+                            *answer.gain, answer.gain_lower, answer.gain_upper);
+}
+
 }  // namespace
 
 std::string speculation_line(const plan::SpeculationGain& gain) {
@@ -218,37 +231,22 @@ std::string speculation_line(const plan::SpeculationGain& gain) {
       pays, gain.tokens_per_step, gain.context_tokens, gain.gain_alone, gain.gain_crowded, gain.most_requests);
 }
 
-std::string apart_lines(const plan::ApartAnswer& answer, int tp) {
-  const auto rate = [](const plan::Capacity& capacity) {
-    return capacity.best ? fmt::format("{:.3g} requests/s", capacity.best->rate_per_s) : std::string("none");
-  };
-  const auto& [prefill, decode] = answer.pools;
-  std::string text = fmt::format("\nPrefill and decode apart, {} GPUs: highest rates that keep the objectives\n", answer.gpus);
-  text += fmt::format("  {} prefill x TP {} and {} decode x TP {}: {}\n", prefill.engines, prefill.tp > 0 ? prefill.tp : tp,
-                      decode.engines, decode.tp > 0 ? decode.tp : tp, rate(answer.apart));
-  text += fmt::format("  {} x TP {} together: {}\n", answer.replicas_together, tp, rate(answer.together));
-  if (!answer.gain) return text;
-  const std::string_view verdict =
-      answer.pays() ? "pays" : (answer.costs() ? "does not pay" : "may pay or not: the draws do not tell");
-  return text + fmt::format("  apart {}: {:.3f} times the rate (90 % over draws of arrivals: {:.3f} to {:.3f})\n", verdict,
-                            *answer.gain, answer.gain_lower, answer.gain_upper);
-}
-
 std::string capacity_tables(const plan::CapacityReport& report, Colour colour) {
+  const Deployments deployments(report);
   std::string text = fmt::format("{} on {}, {:g} prompt and {:g} output tokens, {}\n",
-                                 Deployments(report).several_models() ? "Several models" : report.answers.front().model, report.gpu,
+                                 deployments.several_models() ? "Several models" : report.answers.front().model, report.gpu,
                                  report.prompt_tokens, report.output_tokens, report.step_time_model);
   text += report.prompts;
   if (!report.like.empty()) text += fmt::format("; requests, engine settings and clients as in the measured run '{}'", report.like);
   text += "\n";
-  text += capacity_table(report, colour);
-  if (report.load_per_s) text += fleet_table(report, colour);
-  if (report.tokens_per_user) text += interactivity_table(report, colour);
-  text += sweep_table(report, &plan::CapacityAnswer::rates, "Rates", colour);
-  text += sweep_table(report, &plan::CapacityAnswer::concurrencies, "Closed loops", colour);
+  text += capacity_table(report, deployments, colour);
+  if (report.load_per_s) text += fleet_table(report, deployments, colour);
+  if (report.tokens_per_user) text += interactivity_table(report, deployments, colour);
+  text += sweep_table(report, deployments, &plan::CapacityAnswer::rates, "Rates", colour);
+  text += sweep_table(report, deployments, &plan::CapacityAnswer::concurrencies, "Closed loops", colour);
   for (const plan::CapacityAnswer& answer : report.answers) {
-    if (answer.apart) text += apart_lines(*answer.apart, answer.tp);
-    if (answer.speculation) text += fmt::format("\nTP {}: {}", answer.tp, speculation_line(*answer.speculation));
+    if (answer.apart) text += apart_lines(*answer.apart, deployments.name(answer), answer.tp);
+    if (answer.speculation) text += fmt::format("\n{}: {}", deployments.name(answer), speculation_line(*answer.speculation));
   }
   text += fmt::format("\nsteady state, mean of {} replicate{}; ", report.replicates, report.replicates == 1 ? "" : "s");
   text += has_intervals(report) ? "90 % of runs: where the mean of a measured run should fall\n"

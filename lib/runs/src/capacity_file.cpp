@@ -64,8 +64,8 @@ Json points_json(const std::vector<LoadPoint>& points) {
   return json;
 }
 
-Json apart_json(const plan::ApartAnswer& answer, int tp) {
-  const auto pool = [&](const domain::EnginePool& own) { return Json{{"engines", own.engines}, {"tp", own.tp > 0 ? own.tp : tp}}; };
+Json apart_json(const plan::ApartAnswer& answer) {
+  const auto pool = [](const domain::EnginePool& own) { return Json{{"engines", own.engines}, {"tp", own.tp}}; };
   const auto point = [](const plan::Capacity& capacity) { return capacity.best ? point_json(*capacity.best) : Json(nullptr); };
   Json gain = nullptr;
   if (answer.gain) gain = {{"mean", *answer.gain}, {"lower", answer.gain_lower}, {"upper", answer.gain_upper}};
@@ -96,7 +96,7 @@ Json answer_json(const plan::CapacityAnswer& answer) {
   }
   json["most_clients"] = answer.most_clients ? point_json(*answer.most_clients) : Json(nullptr);
   json["speculation"] = speculation_json(answer.speculation);
-  json["prefill_decode"] = answer.apart ? apart_json(*answer.apart, answer.tp) : Json(nullptr);
+  json["prefill_decode"] = answer.apart ? apart_json(*answer.apart) : Json(nullptr);
   json["rates"] = points_json(answer.rates);
   json["concurrencies"] = points_json(answer.concurrencies);
   return json;

@@ -104,7 +104,7 @@ struct Capacity {
 
 /// Prefill and decode apart beside engines that do both, on as many GPUs.
 struct ApartAnswer {
-  domain::PrefillDecode pools;
+  domain::PrefillDecode pools;  ///< each with its tp
   int gpus = 0;
   int replicas_together = 0;  ///< engines of the compared deployment's tp
   Capacity apart{};

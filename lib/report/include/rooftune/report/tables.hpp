@@ -80,9 +80,6 @@ namespace rooftune::report {
 /// What drafting gains, and up to how many requests in flight it pays, as a line.
 [[nodiscard]] std::string speculation_line(const plan::SpeculationGain& gain);
 
-/// Prefill and decode apart beside the same GPUs together, as lines.
-[[nodiscard]] std::string apart_lines(const plan::ApartAnswer& answer, int tp);
-
 /// Highest rates, fleets and sweeps with their intervals, then where they leave the calibrated domain.
 [[nodiscard]] std::string capacity_tables(const plan::CapacityReport& capacity, Colour colour);
 
