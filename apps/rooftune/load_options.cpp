@@ -201,10 +201,11 @@ void add_capacity_options(const Command& command, DataOptions& data, runs::Capac
                                    "ground truth with a measured run whose lengths, prefixes, engine settings, KV pool and clients "
                                    "are taken; its model, GPU and TP degree too, where none are given")
                         .group(kShape);
-  for (const char* shape : {"--prompt-tokens", "--output-tokens", "--shared-prefix-tokens", "--distinct-prompts", "--engine-version",
-                            "--gpu-memory-utilization", "--kv-cache-dtype", "--async-scheduling", "--scheduler-reserve-full-isl",
-                            "--prefix-caching", "--cudagraph-mode", "--long-prefill-token-threshold", "--enable-expert-parallel",
-                            "--cpu-kv-blocks", "--speculation", "--draft-model", "--draft-layers", "--prefill-decode"}) {
+  for (const char* shape :
+       {"--prompt-tokens", "--output-tokens", "--shared-prefix-tokens", "--distinct-prompts", "--engine", "--engine-version",
+        "--gpu-memory-utilization", "--kv-cache-dtype", "--async-scheduling", "--scheduler-reserve-full-isl", "--prefix-caching",
+        "--cudagraph-mode", "--long-prefill-token-threshold", "--enable-expert-parallel", "--cpu-kv-blocks", "--speculation",
+        "--draft-model", "--draft-layers", "--prefill-decode"}) {
     measured.excludes(shape);
   }
   add_repeatable(command, "--select", request.select, "field=value: which run of --like, e.g. id=60; repeatable")
