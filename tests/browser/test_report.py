@@ -231,6 +231,15 @@ class ReportInABrowser(unittest.TestCase):
         self.assertLessEqual(len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(pdf))), 8)
         self.assertTrue(self.page.run("rooftuneReport.drawn.every((plot) => plot.node.dataset.drawn === 'yes')"))
 
+    def test_prints_what_is_folded_away_by_its_sentence_and_no_folded_table(self):
+        self.page.emulate(media="print")
+        shown = "[...document.querySelectorAll('{}')].map((node) => getComputedStyle(node).display !== 'none')"
+        verdicts = self.page.run(shown.format("#summary .cards details"))
+        tables = self.page.run(shown.format("figure details"))
+        self.page.emulate()
+        self.assertTrue(verdicts and all(verdicts))
+        self.assertTrue(tables and not any(tables))
+
     def test_says_when_the_plotting_library_is_missing(self):
         html = self.html.read_text()
         cut = html.index("rooftuneModules.define(\"vega-")
@@ -359,6 +368,22 @@ class ReportsOfOtherCommands(unittest.TestCase):
                 self.assertIn(run, page.run("document.querySelector('#overlay').innerText"))
             self.assertEqual(self.marks(page, "overlay"), [2 * 3, 2, 2, 2 * 3])
             self.assertEqual(page.problems, [])
+
+    def test_of_several_runs_gives_each_one_colour(self):
+        study = self.root / "study.yaml"
+        study.write_text(STUDY.format(source=SOURCE))
+        for command, run in (("crossval", "folds"), ("fit", "first"), ("fit", "second")):
+            rooftune(command, study, "--out", self.root / run)
+        rooftune("report", *(self.root / run for run in ("folds", "first", "second")), "-o", self.root / "three.html")
+        with Page() as page:
+            page.open(self.root / "three.html", "#overlay")
+            page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            legends = page.run("[...document.querySelectorAll('#overlay .plot svg')].map((plot) => {"
+                               " const marks = [...plot.querySelectorAll('.role-legend-symbol path')].map((mark) => mark.getAttribute('fill'));"
+                               " return [...plot.querySelectorAll('.role-legend-label text')].map((label, i) => [label.textContent, marks[i]]); })")
+        colours = [dict(legend)["second"] for legend in legends if "second" in dict(legend)]
+        self.assertEqual(len(colours), 3, "errors by GPU in two metrics, and fitted values")
+        self.assertEqual(len(set(colours)), 1)
 
     def test_of_a_comparison_shows_every_variant(self):
         study = self.root / "study.yaml"

@@ -17,6 +17,8 @@ reportPages.overlay = (kit) => {
     runs.some((run) => run.evaluation.overall?.[metric]),
   );
 
+  const errorOf = (run, metric) => run.evaluation.overall?.[metric]?.mean_ape_percent;
+
   // What runs over time, or variants, come to: one point a run and metric.
   const overTime = () => {
     const spec = (colours) =>
@@ -32,8 +34,8 @@ reportPages.overlay = (kit) => {
               const points = runs
                 .map((run, index) => ({
                   x: index + 1,
-                  y: run.evaluation.overall?.[metric]?.mean_ape_percent,
-                  tip: [names[index], kindOf(run), `${metricTitles[metric]}: ${percent(run.evaluation.overall?.[metric]?.mean_ape_percent)} %`],
+                  y: errorOf(run, metric),
+                  tip: [names[index], kindOf(run), `${metricTitles[metric]}: ${percent(errorOf(run, metric))} %`],
                 }))
                 .filter((point) => isNumber(point.y));
               return [
@@ -55,7 +57,7 @@ reportPages.overlay = (kit) => {
           words("run", (row) => row.name),
           words("errors are", (row) => kindOf(row.run)),
           number("runs", (row) => row.run.evaluation.overall?.[shown[0]]?.experiments),
-          ...shown.map((metric) => number(`${metricTitles[metric]} %`, (row) => row.run.evaluation.overall?.[metric]?.mean_ape_percent, percent)),
+          ...shown.map((metric) => number(`${metricTitles[metric]} %`, (row) => errorOf(row.run, metric), percent)),
         ],
         rows,
       ),
@@ -100,7 +102,7 @@ reportPages.overlay = (kit) => {
   };
 
   const parametersOf = (run) => (Array.isArray(run.result?.parameters) ? run.result.parameters : []);
-  const fitted = runs.map((run, index) => ({ run, name: names[index] })).filter(({ run }) => parametersOf(run).length);
+  const fitted = runs.map((run, index) => ({ run, name: names[index], style: index })).filter(({ run }) => parametersOf(run).length);
   const parameters = () => {
     const first = new Map(parametersOf(fitted[0].run).map((one) => [one.parameter, one.value]));
     const rows = fitted.flatMap(({ run, name }) => parametersOf(run).map((one) => ({ name, ...one })));
@@ -116,7 +118,7 @@ reportPages.overlay = (kit) => {
           kind: row.name,
           tip: [row.name, row.parameter, `${significant(row.value)} ${row.unit}`],
         })),
-        legend: fitted.map(({ name }, style) => ({ name, style })),
+        legend: fitted.map(({ name, style }) => ({ name, style })),
       });
     return figure(
       "Fitted values side by side",

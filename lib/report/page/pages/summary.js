@@ -161,8 +161,8 @@ reportPages.summary = (kit) => {
 
   // One sentence a verdict; the names are a click away.
   const plainVerdicts = {
-    "mostly its prior": ["mostly what was expected before the fit: the data say little about them", "mostly its prior"],
-    "weakly identified": ["known to no better than half their value", "weakly identified"],
+    "mostly its prior": "mostly what was expected before the fit: the data say little about them",
+    "weakly identified": "known to no better than half their value",
   };
   const verdicts = (parameters) => {
     const byVerdict = new Map();
@@ -177,7 +177,7 @@ reportPages.summary = (kit) => {
       ...[...byVerdict]
         .sort((a, b) => b[1].length - a[1].length)
         .map(([verdict, names]) =>
-          folded(`${names.length} ${names.length === 1 ? "is" : "are"} ${plainVerdicts[verdict]?.[0] ?? verdict}.`, list(names)),
+          folded(`${names.length} ${names.length === 1 ? "is" : "are"} ${plainVerdicts[verdict] ?? verdict}.`, list(names)),
         ),
     ];
   };
