@@ -106,6 +106,9 @@ TEST_F(Speculative, WhatCannotBePricedIsRefusedByName) {
   deployment_.pp = 2;
   EXPECT_THAT(unsupported_drafting("physics", target(), {.tokens = 2}).value_or(""), HasSubstr("pp > 1"));
   deployment_.pp = 1;
+  deployment_.settings.data_parallel_size = 4;
+  EXPECT_THAT(unsupported_drafting("physics", target(), {.tokens = 2}).value_or(""), HasSubstr("on 4 data-parallel ranks"));
+  deployment_.settings.data_parallel_size = 1;
   EXPECT_EQ(unsupported_drafting("physics", target(), {.tokens = 2}), std::nullopt);
   deployment_.tp = 8;
   const domain::ModelSpec odd = examples::decoder(

@@ -18,6 +18,7 @@ using testing::Each;
 using testing::ElementsAre;
 using testing::Gt;
 using testing::Lt;
+using testing::SizeIs;
 
 EngineSetup synchronous() {
   EngineSetup setup;
@@ -84,11 +85,15 @@ TEST(Engine, TakesARequestAtOnceWhenIdle) {
 
 TEST(Engine, EndsThoughAModelsStepsHaveNoEnd) {
   for (const double step_us : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
-    for (const EngineSetup& setup : {synchronous(), asynchronous()}) {
+    EngineSetup pipeline = synchronous();
+    pipeline.stages = 2;
+    EngineSetup ranks = synchronous();
+    ranks.ranks = 2;
+    for (const EngineSetup& setup : {synchronous(), asynchronous(), pipeline, ranks}) {
       auto times = cases::constant_steps(step_us);
       const EngineRun result =
           cases::run_engine(setup, one_stage({request(0.0, 10, 3), request(500.0, 10, 3)}), times, Stepping::closed_form, 0.0);
-      EXPECT_THAT(finishes(result), Each(AllOf(Gt(1e15), Lt(1e17)))) << step_us;
+      EXPECT_THAT(finishes(result), AllOf(SizeIs(2), Each(AllOf(Gt(1e15), Lt(1e17))))) << step_us;
     }
   }
 }

@@ -39,6 +39,29 @@ TEST(EngineReleases, SchedulesAsynchronouslyFrom0_14) {
   EXPECT_TRUE(*settled("0.15.1", kH100).async_scheduling);
 }
 
+TEST(EngineReleases, SchedulesAsynchronouslyBesideDraftLayersFrom0_15AndBesideNoOtherDrafter) {
+  const auto beside = [](std::string version, std::string method) {
+    domain::Deployment drafting = server(std::move(version));
+    drafting.settings.speculative = {.method = std::move(method), .num_speculative_tokens = 2, .mean_accepted_length = 1.5};
+    const SettledDeployment settled = settle(drafting, {}, kH100);
+    // What is said is what is simulated, under the name that the record would have.
+    EXPECT_THAT(settled.assumed,
+                testing::Contains(testing::AllOf(
+                    testing::Field(&AssumedSetting::setting, "async_scheduling"),
+                    testing::Field(&AssumedSetting::value, *settled.deployment.settings.async_scheduling ? "on" : "off"))));
+    return *settled.deployment.settings.async_scheduling;
+  };
+  for (const char* const method : {"eagle", "eagle3", "mtp"}) {
+    EXPECT_FALSE(beside("0.13.0", method)) << method;
+    EXPECT_FALSE(beside("0.14.0", method)) << method;
+    EXPECT_TRUE(beside("0.15.0", method)) << method;
+  }
+  for (const char* const method : {"ngram", "draft_model"}) {
+    EXPECT_FALSE(beside("0.14.0", method)) << method;
+    EXPECT_FALSE(beside("0.15.0", method)) << method;
+  }
+}
+
 TEST(EngineReleases, ReservesWholePromptsFrom0_19) {
   EXPECT_FALSE(*settled("0.18.1", kH100).scheduler_reserve_full_isl);
   EXPECT_TRUE(*settled("0.19.0", kH100).scheduler_reserve_full_isl);

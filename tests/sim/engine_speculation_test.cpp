@@ -199,7 +199,7 @@ Difference closed_against_plain(Pool pool) {
 TEST(EngineSpeculation, ClosedFormAgreesWithPlainStepping) {
   const Difference ample = closed_against_plain(Pool::ample);
   EXPECT_LT(ample.mean, 1e-3);
-  EXPECT_LT(ample.worst, 0.05);
+  EXPECT_LT(ample.worst, 0.01);
   const Difference tight = closed_against_plain(Pool::tight);
   EXPECT_LT(tight.mean, 5e-3);
   EXPECT_LT(tight.worst, 0.25);

@@ -38,7 +38,7 @@ class PrefillDecode : public testing::Test {
     experiment_.deployment.settings.max_model_len = 4096;
     experiment_.measured.measured_at = domain::MeasuredAt::server;  // no front end
     plan_.stages.emplace_back();
-    set("engine.kv_transfer_GBs", 1e15);
+    set("engine.kv_transfer_GBs", 1e30);  // no time of a request is later by what its blocks take
     set("engine.kv_transfer_start_us", 0.0);
   }
   void set(std::string_view id, double value) { parameters_[params::parameter(id)] = value; }
@@ -72,6 +72,47 @@ class PrefillDecode : public testing::Test {
     (void)engine.run_stage(stage, 0, 0.0);
     return finished.in_order();
   }
+  /// Compares every request with what it is where engines know nothing of each other: `prefill_engine` names the one that computes a
+  /// prompt, and one decode engine gets the requests as they leave.
+  template <class PrefillEngine>
+  void expect_in_series(PrefillEngine prefill_engine) const {
+    const std::vector<RequestEvent> apart = served();
+    const std::vector<PlannedRequest>& requests = plan_.stages.front().requests;
+    const EngineSetup decode = make_engine_setup(scenario(), parameters_);
+    EngineSetup prefill = decode;
+    prefill.fetches_prompts = false;
+    std::vector<double> prefilled_us(requests.size());
+    for (int engine = 0; engine < experiment_.deployment.prefill_decode->prefill.engines; ++engine) {
+      StagePlan prompts;
+      std::vector<std::size_t> own;
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        if (prefill_engine(i) != engine) continue;
+        own.push_back(i);
+        prompts.requests.push_back(requests[i]);
+        prompts.requests.back().output_tokens = 1;
+      }
+      const std::vector<RequestEvent> first = served_by(prefill, prompts);
+      for (std::size_t i = 0; i < own.size(); ++i) prefilled_us[own[i]] = first[i].finished_us;
+    }
+    // The second engine gets the requests as they leave the first.
+    std::vector<std::size_t> order(requests.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return prefilled_us[i]; });
+    StagePlan handed;
+    for (const std::size_t i : order) {
+      handed.requests.push_back(requests[i]);
+      handed.requests.back().arrival_us = prefilled_us[i];
+    }
+    const std::vector<RequestEvent> second = served_by(decode, handed);
+    ASSERT_EQ(apart.size(), requests.size());
+    ASSERT_EQ(second.size(), requests.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const RequestEvent& whole = apart[order[i]];
+      EXPECT_NEAR(whole.arrival_us, requests[order[i]].arrival_us, 1e-6);
+      EXPECT_NEAR(whole.first_token_us, second[i].first_token_us, 1e-6 * second[i].first_token_us) << i;
+      EXPECT_NEAR(whole.finished_us, second[i].finished_us, 1e-6 * second[i].finished_us) << i;
+    }
+  }
   [[nodiscard]] std::string refused() const { return refusal("physics", scenario()).value_or(""); }
 
   domain::GpuSpec gpu_ = examples::h100();
@@ -84,32 +125,40 @@ class PrefillDecode : public testing::Test {
 TEST_F(PrefillDecode, AFreeLinkMakesTwoEnginesInSeries) {
   send(300, 60000.0);
   split(1, 1);
-  const std::vector<RequestEvent> apart = served();
-  EngineSetup decode = make_engine_setup(scenario(), parameters_);
-  EXPECT_TRUE(decode.fetches_prompts);
-  EngineSetup prefill = decode;
-  prefill.fetches_prompts = false;
-  StagePlan prompts = plan_.stages.front();
-  for (PlannedRequest& request : prompts.requests) request.output_tokens = 1;
-  const std::vector<RequestEvent> first = served_by(prefill, prompts);
-  // The second engine gets the requests as they leave the first.
-  std::vector<std::size_t> order(first.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return first[i].finished_us; });
-  StagePlan handed;
-  for (const std::size_t i : order) {
-    handed.requests.push_back(plan_.stages.front().requests[i]);
-    handed.requests.back().arrival_us = first[i].finished_us;
+  EXPECT_TRUE(make_engine_setup(scenario(), parameters_).fetches_prompts);
+  expect_in_series([](std::size_t) { return 0; });
+}
+
+/// Who comes at one moment is in one step, as in one engine.
+TEST_F(PrefillDecode, RequestsThatComeTogetherAreServedTogether) {
+  send(300, 60000.0);
+  std::vector<PlannedRequest>& requests = plan_.stages.front().requests;
+  for (std::size_t i = 0; i < requests.size(); ++i) requests[i].arrival_us = requests[i - i % 5].arrival_us;
+  split(1, 1);
+  expect_in_series([](std::size_t) { return 0; });
+}
+
+/// Two engines have two prompts and one when three more come during the steps that run. Whoever is on the way counts, so that they go
+/// to the second engine, to the first, whose turn it is, and to the second.
+TEST_F(PrefillDecode, RequestsOnTheirWayToABusyEngineCount) {
+  for (const double arrival_us : {0.0, 0.0, 0.0, 1000.0, 2000.0, 3000.0}) {
+    plan_.stages.front().requests.push_back({.arrival_us = arrival_us, .prompt_tokens = 2000, .output_tokens = 20});
   }
-  const std::vector<RequestEvent> second = served_by(decode, handed);
-  ASSERT_EQ(apart.size(), 300U);
-  ASSERT_EQ(second.size(), 300U);
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const RequestEvent& whole = apart[order[i]];
-    EXPECT_NEAR(whole.arrival_us, plan_.stages.front().requests[order[i]].arrival_us, 1e-6);
-    EXPECT_NEAR(whole.first_token_us, second[i].first_token_us, 1e-6 * second[i].first_token_us) << i;
-    EXPECT_NEAR(whole.finished_us, second[i].finished_us, 1e-6 * second[i].finished_us) << i;
-  }
+  split(2, 1);
+  expect_in_series([](std::size_t i) { return static_cast<int>(i % 2); });
+}
+
+TEST_F(PrefillDecode, CountsWhatIsRefusedByItsReason) {
+  send(3, 60000.0);
+  std::vector<PlannedRequest>& requests = plan_.stages.front().requests;
+  requests[0].prompt_tokens = 5000;  // beyond max_model_len
+  requests[1].prompt_tokens = 3000;  // beyond the pool
+  experiment_.deployment.settings.total_kv_blocks = 101;
+  split(1, 1);
+  const Prediction<double> prediction = simulate<double>("physics", scenario(), parameters_, {});
+  EXPECT_EQ(prediction.summary.rejected, 2);
+  EXPECT_EQ(prediction.counters.rejected, 2);
+  EXPECT_EQ(prediction.counters.rejected_by_length, 1);
 }
 
 /// By hand: one request of 801 tokens and 3 of output, on idle engines. The prompt takes a step; after the start cost its 800 tokens

@@ -6,7 +6,6 @@
 
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/domain/gpus.hpp"
-#include "rooftune/latency/catalogue.hpp"
 #include "rooftune/latency/operators.hpp"
 #include "rooftune/sim/engine_releases.hpp"
 #include "rooftune/sim/simulate.hpp"
@@ -169,10 +168,8 @@ TEST(RankGroup, NoStepIsShorterThanAnyRankTakes) {
       const double own_us = core::value_of(times_.piece(event.batch).duration_us);
       ASSERT_GE(event.duration_us, own_us - 1e-9);
       slowest += own_us == event.duration_us ? 1 : 0;
-      ++seen;
     }
     int slowest = 0;
-    int seen = 0;
 
    private:
     LinearStepTime<> times_;
@@ -189,7 +186,6 @@ TEST(RankGroup, NoStepIsShorterThanAnyRankTakes) {
     double start_us = 0.0;
     for (const StagePlan& stage : drawn.plan.stages)
       start_us = engine.run_stage(stage, drawn.plan.concurrency, start_us).last_finish_us;
-    EXPECT_LE(pace.slowest, pace.seen);
     slowest += pace.slowest;
   }
   EXPECT_GT(slowest, 1000);
@@ -223,7 +219,7 @@ struct Served {
   domain::GpuSpec gpu = examples::h100();
   domain::Experiment experiment;
 
-  explicit Served(int ranks, int concurrency) {
+  explicit Served(int ranks, int concurrency, int output_tokens = 100, int requests = 400) {
     experiment.id = "ranks";
     experiment.deployment = examples::deployment(model, gpu, 2);
     experiment.deployment.settings.data_parallel_size = ranks;
@@ -232,10 +228,10 @@ struct Served {
     experiment.deployment = settle(experiment.deployment, model, gpu).deployment;
     domain::Workload& workload = experiment.workload;
     workload.prompt.mean_tokens = 575;
-    workload.output.mean_tokens = 100;
+    workload.output.mean_tokens = output_tokens;
     workload.arrival.process = domain::ArrivalProcess::closed_loop;
     workload.arrival.concurrency = concurrency;
-    workload.stages = {{.rate = {}, .duration = {}, .num_requests = 400}};
+    workload.stages = {{.rate = {}, .duration = {}, .num_requests = requests}};
   }
   [[nodiscard]] Prediction<double> predict(const params::Resolved<double>& parameters) const {
     const RequestPlan plan = make_request_plan(experiment, 1, 0);
@@ -280,7 +276,8 @@ TEST(RankGroup, RefusesWhatNobodyPrices) {
   EXPECT_NE(refusal("physics", scenario).value_or("").find("a second KV tier"), std::string::npos);
 }
 
-TEST(RankGroup, DerivativesAgreeWithSymmetricDifferencesInClosedLoops) {
+/// Elasticities against symmetric differences of 1 %.
+void expect_derivatives(const Served& run, double kv_bandwidth_fraction, double absolute, double relative) {
   using core::Dual;
   using core::kNarrowWidth;
   struct Free {
@@ -288,7 +285,7 @@ TEST(RankGroup, DerivativesAgreeWithSymmetricDifferencesInClosedLoops) {
     double value;
   };
   const std::vector<Free> free{{"physics.t_step_us", 300.0},           {"physics.moe_fp8_weight_bandwidth_fraction", 0.7},
-                               {"physics.allreduce_us", 8.0},          {"physics.kv_bandwidth_fraction", 0.75},
+                               {"physics.allreduce_us", 8.0},          {"physics.kv_bandwidth_fraction", kv_bandwidth_fraction},
                                {"physics.moe_fp8_gemm_fraction", 0.2}, {"engine.expert_popularity_exponent", 0.5}};
   const auto at = [&](std::size_t shifted, double factor) {
     params::Resolved<double> parameters;
@@ -296,7 +293,6 @@ TEST(RankGroup, DerivativesAgreeWithSymmetricDifferencesInClosedLoops) {
       parameters[params::parameter(free[i].id)] = free[i].value * (i == shifted ? factor : 1.0);
     return parameters;
   };
-  const Served run(4, 24);
   auto dual = at(free.size(), 1.0).as<Dual<kNarrowWidth>>();
   for (std::size_t i = 0; i < free.size(); ++i) dual[params::parameter(free[i].id)].v[static_cast<int>(i)] = free[i].value;
   const RequestPlan plan = make_request_plan(run.experiment, 1, 0);
@@ -311,12 +307,17 @@ TEST(RankGroup, DerivativesAgreeWithSymmetricDifferencesInClosedLoops) {
     const auto compare = [&](const Dual<kNarrowWidth>& got, double high, double low, const char* what) {
       const double expected = (high - low) / (2.0 * kStep) / got.a;
       const double elasticity = got.v[static_cast<int>(i)] / got.a;
-      EXPECT_NEAR(elasticity, expected, 0.02 + 0.05 * std::abs(expected)) << free[i].id << ' ' << what;
+      EXPECT_NEAR(elasticity, expected, absolute + relative * std::abs(expected)) << free[i].id << ' ' << what;
     };
     compare(prediction.summary.e2e_mean_us, up.summary.e2e_mean_us, down.summary.e2e_mean_us, "E2E");
     compare(prediction.summary.tpot_mean_us, up.summary.tpot_mean_us, down.summary.tpot_mean_us, "TPOT");
   }
 }
+
+TEST(RankGroup, DerivativesAgreeWithSymmetricDifferencesInClosedLoops) { expect_derivatives(Served(4, 24), 0.75, 0.02, 0.05); }
+
+/// Stretches of thousands of steps, in which what the cache takes outgrows the rest of the step.
+TEST(RankGroup, DerivativesHoldWhatAStretchGrowsBy) { expect_derivatives(Served(4, 3, 3000, 9), 0.02, 1e-3, 2e-3); }
 
 }  // namespace
 }  // namespace rooftune::sim

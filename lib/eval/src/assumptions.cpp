@@ -61,8 +61,12 @@ struct Change {
 domain::Latencies predicted(const Case& item, const params::Config& config, const domain::Experiment& experiment) {
   const params::Resolved<double> parameters = params::resolve(config, experiment.deployment, item.gpu);
   const auto plan = item.plan(0);
-  const sim::Scenario scenario{
-      .experiment = experiment, .model = item.model, .gpu = item.gpu, .plan = *plan, .tables = item.tables.get()};
+  const sim::Scenario scenario{.experiment = experiment,
+                               .model = item.model,
+                               .gpu = item.gpu,
+                               .plan = *plan,
+                               .tables = item.tables.get(),
+                               .draft = item.draft ? &*item.draft : nullptr};
   if (sim::refusal(config.step_time_model, scenario)) return {};
   return sim::simulate<double>(config.step_time_model, scenario, parameters, {}).summary.latencies;
 }

@@ -172,6 +172,9 @@ std::optional<std::string> unsupported_drafting(std::string_view step_time_model
                        step_time_model);
   }
   if (target.deployment.pp > 1) return "speculative decoding in a pipeline (pp > 1) is not simulated (use pp: 1)";
+  if (const int ranks = target.deployment.settings.data_parallel_size; ranks > 1) {
+    return fmt::format("speculative decoding on {} data-parallel ranks is not simulated (leave one out)", ranks);
+  }
   for (const domain::ModelSpec* const model : {&target.model, drafter.model}) {
     if (model != nullptr && domain::state_bytes_per_request(*model) > 0.0) {
       return fmt::format(

@@ -105,7 +105,8 @@ CurvePoint simulate_point(const PlannedPoint& point, CurvePoint planned, const e
                                .model = point.item->model,
                                .gpu = point.item->gpu,
                                .plan = plan,
-                               .tables = point.item->tables.get()};
+                               .tables = point.item->tables.get(),
+                               .draft = point.item->draft ? &*point.item->draft : nullptr};
   const auto prediction =
       sim::simulate<double>(config.step_time_model, scenario, parameters,
                             {.stepping = sim::Stepping::closed_form, .percentiles = sim::Percentiles::compute, .observer = nullptr});

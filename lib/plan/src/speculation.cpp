@@ -9,17 +9,6 @@
 namespace rooftune::plan {
 namespace {
 
-/// The context of a request half-way through its output.
-double mean_context(const sim::RequestPlan& plan) {
-  double tokens = 0.0;
-  double requests = 0.0;
-  for (const sim::StagePlan& stage : plan.stages) {
-    for (const sim::PlannedRequest& request : stage.requests) tokens += request.prompt_tokens + 0.5 * request.output_tokens;
-    requests += static_cast<double>(stage.requests.size());
-  }
-  return requests > 0.0 ? tokens / requests : 0.0;
-}
-
 /// Steps in which all requests have one context.
 class EqualDecodes {
  public:
@@ -50,7 +39,7 @@ std::optional<SpeculationGain> speculation_gain(const eval::Case& item, const pa
   params::Resolved<double> parameters = params::resolve(config, item.experiment.deployment, item.gpu);
   const sim::EngineSetup setup = sim::make_engine_setup(scenario, parameters);
   if (setup.speculation.draft_tokens == 0) return std::nullopt;
-  SpeculationGain gain{.context_tokens = mean_context(*plan), .most_requests = setup.max_num_seqs};
+  SpeculationGain gain{.context_tokens = sim::mean_context_tokens(*plan), .most_requests = setup.max_num_seqs};
   gain.tokens_per_step = std::accumulate(setup.speculation.acceptance.begin(), setup.speculation.acceptance.end(), 1.0);
   EqualDecodes with(sim::make_step_time<double>(config.step_time_model, scenario, parameters), gain.context_tokens);
   parameters.choose(params::switch_id("engine.speculation"), *params::find_choice(params::switch_id("engine.speculation"), "off"));

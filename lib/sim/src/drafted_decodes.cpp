@@ -1,6 +1,7 @@
 #include "drafted_decodes.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "rooftune/core/random.hpp"
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "clients.hpp"
+#include "records.hpp"
 #include "request.hpp"
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/derivative.hpp"
@@ -83,15 +84,16 @@ class EngineCore {
     batch_.ranks = ranks;
     return step_time_.piece(batch_);
   }
-  [[nodiscard]] const latency::Batch& batch() const { return batch_; }
   [[nodiscard]] std::int64_t decodes() const { return decodes_; }
   [[nodiscard]] bool only_decodes() const { return coming_prompts_ == 0; }
   [[nodiscard]] const Stretch& stretch() const { return stretch_; }
-  /// Goes on at the pace of the slowest.
-  void keep_pace(const Stretch& pace, const latency::StepPiece<Scalar>& slowest, const latency::Batch& batch) {
+  /// Goes on at the pace of the slowest, whose coming steps `piece` describes.
+  void keep_pace(const Stretch& pace, const latency::StepPiece<Scalar>& piece, const EngineCore& slowest) {
     static const std::vector<Chunk> kNobody;
     stretch_ = pace;
-    sensitivity_.see_stretch(stretch_, slowest, step_time_, {.batch = batch, .chunks = kNobody, .step = step_});
+    sensitivity_.see_stretch(
+        stretch_, piece, step_time_,
+        {.batch = slowest.batch_, .chunks = kNobody, .step = step_, .growth = static_cast<double>(slowest.decodes_)});
   }
   [[nodiscard]] std::int64_t steps_to_own_event() { return steps_to_next_event(); }
   void run(std::int64_t steps) { advance(steps); }
@@ -104,7 +106,6 @@ class EngineCore {
 
  private:
   static constexpr double kNever = std::numeric_limits<double>::infinity();
-  static constexpr double kLongestStepUs = 1e15;  ///< 31 years: a clock that runs out of numbers would find no next event
 
   // --- the story of one stage, in order of appearance ---
   void wake_up();
@@ -377,7 +378,6 @@ void EngineCore<Scalar, Sensitivity>::see_stretch() {
   const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
   stretch_.grows = coming_prompts_ == 0;
   stretch_.steps = stretch_.grows && options_.stepping == Stepping::closed_form ? piece.valid_steps : 1;
-  const auto of_this_world = [](double us) { return us < kLongestStepUs ? us : kLongestStepUs; };  // neither infinite nor NaN
   stretch_.first_us = of_this_world(core::value_of(piece.duration_us));
   stretch_.increment_us =
       stretch_.grows ? of_this_world(core::value_of(piece.slope_us_per_token) * static_cast<double>(decodes_)) : 0.0;
@@ -644,13 +644,7 @@ void EngineCore<Scalar, Sensitivity>::record(const Slot& slot) {
   record_.prompt_tokens += slot.planned->prompt_tokens;
   record_.output_tokens += slot.output_tokens;
   if (!options_.keep_latencies) return;
-  const FrontEnd<Scalar>& front_end = options_.front_end;
-  const double token_us = core::value_of(front_end.per_output_token_us);
-  const double before_us =
-      core::value_of(front_end.constant_us) + core::value_of(front_end.per_prompt_token_us) * slot.planned->prompt_tokens;
-  record_.ttft_us.push_back(ttft_us + before_us + token_us);
-  record_.e2e_us.push_back(e2e_us + before_us + token_us * slot.output_tokens);
-  if (slot.output_tokens > 1) record_.tpot_us.push_back(tpot_us + token_us);
+  sim::keep_latencies(record_, options_.front_end, slot.planned->prompt_tokens, slot.output_tokens, ttft_us, e2e_us, tpot_us);
 }
 
 /// Lets everything arrive that was sent until now; all of it falls into the last of the steps just done.
@@ -720,20 +714,13 @@ void EngineCore<Scalar, Sensitivity>::take_loaded() {
   while (loading.size > 0 && scheduler_.loaded_us(loading.first()) <= now_us_) scheduler_.take_loaded(step_);
 }
 
-/// The front end is linear in a request's lengths, so the sums take it at once.
 template <class Scalar, class Sensitivity>
 StageRecord<Scalar> EngineCore<Scalar, Sensitivity>::end_stage() {
   record_.ttft_sum_us = Scalar(ttft_sum_us_);
   record_.e2e_sum_us = Scalar(e2e_sum_us_);
   record_.tpot_sum_us = Scalar(tpot_sum_us_);
   sensitivity_.finish_record(record_);
-  const FrontEnd<Scalar>& front_end = options_.front_end;
-  const auto finished = static_cast<double>(record_.finished);
-  const Scalar before_us =
-      finished * front_end.constant_us + static_cast<double>(record_.prompt_tokens) * front_end.per_prompt_token_us;
-  record_.ttft_sum_us += before_us + finished * front_end.per_output_token_us;
-  record_.e2e_sum_us += before_us + static_cast<double>(record_.output_tokens) * front_end.per_output_token_us;
-  record_.tpot_sum_us += static_cast<double>(record_.finished - record_.single_token) * front_end.per_output_token_us;
+  add_front_end(record_, options_.front_end);
   record_.last_finish_us = now_us_;
   counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);
   counters.steps = step_;

@@ -23,6 +23,8 @@ constexpr std::string_view kBatchDefaults =
     "began with H100 and H200); the A100 is excepted since pull request 17885";
 constexpr std::string_view kDriven = "the scheduler of 0.11.0 to 0.21.0, driven without a GPU: tests/sim/recorded";
 constexpr std::string_view kCaptureSizes = "pull request 18698: 1, 2, 4 and the multiples of 8 up to 512";
+constexpr std::string_view kAsyncDrafts =
+    "pull request 31998 (January 2026): on beside EAGLE and MTP, off beside other drafters; which release began is not recorded";
 
 constexpr std::string_view kSglang = "sglang";
 constexpr std::string_view kChunkSizes =
@@ -37,8 +39,9 @@ constexpr std::array kRules{
   // setting, first release, value, GPUs, source
   EngineRule{"async_scheduling", {0, 9, 0}, "off", RuleGpus::every, "vllm/config/scheduler.py up to 0.13: async_scheduling = False"},
   EngineRule{"async_scheduling", {0, 14, 0}, "on", RuleGpus::every, "pull request 27614, first in 0.14.0: on where nothing forbids it"},
-  EngineRule{"async_scheduling_with_drafts", {0, 9, 0}, "off", RuleGpus::every, "pull request 31998 describes what it ends: no asynchronous scheduling by default beside speculative decoding"},
-  EngineRule{"async_scheduling_with_drafts", {0, 15, 0}, "on", RuleGpus::every, "pull request 31998 (January 2026): on beside EAGLE and MTP, off beside other drafters; which release began is not recorded"},
+  EngineRule{"async_scheduling_with_draft_layers", {0, 9, 0}, "off", RuleGpus::every, "pull request 31998 describes what it ends: no asynchronous scheduling by default beside speculative decoding"},
+  EngineRule{"async_scheduling_with_draft_layers", {0, 15, 0}, "on", RuleGpus::every, kAsyncDrafts},
+  EngineRule{"async_scheduling_with_drafter", {0, 9, 0}, "off", RuleGpus::every, kAsyncDrafts},
   EngineRule{"scheduler_reserve_full_isl", {0, 9, 0}, "off", RuleGpus::every, "absent up to 0.18.1: pull request 37307 came after"},
   EngineRule{"scheduler_reserve_full_isl", {0, 19, 0}, "on", RuleGpus::every, "vllm/config/scheduler.py from 0.19.0: scheduler_reserve_full_isl = True"},
   EngineRule{"freed_unhashed_first", {0, 9, 0}, "off", RuleGpus::every, kDriven},
@@ -157,8 +160,9 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
   EngineSettings& settings = settled.deployment.settings;
   const auto [release, notice] = release_of(deployment);
   const std::string_view engine = rules_of(deployment);
-  const auto assume = [&, &release = release](std::string_view setting) {
-    const EngineRule& found = rule(engine, setting, release, gpu);
+  // By the rule of that name, where several decide a setting.
+  const auto assume = [&, &release = release](std::string_view setting, std::string_view name = {}) {
+    const EngineRule& found = rule(engine, name.empty() ? setting : name, release, gpu);
     settled.assumed.push_back({std::string(setting), std::string(found.value), std::string(found.source)});
     return found.value;
   };
@@ -171,17 +175,19 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
   if (settings.max_num_batched_tokens == 0) settings.max_num_batched_tokens = whole(assume("max_num_batched_tokens"));
   if (settings.max_num_seqs == 0) settings.max_num_seqs = whole(assume("max_num_seqs"));
   if (!settings.async_scheduling) {
-    const bool by_layers = settings.speculative && draft_kind(settings.speculative->method) == DraftKind::layers;
-    const bool forbidden = settings.speculative && engine != kSglang &&
-                           (!by_layers || rule(engine, "async_scheduling_with_drafts", release, gpu).value != "on");
-    settings.async_scheduling = assume(forbidden ? "async_scheduling_with_drafts" : "async_scheduling") == "on" && !forbidden;
+    std::string_view beside = "async_scheduling";
+    if (settings.speculative && engine != kSglang) {
+      const bool by_layers = draft_kind(settings.speculative->method) == DraftKind::layers;
+      beside = by_layers ? "async_scheduling_with_draft_layers" : "async_scheduling_with_drafter";
+    }
+    settings.async_scheduling = assume("async_scheduling", beside) == "on";
   }
   if (!settings.scheduler_reserve_full_isl) settings.scheduler_reserve_full_isl = assume("scheduler_reserve_full_isl") == "on";
   if (!settings.watermark) settings.watermark = whole(assume("watermark"));
   if (settings.cudagraph_mode.empty()) settings.cudagraph_mode = assume("cudagraph_mode");
   if (settings.cudagraph_capture_sizes.empty() && settings.max_cudagraph_capture_size == 0 && engine == kSglang) {
     settings.max_cudagraph_capture_size =
-        whole(assume(deployment.tp < 4 ? "max_cudagraph_capture_size" : "max_cudagraph_capture_size_from_tp_4"));
+        whole(assume("max_cudagraph_capture_size", deployment.tp < 4 ? "" : "max_cudagraph_capture_size_from_tp_4"));
   }
   if (settings.cudagraph_capture_sizes.empty()) {
     // SGLang's sizes are as far apart as those of vLLM today.

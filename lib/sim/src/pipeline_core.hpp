@@ -12,10 +12,12 @@
 
 #include "clients.hpp"
 #include "kv_cache.hpp"
+#include "records.hpp"
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/step_time.hpp"
 #include "rooftune/sim/engine.hpp"
+#include "stretch.hpp"
 
 namespace rooftune::sim {
 
@@ -355,7 +357,8 @@ void PipelineCore<Scalar>::run(InFlight&& batch) {
     seen.decode_contexts = contexts_;
     seen.decode_max_context_tokens = contexts_.empty() ? 0 : *std::ranges::max_element(contexts_);
   }
-  const Scalar whole = step_time_.piece(seen).duration_us;
+  Scalar whole = step_time_.piece(seen).duration_us;
+  if (const double us = of_this_world(core::value_of(whole)); us != core::value_of(whole)) whole = Scalar(us);
   const Scalar share = whole * (1.0 / setup_.stages);
   const double start_us = std::max(now_us(), core::value_of(free_at_.front()));
   Scalar at = now_;
@@ -397,25 +400,23 @@ void PipelineCore<Scalar>::finish(Request& request) {
   const auto hashed_blocks = static_cast<std::int32_t>(block_.full(request.computed));
   cache_.release(request.lease, 0, hashed_blocks, planned.extends_chain ? hashed_blocks : 0);
   if (index_of(planned) >= options_.warm_up_requests) {
-    const FrontEnd<Scalar>& front_end = options_.front_end;
-    const Scalar before = front_end.constant_us + front_end.per_prompt_token_us * static_cast<double>(planned.prompt_tokens);
-    const Scalar ttft = *request.first_token - request.arrival + before + front_end.per_output_token_us;
-    const Scalar e2e = now_ - request.arrival + before + front_end.per_output_token_us * static_cast<double>(planned.output_tokens);
+    const Scalar ttft = *request.first_token - request.arrival;
+    const Scalar e2e = now_ - request.arrival;
+    Scalar tpot(0.0);
     ++record_.finished;
     record_.ttft_sum_us += ttft;
     record_.e2e_sum_us += e2e;
     record_.prompt_tokens += planned.prompt_tokens;
     record_.output_tokens += planned.output_tokens;
-    if (options_.keep_latencies) {
-      record_.ttft_us.push_back(core::value_of(ttft));
-      record_.e2e_us.push_back(core::value_of(e2e));
-    }
     if (planned.output_tokens > 1) {
-      const Scalar tpot = (now_ - *request.first_token) * (1.0 / (planned.output_tokens - 1)) + front_end.per_output_token_us;
+      tpot = (now_ - *request.first_token) * (1.0 / (planned.output_tokens - 1));
       record_.tpot_sum_us += tpot;
-      if (options_.keep_latencies) record_.tpot_us.push_back(core::value_of(tpot));
     } else {
       ++record_.single_token;
+    }
+    if (options_.keep_latencies) {
+      sim::keep_latencies(record_, options_.front_end, planned.prompt_tokens, planned.output_tokens, core::value_of(ttft),
+                          core::value_of(e2e), core::value_of(tpot));
     }
   } else {
     ++record_.warm_up;
@@ -452,6 +453,7 @@ void PipelineCore<Scalar>::answer(const PlannedRequest& request) {
 
 template <class Scalar>
 StageRecord<Scalar> PipelineCore<Scalar>::end_stage() {
+  add_front_end(record_, options_.front_end);
   record_.last_finish_us = now_us();
   counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);
   counters.generated_tokens += record_.output_tokens + record_.warm_up_output_tokens;

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <queue>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "clients.hpp"
+#include "records.hpp"
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/step_time.hpp"
@@ -44,9 +47,8 @@ class ApartEngines {
   [[nodiscard]] bool out_of_events() const {
     return std::ranges::any_of(members_, [](const auto& member) { return member->engine->out_of_events(); });
   }
-  /// Prompts as the prefill engines saw them, everything else as the decode engines did.
-  [[nodiscard]] std::vector<EngineCounters> prefill_counters() const { return counters_of(false); }
-  [[nodiscard]] std::vector<EngineCounters> decode_counters() const { return counters_of(true); }
+  /// Prompts as the prefill engines saw them, refusals as clients did, preemptions of both, everything else as the decode engines.
+  [[nodiscard]] EngineCounters counters() const;
 
  private:
   static constexpr double kNever = std::numeric_limits<double>::infinity();
@@ -61,7 +63,9 @@ class ApartEngines {
     std::unique_ptr<Engine<Scalar>> engine;
     bool decodes = false;
     Observer* steps = nullptr;          ///< who wants to see its steps
-    double next_us = kNever;            ///< Engine::next_event_us
+    double next_us = kNever;            ///< Engine::next_event_us; where it is `stale`, not later than that
+    bool stale = false;                 ///< something was offered since it was asked
+    std::int64_t in_flight = 0;         ///< offered, and neither finished nor rejected
     std::vector<std::int64_t> offered;  ///< of the stage's plan, by its own numbers
     std::vector<RequestEvent> finished;
     std::vector<RejectionEvent> rejected;
@@ -76,13 +80,6 @@ class ApartEngines {
   };
 
   void add(const EnginePool<Scalar>& pool, std::span<const PrefixChain> chains, bool decodes);
-  [[nodiscard]] std::vector<EngineCounters> counters_of(bool decodes) const {
-    std::vector<EngineCounters> counters;
-    for (const auto& member : members_) {
-      if (member->decodes == decodes) counters.push_back(member->engine->counters());
-    }
-    return counters;
-  }
 
   void take_client();
   void take_hand_over();
@@ -99,6 +96,8 @@ class ApartEngines {
   std::int64_t max_model_len_;
   std::vector<std::unique_ptr<Member>> members_;
   std::array<std::size_t, 2> last_{};  ///< chosen of each pool
+  std::int64_t rejected_ = 0;
+  std::int64_t rejected_by_length_ = 0;
 
   // The stage that runs.
   const StagePlan* plan_ = nullptr;
@@ -127,6 +126,19 @@ void ApartEngines<Scalar>::add(const EnginePool<Scalar>& pool, std::span<const P
                                                                            .stepping = options_.stepping,
                                                                            .max_events = options_.max_events});
   }
+}
+
+template <class Scalar>
+EngineCounters ApartEngines<Scalar>::counters() const {
+  EngineCounters prefill;
+  EngineCounters counters;
+  for (const auto& member : members_) merge(member->decodes ? counters : prefill, member->engine->counters());
+  counters.prompt_tokens = prefill.prompt_tokens;
+  counters.cached_tokens = prefill.cached_tokens;
+  counters.preemptions += prefill.preemptions;
+  counters.rejected = rejected_;
+  counters.rejected_by_length = rejected_by_length_;
+  return counters;
 }
 
 /// What happens next happens first: a request comes, one is handed over, or an engine goes on to its next event.
@@ -204,10 +216,11 @@ auto ApartEngines<Scalar>::least_loaded(bool decodes) -> Member& {
     const std::size_t candidate = (last + turn) % members_.size();
     Member& member = *members_[candidate];
     if (member.decodes != decodes) continue;
-    if (chosen != nullptr && member.engine->in_flight() >= chosen->engine->in_flight()) continue;
+    if (chosen != nullptr && member.in_flight >= chosen->in_flight) continue;
     chosen = &member;
     place = candidate;
   }
+  ROOFTUNE_EXPECTS(chosen != nullptr);  // a pool has engines
   last = place;
   return *chosen;
 }
@@ -218,19 +231,22 @@ void ApartEngines<Scalar>::offer(Member& member, const PlannedRequest& planned, 
   own.arrival_us = at_us - start_us_;
   own.follows = false;
   member.offered.push_back(request);
+  ++member.in_flight;
   member.engine->offer(own);
-  // Who is on its way to a busy engine joins after the step that runs: its next event stays, or comes sooner.
-  member.next_us = member.engine->next_event_us();
+  // An idle engine decides its step when all are there who come at that moment.
+  member.next_us = std::min(member.next_us, at_us);
+  member.stale = true;
 }
 
-/// Runs an engine to its next event, and passes on what came out.
+/// Runs an engine to its next event, or, where that is not known, asks it anew, and passes on what came out.
 template <class Scalar>
 void ApartEngines<Scalar>::run(Member& member) {
   const double until_us = member.next_us;
-  member.engine->run_to(until_us + 1e-6 + 1e-12 * until_us);  // beyond what rounding makes of it
+  if (!std::exchange(member.stale, false)) member.engine->run_to(until_us + 1e-6 + 1e-12 * until_us);  // beyond rounding
   member.next_us = member.engine->next_event_us();
   const auto finished = std::exchange(member.finished, {});
   const auto rejected = std::exchange(member.rejected, {});
+  member.in_flight -= std::ssize(finished) + std::ssize(rejected);
   for (const RejectionEvent& event : rejected) {
     refuse(event, member.offered[static_cast<std::size_t>(event.index)], until_us);
   }
@@ -269,13 +285,7 @@ void ApartEngines<Scalar>::finish(const RequestEvent& event, std::int64_t reques
       ++record_.single_token;
     }
     if (options_.keep_latencies) {
-      const FrontEnd<Scalar>& front_end = options_.front_end;
-      const double token_us = core::value_of(front_end.per_output_token_us);
-      const double before_us =
-          core::value_of(front_end.constant_us) + core::value_of(front_end.per_prompt_token_us) * planned.prompt_tokens;
-      record_.ttft_us.push_back(ttft_us + before_us + token_us);
-      record_.e2e_us.push_back(e2e_us + before_us + token_us * planned.output_tokens);
-      if (planned.output_tokens > 1) record_.tpot_us.push_back(tpot_us + token_us);
+      sim::keep_latencies(record_, options_.front_end, planned.prompt_tokens, planned.output_tokens, ttft_us, e2e_us, tpot_us);
     }
   }
   if (options_.observer != nullptr) {
@@ -293,6 +303,8 @@ template <class Scalar>
 void ApartEngines<Scalar>::refuse(const RejectionEvent& event, std::int64_t request, double at_us) {
   const PlannedRequest& planned = plan_->requests[static_cast<std::size_t>(request)];
   ++record_.rejected;
+  ++rejected_;
+  if (event.reason == RejectionReason::model_length) ++rejected_by_length_;
   if (options_.observer != nullptr) {
     RejectionEvent seen = event;
     seen.stage = stage_;
@@ -334,15 +346,10 @@ void ApartEngines<Scalar>::set_sums(const std::vector<StageRecord<Scalar>>& pref
       return value;
     }
   };
-  const FrontEnd<Scalar>& front_end = options_.front_end;
-  const auto counted = static_cast<double>(record_.finished);
-  const Scalar before_us =
-      counted * front_end.constant_us + static_cast<double>(record_.prompt_tokens) * front_end.per_prompt_token_us;
-  record_.ttft_sum_us = with_value(ttft, ttft_sum_us_) + before_us + counted * front_end.per_output_token_us;
-  record_.e2e_sum_us =
-      with_value(e2e, e2e_sum_us_) + before_us + static_cast<double>(record_.output_tokens) * front_end.per_output_token_us;
-  record_.tpot_sum_us =
-      with_value(tpot, tpot_sum_us_) + static_cast<double>(record_.finished - record_.single_token) * front_end.per_output_token_us;
+  record_.ttft_sum_us = with_value(ttft, ttft_sum_us_);
+  record_.e2e_sum_us = with_value(e2e, e2e_sum_us_);
+  record_.tpot_sum_us = with_value(tpot, tpot_sum_us_);
+  add_front_end(record_, options_.front_end);
 }
 
 }  // namespace rooftune::sim

@@ -109,7 +109,6 @@ class RankGroup {
  private:
   using Rank = EngineCore<Scalar, Sensitivity>;
   static constexpr double kNever = std::numeric_limits<double>::infinity();
-  static constexpr double kLongestStepUs = 1e15;  ///< as EngineCore has it
 
   void join(const StagePlan& plan, double start_us) {
     for (Rank& rank : ranks_) rank.join_stage(plan, start_us, replies_);
@@ -199,7 +198,6 @@ void RankGroup<Scalar, Sensitivity>::see_stretch() {
     tokens.busiest = std::max(tokens.busiest, own);
     pace.grows = pace.grows && rank.only_decodes();
   }
-  const auto of_this_world = [](double us) { return us < kLongestStepUs ? us : kLongestStepUs; };  // neither infinite nor NaN
   const auto first_us = [&](std::size_t rank) { return of_this_world(core::value_of(pieces_[rank].duration_us)); };
   const auto increment_us = [&](std::size_t rank) {
     const auto decodes = static_cast<double>(ranks_[rank].decodes());
@@ -223,7 +221,7 @@ void RankGroup<Scalar, Sensitivity>::see_stretch() {
     if (steps < static_cast<double>(pace.steps - 1)) pace.steps = static_cast<std::int64_t>(steps) + 1;
   }
   if (plain_ || !pace.grows) pace.steps = 1;
-  for (Rank& rank : ranks_) rank.keep_pace(pace, pieces_[slowest], ranks_[slowest].batch());
+  for (Rank& rank : ranks_) rank.keep_pace(pace, pieces_[slowest], ranks_[slowest]);
 }
 
 template <class Scalar, class Sensitivity>

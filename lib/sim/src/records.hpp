@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/sim/engine.hpp"
 
 namespace rooftune::sim {
@@ -44,6 +45,28 @@ inline void merge(EngineCounters& into, const EngineCounters& from) {
   into.least_free_blocks += from.least_free_blocks;
   into.busy_us += from.busy_us;
   into.batch_time_us += from.batch_time_us;
+}
+
+/// A finished request as its client saw it: the engine's times and what the front end adds. `tpot_us` counts from two tokens on.
+template <class Scalar>
+void keep_latencies(StageRecord<Scalar>& record, const FrontEnd<Scalar>& front_end, int prompt_tokens, int output_tokens,
+                    double ttft_us, double e2e_us, double tpot_us) {
+  const double token_us = core::value_of(front_end.per_output_token_us);
+  const double before_us = core::value_of(front_end.constant_us) + core::value_of(front_end.per_prompt_token_us) * prompt_tokens;
+  record.ttft_us.push_back(ttft_us + before_us + token_us);
+  record.e2e_us.push_back(e2e_us + before_us + token_us * output_tokens);
+  if (output_tokens > 1) record.tpot_us.push_back(tpot_us + token_us);
+}
+
+/// The front end is linear in a request's lengths, so the sums of a stage take it at once.
+template <class Scalar>
+void add_front_end(StageRecord<Scalar>& record, const FrontEnd<Scalar>& front_end) {
+  const auto finished = static_cast<double>(record.finished);
+  const Scalar before_us =
+      finished * front_end.constant_us + static_cast<double>(record.prompt_tokens) * front_end.per_prompt_token_us;
+  record.ttft_sum_us += before_us + finished * front_end.per_output_token_us;
+  record.e2e_sum_us += before_us + static_cast<double>(record.output_tokens) * front_end.per_output_token_us;
+  record.tpot_sum_us += static_cast<double>(record.finished - record.single_token) * front_end.per_output_token_us;
 }
 
 }  // namespace rooftune::sim

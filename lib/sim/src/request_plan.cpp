@@ -17,7 +17,6 @@ using core::RandomEngine;
 using core::StreamPurpose;
 using domain::ArrivalProcess;
 using domain::Experiment;
-using domain::LengthDistribution;
 using domain::PromptPattern;
 using domain::RateRamp;
 using domain::Stage;
@@ -435,6 +434,16 @@ void draw_acceptance(RequestPlan& plan, std::string_view experiment_id, std::uin
 }
 
 }  // namespace
+
+double mean_context_tokens(const RequestPlan& plan) {
+  double tokens = 0.0;
+  double requests = 0.0;
+  for (const StagePlan& stage : plan.stages) {
+    for (const PlannedRequest& request : stage.requests) tokens += request.prompt_tokens + 0.5 * request.output_tokens;
+    requests += static_cast<double>(stage.requests.size());
+  }
+  return requests > 0.0 ? tokens / requests : 0.0;
+}
 
 RequestPlan make_request_plan(const Experiment& experiment, std::uint64_t seed, int replicate) {
   RequestPlan plan = Planner(experiment, seed, replicate).plan();

@@ -21,7 +21,7 @@ struct RunningBatch {
   const latency::Batch& batch;
   const std::vector<Chunk>& chunks;
   std::int64_t step = 0;
-  double growth = 0.0;  ///< tokens that the decodes get in a step, together
+  double growth;  ///< tokens that the decodes get in a step, together
 };
 
 class NoSensitivity {

@@ -239,13 +239,8 @@ std::int64_t mean_held_tokens(const domain::ModelSpec& model, const RequestPlan&
     return group.layer.mixer.kind == domain::MixerKind::linear || group.layer.mixer.kind == domain::MixerKind::sliding_window;
   });
   if (!is_hybrid) return 0;
-  double tokens = 0.0;
-  double requests = 0.0;
-  for (const StagePlan& stage : plan.stages) {
-    for (const PlannedRequest& request : stage.requests) tokens += request.prompt_tokens + 0.5 * request.output_tokens;
-    requests += static_cast<double>(stage.requests.size());
-  }
-  return requests > 0.0 ? std::max<std::int64_t>(1, std::llround(tokens / requests)) : 0;
+  const double tokens = mean_context_tokens(plan);
+  return tokens > 0.0 ? std::max<std::int64_t>(1, std::llround(tokens)) : 0;
 }
 
 }  // namespace
@@ -258,10 +253,6 @@ std::optional<std::string> refusal(std::string_view step_time_model, const Scena
   const auto& settings = scenario.experiment.deployment.settings;
   if (settings.speculative) {
     if (auto reason = drafting_refusal(step_time_model, scenario, target)) return reason;
-  }
-  if (settings.speculative && (settings.data_parallel_size > 1 || scenario.experiment.deployment.pp > 1)) {
-    return fmt::format("speculative decoding on {} data-parallel ranks and {} pipeline stages is not simulated (leave one out)",
-                       settings.data_parallel_size, scenario.experiment.deployment.pp);
   }
   if (settings.data_parallel_size > 1 && settings.cpu_offload) {
     return fmt::format("a second KV tier (cpu_offload) of {} data-parallel ranks is not simulated (leave the experiment out)",
@@ -415,14 +406,7 @@ Prediction<Scalar> simulate_apart(std::string_view step_time_model, const Scenar
     prediction.stages.push_back(predict(record));
   }
   prediction.summary = predict(pooled);
-  for (const EngineCounters& own : engines.decode_counters()) merge(prediction.counters, own);
-  prediction.counters.prompt_tokens = prediction.counters.cached_tokens = 0;
-  prediction.counters.rejected = prediction.summary.rejected;
-  for (const EngineCounters& own : engines.prefill_counters()) {
-    prediction.counters.prompt_tokens += own.prompt_tokens;
-    prediction.counters.cached_tokens += own.cached_tokens;
-    prediction.counters.preemptions += own.preemptions;
-  }
+  prediction.counters = engines.counters();
   add_lookups(prediction, prefill.step_times);
   add_lookups(prediction, decode.step_times);
   return prediction;

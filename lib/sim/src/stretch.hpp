@@ -6,6 +6,13 @@
 
 namespace rooftune::sim {
 
+/// What a model says of a step, as a time of this world, neither infinite nor NaN: at most 31 years. A clock that runs out of
+/// numbers would find no next event.
+[[gnu::always_inline]] inline double of_this_world(double us) {
+  constexpr double kLongestUs = 1e15;
+  return us < kLongestUs ? us : kLongestUs;
+}
+
 /// Coming steps with linearly growing duration.
 struct Stretch {
   std::int64_t steps = 0;     ///< for which it holds; 0: the model is to be asked again

@@ -47,6 +47,9 @@ struct RequestPlan {
   [[nodiscard]] int clients(const StagePlan& stage) const { return stage.concurrency > 0 ? stage.concurrency : concurrency; }
 };
 
+/// The mean over requests of a request's tokens half-way through its output; 0 without requests.
+[[nodiscard]] double mean_context_tokens(const RequestPlan& plan);
+
 /// Draws the requests of an experiment. Streams depend on (seed, experiment id, stage, purpose, replicate) alone.
 [[nodiscard]] RequestPlan make_request_plan(const domain::Experiment& experiment, std::uint64_t seed, int replicate);
 
