@@ -9,7 +9,6 @@
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "options.hpp"
-#include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/calibrate/fit.hpp"
 #include "rooftune/calibrate/held_out_error.hpp"
 #include "rooftune/core/word.hpp"
@@ -70,7 +69,7 @@ calibrate::FitHooks with_progress(ProgressLine& line) {
 void print_result(const FitOptions& options, const calibrate::PreparedStudy& study, const calibrate::FitResult& result,
                   const fs::path& target) {
   if (options.output.json) {
-    print(runs::fit_json(result));
+    print_data(runs::fit_json(result));
     return;
   }
   const report::Colour colour = output_colour();
@@ -118,7 +117,7 @@ core::Result<runs::OpenedStudy> load(const FitOptions& options) {
 
 ExitCode run(const FitOptions& options) {
   if (options.dump_default) {
-    print(runs::default_study_text());
+    print_data(runs::default_study_text());
     return ExitCode::done;
   }
   const auto study = load(options);
@@ -134,12 +133,12 @@ ExitCode run(const FitOptions& options) {
   hooks.cancel = interruption.token();
   hooks.store = (*run)->store();
   calibrate::FitResult result = calibrate::fit(study->prepared, hooks);
-  if (options.held_out && result.usable && !result.interrupted) {
+  if (options.held_out) {
     const auto show = [&](std::size_t done, std::size_t total) {
       progress.show(fmt::format("scoring held-out runs: {} of {} folds", done, total));
     };
     const auto scored = calibrate::learn_held_out_error(
-        result.tuned, study->prepared, {.repeats = 1, .progress = show, .cancel = hooks.cancel, .store = hooks.store});
+        result, study->prepared, {.repeats = 1, .progress = show, .cancel = hooks.cancel, .store = hooks.store});
     if (!scored) {
       progress.clear();
       return refuse(scored.error());
@@ -174,7 +173,7 @@ ExitCode run(const FitOptions& options) {
   print_result(options, study->prepared, result, target);
   if (!options.output.json) print(store_summary(**run));
   if (!result.interrupted) return ExitCode::done;
-  print_interrupted(options, target, "this is the best so far, without standard errors");
+  print_interrupted(options, target, result.what_is_left());
   return ExitCode::no_usable_solution;
 }
 

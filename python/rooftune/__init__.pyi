@@ -213,7 +213,7 @@ class Study:
 def open_study(
     path: _Path,
     *,
-    config: _Path | Config | None = None,
+    config: _Path | None = None,
     step_time_model: str | None = None,
     ground_truth: _Several | None = None,
     select: _Selection | None = None,
@@ -247,7 +247,7 @@ def onboard(
     store: _Path | None = None,
     replay: _Path | None = None,
     progress: _Progress | None = None,
-    config: _Path | Config | None = None,
+    config: _Path | None = None,
     step_time_model: str | None = None,
     ground_truth: _Several | None = None,
     select: _Selection | None = None,

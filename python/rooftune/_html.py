@@ -21,7 +21,7 @@ def _errors(aggregates):
 def fit(result, loss_before, loss_after, interrupted):
     before, after = _errors(result["before"]), _errors(result["after"])
     text = f"<p><b>loss {loss_before:.2f} % → {loss_after:.2f} %</b>"
-    text += " (interrupted: the best so far, without standard errors)</p>" if interrupted else "</p>"
+    text += " (interrupted: the best so far)</p>" if interrupted else "</p>"
     text += _table(["mean |error| of", "before %", "after %"],
                    [[metric, _number(before[metric], 3), _number(after[metric], 3)] for metric in before if metric in after])
     text += _table(["parameter", "unit", "start", "value", "± standard error", "between", "verdict"],

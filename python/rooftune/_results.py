@@ -159,7 +159,7 @@ class Fit(_Result):
 
     @property
     def interrupted(self):
-        """Whether Ctrl-C ended it: it is the best so far then, without standard errors."""
+        """Whether Ctrl-C ended it: it is the best so far then; a warning said what it lacks."""
         return self._core.interrupted
 
     @property

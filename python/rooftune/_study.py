@@ -142,7 +142,8 @@ class Study:
         profile: labels of free parameters whose profile likelihood is traced
         bootstrap: refits so often on experiments drawn with replacement
         hardware_config: writes the Go family's form of the tuned values as well
-        progress: called with a dict (evaluations, most_evaluations, objective, seconds, held_out_percent) up to 20 times a second
+        progress: called with a dict (evaluations, most_evaluations, objective, seconds, held_out_percent) up to 20 times a second;
+            while held_out refits, finished and total, of those refits, are in it as well
         """
         return Fit(self._core.fit(out=out, resume=resume, store=store, replay=replay, held_out=held_out, profile=list(profile),
                                   bootstrap=bootstrap, hardware_config=hardware_config, progress=progress))

@@ -1,5 +1,4 @@
 // Files that ship or are the user's: configs and ground truth.
-#include <array>
 
 #include "bindings.hpp"
 #include "rooftune/data/config_file.hpp"

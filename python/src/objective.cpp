@@ -42,18 +42,18 @@ class Objective {
     std::vector<double> point(x.data(), x.data() + x.shape(0));
     for (std::size_t i = 0; i < point.size(); ++i) {
       if (!std::isfinite(point[i])) throw RefusedPoint(free()[i].label() + " is not a finite number");
-      // At the very bounds the transform of a parameter may be infinite: solvers work within these.
-      if (space_ == Space::natural) {
-        const params::FreeParameter& parameter = free()[i];
-        if (parameter.transform == params::Transform::log && point[i] <= 0.0)
-          throw RefusedPoint(parameter.label() + " is not above 0");
-        point[i] = parameter.transform == params::Transform::logit
-                       ? params::to_transformed(parameter, std::clamp(point[i], parameter.lower, parameter.upper))
-                       : params::to_transformed(parameter, point[i]);
-        point[i] = std::clamp(point[i], -kFar, kFar);
-      }
+      if (space_ == Space::natural) point[i] = to_solver(i, point[i]);
     }
     return point;
+  }
+
+  /// A value in its own unit as the solvers see it. At the very bounds the transform may be infinite: it ends at kFar.
+  [[nodiscard]] double to_solver(std::size_t i, double value) const {
+    const params::FreeParameter& parameter = free()[i];
+    if (parameter.transform == params::Transform::log && value <= 0.0) throw RefusedPoint(parameter.label() + " is not above 0");
+    const bool is_logit = parameter.transform == params::Transform::logit;
+    const double inside = is_logit ? std::clamp(value, parameter.lower, parameter.upper) : value;
+    return std::clamp(params::to_transformed(parameter, inside), -kFar, kFar);
   }
 
   /// d(transformed) / d(x).
@@ -182,7 +182,7 @@ py::array_t<double> point(const Objective& self, const py::dict& values) {
     const params::FreeParameter& parameter = self.free()[i];
     if (!values.contains(parameter.label())) fail("no value is given for " + parameter.label(), "give one for each of names");
     const auto value = values[py::str(parameter.label())].cast<double>();
-    return self.space() == Space::natural ? value : params::to_transformed(parameter, value);
+    return self.space() == Space::natural ? value : self.to_solver(i, value);
   });
 }
 

@@ -65,7 +65,7 @@ CapacityValue capacity(const Words& words, py::object progress) {
       "capacity", words,
       [&](const app::Command& command) { app::add_capacity_options(command, question.overrides, question.request); },
       [&](const app::Command& command) { app::note_what_is_given(command, question.request); });
-  question.request.data = question.overrides;
+  question.request.data = static_cast<const runs::StudyOverrides&>(question.overrides);
   LongCall call(std::move(progress), OnInterrupt::raise);
   CapacityValue value;
   value.search = value_of(call.run([&] {

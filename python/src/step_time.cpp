@@ -17,7 +17,6 @@ using Counts = py::array_t<std::int64_t, py::array::forcecast>;
 /// A predictor is not shared between threads; the lock makes a call from two of them wait.
 struct StepTimeValue {
   runs::StepTimePredictor predictor;
-  std::optional<std::string> shipped_config;
   std::mutex mutex{};
 
   explicit StepTimeValue(runs::StepTimePredictor made) : predictor(std::move(made)) {}

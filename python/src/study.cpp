@@ -1,6 +1,4 @@
 // Studies: opened, fitted, cross-validated, evaluated, onboarded. Each function is its command's story without the terminal.
-#include <pybind11/functional.h>
-
 #include <algorithm>
 #include <string_view>
 
@@ -121,25 +119,19 @@ std::shared_ptr<StudyValue> open_study(const std::optional<std::string>& path, c
   return study;
 }
 
-std::function<py::object()> progress_of(const calibrate::FitProgress& progress) {
-  return [progress] {
-    py::dict entry;
-    entry["evaluations"] = progress.evaluations;
-    entry["most_evaluations"] = progress.most_evaluations;
-    entry["objective"] = progress.best_objective;
-    entry["seconds"] = progress.seconds;
-    entry["held_out_percent"] = progress.held_out_percent;
-    return py::object(std::move(entry));
-  };
+py::dict progress_of(const calibrate::FitProgress& progress) {
+  py::dict entry;
+  entry["evaluations"] = progress.evaluations;
+  entry["most_evaluations"] = progress.most_evaluations;
+  entry["objective"] = progress.best_objective;
+  entry["seconds"] = progress.seconds;
+  entry["held_out_percent"] = progress.held_out_percent;
+  return entry;
 }
 
-std::function<py::object()> folds_done(std::size_t finished, std::size_t total) {
-  return [=] {
-    py::dict entry;
-    entry["finished"] = finished;
-    entry["total"] = total;
-    return py::object(std::move(entry));
-  };
+void add_folds(py::dict& entry, std::size_t finished, std::size_t total) {
+  entry["finished"] = finished;
+  entry["total"] = total;
 }
 
 FitValue fit(const StudyValue& study, std::optional<fs::path> out, bool resume, std::optional<fs::path> store,
@@ -168,16 +160,23 @@ FitValue fit(const StudyValue& study, std::optional<fs::path> out, bool resume, 
   auto result = std::make_shared<calibrate::FitResult>(call.run([&] {
     calibrate::FitHooks hooks;
     hooks.cancel = call.token();
-    hooks.progress = [&call](const calibrate::FitProgress& now) { call.tell(progress_of(now)); };
+    calibrate::FitProgress last{};
+    hooks.progress = [&](const calibrate::FitProgress& now) {
+      last = now;
+      call.tell([now] { return py::object(progress_of(now)); });
+    };
     hooks.store = store_of(run);
     calibrate::FitResult fitted = calibrate::fit(own->prepared, hooks);
-    if (held_out && fitted.usable && !fitted.interrupted) {
+    if (held_out) {
+      const auto progress_of_folds = [&](std::size_t done, std::size_t total) {
+        call.tell([last, done, total] {
+          py::dict entry = progress_of(last);
+          add_folds(entry, done, total);
+          return py::object(std::move(entry));
+        });
+      };
       scored = calibrate::learn_held_out_error(
-          fitted.tuned, own->prepared,
-          {.repeats = 1,
-           .progress = [&call](std::size_t done, std::size_t total) { call.tell(folds_done(done, total)); },
-           .cancel = call.token(),
-           .store = hooks.store});
+          fitted, own->prepared, {.repeats = 1, .progress = progress_of_folds, .cancel = call.token(), .store = hooks.store});
     }
     calibrate::note_intervals(fitted, own->prepared);
     return fitted;
@@ -208,7 +207,7 @@ FitValue fit(const StudyValue& study, std::optional<fs::path> out, bool resume, 
   }
   if (result->interrupted) {
     warn({{.position = {.file = folder.value_or(name_of(study))},
-           .problem = "interrupted: this is the best so far, without standard errors",
+           .problem = "interrupted: " + std::string(result->what_is_left()),
            .remedy = folder ? "go on with the same call and resume=True" : "fit again",
            .severity = core::Severity::warning}});
   }
@@ -249,7 +248,14 @@ CrossvalValue crossval(const StudyValue& study, std::optional<fs::path> out, con
   auto result = call.run([&] {
     return calibrate::crossval(own->prepared, *spec.split,
                                {.repeats = repeats,
-                                .progress = [&call](std::size_t done, std::size_t total) { call.tell(folds_done(done, total)); },
+                                .progress =
+                                    [&call](std::size_t done, std::size_t total) {
+                                      call.tell([done, total] {
+                                        py::dict entry;
+                                        add_folds(entry, done, total);
+                                        return py::object(std::move(entry));
+                                      });
+                                    },
                                 .cancel = call.token(),
                                 .store = store_of(run)});
   });
@@ -438,7 +444,6 @@ void add_study(py::module_& module) {
       .def_property_readonly("name", [](const StudyValue& self) { return self.opened.prepared.spec.name; })
       .def_property_readonly("words", [](const StudyValue& self) { return self.words; })
       .def_property_readonly("start", [](const StudyValue& self) { return ConfigValue{self.opened.prepared.start}; })
-      .def_property_readonly("shipped_config", [](const StudyValue& self) { return self.opened.shipped_config; })
       .def("to_json", [](const StudyValue& self) { return runs::resolved_json(self.opened.prepared); })
       .def("to_csv", [](const StudyValue& self) { return runs::experiments_csv(self.opened.prepared.dataset); })
       .def("fit", &fit, py::kw_only(), py::arg("out"), py::arg("resume"), py::arg("store"), py::arg("replay"), py::arg("held_out"),

@@ -113,6 +113,26 @@ TEST_F(Resume, EndsABootstrapThatWasInterruptedAtTheSameBytes) {
   expect_same_results("unbroken", "run");
 }
 
+TEST_F(Resume, KeepsAFitWhoseHeldOutRefitsWereInterrupted) {
+  // The search takes its 320 evaluations, then the refits theirs.
+  const std::vector<std::string> more{"--held-out"};
+  RunningProgram program(rooftune_program(), fit("run", more));
+  while (stored_evaluations(folder_ / "run/journal.sqlite") < 380 && !fs::exists(folder_ / "run/result.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  program.send(SIGINT);
+  const ProgramResult interrupted = program.wait();
+  ASSERT_EQ(interrupted.exit_code, 2) << interrupted;
+  EXPECT_THAT(interrupted.errors, AllOf(HasSubstr("interrupted: the search was over, but what runs outside the fit miss is not known"),
+                                        HasSubstr("(go on with: rooftune fit ")));
+  EXPECT_EQ(nlohmann::json::parse(folder_.read("run/result.json"))["interrupted"], true);
+  EXPECT_EQ(rooftune({"validate", (folder_ / "run/tuned.json").string()}).exit_code, 0);
+  std::vector<std::string> resume = more;
+  resume.emplace_back("--resume");
+  ASSERT_EQ(rooftune(fit("run", resume)).exit_code, 0);
+  ASSERT_EQ(rooftune(fit("unbroken", more)).exit_code, 0);
+  expect_same_results("unbroken", "run");
+}
+
 /// `command` on the study `text`, killed and resumed, must end at what an unbroken run says.
 void expect_same_result_after_a_kill(const TemporaryFolder& folder, const std::string& command, const std::string& text,
                                      const std::function<ProgramResult(const std::vector<std::string>&, const std::string&)>& kill) {

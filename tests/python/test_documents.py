@@ -46,7 +46,8 @@ def run_blocks(blocks, where):
 
 
 def test_the_session_of_the_document_ends_in_a_config(folder, source):
-    blocks = BLOCK.findall((source / "docs/python.md").read_text())
+    document = (source / "docs/python.md").read_text()
+    blocks = BLOCK.findall(document)
     for language, text in blocks:
         if text.startswith("# file: "):
             first, rest = text.split("\n", 1)
@@ -54,7 +55,14 @@ def test_the_session_of_the_document_ends_in_a_config(folder, source):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(rest)
     names = run_blocks([text for language, text in blocks if language == "python"], "docs/python.md")
-    assert names["fit"].after.loss_percent < names["fit"].before.loss_percent
+    fit = names["fit"].to_dict()
+    errors = [fit[when][f"{metric}_mean_ms"]["mean_ape_percent"] for metric in ("ttft", "e2e") for when in ("before", "after")]
+    parameters = {one["parameter"]: one for one in fit["parameters"]}
+    front_end_ms = parameters["frontend.constant_us"]["value"] / 1000
+    sentence = (f"The error of the mean TTFT falls from {errors[0]:.0f} to {errors[1]:.1f} % and that of E2E from {errors[2]:.0f} to {errors[3]:.1f} %")
+    assert sentence in document
+    assert f"the fit finds the front end's {front_end_ms:.1f} ms" in document
+    assert parameters["physics.t_layer_us"]["verdict"] == "mostly its prior"
     assert rooftune.load_config("tuned.json") == names["fit"].tuned
     if is_installed("matplotlib"):
         assert (folder / "errors.png").stat().st_size > 1000

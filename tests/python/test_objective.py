@@ -60,6 +60,21 @@ def test_parameters_are_described(study):
         objective.values(objective.start))
 
 
+def test_a_parameter_may_lie_at_its_very_bounds(study_file):
+    study_file.write_text(study_file.read_text().replace("{id: physics.weight_bandwidth_fraction,", "{id: physics.weight_bandwidth_fraction, transform: logit,"))
+    study = rooftune.open_study("study.yaml")
+    objective = study.objective("transformed")
+    logit = objective.names.index("physics.weight_bandwidth_fraction")
+    assert objective.transforms[logit] == "logit"
+    natural = study.objective()
+    for bound in (natural.lower, natural.upper):
+        values = dict(zip(natural.names, natural.start))
+        values[natural.names[logit]] = bound[logit]
+        assert numpy.isfinite(objective.point(values)).all()
+        assert objective.values(objective.point(values)) == pytest.approx(natural.values(natural.point(values)))
+        assert objective.cost(objective.point(values)) == pytest.approx(natural.cost(natural.point(values)))
+
+
 def test_a_point_becomes_a_config(study):
     objective = study.objective()
     x = objective.start

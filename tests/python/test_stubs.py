@@ -52,3 +52,11 @@ def test_mypy_accepts_the_stub(tmp_path):
     done = subprocess.run([sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), "--ignore-missing-imports", str(use)],
                           text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_config_is_offered_where_one_is_taken():
+    for function in (node for node in STUB.body if isinstance(node, ast.FunctionDef)):
+        for argument in function.args.kwonlyargs:
+            if argument.arg == "config":
+                takes_one = "Config" in ast.unparse(argument.annotation)
+                assert takes_one == (function.name not in ("open_study", "onboard")), function.name

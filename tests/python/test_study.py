@@ -113,6 +113,15 @@ def test_a_folder_that_is_another_run_s_is_refused(study):
         study.crossval("run")
 
 
+def test_the_refits_of_a_fit_are_told_beside_where_the_search_ended(study):
+    seen = []
+    study.fit(held_out=True, progress=seen.append)
+    search = {"evaluations", "most_evaluations", "objective", "seconds", "held_out_percent"}
+    assert {frozenset(now) for now in seen} <= {frozenset(search), frozenset(search | {"finished", "total"})}
+    assert (seen[-1]["finished"], seen[-1]["total"]) == (2, 2)
+    assert seen[-1]["evaluations"] > 0 and seen[-1]["objective"] > 0
+
+
 class Enough(Exception):
     pass
 
@@ -142,6 +151,29 @@ def test_ctrl_c_ends_a_fit_with_the_best_so_far(folder):
     assert done.stdout == "True True True\n", done.stderr
     assert "interrupted: this is the best so far" in done.stderr
     assert json.loads((folder / "run/manifest.json").read_text())["state"] == "interrupted"
+    assert (folder / "run/tuned.json").exists()
+
+
+# Ctrl-C as soon as the search is over and its refits have begun.
+INTERRUPTED_REFITS = """
+import os, signal, threading
+import rooftune
+study = rooftune.open_study("study.yaml")
+interrupt = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+def progress(now):
+    if now.get("finished") == 1:
+        interrupt.start()
+fit = study.fit("run", held_out=True, progress=progress)
+print(fit.interrupted, fit.to_dict()["parameters"][0]["standard_error"] is not None)
+"""
+
+
+def test_ctrl_c_in_the_refits_keeps_the_fit(study_file, folder):
+    # The second refit is the long one: it is met in its middle.
+    study_file.write_text(study_file.read_text().replace("max_evaluations: 40}", "max_evaluations: 40}, {algorithm: crs2, tolerance: 0, max_evaluations: 400}").replace("solver:", "threads: 1\nsolver:"))
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_REFITS], text=True, capture_output=True, timeout=120, env=os.environ, check=False)
+    assert done.stdout == "True True\n", done.stderr
+    assert "interrupted: the search was over, but what runs outside the fit miss is not known" in done.stderr
     assert (folder / "run/tuned.json").exists()
 
 

@@ -107,12 +107,19 @@ struct FitResult {
   double objective_before = 0.0;
   double objective_after = 0.0;
   double seconds = 0.0;
-  bool machine_dependent = false;  ///< a limit in seconds ended some part: another run may differ
-  bool usable = false;             ///< a point better than nothing was found
-  long failures = 0;               ///< of the simulator, whatever the policy made of them
-  std::string first_failure;       ///< in words; empty without failures
-  bool aborted = false;            ///< a failure ended the run
-  bool interrupted = false;        ///< cancelled before the search was over: the best so far, without standard errors
+  bool machine_dependent = false;     ///< a limit in seconds ended some part: another run may differ
+  bool usable = false;                ///< a point better than nothing was found
+  long failures = 0;                  ///< of the simulator, whatever the policy made of them
+  std::string first_failure;          ///< in words; empty without failures
+  bool aborted = false;               ///< a failure ended the run
+  bool interrupted = false;           ///< cancelled before it was over: the best so far
+  bool lacks_held_out_error = false;  ///< the search was over, and what was cancelled is learn_held_out_error()
+
+  /// What an interrupted fit is good for.
+  [[nodiscard]] std::string_view what_is_left() const {
+    return lacks_held_out_error ? "the search was over, but what runs outside the fit miss is not known"
+                                : "this is the best so far, without standard errors";
+  }
 };
 
 /// Finds the free parameters that make the objective small on the prepared data.
