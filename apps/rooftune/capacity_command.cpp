@@ -36,7 +36,8 @@ ExitCode run(const CapacityCommandOptions& options) {
   const plan::CapacityReport& report = search->report;
   print_errors(search->warnings);
   if (!write_csv(options.output, [&] { return runs::capacity_csv(report); })) return ExitCode::bad_input;
-  print(options.output.json ? runs::capacity_json(report) : report::capacity_tables(report, output_colour()));
+  print_either(
+      options.output, [&] { return runs::capacity_json(report); }, [&] { return report::capacity_tables(report, output_colour()); });
   const bool has_capacity =
       std::ranges::any_of(report.answers, [](const plan::CapacityAnswer& answer) { return answer.capacity.best.has_value(); });
   return has_capacity ? ExitCode::done : ExitCode::no_usable_solution;

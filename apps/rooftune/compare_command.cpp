@@ -64,7 +64,7 @@ ExitCode run(const CompareOptions& options) {
   }
   if (!write_csv(options.output, [&] { return runs::comparison_csv(*comparison); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(runs::comparison_json(*comparison));
+    print_data(runs::comparison_json(*comparison));
   } else {
     print(report::comparison_tables(*comparison, output_colour()));
     if (!all_failed) print(fmt::format("\nrun folder    {}\n{}", (*run)->folder().string(), store_summary(**run)));

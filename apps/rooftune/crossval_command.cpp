@@ -83,9 +83,10 @@ std::string way_on(const fs::path& folder) {
 
 /// One machine's part, which leaves evaluations and no result.
 ExitCode fit_shard(const CrossvalOptions& options, const runs::OpenedStudy& study, runs::Run& run,
-                   const calibrate::CrossValidationOptions& how) {
+                   const calibrate::CrossValidationOptions& how, ProgressLine& progress) {
   const auto shard = parse_shard(*options.shard);
   const auto result = calibrate::fit_shard(study.prepared, *study.prepared.spec.split, *shard, how);
+  progress.clear();
   print_errors(run.close_store());
   if (!result) {
     run.abandon();
@@ -141,7 +142,7 @@ ExitCode run(const CrossvalOptions& options) {
 
   const runs::Interruption interruption([&] {
     // Whoever launched ranks kills them soon after they were told to end.
-    if (ranks() != nullptr) (*run)->store().store->flush();
+    if (ranks() != nullptr) (*run)->flush_store();
     say_ending();
     if (ranks() != nullptr) say(way_on((*run)->folder()));
   });
@@ -152,7 +153,7 @@ ExitCode run(const CrossvalOptions& options) {
   };
   const calibrate::CrossValidationOptions how{
       .repeats = options.repeats, .progress = show, .cancel = interruption.token(), .store = (*run)->store(), .ranks = ranks()};
-  if (options.shard) return fit_shard(options, *study, **run, how);
+  if (options.shard) return fit_shard(options, *study, **run, how, progress);
   const auto result = calibrate::crossval(study->prepared, *study->prepared.spec.split, how);
   progress.clear();
   print_errors((*run)->close_store());
@@ -185,7 +186,7 @@ ExitCode run(const CrossvalOptions& options) {
     return refuse(written.error());
   if (!write_csv(options.output, [&] { return runs::evaluation_csv(result->pooled); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(runs::crossval_json(*result, peers));
+    print_data(runs::crossval_json(*result, peers));
   } else {
     print(report::crossval_tables(*result, output_colour()));
     if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));
@@ -206,21 +207,23 @@ void add_crossval_command(const Command& program, ExitCode& exit_code) {
                      "leave one group out instead of the study's split: experiment, model, family, tp, workload, gpu, load");
   command.add_option("--repeats", options->repeats, "repeat with this many seeds to see the noise")
       .check(positive(core::limits::kRepeats));
-  command
-      .add_option(
-          "--shard", options->shard,
-          "compute only this part of the folds and seeds, e.g. 2/8, for machines that share nothing; leaves evaluations to merge")
-      .check({.problem =
-                  [](const std::string& text) {
-                    return parse_shard(text) ? std::string()
-                                             : fmt::format("{} is no part (give e.g. 2/8: 1/8 to 8/8)", core::shown(text));
-                  },
-              .description = "K/N"});
+  const Option shard =
+      command
+          .add_option(
+              "--shard", options->shard,
+              "compute only this part of the folds and seeds, e.g. 2/8, for machines that share nothing; leaves evaluations to merge")
+          .check({.problem =
+                      [](const std::string& text) {
+                        return parse_shard(text) ? std::string()
+                                                 : fmt::format("{} is no part (give e.g. 2/8: 1/8 to 8/8)", core::shown(text));
+                      },
+                  .description = "K/N"});
   add_run_options(command, options->run, "runs/<study>-crossval-<UTC time>");
   add_peers_option(command, options->peers);
   add_data_options(command, options->data);
   add_json_option(command, options->output);
   add_csv_option(command, options->output);
+  for (const char* const of_results : {"--json", "--csv", "--peers"}) shard.excludes(of_results);
   command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 

@@ -66,7 +66,7 @@ ExitCode run(const DiffOptions& options) {
   if (!difference) return refuse(difference.error());
   if (!write_csv(options.output, [&] { return runs::difference_csv(*difference); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(runs::difference_json(*difference));
+    print_data(runs::difference_json(*difference));
     return ExitCode::done;
   }
   const report::Colour colour = output_colour();

@@ -61,7 +61,7 @@ ExitCode run(const EvaluateOptions& options) {
   if (!write_csv(options.output, [&] { return runs::evaluation_csv(evaluation); })) return ExitCode::bad_input;
   const eval::Noise noise = eval::noise_of(study->prepared.dataset, study->prepared.start, threads);
   if (options.output.json) {
-    print(runs::evaluation_json(evaluation, peers, noise));
+    print_data(runs::evaluation_json(evaluation, peers, noise));
   } else {
     print_tables(evaluation, noise);
     if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));

@@ -51,9 +51,9 @@ ExitCode deliver(const ExportOptions& options, const runs::ExportedConfig& expor
   }
   if (!write_csv(options.output, [&] { return runs::export_csv(exported); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(runs::export_json(exported));
+    print_data(runs::export_json(exported));
   } else if (!options.out) {
-    print(exported.text);
+    print_data(exported.text);
   }
   return ExitCode::done;
 }

@@ -125,7 +125,7 @@ ExitCode run(std::optional<importers::ImportFormat> format, ImportCommandOptions
   imported->warnings.insert(imported->warnings.end(), noticed->begin(), noticed->end());
   if (!write_csv(options.output, [&] { return importers::import_csv(*imported); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(importers::import_json(*imported, options.out));
+    print_data(importers::import_json(*imported, options.out));
   } else {
     print_summary(*imported, options.out);
   }

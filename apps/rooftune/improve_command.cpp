@@ -136,7 +136,7 @@ ExitCode run(const ImproveOptions& options) {
   if (!scripts) return refuse(scripts.error());
   if (!write_csv(options.output, [&] { return runs::improvement_csv(improvement->journal); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(runs::improvement_json(*improvement));
+    print_data(runs::improvement_json(*improvement));
     return ExitCode::done;
   }
   print(report::improvement_story(*improvement, output_colour()));

@@ -208,7 +208,10 @@ ExitCode audit(const KernelOptions& options) {
     }
   }
   if (!write_csv(options.output, [&] { return data::kernel_audit_csv(verdicts); })) return ExitCode::bad_input;
-  if (!verdicts.empty()) print(options.output.json ? data::kernel_audit_json(verdicts) : audit_tables(verdicts, output_colour()));
+  if (!verdicts.empty()) {
+    print_either(
+        options.output, [&] { return data::kernel_audit_json(verdicts); }, [&] { return audit_tables(verdicts, output_colour()); });
+  }
   print_errors(problems);
   if (!problems.empty()) return ExitCode::bad_input;
   const bool all_clean = std::ranges::all_of(verdicts, [](const Verdict& verdict) { return verdict.audit.findings.empty(); });
@@ -263,7 +266,9 @@ ExitCode normalise(const KernelOptions& options) {
   const data::KernelNormalisation done{
       .folder = *options.target, .gpu = gpu->name, .files = data::kernel_files(clean.kernels, *gpu), .left_out = clean.left_out};
   if (!write_csv(options.output, [&] { return data::kernel_normalisation_csv(done); })) return ExitCode::bad_input;
-  print(options.output.json ? data::kernel_normalisation_json(done) : normalisation_table(done, output_colour()));
+  print_either(
+      options.output, [&] { return data::kernel_normalisation_json(done); },
+      [&] { return normalisation_table(done, output_colour()); });
   return ExitCode::done;
 }
 
@@ -326,7 +331,8 @@ ExitCode plan(const KernelOptions& options) {
   }
   print_errors(left_out);
   if (!write_csv(options.output, [&] { return data::kernel_plan_csv(*made); })) return ExitCode::bad_input;
-  print(options.output.json ? data::kernel_plan_json(*made) : plan_table(*made, output_colour()));
+  print_either(
+      options.output, [&] { return data::kernel_plan_json(*made); }, [&] { return plan_table(*made, output_colour()); });
   return ExitCode::done;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <exception>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -139,8 +140,9 @@ int main(int argument_count, char** arguments) {
   app::open_missing_streams();
   core::keep_freed_memory();
   int exit_code = static_cast<int>(app::ExitCode::bad_input);
+  std::optional<runs::SignalWatch> signals;  // as long as this process waits for the others
   try {
-    const runs::SignalWatch signals;
+    signals.emplace();
     exit_code = app::run(argument_count, arguments);
   } catch (const std::bad_alloc&) {
     app::say("error: the memory of this machine is not enough for that (give fewer or shorter inputs)\n");

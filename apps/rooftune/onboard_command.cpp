@@ -74,7 +74,7 @@ core::Result<void> run_trial(const OnboardOptions& options, const Job& job, cons
   const auto written = job.run->finish(runs::outcome_of(*trial));
   if (!written) return tl::unexpected(written.error());
   if (options.output.json) {
-    print(runs::trial_json(*trial));
+    print_data(runs::trial_json(*trial));
   } else {
     print(report::trial_table(*trial, output_colour()));
     print(fmt::format("\nrun folder    {}\n{}", job.run->folder().string(), store_summary(*job.run)));
@@ -89,8 +89,9 @@ core::Result<void> run_simulated_transfers(const OnboardOptions& options, const 
       plan::simulate_transfers(job.study->prepared, job.study->inputs, job.summaries, options.simulated_transfers, {.progress = show});
   progress.clear();
   if (!transfers) return tl::unexpected(transfers.error());
-  print(options.output.json ? runs::simulated_transfers_json(*transfers)
-                            : report::simulated_transfer_table(*transfers, output_colour()));
+  print_either(
+      options.output, [&] { return runs::simulated_transfers_json(*transfers); },
+      [&] { return report::simulated_transfer_table(*transfers, output_colour()); });
   return {};
 }
 
@@ -100,7 +101,9 @@ core::Result<void> run_spreads(const OnboardOptions& options, const Job& job) {
   const auto hierarchy = plan::fit_hierarchy(job.study->prepared, job.study->inputs, job.summaries, {.progress = show});
   progress.clear();
   if (!hierarchy) return tl::unexpected(hierarchy.error());
-  print(options.output.json ? runs::hierarchy_json(*hierarchy) : report::hierarchy_table(*hierarchy, output_colour()));
+  print_either(
+      options.output, [&] { return runs::hierarchy_json(*hierarchy); },
+      [&] { return report::hierarchy_table(*hierarchy, output_colour()); });
   return {};
 }
 
@@ -120,7 +123,7 @@ core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job&
                         study.dataset.cases, study.spec.onboard->gpu);
   if (!scripts) return tl::unexpected(scripts.error());
   if (options.output.json) {
-    print(runs::onboard_json(*result));
+    print_data(runs::onboard_json(*result));
     return result;
   }
   const report::Colour colour = output_colour();

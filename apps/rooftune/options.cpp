@@ -1,9 +1,7 @@
 #include "options.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <cstdio>
 
 #include "command_line.hpp"
@@ -85,6 +83,10 @@ core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional
 void add_json_option(const Command& command, OutputOptions& options) {
   command.add_flag("--json", options.json, "print one JSON object instead of tables");
   command.add_flag("--wide", wide_tables(), "tables as wide as they are, on a terminal as well");
+}
+
+void print_either(const OutputOptions& options, const std::function<std::string()>& json, const std::function<std::string()>& tables) {
+  options.json ? print_data(json()) : print(tables());
 }
 
 void add_csv_option(const Command& command, OutputOptions& options) {

@@ -44,6 +44,8 @@ void add_peers_option(const Command& command, std::optional<std::string>& file);
 /// Published predictions to compare with; none without a file.
 [[nodiscard]] core::Result<std::vector<domain::PeerPrediction>> load_peers(const std::optional<std::string>& file);
 void add_json_option(const Command& command, OutputOptions& options);
+/// As --json says.
+void print_either(const OutputOptions& options, const std::function<std::string()>& json, const std::function<std::string()>& tables);
 void add_csv_option(const Command& command, OutputOptions& options);
 /// Writes the file of --csv where it was asked for; false, with the reason on standard error, when it cannot be written.
 [[nodiscard]] bool write_csv(const OutputOptions& options, const std::function<std::string()>& text);

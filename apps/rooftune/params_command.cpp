@@ -117,7 +117,10 @@ void add_params_command(const Command& program, ExitCode& exit_code) {
   command.callback([forms, &exit_code] {
     exit_code = write_csv(forms->output, data::registry_csv) ? ExitCode::done : ExitCode::bad_input;
     if (exit_code != ExitCode::done) return;
-    print(forms->markdown ? markdown() : (forms->output.json ? data::registry_json() : plain_text()));
+    if (forms->markdown || forms->output.json)
+      print_data(forms->markdown ? markdown() : data::registry_json());
+    else
+      print(plain_text());
   });
 }
 

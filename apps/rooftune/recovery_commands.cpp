@@ -67,7 +67,8 @@ ExitCode run_solvers(const SolversOptions& options) {
   const auto rows = calibrate::solver_table(study->prepared, table);
   progress.clear();
   if (!write_csv(options.output, [&] { return runs::solver_table_csv(rows); })) return ExitCode::bad_input;
-  print(options.output.json ? runs::solver_table_json(rows) : report::solver_table(rows, output_colour()));
+  print_either(
+      options.output, [&] { return runs::solver_table_json(rows); }, [&] { return report::solver_table(rows, output_colour()); });
   return ExitCode::done;
 }
 
@@ -96,7 +97,9 @@ ExitCode run_recover(const RecoverOptions& options) {
   progress.clear();
   if (serves()) return ExitCode::done;
   if (!write_csv(options.output, [&] { return runs::recovery_csv(recovery); })) return ExitCode::bad_input;
-  print(options.output.json ? runs::recovery_json(recovery) : report::recovery_table(recovery, output_colour()));
+  print_either(
+      options.output, [&] { return runs::recovery_json(recovery); },
+      [&] { return report::recovery_table(recovery, output_colour()); });
   return recovery.counted > 0 ? ExitCode::done : ExitCode::no_usable_solution;
 }
 

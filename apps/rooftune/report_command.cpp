@@ -243,7 +243,8 @@ ExitCode run(const ReportOptions& options) {
   const fs::path target = options.out ? fs::path(*options.out) : fs::path(options.run_folders.front()) / runs::kReportName;
   if (const auto written = text::write_file_atomically(target, report::html_report(page)); !written) return refuse(written.error());
   print_errors(warnings);
-  print(options.output.json ? data : fmt::format("report        {}\n", target.string()));
+  print_either(
+      options.output, [&] { return data; }, [&] { return fmt::format("report        {}\n", target.string()); });
   return ExitCode::done;
 }
 

@@ -99,7 +99,7 @@ ExitCode run(const DataOptions& options, const OutputOptions& output) {
   const calibrate::PreparedStudy& prepared = study->prepared;
   if (!write_csv(output, [&] { return runs::experiments_csv(prepared.dataset); })) return ExitCode::bad_input;
   if (output.json) {
-    print(runs::resolved_json(prepared));
+    print_data(runs::resolved_json(prepared));
     return ExitCode::done;
   }
   const report::Colour colour = output_colour();

@@ -61,7 +61,7 @@ ExitCode run_sweep(const SimulateOptions& options, const calibrate::PreparedStud
   const auto points = calibrate::sweep(prepared.dataset, prepared.start, options.warm_up_requests, {prepared.spec.threads});
   if (!write_csv(options.output, [&] { return runs::sweep_csv(points); })) return ExitCode::bad_input;
   if (options.output.json) {
-    print(runs::sweep_json(points));
+    print_data(runs::sweep_json(points));
     return ExitCode::done;
   }
   print_errors(prepared.dataset.warnings);
@@ -82,7 +82,7 @@ ExitCode run(const SimulateOptions& options) {
   if (const auto written = write(options, traces, inspection); !written) return refuse(written.error());
   const auto speculation = plan::speculation_gain(item, config);
   if (options.output.json) {
-    print(runs::inspection_json(inspection, speculation));
+    print_data(runs::inspection_json(inspection, speculation));
     return ExitCode::done;
   }
   print_errors(prepared.dataset.warnings);

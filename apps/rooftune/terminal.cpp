@@ -160,6 +160,8 @@ void print(std::string_view text) {
   print_as_it_is(report::line_width() > 0 ? wrapped(shown, static_cast<std::size_t>(report::line_width())) : shown);
 }
 
+void print_data(std::string_view text) { print_as_it_is(core::printable(text)); }
+
 void print_as_it_is(std::string_view text) {
   if (output_failure() != 0) return;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) output_failure() = errno;

@@ -30,6 +30,8 @@ void print_errors(const core::Diagnostics& diagnostics);
 
 /// To standard output. What a terminal would obey (names come from anywhere) is shown instead, but for our own colours.
 void print(std::string_view text);
+/// The same for data: lines stay as long as they are.
+void print_data(std::string_view text);
 /// The same for text that is all ours and for other programs to read.
 void print_as_it_is(std::string_view text);
 

@@ -114,7 +114,7 @@ ExitCode run(const ValidateOptions& options) {
                        .is_sound = finding.has_value()});
     if (!options.output.json) print_checked(checked.back());
   }
-  if (options.output.json) print(data::checked_files_json(checked));
+  if (options.output.json) print_data(data::checked_files_json(checked));
   if (!write_csv(options.output, [&] { return data::checked_files_csv(checked); })) return ExitCode::bad_input;
   return std::ranges::all_of(checked, &data::CheckedFile::is_sound) ? ExitCode::done : ExitCode::bad_input;
 }

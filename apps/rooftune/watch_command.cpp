@@ -82,7 +82,8 @@ ExitCode run(const WatchOptions& options) {
     const auto window = watch.add(**request);
     if (!window) continue;
     drifted = drifted || window->is_drift;
-    print(options.output.json ? runs::watched_window_json(*window) : text_of(*window));
+    print_either(
+        options.output, [&] { return runs::watched_window_json(*window); }, [&] { return text_of(*window); });
     flush_output();
   }
   if (watch.not_judged() > 0) {

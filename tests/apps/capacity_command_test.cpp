@@ -86,7 +86,7 @@ TEST_F(CapacityCommand, ComparesCheckpointsDegreesAndExpertParallelism) {
                                        "--replicates",
                                        "1"};
   std::vector<std::string> for_machines = asked;
-  for_machines.push_back("--json");
+  for_machines.emplace_back("--json");
   const ProgramResult result = rooftune(for_machines);
   ASSERT_EQ(result.exit_code, 0) << result;
   const auto json = nlohmann::json::parse(result.output);
@@ -174,12 +174,34 @@ TEST_F(CapacityCommand, TakesRequestsSettingsAndClientsFromAMeasuredRun) {
 }
 
 TEST_F(CapacityCommand, LeavesTheRecordedPoolToItsOwnDeployment) {
-  const ProgramResult result = rooftune({"capacity", "--like", shipped("ground_truth/h100.json"), "--select", "id=60", "--tp", "8",
-                                         "--config", "h100", "--duration", "2", "--replicates", "1", "--rates", "1", "--json"});
-  ASSERT_EQ(result.exit_code, 0) << result;
-  const auto answer = nlohmann::json::parse(result.output)["answers"][0];
-  EXPECT_EQ(answer["tp"], 8);
-  EXPECT_EQ(answer["model"], "Llama-3.1-70B-Instruct");
+  const auto answer = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"capacity",   "--like",   shipped("ground_truth/h100.json"),
+                                       "--select",   "id=60",    "--tp",
+                                       "8",          "--config", "h100",
+                                       "--duration", "2",        "--replicates",
+                                       "1",          "--rates",  "1",
+                                       "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = rooftune(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result;
+    return nlohmann::json::parse(result.output)["answers"][0];
+  };
+  const auto estimated = answer({});
+  EXPECT_EQ(estimated["tp"], 8);
+  EXPECT_EQ(estimated["model"], "Llama-3.1-70B-Instruct");
+  const auto with_pool_of_tp_4 = answer({"--kv-blocks", "30251"});
+  EXPECT_LT(estimated["rates"][0]["kv_use_fraction"], with_pool_of_tp_4["rates"][0]["kv_use_fraction"]);
+}
+
+TEST_F(CapacityCommand, AsksOneOfSeveralMeasuredEnginesAboutItsOwnClients) {
+  const ProgramResult result =
+      rooftune({"capacity", "--like", shipped("experiments/prefill_decode/together.json"), "--select", "id=gpt-oss-120b-8+8-c4",
+                "--hardware", shipped("experiments/prefill_decode/gpus.yaml"), "--config", "h100", "--duration", "2", "--replicates",
+                "1", "--objective", "ttft_mean=0.01", "--json"});
+  ASSERT_EQ(result.exit_code, 2) << result;
+  const auto points = nlohmann::json::parse(result.output)["answers"][0]["concurrencies"];
+  ASSERT_EQ(points.size(), 1U);
+  EXPECT_EQ(points[0]["concurrency"], 2) << "4 clients were measured on 2 engines";
 }
 
 TEST_F(CapacityCommand, NamesTheRunsWhereSeveralAreSelected) {

@@ -129,6 +129,22 @@ TEST_F(Ranks, EndInOrderWhenTheyAreInterrupted) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run" / "result.json"));
 }
 
+TEST_F(Ranks, EndInOrderWithOneThatWasLeftOut) {
+  const std::vector<std::string> command = crossval("run", {"--repeats", "16"});
+  std::vector<std::string> arguments = mpirun_arguments(1, command);
+  arguments.insert(arguments.end(), {":", "-n", "1", rooftune_program()});
+  arguments.insert(arguments.end(), command.begin(), command.end());
+  arguments.insert(arguments.end(), {"--seed", "7"});
+  RunningProgram interrupted(kMpirun, arguments, mpirun_options());
+  ASSERT_EQ(ranks_with_something_stored().size(), 2u) << "it ended before it could be interrupted";
+  interrupted.send(SIGUSR1);
+  const ProgramResult result = interrupted.wait();
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.errors, HasSubstr("rank 1 is left out: it differs in 'study'"));
+  EXPECT_THAT(result.errors, HasSubstr(" folds are not fitted"));
+  EXPECT_THAT(result.errors, Not(HasSubstr("mpirun noticed")));
+}
+
 TEST_F(Ranks, AreRefusedByCommandsThatOneProcessComputes) {
   const ProgramResult result = on_ranks(2, {"validate", study_});
   EXPECT_NE(result.exit_code, 0);

@@ -16,7 +16,6 @@ namespace rooftune::ranks {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 /// What a rank that serves does.
 using Serve = std::function<void(Team& team, int rank)>;
@@ -263,7 +262,8 @@ TEST(Team, ComputesNothingOfAMapThatAnotherHasFollowed) {
   EXPECT_THAT(computed, ElementsAre("second5"));
 }
 
-TEST(Team, FailsWithTheWordsOfTheRankThatFailed) {
+/// Why a map fails of which another rank computes a part by `body`.
+std::string failure_of(const core::Ranks::Body& body) {
   std::string failure;
   with_ranks(
       1,
@@ -280,11 +280,19 @@ TEST(Team, FailsWithTheWordsOfTheRankThatFailed) {
           failure = error.what();
         }
       },
-      [](Team& team, int) {
+      [&](Team& team, int) {
         team.agree_on({});
-        core::serve(team, "terms", {1}, [](std::size_t) -> double { throw std::runtime_error("out of paper"); });
+        team.serve("terms", {1}, [&](const std::string&) { return body; });
       });
-  EXPECT_EQ(failure, "rank 1: out of paper");
+  return failure;
+}
+
+TEST(Team, FailsWithTheWordsOfTheRankThatFailed) {
+  EXPECT_EQ(failure_of([](std::size_t) -> std::string { throw std::runtime_error("out of paper"); }), "rank 1: out of paper");
+}
+
+TEST(Team, NamesTheRankWhoseResultIsNotOfThatMap) {
+  EXPECT_THAT(failure_of([](std::size_t) { return std::string("a"); }), testing::StartsWith("rank 1: its result cannot be read: "));
 }
 
 TEST(Team, WaitsForNobodyAfterAStop) {

@@ -1,17 +1,21 @@
-"""What people see who sit at a terminal: the progress line, and what zsh offers. On pseudo-terminals, with Python's own library.
+"""What people see who sit at a terminal: the progress line, data for programs, and what zsh offers. On pseudo-terminals, with Python's own library.
 
-  terminal_check.py PROGRAM SOURCE_DIR progress|zsh
+  terminal_check.py PROGRAM SOURCE_DIR progress|data|zsh
 """
 
+import fcntl
+import json
 import os
 import pathlib
 import pty
 import re
 import select
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -34,11 +38,13 @@ solver: [{{algorithm: crs2, starts: 2, max_evaluations: 400}}]
 class Terminal:
     """A program whose output and input are a pseudo-terminal, or whose errors alone are one."""
 
-    def __init__(self, arguments, cwd, errors_only=False):
+    def __init__(self, arguments, cwd, errors_only=False, columns=0, errors=True):
         self.main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL} if errors_only else {"stdin": side, "stdout": side}
         environment = {"PATH": os.environ["PATH"], "TERM": "xterm", "HOME": str(cwd)}
-        self.process = subprocess.Popen(arguments, stderr=side, cwd=cwd, env=environment, start_new_session=True, **streams)
+        streams["stderr"] = side if errors else subprocess.DEVNULL
+        self.process = subprocess.Popen(arguments, cwd=cwd, env=environment, start_new_session=True, **streams)
         os.close(side)
         self.seen = ""
 
@@ -100,6 +106,29 @@ class ProgressLine(unittest.TestCase):
             self.assertEqual(result.stderr, "")
 
 
+class Data(unittest.TestCase):
+    """What is for programs is the same on a terminal of 60 columns as in a file."""
+
+    LOAD = ["--config", str(SOURCE / "configs/tuned/h100.json"), "--model", "Llama-2-7b-hf", "--tp", "1", "--duration", "2", "--replicates", "1"]
+    RUNS = [str(SOURCE / "ground_truth/h100.json"), "--select", "id=64"]
+
+    def printed(self, *arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            terminal = Terminal([str(PROGRAM), *arguments], folder, columns=60, errors=False)
+            return terminal.read_all().replace("\r\n", "\n")
+
+    def test_json_parses(self):
+        for arguments in (["params"], ["validate", self.RUNS[0]], ["evaluate", "--ground-truth", *self.RUNS, "--replicates", "1", "--config", "h100"], ["simulate", *self.LOAD, "--rate", "1"],
+                          ["capacity", *self.LOAD, "--objective", "ttft_mean=500"], ["show", "--ground-truth", *self.RUNS],
+                          ["export", str(SOURCE / "configs/tuned/h100.json"), "--form", "alpha-beta", "--model", "Llama-2-7b-hf", "--tp", "1"]):
+            with self.subTest(arguments[0]):
+                json.loads(self.printed(*arguments, "--json"))
+
+    def test_the_default_study_keeps_its_lines(self):
+        piped = subprocess.run([str(PROGRAM), "fit", "--dump-default"], capture_output=True, text=True, check=True).stdout
+        self.assertEqual(self.printed("fit", "--dump-default"), piped)
+
+
 class ZshCompletion(unittest.TestCase):
     """Types words and a tab into an interactive zsh, where a function in the program's place prints what it was given."""
 
@@ -147,6 +176,6 @@ if __name__ == "__main__":
     if kind == "zsh" and shutil.which("zsh") is None:
         print("no zsh: install it (scripts/install_dependencies.sh)")
         sys.exit(SKIPPED)
-    chosen = {"progress": ProgressLine, "zsh": ZshCompletion}[kind]
+    chosen = {"progress": ProgressLine, "data": Data, "zsh": ZshCompletion}[kind]
     outcome = unittest.TextTestRunner(verbosity=1).run(unittest.defaultTestLoader.loadTestsFromTestCase(chosen))
     sys.exit(0 if outcome.wasSuccessful() else 1)

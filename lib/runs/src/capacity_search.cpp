@@ -87,14 +87,17 @@ core::Result<domain::Experiment> measured_run(CapacityRequest& request) {
     request.expert_parallel = {run->deployment.settings.enable_expert_parallel ? "on" : "off"};
   }
   if (request.data_parallel.empty()) request.data_parallel = {run->deployment.settings.data_parallel_size};
-  // Its own load is the row to set beside the measurement.
+  // Its own load, as one of its engines has it, is the row to set beside the measurement.
   if (!request.questions.rates.empty() || !request.questions.concurrencies.empty()) return run;
   const domain::Arrival& arrival = run->workload.arrival;
+  const int engines = run->deployment.dp;
   for (const domain::Stage& stage : run->workload.stages) {
     if (arrival.process == domain::ArrivalProcess::closed_loop) {
-      request.questions.concurrencies.push_back(stage.concurrency > 0 ? stage.concurrency : arrival.concurrency);
+      // Of the engine that has most of the clients.
+      const int clients = stage.concurrency > 0 ? stage.concurrency : arrival.concurrency;
+      request.questions.concurrencies.push_back((clients + engines - 1) / engines);
     } else if (stage.rate.value > 0.0) {
-      request.questions.rates.push_back(stage.rate.value / run->deployment.dp);
+      request.questions.rates.push_back(stage.rate.value / engines);
     }
   }
   return run;
@@ -202,6 +205,14 @@ core::Result<CapacitySearch> search_capacity(const CapacityRequest& given, const
   report.tokens_per_user = request.questions.tokens_per_user;
   core::Diagnostics refusals;
   bool is_answered = false;
+  const auto refuse = [&](const Variant& variant, const core::Diagnostics& problems) {
+    add_new(refusals, problems);
+    report.answers.push_back({.model = variant.model,
+                              .tp = variant.tp,
+                              .expert_parallel = variant.expert_parallel,
+                              .data_parallel = variant.data_parallel,
+                              .refusal = problems.front().problem});
+  };
   for (const Variant& variant : variants(request)) {
     if (hooks.cancel.stop_requested()) {
       search.is_interrupted = true;
@@ -211,12 +222,16 @@ core::Result<CapacitySearch> search_capacity(const CapacityRequest& given, const
     const auto loaded = load(request, measured, variant);
     if (!loaded) {
       // Weights that do not fit one GPU fit two; what is wrong in the files is wrong at every degree.
-      refusals.insert(refusals.end(), loaded.error().begin(), loaded.error().end());
-      report.answers.push_back({.model = variant.model,
-                                .tp = variant.tp,
-                                .expert_parallel = variant.expert_parallel,
-                                .data_parallel = variant.data_parallel,
-                                .refusal = loaded.error().front().problem});
+      refuse(variant, loaded.error());
+      continue;
+    }
+    const calibrate::PreparedStudy& prepared = loaded->prepared;
+    const eval::Case& base = prepared.dataset.cases.front();
+    if (variant.data_parallel > 1 && base.model.experts() == nullptr) {
+      refuse(variant,
+             {{.position = {},
+               .problem = fmt::format("data-parallel ranks of '{}' share no experts: they are engines of their own", base.model.name),
+               .remedy = "leave --data-parallel out: --load says how many engines a load needs"}});
       continue;
     }
     if (!is_answered) {
@@ -227,16 +242,6 @@ core::Result<CapacitySearch> search_capacity(const CapacityRequest& given, const
       if (measured) report.like = measured->id;
     }
     is_answered = true;
-    const calibrate::PreparedStudy& prepared = loaded->prepared;
-    const eval::Case& base = prepared.dataset.cases.front();
-    if (variant.data_parallel > 1 && base.model.experts() == nullptr) {
-      report.answers.push_back({.model = variant.model,
-                                .tp = variant.tp,
-                                .expert_parallel = variant.expert_parallel,
-                                .data_parallel = variant.data_parallel,
-                                .refusal = "data-parallel ranks that share no experts are engines of their own: --load counts them"});
-      continue;
-    }
     // So is that of a model without experts.
     if (variant.expert_parallel && base.model.experts() == nullptr && asks_without_expert_parallel(request)) continue;
     report.gpu = base.gpu.name;

@@ -52,7 +52,7 @@ sigset_t watched_signals() {
 [[noreturn]] void end_at_once() {
   // A progress line may stand on the terminal.
   const std::string said = (::isatty(STDERR_FILENO) != 0 ? "\ninterrupted" : "interrupted") + listener().way_on + "\n";
-  if (!listener().is_served) static_cast<void>(!::write(STDERR_FILENO, said.data(), said.size()));
+  static_cast<void>(!::write(STDERR_FILENO, said.data(), said.size()));
   text::remove_own_temporaries();
   ::_exit(kInterruptedExitCode);
 }
@@ -60,8 +60,10 @@ sigset_t watched_signals() {
 void act_on_signal() {
   const std::scoped_lock lock(listener().mutex);
   const bool is_ending = listener().stop != nullptr && listener().stop->stop_requested();
-  if (is_ending && listener().is_served) return;  // the signal has come, and so has word of it from the process that is served
-  if (listener().stop == nullptr || listener().stop->stop_requested()) end_at_once();
+  const bool can_stop = listener().stop != nullptr && !is_ending;
+  // Whoever serves ends when the process that is served does, which the signal has reached as well: to go before it would end both.
+  if (!can_stop && listener().is_served) return;
+  if (!can_stop) end_at_once();
   if (listener().on_first) listener().on_first();
   listener().stop->request_stop();
 }

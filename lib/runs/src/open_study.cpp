@@ -273,13 +273,13 @@ class Loader {
   /// What is wrong with an experiment's model or GPU is known only once all files are read; its place is known from then.
   void add_places() {
     for (core::Diagnostic& problem : problems_) {
-      for (const auto& [id, places] : places_) {
+      for (const auto& place : places_) {
         if (!problem.position.file.empty()) break;
         const auto starts = [&](std::string_view what) {
-          return problem.problem.starts_with(fmt::format("experiment '{}': unknown {} ", id, what));
+          return problem.problem.starts_with(fmt::format("experiment '{}': unknown {} ", place.first, what));
         };
-        if (starts("model")) problem.position = places.model;
-        if (starts("GPU")) problem.position = places.hardware;
+        if (starts("model")) problem.position = place.second.model;
+        if (starts("GPU")) problem.position = place.second.hardware;
       }
     }
   }

@@ -168,10 +168,16 @@ calibrate::StoreUse Run::store() {
 core::Diagnostics Run::close_store() {
   if (!store_) return {};
   if (options_.ranks != nullptr) options_.ranks->answer_with({});
+  const std::scoped_lock lock(closing_);
   store_->flush();
   core::Diagnostics problems = store_->problems();
   store_.reset();
   return problems;
+}
+
+void Run::flush_store() {
+  const std::scoped_lock lock(closing_);
+  if (store_) store_->flush();
 }
 
 std::optional<StoreCounts> Run::store_counts() const {

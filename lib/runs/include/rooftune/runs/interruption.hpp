@@ -8,9 +8,10 @@
 
 namespace rooftune::runs {
 
-/// Watches for Ctrl-C (SIGINT), SIGTERM, SIGHUP, and SIGUSR1 (what mpirun passes on without killing) as long as it lives. While nobody can end early with what it has (Interruption),
-/// the first signal ends the program at once, with exit code 2, and takes its temporary files with it. A signal that was ignored when
-/// the program began (nohup) stays ignored. Make it before any other thread: they inherit that the signals are held back for this one.
+/// Watches for Ctrl-C (SIGINT), SIGTERM, SIGHUP, and SIGUSR1 (what mpirun passes on without killing) as long as it lives. While nobody
+/// can end early with what it has (Interruption), the first signal ends the program at once, with exit code 2, and takes its temporary
+/// files with it; but for one that serves another process. A signal that was ignored when the program began (nohup) stays ignored.
+/// Make it before any other thread: they inherit that the signals are held back for this one.
 class SignalWatch {
  public:
   SignalWatch();
@@ -29,7 +30,7 @@ class SignalWatch {
 /// What is printed behind "interrupted" when a signal ends the program at once: how what was begun can go on; empty: nothing.
 void set_way_on_after_interruption(std::string way_on);
 
-/// This process serves another one from now on: it leaves the words to that, and to end at once.
+/// This process serves another one from now on: it leaves to that one when to end. Signals at most stop what it computes.
 void serve_another_process();
 /// As if a signal had come.
 void interrupt();

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -60,6 +61,8 @@ class Run {
   [[nodiscard]] std::optional<StoreCounts> store_counts() const;
   /// Ends the use of the store, and gives what it could not keep. Before finish() or a report that the run is interrupted.
   core::Diagnostics close_store();
+  /// What the store was given is on disk afterwards. By any thread at any time: nothing to do once it is closed.
+  void flush_store();
 
   /// Writes the run as a whole, or nothing of it. A tuned config gets provenance and those of the study's GPUs that are not shipped;
   /// it is read back on its own, simulated, and must predict what was reported to the last bit. Gives warnings.
@@ -88,6 +91,7 @@ class Run {
   bool is_finished_ = false;
   bool made_folder_ = false;
   std::unique_ptr<calibrate::EvaluationStore> store_;
+  std::mutex closing_;  ///< of the store, while another thread flushes it
   calibrate::StoreUse::Counts counts_;
 };
 

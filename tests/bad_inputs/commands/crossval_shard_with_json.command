@@ -1,0 +1,1 @@
+crossval plain.yaml --shard 1/2 --json --out OUT/run
