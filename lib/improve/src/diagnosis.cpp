@@ -260,25 +260,13 @@ void test_parameters(Diagnosis& diagnosis, const calibrate::PreparedStudy& study
                      const params::Config& tuned) {
   const eval::Dataset training = study.dataset.subset(runs.training);
   const std::vector<params::FreeParameter> all = all_parameters(study, tuned);
-  std::vector<double> point;
-  for (const params::FreeParameter& parameter : all) {
-    const double value = std::clamp(params::current_value(tuned, parameter), parameter.lower, parameter.upper);
-    point.push_back(params::to_transformed(parameter, value));
-  }
-  const eval::ResidualFunction function(training, tuned, all, study.spec.objective, {study.spec.threads});
-  if (!function.differentiable()) return;
-  const eval::Residuals residuals = function(point, eval::Derivatives::yes);
-  if (residuals.refusal) return;
-  const std::size_t rows = residuals.values.size();
-  const auto column = [&](std::size_t index) {
-    Column values(rows);
-    for (std::size_t row = 0; row < rows; ++row) values[row] = residuals.jacobian[row * all.size() + index];
-    return values;
-  };
+  const auto linear = linearise(study, training, tuned, all);
+  if (!linear) return;
+  const auto& [point, residuals, rows] = *linear;
   const std::size_t free = study.spec.free.size();
   Complement complement;
   for (std::size_t i = 0; i < free; ++i) {
-    const Column own = column(i);
+    const Column own = linear->column(i);
     const double length = std::sqrt(dot(own, own));
     const params::FreeParameter& parameter = all[i];
     const double value = params::from_transformed(parameter, point[i]);
@@ -312,11 +300,11 @@ void test_parameters(Diagnosis& diagnosis, const calibrate::PreparedStudy& study
       report(FindingKind::unidentified, fmt::format("the training runs do not tell {} from other free parameters", parameter.label()));
     }
   }
-  find_confounded(diagnosis, study, residuals.jacobian, function.rows().size(), all.size());
+  find_confounded(diagnosis, study, residuals.jacobian, rows.size(), all.size());
   const Column left_over = complement.of(residuals.values);
 
   for (std::size_t i = free; i < all.size(); ++i) {
-    const Score score = score_test(complement, left_over, column(i));
+    const Score score = score_test(complement, left_over, linear->column(i));
     if (score.t < kReportedStrength) continue;
     const double value = params::from_transformed(all[i], point[i]);
     const double wanted = params::from_transformed(all[i], point[i] + score.coefficient);
@@ -339,16 +327,16 @@ void test_parameters(Diagnosis& diagnosis, const calibrate::PreparedStudy& study
     if (all[i].transform != params::Transform::log || !all[i].where.matches_everything()) continue;
     // That it varies is only news beside what freeing it would do already.
     Complement beside = complement;
-    beside.take_out(column(i));
+    beside.take_out(linear->column(i));
     const Column left_beside = beside.of(residuals.values);
     for (const Property& property : properties()) {
       std::vector<double> logs;
       for (const eval::Case& item : training.cases) logs.push_back(std::log(std::max(1e-9, property.value(item))));
       if (core::standard_deviation(logs) < 1e-9) continue;
       const double centre = core::mean(logs);
-      Column direction = column(i);
-      for (std::size_t row = 0; row < rows; ++row) {
-        direction[row] *= row < function.rows().size() ? logs[function.rows()[row].case_index] - centre : 0.0;
+      Column direction = linear->column(i);
+      for (std::size_t row = 0; row < direction.size(); ++row) {
+        direction[row] *= row < rows.size() ? logs[rows[row].case_index] - centre : 0.0;
       }
       const Score score = score_test(beside, left_beside, direction);
       if (score.t < kReportedFactorFit) continue;

@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "rooftune/core/statistics.hpp"
-#include "rooftune/eval/residuals.hpp"
 #include "rooftune/params/term.hpp"
 #include "score_test.hpp"
 
@@ -155,25 +154,12 @@ void find_missing_terms(Diagnosis& diagnosis, const calibrate::PreparedStudy& st
     all.push_back(params::make_free(invention.id));
     tested.push_back(&invention);
   }
-  const eval::ResidualFunction function(training, tuned, all, study.spec.objective, {study.spec.threads});
-  if (!function.differentiable()) return;
-  std::vector<double> point;
-  for (const params::FreeParameter& parameter : all) {
-    point.push_back(
-        params::to_transformed(parameter, std::clamp(params::current_value(tuned, parameter), parameter.lower, parameter.upper)));
-  }
-  const eval::Residuals residuals = function(point, eval::Derivatives::yes);
-  if (residuals.refusal) return;
-  const std::size_t rows = residuals.values.size();
-  const auto column = [&](std::size_t index) {
-    Column values(rows);
-    for (std::size_t row = 0; row < rows; ++row) values[row] = residuals.jacobian[row * all.size() + index];
-    return values;
-  };
+  const auto linear = linearise(study, training, tuned, all);
+  if (!linear) return;
   Complement complement;
   const std::size_t free = study.spec.free.size();
-  for (std::size_t i = 0; i < free; ++i) complement.take_out(column(i));
-  const Column left_over = complement.of(residuals.values);
+  for (std::size_t i = 0; i < free; ++i) complement.take_out(linear->column(i));
+  const Column left_over = complement.of(linear->residuals.values);
 
   struct Found {
     const Invention* invention;
@@ -182,10 +168,10 @@ void find_missing_terms(Diagnosis& diagnosis, const calibrate::PreparedStudy& st
   };
   std::vector<Found> found;
   for (std::size_t i = 0; i < tested.size(); ++i) {
-    const Score score = score_test(complement, left_over, column(free + i));
+    const Score score = score_test(complement, left_over, linear->column(free + i));
     // A term only adds time: what would have to be taken away is no term that is missing.
     if (score.t < kReportedTerm || score.coefficient <= 0.0) continue;
-    Column own = complement.of(column(free + i));
+    Column own = complement.of(linear->column(free + i));
     const double length = std::sqrt(dot(own, own));
     for (double& value : own) value /= length;
     found.push_back({.invention = tested[i], .score = score, .direction = std::move(own)});

@@ -3,8 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <utility>
 #include <vector>
+
+#include "rooftune/calibrate/prepare.hpp"
+#include "rooftune/eval/residuals.hpp"
+#include "rooftune/params/config.hpp"
+#include "rooftune/params/space.hpp"
 
 namespace rooftune::improve {
 
@@ -45,6 +51,20 @@ class Complement {
   static constexpr double kDependent = 1e-7;
   std::vector<Column> basis_;
 };
+
+/// Residuals of a tuned config and what each of some parameters would do to them, in the solvers' space.
+struct Linearisation {
+  std::vector<double> point;  ///< where the parameters are, within their bounds
+  eval::Residuals residuals;
+  std::vector<eval::ResidualRow> rows;  ///< what the first residuals are of; priors follow
+
+  [[nodiscard]] Column column(std::size_t parameter) const;
+};
+
+/// Empty where the objective has no derivatives or refuses the point.
+[[nodiscard]] std::optional<Linearisation> linearise(const calibrate::PreparedStudy& study, const eval::Dataset& training,
+                                                     const params::Config& tuned,
+                                                     const std::vector<params::FreeParameter>& parameters);
 
 /// What freeing one more direction would do to the residuals, to first order and with everything free refitted.
 struct Score {
