@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "importers/import_fixture.hpp"
+#include "support/bad_inputs.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -149,6 +150,46 @@ TEST_F(ServerLog, TellsSpeculativeDecodingFromTheEnginesOwnListing) {
   const auto imported =
       with({.config = ", speculative_config=SpeculativeConfig(method='eagle', model='some/draft', num_spec_tokens=2)"});
   EXPECT_THAT(warnings(imported), HasSubstr("server.log:4: warning: the server ran with speculative decoding (eagle, 2 tokens)"));
+}
+
+TEST_F(ServerLog, TakesTheAcceptanceOfDraftsFromItsMetrics) {
+  const std::string listing = ", speculative_config=SpeculativeConfig(method='eagle3', model='some/draft', num_spec_tokens=2)";
+  const auto line = [](int accepted, int drafted, std::string_view shares) {
+    return fmt::format(
+        "(APIServer pid=1) INFO 01-01 00:02:00 [metrics.py:96] SpecDecoding metrics: Mean acceptance length: 1.00, Accepted "
+        "throughput: "
+        "4.37 tokens/s, Drafted throughput: 4.92 tokens/s, Accepted: {} tokens, Drafted: {} tokens, Per-position acceptance rate: "
+        "{}, Avg Draft acceptance rate: 60.0%\n",
+        accepted, drafted, shares);
+  };
+  // Of 100 and 300 tokens drafted in twos, 50 steps accept 0.8 and 0.4 and 150 steps 0.6 and 0.2.
+  const auto imported = with({.config = listing, .more = line(60, 100, "0.800, 0.400") + line(120, 300, "0.600, 0.200")});
+  EXPECT_THAT(warnings(imported), IsEmpty());
+  EXPECT_THAT(imported.assumptions, Contains(HasSubstr("acceptance of the whole log: 1.90 tokens a step, 400 tokens drafted")));
+  EXPECT_EQ(deployment(imported).settings.speculative,
+            (domain::Speculation{.method = "eagle3", .num_speculative_tokens = 2, .acceptance_per_position = {0.65, 0.25}}));
+  const auto without_shares =
+      with({.config = listing,
+            .more = "INFO SpecDecoding metrics: Draft acceptance rate: 60.0%, Accepted: 60 tokens, Drafted: 100 "
+                    "tokens\n"});
+  EXPECT_EQ(deployment(without_shares).settings.speculative,
+            (domain::Speculation{.method = "eagle3", .num_speculative_tokens = 2, .mean_accepted_length = 2.2}));
+}
+
+TEST_F(ServerLog, SaysHowDraftsAreMadeAndTheBenchmarkHowManyWereAccepted) {
+  std::string result = bad_inputs::text_of(example("vllm_bench.json"));
+  result.insert(result.rfind('}'),
+                R"(, "spec_decode_acceptance_length": 2.4, "spec_decode_num_drafts": 100, "spec_decode_draft_tokens": 300)");
+  ImportOptions options;
+  options.gpu = "H100";
+  options.tp = 1;
+  options.vllm_log = folder_.write(
+      "server.log", LogText{.config = ", speculative_config=SpeculativeConfig(method='eagle3', model='a/draft', num_spec_tokens=3)",
+                            .more = "INFO SpecDecoding metrics: Accepted: 60 tokens, Drafted: 100 tokens\n"}
+                        .text());
+  const auto imported = import_or_fail(ImportFormat::vllm_bench, folder_.write("result.json", result), options);
+  EXPECT_EQ(deployment(imported).settings.speculative,
+            (domain::Speculation{.method = "eagle3", .num_speculative_tokens = 3, .mean_accepted_length = 2.4}));
 }
 
 TEST_F(ServerLog, ListsOtherSettingsThatAreNotSimulated) {

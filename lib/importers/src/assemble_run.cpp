@@ -185,6 +185,10 @@ class Assembler {
     std::map<std::string, std::string> given = run_.settings;
     for (const auto& [name, fact] : log_.settings) {
       const auto own = run_.settings.find(name);
+      if (own != run_.settings.end() && name == "speculative") {
+        given[name] = joined_speculation(own->second, fact.text);
+        continue;
+      }
       if (own != run_.settings.end() && !is_same_setting(own->second, fact.text)) {
         warn_of_contradiction(name, own->second, fact.text, fact.line);
       }

@@ -1,5 +1,8 @@
 #include "engine_settings.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -72,7 +75,15 @@ void assign_speculation(Settings& settings, const text::Node& text, std::string_
   speculation.method = parts[0];
   const auto node = [&](std::size_t i) { return text::Node::at(text.place, text::Node::Kind::scalar, std::move(parts[i])); };
   if (parts.size() > 1) text::convert(node(1), name, speculation.num_speculative_tokens, problems, text::at_least(0));
-  if (parts.size() > 2) text::convert(node(2), name, speculation.mean_accepted_length.emplace(), problems, text::at_least(1));
+  if (parts.size() <= 2) return;
+  if (parts[2].find('/') == std::string::npos) {
+    text::convert(node(2), name, speculation.mean_accepted_length.emplace(), problems, text::at_least(1));
+    return;
+  }
+  for (std::string& share : parts_of(parts[2], "/")) {
+    const text::Node one = text::Node::at(text.place, text::Node::Kind::scalar, std::move(share));
+    if (!text::convert(one, name, speculation.acceptance_per_position.emplace_back(), problems, text::within(0, 1))) return;
+  }
 }
 
 constexpr std::array<SettingEntry, 23> kSettings{
@@ -126,6 +137,16 @@ void assign_setting(Settings& settings, std::string_view name, const std::string
   const auto entry = std::ranges::find(kSettings, name, &SettingEntry::name);
   if (entry == kSettings.end()) return;
   entry->assign(settings, text::Node::at({}, text::Node::Kind::scalar, text), name, problems);
+}
+
+std::string joined_speculation(std::string_view benchmark, std::string_view log) {
+  std::vector<std::string> joined = parts_of(benchmark, ":");
+  const std::vector<std::string> logged = parts_of(log, ":");
+  joined.resize(std::max(joined.size(), logged.size()));
+  for (std::size_t i = 0; i < logged.size(); ++i) {
+    if (joined[i].empty() || joined[i] == "unknown" || joined[i] == "0") joined[i] = logged[i];
+  }
+  return fmt::format("{}", fmt::join(joined, ":"));
 }
 
 }  // namespace rooftune::importers

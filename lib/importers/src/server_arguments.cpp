@@ -50,7 +50,9 @@ struct Unmodelled {
   std::string_view assumed;
 };
 constexpr std::string_view kOneTokenAStep =
-    "commands refuse to simulate the experiment: the measured time per token is that of several tokens a step";
+    "commands refuse to simulate the experiment before it says how many drafts were accepted (--set speculative=eagle3:3:2.4, or "
+    "lines of "
+    "SpecDecoding metrics in the log): the measured time per token is that of several tokens a step";
 constexpr std::string_view kOneGroup = "one GPU of a TP group holds whole sequences";
 constexpr std::array<Unmodelled, 30> kUnmodelled{{
     {"speculative_config", "", "speculative decoding", kOneTokenAStep},
