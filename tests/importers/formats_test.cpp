@@ -1,6 +1,7 @@
 // Formats that were added to the first five, each with its example, and the recognition of all of them.
 #include "importers/import_fixture.hpp"
 #include "rooftune/importers/recognise.hpp"
+#include "support/bad_inputs.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -28,6 +29,24 @@ TEST_F(Import, ReadsInfinityAsPythonWritesItAndSglangsNames) {
   EXPECT_EQ(experiments[0].measured.summary[Metric::e2e_mean], 2020.0) << "mean_e2e_latency_ms, not derived";
   EXPECT_EQ(experiments[0].deployment.model, "meta-llama/Llama-2-7b-hf") << "of a Hugging Face cache";
   EXPECT_EQ(experiments[0].deployment.engine, "sglang");
+}
+
+TEST_F(Import, ReadsSglangsChainsOfDraftsAndLeavesItsTreesToBeRefused) {
+  const auto speculative = [&](std::string_view server) {
+    std::string text = bad_inputs::text_of(example("sglang.jsonl"));
+    text.replace(text.find("NaN"), 3, "2.5");
+    const std::string_view none = "\"speculative_algorithm\": null";
+    text.replace(text.find(none), none.size(), server);
+    return *import_or_fail(ImportFormat::sglang, folder_.write("drafts.jsonl", text), without_model())
+                .experiments.at(0)
+                .experiment.deployment.settings.speculative;
+  };
+  EXPECT_EQ(
+      speculative(
+          R"("speculative_algorithm": "NEXTN", "speculative_num_steps": 3, "speculative_eagle_topk": 1, "speculative_num_draft_tokens": 4)"),
+      (domain::Speculation{.method = "mtp", .num_speculative_tokens = 3, .mean_accepted_length = 2.5}));
+  EXPECT_EQ(speculative(R"("speculative_algorithm": "EAGLE3", "speculative_num_steps": 3, "speculative_eagle_topk": 4)").method,
+            "EAGLE3 (trees of 4 branches)");
 }
 
 TEST_F(Import, ReadsWhatVllmBenchPrints) {

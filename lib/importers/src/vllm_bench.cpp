@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "serving_result.hpp"
+#include "settings_text.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -103,10 +104,22 @@ class ResultReader {
     }
   }
 
+  /// SGLang's word for a drafter, as vLLM calls it where it drafts a chain of tokens; trees of drafts (speculative_eagle_topk above 1)
+  /// keep a name that nothing simulates.
+  [[nodiscard]] std::string drafter(const text::Node* algorithm) {
+    if (algorithm == nullptr) return "unknown";
+    const auto branches = count_at(root_, {"server_info.speculative_eagle_topk"}, problems_);
+    if (branches && *branches > 1) return fmt::format("{} (trees of {} branches)", algorithm->text, *branches);
+    const std::string name = lower(algorithm->text);
+    if (name == "nextn") return "mtp";
+    return name == "standalone" ? "draft_model" : name;
+  }
+
   void read_speculation() {
     const text::Node* method = find_any(root_, {"server_info.speculative_algorithm", "speculative_algorithm"});
-    // vLLM counts drafts and their tokens (pull request 31739), SGLang says how many a draft has.
-    auto drafted = count_at(root_, {"server_info.speculative_num_draft_tokens"}, problems_);
+    // vLLM counts drafts and their tokens (pull request 31739). SGLang's steps are tokens of a chain; its speculative_num_draft_tokens
+    // counts the verified one as well.
+    auto drafted = count_at(root_, {"server_info.speculative_num_steps"}, problems_);
     const auto drafts = number_at(root_, {"spec_decode_num_drafts"}, problems_);
     const auto draft_tokens = number_at(root_, {"spec_decode_draft_tokens"}, problems_);
     if (!drafted && drafts && draft_tokens && *drafts > 0.0)
@@ -116,9 +129,7 @@ class ResultReader {
     if (method == nullptr && !has_accepted) return;
     const text::Node& said = method != nullptr ? *method : *find_any(root_, {"accept_length", "spec_decode_acceptance_length"});
     set("speculative",
-        fmt::format("{}:{}{}", method == nullptr ? "unknown" : method->text, drafted.value_or(0),
-                    has_accepted ? fmt::format(":{:g}", *accepted) : ""),
-        said.place);
+        fmt::format("{}:{}{}", drafter(method), drafted.value_or(0), has_accepted ? fmt::format(":{:g}", *accepted) : ""), said.place);
     warn(
         said,
         fmt::format("the server ran with speculative decoding{}{}", method == nullptr ? "" : fmt::format(" ({})", method->text),
