@@ -92,6 +92,11 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
       "ranks of one engine, each on --tp GPUs with attention and a KV pool of its own, that share the experts and step together; of a "
       "dense model: replicas")
       .check(positive(core::limits::kParallelDegree));
+  std::vector<std::string> backends;
+  for (const auto& [name, backend] : domain::kAll2AllBackends) backends.emplace_back(name);
+  add("--all2all-backend", engine.all2all_backend,
+      "how tokens of such ranks come to experts that are dealt whole; default: the version's")
+      .check(one_of(backends));
 }
 
 void add_traffic_options(const Command& command, runs::AdHocLoad& load, const std::string& group) {

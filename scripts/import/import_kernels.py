@@ -66,6 +66,7 @@ UPSTREAM_TABLE = {
     "linear_attention": "{gdn,kda}/vllm/<version>/*_perf.parquet",
     "sparse_attention": "{dsa,dsv4,msa}/vllm/<version>/*_perf.parquet",
     "collective": "comm/nccl/<version>/nccl_perf.parquet",
+    "expert_exchange": "wideep/sglang/<version>/*deepep*_perf.parquet",
 }
 # Input files of each table: the first extraction, then what was added to it. A GPU has some of them.
 INPUTS = {
@@ -79,6 +80,7 @@ INPUTS = {
     "linear_attention": ("linear_attention",),
     "sparse_attention": ("sparse_attention",),
     "collective": ("collectives",),
+    "expert_exchange": ("deepep",),
 }
 # Names of number formats upstream, where ours differ.
 FORMATS = {"int4_wo": "int4", "w4a16_mxfp4": "mxfp4"}
@@ -349,6 +351,32 @@ def import_collective(rows, gpu, selection, path):
     return sorted(out, key=lambda r: (r["op"], r["ranks"], r["bytes"]))
 
 
+# DeepEP's kernels by upstream's names, and how many GPUs a node has there.
+EXCHANGE_KINDS = {"ll": "low_latency", "normal": "high_throughput"}
+GPUS_PER_NODE = 8
+# Streaming multiprocessors that vLLM's DeepEPAll2AllManagerBase gives the high-throughput kernels; the others set none (0).
+EXCHANGE_SMS = (0, 20)
+
+
+def import_expert_exchange(rows, gpu, selection, path):
+    columns = ["kind", "op", "nodes", "num_tokens", "hidden", "topk", "experts", "sms", "latency_us", "source", "flag"]
+    kt.require_columns(rows, columns, path)
+    out = []
+    for line, row in enumerate(rows, start=2):
+        kt.positive(row["latency_us"], "latency_us", path, line)
+        if not selection.keep(int(row["sms"]) in EXCHANGE_SMS, "other shares of the GPU than the 20 multiprocessors that vLLM takes"):
+            continue
+        if not selection.keep(int(row["num_tokens"]) <= 16384, "more tokens of a rank than a step has (above 16384)"):
+            continue
+        out.append({
+            "kind": EXCHANGE_KINDS[row["kind"]], "ranks": GPUS_PER_NODE * int(row["nodes"]),
+            **{c: row[c] for c in ("op", "latency_us", "flag")},
+            **{c: int(row[c]) for c in ("num_tokens", "hidden", "topk", "experts")}, "engine": row["source"],
+        })  # fmt: skip
+    order = ("kind", "op", "ranks", "hidden", "topk", "experts", "num_tokens")
+    return sorted(out, key=lambda r: tuple(r[c] for c in order))
+
+
 def single_engine(rows, path) -> str:
     engines = sorted({row["source"] for row in rows})
     if len(engines) != 1:
@@ -466,6 +494,7 @@ def import_gpu(kernels_dir, gpu, out_dir, manifest):
         "linear_attention": lambda rows, s, p: import_linear_attention(rows, gpu, s, p, engine),
         "sparse_attention": lambda rows, s, p: import_sparse_attention(rows, gpu, s, p, engine),
         "collective": lambda rows, s, p: import_collective(rows, gpu, s, p),
+        "expert_exchange": lambda rows, s, p: import_expert_exchange(rows, gpu, s, p),
     }
     for table, importer in importers.items():
         paths = [os.path.join(folder, name + ".csv") for name in INPUTS[table]]
@@ -538,7 +567,7 @@ def main(argv=None) -> int:
              "why": "below 1 MB they show timer noise and rank skew; above it the NCCL rows say the same"},
             {"what": "per-experiment kernel profiles interpolated by aiconfigurator",
              "why": "interpolations of the same measurements, with a wrong layer split for Llama-4-Scout"},
-            {"what": "DeepEP dispatch and combine, MLA batched products, FP8 quantisation kernels",
+            {"what": "MLA batched products, FP8 quantisation kernels",
              "why": "no operator uses them: the products are part of the MLA rows, quantisation is part of the GEMM rows"},
         ],
     }  # fmt: skip

@@ -77,6 +77,7 @@ SCHEMA = {
         "op", "model", "phase", "kv_dtype", "batch", "seq_len", "kv_len", "heads", "tp", "latency_us", "kernel", "flag", "engine",
     ],
     "collective": ["op", "dtype", "ranks", "bytes", "latency_us", "repeats", "flag", "engine"],
+    "expert_exchange": ["kind", "op", "ranks", "num_tokens", "hidden", "topk", "experts", "latency_us", "flag", "engine"],
 }  # fmt: skip
 
 TABLES = tuple(SCHEMA)

@@ -116,7 +116,7 @@ TEST_F(KernelTableFiles, LoadAFolderOfAnyOneKind) {
     EXPECT_TRUE(found) << alone;
     ++kinds;
   }
-  EXPECT_EQ(kinds, 10U);
+  EXPECT_EQ(kinds, 11U);
 }
 
 // First rows of the shipped files, typed by hand.
@@ -133,6 +133,13 @@ TEST_F(KernelTableFiles, LoadModulesAndCollectives) {
   EXPECT_TRUE(std::ranges::any_of(read->generation_attention, [](const kernels::AttentionRow& row) { return row.window == 128; }));
   EXPECT_TRUE(std::ranges::any_of(read->gemms, [](const kernels::GemmRow& row) { return row.format == NumberFormat::int4; }));
   EXPECT_TRUE(std::ranges::any_of(read->collectives, [](const kernels::CollectiveRow& row) { return row.op == "alltoall"; }));
+  const auto exchange = std::ranges::find_if(read->expert_exchanges, [](const kernels::ExpertExchangeRow& row) {
+    return row.kind == "low_latency" && row.op == "combine" && row.ranks == 16 && row.hidden == 7168 && row.experts == 256 &&
+           row.tokens == 128;
+  });
+  ASSERT_NE(exchange, read->expert_exchanges.end());
+  EXPECT_EQ(exchange->experts_per_token, 8);
+  EXPECT_DOUBLE_EQ(exchange->latency_us, 186.17);
 }
 
 // Field notes, section 9, computed there from the whole upstream tables; we ship a selection of their shapes.

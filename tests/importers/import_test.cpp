@@ -162,7 +162,8 @@ TEST_F(Import, TakesEverySettingOfTheEngineFromTheCommandLine) {
        {std::pair{"async_scheduling", "True"}, std::pair{"scheduler_reserve_full_isl", "False"}, std::pair{"watermark", "0.02"},
         std::pair{"kv_cache_dtype", "fp8"}, std::pair{"quantization", "awq"}, std::pair{"cudagraph_mode", "PIECEWISE"},
         std::pair{"cudagraph_capture_sizes", "1, 2, 8, 4"}, std::pair{"enable_expert_parallel", "True"},
-        std::pair{"cpu_kv_blocks", "1000"}, std::pair{"speculative", "eagle3:3:2.1"}}) {
+        std::pair{"all2all_backend", "deepep_low_latency"}, std::pair{"cpu_kv_blocks", "1000"},
+        std::pair{"speculative", "eagle3:3:2.1"}}) {
     options.settings[name] = text;
   }
   const auto experiments = round_trip(import_or_fail(ImportFormat::guidellm, example("guidellm_sweep.json"), options));
@@ -176,6 +177,7 @@ TEST_F(Import, TakesEverySettingOfTheEngineFromTheCommandLine) {
   EXPECT_EQ(settings.cudagraph_mode, "PIECEWISE");
   EXPECT_EQ(settings.cudagraph_capture_sizes, (std::vector<int>{1, 2, 4, 8}));
   EXPECT_TRUE(settings.enable_expert_parallel);
+  EXPECT_EQ(settings.all2all_backend, domain::All2AllBackend::deepep_low_latency);
   EXPECT_TRUE(settings.cpu_offload) << "blocks in the host's memory without offloading are none";
   EXPECT_EQ(settings.speculative, (domain::Speculation{.method = "eagle3", .num_speculative_tokens = 3, .mean_accepted_length = 2.1}));
 }

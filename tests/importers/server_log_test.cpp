@@ -99,7 +99,8 @@ TEST_F(ServerLog, NamesWhatTheServerDidAndTheSimulatorDoesNot) {
 
 TEST_F(ServerLog, GivesEverySettingThatAnExperimentHas) {
   const auto imported =
-      with({.arguments = ", 'kv_cache_dtype': 'fp8', 'enable_expert_parallel': True, 'scheduler_reserve_full_isl': False, "
+      with({.arguments = ", 'kv_cache_dtype': 'fp8', 'enable_expert_parallel': True, 'all2all_backend': 'naive', "
+                         "'scheduler_reserve_full_isl': False, "
                          "'compilation_config': {'cudagraph_mode': 'FULL_DECODE_ONLY', 'cudagraph_capture_sizes': [1, 2, 4, 8], "
                          "'pass_config': {'fuse_allreduce_rms': False}}, 'max_cudagraph_capture_size': 256, "
                          "'kv_transfer_config': KVTransferConfig(kv_connector='OffloadingConnector', "
@@ -109,6 +110,7 @@ TEST_F(ServerLog, GivesEverySettingThatAnExperimentHas) {
   const domain::EngineSettings& settings = deployment(imported).settings;
   EXPECT_EQ(settings.kv_cache_dtype, "fp8");
   EXPECT_TRUE(settings.enable_expert_parallel);
+  EXPECT_EQ(settings.all2all_backend, domain::All2AllBackend::naive);
   EXPECT_EQ(settings.scheduler_reserve_full_isl, false);
   EXPECT_EQ(settings.cudagraph_mode, "FULL_DECODE_ONLY");
   EXPECT_EQ(settings.cudagraph_capture_sizes, (std::vector<int>{1, 2, 4, 8}));

@@ -380,5 +380,107 @@ TEST(Work, CountsPairsWithinAWindow) {
   EXPECT_EQ(attention_pairs(10, 1010, 100), 1000.0);
 }
 
+// H100, DeepSeek-V3.2, FP8 cache, 32 sequences decode, microseconds by heads of one GPU.
+SparseAttentionRow sparse_row(std::int64_t heads, std::int64_t kv_tokens, double us) {
+  SparseAttentionRow row{
+      .op = "dsa", .model = "DeepSeek-V3.2", .phase = "generation", .kv_format = NumberFormat::fp8, .batch = 32, .new_tokens = 1};
+  row.kv_tokens = kv_tokens;
+  row.heads = heads;
+  row.latency_us = us;
+  return row;
+}
+
+TEST(SparseModules, OfHeadsBetweenTwoThatWereMeasuredLieBetweenThem) {
+  MeasuredKernels kernels;
+  kernels.sparse_attention = {sparse_row(8, 8192, 250.0),  sparse_row(16, 8192, 254.6),  sparse_row(64, 8192, 279.9),
+                              sparse_row(8, 32768, 293.5), sparse_row(16, 32768, 300.8), sparse_row(64, 32768, 325.9)};
+  const GpuCurves curves(kernels, examples::h100(), std::nullopt);
+  const auto price = [&](std::int64_t heads) { return curves.sparse_generation("dsa", "DeepSeek-V3.2", NumberFormat::fp8, heads); };
+  EXPECT_EQ(price(16)->coverage, Coverage::measured);
+  EXPECT_DOUBLE_EQ(price(16)->us(32, 8192), 254.6);
+  EXPECT_EQ(price(32)->coverage, Coverage::scaled);
+  EXPECT_NEAR(price(32)->us(32, 8192), 254.6 * 2 / 3 + 279.9 / 3, 1e-9);
+  EXPECT_NEAR(price(32)->smallest_us(), 254.6 * 2 / 3 + 279.9 / 3, 1e-9);
+  EXPECT_EQ(price(32)->most_tokens(32), 32768);
+  // Outside as so many fewer or more sequences, as for every attention.
+  EXPECT_DOUBLE_EQ(price(128)->us(32, 8192), 2 * 279.9);
+  // What was left out comes out: 264 us by the heads beside it, where a quarter of the larger one would be 70.
+  std::erase_if(kernels.sparse_attention, [](const SparseAttentionRow& row) { return row.heads == 16; });
+  const GpuCurves fewer(kernels, examples::h100(), std::nullopt);
+  EXPECT_NEAR(fewer.sparse_generation("dsa", "DeepSeek-V3.2", NumberFormat::fp8, 16)->us(32, 8192), 254.6, 0.01 * 254.6);
+  EXPECT_FALSE(curves.sparse_generation("msa", "DeepSeek-V3.2", NumberFormat::fp8, 16));
+  EXPECT_FALSE(curves.sparse_generation("dsa", "DeepSeek-V3.2", NumberFormat::bf16, 16));
+}
+
+// H200, DeepSeek-V4-Flash at TP 8, one sequence.
+TEST(SparseModules, ComputeChunksBehindWhatIsCached) {
+  MeasuredKernels kernels;
+  const auto add = [&](std::int64_t fresh, std::int64_t all, double us, const char* flag = "") {
+    SparseAttentionRow row = sparse_row(8, all, us);
+    row.op = "dsv4_csa";
+    row.model = "DeepSeek-V4-Flash-FP8";
+    row.phase = "context";
+    row.batch = 1;
+    row.new_tokens = fresh;
+    row.tp = 8;
+    row.flag = flag;
+    kernels.sparse_attention.push_back(row);
+  };
+  add(1024, 1024, 312.0);
+  add(1024, 1152, 332.7);
+  add(1024, 3072, 530.2);
+  add(4096, 4096, 1619.4);
+  add(4096, 4224, 1683.0);
+  add(4096, 6144, 2690.4);
+  add(4096, 65536, 9999.0, "eager_host_bound");
+  const GpuCurves curves(kernels, examples::h100(), std::nullopt);
+  const auto price = curves.sparse_context("dsv4_csa", "DeepSeek-V4-Flash", NumberFormat::fp8, 8);
+  ASSERT_TRUE(price) << "the experts' format is no part of the name";
+  EXPECT_DOUBLE_EQ(price->us(4096, 0), 1619.4);
+  EXPECT_DOUBLE_EQ(price->us(4096, 128), 1683.0);
+  EXPECT_DOUBLE_EQ(price->us(1024, 2048), 530.2);
+  EXPECT_NEAR(price->us(2048, 128), std::sqrt(332.7 * 1683.0), 1e-9) << "half-way between the logarithms of 1024 and 4096";
+  EXPECT_EQ(price->most_cached_tokens, 2048) << "rows with a flag are none";
+  EXPECT_DOUBLE_EQ(price->us(4096, 50000), 2690.4) << "what more is read is not for the table to say";
+  EXPECT_DOUBLE_EQ(price->us(16, 0), 312.0);
+}
+
+// H100, DeepEP, 8 ranks.
+TEST(ExpertExchange, IsThatOfTheNearestShapeWithAsManyBytes) {
+  MeasuredKernels kernels;
+  const auto add = [&](const char* kind, const char* op, ExchangeShape shape, std::int64_t tokens, double us, const char* flag = "") {
+    kernels.expert_exchanges.push_back(
+        {kind, op, shape.ranks, tokens, shape.hidden, shape.experts_per_token, shape.experts, us, flag});
+  };
+  const ExchangeShape deepseek{.ranks = 8, .hidden = 7168, .experts_per_token = 8, .experts = 256};
+  add("low_latency", "dispatch", deepseek, 64, 24.574);
+  add("low_latency", "dispatch", deepseek, 128, 36.721);
+  add("low_latency", "dispatch", deepseek, 256, 62.565);
+  add("low_latency", "dispatch", deepseek, 512, 1.0, "eager");
+  add("high_throughput", "dispatch", deepseek, 64, 39.432);
+  add("high_throughput", "dispatch", deepseek, 128, 50.112);
+  const GpuCurves curves(kernels, examples::h100(), std::nullopt);
+  const auto measured = curves.expert_exchange("low_latency", "dispatch", deepseek);
+  ASSERT_TRUE(measured);
+  EXPECT_EQ(measured->coverage, Coverage::measured);
+  EXPECT_DOUBLE_EQ(measured->by_tokens.us(128), 36.721);
+  EXPECT_DOUBLE_EQ(measured->by_tokens.us(512), 2 * 62.565) << "behind the last row without a flag: in proportion";
+  // Half of the width, all else alike: as half of the tokens.
+  ExchangeShape narrow = deepseek;
+  narrow.hidden = 3584;
+  const auto scaled = curves.expert_exchange("low_latency", "dispatch", narrow);
+  EXPECT_EQ(scaled->coverage, Coverage::scaled);
+  EXPECT_DOUBLE_EQ(scaled->by_tokens.us(256), 36.721);
+  // Low latency sends a token to each of its experts; high throughput once to every rank: 8 (1 - (7/8)^k) of 8.
+  EXPECT_DOUBLE_EQ(exchange_copies("low_latency", 8, 4), 4.0);
+  EXPECT_NEAR(exchange_copies("high_throughput", 8, 8), 5.251, 1e-3);
+  // Among four ranks three quarters of it leave a GPU, among eight seven eighths.
+  ExchangeShape four = deepseek;
+  four.ranks = 4;
+  EXPECT_NEAR(curves.expert_exchange("low_latency", "dispatch", four)->by_tokens.us(128), 36.721 * 0.75 / 0.875, 1e-9);
+  EXPECT_FALSE(curves.expert_exchange("low_latency", "combine", deepseek));
+  EXPECT_FALSE(curves.expert_exchange("", "dispatch", deepseek));
+}
+
 }  // namespace
 }  // namespace rooftune::kernels

@@ -101,6 +101,63 @@ TEST(DataParallel, KernelsTakeDispatchFromTheTables) {
               0.02 * 48 * (gather_us + scatter_us));
 }
 
+/// Four ranks of two GPUs each, eight GPUs of experts, over tables in which DeepEP takes 3 us a token out and 5 us a token back.
+struct Exchanging : Ranks {
+  explicit Exchanging(domain::All2AllBackend backend, double back_us = 5.0, bool grows = true) : Ranks(4) {
+    deployment.settings.all2all_backend = backend;
+    for (const char* kind : {"low_latency", "high_throughput"}) {
+      for (std::int64_t tokens = 1; tokens <= 1024; tokens *= 2) {
+        const double times = grows ? static_cast<double>(tokens) : 1.0;
+        measured.expert_exchanges.push_back({kind, "dispatch", 8, tokens, 5120, 1, 16, 3.0 * times});
+        measured.expert_exchanges.push_back({kind, "combine", 8, tokens, 5120, 1, 16, back_us * times});
+      }
+    }
+    tables = std::make_unique<kernels::KernelTables>(measured);
+  }
+};
+
+TEST(DataParallel, DeepEpsKernelsSendTokensToTheirExpertsAlone) {
+  // 128 tokens of all ranks at the captured size of 32 each: 16 of each of eight GPUs. Low latency was measured with tokens in FP8,
+  // which 16 bits are 2 / 1.03125 times of; the tables are straight.
+  const Batch batch = with_ranks(decodes(20, 100), 70, 30);
+  const Exchanging low(domain::All2AllBackend::deepep_low_latency);
+  EXPECT_NEAR(term(*low.step_time("kernels"), batch, "dispatch"), 48 * (3.0 * 16 * 2 / 1.03125 + 5.0 * 16), 1e-6);
+  const Exchanging high(domain::All2AllBackend::deepep_high_throughput);
+  EXPECT_NEAR(term(*high.step_time("kernels"), batch, "dispatch"), 48 * (3.0 * 16 + 5.0 * 16), 1e-6);
+}
+
+TEST(DataParallel, LowLatencyTakes256TokensOfAGpuAtOnce) {
+  // 4800 tokens of eight GPUs, 600 of each: three calls. Each takes 3 us out and 7 us back, whatever its size.
+  const Exchanging low(domain::All2AllBackend::deepep_low_latency, 7.0, false);
+  EXPECT_NEAR(term(*low.step_time("kernels"), with_ranks(decodes(600, 100), 4800, 1200), "dispatch"), 48 * 3 * (3.0 + 7.0), 1e-6);
+  const Exchanging high(domain::All2AllBackend::deepep_high_throughput, 7.0, false);
+  EXPECT_NEAR(term(*high.step_time("kernels"), with_ranks(decodes(600, 100), 4800, 1200), "dispatch"), 48 * (3.0 + 7.0), 1e-6);
+}
+
+TEST(DataParallel, WhatHasNoRowsGoesByBytesAndLatency) {
+  // pplx: 5 us a call, and 7/8 of a copy's share over 60 % of 450 GB/s; one copy of each token, an eighth of them of one GPU.
+  const Exchanging other(domain::All2AllBackend::pplx);
+  const auto step_time = other.step_time("kernels");
+  const Batch batch = with_ranks(decodes(20, 100), 70, 30);
+  const double row_us = 0.875 * 128 * (5120 * 2.0 / 8) / (0.6 * 450e3);
+  EXPECT_NEAR(term(*step_time, batch, "dispatch"), 48 * 2 * (5.0 + row_us), 0.02 * 48 * 2 * (5.0 + row_us));
+  EXPECT_GT(step_time->lookup_report()->count(kernels::LookupEvent::no_table), 0U) << "and is said";
+  params::Resolved<double> parameters;
+  const double link = parameters["hardware.link_GBs"] * 1e3 * parameters["physics.allreduce_fraction"];
+  const double expected = 48 * 2 * (parameters["physics.allreduce_us"] + 0.875 * 100 * (5120 * 2.0 / 8) / link);
+  EXPECT_NEAR(term(*other.step_time("physics"), with_ranks(decodes(20, 100), 100, 40), "dispatch"), expected, 1e-6);
+}
+
+TEST(DataParallel, TheNaiveBackendBroadcastsAndAddsUpEverywhere) {
+  Ranks four(4);
+  four.deployment.settings.all2all_backend = domain::All2AllBackend::naive;
+  params::Resolved<double> parameters;
+  const double link = parameters["hardware.link_GBs"] * 1e3 * parameters["physics.allreduce_fraction"];
+  // Four broadcasts of a rank's rows and scores, and a sum that passes each link twice.
+  const double expected = 48 * (5 * parameters["physics.allreduce_us"] + 0.75 * 100.0 * (10272.0 + 2 * 10240.0) / link);
+  EXPECT_NEAR(term(*four.step_time("physics"), with_ranks(decodes(20, 100), 100, 40), "dispatch"), expected, 1e-6);
+}
+
 TEST(DataParallel, AStepGrowsWithTheOtherRanksTokensByTheExpertsAlone) {
   const Ranks four(4);
   for (const std::string_view name : {"physics", "kernels"}) {

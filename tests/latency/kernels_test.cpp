@@ -336,6 +336,146 @@ TEST_F(SparseModules, PricePromptsByLatentModulesAndTheirOwnReads) {
   EXPECT_GT(us(after_context) - us(prompt), 1.5 * more);
 }
 
+/// A layer of full attention and two of MiniMax-M3's sparse attention, eight heads of one GPU, over tables whose times are formulas.
+class BlockSparseModules : public testing::Test {
+ protected:
+  BlockSparseModules() {
+    model_ = examples::llama_2_7b();
+    model_.hidden = 6144;
+    model_.max_positions = 131072;
+    const domain::AttentionShape heads{.heads = 8, .kv_heads = 1, .head_dim = 128};
+    const domain::Layer full{.mixer = domain::attention(6144, heads), .ffn = domain::dense_ffn(6144, 1024)};
+    domain::Layer sparse = full;
+    domain::add_indexer(sparse.mixer, 6144, 6144,
+                        {.attended_entries = 2048, .index_heads = 4, .index_head_dim = 128, .index_bytes_per_entry = 256});
+    domain::store(sparse.mixer, {.format = domain::WeightFormat::fp8_block, .bytes = 1.0});
+    model_.groups = {{.count = 1, .layer = full}, {.count = 2, .layer = sparse}};
+    measured_ = examples::synthetic_kernels(examples::llama_2_7b());
+    for (const std::int64_t batch : {1, 8}) {
+      for (const std::int64_t tokens : {1024, 32768}) add("generation", batch, 1, tokens, decode_us(batch, tokens));
+    }
+    for (const std::int64_t fresh : {1024, 4096}) {
+      for (const std::int64_t cached : {0, 128}) add("context", 1, fresh, fresh + cached, chunk_us(fresh, cached));
+    }
+  }
+
+  static double decode_us(std::int64_t batch, std::int64_t tokens) {
+    return 100.0 + static_cast<double>(batch) + 1e-4 * static_cast<double>(batch * tokens);
+  }
+  static double chunk_us(std::int64_t fresh, std::int64_t cached) {
+    return static_cast<double>(fresh) + 0.5 * static_cast<double>(cached);
+  }
+
+  void add(const char* phase, std::int64_t batch, std::int64_t fresh, std::int64_t all, double us) {
+    kernels::SparseAttentionRow row{.op = "msa", .model = "MiniMax-M3", .phase = phase, .batch = batch, .new_tokens = fresh};
+    row.kv_tokens = all;
+    row.heads = 8;
+    row.latency_us = us;
+    measured_.sparse_attention.push_back(row);
+  }
+
+  [[nodiscard]] double us(const OwnedBatch& batch) {
+    const domain::GpuSpec gpu = examples::h100();
+    domain::Deployment deployment = examples::deployment(model_, gpu, 1);
+    deployment.settings = settled(deployment.settings, "FULL_AND_PIECEWISE");
+    deployment.settings.max_model_len = 131072;
+    const kernels::KernelTables tables(measured_);
+    const auto step_time = make_step_time<double>(
+        "kernels", {.model = model_, .gpu = gpu, .deployment = deployment, .tables = &tables}, round_parameters());
+    return step_time->piece(batch.view()).duration_us;
+  }
+  /// At which long contexts are scored: FLOPs per us of large products.
+  [[nodiscard]] double compute_rate() {
+    const kernels::KernelTables tables(measured_);
+    return tables.curves(examples::h100(), domain::Release{0, 15, 1}).form(kernels::NumberFormat::bf16).flops_per_us;
+  }
+  [[nodiscard]] double prompt_us(std::int64_t cached, std::int64_t fresh) {
+    OwnedBatch prompt;
+    prompt.prefills = {{.context_tokens = cached, .new_tokens = fresh}};
+    return us(prompt);
+  }
+
+  domain::ModelSpec model_;
+  kernels::MeasuredKernels measured_;
+};
+
+TEST_F(BlockSparseModules, StandBesideLayersOfOtherKinds) {
+  // The two sparse layers are modules; products and attention of the full one are priced as ever.
+  const double whole = us(decodes(8, 1024));
+  for (kernels::SparseAttentionRow& row : measured_.sparse_attention) row.latency_us += 1000.0;
+  EXPECT_NEAR(us(decodes(8, 1024)), whole + 2 * 1000.0, 1e-6);
+  // One more full layer adds its products and attention, and nothing of the sparse ones.
+  const auto grown_by = [&](std::size_t group) {
+    const double before = us(decodes(8, 1024));
+    ++model_.groups[group].count;
+    const double after = us(decodes(8, 1024));
+    --model_.groups[group].count;
+    return after - before;
+  };
+  const double full = grown_by(0);
+  measured_.sparse_attention.clear();
+  EXPECT_NEAR(grown_by(0), full, 1e-6) << "with or without modules";
+}
+
+TEST_F(BlockSparseModules, GrowBehindTheLastRowByWhatIsReadAndScored) {
+  // From 32768 to 65536 tokens of context the 2048 attended tokens stay as they are; the indexer scores twice as many keys of 256
+  // bytes. In proportion to the last row the step would grow by two layers' 109.2 us.
+  for (kernels::SparseAttentionRow& row : measured_.sparse_attention) {
+    if (row.phase == "generation") row.latency_us = row.kv_tokens > 1024 ? 120.0 : 110.0;
+  }
+  model_.groups.erase(model_.groups.begin());
+  const double growth = us(decodes(8, 65536)) - us(decodes(8, 32768));
+  const kernels::KernelTables tables(measured_);
+  const double rate = tables.curves(examples::h100(), domain::Release{0, 15, 1}).form(kernels::NumberFormat::bf16).bytes_per_us;
+  EXPECT_NEAR(growth, 2 * 8 * 32768 * 256.0 / (0.9 * rate), 1e-6 * growth);
+  EXPECT_LT(growth, 109.2);
+}
+
+TEST_F(BlockSparseModules, PriceChunksByTheirOwnRows) {
+  const double small = prompt_us(0, 1024);
+  const double large = prompt_us(0, 4096);
+  const double large_behind = prompt_us(128, 4096);
+  for (kernels::SparseAttentionRow& row : measured_.sparse_attention) {
+    if (row.new_tokens == 4096) row.latency_us += row.kv_tokens == 4096 ? 1000.0 : 3000.0;
+  }
+  EXPECT_NEAR(prompt_us(0, 1024), small, 1e-9);
+  EXPECT_NEAR(prompt_us(0, 4096), large + 2 * 1000.0, 1e-6);
+  EXPECT_NEAR(prompt_us(128, 4096), large_behind + 2 * 3000.0, 1e-6);
+}
+
+TEST_F(BlockSparseModules, ReadNoMoreThanTheyChooseBehindLongContexts) {
+  model_.groups.erase(model_.groups.begin());
+  const double behind_128 = prompt_us(128, 4096);
+  EXPECT_NEAR(behind_128 - prompt_us(0, 4096), 2 * 64.0, 1e-6);
+  const double behind_16k = prompt_us(16384, 4096);
+  const double behind_32k = prompt_us(32768, 4096);
+  // What is attended to stays 2048 tokens: scores grow alone, 4096 x 16384 pairs of 2 x 4 x 128 FLOPs in each of two layers.
+  EXPECT_GT(behind_16k, behind_128);
+  const double flops = 2.0 * 4096 * 16384 * 2 * 4 * 128;
+  EXPECT_NEAR(behind_32k - behind_16k, flops / (0.65 * compute_rate()), 1e-6 * flops);
+}
+
+TEST_F(BlockSparseModules, TakeNoOthersRows) {
+  // The same layer in bf16, and one that attends to half as many tokens: no row is theirs.
+  const double whole = us(decodes(8, 1024));
+  const auto moves = [&] {
+    const double before = us(decodes(8, 1024));
+    auto kept = measured_.sparse_attention;
+    measured_.sparse_attention.clear();
+    const double after = us(decodes(8, 1024));
+    measured_.sparse_attention = std::move(kept);
+    return before != after;
+  };
+  EXPECT_TRUE(moves());
+  domain::Mixer& mixer = model_.groups.back().layer.mixer;
+  mixer.sparse->attended_entries = 1024;
+  EXPECT_FALSE(moves());
+  mixer.sparse->attended_entries = 2048;
+  EXPECT_DOUBLE_EQ(us(decodes(8, 1024)), whole);
+  domain::store(mixer, {.format = domain::WeightFormat::bf16, .bytes = 2.0});
+  EXPECT_FALSE(moves());
+}
+
 TEST(KernelsModel, NeedsTables) {
   const domain::ModelSpec model = examples::llama_2_7b();
   const domain::GpuSpec gpu = examples::h100();

@@ -306,6 +306,24 @@ def synthetic_upstream(folder):
           [["bf16", "bf16", 16, 8192, 120.0, 0.01]])  # fmt: skip
 
 
+class ExpertExchange(unittest.TestCase):
+    def test_keeps_what_vllm_runs_and_counts_ranks(self):
+        columns = ["kind", "op", "nodes", "num_tokens", "hidden", "topk", "experts", "sms", "latency_us", "source", "flag"]
+        rows = [
+            ["normal", "combine", 2, 64, 7168, 8, 256, 20, "80.5", "sglang-0.5.6", ""],
+            ["normal", "combine", 2, 64, 7168, 8, 256, 24, "70.5", "sglang-0.5.6", ""],
+            ["ll", "dispatch", 1, 128, 7168, 8, 256, 0, "36.7", "sglang-0.5.12", "eager"],
+            ["normal", "dispatch", 1, 65536, 7168, 8, 256, 20, "7896", "sglang-0.5.12", ""],
+        ]
+        selection = import_kernels.Selection()
+        gpu = kt.GPUS[0]
+        kept = import_kernels.import_expert_exchange([dict(zip(columns, map(str, row))) for row in rows], gpu, selection, "deepep.csv")
+        self.assertEqual([(r["kind"], r["op"], r["ranks"], r["num_tokens"], r["latency_us"], r["flag"]) for r in kept],
+                         [("high_throughput", "combine", 16, 64, "80.5", ""), ("low_latency", "dispatch", 8, 128, "36.7", "eager")])  # fmt: skip
+        self.assertEqual(sum(selection.left_out.values()), 2)
+        self.assertEqual(set(kept[0]), set(kt.SCHEMA["expert_exchange"]))
+
+
 class WholeImport(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

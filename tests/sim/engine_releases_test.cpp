@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "rooftune/domain/layers.hpp"
+
 namespace rooftune::sim {
 namespace {
 
@@ -93,6 +95,27 @@ TEST(EngineReleases, CapturesSizesUpToTwiceTheSeats) {
   EXPECT_THAT(default_capture_sizes({0, 15, 1}, 140), testing::Not(testing::Contains(264)));
   EXPECT_THAT(default_capture_sizes({0, 11, 0}, 140), testing::Contains(264));
   EXPECT_EQ(default_capture_sizes({0, 15, 1}, 1024).back(), 512);
+}
+
+TEST(EngineReleases, ChooseHowTokensComeToTheExpertsOfRanks) {
+  domain::ModelSpec model;
+  model.groups = {{.count = 1, .layer = {.ffn = domain::moe_ffn(64, {.experts = 8, .experts_per_token = 2, .expert_width = 32})}}};
+  const auto settings_of = [&](const char* version, int ranks, std::optional<domain::All2AllBackend> backend) {
+    domain::Deployment deployment = server(version);
+    deployment.settings.data_parallel_size = ranks;
+    deployment.settings.enable_expert_parallel = true;
+    deployment.settings.all2all_backend = backend;
+    return settle(deployment, model, kH100).deployment.settings;
+  };
+  using enum domain::All2AllBackend;
+  EXPECT_EQ(settings_of("0.10.2", 2, {}).all2all_backend, naive);
+  EXPECT_EQ(settings_of("0.11.0", 2, {}).all2all_backend, allgather_reducescatter);
+  EXPECT_EQ(settings_of("0.11.0", 2, pplx).all2all_backend, pplx);
+  EXPECT_EQ(settings_of("0.11.0", 1, {}).all2all_backend, std::nullopt) << "one rank has nothing to send";
+  // High-throughput kernels run in no graph.
+  EXPECT_EQ(settings_of("0.11.0", 2, deepep_high_throughput).cudagraph_mode, "NONE");
+  EXPECT_EQ(settings_of("0.11.0", 2, deepep_low_latency).cudagraph_mode, "FULL_AND_PIECEWISE");
+  EXPECT_EQ(settings_of("0.11.0", 1, deepep_high_throughput).cudagraph_mode, "FULL_AND_PIECEWISE");
 }
 
 TEST(EngineReleases, LeaveWhatWasRecordedAndSettleOnce) {

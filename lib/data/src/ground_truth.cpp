@@ -194,6 +194,11 @@ class GroundTruthReader {
     reader.optional("cudagraph_capture_sizes", settings.cudagraph_capture_sizes, text::at_least(1));
     reader.optional("max_cudagraph_capture_size", settings.max_cudagraph_capture_size, text::counted(1, core::limits::kTokens));
     reader.optional("enable_expert_parallel", settings.enable_expert_parallel);
+    domain::All2AllBackend backend{};
+    if (reader.optional_choice("all2all_backend", backend,
+                               std::span<const text::Choice<domain::All2AllBackend>>(domain::kAll2AllBackends))) {
+      settings.all2all_backend = backend;
+    }
     reader.optional("fuse_allreduce_rms", settings.fuse_allreduce_rms);
     if (const text::Node* speculative = reader.optional_object("speculative")) settings.speculative = speculation(*speculative);
     read_ranks(reader, experiment, deployment.dp, settings);

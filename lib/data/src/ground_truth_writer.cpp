@@ -36,6 +36,7 @@ Json settings_json(const domain::EngineSettings& settings) {
   if (settings.max_cudagraph_capture_size > 0) json["max_cudagraph_capture_size"] = settings.max_cudagraph_capture_size;
   if (settings.enable_expert_parallel) json["enable_expert_parallel"] = true;
   if (settings.data_parallel_size > 1) json["data_parallel_size"] = settings.data_parallel_size;
+  if (settings.all2all_backend) json["all2all_backend"] = domain::all2all_backend_name(*settings.all2all_backend);
   if (settings.fuse_allreduce_rms) json["fuse_allreduce_rms"] = *settings.fuse_allreduce_rms;
   if (settings.speculative) {
     json["speculative"] = {{"method", settings.speculative->method}};

@@ -37,6 +37,7 @@ namespace fs = std::filesystem;
 using kernels::AllReduceRow;
 using kernels::AttentionRow;
 using kernels::CollectiveRow;
+using kernels::ExpertExchangeRow;
 using kernels::GemmRow;
 using kernels::HeadShape;
 using kernels::LatentAttentionRow;
@@ -375,6 +376,24 @@ core::Result<std::vector<CollectiveRow>> read_collective_table(const fs::path& p
   });
 }
 
+core::Result<std::vector<ExpertExchangeRow>> read_expert_exchange_table(const fs::path& path) {
+  return read_table<ExpertExchangeRow>(path, "kind,op,ranks,num_tokens,hidden,topk,experts,latency_us",
+                                       [](const text::CsvTable& table, text::Problems& problems) {
+                                         std::vector<ExpertExchangeRow> rows(table.rows.size());
+                                         text::CsvColumns columns(table, problems);
+                                         columns.required("kind", rows, &ExpertExchangeRow::kind);
+                                         columns.required("op", rows, &ExpertExchangeRow::op);
+                                         columns.required("ranks", rows, &ExpertExchangeRow::ranks, text::at_least(2));
+                                         columns.required("num_tokens", rows, &ExpertExchangeRow::tokens, text::at_least(1));
+                                         columns.required("hidden", rows, &ExpertExchangeRow::hidden, text::at_least(1));
+                                         columns.required("topk", rows, &ExpertExchangeRow::experts_per_token, text::at_least(1));
+                                         columns.required("experts", rows, &ExpertExchangeRow::experts, text::at_least(1));
+                                         columns.required("latency_us", rows, &ExpertExchangeRow::latency_us);
+                                         columns.optional("flag", rows, &ExpertExchangeRow::flag);
+                                         return rows;
+                                       });
+}
+
 }  // namespace
 
 core::Result<std::vector<double>> read_kernel_latencies(const fs::path& path) {
@@ -392,9 +411,10 @@ core::Result<std::vector<double>> read_kernel_latencies(const fs::path& path) {
 }
 
 bool holds_kernel_tables(const fs::path& folder) {
-  constexpr std::array<std::string_view, 10> kTables{
-      "gemm.csv",        "context_attention.csv", "allreduce.csv",        "generation_attention.csv", "moe.csv",
-      "mla_context.csv", "mla_generation.csv",    "linear_attention.csv", "collective.csv",           "sparse_attention.csv"};
+  constexpr std::array<std::string_view, 11> kTables{
+      "gemm.csv",       "context_attention.csv", "allreduce.csv",      "generation_attention.csv",
+      "moe.csv",        "mla_context.csv",       "mla_generation.csv", "linear_attention.csv",
+      "collective.csv", "sparse_attention.csv",  "expert_exchange.csv"};
   return std::ranges::any_of(kTables, [&](std::string_view name) { return text::exists(folder / name); });
 }
 
@@ -429,6 +449,7 @@ core::Result<MeasuredKernels> read_kernel_tables(const fs::path& folder, std::st
   append(measured.linear_attention, in_folder("linear_attention.csv"), &read_linear_attention_table, errors);
   append(measured.sparse_attention, in_folder("sparse_attention.csv"), &read_sparse_attention_table, errors);
   append(measured.collectives, in_folder("collective.csv"), &read_collective_table, errors);
+  append(measured.expert_exchanges, in_folder("expert_exchange.csv"), &read_expert_exchange_table, errors);
   if (!errors.empty()) return tl::unexpected(std::move(errors));
   if (!gemms.empty()) measured.engine = engine_of(gemms.front());
   return measured;

@@ -193,6 +193,15 @@ std::string collective_csv(const kernels::MeasuredKernels& kernels, const Shares
   return text;
 }
 
+std::string expert_exchange_csv(const kernels::MeasuredKernels& kernels, const Shares& /*shares*/) {
+  std::string text = "kind,op,ranks,num_tokens,hidden,topk,experts,latency_us,flag,engine\n";
+  for (const kernels::ExpertExchangeRow& row : kernels.expert_exchanges) {
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", row.kind, row.op, row.ranks, row.tokens, row.hidden, row.experts_per_token,
+                        row.experts, row.latency_us, row.flag, engine_text(kernels));
+  }
+  return text;
+}
+
 /// `"gemm": [` with one row per line.
 template <class Row, class Text>
 std::string plan_table(std::string_view name, const std::vector<Row>& rows, const Text& text_of) {
@@ -219,6 +228,7 @@ std::vector<KernelFile> kernel_files(const kernels::MeasuredKernels& kernels, co
   add("linear_attention.csv", kernels.linear_attention.size(), linear_attention_csv);
   add("sparse_attention.csv", kernels.sparse_attention.size(), sparse_attention_csv);
   add("collective.csv", kernels.collectives.size(), collective_csv);
+  add("expert_exchange.csv", kernels.expert_exchanges.size(), expert_exchange_csv);
   return files;
 }
 

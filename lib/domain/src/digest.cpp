@@ -23,11 +23,12 @@ static void add_to(core::Digest& digest, const EngineSettings& value) {
   const auto& [version, max_model_len, max_num_batched_tokens, max_num_seqs, gpu_mem_util, cpu_offload, total_kv_blocks, cpu_kv_blocks,
                block_size, enable_prefix_caching, enable_chunked_prefill, long_prefill_token_threshold, async_scheduling,
                scheduler_reserve_full_isl, watermark, kv_cache_dtype, quantization, cudagraph_mode, cudagraph_capture_sizes,
-               max_cudagraph_capture_size, enable_expert_parallel, data_parallel_size, fuse_allreduce_rms, speculative] = value;
+               max_cudagraph_capture_size, enable_expert_parallel, data_parallel_size, all2all_backend, fuse_allreduce_rms,
+               speculative] = value;
   digest.add(version, max_model_len, max_num_batched_tokens, max_num_seqs, gpu_mem_util, cpu_offload, total_kv_blocks, cpu_kv_blocks,
              block_size, enable_prefix_caching, enable_chunked_prefill, long_prefill_token_threshold, async_scheduling,
              scheduler_reserve_full_isl, watermark, kv_cache_dtype, quantization, cudagraph_mode, cudagraph_capture_sizes,
-             max_cudagraph_capture_size, enable_expert_parallel, data_parallel_size, fuse_allreduce_rms, speculative);
+             max_cudagraph_capture_size, enable_expert_parallel, data_parallel_size, all2all_backend, fuse_allreduce_rms, speculative);
 }
 
 static void add_to(core::Digest& digest, const Deployment& value) {

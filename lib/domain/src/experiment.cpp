@@ -1,8 +1,18 @@
 #include "rooftune/domain/experiment.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace rooftune::domain {
+
+std::string_view all2all_backend_name(All2AllBackend backend) {
+  return std::ranges::find(kAll2AllBackends, backend, [](const auto& entry) { return entry.second; })->first;
+}
+
+std::optional<All2AllBackend> find_all2all_backend(std::string_view name) {
+  const auto found = std::ranges::find(kAll2AllBackends, name, [](const auto& entry) { return entry.first; });
+  return found != kAll2AllBackends.end() ? std::optional(found->second) : std::nullopt;
+}
 
 std::string_view metric_name(Metric metric) {
   switch (metric) {

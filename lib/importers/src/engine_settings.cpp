@@ -8,6 +8,7 @@
 #include <cctype>
 #include <vector>
 
+#include "rooftune/core/printable.hpp"
 #include "rooftune/importers/import.hpp"
 
 namespace rooftune::importers {
@@ -68,6 +69,15 @@ void assign_capture_sizes(Settings& settings, const text::Node& text, std::strin
   std::ranges::sort(settings.cudagraph_capture_sizes);
 }
 
+void assign_backend(Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
+  settings.all2all_backend = domain::find_all2all_backend(text.text);
+  if (settings.all2all_backend) return;
+  std::vector<std::string_view> names;
+  for (const auto& [known, backend] : domain::kAll2AllBackends) names.push_back(known);
+  problems.error(text.place, fmt::format("'{}' is '{}', which is not one of its values", name, core::shown(text.text)),
+                 core::suggest(text.text, names));
+}
+
 void assign_speculation(Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
   std::vector<std::string> parts = parts_of(text.text, ":");
   if (parts.empty()) return;
@@ -86,7 +96,7 @@ void assign_speculation(Settings& settings, const text::Node& text, std::string_
   }
 }
 
-constexpr std::array<SettingEntry, 23> kSettings{
+constexpr std::array<SettingEntry, 24> kSettings{
     {{"max_model_len", assign_whole<&Settings::max_model_len, 1>},
      {"max_num_batched_tokens", assign_whole<&Settings::max_num_batched_tokens, 1>},
      {"max_num_seqs", assign_whole<&Settings::max_num_seqs, 1>},
@@ -123,6 +133,7 @@ constexpr std::array<SettingEntry, 23> kSettings{
      {"fuse_allreduce_rms", assign_choice<&Settings::fuse_allreduce_rms>},
      {"enable_expert_parallel", assign_flag<&Settings::enable_expert_parallel>},
      {"data_parallel_size", assign_whole<&Settings::data_parallel_size, 1>},
+     {"all2all_backend", assign_backend},
      {"speculative", assign_speculation}}};
 
 }  // namespace

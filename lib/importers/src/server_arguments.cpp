@@ -16,7 +16,7 @@ namespace {
 using Names = std::pair<std::string_view, std::string_view>;
 
 /// vLLM's names of the settings that an experiment has, and the experiment's.
-constexpr std::array<Names, 25> kUsed{{{"max_model_len", "max_model_len"},
+constexpr std::array<Names, 26> kUsed{{{"max_model_len", "max_model_len"},
                                        {"max_seq_len", "max_model_len"},
                                        {"max_num_batched_tokens", "max_num_batched_tokens"},
                                        {"max_num_seqs", "max_num_seqs"},
@@ -35,6 +35,7 @@ constexpr std::array<Names, 25> kUsed{{{"max_model_len", "max_model_len"},
                                        {"kv_cache_dtype", "kv_cache_dtype"},
                                        {"quantization", "quantization"},
                                        {"enable_expert_parallel", "enable_expert_parallel"},
+                                       {"all2all_backend", "all2all_backend"},
                                        {"cudagraph_mode", "cudagraph_mode"},
                                        {"cudagraph_capture_sizes", "cudagraph_capture_sizes"},
                                        {"max_cudagraph_capture_size", "max_cudagraph_capture_size"},

@@ -44,6 +44,11 @@ static void add_to(core::Digest& digest, const CollectiveRow& row) {
   digest.add(op, ranks, message_bytes, latency_us);
 }
 
+static void add_to(core::Digest& digest, const ExpertExchangeRow& row) {
+  const auto& [kind, op, ranks, tokens, hidden, experts_per_token, experts, latency_us, flag] = row;
+  digest.add(kind, op, ranks, tokens, hidden, experts_per_token, experts, latency_us, flag);
+}
+
 static void add_to(core::Digest& digest, const MoeRow& row) {
   const auto& [format, tokens, hidden, ffn_width, experts_per_token, experts, tp, ep, routing, latency_us, kernel, flag] = row;
   digest.add(format, tokens, hidden, ffn_width, experts_per_token, experts, tp, ep, routing, latency_us, kernel, flag);
@@ -51,9 +56,9 @@ static void add_to(core::Digest& digest, const MoeRow& row) {
 
 void add_to(core::Digest& digest, const MeasuredKernels& kernels) {
   const auto& [gpu, engine, gemms, context_attention, generation_attention, all_reduces, moes, latent_context, latent_generation,
-               linear_attention, sparse_attention, collectives] = kernels;
+               linear_attention, sparse_attention, collectives, expert_exchanges] = kernels;
   digest.add(gpu, engine, gemms, context_attention, generation_attention, all_reduces, moes, latent_context, latent_generation,
-             linear_attention, sparse_attention, collectives);
+             linear_attention, sparse_attention, collectives, expert_exchanges);
 }
 
 }  // namespace rooftune::kernels

@@ -196,6 +196,13 @@ NormalisedKernels normalise(const MeasuredKernels& kernels, const domain::GpuSpe
       clean.collectives,
       [](const CollectiveRow& row) { return row.ranks > 1 && row.message_bytes > 0 && positive_latency(row.latency_us); },
       "collective: ranks, bytes or latency not positive", result.left_out);
+  keep_if(
+      clean.expert_exchanges,
+      [](const ExpertExchangeRow& row) {
+        return row.ranks > 1 && positive({row.tokens, row.hidden, row.experts_per_token, row.experts}) &&
+               positive_latency(row.latency_us);
+      },
+      "expert exchange: ranks, size or latency not positive", result.left_out);
   return result;
 }
 

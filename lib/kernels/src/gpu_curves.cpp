@@ -144,12 +144,47 @@ ExpertPrice::At ExpertPrice::at(double tokens, double rho) const {
   return at;
 }
 
-double AttentionPrice::us(double sequences, double tokens) const {
-  LookupReport unused;
-  return grid->latency_us(sequences_factor * sequences, tokens, LookupMode::interpolate, unused);
+namespace {
+
+double smallest_us_of(const LatencyGrid& grid) { return grid.rows().front().by_tokens.points().front().latency_us; }
+
+/// The rows that a look-up of so many sequences takes all have so many tokens.
+double most_tokens_of(const LatencyGrid& grid, double sequences) {
+  const std::vector<LatencyGrid::Row>& rows = grid.rows();
+  const auto above = std::ranges::lower_bound(rows, sequences, {}, &LatencyGrid::Row::sequences);
+  const auto most = [](const LatencyGrid::Row& row) { return row.by_tokens.points().back().quantity; };
+  if (above == rows.end()) return most(rows.back());
+  return above == rows.begin() || above->sequences == sequences ? most(*above) : std::min(most(*above), most(*(above - 1)));
 }
 
-double AttentionPrice::smallest_us() const { return grid->rows().front().by_tokens.points().front().latency_us; }
+}  // namespace
+
+double AttentionPrice::us(double sequences, double tokens) const {
+  LookupReport unused;
+  const double own_us = grid->latency_us(sequences_factor * sequences, tokens, LookupMode::interpolate, unused);
+  if (beside == nullptr) return own_us;
+  const double beside_us = beside->latency_us(sequences_factor * sequences, tokens, LookupMode::interpolate, unused);
+  return (1.0 - share_beside) * own_us + share_beside * beside_us;
+}
+
+double AttentionPrice::smallest_us() const {
+  if (beside == nullptr) return smallest_us_of(*grid);
+  return (1.0 - share_beside) * smallest_us_of(*grid) + share_beside * smallest_us_of(*beside);
+}
+
+double AttentionPrice::most_tokens(double sequences) const {
+  const double own = most_tokens_of(*grid, sequences_factor * sequences);
+  return beside == nullptr ? own : std::min(own, most_tokens_of(*beside, sequences_factor * sequences));
+}
+
+double ChunkPrice::us(double new_tokens, double cached_tokens) const {
+  return by_cached.us(new_tokens, 1.0 + std::min(cached_tokens, most_cached_tokens));
+}
+
+double exchange_copies(std::string_view kind, std::int64_t ranks, std::int64_t experts_per_token) {
+  if (kind == "low_latency") return real(experts_per_token);
+  return real(ranks) * (1.0 - std::pow(1.0 - 1.0 / real(ranks), real(experts_per_token)));
+}
 
 GpuCurves::GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<domain::Release> release,
                      std::optional<bool> fused)
@@ -158,6 +193,8 @@ GpuCurves::GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu,
   add_experts(kernels);
   add_attention(kernels);
   add_modules(kernels);
+  add_sparse_modules(kernels);
+  add_exchanges(kernels);
   std::set<std::int64_t> ranks;
   for (const AllReduceRow& row : kernels.all_reduces) ranks.insert(row.ranks);
   for (const std::int64_t count : ranks) all_reduces_[count] = all_reduce_curve(kernels.all_reduces, gpu, count, release, fused);
@@ -515,15 +552,6 @@ void GpuCurves::add_modules(const MeasuredKernels& kernels) {
   latent_context_ = grids_of<LatentKey>(context, 2.0, latent_key, latent_tokens);
   latent_generation_ = grids_of<LatentKey>(kernels.latent_generation, 1.0, latent_key, latent_tokens);
 
-  std::vector<SparseAttentionRow> sparse = kernels.sparse_attention;
-  std::erase_if(sparse, [](const SparseAttentionRow& row) {
-    return row.op != "dsa" || row.phase != "generation" || row.tp != 1 || !row.flag.empty();
-  });
-  sparse_generation_ = grids_of<SparseKey>(
-      sparse, 1.0,
-      [](const SparseAttentionRow& row) { return SparseKey{.model = row.model, .kv = row.kv_format, .heads = row.heads}; },
-      [](const SparseAttentionRow& row) { return real(row.kv_tokens); });
-
   // Convolution and recurrence run one after the other: their times of one size add up.
   using Cell = std::tuple<std::string, std::string, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
   const auto cell_of = [](const LinearAttentionRow& row) {
@@ -549,6 +577,49 @@ void GpuCurves::add_modules(const MeasuredKernels& kernels) {
       [](const LinearAttentionRow& row) { return real(row.new_tokens); });
 }
 
+void GpuCurves::add_sparse_modules(const MeasuredKernels& kernels) {
+  const auto key_of = [](const SparseAttentionRow& row) {
+    // Whether the experts of the checkpoint that named it were in FP8 or FP4 is all one to its attention.
+    constexpr std::string_view kExpertsInFp8 = "-FP8";
+    std::string model = row.model;
+    if (model.ends_with(kExpertsInFp8)) model.resize(model.size() - kExpertsInFp8.size());
+    return SparseKey{.op = row.op, .model = std::move(model), .kv = row.kv_format, .heads = row.heads};
+  };
+  std::vector<SparseAttentionRow> decodes = kernels.sparse_attention;
+  std::erase_if(decodes, [](const SparseAttentionRow& row) { return row.phase != "generation"; });
+  sparse_generation_ = grids_of<SparseKey>(decodes, 1.0, key_of, [](const SparseAttentionRow& row) { return real(row.kv_tokens); });
+
+  // Chunks of one sequence: those of several are so many calls' work in one.
+  std::vector<SparseAttentionRow> chunks = kernels.sparse_attention;
+  std::erase_if(chunks, [](const SparseAttentionRow& row) {
+    return row.phase != "context" || row.batch != 1 || row.kv_tokens < row.new_tokens || !row.flag.empty();
+  });
+  for (SparseAttentionRow& row : chunks) {
+    double& most = most_cached_[key_of(row)];
+    most = std::max(most, real(row.kv_tokens - row.new_tokens));
+    row.batch = row.new_tokens;
+  }
+  sparse_context_ =
+      grids_of<SparseKey>(chunks, 1.0, key_of, [](const SparseAttentionRow& row) { return real(row.kv_tokens - row.new_tokens + 1); });
+}
+
+void GpuCurves::add_exchanges(const MeasuredKernels& kernels) {
+  std::map<std::pair<std::string, std::string>, std::map<ExchangeShape, std::map<double, double>>> points;
+  for (const ExpertExchangeRow& row : kernels.expert_exchanges) {
+    if (!row.flag.empty()) continue;
+    const ExchangeShape shape{
+        .ranks = row.ranks, .hidden = row.hidden, .experts_per_token = row.experts_per_token, .experts = row.experts};
+    points[{row.kind, row.op}][shape].try_emplace(real(row.tokens), row.latency_us);
+  }
+  for (const auto& [name, shapes] : points) {
+    for (const auto& [shape, by_tokens] : shapes) {
+      std::vector<PriceCurve::Point> curve;
+      for (const auto& [tokens, us] : by_tokens) curve.push_back({.quantity = tokens, .us = us});
+      exchanges_[name].emplace(shape, PriceCurve(std::move(curve)));
+    }
+  }
+}
+
 namespace {
 
 /// The grid of the number of heads that is nearest, as so many more sequences.
@@ -569,6 +640,27 @@ std::optional<AttentionPrice> by_heads(const std::map<Key, LatencyGrid>& grids, 
   return nearest;
 }
 
+/// Of whole modules, whose work is a part that goes by heads and one that does not: between the two numbers of heads that were
+/// measured on either side, else the nearest one.
+template <class Key, class Heads>
+std::optional<AttentionPrice> between_heads(const std::map<Key, LatencyGrid>& grids, const Key& wanted, Heads Key::*heads) {
+  const std::pair<const Key, LatencyGrid>* below = nullptr;
+  const std::pair<const Key, LatencyGrid>* above = nullptr;
+  for (const auto& entry : grids) {
+    Key same = wanted;
+    same.*heads = entry.first.*heads;
+    if (entry.first != same) continue;
+    const auto count = entry.first.*heads;
+    if (count <= wanted.*heads && (below == nullptr || count > below->first.*heads)) below = &entry;
+    if (count >= wanted.*heads && (above == nullptr || count < above->first.*heads)) above = &entry;
+  }
+  if (below == nullptr || above == nullptr || below == above) return by_heads(grids, wanted, heads);
+  return AttentionPrice{.grid = &below->second,
+                        .coverage = Coverage::scaled,
+                        .beside = &above->second,
+                        .share_beside = real(wanted.*heads - below->first.*heads) / real(above->first.*heads - below->first.*heads)};
+}
+
 }  // namespace
 
 std::optional<AttentionPrice> GpuCurves::latent_context(NumberFormat format, NumberFormat kv, std::int64_t heads) const {
@@ -579,8 +671,23 @@ std::optional<AttentionPrice> GpuCurves::latent_generation(NumberFormat format, 
   return by_heads(latent_generation_, LatentKey{.format = format, .kv = kv, .heads = heads}, &LatentKey::heads);
 }
 
-std::optional<AttentionPrice> GpuCurves::sparse_generation(std::string_view model, NumberFormat kv, std::int64_t heads) const {
-  return by_heads(sparse_generation_, SparseKey{.model = std::string(model), .kv = kv, .heads = heads}, &SparseKey::heads);
+std::optional<AttentionPrice> GpuCurves::sparse_generation(std::string_view op, std::string_view model, NumberFormat kv,
+                                                           std::int64_t heads) const {
+  return between_heads(sparse_generation_, SparseKey{.op = std::string(op), .model = std::string(model), .kv = kv, .heads = heads},
+                       &SparseKey::heads);
+}
+
+std::optional<ChunkPrice> GpuCurves::sparse_context(std::string_view op, std::string_view model, NumberFormat kv,
+                                                    std::int64_t heads) const {
+  const SparseKey wanted{.op = std::string(op), .model = std::string(model), .kv = kv, .heads = heads};
+  const auto price = between_heads(sparse_context_, wanted, &SparseKey::heads);
+  if (!price) return std::nullopt;
+  // Every number of heads was measured behind the same contexts.
+  double most = std::numeric_limits<double>::infinity();
+  for (const auto& [key, cached] : most_cached_) {
+    if (key.op == op && key.model == model && key.kv == kv) most = std::min(most, cached);
+  }
+  return ChunkPrice{.by_cached = *price, .most_cached_tokens = most};
 }
 
 std::optional<AttentionPrice> GpuCurves::linear_attention(std::string_view op, std::string_view phase, std::int64_t key_heads,
@@ -604,6 +711,27 @@ GemmPrice GpuCurves::all_reduce(std::int64_t ranks) const { return by_ranks(all_
 GemmPrice GpuCurves::collective(std::string_view op, std::int64_t ranks) const {
   const auto found = collectives_.find(op);
   return by_ranks(found == collectives_.end() ? std::map<std::int64_t, PriceCurve>() : found->second, ranks, 1.0);
+}
+
+std::optional<GemmPrice> GpuCurves::expert_exchange(std::string_view kind, std::string_view op, const ExchangeShape& shape) const {
+  const auto found = exchanges_.find({std::string(kind), std::string(op)});
+  if (found == exchanges_.end()) return std::nullopt;
+  if (const auto exact = found->second.find(shape); exact != found->second.end()) return GemmPrice{.by_tokens = exact->second};
+  const auto work = [&](const ExchangeShape& of) { return real(of.hidden) * exchange_copies(kind, of.ranks, of.experts_per_token); };
+  // Other nodes have other links: ranks first.
+  const auto distance = [&](const ExchangeShape& of) {
+    return 100.0 * squared_log(real(of.ranks) / real(shape.ranks)) + squared_log(work(of) / work(shape)) +
+           squared_log(real(of.experts) / real(shape.experts));
+  };
+  const auto nearest = std::ranges::min_element(found->second, {}, [&](const auto& entry) { return distance(entry.first); });
+  const ExchangeShape& measured = nearest->first;
+  const double work_ratio = work(shape) / work(measured);
+  const auto to_others = [](std::int64_t ranks) { return real(ranks - 1) / real(ranks); };
+  const double time_ratio = to_others(shape.ranks) / to_others(measured.ranks);
+  std::vector<PriceCurve::Point> points;
+  for (double tokens = 1.0; tokens <= 131072.0; tokens *= 2.0)
+    points.push_back({.quantity = tokens, .us = nearest->second.us(tokens * work_ratio) * time_ratio});
+  return GemmPrice{.by_tokens = PriceCurve(std::move(points)), .coverage = Coverage::scaled};
 }
 
 GemmPrice GpuCurves::by_ranks(const std::map<std::int64_t, PriceCurve>& curves, std::int64_t ranks, double passes) const {

@@ -92,7 +92,8 @@ class Planner {
     deployment.settings.max_model_len = model.max_positions > 0 ? model.max_positions : kUsualContext;
     const Operators operators = operators_of(model, deployment);
     for (const Gemm& gemm : operators.gemms) add_gemm(model, gemm);
-    for (const Attention& attention : operators.attentions) add_attention(model, attention, operators.gemms);
+    for (std::size_t place = 0; place < operators.attentions.size(); ++place)
+      add_attention(model, operators.attentions[place], operators.gemms, static_cast<int>(place));
     for (const StateUpdate& state : operators.states) add_recurrence(model, state.linear);
     for (const ExpertLayer& layer : operators.experts) {
       add_experts(model, layer, tp, 1);
@@ -129,8 +130,9 @@ class Planner {
     }
   }
 
-  void add_attention(const domain::ModelSpec& model, const Attention& attention, const std::vector<Gemm>& products) {
-    if (const MeasuredModule* module = measured_module(attention, products)) {
+  void add_attention(const domain::ModelSpec& model, const Attention& attention, const std::vector<Gemm>& products, int place) {
+    const MeasuredModule* const module = measured_module(attention, products, place);
+    if (module != nullptr && module->is_latent()) {
       const NumberFormat own = format_of("o", products);
       // The same for both: a sparse module's prompts are priced by those of the latent one.
       add_latent_prompts(attention.heads, own);

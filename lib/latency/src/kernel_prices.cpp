@@ -34,20 +34,20 @@ NumberFormat table_format(domain::WeightFormat format) {
 
 NumberFormat cache_format(double bytes_per_element) { return bytes_per_element < 2.0 ? NumberFormat::fp8 : NumberFormat::bf16; }
 
-/// Products inside a latent-attention module; those of an indexer are in sparse ones.
-bool is_in_module(const std::string& name) {
-  constexpr std::array<std::string_view, 9> kNames{"q", "q_a", "q_b", "kv_a", "kv_b", "o", "index_q", "index_k", "index_weights"};
-  return std::ranges::find(kNames, name) != kNames.end();
-}
+/// A gate over what attention gives is no part of the modules that were measured.
+constexpr std::string_view kGate = "gate";
 
 /// FLOPs of a layer's indexer products for one token.
-double index_flops_per_token(const Attention& attention, const std::vector<Gemm>& products) {
+double index_flops_per_token(const Attention& attention, const std::vector<Gemm>& products, int place) {
   double flops = 0.0;
   for (const Gemm& gemm : products) {
-    if (gemm.name.starts_with("index_")) flops += 2.0 * gemm.elements() * gemm.count;
+    if (gemm.attention == place && gemm.name.starts_with("index_")) flops += 2.0 * gemm.elements() * gemm.count;
   }
   return flops / attention.count;
 }
+
+/// A collective of which no table has rows.
+constexpr std::string_view kNoKernel = "";
 
 /// A prompt from scratch with as many pairs, where a query sees at most `window` (0: all) tokens.
 double prompt_tokens(double pairs, double window) {
@@ -93,10 +93,7 @@ KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load, doubl
   }
   for (const Collective& collective : operators.collectives) {
     if (collective.is_of_all_ranks()) {
-      const bool gathers = collective.kind == CollectiveKind::all_gather;
-      dispatches_.push_back({.price = curves_.collective(gathers ? "all_gather" : "reduce_scatter", collective.ranks),
-                             .bytes_per_token = collective.bytes_per_token,
-                             .count = collective.count});
+      dispatches_.push_back(dispatch_of(collective));
       continue;
     }
     reduces_.push_back(
@@ -116,47 +113,81 @@ KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load, doubl
   element_wise_bytes_per_token_ = operators.element_wise_bytes_per_token;
 }
 
+KernelPrices::Dispatch KernelPrices::dispatch_of(const Collective& collective) const {
+  Dispatch dispatch{.message = {.price = {}, .bytes_per_token = collective.bytes_per_token, .count = collective.count},
+                    .ranks = collective.ranks,
+                    .most_tokens = collective.most_tokens};
+  kernels::GemmPrice& price = dispatch.message.price;
+  switch (collective.kind) {
+    case CollectiveKind::all_reduce:
+    case CollectiveKind::sum_at_all: price = curves_.all_reduce(collective.ranks); break;
+    case CollectiveKind::all_gather: price = curves_.collective("all_gather", collective.ranks); break;
+    case CollectiveKind::reduce_scatter: price = curves_.collective("reduce_scatter", collective.ranks); break;
+    case CollectiveKind::dispatch:
+    case CollectiveKind::combine: {
+      const bool goes_out = collective.kind == CollectiveKind::dispatch;
+      const auto measured = curves_.expert_exchange(collective.kernels, goes_out ? "dispatch" : "combine",
+                                                    {.ranks = collective.ranks,
+                                                     .hidden = collective.hidden,
+                                                     .experts_per_token = collective.experts_per_token,
+                                                     .experts = collective.experts});
+      if (!measured) {
+        // As any collective that no table has: a call, and bytes over the link.
+        price = curves_.collective(kNoKernel, collective.ranks);
+        break;
+      }
+      price = *measured;
+      // Over tokens of a rank. Low latency sent them out in FP8, and brought them back in 16 bits; of the other kind it is not recorded.
+      constexpr double kQuantisedBytes = 1.0 + 4.0 / 128.0;
+      const bool is_known = collective.kernels == "low_latency" && goes_out;
+      const double bytes_ratio = is_known ? collective.bytes_per_element / kQuantisedBytes : 1.0;
+      dispatch.message.bytes_per_token = bytes_ratio / collective.ranks;
+      if (bytes_ratio > 1.0) price.coverage = Coverage::scaled;
+      break;
+    }
+  }
+  return dispatch;
+}
+
 void KernelPrices::add_mixers(const Operators& operators) {
   for (const Attention& attention : operators.attentions) {
-    Mixer mixer{.attention = attention, .generation = {}, .context = {}, .knots_us = {}};
+    Mixer mixer{.attention = attention, .generation = {}, .context = {}, .chunks = {}, .knots_us = {}};
     const NumberFormat kv = cache_format(attention.kv_bytes_per_element);
-    add_module(mixer, operators, kv);
+    add_module(mixer, operators, kv, static_cast<int>(mixers_.size()));
+    if (!mixer.is_module) {
+      mixer.generation.reset();
+      mixer.context.reset();
+      mixer.chunks.reset();
+      wants_contexts_ = wants_contexts_ || std::ranges::any_of(attention.reads, &ContextRead::is_limited);
+    }
     if (!attention.latent && !attention.sparse && attention.reads.size() == 1 && !attention.reads.front().computes) {
       const kernels::HeadShape heads{.heads = attention.heads, .kv_heads = attention.kv_heads, .head_dim = attention.head_dim};
       // Chunks restart: they are no window.
       const std::int64_t window = attention.reads.front().restarts ? 0 : attention.window;
       mixer.generation = curves_.generation_attention(kv, heads, window);
       mixer.context = curves_.context_attention(kv, heads, window);
-    } else if (!mixer.is_module) {
-      mixer.generation.reset();
-      mixer.context.reset();
     }
     mixers_.push_back(std::move(mixer));
   }
-  // Products are counted for all layers together: they are in the modules of all, or of none.
-  if (std::ranges::all_of(mixers_, &Mixer::is_module)) return;
-  for (Mixer& mixer : mixers_) {
-    wants_contexts_ = wants_contexts_ || std::ranges::any_of(mixer.attention.reads, &ContextRead::is_limited);
-    if (!mixer.is_module) continue;
-    mixer.is_module = false;
-    mixer.generation.reset();
-    mixer.context.reset();
-  }
 }
 
-void KernelPrices::add_module(Mixer& mixer, const Operators& operators, NumberFormat kv) {
+void KernelPrices::add_module(Mixer& mixer, const Operators& operators, NumberFormat kv, int place) {
   const Attention& attention = mixer.attention;
-  const auto o = std::ranges::find(operators.gemms, "o", &Gemm::name);
-  if (o == operators.gemms.end()) return;
-  const NumberFormat format = table_format(o->stored.format);
-  const MeasuredModule* module = measured_module(attention, operators.gemms);
-  if (module == nullptr) return;
+  const MeasuredModule* module = measured_module(attention, operators.gemms, place);
+  const Gemm* const output = output_of(operators.gemms, place);
+  if (module == nullptr || output == nullptr) return;
+  const NumberFormat format = table_format(output->stored.format);
   const bool is_deepseek = module->model == kDeepSeekModule.model;
   if (attention.sparse && format == NumberFormat::fp8_block) {
-    mixer.generation = curves_.sparse_generation(module->model, kv, attention.heads);
-    mixer.index_flops_per_token = index_flops_per_token(attention, operators.gemms);
+    mixer.generation = curves_.sparse_generation(module->op, module->model, kv, attention.heads);
+    mixer.index_flops_per_token = index_flops_per_token(attention, operators.gemms, place);
   } else if (!attention.sparse && is_deepseek) {
     mixer.generation = curves_.latent_generation(format, kv, attention.heads);
+  }
+  if (!module->is_latent()) {
+    if (mixer.generation) mixer.chunks = curves_.sparse_context(module->op, module->model, kv, attention.heads);
+    mixer.is_module = mixer.chunks.has_value();
+    return;
   }
   mixer.context = curves_.latent_context(format, kv, attention.heads);
   if (mixer.context && !is_deepseek) {
@@ -168,9 +199,9 @@ void KernelPrices::add_module(Mixer& mixer, const Operators& operators, NumberFo
 }
 
 void KernelPrices::add_products(const Operators& operators) {
-  const bool modules = !mixers_.empty() && std::ranges::all_of(mixers_, &Mixer::is_module);
   for (const Gemm& gemm : operators.gemms) {
-    if (modules && is_in_module(gemm.name)) continue;
+    const bool is_in_module = gemm.attention >= 0 && mixers_[static_cast<std::size_t>(gemm.attention)].is_module;
+    if (is_in_module && gemm.name != kGate) continue;
     const NumberFormat format = table_format(gemm.stored.format);
     const kernels::RooflineForm form = curves_.form(format);
     Product product{.price = curves_.gemm(format, gemm.n, gemm.k),
@@ -218,9 +249,16 @@ KernelPrices::TokenWork KernelPrices::token_work(std::int64_t tokens) {
 
 double KernelPrices::dispatch_us(std::int64_t tokens) {
   double us = 0.0;
-  for (const Reduce& dispatch : dispatches_) {
-    note(dispatch.price.coverage);
-    us += dispatch.count * dispatch.price.by_tokens.us(real(tokens) * dispatch.bytes_per_token);
+  for (const auto& [message, ranks, most_tokens] : dispatches_) {
+    note(message.price.coverage);
+    const auto call_us = [&](double all_tokens) { return message.price.by_tokens.us(all_tokens * message.bytes_per_token); };
+    double left = real(tokens);
+    if (const auto most = static_cast<double>(most_tokens * ranks); most > 0.0 && left > most) {
+      const double full = std::ceil(left / most) - 1.0;
+      us += message.count * full * call_us(most);
+      left -= full * most;
+    }
+    us += message.count * call_us(left);
   }
   return us;
 }
@@ -252,9 +290,24 @@ double KernelPrices::knot_us(Mixer& mixer, std::int64_t sequences, int knot) {
   if (column >= known_us.size()) known_us.resize(column + 1, -1.0);
   if (known_us[column] < 0.0) {
     note(mixer.generation->coverage);
-    known_us[column] = mixer.attention.count * mixer.generation->us(real(sequences), knot_entries(knot));
+    known_us[column] = mixer.attention.count * decode_us(mixer, real(sequences), knot_entries(knot));
   }
   return known_us[column];
+}
+
+/// One layer's kernel. Sparse modules take the whole context, of which they read the more sparingly the longer it is: behind the last
+/// row they grow by what is read and scored.
+double KernelPrices::decode_us(const Mixer& mixer, double sequences, double tokens) const {
+  const kernels::AttentionPrice& measured = *mixer.generation;
+  if (!mixer.goes_by_context()) return measured.us(sequences, tokens);
+  const double most = measured.most_tokens(sequences);
+  if (tokens <= most) return measured.us(sequences, tokens);
+  const auto reads_us = [&](double context) {
+    std::vector<double> entries;
+    for (const ContextRead& read : mixer.attention.reads) entries.push_back(read.entries(context));
+    return unmeasured_decode_us(mixer.attention, entries);
+  };
+  return measured.us(sequences, most) + sequences * std::max(0.0, reads_us(tokens) - reads_us(most));
 }
 
 /// `entries`: all that the step's decodes read, by read of the attention.
@@ -284,10 +337,8 @@ KernelPrices::Line KernelPrices::decode_attention(const Batch& batch) {
     std::array<double, 4> growth{};
     const std::vector<ContextRead>& reads = mixer.attention.reads;
     ROOFTUNE_EXPECTS(reads.size() <= entries.size());
-    // A sparse module's indexer goes by the whole context, whatever of it is then read.
-    const bool by_context = mixer.is_module && mixer.attention.sparse.has_value();
     for (std::size_t i = 0; i < reads.size(); ++i) {
-      if (by_context) {
+      if (mixer.goes_by_context()) {
         entries[i] = real(batch.decode_context_tokens) / requests;
         growth[i] = 1.0;
         continue;
@@ -328,6 +379,7 @@ double KernelPrices::prefill_us(const Mixer& mixer, std::span<const PrefillChunk
   const Attention& attention = mixer.attention;
   const double flops_per_us = kAttentionComputeShare * form_.flops_per_us;
   double us = 0.0;
+  if (mixer.chunks) return chunks_us(mixer, prefills);
   if (!mixer.context) {
     us = kAttentionCallUs;
     for (const PrefillChunk& chunk : prefills) {
@@ -364,10 +416,32 @@ double KernelPrices::prefill_us(const Mixer& mixer, std::span<const PrefillChunk
   return us;
 }
 
+/// Sparse modules with prompts of their own. Behind more cached tokens than were measured: what more is read and scored.
+double KernelPrices::chunks_us(const Mixer& mixer, std::span<const PrefillChunk> prefills) const {
+  const kernels::ChunkPrice& measured = *mixer.chunks;
+  const double smallest_us = measured.smallest_us();
+  double us = smallest_us;
+  for (const PrefillChunk& chunk : prefills) {
+    const double cached = real(chunk.context_tokens);
+    const double fresh = real(chunk.new_tokens);
+    double chunk_us = measured.us(fresh, cached);
+    if (cached > measured.most_cached_tokens) {
+      double more_flops = 0.0;
+      for (const ContextRead& read : mixer.attention.reads)
+        more_flops += (read.pairs(cached, fresh) - read.pairs(measured.most_cached_tokens, fresh)) * read.prefill_flops;
+      chunk_us += std::max(0.0, more_flops) / (kAttentionComputeShare * form_.flops_per_us);
+    }
+    us += std::max(0.0, chunk_us - smallest_us);
+  }
+  return us;
+}
+
 double KernelPrices::prefill_attention_us(std::span<const PrefillChunk> prefills) {
   double sum = 0.0;
   for (const Mixer& mixer : mixers_) {
-    note(mixer.context ? mixer.context->coverage : Coverage::bounded);
+    const kernels::AttentionPrice* const measured =
+        mixer.chunks ? &mixer.chunks->by_cached : (mixer.context ? &*mixer.context : nullptr);
+    note(measured != nullptr ? measured->coverage : Coverage::bounded);
     sum += mixer.attention.count * prefill_us(mixer, prefills);
   }
   for (const State& state : states_) {

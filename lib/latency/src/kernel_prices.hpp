@@ -67,15 +67,24 @@ class KernelPrices {
     double bytes_per_token = 0.0;
     double count = 0.0;
   };
+  struct Dispatch {
+    Reduce message;
+    std::int64_t ranks = 0;
+    std::int64_t most_tokens = 0;  ///< of one rank that a call takes; 0: all
+  };
   /// Attention of one kind of layer. Without a measured kernel: by bytes and FLOPs of its reads at the efficiency of the GPU's
   /// other kernels.
   struct Mixer {
     Attention attention;
     std::optional<kernels::AttentionPrice> generation;
     std::optional<kernels::AttentionPrice> context;
+    std::optional<kernels::ChunkPrice> chunks;  ///< in its place, of sparse modules whose prompts were measured
     bool is_module = false;                     ///< projections are in the times
     double index_flops_per_token = 0.0;         ///< of a sparse module's indexer, whose prompts were not measured
     std::vector<std::vector<double>> knots_us;  ///< by sequences, then knot; negative: not yet asked for
+
+    /// A sparse module's indexer goes by the whole context, whatever of it is then read.
+    [[nodiscard]] bool goes_by_context() const { return is_module && attention.sparse.has_value(); }
   };
   struct State {
     StateUpdate update;
@@ -85,10 +94,13 @@ class KernelPrices {
 
   void add_mixers(const Operators& operators);
   /// Whole modules in the place of attention and its products, where the tables have the model's.
-  void add_module(Mixer& mixer, const Operators& operators, kernels::NumberFormat kv);
+  void add_module(Mixer& mixer, const Operators& operators, kernels::NumberFormat kv, int place);
+  [[nodiscard]] Dispatch dispatch_of(const Collective& collective) const;
   void add_products(const Operators& operators);
   [[nodiscard]] double knot_us(Mixer& mixer, std::int64_t sequences, int knot);
   [[nodiscard]] double unmeasured_decode_us(const Attention& attention, std::span<const double> entries) const;
+  [[nodiscard]] double decode_us(const Mixer& mixer, double sequences, double tokens) const;
+  [[nodiscard]] double chunks_us(const Mixer& mixer, std::span<const PrefillChunk> prefills) const;
   [[nodiscard]] double prefill_us(const Mixer& mixer, std::span<const PrefillChunk> prefills) const;
   void note(kernels::Coverage coverage);
 
@@ -98,7 +110,7 @@ class KernelPrices {
   std::optional<Product> lm_head_;
   std::vector<Experts> experts_;
   std::vector<Reduce> reduces_;
-  std::vector<Reduce> dispatches_;
+  std::vector<Dispatch> dispatches_;
   std::vector<Mixer> mixers_;
   std::vector<State> states_;
   double element_wise_bytes_per_token_ = 0.0;

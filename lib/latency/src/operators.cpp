@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
+
+#include "rooftune/kernels/gpu_curves.hpp"
 
 namespace rooftune::latency {
 namespace {
@@ -153,17 +156,64 @@ double all_reduces(const domain::ModelSpec& model) {
   return count;
 }
 
-/// Tokens of several ranks come together before the routed experts, with their router's scores, and go apart after them: an
-/// all-gather and a reduce-scatter, as vLLM's default all2all backend (allgather_reducescatter) does it.
-void add_dispatch(const domain::ModelSpec& model, int ranks, std::vector<Collective>& collectives) {
+/// Kernels that send a token to the ranks of its experts alone, as tables name them: DeepEP's two kinds. Others have no table.
+std::string_view exchange_kernels(domain::All2AllBackend backend) {
+  if (backend == domain::All2AllBackend::deepep_low_latency) return "low_latency";
+  if (backend == domain::All2AllBackend::deepep_high_throughput) return "high_throughput";
+  return "";
+}
+
+/// Tokens that a rank sends with one call of DeepEP's low-latency kernels: vLLM's VLLM_MOE_DP_CHUNK_SIZE, 256 by default.
+constexpr std::int64_t kLowLatencyTokens = 256;
+
+/// The experts of one kind of layer get each token where they are, and send back what they made of it.
+void add_exchange(const domain::Experts& experts, double count, int ranks, domain::All2AllBackend backend, double activation_bytes,
+                  std::vector<Collective>& collectives) {
+  const std::string_view kernels = exchange_kernels(backend);
+  const double copies = kernels::exchange_copies(kernels, ranks, experts.per_token);
+  Collective exchange{.ranks = ranks,
+                      .count = count,
+                      .kernels = std::string(kernels),
+                      .hidden = experts.inputs,
+                      .experts_per_token = experts.per_token,
+                      .experts = experts.count,
+                      .most_tokens = kernels == "low_latency" ? kLowLatencyTokens : 0};
+  for (const CollectiveKind kind : {CollectiveKind::dispatch, CollectiveKind::combine}) {
+    exchange.kind = kind;
+    // Experts in FP8 blocks take tokens quantised as these are, with one float for 128 of them.
+    const bool quantised = kind == CollectiveKind::dispatch && experts.stored.format == domain::WeightFormat::fp8_block;
+    exchange.bytes_per_element = quantised ? 1.0 + 4.0 / 128.0 : activation_bytes;
+    // A rank sends the copies of its own tokens: one in `ranks` of all.
+    exchange.bytes_per_token = copies / ranks * static_cast<double>(experts.inputs) * exchange.bytes_per_element;
+    collectives.push_back(exchange);
+  }
+}
+
+/// Tokens of several ranks on their way to the routed experts and back, as vLLM's all2all backends do it. `allgather_reducescatter`:
+/// all come together with their router's scores, and go apart again. `naive`: each rank sends its own to all others, and what comes
+/// out is added up everywhere. All others send a token to those ranks alone that have its experts, where experts are dealt whole.
+void add_dispatch(const domain::ModelSpec& model, const domain::Deployment& deployment, std::vector<Collective>& collectives) {
+  const auto backend = deployment.settings.all2all_backend.value_or(domain::All2AllBackend::allgather_reducescatter);
+  const int ranks = deployment.settings.data_parallel_size;
+  const bool is_naive = backend == domain::All2AllBackend::naive;
+  const bool exchanges = !is_naive && backend != domain::All2AllBackend::allgather_reducescatter;
   for (const auto& [layers, layer] : model.groups) {
     if (!layer.ffn.experts) continue;
+    const double count = layers;
+    if (exchanges && deployment.settings.enable_expert_parallel) {
+      add_exchange(*layer.ffn.experts, count, deployment.tp * ranks, backend, model.activation_bytes, collectives);
+      continue;
+    }
     const double row = static_cast<double>(layer.ffn.experts->inputs) * model.activation_bytes;
     const double scores = static_cast<double>(layer.ffn.experts->count) * model.activation_bytes;
+    // One broadcast after the other, each of one rank's tokens.
+    const double calls = is_naive ? ranks : 1.0;
     collectives.push_back(
-        {.kind = CollectiveKind::all_gather, .ranks = ranks, .bytes_per_token = row + scores, .count = static_cast<double>(layers)});
-    collectives.push_back(
-        {.kind = CollectiveKind::reduce_scatter, .ranks = ranks, .bytes_per_token = row, .count = static_cast<double>(layers)});
+        {.kind = CollectiveKind::all_gather, .ranks = ranks, .bytes_per_token = (row + scores) / calls, .count = calls * count});
+    collectives.push_back({.kind = is_naive ? CollectiveKind::sum_at_all : CollectiveKind::reduce_scatter,
+                           .ranks = ranks,
+                           .bytes_per_token = row,
+                           .count = count});
   }
 }
 
@@ -250,10 +300,14 @@ Operators operators_of(const domain::ModelSpec& model, const domain::Deployment&
   const double kv_bytes = kv_bytes_per_element(model, deployment);
   for (const auto& [count, layer] : model.groups) {
     const auto& [mixer, ffn] = layer;
-    for (const Linear& linear : mixer.linears) operators.gemms.push_back(gemm_of_one_gpu(linear, tp, count));
+    const bool attends = !mixer.linear && mixer.kind != MixerKind::none;
+    for (const Linear& linear : mixer.linears) {
+      operators.gemms.push_back(gemm_of_one_gpu(linear, tp, count));
+      if (attends) operators.gemms.back().attention = static_cast<int>(operators.attentions.size());
+    }
     if (mixer.linear) {
       operators.states.push_back(state_of_one_gpu(*mixer.linear, tp, count));
-    } else if (mixer.kind != MixerKind::none) {
+    } else if (attends) {
       operators.attentions.push_back(attention_of_one_gpu(mixer, kv_bytes, deployment, count));
     }
     for (const Linear& linear : ffn.linears) operators.gemms.push_back(gemm_of_one_gpu(linear, tp, count));
@@ -276,7 +330,7 @@ Operators operators_of(const domain::ModelSpec& model, const domain::Deployment&
           {.kind = CollectiveKind::all_reduce, .ranks = tp, .bytes_per_token = kTwoSumsOfSquares, .count = count});
     }
   }
-  if (deployment.settings.data_parallel_size > 1) add_dispatch(model, deployment.settings.data_parallel_size, operators.collectives);
+  if (deployment.settings.data_parallel_size > 1) add_dispatch(model, deployment, operators.collectives);
   operators.element_wise_bytes_per_token = element_wise(model, tp) * model.activation_bytes;
   operators.sampler = {.vocabulary = model.vocabulary, .truncates = model.sampling && model.sampling->truncates()};
   operators.layers = 0.5 * (model.mixers() + model.ffns());

@@ -180,13 +180,14 @@ void PhysicsStepTime<Scalar>::set_collectives(const Operators& operators, const 
     const double ranks = collective.ranks;
     if (collective.is_of_all_ranks()) {
       dispatch_latency_us_ += collective.count * p("physics.allreduce_us");
-      dispatch_us_per_token_ += collective.count * (ranks - 1.0) / ranks * collective.bytes_per_token / link_bytes_per_us;
+      dispatch_us_per_token_ +=
+          collective.count * collective.passes() * (ranks - 1.0) / ranks * collective.bytes_per_token / link_bytes_per_us;
       continue;
     }
     tensor_parallel_ = true;
     allreduce_latency_us_ +=
         collective.count * (p("physics.allreduce_us") + rank_lag(collective.ranks) * p("physics.allreduce_skew_us"));
-    const double ring_bytes_per_token = 2.0 * (ranks - 1.0) / ranks * collective.bytes_per_token;
+    const double ring_bytes_per_token = collective.passes() * (ranks - 1.0) / ranks * collective.bytes_per_token;
     allreduce_us_per_token_ += collective.count * ring_bytes_per_token / link_bytes_per_us;
   }
 }

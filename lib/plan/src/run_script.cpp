@@ -55,6 +55,8 @@ std::string server_command(const NextRun& run, const domain::Deployment& like) {
   add("--kv-cache-dtype", settings.kv_cache_dtype, !settings.kv_cache_dtype.empty());
   add("--block-size", settings.block_size, settings.block_size != domain::EngineSettings{}.block_size);
   add("--data-parallel-size", settings.data_parallel_size, settings.data_parallel_size > 1);
+  if (settings.all2all_backend)
+    add("--all2all-backend", domain::all2all_backend_name(*settings.all2all_backend), settings.data_parallel_size > 1);
   if (settings.enable_expert_parallel) command += " --enable-expert-parallel";
   if (!settings.enable_prefix_caching) command += " --no-enable-prefix-caching";
   if (!settings.enable_chunked_prefill) command += " --no-enable-chunked-prefill";

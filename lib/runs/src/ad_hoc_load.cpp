@@ -162,6 +162,7 @@ domain::EngineSettings EngineFlags::settings() const {
     settings.speculative->draft_layers = draft_layers;
   }
   settings.data_parallel_size = data_parallel_size;
+  if (all2all_backend) settings.all2all_backend = domain::find_all2all_backend(*all2all_backend);
   return settings;
 }
 

@@ -53,6 +53,9 @@ constexpr std::array kRules{
   EngineRule{"max_num_seqs", {0, 9, 0}, "1024", RuleGpus::large, kBatchDefaults},
   EngineRule{"cudagraph_mode", {0, 9, 0}, "PIECEWISE", RuleGpus::every, "the default that pull request 25444 replaced: captured around attention"},
   EngineRule{"cudagraph_mode", {0, 11, 0}, "FULL_AND_PIECEWISE", RuleGpus::every, "pull request 25444, first in 0.11.0"},
+  EngineRule{"cudagraph_mode_with_deepep_high_throughput", {0, 9, 0}, "NONE", RuleGpus::every, "vllm/platforms/cuda.py of 0.10: no graphs with data parallelism and DeepEP's high-throughput kernels; what later releases do is not recorded"},
+  EngineRule{"all2all_backend", {0, 9, 0}, "naive", RuleGpus::every, "docs.vllm.ai of 0.9.0, vllm.envs: VLLM_ALL2ALL_BACKEND = 'naive'"},
+  EngineRule{"all2all_backend", {0, 11, 0}, "allgather_reducescatter", RuleGpus::every, "docs.vllm.ai of 0.11.0, vllm.envs; pull request 23964"},
   EngineRule{"capture_step_above_256", {0, 9, 0}, "8", RuleGpus::every, kCaptureSizes},
   EngineRule{"capture_step_above_256", {0, 11, 1}, "16", RuleGpus::every, "vllm/config/vllm.py, _set_cudagraph_sizes: steps of 8 below 256 and of 16 from there, as pull request 31846 describes 0.13; which release began is not recorded"},
 
@@ -66,6 +69,7 @@ constexpr std::array kRules{
   EngineRule{"max_num_batched_tokens", {0, 0, 0}, "16384", RuleGpus::from_160_gib, kChunkSizes, kSglang},
   EngineRule{"max_num_seqs", {0, 0, 0}, "2048", RuleGpus::every, "SGLang's model runner, where --max-running-requests is not given: 512 times the pool's tokens over the context length, from 2048 to 4096", kSglang},
   EngineRule{"cudagraph_mode", {0, 0, 0}, "FULL_DECODE_ONLY", RuleGpus::every, "SGLang's python/sglang/srt/model_executor/cuda_graph_runner.py captures steps that decode", kSglang},
+  EngineRule{"all2all_backend", {0, 0, 0}, "allgather_reducescatter", RuleGpus::every, "SGLang's --moe-a2a-backend is 'none' by default: activations are gathered and reduced", kSglang},
   EngineRule{"max_cudagraph_capture_size", {0, 0, 0}, "256", RuleGpus::every, kGraphSizes, kSglang},
   EngineRule{"max_cudagraph_capture_size", {0, 0, 0}, "24", RuleGpus::under_35_gib, kGraphSizes, kSglang},
   EngineRule{"max_cudagraph_capture_size", {0, 0, 0}, "32", RuleGpus::from_35_to_60_gib, kGraphSizes, kSglang},
@@ -184,7 +188,13 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
   }
   if (!settings.scheduler_reserve_full_isl) settings.scheduler_reserve_full_isl = assume("scheduler_reserve_full_isl") == "on";
   if (!settings.watermark) settings.watermark = whole(assume("watermark"));
-  if (settings.cudagraph_mode.empty()) settings.cudagraph_mode = assume("cudagraph_mode");
+  if (settings.data_parallel_size > 1 && !settings.all2all_backend)
+    settings.all2all_backend = domain::find_all2all_backend(assume("all2all_backend"));
+  if (settings.cudagraph_mode.empty()) {
+    const bool forbids_graphs = settings.data_parallel_size > 1 && settings.enable_expert_parallel && engine != kSglang &&
+                                settings.all2all_backend == domain::All2AllBackend::deepep_high_throughput;
+    settings.cudagraph_mode = assume(forbids_graphs ? "cudagraph_mode_with_deepep_high_throughput" : "cudagraph_mode");
+  }
   if (settings.cudagraph_capture_sizes.empty() && settings.max_cudagraph_capture_size == 0 && engine == kSglang) {
     settings.max_cudagraph_capture_size =
         whole(assume("max_cudagraph_capture_size", deployment.tp < 4 ? "" : "max_cudagraph_capture_size_from_tp_4"));

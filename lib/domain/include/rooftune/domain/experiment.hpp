@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "rooftune/core/units.hpp"
@@ -22,6 +23,34 @@ struct Speculation {
   int draft_layers = 1;       ///< mtp, eagle: layers of the target's last kind that one draft pass takes
   friend bool operator==(const Speculation&, const Speculation&) = default;
 };
+
+/// How tokens of data-parallel ranks come to the experts and back (vLLM's --all2all-backend).
+enum class All2AllBackend {
+  naive,
+  allgather_reducescatter,
+  deepep_low_latency,
+  deepep_high_throughput,
+  pplx,
+  flashinfer_all2allv,
+  flashinfer_nvlink_one_sided,
+  flashinfer_nvlink_two_sided,
+  mori,
+  nixl_ep,
+};
+/// By vLLM's names.
+inline constexpr std::array<std::pair<std::string_view, All2AllBackend>, 10> kAll2AllBackends{
+    {{"naive", All2AllBackend::naive},
+     {"allgather_reducescatter", All2AllBackend::allgather_reducescatter},
+     {"deepep_low_latency", All2AllBackend::deepep_low_latency},
+     {"deepep_high_throughput", All2AllBackend::deepep_high_throughput},
+     {"pplx", All2AllBackend::pplx},
+     {"flashinfer_all2allv", All2AllBackend::flashinfer_all2allv},
+     {"flashinfer_nvlink_one_sided", All2AllBackend::flashinfer_nvlink_one_sided},
+     {"flashinfer_nvlink_two_sided", All2AllBackend::flashinfer_nvlink_two_sided},
+     {"mori", All2AllBackend::mori},
+     {"nixl_ep", All2AllBackend::nixl_ep}}};
+[[nodiscard]] std::string_view all2all_backend_name(All2AllBackend backend);
+[[nodiscard]] std::optional<All2AllBackend> find_all2all_backend(std::string_view name);
 
 /// Engine settings of a deployment, under vLLM's names. What is empty, or 0 where that is said, was not recorded:
 /// sim::settle fills it with what the engine's version does.
@@ -50,7 +79,8 @@ struct EngineSettings {
   /// Ranks of one engine, each with attention and a KV pool of its own, that share the experts of a mixture of experts and step
   /// together. Of a dense model, which has nothing to share, sim::settle makes replicas.
   int data_parallel_size = 1;
-  std::optional<bool> fuse_allreduce_rms{};  ///< all-reduce and the norm after it as one kernel; empty: the version's default
+  std::optional<All2AllBackend> all2all_backend{};  ///< of such ranks; empty: the version's default
+  std::optional<bool> fuse_allreduce_rms{};         ///< all-reduce and the norm after it as one kernel; empty: the version's default
   std::optional<Speculation> speculative{};
 
   friend bool operator==(const EngineSettings&, const EngineSettings&) = default;

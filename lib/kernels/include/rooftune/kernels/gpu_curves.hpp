@@ -94,11 +94,36 @@ struct AttentionPrice {
   double sequences_factor = 1.0;
   std::int64_t window = 0;  ///< of the measured kernel; 0: all tokens
   Coverage coverage = Coverage::measured;
+  /// Of whole modules with a number of heads between two that were measured: the other one, and its share.
+  const LatencyGrid* beside = nullptr;
+  double share_beside = 0.0;
 
   [[nodiscard]] double us(double sequences, double tokens) const;
   /// What a call takes whatever its size.
   [[nodiscard]] double smallest_us() const;
+  /// Up to here so many sequences were measured.
+  [[nodiscard]] double most_tokens(double sequences) const;
 };
+
+/// Sparse-attention modules whose prompts were measured inside a graph: chunks of so many new tokens behind so many cached ones.
+struct ChunkPrice {
+  AttentionPrice by_cached;  ///< over (new tokens, cached tokens + 1)
+  double most_cached_tokens = 0.0;
+
+  [[nodiscard]] double us(double new_tokens, double cached_tokens) const;
+  [[nodiscard]] double smallest_us() const { return by_cached.smallest_us(); }
+};
+
+/// Tokens on their way to experts that are dealt to ranks.
+struct ExchangeShape {
+  std::int64_t ranks = 0;
+  std::int64_t hidden = 0;
+  std::int64_t experts_per_token = 0;
+  std::int64_t experts = 0;
+  friend auto operator<=>(const ExchangeShape&, const ExchangeShape&) = default;
+};
+/// How often a token goes out: to each of its experts (low latency), or once to every rank that has some of them.
+[[nodiscard]] double exchange_copies(std::string_view kind, std::int64_t ranks, std::int64_t experts_per_token);
 
 /// Everything measured on one GPU as one release of the engine runs it, ready to price shapes. Rows with flags are left out: their
 /// times are not those of an engine. Two kinds stay: rows with grouped routing, read by what they reached, and products whose
@@ -122,9 +147,13 @@ class GpuCurves {
   /// Whole latent-attention modules of DeepSeek-V3's dimensions, `heads` on one GPU: projections included.
   [[nodiscard]] std::optional<AttentionPrice> latent_context(NumberFormat format, NumberFormat kv, std::int64_t heads) const;
   [[nodiscard]] std::optional<AttentionPrice> latent_generation(NumberFormat format, NumberFormat kv, std::int64_t heads) const;
-  /// Decodes of whole sparse-attention modules (DSA: indexer and projections included, FP8 weights in blocks) with the dimensions of a
-  /// measured model, over (sequences, context tokens of each). Prompts were measured eagerly: no curve is made of them.
-  [[nodiscard]] std::optional<AttentionPrice> sparse_generation(std::string_view model, NumberFormat kv, std::int64_t heads) const;
+  /// Decodes of whole sparse-attention modules (indexer and projections included, FP8 weights in blocks) with the dimensions of a
+  /// measured model, over (sequences, context tokens of each). `op`: "dsa", "msa", "dsv4_csa", "dsv4_hca".
+  [[nodiscard]] std::optional<AttentionPrice> sparse_generation(std::string_view op, std::string_view model, NumberFormat kv,
+                                                                std::int64_t heads) const;
+  /// Prompts of the same. Those of "dsa" were measured eagerly: no curve is made of them.
+  [[nodiscard]] std::optional<ChunkPrice> sparse_context(std::string_view op, std::string_view model, NumberFormat kv,
+                                                         std::int64_t heads) const;
   /// Convolution and recurrence of a linear-attention layer, `op` "gdn" or "kda", `phase` "context" or "generation", over
   /// (sequences, new tokens of each).
   [[nodiscard]] std::optional<AttentionPrice> linear_attention(std::string_view op, std::string_view phase, std::int64_t key_heads,
@@ -133,6 +162,10 @@ class GpuCurves {
   [[nodiscard]] GemmPrice all_reduce(std::int64_t ranks) const;
   /// NCCL's all_gather (over bytes of what is gathered) or reduce_scatter (of what every rank gives).
   [[nodiscard]] GemmPrice collective(std::string_view op, std::int64_t ranks) const;
+
+  /// DeepEP's dispatch or combine (`op`) over tokens of each rank; `kind` "low_latency" or "high_throughput". A shape that was not
+  /// measured is the nearest one with as many bytes; another number of ranks by what goes to others. Empty: no row of the kind.
+  [[nodiscard]] std::optional<GemmPrice> expert_exchange(std::string_view kind, std::string_view op, const ExchangeShape& shape) const;
 
   /// What matrix products of a format reach, measured where there are rows of it.
   [[nodiscard]] RooflineForm form(NumberFormat format) const;
@@ -172,6 +205,7 @@ class GpuCurves {
     friend auto operator<=>(const LatentKey&, const LatentKey&) = default;
   };
   struct SparseKey {
+    std::string op;
     std::string model;
     NumberFormat kv = NumberFormat::bf16;
     std::int64_t heads = 0;
@@ -189,6 +223,8 @@ class GpuCurves {
   void add_experts(const MeasuredKernels& kernels);
   void add_attention(const MeasuredKernels& kernels);
   void add_modules(const MeasuredKernels& kernels);
+  void add_sparse_modules(const MeasuredKernels& kernels);
+  void add_exchanges(const MeasuredKernels& kernels);
   /// That of so many ranks, or of the nearest number by what a ring moves; `passes` times (r - 1) / r of the message.
   [[nodiscard]] GemmPrice by_ranks(const std::map<std::int64_t, PriceCurve>& curves, std::int64_t ranks, double passes) const;
   [[nodiscard]] static std::map<HeadsKey, LatencyGrid> heads_grids(const std::vector<AttentionRow>& rows, double work_power);
@@ -204,9 +240,12 @@ class GpuCurves {
   std::map<LatentKey, LatencyGrid> latent_context_;
   std::map<LatentKey, LatencyGrid> latent_generation_;
   std::map<SparseKey, LatencyGrid> sparse_generation_;
+  std::map<SparseKey, LatencyGrid> sparse_context_;
+  std::map<SparseKey, double> most_cached_;
   std::map<LinearKey, LatencyGrid> linear_;
   std::map<std::int64_t, PriceCurve> all_reduces_;
   std::map<std::string, std::map<std::int64_t, PriceCurve>, std::less<>> collectives_;
+  std::map<std::pair<std::string, std::string>, std::map<ExchangeShape, PriceCurve>> exchanges_;  ///< by kind and op
 };
 
 }  // namespace rooftune::kernels

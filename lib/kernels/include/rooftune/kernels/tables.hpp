@@ -141,6 +141,20 @@ struct CollectiveRow {
   friend bool operator==(const CollectiveRow&, const CollectiveRow&) = default;
 };
 
+/// One measured dispatch of tokens to the ranks that have their experts, or combine of what these made of them (DeepEP).
+struct ExpertExchangeRow {
+  std::string kind;  ///< "low_latency", "high_throughput"
+  std::string op;    ///< "dispatch", "combine"
+  std::int64_t ranks = 0;
+  std::int64_t tokens = 0;  ///< of each rank
+  std::int64_t hidden = 0;
+  std::int64_t experts_per_token = 0;
+  std::int64_t experts = 0;
+  double latency_us = 0.0;
+  std::string flag{};
+  friend bool operator==(const ExpertExchangeRow&, const ExpertExchangeRow&) = default;
+};
+
 /// 2 m n k.
 [[nodiscard]] double flops(const GemmRow& row);
 /// Bytes of the weight matrix; 16 bits where the format is not known.
@@ -166,6 +180,7 @@ struct MeasuredKernels {
   std::vector<LinearAttentionRow> linear_attention{};
   std::vector<SparseAttentionRow> sparse_attention{};
   std::vector<CollectiveRow> collectives{};
+  std::vector<ExpertExchangeRow> expert_exchanges{};
   friend bool operator==(const MeasuredKernels&, const MeasuredKernels&) = default;
 };
 

@@ -23,6 +23,7 @@ struct Gemm {
   domain::Stored stored{};
   double count = 0.0;
   Rows rows = Rows::tokens;
+  int attention = -1;  ///< place in Operators::attentions of the one that it belongs to; -1: of none
 
   [[nodiscard]] double elements() const { return static_cast<double>(n) * static_cast<double>(k); }
 };
@@ -93,15 +94,29 @@ enum class CollectiveKind {
   all_reduce,      ///< among the GPUs that share a layer, over the tokens of their rank
   all_gather,      ///< dispatch: every data-parallel rank gets the tokens of all
   reduce_scatter,  ///< combine: what the experts made of them is added up, and every rank gets its own tokens' back
+  sum_at_all,      ///< combine: added up, and every rank gets all (vLLM's "naive" backend)
+  dispatch,        ///< every token goes to those ranks alone that have its experts
+  combine,         ///< and comes back from them
 };
 
 struct Collective {
   CollectiveKind kind = CollectiveKind::all_reduce;
   int ranks = 1;
-  double bytes_per_token = 0.0;  ///< of the message that every rank has; dispatch and combine: of all ranks' tokens together
+  /// Of the message that every rank has. Of all ranks' tokens together, where all ranks take part.
+  double bytes_per_token = 0.0;
   double count = 0.0;
+  /// dispatch, combine: the kernels, as tables name them; empty: such as none holds.
+  std::string kernels{};
+  std::int64_t hidden = 0;
+  std::int64_t experts_per_token = 0;
+  std::int64_t experts = 0;
+  double bytes_per_element = 2.0;
+  /// Tokens of a rank that one call takes; 0: all.
+  std::int64_t most_tokens = 0;
 
   [[nodiscard]] bool is_of_all_ranks() const { return kind != CollectiveKind::all_reduce; }
+  /// How often the message passes a link.
+  [[nodiscard]] double passes() const { return kind == CollectiveKind::all_reduce || kind == CollectiveKind::sum_at_all ? 2.0 : 1.0; }
 };
 
 struct Sampler {

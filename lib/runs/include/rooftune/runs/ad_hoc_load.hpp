@@ -31,6 +31,7 @@ struct EngineFlags {
   std::string draft_model;
   int draft_layers = 1;
   int data_parallel_size = 1;
+  std::optional<std::string> all2all_backend;
 
   /// What the flags say; `speculation` must parse.
   [[nodiscard]] domain::EngineSettings settings() const;
