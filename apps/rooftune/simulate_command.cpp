@@ -91,10 +91,8 @@ ExitCode run(const SimulateOptions& options) {
       print_errors({{.position = {}, .problem = eval::format(assumption), .remedy = "", .severity = core::Severity::warning}});
     }
   }
-  const domain::Deployment& deployment = item.experiment.deployment;
-  const int ranks = deployment.settings.data_parallel_size;
-  print(fmt::format("{} on {} x {}, TP {}{}, {}\n", item.model.name, deployment.dp, item.gpu.name, deployment.tp,
-                    ranks > 1 ? fmt::format(", {} data-parallel ranks", ranks) : "", config.step_time_model));
+  print(fmt::format("{} on {}, {}\n", item.model.name, report::engines_of(item.experiment.deployment, item.gpu.name),
+                    config.step_time_model));
   print(report::inspection_tables(inspection, output_colour()));
   if (speculation) print("\n" + report::speculation_line(*speculation));
   print(report::domain_list(inspection.domain_exits, output_colour()));

@@ -21,6 +21,19 @@ std::vector<std::string> with(std::vector<std::string> arguments, const std::vec
   return arguments;
 }
 
+TEST_F(SimulateCommand, SaysWhichEnginesServe) {
+  const auto says = [](const std::vector<std::string>& more, const char* engines, const char* fetched) {
+    const ProgramResult result = rooftune(with(kSmallLoad, more));
+    ASSERT_EQ(result.exit_code, 0) << result;
+    EXPECT_THAT(result.output, HasSubstr(engines));
+    EXPECT_THAT(result.output, HasSubstr(fetched));
+  };
+  says({"--tp", "2", "--dp", "3"}, "Llama-2-7b-hf on 3 x H100-SXM, TP 2, physics", "0.0 % read back from the host");
+  says({"--pp", "2"}, "on 1 x H100-SXM, TP 1, 2 pipeline stages", "0.0 % read back from the host");
+  says({"--prefill-decode", "2x1+1x4"}, "on 2 x H100-SXM, TP 1 for prefill and 1 x H100-SXM, TP 4 for decode",
+       "% fetched by decode engines");
+}
+
 TEST_F(SimulateCommand, SaysWhereTheTimeGoes) {
   const ProgramResult result = rooftune(with(kSmallLoad, {"--step-time-model", "physics"}));
   ASSERT_EQ(result.exit_code, 0) << result;

@@ -59,15 +59,16 @@ std::string counter_lines(const calibrate::Inspection& inspection) {
       "busy            {:>12.1f} s\n"
       "preemptions     {:>12}\n"
       "rejected        {:>12}    {} longer than max_model_len ({} tokens), {} larger than the KV pool\n"
-      "cache hits      {:>12.1f} %  of {} prompt tokens, {:.1f} % read back from the host\n"
+      "cache hits      {:>12.1f} %  of {} prompt tokens, {:.1f} % {}\n"
       "generated       {:>12} tokens\n"
       "batch           {:>12.1f}    requests on average, {} at most\n"
       "KV blocks       {:>12}\n",
       counters.steps, counters.steps > 0 ? inspection.busy_us / static_cast<double>(counters.steps) : 0.0, inspection.busy_us * 1e-6,
       counters.preemptions, counters.rejected, counters.rejected_by_length, inspection.setup.max_model_len,
       counters.rejected - counters.rejected_by_length, share(counters.cached_tokens, counters.prompt_tokens), counters.prompt_tokens,
-      share(counters.loaded_tokens, counters.prompt_tokens), counters.generated_tokens, mean_batch, counters.largest_batch,
-      inspection.setup.kv_blocks);
+      share(counters.loaded_tokens, counters.prompt_tokens),
+      inspection.setup.fetches_prompts ? "fetched by decode engines" : "read back from the host", counters.generated_tokens,
+      mean_batch, counters.largest_batch, inspection.setup.kv_blocks);
 }
 
 std::string time_table(const calibrate::Inspection& inspection, Colour colour) {
@@ -127,6 +128,18 @@ std::string sweep_table(const std::vector<calibrate::SweepPoint>& points, Colour
   }
   return titled(closed ? "Latencies by number of clients" : "Latencies by rate", table.text(colour)) +
          (warnings.empty() ? "" : "\nWarnings\n" + warnings);
+}
+
+std::string engines_of(const domain::Deployment& deployment, std::string_view gpu) {
+  const auto engines = [&](int number, int tp) { return fmt::format("{} x {}, TP {}", number, gpu, tp); };
+  if (deployment.prefill_decode) {
+    const auto& [prefill, decode] = *deployment.prefill_decode;
+    const auto of_pool = [&](const domain::EnginePool& pool) { return engines(pool.engines, pool.tp > 0 ? pool.tp : deployment.tp); };
+    return fmt::format("{} for prefill and {} for decode", of_pool(prefill), of_pool(decode));
+  }
+  const int ranks = deployment.settings.data_parallel_size;
+  return engines(deployment.dp, deployment.tp) + (deployment.pp > 1 ? fmt::format(", {} pipeline stages", deployment.pp) : "") +
+         (ranks > 1 ? fmt::format(", {} data-parallel ranks", ranks) : "");
 }
 
 std::string inspection_tables(const calibrate::Inspection& inspection, Colour colour) {

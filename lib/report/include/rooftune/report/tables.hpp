@@ -83,6 +83,9 @@ namespace rooftune::report {
 /// Highest rates, fleets and sweeps with their intervals, then where they leave the calibrated domain.
 [[nodiscard]] std::string capacity_tables(const plan::CapacityReport& capacity, Colour colour);
 
+/// "1 x H100-SXM, TP 2, 4 data-parallel ranks", "2 x H100-SXM, TP 4 for prefill and 1 x H100-SXM, TP 8 for decode".
+[[nodiscard]] std::string engines_of(const domain::Deployment& deployment, std::string_view gpu);
+
 /// Latencies, throughput, queue, cache and where the time goes of one simulation.
 [[nodiscard]] std::string inspection_tables(const calibrate::Inspection& inspection, Colour colour);
 

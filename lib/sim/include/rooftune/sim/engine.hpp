@@ -173,7 +173,7 @@ struct EngineCounters {
   std::int64_t rejected_by_length = 0;  ///< of these, RejectionReason::model_length
   std::int64_t prompt_tokens = 0;
   std::int64_t cached_tokens = 0;  ///< those loaded included
-  std::int64_t loaded_tokens = 0;  ///< read back from the host's memory
+  std::int64_t loaded_tokens = 0;  ///< read back from the host's memory, or fetched from a prefill engine
   std::int64_t generated_tokens = 0;
   std::int64_t largest_batch = 0;
   std::int64_t longest_queue = 0;
