@@ -7,6 +7,7 @@
 #include "options.hpp"
 #include "rooftune/calibrate/compare.hpp"
 #include "rooftune/report/tables.hpp"
+#include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/result_file.hpp"
@@ -36,6 +37,20 @@ core::Result<runs::OpenedStudy> load(const CompareOptions& options) {
   return study;
 }
 
+/// What is finished is shown; the folder keeps the evaluations and waits to go on.
+ExitCode end_interrupted(const CompareOptions& options, const calibrate::Comparison& comparison, const std::string& folder) {
+  if (comparison.finished() > 0) {
+    print_either(
+        options.output, [&] { return runs::comparison_json(comparison); },
+        [&] { return report::comparison_tables(comparison, output_colour()); });
+  }
+  print_errors({{.position = {.file = folder},
+                 .problem = fmt::format("interrupted: {} of {} variants are finished", comparison.finished(), comparison.asked),
+                 .remedy = "give the same command with this --out and --resume to go on",
+                 .severity = core::Severity::warning}});
+  return ExitCode::no_usable_solution;
+}
+
 ExitCode run(const CompareOptions& options) {
   const auto study = load(options);
   if (!study) return refuse(study.error());
@@ -44,18 +59,21 @@ ExitCode run(const CompareOptions& options) {
   if (!run) return refuse(run.error());
   if ((*run)->is_finished()) return say_finished(**run);
 
+  const runs::Interruption interruption(say_ending);
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total, const std::string& name) {
     progress.show(fmt::format("fitting variant {} of {}: {}{}", finished + 1, total, name,
                               progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
-  const auto comparison = calibrate::compare(spec, study->inputs, {.progress = show, .store = (*run)->store()});
+  const auto comparison =
+      calibrate::compare(spec, study->inputs, {.progress = show, .store = (*run)->store(), .cancel = interruption.token()});
   progress.clear();
   print_errors((*run)->close_store());
   if (!comparison) {
     (*run)->abandon();
     return refuse(comparison.error());
   }
+  if (comparison->interrupted()) return end_interrupted(options, *comparison, (*run)->folder().string());
   const bool all_failed = std::ranges::all_of(comparison->variants, [](const auto& variant) { return variant.failure.has_value(); });
   if (all_failed) {
     (*run)->abandon();

@@ -118,6 +118,7 @@ int run(int argument_count, char** arguments) {
     print_errors(problems);
     return static_cast<int>(ExitCode::bad_input);
   }
+  const Heartbeat heartbeat;
   try {
     std::ranges::reverse(words);  // as the parser takes them
     program.parse(std::move(words));

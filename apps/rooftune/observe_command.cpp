@@ -68,7 +68,10 @@ ExitCode run(ObserveCommandOptions& options) {
     return ExitCode::bad_input;
   }
   const sim::RequestPlan plan = sim::make_request_plan(experiments->front(), options.observe.seed, 0);
+  ProgressLine progress;
+  progress.show("sending requests");
   const auto observation = observe::observe(plan, options.observe);
+  progress.clear();
   if (!observation) {
     print_errors(observation.error());
     return ExitCode::no_usable_solution;

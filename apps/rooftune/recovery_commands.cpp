@@ -13,9 +13,11 @@
 #include "rooftune/data/shipped_configs.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/report/tables.hpp"
+#include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/result_file.hpp"
 #include "rooftune/runs/tables_csv.hpp"
+#include "run_options.hpp"
 #include "terminal.hpp"
 
 /// The commands that put the calibration itself to the test: `solvers` and `recover`.
@@ -45,9 +47,13 @@ core::Result<runs::OpenedStudy> load_with_free_parameters(const DataOptions& opt
   return study;
 }
 
-ExitCode refuse(const core::Diagnostics& problems) {
-  print_errors(problems);
-  return ExitCode::bad_input;
+/// Neither command keeps anything that it could go on from.
+ExitCode end_interrupted(const std::string& study, std::string_view done) {
+  print_errors({{.position = {.file = study},
+                 .problem = fmt::format("interrupted: {}", done),
+                 .remedy = "this is what was finished; nothing is kept to go on from",
+                 .severity = core::Severity::warning}});
+  return ExitCode::no_usable_solution;
 }
 
 ExitCode run_solvers(const SolversOptions& options) {
@@ -60,16 +66,21 @@ ExitCode run_solvers(const SolversOptions& options) {
     if (!algorithm) return refuse(algorithm.error());
     table.algorithms.push_back(*algorithm);
   }
+  const runs::Interruption interruption(say_ending);
+  table.cancel = interruption.token();
   ProgressLine progress;
   table.progress = [&](std::size_t finished, std::size_t total, const std::string& name) {
     progress.show(fmt::format("solver {} of {}: {}", finished + 1, total, name));
   };
-  const auto rows = calibrate::solver_table(study->prepared, table);
+  const calibrate::SolverTable result = calibrate::solver_table(study->prepared, table);
   progress.clear();
-  if (!write_csv(options.output, [&] { return runs::solver_table_csv(rows); })) return ExitCode::bad_input;
+  if (!write_csv(options.output, [&] { return runs::solver_table_csv(result.rows); })) return ExitCode::bad_input;
   print_either(
-      options.output, [&] { return runs::solver_table_json(rows); }, [&] { return report::solver_table(rows, output_colour()); });
-  return ExitCode::done;
+      options.output, [&] { return runs::solver_table_json(result); },
+      [&] { return report::solver_table(result.rows, output_colour()); });
+  if (!result.interrupted()) return ExitCode::done;
+  return end_interrupted(*options.data.study, fmt::format("{} of {} solvers were begun, and the last may have ended early",
+                                                          result.rows.size(), result.asked));
 }
 
 ExitCode run_recover(const RecoverOptions& options) {
@@ -89,17 +100,30 @@ ExitCode run_recover(const RecoverOptions& options) {
     truth = std::move(file->config);
   }
   agree_on(*study, {"truth " + data::config_text(truth)});
+  const runs::Interruption interruption([] {
+    if (!serves()) say_ending();
+  });
   ProgressLine progress;
-  const auto show = [&](std::size_t finished, std::size_t total) { progress.show(fmt::format("repeats: {} of {}", finished, total)); };
-  const calibrate::Recovery recovery = calibrate::recover(
-      study->prepared, truth,
-      {.repeats = options.repeats, .noise_fraction = 0.01 * options.noise_percent, .progress = show, .ranks = ranks()});
+  const auto show = [&](std::size_t finished, std::size_t total) {
+    progress.show(fmt::format("repeats: {} of {}{}", finished, total,
+                              progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
+  };
+  if (!serves()) show(0, static_cast<std::size_t>(options.repeats));
+  const calibrate::Recovery recovery = calibrate::recover(study->prepared, truth,
+                                                          {.repeats = options.repeats,
+                                                           .noise_fraction = 0.01 * options.noise_percent,
+                                                           .progress = show,
+                                                           .ranks = ranks(),
+                                                           .cancel = interruption.token()});
   progress.clear();
   if (serves()) return ExitCode::done;
   if (!write_csv(options.output, [&] { return runs::recovery_csv(recovery); })) return ExitCode::bad_input;
   print_either(
       options.output, [&] { return runs::recovery_json(recovery); },
-      [&] { return report::recovery_table(recovery, output_colour()); });
+      [&] { return recovery.finished == 0 ? "" : report::recovery_table(recovery, output_colour()); });
+  if (recovery.interrupted()) {
+    return end_interrupted(*options.data.study, fmt::format("{} of {} repeats are finished", recovery.finished, recovery.repeats));
+  }
   return recovery.counted > 0 ? ExitCode::done : ExitCode::no_usable_solution;
 }
 

@@ -1,7 +1,6 @@
 #include "run_options.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -92,9 +91,6 @@ void announce_proposer(const calibrate::ProposerSpec& proposer) {
                   proposer.timeout_s));
 }
 
-void say_ending() {
-  // A progress line may stand there.
-  say(fmt::format("{}ending with the best so far (once more to end at once)\n", ::isatty(STDERR_FILENO) != 0 ? "\n" : ""));
-}
+void say_ending() { say("ending with the best so far (once more to end at once)\n"); }
 
 }  // namespace rooftune::app

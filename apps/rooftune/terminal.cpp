@@ -8,10 +8,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <mutex>
 #include <optional>
+#include <stop_token>
 #include <system_error>
 
 #include "rooftune/core/printable.hpp"
@@ -36,6 +39,63 @@ int& output_failure() {
   static int reason = 0;
   return reason;
 }
+
+/// The last line of the terminal behind standard error, as long as it says what is being done. Whoever writes anything else lifts it
+/// first. Several threads write; never destroyed: they may outlive main.
+class StatusLine {
+ public:
+  static StatusLine& instance() {
+    static auto* const line = new StatusLine;
+    return *line;
+  }
+
+  void show(std::string_view text) {
+    const std::scoped_lock lock(mutex_);
+    text_ = text;
+    draw(text_);
+    last_sign_ = Clock::now();
+  }
+  /// What was being done is over.
+  void end() {
+    const std::scoped_lock lock(mutex_);
+    text_.clear();
+    erase();
+  }
+  void lift() {
+    const std::scoped_lock lock(mutex_);
+    erase();
+    last_sign_ = Clock::now();
+  }
+  void beat() {
+    const std::scoped_lock lock(mutex_);
+    const auto silent = Clock::now() - last_sign_;
+    if (silent < kLongestSilence) return;
+    draw(
+        fmt::format("{} ({} s)", text_.empty() ? "working" : text_, std::chrono::duration_cast<std::chrono::seconds>(silent).count()));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds kLongestSilence{1500};
+
+  void draw(std::string_view text) {
+    write(fmt::format("{}{}", kEraseLine, text));
+    is_shown_ = true;
+  }
+  void erase() {
+    if (is_shown_) write(kEraseLine);
+    is_shown_ = false;
+  }
+  static void write(std::string_view text) {
+    static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
+    std::fflush(stderr);
+  }
+
+  std::mutex mutex_;
+  std::string text_;
+  bool is_shown_ = false;
+  Clock::time_point last_sign_ = Clock::now();
+};
 
 /// What say() was given since it was to be kept; null while it goes to standard error.
 std::string* kept_words(bool begin = false) {
@@ -136,6 +196,7 @@ void say(std::string_view text) {
     kept->append(text.substr(0, kMostKept - std::min(kMostKept, kept->size())));
     return;
   }
+  StatusLine::instance().lift();
   static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
 }
 
@@ -164,6 +225,7 @@ void print_data(std::string_view text) { print_as_it_is(core::printable(text)); 
 
 void print_as_it_is(std::string_view text) {
   if (output_failure() != 0) return;
+  StatusLine::instance().lift();
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) output_failure() = errno;
 }
 
@@ -185,15 +247,31 @@ bool finish_output() {
   return false;
 }
 
+Heartbeat::Heartbeat() {
+  if (isatty(STDERR_FILENO) == 0 || kept_words() != nullptr) return;
+  thread_ = std::jthread([](const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any ended;
+    std::unique_lock lock(mutex);
+    constexpr std::chrono::milliseconds kBetweenBeats{500};
+    while (!ended.wait_for(lock, stop, kBetweenBeats, [&] { return stop.stop_requested(); })) StatusLine::instance().beat();
+  });
+}
+
+Heartbeat::~Heartbeat() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+  StatusLine::instance().lift();
+}
+
 ProgressLine::ProgressLine() : is_terminal_(isatty(STDERR_FILENO) != 0) {}
 
 bool ProgressLine::wants_update() const { return is_terminal_ && Clock::now() - last_update_ >= kBetweenUpdates; }
 
 void ProgressLine::show(std::string_view text) {
   if (!wants_update()) return;
-  say(fmt::format("{}{}", kEraseLine, core::printable(text)));
-  std::fflush(stderr);
-  is_shown_ = true;
+  StatusLine::instance().show(core::printable(text));
   last_update_ = Clock::now();
 }
 
@@ -204,10 +282,7 @@ std::string ProgressLine::time_left(double share_done) const {
 }
 
 void ProgressLine::clear() {
-  if (!is_shown_) return;
-  say(kEraseLine);
-  std::fflush(stderr);
-  is_shown_ = false;
+  if (is_terminal_) StatusLine::instance().end();
 }
 
 }  // namespace rooftune::app

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "exit_code.hpp"
 #include "rooftune/core/diagnostics.hpp"
@@ -40,6 +41,19 @@ bool flush_output();
 /// At the end of the program: says on standard error when anything that was printed did not arrive.
 [[nodiscard]] bool finish_output();
 
+/// As long as it lives, a terminal is never silent for long: where nothing else was written for a second and a half, the last line on
+/// standard error says what is being done (the last progress, or "working") and for how long. Nothing where that is no terminal.
+class Heartbeat {
+ public:
+  Heartbeat();
+  Heartbeat(const Heartbeat&) = delete;
+  Heartbeat& operator=(const Heartbeat&) = delete;
+  ~Heartbeat();
+
+ private:
+  std::jthread thread_;
+};
+
 /// One line on standard error that is overwritten as work goes on; nothing where that is no terminal.
 class ProgressLine {
  public:
@@ -59,7 +73,6 @@ class ProgressLine {
   using Clock = std::chrono::steady_clock;
 
   bool is_terminal_;
-  bool is_shown_ = false;
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_update_{};
 };

@@ -75,6 +75,8 @@ ExitCode run(const WatchOptions& options) {
   runs::RequestStream stream(from_standard_input ? "standard input" : options.file);
   plan::Watch watch(prepared.dataset, prepared.start, *candidates, static_cast<std::size_t>(options.window));
   bool drifted = false;
+  ProgressLine waiting;
+  waiting.show("reading requests as they finish");
   for (std::string line; std::getline(lines, line);) {
     const auto request = stream.line(line);
     if (!request) return refuse(request.error());

@@ -160,6 +160,27 @@ TEST_F(Resume, EndsAKilledComparisonAtTheSameBytes) {
                                   [&](const auto& arguments, const auto& out) { return until_signal(arguments, out, SIGKILL); });
 }
 
+TEST_F(Resume, EndsAnInterruptedComparisonWithWhatIsFinishedAndGoesOn) {
+  std::string text = folder_.read("study.yaml");
+  text.replace(text.find("max_evaluations: 300"), 20, "max_evaluations: 100");
+  text +=
+      "threads: 1\ncompare:\n  variants:\n    - {name: a, free: [physics.t_step_us]}\n    - {name: b, fixed: "
+      "{physics.t_seq_us: 3}}\n";
+  const std::string study = folder_.write("compare.yaml", text).string();
+  const std::string run = (folder_ / "run").string();
+  RunningProgram program(rooftune_program(), {"compare", study, "--out", run, "--json"});
+  while (stored_evaluations(folder_ / "run/journal.sqlite") < 10 && !fs::exists(folder_ / "run/result.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  program.send(SIGTERM);
+  const ProgramResult interrupted = program.wait();
+  ASSERT_EQ(interrupted.exit_code, 2) << interrupted;
+  EXPECT_THAT(interrupted.errors, AllOf(HasSubstr("of 2 variants are finished"), HasSubstr("--resume to go on")));
+  EXPECT_FALSE(fs::exists(folder_ / "run/result.json"));
+  ASSERT_EQ(rooftune({"compare", study, "--out", run, "--resume"}).exit_code, 0);
+  ASSERT_EQ(rooftune({"compare", study, "--out", (folder_ / "unbroken").string()}).exit_code, 0);
+  EXPECT_EQ(folder_.read("unbroken/result.json"), folder_.read("run/result.json"));
+}
+
 TEST_F(Resume, EndsAKilledTrialOfARecommendationAtTheSameBytes) {
   std::string text = small_study("['60', '61', '62', '63', '64', '65', '66']");
   text.replace(text.find("step_time_model: physics"), 24, "config: h100");

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "command_line.hpp"
@@ -105,8 +106,8 @@ TEST_F(Robustness, SignalsEndEveryCommandAtOnceAndInOrder) {
 }
 
 TEST_F(Robustness, ARunThatASignalEndsSaysHowItGoesOn) {
-  for (const std::string command : {"compare", "onboard", "improve"}) {
-    const std::string study = command == "compare" ? "compare_models" : command == "onboard" ? "onboard_a100" : "improve_v1";
+  for (const std::string command : {"onboard", "improve"}) {
+    const std::string study = command == "onboard" ? "onboard_a100" : "improve_v1";
     RunningProgram program(
         rooftune_program(),
         {command, shipped("experiments/" + study + ".yaml"), "--out", (folder_ / command).string(), "--threads", "1"},
@@ -121,6 +122,33 @@ TEST_F(Robustness, ARunThatASignalEndsSaysHowItGoesOn) {
                                          ": give the same command with its --out and --resume to go on)"))
         << result;
     EXPECT_THAT(folder_.names(), Not(testing::Contains(testing::HasSubstr(".lock")))) << command;
+  }
+}
+
+TEST_F(Robustness, CommandsThatKeepNothingEndWithWhatIsFinished) {
+  const std::string study = shipped("experiments/physics_h100.yaml");
+  const std::vector<std::vector<std::string>> commands{
+      {"recover", study, "--truth", "h100.physics", "--repeats", "100000", "--threads", "2", "--json"},
+      {"solvers", study, "--max-evaluations", "1000000", "--threads", "1", "--json"}};
+  for (const auto& command : commands) {
+    RunningProgram program(rooftune_program(), command, {.time_limit = std::chrono::seconds(60)});
+    std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+    program.send(SIGTERM);
+    const ProgramResult result = program.wait();
+    EXPECT_EQ(result.exit_code, 2) << result;
+    EXPECT_THAT(result.errors, AllOf(HasSubstr("ending with the best so far"), HasSubstr(study + ": warning: interrupted: "),
+                                     HasSubstr("(this is what was finished; nothing is kept to go on from)")))
+        << result;
+    const auto json = nlohmann::json::parse(result.output);
+    EXPECT_EQ(json.at("interrupted"), true);
+    if (command.front() == "recover") {
+      EXPECT_EQ(json.at("repeats"), 100000);
+      EXPECT_LT(json.at("finished"), 100000);
+      EXPECT_EQ(json.at("failed"), 0) << "what was cut short has not failed";
+    } else {
+      ASSERT_FALSE(json.at("rows").empty());
+      EXPECT_TRUE(json.at("rows").back().at("objective").is_number()) << "the best so far";
+    }
   }
 }
 

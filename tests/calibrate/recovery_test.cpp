@@ -51,6 +51,23 @@ TEST(Recovery, IsTheSameForAnyNumberOfThreads) {
   }
 }
 
+TEST(Recovery, EndsWithTheFinishedRepeatsWhenItIsCancelled) {
+  Campaign campaign;
+  campaign.study.spec.threads = 1;
+  std::stop_source stop;
+  const auto after_two = [&](std::size_t finished, std::size_t) {
+    if (finished == 2) stop.request_stop();
+  };
+  const Recovery cut = recover(campaign.study, campaign.truth, {.repeats = 50, .progress = after_two, .cancel = stop.get_token()});
+  const Recovery two = recover(campaign.study, campaign.truth, {.repeats = 2});
+  EXPECT_TRUE(cut.interrupted());
+  EXPECT_EQ(cut.finished, 2);
+  EXPECT_EQ(cut.failed, 0);
+  EXPECT_EQ(cut.counted, two.counted);
+  EXPECT_EQ(cut.parameters.front().bias, two.parameters.front().bias);
+  EXPECT_FALSE(two.interrupted());
+}
+
 TEST(RecoveryCampaign, CoversAtTheNominalRateOverTwoHundredRepeats) {
   const Campaign campaign;
   const Recovery recovery = recover(campaign.study, campaign.truth, {.repeats = 200});

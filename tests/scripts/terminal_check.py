@@ -35,6 +35,19 @@ solver: [{{algorithm: crs2, starts: 2, max_evaluations: 400}}]
 """
 
 
+# One experiment whose simulator takes its time.
+SLOW = """
+name: slow
+data: {{ground_truth: [{source}/experiments/external_example/ground_truth.json], select: {{id: [short-prompts]}}}}
+simulator:
+  command: [sh, "${{folder}}/slow.sh", "${{parameter:a}}"]
+  metrics: {{e2e_mean_ms: {{json: /e2e}}}}
+  parameters: [{{name: a, lower: 1, initial: 2, upper: 3}}]
+free: [external.*]
+objective: {{metrics: {{e2e_mean_ms: 1}}}}
+"""
+
+
 class Terminal:
     """A program whose output and input are a pseudo-terminal, or whose errors alone are one."""
 
@@ -97,6 +110,19 @@ class ProgressLine(unittest.TestCase):
             # One line, overwritten: it is gone when the work is done.
             self.assertNotIn("\n", text[text.index("fitting:"):text.rindex("fitting:")])
             self.assertTrue(text.endswith("\r\x1b[K") or text.rstrip().endswith("\x1b[K"), repr(text[-80:]))
+
+    def test_says_that_it_works_where_nothing_else_is_said(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "slow.sh").write_text("sleep 4; echo '{\"e2e\": 5}'\n")
+            study = pathlib.Path(folder) / "study.yaml"
+            study.write_text(SLOW.format(source=SOURCE))
+            terminal = Terminal([str(PROGRAM), "evaluate", str(study)], folder)
+            text = terminal.read_all()
+            self.assertEqual(terminal.process.returncode, 0, text)
+            self.assertRegex(text, r"working \(\d s\)")
+            # Lifted before the tables.
+            last = text.rindex("working (")
+            self.assertLess(text.index("\r\x1b[K", last), text.index("short-prompts", last), repr(text))
 
     def test_shows_nothing_where_nobody_watches(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -109,7 +109,7 @@ std::size_t count_without_effect(const PreparedStudy& study, const params::Confi
   return without;
 }
 
-void hold_out(VariantResult& result, const PreparedStudy& study, const StoreUse& store) {
+void hold_out(VariantResult& result, const PreparedStudy& study, const CompareHooks& hooks) {
   const eval::SplitSpec& split = *study.spec.split;
   const auto folds = eval::make_folds(study.dataset, split, study.spec.seed);
   if (!folds) {
@@ -120,7 +120,7 @@ void hold_out(VariantResult& result, const PreparedStudy& study, const StoreUse&
     result.no_held_out = fmt::format("it has coefficients for each deployment, and none for what it has not seen ({})", *fold);
     return;
   }
-  auto validated = crossval(study, split, {.store = store});
+  auto validated = crossval(study, split, {.cancel = hooks.cancel, .store = hooks.store});
   if (validated && validated->usable()) {
     result.held_out = std::move(validated->pooled);
   } else {
@@ -128,16 +128,15 @@ void hold_out(VariantResult& result, const PreparedStudy& study, const StoreUse&
   }
 }
 
-VariantResult run(const std::string& name, const PreparedStudy& study, const StoreUse& store) {
+VariantResult run(const std::string& name, const PreparedStudy& study, const CompareHooks& hooks) {
   VariantResult result;
   result.name = name;
   result.step_time_model = study.start.step_time_model;
   result.free_parameters = study.spec.free.size();
   const Clock::time_point begin = Clock::now();
   const core::ThreadCount threads{study.spec.threads};
-  FitHooks hooks;
-  hooks.store = store;
-  const QuickFit fitted = fit_quickly(study.spec, study.start, study.dataset, threads, hooks);
+  const QuickFit fitted =
+      fit_quickly(study.spec, study.start, study.dataset, threads, {.cancel = hooks.cancel, .progress = {}, .store = hooks.store});
   result.fit_seconds = seconds_since(begin);
   result.counts = fitted.counts;
   result.termination = fitted.termination;
@@ -145,7 +144,7 @@ VariantResult run(const std::string& name, const PreparedStudy& study, const Sto
     result.tuned = fitted.tuned;
     result.training = eval::evaluate(study.dataset, fitted.tuned, {.threads = threads, .stepping = sim::Stepping::closed_form});
     result.without_effect = count_without_effect(study, fitted.tuned);
-    hold_out(result, study, store);
+    hold_out(result, study, hooks);
   } else {
     result.failure = opt::format(fitted.termination);
   }
@@ -260,9 +259,12 @@ core::Result<Comparison> compare(const StudySpec& spec, const StudyInputs& input
 
   Comparison comparison;
   comparison.one_by_one = spec.compare->one_by_one;
+  comparison.asked = studies.size();
   for (std::size_t i = 0; i < studies.size(); ++i) {
     if (hooks.progress) hooks.progress(i, studies.size(), variants[i].name);
-    (i < listed ? comparison.variants : comparison.reverted).push_back(run(variants[i].name, studies[i], hooks.store));
+    VariantResult result = run(variants[i].name, studies[i], hooks);
+    if (hooks.cancel.stop_requested()) break;  // it may have ended early
+    (i < listed ? comparison.variants : comparison.reverted).push_back(std::move(result));
   }
   return comparison;
 }

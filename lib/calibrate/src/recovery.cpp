@@ -101,11 +101,21 @@ void fields(Archive& archive, Value& found) {
   archive(value, lower_95, upper_95, standard_error);
 }
 
-/// By parameter; nothing where the fit came to nothing.
-using Outcome = std::optional<std::vector<std::optional<Found>>>;
+/// What became of one repeat.
+struct Outcome {
+  bool is_finished = false;                                ///< it was not cancelled
+  std::optional<std::vector<std::optional<Found>>> found;  ///< by parameter; nothing where the fit came to nothing
+};
+
+template <class Archive, core::ValueOf<Outcome> Value>
+void fields(Archive& archive, Value& outcome) {
+  auto& [is_finished, found] = outcome;
+  archive(is_finished, found);
+}
 
 Outcome outcome_of(const FitResult& result) {
-  if (!result.usable) return std::nullopt;
+  if (result.interrupted) return {};
+  if (!result.usable) return {.is_finished = true, .found = {}};
   std::vector<std::optional<Found>> found;
   for (std::size_t i = 0; i < result.estimates.size(); ++i) {
     const Estimate& estimate = result.estimates[i];
@@ -116,7 +126,7 @@ Outcome outcome_of(const FitResult& result) {
                          .upper_95 = estimate.interval->upper,
                          .standard_error = result.uncertainty.standard_errors[i]};
   }
-  return found;
+  return {.is_finished = true, .found = std::move(found)};
 }
 
 ParameterRecovery summarise(const std::vector<Outcome>& outcomes, const params::FreeParameter& parameter, double truth,
@@ -125,8 +135,8 @@ ParameterRecovery summarise(const std::vector<Outcome>& outcomes, const params::
   std::vector<double> deviations;
   std::vector<double> errors;
   for (const Outcome& outcome : outcomes) {
-    if (!outcome || !(*outcome)[index]) continue;
-    const Found& found = *(*outcome)[index];
+    if (!outcome.found || !(*outcome.found)[index]) continue;
+    const Found& found = *(*outcome.found)[index];
     ++result.identified;
     result.covered += found.lower_95 <= truth && truth <= found.upper_95 ? 1 : 0;
     deviations.push_back(params::to_transformed(parameter, found.value) - params::to_transformed(parameter, truth));
@@ -145,19 +155,24 @@ Recovery recover(const PreparedStudy& study, const params::Config& truth, const 
   const auto repeats = static_cast<std::size_t>(options.repeats);
   std::size_t finished = 0;
   const auto body = [&](std::size_t k) {
-    return outcome_of(fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction)));
+    if (options.cancel.stop_requested()) return Outcome{};
+    return outcome_of(
+        fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction), {.cancel = options.cancel, .progress = {}}));
   };
   if (options.ranks != nullptr && !options.ranks->leads()) {
     core::serve(*options.ranks, "repeats", {study.spec.threads}, body);
     return {};
   }
-  const core::RankedMap map{.name = "repeats", .count = repeats, .threads = {study.spec.threads}};
+  const core::RankedMap map{.name = "repeats", .count = repeats, .threads = {study.spec.threads}, .cancel = options.cancel};
   const auto outcomes = core::map_over_ranks<Outcome>(options.ranks, map, body, [&](const Outcome&) {
     if (options.progress) options.progress(++finished, repeats);
   });
 
-  Recovery recovery{.repeats = options.repeats, .failed = 0, .noise_fraction = options.noise_fraction, .parameters = {}};
-  for (const Outcome& outcome : outcomes) recovery.failed += outcome ? 0 : 1;
+  Recovery recovery{.repeats = options.repeats, .noise_fraction = options.noise_fraction, .parameters = {}};
+  for (const Outcome& outcome : outcomes) {
+    recovery.finished += outcome.is_finished ? 1 : 0;
+    recovery.failed += outcome.is_finished && !outcome.found ? 1 : 0;
+  }
   for (std::size_t i = 0; i < study.spec.free.size(); ++i) {
     const params::FreeParameter& parameter = study.spec.free[i];
     recovery.parameters.push_back(summarise(outcomes, parameter, true_value(truth, parameter), i));

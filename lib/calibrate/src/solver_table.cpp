@@ -34,22 +34,28 @@ std::string title(const SolverRow& row) {
   return fmt::format("{}{}", opt::name(row.algorithm), row.by_differences ? ", differences" : "");
 }
 
-std::vector<SolverRow> solver_table(const PreparedStudy& study, const SolverTableOptions& options) {
+bool SolverTable::interrupted() const {
+  return rows.size() < asked || (!rows.empty() && rows.back().termination.reason == opt::Reason::cancelled);
+}
+
+SolverTable solver_table(const PreparedStudy& study, const SolverTableOptions& options) {
   const core::ThreadCount threads{study.spec.threads};
   const eval::ResidualFunction residuals(study.dataset, study.start, study.spec.free, study.spec.objective, threads);
   const opt::Problem problem = make_problem(study.spec.free);
   const std::vector<Entry> entries = entries_of(options.algorithms);
-  std::vector<SolverRow> rows;
+  SolverTable table{.rows = {}, .asked = entries.size()};
   for (const Entry& entry : entries) {
+    if (options.cancel.stop_requested()) break;
     SolverRow row{.algorithm = entry.algorithm, .by_differences = entry.by_differences};
-    if (options.progress) options.progress(rows.size(), entries.size(), title(row));
+    if (options.progress) options.progress(table.rows.size(), entries.size(), title(row));
     opt::SolveOptions settings = make_stages(study.spec).front().options;
     settings.merit = opt::Merit::least_squares;
     settings.limits = {};
     settings.limits.evaluations = options.max_evaluations;
     if (entry.by_differences) settings.finite_differences.use = opt::FiniteDifferences::Use::always;
     CalibrationObjective objective(residuals);
-    const opt::Solution solution = opt::solve(problem, objective, entry.algorithm, settings);
+    const opt::Solution solution =
+        opt::solve(problem, objective, entry.algorithm, settings, {.cancel = options.cancel, .observe = {}});
     row.counts = solution.counts;
     row.seconds = solution.seconds;
     row.objective = solution.value;
@@ -60,9 +66,9 @@ std::vector<SolverRow> solver_table(const PreparedStudy& study, const SolverTabl
                                         {.threads = threads, .stepping = sim::Stepping::closed_form})
                              .loss_percent;
     }
-    rows.push_back(std::move(row));
+    table.rows.push_back(std::move(row));
   }
-  return rows;
+  return table;
 }
 
 }  // namespace rooftune::calibrate

@@ -37,9 +37,12 @@ std::string recovery_table(const calibrate::Recovery& recovery, Colour colour) {
                fmt::format("{:.4f}", one.mean_standard_error)});
   }
   std::string text = titled("Recovery of known parameters (bias, spread and error in the transformed space)", table.text(colour));
-  text +=
-      fmt::format("\n{} of {} intervals of 95 % hold the truth: {:.1f} % ({} repeats, {} failed, noise {:.1f} %)\n", recovery.covered,
-                  recovery.counted, recovery.coverage_percent(), recovery.repeats, recovery.failed, 100.0 * recovery.noise_fraction);
+  if (recovery.counted == 0)
+    return text + fmt::format("\nNo parameter was determined by the data in any of {} repeats\n", recovery.finished);
+  const std::string asked = recovery.interrupted() ? fmt::format(" of {}", recovery.repeats) : "";
+  text += fmt::format("\n{} of {} intervals of 95 % hold the truth: {:.1f} % ({}{} repeats, {} failed, noise {:.1f} %)\n",
+                      recovery.covered, recovery.counted, recovery.coverage_percent(), recovery.finished, asked, recovery.failed,
+                      100.0 * recovery.noise_fraction);
   return text;
 }
 

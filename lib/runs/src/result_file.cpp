@@ -303,7 +303,7 @@ std::string crossval_json(const calibrate::CrossValidation& result, const std::v
 std::string comparison_json(const calibrate::Comparison& comparison) {
   Json variants = Json::array();
   for (const calibrate::VariantResult& variant : comparison.variants) variants.push_back(variant_json(variant));
-  Json json{{"schema", "rooftune/comparison/1"}, {"variants", std::move(variants)}};
+  Json json{{"schema", "rooftune/comparison/1"}, {"interrupted", comparison.interrupted()}, {"variants", std::move(variants)}};
   if (comparison.one_by_one) {
     Json reverted = Json::array();
     for (const calibrate::VariantResult& variant : comparison.reverted) reverted.push_back(variant_json(variant));
@@ -312,9 +312,9 @@ std::string comparison_json(const calibrate::Comparison& comparison) {
   return text::json_text(json);
 }
 
-std::string solver_table_json(const std::vector<calibrate::SolverRow>& rows) {
+std::string solver_table_json(const calibrate::SolverTable& table) {
   Json json = Json::array();
-  for (const calibrate::SolverRow& row : rows) {
+  for (const calibrate::SolverRow& row : table.rows) {
     json.push_back({{"solver", opt::name(row.algorithm)},
                     {"derivatives", row.by_differences ? "differences" : "own"},
                     {"evaluations", row.counts.total()},
@@ -322,7 +322,7 @@ std::string solver_table_json(const std::vector<calibrate::SolverRow>& rows) {
                     {"loss_percent", finite_or_null(row.loss_percent)},
                     {"termination", termination_json(row.termination)}});
   }
-  return text::json_text({{"schema", "rooftune/solvers/1"}, {"rows", std::move(json)}});
+  return text::json_text({{"schema", "rooftune/solvers/1"}, {"interrupted", table.interrupted()}, {"rows", std::move(json)}});
 }
 
 std::string recovery_json(const calibrate::Recovery& recovery) {
@@ -338,6 +338,8 @@ std::string recovery_json(const calibrate::Recovery& recovery) {
   }
   return text::json_text({{"schema", "rooftune/recovery/1"},
                           {"repeats", recovery.repeats},
+                          {"finished", recovery.finished},
+                          {"interrupted", recovery.interrupted()},
                           {"failed", recovery.failed},
                           {"noise_fraction", recovery.noise_fraction},
                           {"counted", recovery.counted},

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +39,10 @@ struct Comparison {
   std::vector<VariantResult> variants;
   std::optional<OneByOneSpec> one_by_one;
   std::vector<VariantResult> reverted;
+  std::size_t asked = 0;  ///< variants that were to be fitted, the reverted ones included; fewer are there when it was cancelled
 
+  [[nodiscard]] std::size_t finished() const { return variants.size() + reverted.size(); }
+  [[nodiscard]] bool interrupted() const { return finished() < asked; }
   /// The variant of that name; null when there is none.
   [[nodiscard]] const VariantResult* find(std::string_view name) const;
 };
@@ -46,7 +50,8 @@ struct Comparison {
 struct CompareHooks {
   /// Called before each variant's fit.
   std::function<void(std::size_t finished, std::size_t total, const std::string& name)> progress = {};
-  StoreUse store = {};  ///< where evaluations are looked up and kept
+  StoreUse store = {};          ///< where evaluations are looked up and kept
+  std::stop_token cancel = {};  ///< ends with the variants that are finished
 };
 
 /// Fits every variant of the study with the study's solver, on all data and without each group of its split, and each correction

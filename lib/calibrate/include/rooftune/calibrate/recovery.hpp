@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <stop_token>
 #include <vector>
 
 #include "rooftune/calibrate/prepare.hpp"
@@ -17,6 +18,7 @@ struct RecoveryOptions {
   /// Called after each repeat, by one thread at a time.
   std::function<void(std::size_t finished, std::size_t total)> progress = {};
   core::Ranks* ranks = nullptr;  ///< that compute repeats together; null: this process alone
+  std::stop_token cancel = {};   ///< ends with the repeats that are finished
 };
 
 /// How often a parameter's interval held the value that made the data.
@@ -34,12 +36,14 @@ struct ParameterRecovery {
 
 struct Recovery {
   int repeats = 0;
-  int failed = 0;  ///< fits without a usable point
+  int finished = 0;  ///< fewer than all when it was cancelled; only these count
+  int failed = 0;    ///< of them: fits without a usable point
   double noise_fraction = 0.0;
   std::vector<ParameterRecovery> parameters;
   int counted = 0;
   int covered = 0;
 
+  [[nodiscard]] bool interrupted() const { return finished < repeats; }
   [[nodiscard]] double coverage_percent() const { return counted > 0 ? 100.0 * covered / counted : 0.0; }
 };
 

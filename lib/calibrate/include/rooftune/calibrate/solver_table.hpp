@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,16 @@ struct SolverTableOptions {
   std::vector<opt::Algorithm> algorithms;  ///< empty: all
   long max_evaluations = 2000;             ///< of each
   std::function<void(std::size_t finished, std::size_t total, const std::string& name)> progress = {};
+  std::stop_token cancel = {};  ///< ends with the best point of the solver that runs, and begins no further one
+};
+
+/// In the order in which they ran.
+struct SolverTable {
+  std::vector<SolverRow> rows;
+  std::size_t asked = 0;  ///< runs that were to be made
+
+  /// Cancelled: the last row stopped early, or others are missing.
+  [[nodiscard]] bool interrupted() const;
 };
 
 /// "ceres_lm", "ceres_lm, differences"
@@ -31,6 +42,6 @@ struct SolverTableOptions {
 
 /// Runs every solver from the study's start on the same sum of squares, one after another, each with all threads; least-squares
 /// solvers once more without derivatives.
-[[nodiscard]] std::vector<SolverRow> solver_table(const PreparedStudy& study, const SolverTableOptions& options = {});
+[[nodiscard]] SolverTable solver_table(const PreparedStudy& study, const SolverTableOptions& options = {});
 
 }  // namespace rooftune::calibrate

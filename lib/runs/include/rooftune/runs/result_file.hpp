@@ -28,7 +28,7 @@ namespace rooftune::runs {
 [[nodiscard]] std::string comparison_json(const calibrate::Comparison& comparison);
 
 /// What every solver reached as "rooftune/solvers/1", without wall time.
-[[nodiscard]] std::string solver_table_json(const std::vector<calibrate::SolverRow>& rows);
+[[nodiscard]] std::string solver_table_json(const calibrate::SolverTable& table);
 
 /// A recovery campaign as "rooftune/recovery/1": coverage by parameter and pooled.
 [[nodiscard]] std::string recovery_json(const calibrate::Recovery& recovery);
