@@ -20,6 +20,8 @@ packages=(
   libcli11-dev libfmt-dev libspdlog-dev libexpected-dev
   # requests to a server that is observed
   libcurl4-openssl-dev
+  # the page of a run that goes on
+  libcpp-httplib-dev pkgconf
   # several processes and machines
   libopenmpi-dev openmpi-bin
   # formulas that tie parameters

@@ -104,23 +104,44 @@ class Commands:
         file.write_text(text)
 
     def errors_of(self, line):
-        """(E2E %, TTFT %) by what is known: one pair under "" for all commands but onboard."""
+        """(E2E %, TTFT %, measurements in their 90 % interval) by what is known: "" but for onboard; and those of peers by their names."""
         arguments = shlex.split(line)
         if arguments[0] == "onboard":
-            found = re.findall(r"^(data sheet only|with kernel tables|with one run)\s+E2E\s+([\d.]+) %\s+TTFT\s+([\d.]+) %", self.run(line), re.M)
-            return {what: (e2e, ttft) for what, e2e, ttft in found}
+            return errors_of_onboarding(self.run(line))
         result = json.loads(self.run(f"{line} --json 2>/dev/null"))
         errors = result[{"fit": "after", "crossval": "held_out", "evaluate": "overall"}[arguments[0]]]
-        return {"": tuple(f"{errors[f'{latency}_mean_ms']['mean_ape_percent']:.1f}" for latency in ("e2e", "ttft"))}
+        intervals = result["intervals"]["by_metric"].values() if arguments[0] == "crossval" else []
+        found = {"": (*(f"{errors[f'{latency}_mean_ms']['mean_ape_percent']:.1f}" for latency in ("e2e", "ttft")),
+                      share(sum(one["inside"] for one in intervals), sum(one["measurements"] for one in intervals)))}
+        for peer in result.get("peers", []):
+            theirs = [peer["errors"].get(f"{latency}_mean_ms", {}).get("theirs_mean_ape_percent") for latency in ("e2e", "ttft")]
+            found[peer["simulator"]] = (*(NONE if one is None else f"{one:.1f}" for one in theirs), NONE)
+        return found
 
 
-ROW = re.compile(r"^(\| (?P<what>[^|]+) \| \d+ \| )[\d.]+ \| [\d.]+( \| (?:`rooftune (?P<command>[^`]+)`|as above) \|)$")
+NONE = "–"
+ROW = re.compile(r"^(\| (?P<what>[^|]+) \| \d+ \| )[\d.]+ \| [\d.]+ \| (?:\d+ of \d+|–)( \| (?:`rooftune (?P<command>[^`]+)`|as above) \|)$")
 # Words of a row that tell which line of `onboard` it shows; the first that is found counts.
 ONBOARDING = {"data sheet": "data sheet only", "kernel tables": "with kernel tables", "one run": "with one run", "any one of": "with one run"}
 
 
+def share(inside, measurements):
+    return f"{inside} of {measurements}" if measurements else NONE
+
+
+def errors_of_onboarding(printed):
+    """By what is known of the new GPU or version: mean errors, and measurements in their intervals over all that were onboarded."""
+    inside = re.findall(r"^.*, (data sheet|kernel tables|run )[^:,]*: (\d+) of (\d+) unseen measurements inside", printed, re.M)
+    steps = {"data sheet only": "data sheet", "with kernel tables": "kernel tables", "with one run": "run "}
+    found = {}
+    for what, e2e, ttft in re.findall(r"^(data sheet only|with kernel tables|with one run)\s+E2E\s+([\d.]+) %\s+TTFT\s+([\d.]+) %", printed, re.M):
+        own = [(int(hits), int(all_)) for step, hits, all_ in inside if step == steps[what]]
+        found[what] = (e2e, ttft, share(sum(hits for hits, _ in own), sum(all_ for _, all_ in own)))
+    return found
+
+
 def refresh_error_table(text, commands):
-    """README's table: figures of each row by the command that it names."""
+    """README's table: figures of each row by the command that it names; a row with a peer's name in it (`name`) has the peer's."""
     lines, above = text.splitlines(), None
     for number, line in enumerate(lines):
         row = ROW.match(line)
@@ -128,9 +149,10 @@ def refresh_error_table(text, commands):
             continue
         above = row["command"] or above
         errors = commands.errors_of(above)
-        known = next((ours for words, ours in ONBOARDING.items() if words in row["what"]), "")
-        e2e, ttft = errors[known]
-        lines[number] = f"{row[1]}{e2e} | {ttft}{row[3]}"
+        named = [name for name in re.findall(r"`([^`]+)`", row["what"]) if name in errors]
+        known = named[0] if named else next((ours for words, ours in ONBOARDING.items() if words in row["what"] and ours in errors), "")
+        e2e, ttft, inside = errors[known]
+        lines[number] = f"{row[1]}{e2e} | {ttft} | {inside}{row[3]}"
     return "\n".join(lines) + "\n"
 
 

@@ -8,10 +8,12 @@
 #include <filesystem>
 #include <memory>
 #include <set>
+#include <span>
 
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "options.hpp"
+#include "report_server.hpp"
 #include "rooftune/calibrate/prediction_intervals.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/data_directory.hpp"
@@ -23,6 +25,7 @@
 #include "rooftune/report/html_report.hpp"
 #include "rooftune/runs/evaluation_file.hpp"
 #include "rooftune/runs/improve_journal.hpp"
+#include "rooftune/runs/live_run.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/report_file.hpp"
 #include "rooftune/runs/run_folder.hpp"
@@ -42,6 +45,8 @@ struct ReportOptions {
   std::optional<std::string> peers;
   std::optional<std::string> vega;
   int threads = 0;
+  bool watches = false;
+  ServerOptions server;
   OutputOptions output;
 };
 
@@ -66,6 +71,15 @@ class Gatherer {
     }
     add_peers();
     if (!problems_.empty()) return tl::unexpected(std::move(problems_));
+    return std::move(content_);
+  }
+
+  /// Of a run that goes on: what is in its folder, without simulating anything.
+  core::Result<runs::ReportContent> gather_live(std::string live_json) {
+    take(runs::read_run_documents(run_), content_.run);
+    add_journal();
+    if (!problems_.empty()) return tl::unexpected(std::move(problems_));
+    content_.live_json = std::move(live_json);
     return std::move(content_);
   }
 
@@ -216,32 +230,96 @@ std::string title_of(const runs::ReportContent& content, const std::string& run_
   return title;
 }
 
+/// Plots where the plotting library is there; otherwise why not.
+core::Result<std::vector<runs::ScriptModule>> read_plots(const ReportOptions& options) {
+  return runs::read_vega(options.vega ? std::optional<fs::path>(*options.vega) : std::nullopt);
+}
+
+core::Diagnostics missing_plots(const core::Diagnostics& problems) {
+  core::Diagnostics warnings = problems;
+  for (core::Diagnostic& problem : warnings) {
+    problem.severity = core::Severity::warning;
+    problem.problem += "; the report has tables but no plots";
+  }
+  return warnings;
+}
+
+std::string html_of(const std::string& title, const std::string& data, std::span<const runs::ScriptModule> modules) {
+  report::HtmlReport page{.title = title, .data_json = data, .modules = {}};
+  for (const runs::ScriptModule& module : modules) page.modules.push_back({.name = module.name, .text = module.text});
+  return report::html_report(page);
+}
+
+/// The page of a run as its folder stands: how far it is, or, once it has ended, its report, which is made once.
+class WatchedRun {
+ public:
+  WatchedRun(const ReportOptions& options, runs::LiveRun run, std::span<const runs::ScriptModule> modules)
+      : options_(options), run_(std::move(run)), modules_(modules) {}
+
+  std::string page() {
+    const bool goes_on = run_.look().state == runs::RunState::begun;
+    if (!goes_on && !report_.empty()) return report_;
+    Gatherer gatherer(options_);
+    const auto content = goes_on ? gatherer.gather_live(run_.json()) : gatherer.gather();
+    if (!content)
+      return "<!DOCTYPE html><meta charset=\"utf-8\"><title>rooftune</title><p>The run cannot be read now; load this page again.";
+    std::string html = html_of(title_of(*content, options_.run_folders.front()), runs::report_json(*content), modules_);
+    if (!goes_on) report_ = html;
+    return html;
+  }
+
+  std::string state_json() {
+    static_cast<void>(run_.look());
+    return run_.json();
+  }
+
+ private:
+  const ReportOptions& options_;
+  runs::LiveRun run_;
+  std::span<const runs::ScriptModule> modules_;
+  std::string report_;
+};
+
+ExitCode watch(const ReportOptions& options) {
+  if (options.run_folders.size() > 1) {
+    return refuse({{.position = {},
+                    .problem = "several runs are given to --watch",
+                    .remedy = "watch one at a time, each with a port of its own"}});
+  }
+  auto live = runs::LiveRun::open(options.run_folders.front());
+  if (!live) return refuse(live.error());
+  const auto vega = read_plots(options);
+  if (!vega) {
+    if (options.vega) return refuse(vega.error());
+    print_errors(missing_plots(vega.error()));
+  }
+  WatchedRun run(options, *std::move(live), vega ? std::span<const runs::ScriptModule>(*vega) : std::span<const runs::ScriptModule>());
+  const ServedPages pages{.page = [&] { return run.page(); }, .state_json = [&] { return run.state_json(); }};
+  ProgressLine waiting;
+  const auto served = serve_pages(pages, options.server, [&](const std::string& url) {
+    print(fmt::format("{}\n", url));
+    flush_output();
+    waiting.show("serving the run until Ctrl-C");
+  });
+  return served ? ExitCode::done : refuse(served.error());
+}
+
 ExitCode run(const ReportOptions& options) {
+  if (options.watches) return watch(options);
   const auto content = Gatherer(options).gather();
   if (!content) return refuse(content.error());
-  const std::optional<fs::path> folder = options.vega ? std::optional<fs::path>(*options.vega) : std::nullopt;
-  const auto vega = runs::read_vega(folder);
+  const auto vega = read_plots(options);
   if (!vega && options.vega) return refuse(vega.error());
   core::Diagnostics warnings;
   for (const std::string& notice : content->notices) {
     warnings.push_back({.position = {}, .problem = notice, .remedy = "the report says so, too", .severity = core::Severity::warning});
   }
-  report::HtmlReport page;
-  const std::string title = title_of(*content, options.run_folders.front());
+  if (!vega) std::ranges::move(missing_plots(vega.error()), std::back_inserter(warnings));
   const std::string data = runs::report_json(*content);
-  page.title = title;
-  page.data_json = data;
-  if (vega) {
-    for (const runs::ScriptModule& module : *vega) page.modules.push_back({.name = module.name, .text = module.text});
-  } else {
-    for (core::Diagnostic problem : vega.error()) {
-      problem.severity = core::Severity::warning;
-      problem.problem += "; the report has tables but no plots";
-      warnings.push_back(std::move(problem));
-    }
-  }
+  const std::string html = html_of(title_of(*content, options.run_folders.front()), data,
+                                   vega ? std::span<const runs::ScriptModule>(*vega) : std::span<const runs::ScriptModule>());
   const fs::path target = options.out ? fs::path(*options.out) : fs::path(options.run_folders.front()) / runs::kReportName;
-  if (const auto written = text::write_file_atomically(target, report::html_report(page)); !written) return refuse(written.error());
+  if (const auto written = text::write_file_atomically(target, html); !written) return refuse(written.error());
   print_errors(warnings);
   print_either(
       options.output, [&] { return data; }, [&] { return fmt::format("report        {}\n", target.string()); });
@@ -255,7 +333,8 @@ void add_report_command(const Command& program, ExitCode& exit_code) {
       program.add_subcommand("report", "write one HTML file that shows a run: errors, load curves, parameters, folds");
   command.footer(
       "Examples: rooftune report runs/first -o report.html\n"
-      "          rooftune report runs/monday runs/tuesday -o both.html");
+      "          rooftune report runs/monday runs/tuesday -o both.html\n"
+      "          rooftune report --watch runs/first");
   const auto options = std::make_shared<ReportOptions>();
   command
       .add_option("RUN", options->run_folders,
@@ -268,7 +347,16 @@ void add_report_command(const Command& program, ExitCode& exit_code) {
   command.add_option("--vega", options->vega, "folder of the plotting library's modules; default: where libjs-vega installs them");
   command.add_option("--threads", options->threads, "threads; 0: all cores; results do not depend on it")
       .check(not_negative(core::limits::kThreads));
+  const Option watch =
+      command.add_flag("--watch", options->watches,
+                       "instead of writing a file: serve the page of a run that goes on, until Ctrl-C; the address that is "
+                       "printed holds a secret, and nothing can be changed through it");
+  command.add_option("--listen", options->server.address, "address to serve at; default 127.0.0.1: this machine alone").needs(watch);
+  command.add_option("--port", options->server.port, "port to serve at; default: any that is free")
+      .check(between(1, 65535))
+      .needs(watch);
   add_json_option(command, options->output);
+  for (const char* of_files : {"--out", "--json", "--crossval"}) watch.excludes(of_files);
   command.callback([options, &exit_code] { exit_code = run(*options); });
 }
 

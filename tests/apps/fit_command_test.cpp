@@ -73,7 +73,7 @@ TEST_F(FitCommand, CountsExperimentsThatNeedMoreEventsThanTheStudyAllows) {
 TEST_F(FitCommand, SaysWhereMeasurementsShouldFall) {
   const ProgramResult fitted = fit("run");
   ASSERT_EQ(fitted.exit_code, 0) << fitted;
-  EXPECT_THAT(fitted.output, HasSubstr("Where 90 % of such measurements should fall"));
+  EXPECT_THAT(fitted.output, HasSubstr("90 % intervals of the means: where measurements like these should fall"));
   EXPECT_THAT(fitted.output, HasSubstr("the model's own error is not in it"));
   const auto result = nlohmann::json::parse(folder_.read("run/result.json"))["prediction_intervals"];
   EXPECT_EQ(result["level"], 0.9);

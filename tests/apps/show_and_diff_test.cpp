@@ -61,6 +61,53 @@ TEST_F(DiffCommand, TellsMachinesAndPeopleWhatDiffersAndNothingElse) {
   EXPECT_THAT(rooftune({"diff", "run1", "run2"}, {.working_directory = folder_.path()}).output, HasSubstr("seed: 1 | 2\n"));
 }
 
+TEST_F(DiffCommand, ComparesConfigsByWhatTheySayAndPredict) {
+  const std::vector<std::string> on_data{"diff",     "h100",  "h100.roofline_v1", "--ground-truth", kGroundTruth,
+                                         "--select", "id=64", "--select",         "id=62"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = on_data;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return rooftune(arguments);
+  };
+  const ProgramResult result = with({"--json", "--csv", (folder_ / "diff.csv").string()});
+  ASSERT_EQ(result.exit_code, 0) << result;
+  const Json json = Json::parse(result.output);
+  EXPECT_EQ(json["manifest"][0]["what"], "step-time model");
+  EXPECT_FALSE(json["parameters"].empty());
+  EXPECT_THAT(folder_.read("diff.csv"), HasSubstr("prediction,64,summary,e2e_mean_ms,"));
+  // Each side is what evaluate says of the config.
+  std::size_t compared = 0;
+  for (const std::string side : {"first", "second"}) {
+    const ProgramResult alone = rooftune({"evaluate", "--config", side == "first" ? "h100" : "h100.roofline_v1", "--ground-truth",
+                                          kGroundTruth, "--select", "id=64", "--select", "id=62", "--json"});
+    for (const Json& row : Json::parse(alone.output)["rows"]) {
+      for (const Json& one : json["predictions"]) {
+        if (one["experiment"] != row["experiment"] || one["stage"] != row["stage"] || one["metric"] != row["metric"]) continue;
+        EXPECT_EQ(one[side], row["predicted"]);
+        EXPECT_EQ(one[side + "_error_percent"], row["error_percent"]);
+        ++compared;
+      }
+    }
+  }
+  EXPECT_EQ(compared, 2 * json["predictions"].size());
+  EXPECT_EQ(json["unmatched_predictions"], 0);
+  const std::string text = with({}).output;
+  EXPECT_THAT(text, HasSubstr("step-time model: "));
+  EXPECT_THAT(text, HasSubstr("Mean latencies that the two predict"));
+  EXPECT_THAT(text, HasSubstr("absolute error against what was measured"));
+}
+
+TEST_F(DiffCommand, ComparesConfigsWithoutDataByWhatTheySay) {
+  const ProgramResult result = rooftune({"diff", "h100", shipped("configs/tuned/h100.json")});
+  EXPECT_EQ(result.exit_code, 0) << result;
+  EXPECT_EQ(result.output, "the configs say the same\n");
+  const ProgramResult other = rooftune({"diff", "h100", "a100"});
+  EXPECT_THAT(other.output, HasSubstr("--ground-truth FILE shows how far their predictions differ"));
+  EXPECT_THAT(rooftune({"diff", "h100", "h1000"}).errors, HasSubstr("no config of the name 'h1000' ships"));
+  const ProgramResult needless = rooftune({"diff", "h100", "a100", "--select", "id=64"});
+  EXPECT_EQ(needless.exit_code, 1) << needless;
+}
+
 TEST_F(DiffCommand, ComplainsAboutBothFoldersAtOnce) {
   const ProgramResult result = rooftune({"diff", (folder_ / "a").string(), (folder_ / "b").string()});
   EXPECT_EQ(result.exit_code, 1) << result;

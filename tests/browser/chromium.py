@@ -114,9 +114,13 @@ class Page:
                 return message["result"]
             self._note(message)
 
+    @staticmethod
+    def _url_of(path):
+        return str(path) if str(path).startswith("http:") else pathlib.Path(path).resolve().as_uri()
+
     def open(self, path, anchor=""):
         self.loaded = False
-        self.call("Page.navigate", url=pathlib.Path(path).resolve().as_uri() + anchor)
+        self.call("Page.navigate", url=self._url_of(path) + anchor)
         deadline = time.monotonic() + self.limit_s
         while not self.loaded:
             self._note(self._receive(deadline))

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 from chromium import Page, find_chromium
@@ -305,6 +306,48 @@ class JournalInABrowser(unittest.TestCase):
 
     def test_has_no_complaint(self):
         self.assertEqual(self.page.problems, [])
+
+
+class WatchedRunInABrowser(unittest.TestCase):
+    """The page of an improvement that goes on: follows its journal, and becomes its report."""
+
+    def test_follows_the_run_to_its_end(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        root = pathlib.Path(folder.name)
+        (root / "study.yaml").write_text(STUDY.format(source=SOURCE) + "improve: {moves: [robust_loss, 'remove:*'], seeds: 2, candidates: 2, rounds: 2}\n")
+        run = subprocess.Popen([PROGRAM, "improve", root / "study.yaml", "--out", root / "run"], stdout=subprocess.DEVNULL)
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        while not (root / "run" / "manifest.json").exists():
+            time.sleep(0.01)
+        server = subprocess.Popen([PROGRAM, "report", "--watch", root / "run"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(server.stdout.close)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        url = server.stdout.readline().strip()
+        if not url:
+            self.skipTest("this rooftune serves no pages")
+        with Page() as page:
+            page.resize(390, 900)
+            page.open(url)
+            self.assertEqual(page.run("rooftuneReport.pages[0]"), "live")
+            self.assertIn("judged", page.run("document.getElementById('live').innerText"))
+            self.assertLessEqual(page.run("document.documentElement.scrollWidth"), 390)
+            # It loads itself anew: whoever asks in between is told to ask again.
+            pages = []
+            end = time.monotonic() + 120
+            while "summary" not in pages and time.monotonic() < end:
+                time.sleep(0.5)
+                try:
+                    pages = page.run("typeof rooftuneReport === 'undefined' ? [] : rooftuneReport.pages")
+                except RuntimeError:
+                    pages = []
+            self.assertIn("summary", pages)
+            self.assertIn("journal", pages)
+            self.assertNotIn("live", pages)
+            self.assertEqual(page.problems, [])
+            self.assertTrue(all(one.startswith((url, "data:", "about:")) for one in page.requests), page.requests)
 
 
 class ReportsOfOtherCommands(unittest.TestCase):

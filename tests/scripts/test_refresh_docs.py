@@ -60,19 +60,31 @@ class ErrorTable(unittest.TestCase):
         @staticmethod
         def errors_of(line):
             if line.startswith("onboard"):
-                return {"data sheet only": ("20.7", "38.8"), "with kernel tables": ("2.6", "16.7"), "with one run": ("2.2", "4.5")}
-            return {"": ("1.5", "2.5")}
+                return {"data sheet only": ("20.7", "38.8", "7 of 8"), "with kernel tables": ("2.6", "16.7", "8 of 8"), "with one run": ("2.2", "4.5", "–")}
+            return {"": ("1.5", "2.5", "3 of 4"), "peer@1": ("10.5", "19.3", "–")}
 
     def test_fills_rows_by_their_commands(self):
         table = (
-            "| training, 15 H100 runs | 15 | 9.9 | 9.9 | `rooftune fit experiments/physics_h100.yaml` |\n"
-            "| new GPUs, no run of theirs: data sheet only | 3 | 9.9 | 9.9 | `rooftune onboard a.yaml` |\n"
-            "| the same with kernel tables (at its limit: TTFT -34 %) | 3 | 9.9 | 9.9 | as above |\n"
+            "| training, 15 H100 runs | 15 | 9.9 | 9.9 | – | `rooftune fit experiments/physics_h100.yaml` |\n"
+            "| others, in-sample: `peer@1` | 15 | 9.9 | 9.9 | – | as above |\n"
+            "| new GPUs, no run of theirs: data sheet only | 3 | 9.9 | 9.9 | 1 of 2 | `rooftune onboard a.yaml` |\n"
+            "| the same with kernel tables (at its limit: TTFT -34 %) | 3 | 9.9 | 9.9 | 1 of 2 | as above |\n"
         )
         now = refresh_docs.refresh_error_table(table, self.Printed())
-        self.assertIn("runs | 15 | 1.5 | 2.5 |", now)
-        self.assertIn("data sheet only | 3 | 20.7 | 38.8 |", now)
-        self.assertIn("-34 %) | 3 | 2.6 | 16.7 | as above |", now)
+        self.assertIn("runs | 15 | 1.5 | 2.5 | 3 of 4 |", now)
+        self.assertIn("`peer@1` | 15 | 10.5 | 19.3 | – |", now)
+        self.assertIn("data sheet only | 3 | 20.7 | 38.8 | 7 of 8 |", now)
+        self.assertIn("-34 %) | 3 | 2.6 | 16.7 | 8 of 8 | as above |", now)
+
+    def test_counts_measurements_in_intervals_over_everything_that_was_onboarded(self):
+        printed = ("with kernel tables                E2E   3.5 %  TTFT   2.9 %  (3 predictions)\n"
+                   "with one run                      E2E   3.6 %  TTFT   3.1 %  (2 predictions)\n"
+                   "A100-SXM, kernel tables: 26 of 26 unseen measurements inside their 90 % interval\n"
+                   "L40S, kernel tables: 12 of 13 unseen measurements inside their 90 % interval (1 not determined)\n"
+                   "A100-SXM, run 36: 10 of 13 unseen measurements inside their 90 % interval\n"
+                   "A100-SXM, 2 runs: 1 of 1 unseen measurements inside their 90 % interval\n")
+        self.assertEqual(refresh_docs.errors_of_onboarding(printed),
+                         {"with kernel tables": ("3.5", "2.9", "38 of 39"), "with one run": ("3.6", "3.1", "10 of 13")})
 
     def test_readme_has_rows_that_it_finds(self):
         readme = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()

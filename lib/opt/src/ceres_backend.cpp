@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "backends.hpp"
+#include "termination_words.hpp"
 
 namespace rooftune::opt {
 namespace {
@@ -127,6 +128,8 @@ GaussNewtonStep gauss_newton_step(const Sample& sample, const std::vector<bool>&
 /// The offset, squared, below which Bates & Watts call a fit converged: a thousandth of the standard deviation of the
 /// estimates. Noise in the derivatives keeps it larger.
 constexpr double kConvergedShare = 1e-6;
+/// Where a search that stalls leaves less, nobody would notice the rest: half a percent of the errors. It is told as good as converged.
+constexpr double kCloseShare = 1e-2;
 
 /// Gauss-Newton converges linearly where residuals are large; slower than this is not worth its evaluations.
 constexpr double kContraction = 0.7;
@@ -301,7 +304,9 @@ BackendOutcome run_ceres(Algorithm algorithm, Evaluator& evaluator) {
     }
     // Of Ceres's words the first sentence is for people.
     std::string& detail = outcome.termination.detail;
-    detail = fmt::format("at most {:.2g} % of the objective left ({})", 100.0 * share, detail.substr(0, detail.find(". ")));
+    const bool is_close = outcome.termination.reason == Reason::stalled && share <= kCloseShare;
+    detail = fmt::format("{}at most {:.2g} % of the objective left ({})", is_close ? kAsGoodAsConverged : "", 100.0 * share,
+                         detail.substr(0, detail.find(". ")));
     return outcome;
   }
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "termination_words.hpp"
+
 namespace rooftune::opt {
 
 std::string_view name(Reason reason) {
@@ -23,6 +25,7 @@ std::string_view name(Reason reason) {
 }
 
 std::string format(const Termination& termination) {
+  if (termination.reason == Reason::stalled && termination.detail.starts_with(kAsGoodAsConverged)) return termination.detail;
   std::string text{termination.reason == Reason::stalled ? "stopped where steps became small" : name(termination.reason)};
   std::ranges::replace(text, '_', ' ');
   if (!termination.limit.empty()) text += fmt::format(" ({})", termination.limit);

@@ -124,7 +124,7 @@ const reportKit = (() => {
   let printing = false;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   // Plots are drawn for the room that they find; on paper columns are narrow.
-  const printedRoom = 560;
+  const printedRoom = 620;
   const theme = (room) => ({ ...themes[dark.matches && !printing ? "dark" : "light"], room: printing ? printedRoom : room });
   const tooltip = document.getElementById("tooltip");
   const showTooltip = (handler, event, item, value) => {

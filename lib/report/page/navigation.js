@@ -1,8 +1,9 @@
 // Puts the pages into the document, and moves between them: links with anchors, so that the browser's own keys, history and
 // bookmarks work.
 const rooftuneReport = (() => {
-  const { data, vega, run, el, drawn, draw, drawPage, redrawAll, setPrinting, dark } = reportKit;
+  const { data, vega, run, plural, el, drawn, draw, drawPage, redrawAll, setPrinting, dark } = reportKit;
   const order = [
+    "live",
     "summary",
     "overlay",
     "predicted",
@@ -57,6 +58,11 @@ const rooftuneReport = (() => {
       document.getElementById("tabs").append(el("li", {}, link));
       container.append(section);
       sections.set(page.id, { section, link });
+    }
+    // Paper has room for the first plots of a kind (report.css).
+    for (const grid of container.querySelectorAll(".grid")) {
+      const more = grid.querySelectorAll(":scope > figure").length - (grid.classList.contains("narrow") ? 8 : 6);
+      if (more > 0) grid.dataset.leftOut = `Not printed: ${plural(more, "more plot")} like these; the report on a screen has them all.`;
     }
     show(location.hash.slice(1), false);
     addEventListener("hashchange", () => show(location.hash.slice(1), true));

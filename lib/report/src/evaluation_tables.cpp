@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "numbers.hpp"
 #include "rooftune/report/tables.hpp"
@@ -126,6 +127,67 @@ std::string group_table(const eval::Evaluation& evaluation, Colour colour) {
     }
   }
   return titled("Absolute errors by group (summaries)", table.text(colour));
+}
+
+namespace {
+
+std::optional<double> change_percent(const eval::Row* first, const eval::Row* second) {
+  if (first == nullptr || second == nullptr) return std::nullopt;
+  return 100.0 * (second->predicted_ms / first->predicted_ms - 1.0);
+}
+
+/// Mean of the absolute changes over the experiments that count in averages.
+std::string mean_change(const eval::Evaluation& first, const eval::Evaluation& second, Metric metric) {
+  double sum = 0.0;
+  int count = 0;
+  for (const eval::CaseReport& report : first.cases) {
+    const auto change = change_percent(first.find(report.experiment, domain::kSummaryStage, metric),
+                                       second.find(report.experiment, domain::kSummaryStage, metric));
+    if (!change || !report.aggregated) continue;
+    sum += std::abs(*change);
+    ++count;
+  }
+  return count == 0 ? "-" : percent(sum / count);
+}
+
+}  // namespace
+
+std::string prediction_difference_tables(const eval::Evaluation& first, const eval::Evaluation& second, Colour colour) {
+  std::vector<Column> columns = deployment_columns();
+  for (const Metric metric : domain::kMeanMetrics) {
+    columns.push_back({(metric == domain::kMeanMetrics.front() ? "change %\n" : "\n") + short_title(metric)});
+  }
+  for (const Metric metric : domain::kMeanMetrics) {
+    columns.push_back({short_title(metric) + " ms\nfirst"});
+    columns.push_back({"\nsecond"});
+  }
+  TextTable table(std::move(columns));
+  for (const eval::CaseReport& report : first.cases) {
+    std::vector<Cell> cells = deployment_cells(report);
+    std::vector<Cell> values;
+    for (const Metric metric : domain::kMeanMetrics) {
+      const eval::Row* a = first.find(report.experiment, domain::kSummaryStage, metric);
+      const eval::Row* b = second.find(report.experiment, domain::kSummaryStage, metric);
+      const auto change = change_percent(a, b);
+      cells.emplace_back(change ? fmt::format("{:+.1f}", *change) : "-");
+      values.emplace_back(a == nullptr ? "-" : milliseconds(a->predicted_ms));
+      values.emplace_back(b == nullptr ? "-" : milliseconds(b->predicted_ms));
+    }
+    cells.insert(cells.end(), values.begin(), values.end());
+    table.add(std::move(cells));
+  }
+  TextTable averages({{"metric", Align::left}, {"change\n%"}, {"error %\nfirst"}, {"\nsecond"}});
+  for (const auto& [metric, errors] : first.overall) {
+    const auto other = second.overall.find(metric);
+    if (other == second.overall.end()) continue;
+    averages.add({metric_title(metric),
+                  mean_change(first, second, metric),
+                  percent(errors.mean_ape_percent),
+                  {percent(other->second.mean_ape_percent), change_tone(errors.mean_ape_percent, other->second.mean_ape_percent)}});
+  }
+  return titled("Mean latencies that the two predict (summaries), and the change from the first to the second", table.text(colour)) +
+         footnote(first) +
+         titled("Means over experiments: absolute change, and absolute error against what was measured", averages.text(colour));
 }
 
 namespace {

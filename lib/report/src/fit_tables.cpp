@@ -190,7 +190,9 @@ std::string interval_table(const calibrate::FitResult& result, Colour colour) {
     table.add(std::move(row));
   }
   const bool is_complete = result.intervals.front().structural_deviation.has_value();
-  return titled(fmt::format("Where {:.0f} % of such measurements should fall", 100.0 * result.interval_level), table.text(colour)) +
+  return titled(
+             fmt::format("{:.0f} % intervals of the means: where measurements like these should fall", 100.0 * result.interval_level),
+             table.text(colour)) +
          toned(
              fmt::format(
                  "{} of {} lie inside{}", inside, measurements,

@@ -89,6 +89,16 @@ std::string left_out_line(const plan::OnboardStep& step) {
   return text;
 }
 
+/// How many parameters the runs left as they were expected, naming whichever are fewer.
+std::string kept_line(const plan::Onboarding& onboarding, const std::vector<std::string>& told,
+                      const std::vector<std::string>& untold) {
+  if (untold.empty()) return "";
+  std::string line = fmt::format("kept from {}, not informed by your runs: {} of {} parameters", onboarding.reference, untold.size(),
+                                 told.size() + untold.size());
+  if (untold.size() <= told.size()) return line + fmt::format(" ({})\n", fmt::join(untold, ", "));
+  return line + (told.empty() ? "\n" : fmt::format(" (all but {})\n", fmt::join(told, ", ")));
+}
+
 std::string source_of(const plan::OnboardParameter& parameter) { return std::string(params::source_name(parameter.source)); }
 
 }  // namespace
@@ -142,6 +152,7 @@ std::string onboard_parameter_table(const plan::Onboarding& onboarding, Colour c
                    {"moved %"},
                    {"source", Align::left},
                    {"expectation", Align::left}});
+  std::vector<std::string> told;
   std::vector<std::string> untold;
   for (const plan::OnboardParameter& parameter : step.parameters) {
     const params::FreeParameter& free = parameter.prior.parameter;
@@ -150,10 +161,10 @@ std::string onboard_parameter_table(const plan::Onboarding& onboarding, Colour c
                fmt::format("{:.0f}", 100.0 * parameter.posterior_deviation),
                fmt::format("{:+.0f}", 100.0 * (parameter.value / free.prior->centre - 1.0)), source_of(parameter),
                parameter.prior.basis});
-    if (!parameter.is_identified()) untold.emplace_back(free.id.spec().id);
+    (parameter.is_identified() ? told : untold).emplace_back(free.id.spec().id);
   }
   std::string text = titled(fmt::format("{} after '{}'", onboarding.label(), step.name), table.text(colour));
-  if (!step.fitted_runs.empty() && !untold.empty()) text += fmt::format("its runs say nothing about: {}\n", fmt::join(untold, ", "));
+  if (!step.fitted_runs.empty()) text += kept_line(onboarding, told, untold);
   text += left_out_line(step) + bounds_line(step);
   return text;
 }

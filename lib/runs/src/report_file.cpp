@@ -245,6 +245,7 @@ std::string report_json(const ReportContent& content) {
   json["step_time"] = list_json(content.step_time, step_time_json);
   json["kernels"] = list_json(content.kernels, roofline_json);
   json["journal"] = content.journal ? journal_json(*content.journal) : Json(nullptr);
+  json["live"] = parsed(content.live_json);
   json["notices"] = content.notices;
   // Names from a user's files may hold bytes that are not UTF-8.
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -27,7 +27,7 @@ using RowKey = std::tuple<std::string, int, domain::Metric>;
 struct Run {
   RunManifest manifest;
   std::map<std::string, double> parameters;  ///< empty: no tuned config
-  std::map<RowKey, eval::Row> rows;
+  std::vector<eval::Row> rows;
 };
 
 std::map<std::string, double> parameters_of(const params::Config& config) {
@@ -57,9 +57,9 @@ core::Result<Run> read_run(const fs::path& folder) {
     if (!config) return tl::unexpected(config.error());
     run.parameters = parameters_of(config->config);
   }
-  const auto rows = read_evaluation_rows(folder / kEvaluationName);
+  auto rows = read_evaluation_rows(folder / kEvaluationName);
   if (!rows) return tl::unexpected(rows.error());
-  for (const eval::Row& row : *rows) run.rows[{row.experiment, row.stage, row.metric}] = row;
+  run.rows = *std::move(rows);
   return run;
 }
 
@@ -89,6 +89,28 @@ std::map<std::string, std::string> facts(const RunManifest& manifest) {
   return facts;
 }
 
+std::map<std::string, std::string> facts(const params::Config& config) {
+  std::map<std::string, std::string> facts{{"step-time model", config.step_time_model}};
+  for (const auto& [id, choice] : config.switches) {
+    facts[fmt::format("switch {}", id.spec().id)] = std::string(id.spec().choices[choice]);
+  }
+  return facts;
+}
+
+void compare_facts(RunDifference& difference, const std::map<std::string, std::string>& first,
+                   const std::map<std::string, std::string>& second) {
+  compare_maps(first, second, [&](const std::string& what, auto a, auto b) {
+    difference.manifest.push_back({.what = what, .first = std::move(a), .second = std::move(b)});
+  });
+}
+
+void compare_parameters(RunDifference& difference, const std::map<std::string, double>& first,
+                        const std::map<std::string, double>& second) {
+  compare_maps(first, second, [&](const std::string& id, auto a, auto b) {
+    difference.parameters.push_back({.parameter = id, .first = a, .second = b});
+  });
+}
+
 }  // namespace
 
 std::optional<double> ParameterDifference::change_percent() const {
@@ -106,23 +128,32 @@ core::Result<RunDifference> compare_runs(const fs::path& first_folder, const fs:
     return tl::unexpected(std::move(problems));
   }
   RunDifference difference;
-  compare_maps(facts(first->manifest), facts(second->manifest), [&](const std::string& what, auto a, auto b) {
-    difference.manifest.push_back({.what = what, .first = std::move(a), .second = std::move(b)});
-  });
-  compare_maps(first->parameters, second->parameters, [&](const std::string& id, auto a, auto b) {
-    difference.parameters.push_back({.parameter = id, .first = a, .second = b});
-  });
+  compare_facts(difference, facts(first->manifest), facts(second->manifest));
+  compare_parameters(difference, first->parameters, second->parameters);
+  compare_predictions(difference, first->rows, second->rows);
+  return difference;
+}
+
+RunDifference compare_configs(const params::Config& first, const params::Config& second) {
+  RunDifference difference;
+  compare_facts(difference, facts(first), facts(second));
+  compare_parameters(difference, parameters_of(first), parameters_of(second));
+  return difference;
+}
+
+void compare_predictions(RunDifference& difference, std::span<const eval::Row> first, std::span<const eval::Row> second) {
+  std::map<RowKey, const eval::Row*> others;
+  for (const eval::Row& row : second) others[{row.experiment, row.stage, row.metric}] = &row;
   std::size_t common = 0;
-  for (const auto& [key, a] : first->rows) {
-    const auto found = second->rows.find(key);
-    if (found == second->rows.end()) continue;
+  for (const eval::Row& a : first) {
+    const auto found = others.find({a.experiment, a.stage, a.metric});
+    if (found == others.end()) continue;
     ++common;
-    const eval::Row& b = found->second;
+    const eval::Row& b = *found->second;
     if (a.predicted_ms != b.predicted_ms || a.measured_ms != b.measured_ms)
       difference.predictions.push_back({.first = a, .second = b});
   }
-  difference.unmatched_predictions = first->rows.size() + second->rows.size() - 2 * common;
-  return difference;
+  difference.unmatched_predictions += first.size() + second.size() - 2 * common;
 }
 
 std::string difference_json(const RunDifference& difference) {
@@ -138,12 +169,14 @@ std::string difference_json(const RunDifference& difference) {
                           {"change_percent", text::or_null(one.change_percent())}});
   }
   Json predictions = Json::array();
-  for (const auto& [a, b] : difference.predictions) {
+  for (const PredictionDifference& one : difference.predictions) {
+    const auto& [a, b] = one;
     predictions.push_back({{"experiment", a.experiment},
                            {"stage", a.stage == domain::kSummaryStage ? Json("summary") : Json(a.stage)},
                            {"metric", domain::metric_name(a.metric)},
                            {"first", a.predicted_ms},
                            {"second", b.predicted_ms},
+                           {"change_percent", one.change_percent()},
                            {"first_error_percent", a.error_percent()},
                            {"second_error_percent", b.error_percent()}});
   }

@@ -132,14 +132,15 @@ std::string experiments_csv(const eval::Dataset& dataset) {
 }
 
 std::string difference_csv(const RunDifference& difference) {
-  std::string text = "what,name,stage,metric,first,second\n";
+  std::string text = "what,name,stage,metric,first,second,change_percent\n";
   for (const ParameterDifference& one : difference.parameters) {
-    text +=
-        fmt::format("parameter,{},,,{},{}\n", text::csv_cell(one.parameter), text::csv_cell(one.first), text::csv_cell(one.second));
+    text += fmt::format("parameter,{},,,{},{},{}\n", text::csv_cell(one.parameter), text::csv_cell(one.first),
+                        text::csv_cell(one.second), text::csv_cell(one.change_percent()));
   }
-  for (const auto& [first, second] : difference.predictions) {
-    text += fmt::format("prediction,{},{},{},{},{}\n", text::csv_cell(first.experiment), data::stage_cell(first.stage),
-                        domain::metric_name(first.metric), first.predicted_ms, second.predicted_ms);
+  for (const PredictionDifference& one : difference.predictions) {
+    const auto& [first, second] = one;
+    text += fmt::format("prediction,{},{},{},{},{},{}\n", text::csv_cell(first.experiment), data::stage_cell(first.stage),
+                        domain::metric_name(first.metric), first.predicted_ms, second.predicted_ms, one.change_percent());
   }
   return text;
 }

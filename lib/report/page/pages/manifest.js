@@ -1,5 +1,5 @@
 reportPages.manifest = (kit) => {
-  const { run, el, table, words } = kit;
+  const { run, plural, el, table, words, folded } = kit;
 
   return {
     id: "manifest",
@@ -21,7 +21,10 @@ reportPages.manifest = (kit) => {
       section.append(
         table([words("", (fact) => fact[0]), words("", (fact) => String(fact[1]))], facts),
         el("h3", {}, "Inputs"),
-        table([words("file", (input) => input.path), words("SHA-256", (input) => input.sha256)], manifest.inputs),
+        folded(
+          `${plural(manifest.inputs.length, "file")} that the run read, with their hashes`,
+          table([words("file", (input) => input.path), words("SHA-256", (input) => input.sha256)], manifest.inputs),
+        ),
       );
     },
   };

@@ -321,7 +321,7 @@ reportPages.summary = (kit) => {
     id: "summary",
     title: "Summary",
     question: "How wrong is it, where, how sure, what next?",
-    available: () => true,
+    available: () => !data.live,
     fill(section) {
       section.append(el("div", { class: "cards" }, howWrong(), where(), howSure(), whatNext()));
       const groups = peerGroups();

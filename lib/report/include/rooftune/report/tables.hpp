@@ -25,6 +25,9 @@ namespace rooftune::report {
 /// Mean, median and RMSE of the absolute percentage errors, one line for each metric, and the loss.
 [[nodiscard]] std::string overall_table(const eval::Evaluation& evaluation, Colour colour);
 
+/// What two configs predict for the same experiments: by how much they differ, both values, and how wrong each is on average.
+[[nodiscard]] std::string prediction_difference_tables(const eval::Evaluation& first, const eval::Evaluation& second, Colour colour);
+
 /// The same by model, GPU, TP and workload, of the metrics that are means.
 [[nodiscard]] std::string group_table(const eval::Evaluation& evaluation, Colour colour);
 

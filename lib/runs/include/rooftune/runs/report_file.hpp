@@ -64,6 +64,7 @@ struct ReportContent {
   std::vector<plan::StepTimeByBatch> step_time;          ///< of the tuned config
   std::vector<plan::KernelRoofline> kernels;             ///< of the run's GPUs
   std::optional<improve::JournalEntries> journal;        ///< of rooftune improve
+  std::optional<std::string> live_json{};                ///< how far a run is that still goes on (LiveRun::json)
   std::vector<std::string> notices;                      ///< what the report lacks and why
 };
 

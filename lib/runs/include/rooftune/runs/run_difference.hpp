@@ -3,11 +3,13 @@
 #include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/params/config.hpp"
 
 namespace rooftune::runs {
 
@@ -30,11 +32,14 @@ struct ParameterDifference {
 struct PredictionDifference {
   eval::Row first;
   eval::Row second;
+
+  /// Of what is predicted.
+  [[nodiscard]] double change_percent() const { return 100.0 * (second.predicted_ms / first.predicted_ms - 1.0); }
 };
 
-/// Where two runs differ. What is the same in both is not listed.
+/// Where two runs, or two configs, differ. What is the same in both is not listed.
 struct RunDifference {
-  std::vector<TextDifference> manifest;
+  std::vector<TextDifference> manifest;  ///< of configs: step-time model and switches
   std::vector<ParameterDifference> parameters;
   std::vector<PredictionDifference> predictions;
   std::size_t unmatched_predictions = 0;  ///< rows that only one of the runs has
@@ -46,6 +51,12 @@ struct RunDifference {
 
 /// Compares the manifests, tuned configs and evaluations of two run folders.
 [[nodiscard]] core::Result<RunDifference> compare_runs(const std::filesystem::path& first, const std::filesystem::path& second);
+
+/// Compares what two configs say by themselves: step-time model, switches, parameters.
+[[nodiscard]] RunDifference compare_configs(const params::Config& first, const params::Config& second);
+
+/// Adds what two evaluations predict for the same experiments.
+void compare_predictions(RunDifference& difference, std::span<const eval::Row> first, std::span<const eval::Row> second);
 
 /// The difference as "rooftune/diff/1" (docs/file_formats.md).
 [[nodiscard]] std::string difference_json(const RunDifference& difference);
