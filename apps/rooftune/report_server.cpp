@@ -27,6 +27,11 @@ core::Result<void> serve_pages(const ServedPages& pages, const ServerOptions& op
   constexpr std::size_t kThreads = 2;
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server.set_payload_max_length(0);  // nothing is taken
+  // The library's own options let another process share the port.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
   server.set_default_headers({{"Cache-Control", "no-store"},
                               {"Referrer-Policy", "no-referrer"},
                               {"X-Content-Type-Options", "nosniff"},

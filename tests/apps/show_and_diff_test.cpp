@@ -80,7 +80,8 @@ TEST_F(DiffCommand, ComparesConfigsByWhatTheySayAndPredict) {
   for (const std::string side : {"first", "second"}) {
     const ProgramResult alone = rooftune({"evaluate", "--config", side == "first" ? "h100" : "h100.roofline_v1", "--ground-truth",
                                           kGroundTruth, "--select", "id=64", "--select", "id=62", "--json"});
-    for (const Json& row : Json::parse(alone.output)["rows"]) {
+    const Json evaluation = Json::parse(alone.output);
+    for (const Json& row : evaluation["rows"]) {
       for (const Json& one : json["predictions"]) {
         if (one["experiment"] != row["experiment"] || one["stage"] != row["stage"] || one["metric"] != row["metric"]) continue;
         EXPECT_EQ(one[side], row["predicted"]);

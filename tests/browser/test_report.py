@@ -315,7 +315,7 @@ class WatchedRunInABrowser(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         root = pathlib.Path(folder.name)
-        (root / "study.yaml").write_text(STUDY.format(source=SOURCE) + "improve: {moves: [robust_loss, 'remove:*'], seeds: 2, candidates: 2, rounds: 2}\n")
+        (root / "study.yaml").write_text(STUDY.format(source=SOURCE) + "improve: {moves: [robust_loss], seeds: 2, candidates: 1, rounds: 1}\n")
         run = subprocess.Popen([PROGRAM, "improve", root / "study.yaml", "--out", root / "run"], stdout=subprocess.DEVNULL)
         self.addCleanup(run.wait)
         self.addCleanup(run.kill)

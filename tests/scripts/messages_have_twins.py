@@ -41,6 +41,10 @@ NOT_PROVOKED = {
     "more than {} terms": "files that declare 128 terms between them",
     "declare fewer": "the same",
     "{} processes were started together, and this rooftune was built without MPI": "another build",
+    "this rooftune was built without cpp-httplib and serves no pages": "the same",
+    "build it where libcpp-httplib-dev and pkgconf are installed": "the same",
+    "cannot be listened on": "needs a run; tests/scripts/test_watched_report.py",
+    "give an address of this machine and a port that is free": "the same",
     "start it without mpirun, or build it where libopenmpi-dev is installed": "the same",
     "fit without --held-out, or change the split": "a fit that works on all data and on no part of it",
 }

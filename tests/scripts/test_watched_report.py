@@ -96,6 +96,11 @@ class WatchedRun(unittest.TestCase):
         for method in ("POST", "PUT", "DELETE"):
             self.assertGreaterEqual(self.ask(self.url.path, method)[0], 400, method)
 
+    def test_says_where_it_cannot_listen(self):
+        taken = subprocess.run([PROGRAM, "report", "--watch", "run", "--port", str(self.url.port)], cwd=self.root, capture_output=True, text=True, timeout=60)
+        self.assertEqual(taken.returncode, 1)
+        self.assertIn(f"127.0.0.1:{self.url.port}: error: cannot be listened on (give an address of this machine and a port that is free)", taken.stderr)
+
     def test_ends_when_it_is_told_and_leaves_the_run_alone(self):
         self.server.send_signal(signal.SIGINT)
         self.assertEqual(self.server.wait(timeout=30), 0)

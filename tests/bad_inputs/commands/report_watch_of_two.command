@@ -1,0 +1,1 @@
+report --watch runs/monday runs/tuesday
