@@ -31,6 +31,7 @@ refit onboard onboard_a100 -- a100.physics a100
 refit onboard onboard_l40s -- l40s.physics l40s
 # Serving points (closed loops), by kernel tables.
 refit fit serving_h100 --held-out -- h100.serving
+refit fit joint_h100 --held-out -- h100.joint
 refit fit serving_hopper --held-out -- hopper.serving
 for gpu in H200-SXM B200-SXM B300-SXM; do
   name=$(tr '[:upper:]' '[:lower:]' <<<"${gpu%%-*}")

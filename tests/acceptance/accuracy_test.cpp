@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,12 @@
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/ground_truth.hpp"
+#include "rooftune/data/kernel_tables.hpp"
 #include "rooftune/data/models.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/eval/evaluate.hpp"
+#include "rooftune/kernels/efficiency.hpp"
+#include "rooftune/kernels/kernel_tables.hpp"
 #include "rooftune/text/csv.hpp"
 #include "support/places.hpp"
 
@@ -54,11 +58,18 @@ eval::Evaluation evaluate(const std::string& config_name, const std::string& gro
   const std::vector<domain::GpuSpec> gpus = value_of(data::default_gpus());
   const std::vector<domain::ModelSpec> models = value_of(data::default_models());
   const params::Config config = value_of(data::read_config(kSource / "configs/tuned" / config_name, gpus)).config;
+  eval::KernelTablesByGpu tables;
+  if (config.step_time_model == "kernels") {
+    const domain::GpuSpec& gpu = *domain::find_gpu(gpus, "H100");
+    const kernels::MeasuredKernels measured = value_of(data::read_kernel_tables(kSource / "bench_data/h100", gpu.name));
+    tables[gpu.name] = std::make_shared<const kernels::KernelTables>(kernels::normalise(measured, gpu).kernels);
+  }
   const eval::Dataset dataset = value_of(
       eval::make_dataset({.experiments = value_of(data::read_ground_truth(kSource / "ground_truth" / ground_truth)).experiments,
                           .models = models,
                           .gpus = gpus,
-                          .config = config}));
+                          .config = config,
+                          .kernels = tables}));
   return eval::evaluate(dataset, config, {});
 }
 
@@ -120,6 +131,18 @@ TEST(Accuracy, OfTheBestH100ConfigBeatsWhatHandTuningReached) {
   EXPECT_LT(evaluation.overall.at(domain::Metric::e2e_mean).mean_ape_percent, 2.5);
   EXPECT_LT(evaluation.overall.at(domain::Metric::ttft_mean).mean_ape_percent, 3.0);
   EXPECT_LT(evaluation.overall.at(domain::Metric::tpot_mean).mean_ape_percent, 2.5);
+}
+
+// What one config for both kinds of load reaches (docs/serving_points.md), with the noise of two runs beside it.
+TEST(Accuracy, OfTheJointH100ConfigHoldsInOpenAndInClosedLoops) {
+  const auto mean_ape = [](const char* ground_truth, domain::Metric metric) {
+    return evaluate("h100.joint.json", ground_truth).overall.at(metric).mean_ape_percent;
+  };
+  EXPECT_LT(mean_ape("h100.json", domain::Metric::e2e_mean), 2.4);
+  EXPECT_LT(mean_ape("h100.json", domain::Metric::ttft_mean), 3.1);
+  EXPECT_LT(mean_ape("guidellm.json", domain::Metric::e2e_mean), 9.0);
+  EXPECT_LT(mean_ape("serving_h100.json", domain::Metric::tpot_mean), 4.5);
+  EXPECT_LT(mean_ape("serving_h100.json", domain::Metric::ttft_mean), 7.5);
 }
 
 }  // namespace

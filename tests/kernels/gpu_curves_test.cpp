@@ -181,6 +181,32 @@ TEST(GpuCurves, ScaleAShapeThatWasNotMeasuredByTheRoofline) {
   EXPECT_GT(twice.by_tokens.us(32.0), twice.by_tokens.us(48.0));
 }
 
+TEST(GpuCurves, SmoothAwayWhatIsSpecialToAProductWhereOnlyWhatIsTypicalIsWanted) {
+  // H100, bf16 (vLLM 0.24): from 1 to 16 tokens the second shape takes another kernel, the others don't.
+  MeasuredKernels kernels;
+  const auto add = [&](std::int64_t n, std::int64_t k, double at_1_us, double at_16_us) {
+    kernels.gemms.push_back(gemm(NumberFormat::bf16, 1, n, k, at_1_us));
+    kernels.gemms.push_back(gemm(NumberFormat::bf16, 16, n, k, at_16_us));
+  };
+  add(7168, 7168, 37.6, 36.5);
+  add(16384, 5120, 57.1, 67.3);
+  add(16384, 7168, 78.0, 79.2);
+  add(768, 4096, 6.9, 7.1);  // 6 MB: no word on what streams
+  const GpuCurves curves(kernels, gpu_named("H100-SXM"), std::nullopt);
+  const auto growth = [&](std::int64_t n, std::int64_t k, ProductRows rows) {
+    const PriceCurve curve = curves.gemm(NumberFormat::bf16, n, k, rows).by_tokens;
+    return curve.us(16.0) / curve.us(1.0);
+  };
+  EXPECT_NEAR(growth(16384, 5120, ProductRows::own), 67.3 / 57.1, 1e-9);
+  EXPECT_NEAR(growth(16384, 5120, ProductRows::typical), 1.01, 0.02);
+  // The median shape stays where it was: 16384 x 7168 with 1 % of its own.
+  EXPECT_NEAR(curves.gemm(NumberFormat::bf16, 16384, 7168, ProductRows::typical).by_tokens.us(16.0), 79.2, 1.0);
+  // A shape without rows no more takes over what is special to its neighbour.
+  EXPECT_GT(growth(20480, 5120, ProductRows::own), 1.1);
+  EXPECT_NEAR(growth(20480, 5120, ProductRows::typical), 1.01, 0.02);
+  EXPECT_EQ(curves.gemm(NumberFormat::bf16, 20480, 5120, ProductRows::typical).coverage, Coverage::scaled);
+}
+
 TEST(GpuCurves, NeverExplodeBeyondTheTable) {
   const GpuCurves curves(h200_fp8(), gpu_named("H200-SXM"), std::nullopt);
   const PriceCurve by_tokens = curves.gemm(NumberFormat::fp8, 8192, 8192).by_tokens;
@@ -370,6 +396,42 @@ TEST(GpuCurves, TakeAttentionOfOtherHeadsAsOtherSequences) {
   // A window that was not measured is the whole kernel with fewer tokens, which the caller sees to.
   EXPECT_EQ(curves.generation_attention(NumberFormat::bf16, {.heads = 8, .kv_heads = 1, .head_dim = 64}, 512)->window, 0);
   EXPECT_FALSE(curves.context_attention(NumberFormat::bf16, {.heads = 8, .kv_heads = 1, .head_dim = 64}, 0).has_value());
+}
+
+TEST(GpuCurves, StreamDecodesAtTheRateOfCachesThatNoL2Holds) {
+  MeasuredKernels kernels;
+  const auto add = [&](std::int64_t batch, std::int64_t tokens, double us) {
+    AttentionRow row;
+    row.shape = {.heads = 8, .kv_heads = 8, .head_dim = 128};  // 4096 B a token
+    row.batch = batch;
+    row.new_tokens = 1;
+    row.kv_tokens = tokens;
+    row.latency_us = us;
+    kernels.generation_attention.push_back(row);
+  };
+  // H100 (vLLM 0.24): 34 MB come from the L2, 67 and 134 MB in part; 268 and 1074 MB stream.
+  add(8, 128, 12.9);
+  add(8, 1024, 18.1);
+  add(32, 512, 41.8);
+  add(32, 1024, 67.5);
+  add(32, 2048, 99.7);
+  add(64, 4096, 353.7);
+  const HeadShape heads{.heads = 8, .kv_heads = 8, .head_dim = 128};
+  const GpuCurves curves(kernels, gpu_named("H100-SXM"), std::nullopt);
+  const AttentionPrice::Streaming line = curves.generation_attention(NumberFormat::bf16, heads, 0)->streaming();
+  EXPECT_DOUBLE_EQ(line.call_us, 12.9);
+  const double rate = 0.5 * ((99.7 - 12.9) / (32.0 * 2048.0) + (353.7 - 12.9) / (64.0 * 4096.0));
+  EXPECT_DOUBLE_EQ(line.us_per_token, rate);
+  EXPECT_DOUBLE_EQ(line.us(32.0, 512.0), 12.9 + 32.0 * 512.0 * rate);
+  // Four times the heads read four times as much.
+  const HeadShape more{.heads = 32, .kv_heads = 32, .head_dim = 128};
+  EXPECT_DOUBLE_EQ(curves.generation_attention(NumberFormat::bf16, more, 0)->streaming().us_per_token, 4.0 * rate);
+
+  // Without a cache of that size the largest row counts.
+  std::erase_if(kernels.generation_attention, [](const AttentionRow& row) { return row.batch * row.kv_tokens > 32 * 1024; });
+  const GpuCurves small(kernels, gpu_named("H100-SXM"), std::nullopt);
+  EXPECT_DOUBLE_EQ(small.generation_attention(NumberFormat::bf16, heads, 0)->streaming().us_per_token,
+                   (67.5 - 12.9) / (32.0 * 1024.0));
 }
 
 TEST(Work, CountsPairsWithinAWindow) {

@@ -95,6 +95,28 @@ TEST(KernelsModel, AddsUpADecodeStepAsWorkedOutByHand) {
               quarter_products + quarter_head + quarter_attention + all_reduce + host + four.element_wise_us(8), 1e-6);
 }
 
+TEST(KernelsModel, ReadsTablesByItsSwitches) {
+  const auto us = [](std::string_view products, std::string_view attention, std::int64_t context) {
+    params::Resolved<double> parameters = round_parameters();
+    const auto choose = [&](std::string_view id, std::string_view word) {
+      const params::SwitchId found = params::switch_id(id);
+      const auto place = std::ranges::find(found.spec().choices, word);
+      parameters.choose(found, static_cast<std::size_t>(place - found.spec().choices.begin()));
+    };
+    choose("kernels.products", products);
+    choose("kernels.decode_attention", attention);
+    return Kernels(examples::llama_2_7b(), 1, "FULL_AND_PIECEWISE", parameters).us(decodes(8, context));
+  };
+  // The synthetic table's attention is a straight line: read as one it stays, but for the 16 tokens of its smallest call.
+  const double measured_us = us("measured", "measured", 1024);
+  EXPECT_NEAR(us("measured", "streaming", 1024), measured_us, 1e-3 * measured_us);
+  // Products of all shapes weigh the same where only what is typical counts; attention has no part in it.
+  const double typical_us = us("typical_16bit", "measured", 1024);
+  EXPECT_GT(std::abs(typical_us - measured_us), 1.0);
+  EXPECT_NEAR(typical_us, measured_us, 0.15 * measured_us);
+  EXPECT_NEAR(us("typical_16bit", "measured", 4096) - us("measured", "measured", 4096), typical_us - measured_us, 1e-6);
+}
+
 TEST(KernelsModel, PricesAPromptByItsOwnTables) {
   const Kernels one(examples::llama_2_7b());
   OwnedBatch prompt;

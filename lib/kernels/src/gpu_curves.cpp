@@ -25,6 +25,9 @@ constexpr double kUnmeasuredShare = 0.6;
 constexpr double kUnmeasuredCallUs = 5.0;
 /// Weights of a product that no L2 holds (H100: 50 MB, benchmarks turn six copies).
 constexpr double kLargeWeights = 30e6;
+/// A KV cache that no L2 holds even in part: twice the largest one's (B200: 126 MB). A benchmark reads the same cache again and
+/// again; between two calls of an engine the weights of a layer pass.
+constexpr double kLargeCache = 252e6;
 
 double real(std::int64_t number) { return static_cast<double>(number); }
 
@@ -186,6 +189,26 @@ double exchange_copies(std::string_view kind, std::int64_t ranks, std::int64_t e
   return real(ranks) * (1.0 - std::pow(1.0 - 1.0 / real(ranks), real(experts_per_token)));
 }
 
+AttentionPrice::Streaming AttentionPrice::streaming() const {
+  ROOFTUNE_EXPECTS(bytes_per_token > 0.0);
+  const double call_us = smallest_us();
+  std::vector<double> rates;
+  double largest = 0.0;
+  double largest_rate = 0.0;
+  for (const LatencyGrid::Row& row : grid->rows()) {
+    for (const CurvePoint& point : row.by_tokens.points()) {
+      const double tokens = row.sequences * point.quantity;
+      const double us_per_token = std::max(0.0, point.latency_us - call_us) / tokens;
+      if (tokens * bytes_per_token >= kLargeCache) rates.push_back(us_per_token);
+      if (tokens <= largest) continue;
+      largest = tokens;
+      largest_rate = us_per_token;
+    }
+  }
+  const double us_per_token = rates.empty() ? largest_rate : core::median(rates);
+  return {.call_us = call_us, .us_per_token = us_per_token * sequences_factor};
+}
+
 GpuCurves::GpuCurves(const MeasuredKernels& kernels, const domain::GpuSpec& gpu, std::optional<domain::Release> release,
                      std::optional<bool> fused)
     : gpu_(gpu) {
@@ -287,6 +310,21 @@ void GpuCurves::add_products(const MeasuredKernels& kernels, std::optional<domai
         if (ratio > 0.0) ratio = std::log(ratio / product_us(products.form, format, products.ladder[i], real(n), real(k)));
       }
     }
+    set_typical_ratios(products, format);
+  }
+}
+
+void GpuCurves::set_typical_ratios(Products& products, NumberFormat format) {
+  for (std::size_t i = 0; i < products.ladder.size(); ++i) {
+    std::vector<double> large;
+    std::vector<double> all;
+    for (std::size_t shape = 0; shape < products.shapes.size(); ++shape) {
+      if (products.us[shape][i] <= 0.0) continue;
+      const auto& [n, k] = products.shapes[shape];
+      all.push_back(products.log_ratio[shape][i]);
+      if (real(n) * real(k) * bytes_per_element(format) >= kLargeWeights) large.push_back(all.back());
+    }
+    products.typical_log_ratio.push_back(core::median(large.empty() ? all : large));
   }
 }
 
@@ -304,7 +342,7 @@ RooflineForm GpuCurves::form(NumberFormat format) const {
   return form;
 }
 
-GemmPrice GpuCurves::gemm(NumberFormat format, std::int64_t n, std::int64_t k) const {
+GemmPrice GpuCurves::gemm(NumberFormat format, std::int64_t n, std::int64_t k, ProductRows rows) const {
   const RooflineForm roofline = form(format);
   const auto own = gemms_.find(format);
   if (own == gemms_.end()) {
@@ -317,6 +355,16 @@ GemmPrice GpuCurves::gemm(NumberFormat format, std::int64_t n, std::int64_t k) c
   const auto exact = std::ranges::find(products.shapes, std::pair(n, k));
   const std::size_t exact_place = static_cast<std::size_t>(exact - products.shapes.begin());
   GemmPrice price{.by_tokens = {}, .coverage = exact != products.shapes.end() ? Coverage::measured : Coverage::scaled};
+  if (rows == ProductRows::typical) {
+    std::vector<PriceCurve::Point> points;
+    for (std::size_t i = 0; i < products.ladder.size(); ++i) {
+      const double m = products.ladder[i];
+      const double us = product_us(roofline, format, m, real(n), real(k)) * std::exp(products.typical_log_ratio[i]);
+      points.push_back({.quantity = m, .us = us});
+    }
+    price.by_tokens = PriceCurve(std::move(points));
+    return price;
+  }
   // Shapes by distance.
   std::vector<std::pair<double, std::size_t>> nearest;
   for (std::size_t shape = 0; shape < products.shapes.size(); ++shape) {
@@ -538,7 +586,12 @@ std::optional<AttentionPrice> GpuCurves::context_attention(NumberFormat kv, cons
 }
 
 std::optional<AttentionPrice> GpuCurves::generation_attention(NumberFormat kv, const HeadShape& heads, std::int64_t window) const {
-  return nearest_heads(generation_, kv, heads, window);
+  auto price = nearest_heads(generation_, kv, heads, window);
+  if (!price) return price;
+  for (const auto& [key, grid] : generation_) {
+    if (&grid == price->grid) price->bytes_per_token = 2.0 * real(key.heads.kv_heads * key.heads.head_dim) * bytes_per_element(key.kv);
+  }
+  return price;
 }
 
 void GpuCurves::add_modules(const MeasuredKernels& kernels) {

@@ -70,12 +70,12 @@ constexpr double kAttentionCallUs = 10.0;
 
 }  // namespace
 
-KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load, double popularity_exponent)
+KernelPrices::KernelPrices(const Target& target, const Reading& reading, double popularity_exponent)
     : curves_(target.tables->curves(target.gpu, release_of(target.deployment), target.deployment.settings.fuse_allreduce_rms)),
       form_(curves_.form(NumberFormat::bf16)) {
   const Operators operators = operators_of(target.model, target.deployment);
-  add_mixers(operators);
-  add_products(operators);
+  add_mixers(operators, reading.decodes_stream);
+  add_products(operators, reading.products_16bit);
   for (const ExpertLayer& layer : operators.experts) {
     const kernels::MoeShape shape{.hidden = layer.inputs,
                                   .ffn_width = layer.width,
@@ -85,7 +85,8 @@ KernelPrices::KernelPrices(const Target& target, kernels::ExpertLoad load, doubl
                                   .ep = layer.ep};
     // Tables hold gated experts: three matrices. Experts with two take two thirds.
     const double matrices = layer.gated ? 1.0 : 2.0 / 3.0;
-    experts_.push_back({.price = curves_.experts(table_format(layer.stored.format), shape, load), .count = matrices * layer.count});
+    experts_.push_back(
+        {.price = curves_.experts(table_format(layer.stored.format), shape, reading.load), .count = matrices * layer.count});
     experts_.back().price.dealt = kernels::dealt_variance(real(layer.experts), layer.ep, popularity_exponent);
     // Of what surrounds the experts about half chooses them (scores to probabilities, top-k, weights); the rest stays.
     constexpr double kWithoutRouting = 0.5;
@@ -149,9 +150,9 @@ KernelPrices::Dispatch KernelPrices::dispatch_of(const Collective& collective) c
   return dispatch;
 }
 
-void KernelPrices::add_mixers(const Operators& operators) {
+void KernelPrices::add_mixers(const Operators& operators, bool decodes_stream) {
   for (const Attention& attention : operators.attentions) {
-    Mixer mixer{.attention = attention, .generation = {}, .context = {}, .chunks = {}, .knots_us = {}};
+    Mixer mixer{.attention = attention, .generation = {}, .context = {}, .chunks = {}, .streaming = {}, .knots_us = {}};
     const NumberFormat kv = cache_format(attention.kv_bytes_per_element);
     add_module(mixer, operators, kv, static_cast<int>(mixers_.size()));
     if (!mixer.is_module) {
@@ -166,6 +167,8 @@ void KernelPrices::add_mixers(const Operators& operators) {
       const std::int64_t window = attention.reads.front().restarts ? 0 : attention.window;
       mixer.generation = curves_.generation_attention(kv, heads, window);
       mixer.context = curves_.context_attention(kv, heads, window);
+      // A window's few entries are no stream.
+      if (decodes_stream && attention.window == 0 && mixer.generation) mixer.streaming = mixer.generation->streaming();
     }
     mixers_.push_back(std::move(mixer));
   }
@@ -198,13 +201,14 @@ void KernelPrices::add_module(Mixer& mixer, const Operators& operators, NumberFo
   mixer.is_module = mixer.generation.has_value() && mixer.context.has_value();
 }
 
-void KernelPrices::add_products(const Operators& operators) {
+void KernelPrices::add_products(const Operators& operators, kernels::ProductRows rows_16bit) {
   for (const Gemm& gemm : operators.gemms) {
     const bool is_in_module = gemm.attention >= 0 && mixers_[static_cast<std::size_t>(gemm.attention)].is_module;
     if (is_in_module && gemm.name != kGate) continue;
     const NumberFormat format = table_format(gemm.stored.format);
     const kernels::RooflineForm form = curves_.form(format);
-    Product product{.price = curves_.gemm(format, gemm.n, gemm.k),
+    const kernels::ProductRows rows = format == NumberFormat::bf16 ? rows_16bit : kernels::ProductRows::own;
+    Product product{.price = curves_.gemm(format, gemm.n, gemm.k, rows),
                     .compute_us_per_token = 2.0 * gemm.elements() / form.flops_per_us,
                     .weights_us = gemm.elements() * kernels::bytes_per_element(format) / form.bytes_per_us,
                     .count = gemm.count};
@@ -290,7 +294,9 @@ double KernelPrices::knot_us(Mixer& mixer, std::int64_t sequences, int knot) {
   if (column >= known_us.size()) known_us.resize(column + 1, -1.0);
   if (known_us[column] < 0.0) {
     note(mixer.generation->coverage);
-    known_us[column] = mixer.attention.count * decode_us(mixer, real(sequences), knot_entries(knot));
+    const double call_us = mixer.streaming ? mixer.streaming->us(real(sequences), knot_entries(knot))
+                                           : decode_us(mixer, real(sequences), knot_entries(knot));
+    known_us[column] = mixer.attention.count * call_us;
   }
   return known_us[column];
 }

@@ -14,8 +14,15 @@ namespace rooftune::latency {
 /// What the GPU's measured curves say of the operators of one deployment, all layers together: plain times, before any factor.
 class KernelPrices {
  public:
+  /// How the tables are read; each a switch of the model.
+  struct Reading {
+    kernels::ExpertLoad load = kernels::ExpertLoad::balanced;
+    kernels::ProductRows products_16bit = kernels::ProductRows::own;
+    bool decodes_stream = false;  ///< decode attention with the whole context: a straight line in place of the curve
+  };
+
   /// The target must have kernel tables.
-  KernelPrices(const Target& target, kernels::ExpertLoad load, double popularity_exponent);
+  KernelPrices(const Target& target, const Reading& reading, double popularity_exponent);
 
   /// What depends on the number of tokens in the step alone. Products are split by what bounds them: the part of a product's time
   /// that goes to `computing` is c^2 / (c^2 + w^2), with c and w its times by the roofline's two sides.
@@ -78,10 +85,11 @@ class KernelPrices {
     Attention attention;
     std::optional<kernels::AttentionPrice> generation;
     std::optional<kernels::AttentionPrice> context;
-    std::optional<kernels::ChunkPrice> chunks;  ///< in its place, of sparse modules whose prompts were measured
-    bool is_module = false;                     ///< projections are in the times
-    double index_flops_per_token = 0.0;         ///< of a sparse module's indexer, whose prompts were not measured
-    std::vector<std::vector<double>> knots_us;  ///< by sequences, then knot; negative: not yet asked for
+    std::optional<kernels::ChunkPrice> chunks;                    ///< in its place, of sparse modules whose prompts were measured
+    std::optional<kernels::AttentionPrice::Streaming> streaming;  ///< in place of `generation`
+    bool is_module = false;                                       ///< projections are in the times
+    double index_flops_per_token = 0.0;                           ///< of a sparse module's indexer, whose prompts were not measured
+    std::vector<std::vector<double>> knots_us;                    ///< by sequences, then knot; negative: not yet asked for
 
     /// A sparse module's indexer goes by the whole context, whatever of it is then read.
     [[nodiscard]] bool goes_by_context() const { return is_module && attention.sparse.has_value(); }
@@ -92,11 +100,11 @@ class KernelPrices {
     std::optional<kernels::AttentionPrice> context;
   };
 
-  void add_mixers(const Operators& operators);
+  void add_mixers(const Operators& operators, bool decodes_stream);
   /// Whole modules in the place of attention and its products, where the tables have the model's.
   void add_module(Mixer& mixer, const Operators& operators, kernels::NumberFormat kv, int place);
   [[nodiscard]] Dispatch dispatch_of(const Collective& collective) const;
-  void add_products(const Operators& operators);
+  void add_products(const Operators& operators, kernels::ProductRows rows_16bit);
   [[nodiscard]] double knot_us(Mixer& mixer, std::int64_t sequences, int knot);
   [[nodiscard]] double unmeasured_decode_us(const Attention& attention, std::span<const double> entries) const;
   [[nodiscard]] double decode_us(const Mixer& mixer, double sequences, double tokens) const;

@@ -13,15 +13,21 @@ namespace {
 constexpr double kLaunchNorm = 8.0;
 
 template <class Scalar>
-kernels::ExpertLoad load_of(const params::Resolved<Scalar>& parameters) {
-  return parameters.choice("kernels.expert_routing") == "power_law" ? kernels::ExpertLoad::power_law : kernels::ExpertLoad::balanced;
+KernelPrices::Reading reading_of(const params::Resolved<Scalar>& parameters) {
+  using kernels::ExpertLoad;
+  using kernels::ProductRows;
+  const bool is_skewed = parameters.choice("kernels.expert_routing") == "power_law";
+  const bool is_typical = parameters.choice("kernels.products") == "typical_16bit";
+  return {.load = is_skewed ? ExpertLoad::power_law : ExpertLoad::balanced,
+          .products_16bit = is_typical ? ProductRows::typical : ProductRows::own,
+          .decodes_stream = parameters.choice("kernels.decode_attention") == "streaming"};
 }
 
 }  // namespace
 
 template <class Scalar>
 KernelsStepTime<Scalar>::KernelsStepTime(const Target& target, const params::Resolved<Scalar>& parameters)
-    : prices_(target, load_of(parameters), core::value_of(parameters["engine.expert_popularity_exponent"])),
+    : prices_(target, reading_of(parameters), core::value_of(parameters["engine.expert_popularity_exponent"])),
       graphs_(target.deployment) {
   const auto p = [&](std::string_view id) -> const Scalar& { return parameters[id]; };
   const Operators operators = operators_of(target.model, target.deployment);

@@ -158,6 +158,8 @@ constexpr std::array<std::string_view, 2> kPrefillBuckets{"off", "power_of_two"}
 constexpr std::array<std::string_view, 3> kDecodeContext{"sum", "max", "bucketed"};
 constexpr std::array<std::string_view, 2> kTpSplit{"shards", "power"};
 constexpr std::array<std::string_view, 2> kExpertRouting{"balanced", "power_law"};
+constexpr std::array<std::string_view, 2> kProducts{"measured", "typical_16bit"};
+constexpr std::array<std::string_view, 2> kDecodeAttention{"measured", "streaming"};
 constexpr std::array<std::string_view, 2> kFp8Source{"fp8_table", "bf16_table"};
 
 constexpr std::array kSwitches{
@@ -184,6 +186,8 @@ constexpr std::array kSwitches{
   SwitchSpec{"kernels.sampler", kOffOn, 1, kSampler, kSamplerSource},
   SwitchSpec{"kernels.graph_padding", kOffOn, 1, "steps in a CUDA graph run at the captured size that holds them", kCaptureSizes},
   SwitchSpec{"kernels.expert_routing", kExpertRouting, 0, "load of experts in large steps: evenly dealt, or by a power law (exponent 1.2) with the most loaded rank deciding", "both are measured"},
+  SwitchSpec{"kernels.products", kProducts, 0, "16-bit products by their own measured rows, or by what large shapes typically take at as many tokens: a library chooses their kernels anew with each release, and tables are of one", "docs/serving_points.md: runs of vLLM 0.15.1 show none of the bumps of 0.24's rows"},
+  SwitchSpec{"kernels.decode_attention", kDecodeAttention, 0, "decode attention with the whole context by its curve, or by what a call takes and the rate at which caches that no L2 holds stream", "docs/serving_points.md; benchmarks read one cache again and again, in part from the L2"},
   SwitchSpec{"physics.sampler", kOffOn, 1, kSampler, kSamplerSource},
   SwitchSpec{"roofline_mfu.fp8_source", kFp8Source, 0, "FP8 layers from FP8 tables (bf16 time by the ratio of peaks where there are none), or at bf16 speed", "bf16 rows and FP8 rows never mix"},
 };

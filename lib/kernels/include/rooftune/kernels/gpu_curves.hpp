@@ -40,6 +40,10 @@ struct GemmPrice {
   Coverage coverage = Coverage::measured;
 };
 
+/// Which measured products speak for one: its own rows (or those of its nearest shapes), or all large shapes together. A library
+/// chooses the kernel of a shape and size anew with every release: between releases what is typical lasts, what is special does not.
+enum class ProductRows { own, typical };
+
 /// How tokens are dealt to experts once there are enough to reach all: evenly, or by a power law (exponent 1.2), whose most loaded
 /// rank is the one that counts.
 enum class ExpertLoad { balanced, power_law };
@@ -90,9 +94,18 @@ class ExpertPrice {
 
 /// Attention over sequences x tokens, looked up as so many sequences of the measured shape.
 struct AttentionPrice {
+  /// One decode per sequence as a straight line: what a call takes, and what one more token of one sequence's cache adds.
+  struct Streaming {
+    double call_us = 0.0;
+    double us_per_token = 0.0;
+
+    [[nodiscard]] double us(double sequences, double tokens) const { return call_us + sequences * tokens * us_per_token; }
+  };
+
   const LatencyGrid* grid = nullptr;
   double sequences_factor = 1.0;
-  std::int64_t window = 0;  ///< of the measured kernel; 0: all tokens
+  double bytes_per_token = 0.0;  ///< of one measured sequence's cache; 0: not known
+  std::int64_t window = 0;       ///< of the measured kernel; 0: all tokens
   Coverage coverage = Coverage::measured;
   /// Of whole modules with a number of heads between two that were measured: the other one, and its share.
   const LatencyGrid* beside = nullptr;
@@ -103,6 +116,9 @@ struct AttentionPrice {
   [[nodiscard]] double smallest_us() const;
   /// Up to here so many sequences were measured.
   [[nodiscard]] double most_tokens(double sequences) const;
+  /// By the smallest call and the rate, in the median, of caches that no L2 holds; without any such row by that of the largest.
+  /// Of decodes with `bytes_per_token`.
+  [[nodiscard]] Streaming streaming() const;
 };
 
 /// Sparse-attention modules whose prompts were measured inside a graph: chunks of so many new tokens behind so many cached ones.
@@ -137,7 +153,8 @@ class GpuCurves {
   GpuCurves& operator=(const GpuCurves&) = delete;
 
   /// y[m, n] = x[m, k] w[n, k]^T over m. Shapes that were not measured: the three nearest ones' ratio to the roofline at every m.
-  [[nodiscard]] GemmPrice gemm(NumberFormat format, std::int64_t n, std::int64_t k) const;
+  /// With typical rows every shape takes the ratio to the roofline that large shapes have in the median at that m.
+  [[nodiscard]] GemmPrice gemm(NumberFormat format, std::int64_t n, std::int64_t k, ProductRows rows = ProductRows::own) const;
   [[nodiscard]] ExpertPrice experts(NumberFormat format, const MoeShape& shape, ExpertLoad load) const;
   /// Causal attention of new sequences over (sequences, tokens each). With a window that was not measured: the kernel without one,
   /// which the caller gives no more tokens than the window lets it see. Empty when there is no row at all.
@@ -177,6 +194,7 @@ class GpuCurves {
     std::vector<std::pair<std::int64_t, std::int64_t>> shapes;  ///< (n, k)
     std::vector<std::vector<double>> us;                        ///< by shape, then place on the ladder
     std::vector<std::vector<double>> log_ratio;                 ///< of the same to the roofline
+    std::vector<double> typical_log_ratio;                      ///< by place on the ladder
     RooflineForm form;
   };
   struct MeasuredExperts {
@@ -220,6 +238,7 @@ class GpuCurves {
   };
 
   void add_products(const MeasuredKernels& kernels, std::optional<domain::Release> release);
+  static void set_typical_ratios(Products& products, NumberFormat format);
   void add_experts(const MeasuredKernels& kernels);
   void add_attention(const MeasuredKernels& kernels);
   void add_modules(const MeasuredKernels& kernels);
