@@ -119,6 +119,36 @@ TEST(ResidualFunction, DifferentiatesThroughTies) {
   }
 }
 
+TEST(ResidualFunction, MovesEveryRunByTheOneScopeThatDecides) {
+  const Dataset dataset = four_measured_runs();
+  const Case& first = dataset.cases.front();
+  // For all, for a model, and for that model's first TP degree: of scopes that hold the last one decides.
+  auto free = free_parameters({"physics.t_step_us", "physics.t_step_us", "physics.t_step_us"});
+  free[1].where.model = free[2].where.model = first.model.name;
+  free[2].where.tp = first.experiment.deployment.tp;
+  const std::vector<double> point{std::log(800.0), std::log(900.0), std::log(1000.0)};
+  const ResidualFunction function(dataset, truth(), free, {}, kOneThread);
+  const Residuals scoped = function(point, Derivatives::yes);
+  const ResidualFunction alone(dataset, truth(), free_parameters({"physics.t_step_us"}), {}, kOneThread);
+  std::vector<Residuals> shared;
+  for (const double value : point) shared.push_back(alone(std::vector{value}, Derivatives::yes));
+  std::vector<int> decided(free.size());
+  for (std::size_t row = 0; row < scoped.values.size(); ++row) {
+    const Case& item = dataset.cases[function.rows()[row].case_index];
+    const bool is_model = item.model.name == first.model.name;
+    const bool is_degree = item.experiment.deployment.tp == first.experiment.deployment.tp;
+    const std::size_t decides = !is_model ? 0 : (is_degree ? 2 : 1);
+    ++decided[decides];
+    EXPECT_DOUBLE_EQ(scoped.values[row], shared[decides].values[row]);
+    for (std::size_t column = 0; column < free.size(); ++column) {
+      const double slope = column == decides ? shared[decides].jacobian[row] : 0.0;
+      EXPECT_DOUBLE_EQ(scoped.jacobian[row * free.size() + column], slope) << item.experiment.id << ", column " << column;
+    }
+  }
+  EXPECT_GT(decided[0], 0);
+  EXPECT_GT(decided[2], 0);
+}
+
 TEST(ResidualFunction, RefusesAPointThatSendsATieOutOfItsBounds) {
   const Dataset dataset = four_measured_runs();
   params::Config tied = truth();

@@ -49,6 +49,18 @@ Scalar metric_ms(const sim::StagePrediction<Scalar>& stage, Metric metric) {
   }
 }
 
+/// Whether the case takes the value of this scope, in the order of params::resolve: a shared value moves nothing where the model, the
+/// GPU or the TP degree has one of its own.
+bool decides(const params::Config& config, params::ParameterId id, const params::DeploymentFilter& where, const Case& item) {
+  for (auto scoped = config.scoped.rbegin(); scoped != config.scoped.rend(); ++scoped) {
+    if (scoped->parameters.contains(id) && scoped->where.matches(item.experiment.deployment, item.gpu)) return scoped->where == where;
+  }
+  const auto has_own = [&](const params::HardwareEntry& entry) {
+    return entry.gpu.name == item.gpu.name && entry.parameters.contains(id);
+  };
+  return where.matches_everything() && std::ranges::none_of(config.hardware, has_own);
+}
+
 }  // namespace
 
 const domain::Latencies& measured_row(const domain::Experiment& experiment, int stage) {
@@ -150,11 +162,11 @@ void ResidualFunction::simulate_columns(std::size_t case_index, const params::Co
   if constexpr (core::carries_derivatives<Scalar>) {
     const std::size_t last = std::min(free_.size(), first_column + static_cast<std::size_t>(core::ScalarTraits<Scalar>::width));
     for (std::size_t column = first_column; column < last; ++column) {
-      if (!free_[column].where.matches(item.experiment.deployment, item.gpu)) continue;
+      if (!decides(config, free_[column].id, free_[column].where, item)) continue;
       parameters[free_[column].id].v[static_cast<int>(column - first_column)] = slopes->free[column];
     }
     for (std::size_t t = 0; t < config.ties.size(); ++t) {
-      if (!config.ties[t].where.matches(item.experiment.deployment, item.gpu)) continue;
+      if (!decides(config, config.ties[t].id, config.ties[t].where, item)) continue;
       for (std::size_t column = first_column; column < last; ++column) {
         parameters[config.ties[t].id].v[static_cast<int>(column - first_column)] = slopes->ties[t][column];
       }
