@@ -100,11 +100,15 @@ ExitCode run(const ImproveOptions& options) {
   if (!run) return refuse(run.error());
   const fs::path& target = (*run)->folder();
   print_errors(study->prepared.dataset.warnings);
+  const auto give_up = [&](const core::Diagnostics& problems) {
+    (*run)->abandon();
+    return refuse(problems);
+  };
   const auto damage = runs::discard_damaged_journal(target / runs::kJournalName);
-  print_errors(damage ? *damage : damage.error());
-  if (!damage) return ExitCode::bad_input;
+  if (!damage) return give_up(damage.error());
+  print_errors(*damage);
   auto journal = runs::open_journal(target / runs::kJournalName);
-  if (!journal) return refuse(journal.error());
+  if (!journal) return give_up(journal.error());
   ProgressLine progress;
   const auto show = [&](const std::string& text) {
     progress.clear();
