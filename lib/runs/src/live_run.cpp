@@ -7,6 +7,7 @@
 
 #include "improve_json.hpp"
 #include "rooftune/calibrate/calibration_objective.hpp"
+#include "rooftune/eval/splits.hpp"
 #include "rooftune/params/space.hpp"
 #include "rooftune/runs/improve_journal.hpp"
 #include "rooftune/runs/open_study.hpp"
@@ -77,6 +78,11 @@ core::Result<LiveRun> LiveRun::open(const fs::path& folder) {
   LiveRun run(folder, {.command = manifest->command});
   if (!text::exists(folder / kStudyName)) return run;
   if (auto study = open_study(folder / kStudyName, {}, Simulators::any)) {
+    const calibrate::PreparedStudy& prepared = study->prepared;
+    if (manifest->command == "crossval" && prepared.spec.split) {
+      const auto folds = eval::make_folds(prepared.dataset, *prepared.spec.split, prepared.spec.seed);
+      if (folds) run.folds_ = folds->size();
+    }
     run.study_ = std::move(study->prepared.spec);
     run.loss_ = calibrate::make_stages(*run.study_).front().options.loss;
   } else {
@@ -164,6 +170,7 @@ std::string LiveRun::json() const {
             {"evaluations", state_.evaluations},
             {"refusals", state_.refusals},
             {"most_evaluations", text::or_null(most)},
+            {"folds", text::or_null(folds_)},
             {"searches", std::move(searches)},
             {"newest", state_.newest ? Json(*state_.newest) : Json(nullptr)},
             {"last", text::or_null(state_.last)},

@@ -24,7 +24,8 @@ reportPages.live = (kit) => {
         state.evaluations === 0 ? "Nothing is stored yet." : `${count(state.evaluations)} evaluations are stored${most}.`,
       );
       if (state.refusals > 0) sentences.push(`${count(state.refusals)} of them had no answer.`);
-      if (state.searches.length > 1) sentences.push(`${state.searches.length} fits are begun.`);
+      if (state.folds) sentences.push(`${plural(state.searches.length, "fit")} begun; each seed has ${plural(state.folds, "fold")}.`);
+      else if (state.searches.length > 1) sentences.push(`${state.searches.length} fits are begun.`);
       const newest = state.newest === null ? null : state.searches[state.newest];
       if (newest)
         sentences.push(

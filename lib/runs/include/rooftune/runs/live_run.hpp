@@ -58,7 +58,8 @@ class LiveRun {
   std::filesystem::path folder_;
   std::optional<calibrate::StudySpec> study_{};  ///< where its files can be read; names the parameters and says what is left
   opt::Loss loss_{};
-  std::set<std::string> seen_{};  ///< keys of evaluations
+  std::optional<std::size_t> folds_{};  ///< that a cross-validation fits with each seed
+  std::set<std::string> seen_{};        ///< keys of evaluations
   LiveState state_;
 };
 
