@@ -490,5 +490,59 @@ TEST(Engine, DerivesTheTimeThatReadingBackTakes) {
   EXPECT_DOUBLE_EQ(record.ttft_sum_us.v[0], 3.0);  // blocks
 }
 
+/// A decodes when B comes at 2500: each prompt of 100 tokens takes 2000 us, a step of decodes 1000.
+EngineRun two_prompts(bool alone) {
+  EngineSetup setup{.kv_blocks = 1000, .max_num_batched_tokens = 100};
+  setup.prompts_alone = alone;
+  setup.async_scheduling = false;
+  RequestPlan plan;
+  plan.stages.push_back(
+      {.requests = {{.prompt_tokens = 100, .output_tokens = 4}, {.arrival_us = 2500.0, .prompt_tokens = 99, .output_tokens = 2}}});
+  cases::LinearStepTime<> times({.base_us = 1000.0, .per_prefill_token_us = 10.0});
+  return cases::run_engine(setup, plan, times);
+}
+
+TEST(PromptsAlone, HoldUpTheDecodes) {
+  // Together: A gets a token at 2000, 3000, with B's prompt at 4990, and at 5990.
+  const EngineRun together = two_prompts(false);
+  EXPECT_DOUBLE_EQ(together.requests[1].first_token_us, 4990.0);
+  EXPECT_DOUBLE_EQ(together.requests[0].finished_us, 5990.0);
+  // Alone: A gets nothing while B's prompt is computed.
+  const EngineRun alone = two_prompts(true);
+  EXPECT_DOUBLE_EQ(alone.requests[1].first_token_us, 4990.0);
+  EXPECT_DOUBLE_EQ(alone.requests[1].finished_us, 5990.0);
+  EXPECT_DOUBLE_EQ(alone.requests[0].finished_us, 6990.0);
+  EXPECT_EQ(alone.counters.steps, together.counters.steps + 1);
+}
+
+/// No step does both.
+TEST(PromptsAlone, ShareNoStepWithDecodes) {
+  struct Steps final : Observer {
+    [[nodiscard]] bool wants_steps() const override { return true; }
+    void on_step(const StepEvent& event) override {
+      ++(event.batch.prefills.empty() ? decodes : prompts);
+      mixed += !event.batch.prefills.empty() && event.batch.decode_requests > 0 ? 1 : 0;
+    }
+    int prompts = 0;
+    int decodes = 0;
+    int mixed = 0;
+  };
+  cases::RandomCases random(72, "prompts alone");
+  Steps steps;
+  for (int i = 0; i < 100; ++i) {
+    cases::RandomCase drawn = random.draw(i % 2 == 0 ? cases::Pool::ample : cases::Pool::tight);
+    drawn.setup.prompts_alone = true;
+    drawn.setup.async_scheduling = false;
+    cases::LinearStepTime<> times(drawn.times);
+    Engine<double> engine(drawn.setup, drawn.plan.chains, times, {.turnaround_us = drawn.turnaround_us, .observer = &steps});
+    double start_us = 0.0;
+    for (const StagePlan& stage : drawn.plan.stages)
+      start_us = engine.run_stage(stage, drawn.plan.concurrency, start_us).last_finish_us;
+  }
+  EXPECT_EQ(steps.mixed, 0);
+  EXPECT_GT(steps.prompts, 100);
+  EXPECT_GT(steps.decodes, 100);
+}
+
 }  // namespace
 }  // namespace rooftune::sim

@@ -162,7 +162,7 @@ TEST(EngineReleases, HaveSglangsOwnDefaultsAndSayWhatOfItIsNotSimulated) {
   sglang.tp = 2;
   EXPECT_EQ(on(kH100).cudagraph_capture_sizes.back(), 256);
   const SettledDeployment once = settle(sglang, {}, kH100);
-  EXPECT_THAT(once.notice, HasSubstr("a prefill holds up the decodes"));
+  EXPECT_THAT(once.notice, HasSubstr("that prompts hold up the decodes are simulated"));
   const SettledDeployment twice = settle(once.deployment, {}, kH100);
   EXPECT_EQ(twice.deployment, once.deployment);
   EXPECT_THAT(twice.notice, HasSubstr("docs/sglang.md")) << "it is said where nothing was assumed, too";

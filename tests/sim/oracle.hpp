@@ -23,6 +23,7 @@
 ///      then blocks; when the pool is empty, the last admitted one is preempted. One that will have all its tokens after the
 ///      steps in flight gets nothing.
 ///   2. Unless one was preempted, waiting requests are admitted in order while seats, budget and blocks last.
+///      Where prompts are computed alone, 2. and prompts under way come first, and if there are any, nothing else is in the step.
 ///   3. Full blocks of tokens that are known get their hash when they are allocated, others when the token comes.
 ///   4. When a step ends, every request of it whose tokens were all computed gets a token, also one that was preempted since.
 ///      Then requests that were sent meanwhile arrive.
@@ -191,8 +192,15 @@ class Oracle {
     Step step;
     preempted_ = false;
     std::int64_t budget = setup_.max_num_batched_tokens;
+    if (setup_.prompts_alone) {
+      take_prompts(step, budget);
+      if (!step.empty()) return decided(std::move(step));
+    }
+    const bool decodes_alone =
+        setup_.prompts_alone && std::ranges::any_of(running_, [](const Shared& r) { return r->computed >= r->prompt; });
     for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
       const Shared request = running_[i];
+      if (decodes_alone && request->computed < request->prompt) continue;
       if (request->placeholders > 0 && request->computed + 2 - request->placeholders >= request->all_tokens()) continue;
       const std::int64_t tokens = std::min(capped(request->tokens() + request->placeholders - request->computed), budget);
       if (tokens == 0) continue;
@@ -205,7 +213,23 @@ class Oracle {
       step.push_back({.request = request, .computed = request->computed, .tokens = tokens});
       budget -= tokens;
     }
-    if (!preempted_) admit(step, budget);
+    if (!preempted_ && !setup_.prompts_alone) admit(step, budget);
+    return decided(std::move(step));
+  }
+
+  /// Where prompts are computed alone: those under way that find room, and newcomers.
+  void take_prompts(Step& step, std::int64_t budget) {
+    for (const Shared& request : running_) {
+      const std::int64_t tokens = std::min(capped(request->prompt - request->computed), budget);
+      if (tokens <= 0 || !fits(*request, tokens)) continue;
+      allocate(*request, tokens);
+      step.push_back({.request = request, .computed = request->computed, .tokens = tokens});
+      budget -= tokens;
+    }
+    admit(step, budget);
+  }
+
+  [[nodiscard]] Step decided(Step step) {
     for (Part& part : step) {
       Request& request = *part.request;
       request.computed += part.tokens;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -25,8 +26,12 @@ class DecodeBlocks {
     for (std::size_t i = rests_; i < mask_.size(); ++i) mask_[i] = -1;
   }
 
-  /// One more request before `step`; the pool knows what it holds.
-  void add(std::int64_t offset, std::int64_t step) { change(offset, step, 1); }
+  /// One more request before `step`; the pool knows what it holds, and of nothing that it takes from then on, even if that step was
+  /// told already of those who were there.
+  void add(std::int64_t offset, std::int64_t step) {
+    change(offset, step, 1);
+    told_until_ = std::min(told_until_, step);
+  }
   /// One less before `step`: it gives back all that it holds then, which the pool may not yet know of.
   void remove(std::int64_t offset, std::int64_t step) {
     change(offset, step, -1);

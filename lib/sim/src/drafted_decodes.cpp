@@ -82,6 +82,7 @@ void DraftedDecodes::add(std::uint32_t number, std::int64_t step) {
   courses_[number].place = static_cast<std::uint32_t>(growing_.size());
   growing_.push_back(number);
   told_ += blocks_before(number, step);
+  told_until_ = std::min(told_until_, step);  // as in DecodeBlocks
 }
 
 void DraftedDecodes::remove(std::uint32_t number, std::int64_t step) {

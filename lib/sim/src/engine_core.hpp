@@ -42,6 +42,7 @@ class EngineCore {
         wants_contexts_(step_time.wants_decode_contexts()),
         drafts_(setup.speculation.draft_tokens > 0),
         scheduler_(setup, chains, counters, observes_, observes_ ? Stepping::plain : options.stepping) {
+    ROOFTUNE_EXPECTS(!setup.prompts_alone || !setup.async_scheduling);
     if (observes_) options_.stepping = Stepping::plain;
     const auto batch = static_cast<std::size_t>(std::min(setup.max_num_seqs, 4096));
     for (StepPlan& plan : plans_) plan.reserve(batch);
@@ -135,6 +136,7 @@ class EngineCore {
   [[gnu::noinline, gnu::flatten]] void take_arrivals();
   void take_loaded();
   void see_batch();
+  [[gnu::noinline]] void see_prompts_alone();
   [[gnu::noinline]] void see_contexts();
   [[gnu::noinline]] void see_drafted_contexts();
   [[gnu::noinline]] void add_drafted(const Slot& slot, double sign);
@@ -165,7 +167,8 @@ class EngineCore {
   Clients clients_;
 
   double now_us_ = 0.0;
-  std::int64_t step_ = 0;  ///< index of the step that starts now
+  std::int64_t step_ = 0;          ///< index of the step that starts now, of those in which decodes get a token
+  std::int64_t prompt_steps_ = 0;  ///< and how many computed prompts alone
   std::array<StepPlan, 2> plans_;
   StepPlan* coming_ = &plans_[0];    ///< what it does
   StepPlan* after_ = &plans_[1];     ///< and the one after it, where two are in flight
@@ -403,10 +406,18 @@ void EngineCore<Scalar, Sensitivity>::see_batch() {
   batch_.prefills = {};
   if (coming_prompts_ > 0) {
     batch_.prefills = coming_->prefills;
+    if (coming_->is_of_prompts_alone) return see_prompts_alone();
     counters.largest_batch = std::max(counters.largest_batch, decodes_ + coming_prompts_);
   }
   if (drafts_) see_drafted_contexts();
   if (wants_contexts_) see_contexts();
+}
+
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::see_prompts_alone() {
+  batch_.decode_requests = batch_.decode_context_tokens = batch_.decode_max_context_tokens = 0;
+  batch_.decode_contexts = {};
+  counters.largest_batch = std::max(counters.largest_batch, coming_prompts_);
 }
 
 /// What the decodes have in the cache where steps may yield several tokens: plain stepping counts what was accepted, the closed
@@ -550,6 +561,12 @@ void EngineCore<Scalar, Sensitivity>::stop_leaving() {
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::take_first_tokens() {
   stretch_.steps = 0;
+  if (coming_->is_of_prompts_alone) {
+    // The decodes got nothing out of it.
+    --step_;
+    ++prompt_steps_;
+    counters.batch_time_us -= stretch_.last_us * static_cast<double>(decodes_);
+  }
   for (const Chunk& chunk : coming_->chunks) {
     if (!chunk.completes) continue;
     Slot& slot = *chunk.slot;
@@ -723,7 +740,7 @@ StageRecord<Scalar> EngineCore<Scalar, Sensitivity>::end_stage() {
   add_front_end(record_, options_.front_end);
   record_.last_finish_us = now_us_;
   counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);
-  counters.steps = step_;
+  counters.steps = step_ + prompt_steps_;
   counters.generated_tokens += record_.output_tokens + record_.warm_up_output_tokens;
   return std::move(record_);
 }

@@ -46,6 +46,7 @@ constexpr std::array kRules{
   EngineRule{"scheduler_reserve_full_isl", {0, 19, 0}, "on", RuleGpus::every, "vllm/config/scheduler.py from 0.19.0: scheduler_reserve_full_isl = True"},
   EngineRule{"freed_unhashed_first", {0, 9, 0}, "off", RuleGpus::every, kDriven},
   EngineRule{"freed_unhashed_first", {0, 24, 0}, "on", RuleGpus::every, "vllm/v1/core/block_pool.py, free_blocks: 0.23.0 appends all, 0.24.0 puts those without a hash in front, as the main branch of 2026-06-24 did when it was driven"},
+  EngineRule{"prompts_alone", {0, 9, 0}, "off", RuleGpus::every, kDriven},
   EngineRule{"watermark", {0, 9, 0}, "0", RuleGpus::every, "vllm/config/scheduler.py: watermark = 0.0; v1 has none before"},
   EngineRule{"max_num_batched_tokens", {0, 9, 0}, "2048", RuleGpus::other, kBatchDefaults},
   EngineRule{"max_num_batched_tokens", {0, 9, 0}, "8192", RuleGpus::large, kBatchDefaults},
@@ -62,6 +63,7 @@ constexpr std::array kRules{
   EngineRule{"async_scheduling", {0, 0, 0}, "on", RuleGpus::every, "SGLang's event_loop_overlap (python/sglang/srt/managers/scheduler.py): a batch is chosen when the one before it begins; --disable-overlap-schedule is off by default", kSglang},
   EngineRule{"scheduler_reserve_full_isl", {0, 0, 0}, "on", RuleGpus::every, "SGLang's PrefillAdder (python/sglang/srt/managers/schedule_policy.py): a request needs room for all of its prompt, and more", kSglang},
   EngineRule{"freed_unhashed_first", {0, 0, 0}, "off", RuleGpus::every, kPool, kSglang},
+  EngineRule{"prompts_alone", {0, 0, 0}, "on", RuleGpus::every, "SGLang's get_next_batch_to_run (python/sglang/srt/managers/scheduler.py): a batch of prompts where there is one, else the decodes; --enable-mixed-chunk is off by default", kSglang},
   EngineRule{"watermark", {0, 0, 0}, "0", RuleGpus::every, kPool, kSglang},
   EngineRule{"max_num_batched_tokens", {0, 0, 0}, "8192", RuleGpus::every, kChunkSizes, kSglang},
   EngineRule{"max_num_batched_tokens", {0, 0, 0}, "2048", RuleGpus::under_35_gib, kChunkSizes, kSglang},
@@ -121,9 +123,11 @@ std::pair<Release, std::string> release_of(const domain::Deployment& deployment)
   const std::string& version = deployment.settings.version;
   const auto found = find_release(version);
   if (deployment.engine == kSglang) {
-    return {found.value_or(kSglangRelease),
-            "of SGLang its defaults and its overlapped scheduling are simulated; that a prefill holds up the decodes, what it keeps "
-            "free for tokens to come, and its radix cache are not: vLLM's scheduler decides (docs/sglang.md)"};
+    return {
+        found.value_or(kSglangRelease),
+        "of SGLang its defaults and that prompts hold up the decodes are simulated; that a batch is chosen while the one before it "
+        "runs, what it keeps free for tokens to come, whom it retracts, and its radix cache are not: there vLLM's scheduler decides "
+        "(docs/sglang.md)"};
   }
   if (deployment.engine != "vllm") {
     const Release taken = kLastKnownRelease;
@@ -204,6 +208,7 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
     settings.cudagraph_capture_sizes = default_capture_sizes(engine == kSglang ? kLastKnownRelease : release, settings.max_num_seqs,
                                                              settings.max_cudagraph_capture_size);
   }
+  settled.prompts_alone = rule(engine, "prompts_alone", release, gpu).value == "on";
   settled.freed_unhashed_first = rule(engine, "freed_unhashed_first", release, gpu).value == "on";
   if (!settled.assumed.empty() || engine == kSglang) settled.notice = notice;
   return settled;

@@ -29,13 +29,42 @@ Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chai
   admitted_ = began_loading_ = 0;
   preempted_.clear();
   drop_ending(step);
+  if (setup_.prompts_alone && decide_prompts(step, plan, now_us, load_us_per_block)) {
+    if (observed_) write_down(step, plan);
+    return;
+  }
   decodes_ = growing();
   if (secure_blocks(step, plan)) {
     blocked_ = Blocked::for_a_step;
-  } else if (waiting_.size > 0) {
+  } else if (waiting_.size > 0 && !setup_.prompts_alone) {
     admit(step, plan, now_us, load_us_per_block);
   }
   if (observed_) write_down(step, plan);
+}
+
+/// Chunks of prompts under way, and newcomers, before the decodes take their next step, which is that one. False: there are none, or
+/// none finds room, and what keeps the first that waits is said.
+bool Scheduler::decide_prompts(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
+  if (prefilling_.empty() && waiting_.size == 0) return false;
+  decodes_ = 0;
+  if (!prefilling_.empty() && coming_blocks_ > cache_.free_blocks()) grow_decodes(step);
+  // Who completes decodes from that step on: as if this one were the step before it.
+  const std::int64_t as_if = step - 1;
+  std::int64_t left = budget_of_prompts();
+  std::size_t kept = 0;
+  for (Slot* const slot : prefilling_) {
+    const std::int64_t chunk = chunk_of_running(*slot, left);
+    const bool has_room = coming_blocks_ <= cache_.free_blocks() || blocks_of(*slot, chunk) <= cache_.free_blocks();
+    if (chunk > 0 && has_room) {
+      take_chunk(*slot, chunk, as_if, plan);
+      left -= chunk;
+    }
+    if (slot->finish_step == kNoStep) prefilling_[kept++] = slot;
+  }
+  prefilling_.resize(kept);
+  if (waiting_.size > 0) admit(as_if, plan, now_us, load_us_per_block);
+  plan.is_of_prompts_alone = !plan.chunks.empty();
+  return plan.is_of_prompts_alone;
 }
 
 /// Requests that end with the step that runs take no more blocks.
@@ -336,7 +365,7 @@ std::int64_t Scheduler::steps_before_full(std::int64_t step, std::int64_t steps)
 /// The step request by request, for an observer.
 void Scheduler::write_down(std::int64_t step, StepPlan& plan) {
   drop_ending(step);
-  grow_decodes(step + 1);
+  grow_decodes(plan.is_of_prompts_alone ? step : step + 1);
   plan.kv_blocks_in_use = cache_.total_blocks() - cache_.free_blocks();
   plan.requests.clear();
   std::size_t chunk = 0;
@@ -346,7 +375,7 @@ void Scheduler::write_down(std::int64_t step, StepPlan& plan) {
       plan.requests.push_back({.request = slot->planned,
                                .computed_tokens = static_cast<std::int32_t>(prefill.context_tokens),
                                .new_tokens = static_cast<std::int32_t>(prefill.new_tokens)});
-    } else if (slot->finish_step != kNoStep && slot->finish_step >= step) {
+    } else if (!plan.is_of_prompts_alone && slot->finish_step != kNoStep && slot->finish_step >= step) {
       const auto in_cache = static_cast<std::int32_t>(context_before(*slot, step));
       plan.requests.push_back(
           {.request = slot->planned, .computed_tokens = in_cache, .new_tokens = static_cast<std::int32_t>(tokens_per_decode_)});

@@ -38,6 +38,7 @@ struct StepPlan {
   std::vector<latency::PrefillChunk> prefills;  ///< their tokens, as a step-time model wants to see them
   std::vector<Planned> requests;                ///< all of them, where an observer wants them
   std::int64_t kv_blocks_in_use = 0;            ///< likewise
+  bool is_of_prompts_alone = false;             ///< the decodes wait
 
   void reserve(std::size_t batch) {
     chunks.reserve(batch);
@@ -46,6 +47,7 @@ struct StepPlan {
   void clear() {
     chunks.clear();
     prefills.clear();
+    is_of_prompts_alone = false;
   }
 };
 
@@ -58,6 +60,8 @@ enum class Blocked { no, for_a_step, by_blocks, by_seats, by_loading };
 ///   1. Running requests, in order of admission, take a token each, or the next chunk of their prompt, and the blocks for
 ///      it. When the pool is empty, the last admitted one is preempted: it gives its blocks back and waits in front.
 ///   2. Unless one was, waiting requests are admitted in order while seats, the budget of tokens and blocks last.
+/// Where prompts are computed alone (EngineSetup::prompts_alone), 2. comes before 1.: as long as prompts find room, steps hold nothing
+/// else. Such a step has no number of its own, it comes before one of the decodes: numbers count the tokens that these get.
 /// Where two steps are in flight, a step is decided while the one before it runs. Requests that end in that one keep seat and
 /// blocks until its end, but take part in nothing any more.
 ///
@@ -140,6 +144,7 @@ class Scheduler {
   void drop_ending(std::int64_t step);
   bool secure_blocks(std::int64_t step, StepPlan& plan);
   bool secure_in_order(std::int64_t step, StepPlan& plan);
+  bool decide_prompts(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block);
   void admit(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block);
 
   // --- the decodes' blocks, with drafts or without ---
@@ -159,7 +164,10 @@ class Scheduler {
     return drafted_ ? drafted_->most_untold_until(step) : decode_blocks_.most_untold_until(step);
   }
   /// Of the budget of a step's tokens, what its decodes leave.
-  [[nodiscard]] std::int64_t budget_of_prompts() const { return setup_.max_num_batched_tokens - decodes_ * tokens_per_decode_; }
+  [[nodiscard]] std::int64_t budget_of_prompts() const {
+    if (setup_.prompts_alone && decodes_ > 0) return 0;
+    return setup_.max_num_batched_tokens - decodes_ * tokens_per_decode_;
+  }
 
   // --- verbs ---
   Blocked try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us, double load_us_per_block);

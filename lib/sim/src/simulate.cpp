@@ -274,6 +274,7 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
     const domain::Experiment decode = of_pool(scenario.experiment, apart->decode);
     EngineSetup setup = make_engine_setup(with_experiment(scenario, decode), parameters);
     setup.fetches_prompts = true;
+    setup.prompts_alone = false;  // of a fetched prompt one token is computed, with the decodes
     return setup;
   }
   const SettledDeployment settled = settle(scenario.experiment.deployment, scenario.model, scenario.gpu);
@@ -303,6 +304,8 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   // vLLM rounds the share of its blocks down.
   setup.watermark_blocks = static_cast<std::int64_t>(*settings.watermark * static_cast<double>(setup.kv_blocks));
   setup.free_unhashed_first = settled.freed_unhashed_first;
+  setup.prompts_alone = chosen("engine.prompts_alone", settled.prompts_alone) && setup.stages == 1;
+  if (setup.prompts_alone) setup.async_scheduling = false;
   if (settings.cpu_offload && parameters.is_on("engine.kv_offload")) setup.offload_blocks = settings.cpu_kv_blocks;
   if (settings.speculative && parameters.is_on("engine.speculation")) setup.speculation = speculation_setup(*settings.speculative);
   return setup;

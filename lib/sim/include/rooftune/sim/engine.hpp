@@ -44,6 +44,9 @@ struct EngineSetup {
   /// Freed blocks without a hash (partly filled ones, or all where prefixes are not cached) are the next to be taken.
   bool free_unhashed_first = false;
   SpeculationSetup speculation{};
+  /// While prompts can be computed, a step computes them alone and the decodes wait (SGLang); else they share every step. Not with two
+  /// steps in flight or pipeline stages.
+  bool prompts_alone = false;
   /// Prompts were computed elsewhere: all but the last token of one is fetched over a link (EngineOptions::load_us_per_block), one
   /// request after the other, and blocks are taken for it at once.
   bool fetches_prompts = false;

@@ -51,6 +51,7 @@ struct AssumedSetting {
 struct SettledDeployment {
   domain::Deployment deployment;
   bool freed_unhashed_first = false;  ///< freed KV blocks without a hash are reused before all others
+  bool prompts_alone = false;         ///< steps compute prompts or decode
   std::vector<AssumedSetting> assumed;
   std::string notice;  ///< why another version's rules are taken, or what of the engine is not simulated; or empty
 };
