@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <httplib.h>
 
+#include <chrono>
 #include <mutex>
 #include <random>
+#include <thread>
 
 #include "rooftune/runs/interruption.hpp"
 
@@ -53,7 +55,11 @@ core::Result<void> serve_pages(const ServedPages& pages, const ServerOptions& op
     return core::fail({.file = fmt::format("{}:{}", in_url(options.address), options.port)}, "cannot be listened on",
                       "give an address of this machine and a port that is free");
   }
-  const runs::Interruption interruption([&server] { server.stop(); });
+  const runs::Interruption interruption([&server] {
+    // Before it runs, the library takes no notice of stop().
+    for (int tries = 0; !server.is_running() && tries < 1000; ++tries) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    server.stop();
+  });
   announce(fmt::format("http://{}:{}{}", in_url(options.address), port, root));
   server.listen_after_bind();
   return {};
