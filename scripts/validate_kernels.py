@@ -24,6 +24,7 @@ import kernel_tables as kt  # noqa: E402
 FLAGS = ("", "over_bw_l2", "over_link", "l2_resident", "eager", "eager_host_bound", "grouped_routing")
 MOST_SHOWN = 20  # problems of one file
 KNOWN_WORDS = {"kind": ("custom", "nccl", "fastest"), "mode": ("graph", "eager", "nccl-tests"), "dtype": ("bf16", "fp16", *kt.QUANTISED), "kv_dtype": ("bf16", "fp8")}
+KNOWN_WORDS_OF = {("expert_exchange", "kind"): ("low_latency", "high_throughput"), ("expert_exchange", "op"): ("dispatch", "combine")}
 # The best row of a healthy table reaches at least this share of a peak; less means wrong units or a GPU that was not free.
 LOWEST_BEST = {"gemm": 0.3, "context_attention": 0.15, "generation_attention": 0.3, "allreduce": 0.01}
 # A larger problem may be a little faster (another kernel is chosen), never much.
@@ -50,7 +51,7 @@ def whole_number(text):
 def check_row(table, row, where, gpu, findings):
     """Whether the row can be used at all."""
     for column in kt.SCHEMA[table]:
-        text, known = row[column] or "", KNOWN_WORDS.get(column)
+        text, known = row[column] or "", KNOWN_WORDS_OF.get((table, column), KNOWN_WORDS.get(column))
         if known and text not in known:
             findings.error(where, f"{column} is '{text}'", f"known: {', '.join(known)}")
             return False
