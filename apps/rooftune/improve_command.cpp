@@ -58,8 +58,7 @@ ExitCode replay_round(const ImproveOptions& options, const runs::OpenedStudy& st
         {{.position = {.file = target.string()}, .problem = "the folder holds no journal", .remedy = "give the --out of the run"}});
     return ExitCode::bad_input;
   }
-  const auto journal = runs::open_journal(target / runs::kJournalName);
-  const auto entries = journal ? (*journal)->read() : core::Result<improve::JournalEntries>(tl::unexpected(journal.error()));
+  const auto entries = runs::read_journal(target / runs::kJournalName);
   if (!entries) return refuse(entries.error());
   const auto round = std::ranges::find(entries->rounds, *options.replay_round, &improve::RoundRecord::round);
   if (round == entries->rounds.end()) {

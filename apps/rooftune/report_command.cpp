@@ -113,11 +113,7 @@ class Gatherer {
   void add_journal() {
     const auto manifest = runs::read_manifest(run_);
     if (!manifest || manifest->command != "improve" || !text::exists(run_ / runs::kJournalName)) return;
-    if (const auto journal = runs::open_journal(run_ / runs::kJournalName); !journal) {
-      std::ranges::copy(journal.error(), std::back_inserter(problems_));
-    } else {
-      take((*journal)->read(), content_.journal.emplace());
-    }
+    take(runs::read_journal(run_ / runs::kJournalName), content_.journal.emplace());
   }
 
   /// The run's study with the files that it names; nothing where they have moved since.

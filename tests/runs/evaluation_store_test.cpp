@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <set>
 #include <thread>
 
 #include "support/temporary_folder.hpp"
@@ -294,6 +295,45 @@ TEST_F(HostileStore, WithOtherColumnsIsRefused) {
   open()->append(key(), {.numbers = {1.0}});
   change("ALTER TABLE evaluations RENAME COLUMN numbers TO something");
   EXPECT_THAT(refusal(), HasSubstr("cannot be used as an evaluation store: no such column: numbers"));
+}
+
+/// As `report --watch` does, again and again.
+TEST_F(HostileStore, GivesAReaderEachSoundEvaluationOnce) {
+  std::set<std::string> seen;
+  EXPECT_THAT(read_new_evaluations(file(), seen), IsEmpty());
+  EXPECT_FALSE(std::filesystem::exists(file()));
+  const auto store = open();
+  store->append(key("a"), {.numbers = {1.0}});
+  store->append(key("b"), {.refusal = "saturated"});
+  store->flush();
+  change("UPDATE evaluations SET checksum = 'other' WHERE refusal IS NOT NULL");
+  const auto first = read_new_evaluations(file(), seen);
+  ASSERT_EQ(first.size(), 1U) << "one is not as it was written";
+  EXPECT_EQ(first[0].problem, "a");
+  EXPECT_EQ(first[0].point, kPoint);
+  EXPECT_EQ(first[0].evaluation, (StoredEvaluation{.numbers = {1.0}}));
+  EXPECT_THAT(read_new_evaluations(file(), seen), IsEmpty());
+  store->append(key("c"), {.refusal = "saturated"});
+  store->flush();
+  const auto later = read_new_evaluations(file(), seen);
+  ASSERT_EQ(later.size(), 1U);
+  EXPECT_EQ(later[0].evaluation.refusal, "saturated");
+}
+
+TEST(StoredEvaluation, HasTheObjectiveThatASearchSaw) {
+  const opt::Loss squares;
+  const auto objective = [&](std::vector<double> numbers) {
+    return calibrate::objective_of({.numbers = std::move(numbers)}, squares);
+  };
+  EXPECT_EQ(objective({7.0, 0.0}), 7.0) << "a scalar";
+  EXPECT_EQ(objective({7.0, 0.0, 0.5, 0.25}), 7.0) << "with its gradient";
+  EXPECT_EQ(objective({0.0, 2.0, 3.0, 4.0}), 25.0) << "residuals";
+  EXPECT_EQ(objective({0.0, 2.0, 3.0, 4.0, 1.0, 1.0}), 25.0) << "with their Jacobian";
+  EXPECT_EQ(calibrate::objective_of({.refusal = "saturated"}, squares), std::nullopt);
+  // Not what any search stores.
+  for (const double count : {3.0, 1e300, -1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    EXPECT_EQ(objective({0.0, count, 3.0, 4.0}), std::nullopt) << count;
+  }
 }
 
 }  // namespace

@@ -94,6 +94,30 @@ TEST_F(ImproveJournal, GivesBackWhatWasWrittenToTheLastBit) {
   EXPECT_EQ(*read, entries);
 }
 
+/// As `report --watch` does. A reader that opened it for writing would wait for the writer, for a minute.
+TEST_F(ImproveJournal, IsReadWhileAnImprovementWrites) {
+  const auto file = folder_ / "journal.sqlite";
+  ASSERT_TRUE((*open_journal(file))->add(rich_entries().rounds[0], 1.5));
+  SQLite::Database writer(file.string(), SQLite::OPEN_READWRITE);
+  const SQLite::Transaction writing(writer, SQLite::TransactionBehavior::IMMEDIATE);
+  writer.exec("DELETE FROM improve_rounds");
+  const auto read = read_journal(file);
+  ASSERT_TRUE(read) << core::format(read.error());
+  EXPECT_EQ(read->rounds.size(), 1U) << "as it was before";
+}
+
+TEST_F(ImproveJournal, ThatIsOnlyBeingMadeIsReadAsEmptyAndStaysSo) {
+  const auto file = folder_ / "journal.sqlite";
+  EXPECT_FALSE(read_journal(file));
+  EXPECT_FALSE(std::filesystem::exists(file));
+  {
+    SQLite::Database made(file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+    made.exec("PRAGMA application_id = 1920230774; PRAGMA user_version = 2");
+  }
+  EXPECT_EQ(*read_journal(file), improve::JournalEntries{});
+  EXPECT_FALSE(SQLite::Database(file.string()).tableExists("improve_rounds"));
+}
+
 TEST_F(ImproveJournal, OfAnOlderLoopIsRefusedWithAWord) {
   const auto file = folder_ / "journal.sqlite";
   ASSERT_TRUE((*open_journal(file))->add(rich_entries().rounds[0], 1.5));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <span>
 #include <vector>
 
 namespace rooftune::calibrate {
@@ -59,6 +60,18 @@ tl::expected<opt::Evaluation, opt::Refusal> unpack(const StoredEvaluation& store
 }
 
 }  // namespace
+
+std::optional<double> objective_of(const StoredEvaluation& evaluation, const opt::Loss& loss) {
+  const std::vector<double>& numbers = evaluation.numbers;
+  if (evaluation.refusal || numbers.size() < 2) return std::nullopt;
+  const double residuals = numbers[1];
+  if (residuals == 0.0) return numbers[0];
+  if (!(residuals > 0.0 && residuals <= static_cast<double>(numbers.size() - 2))) return std::nullopt;
+  double sum = 0.0;
+  for (const double residual : std::span(numbers).subspan(2, static_cast<std::size_t>(residuals)))
+    sum += opt::loss_value(loss, residual);
+  return sum;
+}
 
 tl::expected<opt::Evaluation, opt::Refusal> StoredObjective::evaluate(std::span<const double> point, opt::Request request) {
   const std::string name = name_of(request);

@@ -54,12 +54,17 @@ std::string checksum_of(const OwnedKey& key, const calibrate::StoredEvaluation& 
   return core::Digest().add(key.problem, key.request, key.point, evaluation.numbers, evaluation.refusal).hex().substr(0, kDigits);
 }
 
+std::vector<double> doubles_of(std::string_view bytes) {
+  std::vector<double> numbers(bytes.size() / sizeof(double));
+  if (!numbers.empty()) std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(double));
+  return numbers;
+}
+
 /// What a row holds, when it is as it was written.
 std::optional<calibrate::StoredEvaluation> sound_evaluation(const OwnedKey& key, std::string_view numbers,
                                                             std::optional<std::string> refusal, std::string_view checksum) {
   if (numbers.size() % sizeof(double) != 0) return std::nullopt;
-  calibrate::StoredEvaluation found{.numbers = std::vector<double>(numbers.size() / sizeof(double)), .refusal = std::move(refusal)};
-  if (!numbers.empty()) std::memcpy(found.numbers.data(), numbers.data(), numbers.size());
+  calibrate::StoredEvaluation found{.numbers = doubles_of(numbers), .refusal = std::move(refusal)};
   if (checksum != checksum_of(key, found)) return std::nullopt;
   return found;
 }
@@ -318,6 +323,31 @@ core::Result<std::unique_ptr<calibrate::EvaluationStore>> open_evaluation_store(
 
 core::Result<std::unique_ptr<calibrate::EvaluationStore>> read_evaluation_store(const fs::path& file) {
   return open_store(file, DatabaseAccess::read_only);
+}
+
+std::vector<SeenEvaluation> read_new_evaluations(const fs::path& file, std::set<std::string>& seen) {
+  std::vector<SeenEvaluation> found;
+  try {
+    int format = 0;
+    SQLite::Database database = open_database(file, DatabaseAccess::read_only, format);
+    if (format != kRunDatabaseFormat || !database.tableExists("evaluations")) return found;
+    const auto stored = database.execAndGet("SELECT count(*) FROM evaluations").getInt64();
+    if (static_cast<std::size_t>(stored) == seen.size()) return found;
+    SQLite::Statement rows(database,
+                           "SELECT sha256, request, point, numbers, refusal, checksum FROM evaluations JOIN problems ON id = problem");
+    while (rows.executeStep()) {
+      const OwnedKey key(rows.getColumn(0).getString(), rows.getColumn(1).getString(), rows.getColumn(2).getString());
+      // Its numbers are only read where it is new.
+      if (!seen.insert(key.problem + key.request + key.point).second) continue;
+      std::optional<std::string> refusal;
+      if (!rows.getColumn(4).isNull()) refusal = rows.getColumn(4).getString();
+      auto evaluation = sound_evaluation(key, rows.getColumn(3).getString(), std::move(refusal), rows.getColumn(5).getString());
+      if (evaluation) found.push_back({.problem = key.problem, .point = doubles_of(key.point), .evaluation = *std::move(evaluation)});
+    }
+  } catch (const SQLite::Exception&) {
+    // Somebody is writing, or about to begin: the next look sees more.
+  }
+  return found;
 }
 
 core::Result<StoreMerge> merge_evaluation_stores(const std::vector<fs::path>& stores, const fs::path& into) {

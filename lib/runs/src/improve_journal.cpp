@@ -201,7 +201,8 @@ std::uint64_t seed_of(const std::string& text) {
 
 class SqliteJournal final : public improve::Journal {
  public:
-  explicit SqliteJournal(fs::path file) : file_(std::move(file)), database_(open_database(file_, DatabaseAccess::append, format_)) {
+  explicit SqliteJournal(fs::path file, DatabaseAccess access = DatabaseAccess::append)
+      : file_(std::move(file)), database_(open_database(file_, access, format_)) {
     if (format_ == kFormatWithoutChecksums) {
       throw SQLite::Exception("it was written by an older version, whose rows carry no checksums; start afresh with another --out");
     }
@@ -209,12 +210,14 @@ class SqliteJournal final : public improve::Journal {
     if (database_.tableExists("improve_rounds") && !database_.tableExists("improve_outside")) {
       throw SQLite::Exception("it was written by an older version, whose loop knew other moves; start afresh with another --out");
     }
-    database_.exec(kSchema);
+    if (access == DatabaseAccess::append) database_.exec(kSchema);
   }
 
   core::Result<improve::JournalEntries> read() override {
     try {
-      return read_all();
+      // Of one moment, whoever writes meanwhile. Where nobody has written yet there are no tables.
+      const SQLite::Transaction moment(database_);
+      return database_.tableExists("improve_rounds") ? read_all() : improve::JournalEntries{};
     } catch (const SQLite::Exception& error) {
       return tl::unexpected(core::Diagnostics{database_problem(file_, "the journal cannot be read", error)});
     }
@@ -530,6 +533,14 @@ class SqliteJournal final : public improve::Journal {
 core::Result<std::unique_ptr<improve::Journal>> open_journal(const fs::path& file) {
   try {
     return std::make_unique<SqliteJournal>(file);
+  } catch (const SQLite::Exception& error) {
+    return tl::unexpected(core::Diagnostics{database_problem(file, "the journal cannot be opened", error)});
+  }
+}
+
+core::Result<improve::JournalEntries> read_journal(const fs::path& file) {
+  try {
+    return SqliteJournal(file, DatabaseAccess::read_only).read();
   } catch (const SQLite::Exception& error) {
     return tl::unexpected(core::Diagnostics{database_problem(file, "the journal cannot be opened", error)});
   }

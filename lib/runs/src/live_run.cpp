@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "improve_json.hpp"
 #include "rooftune/calibrate/calibration_objective.hpp"
@@ -14,7 +13,6 @@
 #include "rooftune/text/files.hpp"
 #include "rooftune/text/json_pieces.hpp"
 #include "rooftune/text/json_text.hpp"
-#include "sqlite_database.hpp"
 
 namespace rooftune::runs {
 namespace {
@@ -22,37 +20,12 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-std::vector<double> doubles_of(const std::string& bytes) {
-  std::vector<double> values(bytes.size() / sizeof(double));
-  if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(double));
-  return values;
-}
-
-/// Of what a store keeps (stored_objective.cpp): the scalar, the number of residuals, the residuals, derivatives.
-std::optional<double> objective_of(const std::vector<double>& numbers, const opt::Loss& loss) {
-  if (numbers.size() < 2) return std::nullopt;
-  const auto residuals = static_cast<std::size_t>(std::max(0.0, numbers[1]));
-  if (residuals == 0) return numbers[0];
-  double sum = 0.0;
-  for (std::size_t i = 2; i < std::min(numbers.size(), residuals + 2); ++i) sum += opt::loss_value(loss, numbers[i]);
-  return sum;
-}
-
 /// What the searches of a fit may take; empty for commands whose searches nobody counts beforehand.
 std::optional<long> most_evaluations(const calibrate::StudySpec& study, const std::string& command) {
   if (command != "fit" || study.solver.empty()) return std::nullopt;
   long most = 0;
   for (const calibrate::SolverStage& stage : study.solver) most += stage.max_evaluations;
   return most * static_cast<long>(calibrate::make_multistart(study, {1}).starts);
-}
-
-std::string_view state_name(RunState state) {
-  switch (state) {
-    case RunState::begun: return "begun";
-    case RunState::interrupted: return "interrupted";
-    case RunState::finished: break;
-  }
-  return "finished";
 }
 
 /// The moves that the latest screening found worth judging and that no round after it has judged; the first is judged now.
@@ -96,50 +69,26 @@ const LiveState& LiveRun::look() {
   if (const auto manifest = read_manifest(folder_)) state_.state = manifest->state;
   if (!text::exists(folder_ / kJournalName)) return state_;
   if (state_.command == "improve") {
-    read_journal();
+    // Where it cannot be read just now, what it held before stays.
+    if (auto entries = read_journal(folder_ / kJournalName)) state_.journal = *std::move(entries);
   } else {
-    read_store();
+    for (SeenEvaluation& one : read_new_evaluations(folder_ / kJournalName, seen_)) take(std::move(one));
   }
   return state_;
 }
 
-void LiveRun::read_journal() {
-  const auto journal = open_journal(folder_ / kJournalName);
-  if (!journal) return;
-  if (auto entries = (*journal)->read()) state_.journal = *std::move(entries);
-}
-
-void LiveRun::read_store() {
-  try {
-    int format = 0;
-    SQLite::Database database = open_database(folder_ / kJournalName, DatabaseAccess::read_only, format);
-    if (!database.tableExists("evaluations")) return;
-    if (database.execAndGet("SELECT count(*) FROM evaluations").getInt64() == state_.evaluations) return;
-    SQLite::Statement rows(database, "SELECT sha256, request, point, numbers, refusal FROM evaluations JOIN problems ON id = problem");
-    while (rows.executeStep()) {
-      const std::string problem = rows.getColumn(0).getString();
-      const std::string point = rows.getColumn(2).getString();
-      if (!seen_.insert(problem + rows.getColumn(1).getString() + point).second) continue;
-      take_row(problem, doubles_of(point), doubles_of(rows.getColumn(3).getString()), !rows.getColumn(4).isNull());
-    }
-  } catch (const SQLite::Exception&) {
-    // The run is writing, or about to begin: the next look sees more.
-  }
-}
-
-void LiveRun::take_row(const std::string& problem, const std::vector<double>& point, const std::vector<double>& numbers,
-                       bool is_refused) {
-  auto search = std::ranges::find(state_.searches, problem, &LiveSearch::problem);
-  if (search == state_.searches.end()) search = state_.searches.insert(search, {.problem = problem});
+void LiveRun::take(SeenEvaluation one) {
+  auto search = std::ranges::find(state_.searches, one.problem, &LiveSearch::problem);
+  if (search == state_.searches.end()) search = state_.searches.insert(search, {.problem = one.problem});
   ++state_.evaluations;
   ++search->evaluations;
-  state_.refusals += is_refused ? 1 : 0;
+  state_.refusals += one.evaluation.refusal ? 1 : 0;
   state_.newest = static_cast<std::size_t>(search - state_.searches.begin());
-  state_.last = is_refused ? std::nullopt : objective_of(numbers, loss_);
-  state_.last_point = point;
+  state_.last = calibrate::objective_of(one.evaluation, loss_);
+  state_.last_point = std::move(one.point);
   if (state_.last && (!search->best || *state_.last < *search->best)) {
     search->best = state_.last;
-    search->best_point = point;
+    search->best_point = state_.last_point;
   }
 }
 
@@ -165,7 +114,7 @@ std::string LiveRun::json() const {
   }
   const auto most = study_ ? most_evaluations(*study_, state_.command) : std::nullopt;
   Json json{{"schema", "rooftune/live/1"},
-            {"state", state_name(state_.state)},
+            {"state", run_state_name(state_.state)},
             {"command", state_.command},
             {"evaluations", state_.evaluations},
             {"refusals", state_.refusals},

@@ -87,6 +87,8 @@ std::string_view hash_of(const std::vector<InputFile>& inputs, std::string_view 
 
 }  // namespace
 
+std::string_view run_state_name(RunState state) { return core::word_of(kStates, state); }
+
 core::Result<std::vector<InputFile>> hash_input(const fs::path& path) {
   std::vector<fs::path> files;
   std::error_code failed;
@@ -122,7 +124,7 @@ std::string manifest_text(const RunManifest& manifest) {
   for (const InputFile& input : manifest.inputs) inputs.push_back({{"path", input.path}, {"sha256", input.sha256}});
   return text::json_text({
       {"schema", kManifestSchema},
-      {"state", core::word_of(kStates, manifest.state)},
+      {"state", run_state_name(manifest.state)},
       {"command", manifest.command},
       {"arguments", manifest.arguments},
       {"seed", manifest.seed},

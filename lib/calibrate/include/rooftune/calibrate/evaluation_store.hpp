@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rooftune/core/diagnostics.hpp"
+#include "rooftune/opt/loss.hpp"
 
 namespace rooftune::calibrate {
 
@@ -25,6 +26,10 @@ struct StoredEvaluation {
   std::optional<std::string> refusal{};
   friend bool operator==(const StoredEvaluation&, const StoredEvaluation&) = default;
 };
+
+/// What a search by least squares makes small at the point: the loss summed over residuals, or the scalar where only that was asked
+/// for. Nothing of refusals, and of numbers that no search stores.
+[[nodiscard]] std::optional<double> objective_of(const StoredEvaluation& evaluation, const opt::Loss& loss);
 
 /// Remembers evaluations beyond the process that made them. Solvers are deterministic, so a search that was killed and is begun
 /// again asks for the same points and goes on where the store ends, bit for bit as if it had never stopped. Called by many

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "rooftune/calibrate/evaluation_store.hpp"
@@ -15,6 +17,17 @@ namespace rooftune::runs {
 
 /// Opens a store that exists, to look evaluations up; what is appended to it is forgotten.
 [[nodiscard]] core::Result<std::unique_ptr<calibrate::EvaluationStore>> read_evaluation_store(const std::filesystem::path& file);
+
+/// An evaluation in a store, with what of its key says which search asked for it.
+struct SeenEvaluation {
+  std::string problem;
+  std::vector<double> point;
+  calibrate::StoredEvaluation evaluation;
+};
+
+/// What a store holds that others may be writing: the sound evaluations whose keys are not in `seen`, which they join. Nothing where
+/// the store is only being made, or cannot be read just now. The file stays as it is.
+[[nodiscard]] std::vector<SeenEvaluation> read_new_evaluations(const std::filesystem::path& file, std::set<std::string>& seen);
 
 /// What a store that was merged into another one held.
 struct MergedStore {

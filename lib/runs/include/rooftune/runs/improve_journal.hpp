@@ -13,6 +13,9 @@ namespace rooftune::runs {
 /// Every row carries a checksum; reading a journal that is not as it was written is an error.
 [[nodiscard]] core::Result<std::unique_ptr<improve::Journal>> open_journal(const std::filesystem::path& file);
 
+/// What a journal holds, whether its improvement has ended or goes on; the file stays as it is.
+[[nodiscard]] core::Result<improve::JournalEntries> read_journal(const std::filesystem::path& file);
+
 /// Empties a journal that is not as it was written, so that an improvement that goes on computes again what it held; the warning that
 /// comes back says what was found, and how much it was. None where the journal is sound.
 [[nodiscard]] core::Result<core::Diagnostics> discard_damaged_journal(const std::filesystem::path& file);

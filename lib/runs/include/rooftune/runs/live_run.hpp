@@ -11,6 +11,7 @@
 #include "rooftune/core/diagnostics.hpp"
 #include "rooftune/improve/journal.hpp"
 #include "rooftune/opt/loss.hpp"
+#include "rooftune/runs/evaluation_store.hpp"
 #include "rooftune/runs/run_folder.hpp"
 
 namespace rooftune::runs {
@@ -51,9 +52,7 @@ class LiveRun {
  private:
   LiveRun(std::filesystem::path folder, LiveState state) : folder_(std::move(folder)), state_(std::move(state)) {}
 
-  void read_store();
-  void read_journal();
-  void take_row(const std::string& problem, const std::vector<double>& point, const std::vector<double>& numbers, bool is_refused);
+  void take(SeenEvaluation one);
 
   std::filesystem::path folder_;
   std::optional<calibrate::StudySpec> study_{};  ///< where its files can be read; names the parameters and says what is left

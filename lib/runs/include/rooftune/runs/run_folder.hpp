@@ -28,6 +28,8 @@ enum class RunState {
   interrupted,  ///< ended by hand; the files hold the best so far, and --resume goes on
   finished,
 };
+/// As manifests have it: "begun", "interrupted", "finished".
+[[nodiscard]] std::string_view run_state_name(RunState state);
 
 /// What one invocation was, so that it can be repeated, continued and told from another. It holds neither host nor date:
 /// the same run twice gives the same bytes.
