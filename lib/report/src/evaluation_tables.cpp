@@ -133,7 +133,7 @@ namespace {
 
 std::optional<double> change_percent(const eval::Row* first, const eval::Row* second) {
   if (first == nullptr || second == nullptr) return std::nullopt;
-  return 100.0 * (second->predicted_ms / first->predicted_ms - 1.0);
+  return second->change_percent_from(*first);
 }
 
 /// Mean of the absolute changes over the experiments that count in averages.

@@ -24,7 +24,10 @@ constexpr std::array<core::Word<opt::BoundState>, 4> kBoundStates{{
 }};
 
 Json termination_json(const opt::Termination& termination) {
-  return {{"reason", opt::name(termination.reason)}, {"limit", termination.limit}, {"detail", termination.detail}};
+  return {{"reason", opt::name(termination.reason)},
+          {"limit", termination.limit},
+          {"detail", termination.detail},
+          {"text", opt::format(termination)}};
 }
 
 Json aggregates_json(const eval::Evaluation& evaluation) {

@@ -78,19 +78,12 @@ reportPages.search = (kit) => {
     question: "Did the search find the best point, and do other starts agree?",
     available: () => Array.isArray(result.starts) && result.starts.length > 0,
     fill(section) {
-      // As the terminal says it (opt::format).
-      const ended = (termination) => {
-        const detail = termination?.detail ?? "";
-        if (detail.startsWith("as good as converged")) return detail;
-        const reason = termination?.reason === "stalled" ? "stopped where steps became small" : (termination?.reason ?? "–");
-        return [reason.replaceAll("_", " "), detail].filter(Boolean).join("; ");
-      };
       const starts = [...result.starts].filter((start) => isNumber(start.objective)).sort((a, b) => a.objective - b.objective);
       section.append(
         el(
           "p",
           {},
-          `Objective ${significant(result.objective?.before)} → ${significant(result.objective?.after)}; ${ended(result.termination)}.`,
+          `Objective ${significant(result.objective?.before)} → ${significant(result.objective?.after)}; ${result.termination?.text ?? result.termination?.reason ?? "–"}.`,
         ),
       );
       const positive = starts.every((start) => start.objective > 0 && start.initial_objective > 0);

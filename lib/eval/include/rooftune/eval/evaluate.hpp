@@ -24,6 +24,8 @@ struct Row {
   double measured_ms = 0.0;
 
   [[nodiscard]] double error_percent() const { return 100.0 * (predicted_ms / measured_ms - 1.0); }
+  /// Of the prediction, from another one of the same.
+  [[nodiscard]] double change_percent_from(const Row& other) const { return 100.0 * (predicted_ms / other.predicted_ms - 1.0); }
   [[nodiscard]] double ape_percent() const { return error_percent() < 0.0 ? -error_percent() : error_percent(); }
 };
 

@@ -34,7 +34,7 @@ struct PredictionDifference {
   eval::Row second;
 
   /// Of what is predicted.
-  [[nodiscard]] double change_percent() const { return 100.0 * (second.predicted_ms / first.predicted_ms - 1.0); }
+  [[nodiscard]] double change_percent() const { return second.change_percent_from(first); }
 };
 
 /// Where two runs, or two configs, differ. What is the same in both is not listed.
