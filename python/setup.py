@@ -17,13 +17,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
+# In a folder that git ignores, as deep as those of the presets: a compiler cache that strips a common prefix knows their objects.
+BUILD = SOURCE / "build/wheel"
 VERSION = re.search(r"^project\(rooftune VERSION ([0-9.]+)", (SOURCE / "CMakeLists.txt").read_text(), re.MULTILINE).group(1)
 
 
 class BuildWithCMake(build_ext):
     def build_extension(self, extension):
         package = pathlib.Path(self.get_ext_fullpath(extension.name)).resolve().parent
-        build = pathlib.Path(self.build_temp).resolve()
         installed = package / "installed"
         # Prefixes and rpaths of the build are nobody else's: CMake installs from its own folder.
         options = [f"-DCMAKE_INSTALL_PREFIX={installed}", f"-DROOFTUNE_PYTHON={sys.executable}", "-DROOFTUNE_PYTHON_DIR=module",
@@ -32,14 +33,16 @@ class BuildWithCMake(build_ext):
         if shutil.which("ccache"):
             options.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count())
-        subprocess.run(["cmake", "-S", SOURCE, "-B", build, *options], check=True)
-        subprocess.run(["cmake", "--build", build, "--parallel", jobs, "--target", "rooftune_python", "rooftune", "rooftune_help"], check=True)
+        subprocess.run(["cmake", "-S", SOURCE, "-B", BUILD, *options], check=True)
+        subprocess.run(["cmake", "--build", BUILD, "--parallel", jobs, "--target", "rooftune_python", "rooftune", "rooftune_help"], check=True)
         for component in ("program", "python"):
-            subprocess.run(["cmake", "--install", build, "--component", component, "--strip"], check=True)
+            subprocess.run(["cmake", "--install", BUILD, "--component", component, "--strip"], check=True)
         (module,) = (installed / "module/rooftune").glob("_core*.so")
         shutil.move(module, package / module.name)
         shutil.rmtree(installed / "module")
 
 
+(BUILD / "setuptools").mkdir(parents=True, exist_ok=True)
 # The extension's own sources are CMake's business.
-setup(version=VERSION, ext_modules=[Extension("rooftune._core", sources=[])], cmdclass={"build_ext": BuildWithCMake})
+setup(version=VERSION, ext_modules=[Extension("rooftune._core", sources=[])], cmdclass={"build_ext": BuildWithCMake},
+      options={"build": {"build_base": str(BUILD / "setuptools")}, "egg_info": {"egg_base": str(BUILD / "setuptools")}})

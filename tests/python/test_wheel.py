@@ -17,17 +17,23 @@ def run(*words, **options):
     return done.stdout
 
 
+def sources(tree):
+    return {path for path in tree.rglob("*") if not path.is_relative_to(tree / "build") and "__pycache__" not in path.parts}
+
+
 def test_a_wheel_is_built_installed_and_used(tmp_path, source):
     for module in ("pip", "wheel", "setuptools", "venv"):
         # Not imported: setuptools brings a distutils of its own, and refuses to where another was imported first.
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"needs {module}")
-    # A copy of what git would give: building in the sources would leave its traces there.
+    # A copy of what git would give.
     tree = tmp_path / "sources"
     shutil.copytree(source, tree, ignore=lambda folder, names: {"build", "dist", "runs", ".git"} & set(names) if folder == str(source) else set())
+    given = sources(tree)
     environment = os.environ | WITHOUT_NETWORK
     run(sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", tmp_path / "wheels", tree / "python",
         env=environment)
+    assert sources(tree) == given, "building leaves traces in the sources"
     (wheel,) = (tmp_path / "wheels").glob("rooftune-*.whl")
     venv = tmp_path / "venv"
     # NumPy is Debian's.
