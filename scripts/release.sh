@@ -39,7 +39,7 @@ launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 (
   cd "$work/$name"
-  quietly cmake --preset release "${launcher[@]}" -DCMAKE_INSTALL_PREFIX=/usr -DROOFTUNE_BUILD_TESTS=OFF -DROOFTUNE_BUILD_PYTHON=ON
+  quietly cmake --preset release "${launcher[@]}" -DCMAKE_INSTALL_PREFIX=/usr -DROOFTUNE_BUILD_TESTS=OFF -DROOFTUNE_BUILD_BENCHMARKS=OFF -DROOFTUNE_BUILD_PYTHON=ON
   cmake --build --preset release --parallel "$(jobs)"
   quietly cpack --config build/release/CPackConfig.cmake -B "$work/packages"
 )
