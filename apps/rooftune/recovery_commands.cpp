@@ -9,14 +9,20 @@
 #include "ranks.hpp"
 #include "rooftune/calibrate/recovery.hpp"
 #include "rooftune/calibrate/solver_table.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/shipped_configs.hpp"
 #include "rooftune/opt/algorithm.hpp"
 #include "rooftune/report/tables.hpp"
+#include "rooftune/runs/evaluation_store.hpp"
 #include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/result_file.hpp"
+#include "rooftune/runs/run_folder.hpp"
+#include "rooftune/runs/store_over_ranks.hpp"
 #include "rooftune/runs/tables_csv.hpp"
+#include "rooftune/text/files.hpp"
+#include "rooftune/text/folder_lock.hpp"
 #include "run_options.hpp"
 #include "terminal.hpp"
 
@@ -37,7 +43,63 @@ struct RecoverOptions {
   std::optional<std::string> truth;
   int repeats = 200;
   double noise_percent = 2.0;
+  std::optional<std::string> store;
 };
+
+/// Evaluations that --store keeps, so that the same command need not make them again. Of a rank that serves, the leading one's.
+class KeptEvaluations {
+ public:
+  KeptEvaluations() = default;
+  KeptEvaluations(const KeptEvaluations&) = delete;
+  KeptEvaluations& operator=(const KeptEvaluations&) = delete;
+  ~KeptEvaluations() { static_cast<void>(close()); }
+
+  [[nodiscard]] core::Result<void> open(const std::filesystem::path& file) {
+    if (serves()) {
+      store_ = runs::make_remote_store(*ranks());
+      return {};
+    }
+    // The journal of a run: that run replaces its folder when it ends, and what was written into it meanwhile would be lost.
+    if (const auto folder = file.parent_path(); text::exists(folder / runs::kManifestName)) {
+      auto lock = text::FolderLock::acquire(folder.empty() ? "." : folder);
+      if (!lock) return tl::unexpected(lock.error());
+      lock_ = *std::move(lock);
+    }
+    auto store = runs::open_evaluation_store(file);
+    if (!store) return tl::unexpected(store.error());
+    store_ = *std::move(store);
+    if (ranks() != nullptr) {
+      ranks()->answer_with([this](std::string_view message) { return runs::answer_remote_store(message, use(), true); });
+    }
+    return {};
+  }
+
+  [[nodiscard]] calibrate::StoreUse use() { return {.store = store_.get(), .counts = &counts_}; }
+
+  /// By any thread, as long as nobody closes.
+  void flush() {
+    if (store_) store_->flush();
+  }
+
+  /// Gives what could not be kept.
+  core::Diagnostics close() {
+    if (!store_) return {};
+    if (!serves() && ranks() != nullptr) ranks()->answer_with({});
+    store_->flush();
+    core::Diagnostics problems = store_->problems();
+    store_.reset();
+    return problems;
+  }
+
+  [[nodiscard]] std::string summary() const { return counts_.found == 0 ? "" : evaluation_counts(counts_.found, counts_.missed); }
+
+ private:
+  std::optional<text::FolderLock> lock_;
+  std::unique_ptr<calibrate::EvaluationStore> store_;
+  calibrate::StoreUse::Counts counts_;
+};
+
+std::string way_on(const std::string& store) { return fmt::format("the same command goes on from {}", core::shown(store)); }
 
 core::Result<runs::OpenedStudy> load_with_free_parameters(const DataOptions& options) {
   auto study = open_data(options);
@@ -47,11 +109,10 @@ core::Result<runs::OpenedStudy> load_with_free_parameters(const DataOptions& opt
   return study;
 }
 
-/// Neither command keeps anything that it could go on from.
-ExitCode end_interrupted(const std::string& study, std::string_view done) {
+ExitCode end_interrupted(const std::string& study, std::string_view done, const std::optional<std::string>& store = {}) {
   print_errors({{.position = {.file = study},
                  .problem = fmt::format("interrupted: {}", done),
-                 .remedy = "this is what was finished; nothing is kept to go on from",
+                 .remedy = fmt::format("this is what was finished; {}", store ? way_on(*store) : "nothing is kept to go on from"),
                  .severity = core::Severity::warning}});
   return ExitCode::no_usable_solution;
 }
@@ -100,8 +161,16 @@ ExitCode run_recover(const RecoverOptions& options) {
     truth = std::move(file->config);
   }
   agree_on(*study, {"truth " + data::config_text(truth)});
-  const runs::Interruption interruption([] {
-    if (!serves()) say_ending();
+  KeptEvaluations kept;
+  if (options.store) {
+    if (const auto opened = kept.open(*options.store); !opened) return refuse(opened.error());
+  }
+  std::optional<runs::Interruption> interruption(std::in_place, [&] {
+    if (serves()) return;
+    // Whoever launched ranks kills them soon after they were told to end.
+    kept.flush();
+    say_ending();
+    if (options.store) say(way_on(*options.store) + "\n");
   });
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total) {
@@ -114,15 +183,19 @@ ExitCode run_recover(const RecoverOptions& options) {
                                                            .noise_fraction = 0.01 * options.noise_percent,
                                                            .progress = show,
                                                            .ranks = ranks(),
-                                                           .cancel = interruption.token()});
+                                                           .cancel = interruption->token(),
+                                                           .store = kept.use()});
   progress.clear();
+  interruption.reset();
+  print_errors(kept.close());
   if (serves()) return ExitCode::done;
   if (!write_csv(options.output, [&] { return runs::recovery_csv(recovery); })) return ExitCode::bad_input;
   print_either(
       options.output, [&] { return runs::recovery_json(recovery); },
-      [&] { return recovery.finished == 0 ? "" : report::recovery_table(recovery, output_colour()); });
+      [&] { return recovery.finished == 0 ? "" : report::recovery_table(recovery, output_colour()) + kept.summary(); });
   if (recovery.interrupted()) {
-    return end_interrupted(*options.data.study, fmt::format("{} of {} repeats are finished", recovery.finished, recovery.repeats));
+    return end_interrupted(*options.data.study, fmt::format("{} of {} repeats are finished", recovery.finished, recovery.repeats),
+                           options.store);
   }
   return recovery.counted > 0 ? ExitCode::done : ExitCode::no_usable_solution;
 }
@@ -155,6 +228,9 @@ void add_recover_command(const Command& program, ExitCode& exit_code) {
       .check(positive(core::limits::kRate_per_s));
   command.add_option("--noise", options->noise_percent, "standard deviation of the noise on every measurement, in %; default 2")
       .check(not_negative(core::limits::kRate_per_s));
+  command.add_option(
+      "--store", options->store,
+      "evaluation store to look up and keep evaluations in: the same command goes on from it; default: nothing is kept");
   add_data_options(command, options->data);
   add_json_option(command, options->output);
   add_csv_option(command, options->output);

@@ -59,7 +59,11 @@ std::string store_summary(const runs::Run& run) {
   if (counts->is_replay) {
     return fmt::format("replayed      {} evaluations from the store; {} were not in it and refused\n", counts->found, counts->missed);
   }
-  return fmt::format("evaluations   {} taken from the store, {} computed\n", counts->found, counts->missed);
+  return evaluation_counts(counts->found, counts->missed);
+}
+
+std::string evaluation_counts(long found, long computed) {
+  return fmt::format("evaluations   {} taken from the store, {} computed\n", found, computed);
 }
 
 core::Diagnostic simulator_failed(const runs::Run& run, const std::string& failure, const calibrate::StudySpec& spec) {

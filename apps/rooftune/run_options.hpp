@@ -35,6 +35,8 @@ void add_run_options(const Command& command, RunFlags& flags, const std::string&
 /// One line about evaluations that came from the store, or nothing.
 [[nodiscard]] std::string store_summary(const runs::Run& run);
 
+[[nodiscard]] std::string evaluation_counts(long found, long computed);
+
 /// What to do about a simulator whose failure has ended the run.
 [[nodiscard]] core::Diagnostic simulator_failed(const runs::Run& run, const std::string& failure, const calibrate::StudySpec& spec);
 

@@ -55,6 +55,13 @@ TEST_F(Ranks, RecoverAndImproveToTheSameBytes) {
   const ProgramResult alone = on_ranks(1, recover);
   ASSERT_EQ(alone.exit_code, 0) << alone;
   EXPECT_EQ(on_ranks(2, recover).output, alone.output);
+  std::vector<std::string> kept = recover;
+  kept.insert(kept.end(), {"--store", (folder_ / "store.sqlite").string()});
+  EXPECT_EQ(on_ranks(2, kept).output, alone.output);
+  const int stored = stored_evaluations(folder_ / "store.sqlite");
+  EXPECT_GT(stored, 0);
+  EXPECT_EQ(on_ranks(2, kept).output, alone.output);
+  EXPECT_EQ(stored_evaluations(folder_ / "store.sqlite"), stored) << "nothing was left to compute";
   const std::string improvable = folder_.write("improvable.yaml", small_study("['64', '62', '66']") +
                                                                       "improve: {moves: [admission_lag], seeds: 2, candidates: 2}\n"
                                                                       "switches: {engine.async_scheduling: off}\n");

@@ -9,7 +9,6 @@
 
 #include "command_line.hpp"
 #include "store_files.hpp"
-#include "support/places.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -150,6 +149,22 @@ TEST_F(Robustness, CommandsThatKeepNothingEndWithWhatIsFinished) {
       EXPECT_TRUE(json.at("rows").back().at("objective").is_number()) << "the best so far";
     }
   }
+}
+
+TEST_F(Robustness, ARecoveryThatKeepsEvaluationsSaysHowItGoesOn) {
+  const std::string store = (folder_ / "store.sqlite").string();
+  RunningProgram program(rooftune_program(),
+                         {"recover", shipped("experiments/physics_h100.yaml"), "--truth", "h100.physics", "--repeats", "100000",
+                          "--threads", "1", "--store", store},
+                         {.time_limit = std::chrono::seconds(60)});
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (stored_evaluations(store) == 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  program.send(SIGTERM);
+  const ProgramResult result = program.wait();
+  EXPECT_EQ(result.exit_code, 2) << result;
+  EXPECT_THAT(result.errors, HasSubstr("the same command goes on from " + store)) << result;
+  EXPECT_EQ(integrity(store), "ok");
 }
 
 TEST_F(Robustness, ASignalThatWasIgnoredStaysIgnored) {

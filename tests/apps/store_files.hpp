@@ -27,4 +27,19 @@ inline std::string integrity(const std::filesystem::path& store) {
   return database.execAndGet("PRAGMA integrity_check").getString();
 }
 
+/// Tables of an improvement's journal that must not depend on whether the run was broken off.
+inline std::string journal_text(const std::filesystem::path& file) {
+  SQLite::Database database(file.string(), SQLite::OPEN_READONLY, 1000);
+  std::string text;
+  for (const char* table : {"improve_screenings", "improve_findings", "improve_candidates", "improve_outside", "improve_rounds",
+                            "improve_errors", "improve_fits", "improve_outcome"}) {
+    SQLite::Statement rows(database, std::string("SELECT * FROM ") + table + " ORDER BY rowid");
+    while (rows.executeStep()) {
+      for (int column = 0; column < rows.getColumnCount(); ++column) text += rows.getColumn(column).getString() + "|";
+      text += "\n";
+    }
+  }
+  return text;
+}
+
 }  // namespace rooftune::testing_support

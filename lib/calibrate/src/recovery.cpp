@@ -156,8 +156,8 @@ Recovery recover(const PreparedStudy& study, const params::Config& truth, const 
   std::size_t finished = 0;
   const auto body = [&](std::size_t k) {
     if (options.cancel.stop_requested()) return Outcome{};
-    return outcome_of(
-        fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction), {.cancel = options.cancel, .progress = {}}));
+    return outcome_of(fit(simulated(study, truth, static_cast<int>(k) + 1, options.noise_fraction),
+                          {.cancel = options.cancel, .progress = {}, .store = options.store}));
   };
   if (options.ranks != nullptr && !options.ranks->leads()) {
     core::serve(*options.ranks, "repeats", {study.spec.threads}, body);

@@ -5,6 +5,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "rooftune/calibrate/evaluation_store.hpp"
 #include "rooftune/calibrate/prepare.hpp"
 #include "rooftune/core/ranks.hpp"
 #include "rooftune/params/config.hpp"
@@ -19,6 +20,7 @@ struct RecoveryOptions {
   std::function<void(std::size_t finished, std::size_t total)> progress = {};
   core::Ranks* ranks = nullptr;  ///< that compute repeats together; null: this process alone
   std::stop_token cancel = {};   ///< ends with the repeats that are finished
+  StoreUse store = {};           ///< where the fits look evaluations up and keep them
 };
 
 /// How often a parameter's interval held the value that made the data.
