@@ -23,7 +23,7 @@ packages=(
   # the page of a run that goes on
   libcpp-httplib-dev pkgconf
   # several processes and machines
-  libopenmpi-dev openmpi-bin
+  libopenmpi-dev openmpi-bin iproute2
   # formulas that tie parameters
   libmuparser-dev
   # plots of HTML reports
