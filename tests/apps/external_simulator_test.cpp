@@ -1,11 +1,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "command_line.hpp"
+#include "store_files.hpp"
 
 namespace rooftune::testing_support {
 namespace {
@@ -105,6 +109,32 @@ TEST_F(ExternalSimulatorStudy, AbortsAtAFailureAndGoesOnOnceItsCauseIsGone) {
   const ProgramResult resumed = fit(study, {"--resume"});
   EXPECT_EQ(resumed.exit_code, 0) << resumed;
   EXPECT_TRUE(std::filesystem::exists(folder_ / "run/tuned.json"));
+}
+
+TEST_F(ExternalSimulatorStudy, EndsAnInterruptedFitWithTheBestSoFarAndGoesOn) {
+  // What the signal stops has not failed: the policy does not see it, and no penalty for it is stored.
+  for (const std::string policy : {"abort", "penalise"}) {
+    const std::string slow = "sleep 0.03; echo \"{\\\"e2e\\\": $1}\"";
+    const std::string study = study_of(slow, "{policy: " + policy + "}");
+    const std::string out = (folder_ / ("run-" + policy)).string();
+    RunningProgram program(rooftune_program(), {"fit", study, "--out", out});
+    while (stored_evaluations(out + "/journal.sqlite") < 4 && !std::filesystem::exists(out + "/result.json"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    program.send(SIGINT);
+    const ProgramResult interrupted = program.wait();
+    ASSERT_EQ(interrupted.exit_code, 2) << interrupted;
+    EXPECT_THAT(interrupted.errors, HasSubstr("interrupted: this is the best so far"));
+    const auto result = result_of("run-" + policy);
+    EXPECT_EQ(result["interrupted"], true);
+    EXPECT_EQ(result["failed_evaluations"]["count"], 0);
+    EXPECT_LE(double(result["objective"]["after"]), double(result["objective"]["before"]));
+    EXPECT_TRUE(std::filesystem::exists(out + "/tuned.json"));
+
+    const ProgramResult resumed = rooftune({"fit", study, "--out", out, "--resume"});
+    ASSERT_EQ(resumed.exit_code, 0) << resumed;
+    ASSERT_EQ(rooftune({"fit", study, "--out", out + "-unbroken"}).exit_code, 0);
+    EXPECT_EQ(folder_.read("run-" + policy + "/result.json"), folder_.read("run-" + policy + "-unbroken/result.json"));
+  }
 }
 
 TEST_F(ExternalSimulatorStudy, TakesAChangedProgramForAnotherSimulator) {

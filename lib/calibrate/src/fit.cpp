@@ -63,6 +63,9 @@ long most_evaluations(const StudySpec& spec) {
   return most * static_cast<long>(make_multistart(spec, {1}).starts);
 }
 
+/// Somebody else's simulator gives no answers any more.
+bool is_cut_off(const eval::Dataset& dataset) { return dataset.external && dataset.external->is_cancelled(); }
+
 bool was_cancelled(const opt::MultiStartSolution& search) {
   return std::ranges::any_of(
       search.starts, [](const opt::StartOutcome& start) { return start.solution.termination.reason == opt::Reason::cancelled; });
@@ -264,10 +267,13 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   const opt::Problem problem = make_problem(spec.free);
   opt::SolveOptions last_options = make_stages(spec).back().options;
   last_options.merit = opt::Merit::least_squares;
+  if (!result.interrupted) {
+    result.uncertainty =
+        opt::estimate_uncertainty(problem, *objective, solution, last_options, {.noise = noise_model(study, solution.point, threads)});
+    result.interrupted = is_cut_off(study.dataset);
+  }
   // Away from a minimum errors would mean nothing.
-  result.uncertainty = result.interrupted ? opt::unknown_uncertainty(problem)
-                                          : opt::estimate_uncertainty(problem, *objective, solution, last_options,
-                                                                      {.noise = noise_model(study, solution.point, threads)});
+  if (result.interrupted) result.uncertainty = opt::unknown_uncertainty(problem);
   describe_estimates(result, spec, problem, solution);
   attach_errors(result.tuned, result.estimates);
   if (!result.interrupted) {
@@ -278,6 +284,10 @@ FitResult fit(const PreparedStudy& study, const FitHooks& hooks) {
   }
   PredictionMemory memory;
   result.trace = trace_of(solution, parallel_residuals, memory, held_out);
+  if (is_cut_off(study.dataset)) {
+    result.interrupted = true;
+    study.dataset.external->cancel_with({});  // what is reported and written is simulated once more
+  }
 
   const eval::EvaluationOptions as_fitted{.threads = threads, .stepping = sim::Stepping::closed_form};
   result.after = eval::evaluate(study.dataset, result.tuned, as_fitted);

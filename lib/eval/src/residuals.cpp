@@ -348,7 +348,11 @@ Residuals ResidualFunction::operator()(std::span<const double> transformed, Deri
   if (!dataset_.external) {
     for (const std::string& failure : failures) dataset_.failures->note(failure);
   }
-  if (!failures.empty() && dataset_.failures->policy().on_failure != OnFailure::penalise) return refuse(failures.front());
+  // What was stopped has not failed: a penalty for it would be kept, and be wrong.
+  const bool is_stopped = dataset_.external && dataset_.external->is_cancelled();
+  if (!failures.empty() && (is_stopped || dataset_.failures->policy().on_failure != OnFailure::penalise)) {
+    return refuse(failures.front());
+  }
   result.failures = std::move(failures);
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::ranges::all_of(result.values, finite) || !std::ranges::all_of(result.jacobian, finite)) {

@@ -42,8 +42,9 @@ class ExternalRuns {
 
   [[nodiscard]] std::string identity() const { return simulator_->identity(); }
 
-  /// Ends running simulations when the token says so.
+  /// Ends running simulations when the token says so; from then on there are no answers, until it is given another.
   void cancel_with(std::stop_token token);
+  [[nodiscard]] bool is_cancelled() const { return cancel_.stop_requested(); }
 
  private:
   std::unique_ptr<const ExternalSimulator> simulator_;
