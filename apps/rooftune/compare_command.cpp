@@ -38,17 +38,13 @@ core::Result<runs::OpenedStudy> load(const CompareOptions& options) {
 }
 
 /// What is finished is shown; the folder keeps the evaluations and waits to go on.
-ExitCode end_interrupted(const CompareOptions& options, const calibrate::Comparison& comparison, const std::string& folder) {
+ExitCode end_with_what_is_finished(const CompareOptions& options, const calibrate::Comparison& comparison, const runs::Run& run) {
   if (comparison.finished() > 0) {
     print_either(
         options.output, [&] { return runs::comparison_json(comparison); },
         [&] { return report::comparison_tables(comparison, output_colour()); });
   }
-  print_errors({{.position = {.file = folder},
-                 .problem = fmt::format("interrupted: {} of {} variants are finished", comparison.finished(), comparison.asked),
-                 .remedy = "give the same command with this --out and --resume to go on",
-                 .severity = core::Severity::warning}});
-  return ExitCode::no_usable_solution;
+  return end_interrupted(run, fmt::format("{} of {} variants are finished", comparison.finished(), comparison.asked));
 }
 
 ExitCode run(const CompareOptions& options) {
@@ -62,6 +58,7 @@ ExitCode run(const CompareOptions& options) {
   const runs::Interruption interruption(say_ending);
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total, const std::string& name) {
+    (*run)->tell({.parts = "variants", .finished = finished, .of = total});
     progress.show(fmt::format("fitting variant {} of {}: {}{}", finished + 1, total, name,
                               progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
@@ -73,7 +70,7 @@ ExitCode run(const CompareOptions& options) {
     (*run)->abandon();
     return refuse(comparison.error());
   }
-  if (comparison->interrupted()) return end_interrupted(options, *comparison, (*run)->folder().string());
+  if (comparison->interrupted()) return end_with_what_is_finished(options, *comparison, **run);
   const bool all_failed = std::ranges::all_of(comparison->variants, [](const auto& variant) { return variant.failure.has_value(); });
   if (all_failed) {
     (*run)->abandon();

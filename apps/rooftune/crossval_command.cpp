@@ -69,11 +69,8 @@ std::optional<calibrate::Shard> parse_shard(const std::string& text) {
   return shard;
 }
 
-core::Diagnostic interrupted(const fs::path& target, std::size_t unfitted, std::size_t folds) {
-  return {.position = {.file = target.string()},
-          .problem = fmt::format("interrupted: {} of {} folds are not fitted", unfitted, folds),
-          .remedy = "give the same command with this --out and --resume to go on",
-          .severity = core::Severity::warning};
+ExitCode end_without(const runs::Run& run, std::size_t unfitted, std::size_t folds) {
+  return end_interrupted(run, fmt::format("{} of {} folds are not fitted", unfitted, folds));
 }
 
 std::string way_on(const fs::path& folder) {
@@ -96,10 +93,7 @@ ExitCode fit_shard(const CrossvalOptions& options, const runs::OpenedStudy& stud
     print_errors({simulator_failed(run, result->failures.front(), study.prepared.spec)});
     return ExitCode::no_usable_solution;
   }
-  if (result->interrupted) {
-    print_errors({interrupted(run.folder(), result->failures.size(), result->fits)});
-    return ExitCode::no_usable_solution;
-  }
+  if (result->interrupted) return end_without(run, result->failures.size(), result->fits);
   for (const std::string& failure : result->failures) say(fmt::format("warning: {}\n", failure));
   const std::string store = options.run.store.value_or((run.folder() / runs::kJournalName).string());
   print(
@@ -148,6 +142,7 @@ ExitCode run(const CrossvalOptions& options) {
   });
   ProgressLine progress;
   const auto show = [&](std::size_t finished, std::size_t total) {
+    (*run)->tell({.parts = "folds", .finished = finished, .of = total});
     progress.show(fmt::format("fitting folds: {} of {}{}", finished, total,
                               progress.time_left(static_cast<double>(finished) / static_cast<double>(total))));
   };
@@ -169,8 +164,7 @@ ExitCode run(const CrossvalOptions& options) {
   if (result->interrupted) {
     const auto unfitted =
         std::ranges::count_if(result->folds, [](const calibrate::FoldResult& fold) { return fold.failure.has_value(); });
-    print_errors({interrupted(target, static_cast<std::size_t>(unfitted), result->folds.size())});
-    return ExitCode::no_usable_solution;
+    return end_without(**run, static_cast<std::size_t>(unfitted), result->folds.size());
   }
   if (!result->usable()) {
     (*run)->abandon();

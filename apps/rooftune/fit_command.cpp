@@ -57,9 +57,10 @@ std::string progress_text(const calibrate::FitProgress& progress) {
   return text;
 }
 
-calibrate::FitHooks with_progress(ProgressLine& line) {
+calibrate::FitHooks with_progress(ProgressLine& line, runs::Run& run) {
   calibrate::FitHooks hooks;
-  hooks.progress = [&line](const calibrate::FitProgress& progress) {
+  hooks.progress = [&line, &run](const calibrate::FitProgress& progress) {
+    run.tell({.objective = progress.best_objective});
     if (!line.wants_update()) return;
     line.show(progress_text(progress));
   };
@@ -129,12 +130,13 @@ ExitCode run(const FitOptions& options) {
 
   const runs::Interruption interruption(say_ending);
   ProgressLine progress;
-  calibrate::FitHooks hooks = with_progress(progress);
+  calibrate::FitHooks hooks = with_progress(progress, **run);
   hooks.cancel = interruption.token();
   hooks.store = (*run)->store();
   calibrate::FitResult result = calibrate::fit(study->prepared, hooks);
   if (options.held_out) {
     const auto show = [&](std::size_t done, std::size_t total) {
+      (*run)->tell({.parts = "folds", .finished = done, .of = total});
       progress.show(fmt::format("scoring held-out runs: {} of {} folds", done, total));
     };
     const auto scored = calibrate::learn_held_out_error(

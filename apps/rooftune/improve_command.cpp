@@ -14,6 +14,7 @@
 #include "rooftune/report/tables.hpp"
 #include "rooftune/runs/improve_file.hpp"
 #include "rooftune/runs/improve_journal.hpp"
+#include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/outcome.hpp"
 #include "rooftune/runs/proposer.hpp"
@@ -84,6 +85,12 @@ improve::TrialRanks trial_ranks() {
           }};
 }
 
+ExitCode end_with_the_best(const runs::Run& run, const improve::Improvement& improvement) {
+  const improve::RoundRecord& best = improvement.kept_last();
+  return end_interrupted(
+      run, fmt::format("this is the best so far, the structure of round {}, held out {:.2f} %", best.round, best.after_percent));
+}
+
 ExitCode run(const ImproveOptions& options) {
   const auto study = load(options);
   if (!study) return refuse(study.error());
@@ -91,7 +98,8 @@ ExitCode run(const ImproveOptions& options) {
   if (!published) return refuse(published.error());
   agree_on(*study);
   if (serves()) {
-    improve::serve_trials(study->inputs, {study->prepared.spec.threads}, trial_ranks());
+    const runs::Interruption interruption([] {});
+    improve::serve_trials(study->inputs, {study->prepared.spec.threads}, trial_ranks(), interruption.token());
     return ExitCode::done;
   }
   if (options.replay_round) return replay_round(options, *study);
@@ -108,6 +116,7 @@ ExitCode run(const ImproveOptions& options) {
   print_errors(*damage);
   auto journal = runs::open_journal(target / runs::kJournalName);
   if (!journal) return give_up(journal.error());
+  const runs::Interruption interruption(say_ending);
   ProgressLine progress;
   const auto show = [&](const std::string& text) {
     progress.clear();
@@ -125,7 +134,8 @@ ExitCode run(const ImproveOptions& options) {
       .on_round = [&](const improve::RoundRecord& round) { show(report::round_line(round, output_colour())); },
       .on_screening = [&](const improve::ScreeningRecord& screening) { show(report::screening_lines(screening, output_colour())); },
       .proposer = proposer.get(),
-      .ranks = trial_ranks()};
+      .ranks = trial_ranks(),
+      .cancel = interruption.token()};
   const auto improvement = improve::improve(study->prepared.spec, study->inputs, **journal, hooks);
   progress.clear();
   journal->reset();
@@ -133,6 +143,7 @@ ExitCode run(const ImproveOptions& options) {
     print_errors(improvement.error());
     return ExitCode::no_usable_solution;
   }
+  if (improvement->journal.rounds.empty()) return end_interrupted(**run, "the structure as the study has it is not fitted yet");
   if (const auto written = (*run)->finish(runs::outcome_of(*improvement)); !written) return refuse(written.error());
   const auto& cases = study->prepared.dataset.cases;
   const auto scripts = write_run_scripts(options.scripts, improvement->next, cases, cases.front().experiment.deployment.hardware);
@@ -140,7 +151,7 @@ ExitCode run(const ImproveOptions& options) {
   if (!write_csv(options.output, [&] { return runs::improvement_csv(improvement->journal); })) return ExitCode::bad_input;
   if (options.output.json) {
     print_data(runs::improvement_json(*improvement));
-    return ExitCode::done;
+    return improvement->interrupted ? end_with_the_best(**run, *improvement) : ExitCode::done;
   }
   print(report::improvement_story(*improvement, output_colour()));
   if (options.peers) {
@@ -150,7 +161,7 @@ ExitCode run(const ImproveOptions& options) {
   print(fmt::format("\ntuned config  {}\nstudy         {}\njournal       {}\n", (target / runs::kTunedConfigName).string(),
                     (target / runs::kStudyName).string(), (target / runs::kJournalName).string()));
   for (const std::string& file : *scripts) print(fmt::format("next run      {}\n", file));
-  return ExitCode::done;
+  return improvement->interrupted ? end_with_the_best(**run, *improvement) : ExitCode::done;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "rooftune/plan/onboard.hpp"
 #include "rooftune/plan/simulated_transfers.hpp"
 #include "rooftune/report/onboard_tables.hpp"
+#include "rooftune/runs/interruption.hpp"
 #include "rooftune/runs/onboard_file.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/outcome.hpp"
@@ -61,70 +62,89 @@ core::Result<Job> load(const OnboardOptions& options, const std::string& file) {
   return job;
 }
 
-core::Result<void> run_trial(const OnboardOptions& options, const Job& job, const std::string& file) {
+/// How a job ended: of one that was interrupted what is finished, in words.
+using JobEnd = core::Result<std::optional<std::string>>;
+
+JobEnd run_trial(const OnboardOptions& options, const Job& job, const std::string& file, const std::stop_token& cancel) {
   const calibrate::StudySpec& spec = job.study->prepared.spec;
   if (spec.free.empty()) return core::fail({.file = file}, "a trial refits, and no parameter is free", "list some under 'free'");
   ProgressLine progress;
-  const auto show = [&](std::size_t done, std::size_t total) { progress.show(fmt::format("draws: {} of {}", done, total)); };
-  const auto trial =
-      plan::try_recommendation(job.study->prepared, *spec.onboard->trial, {.progress = show, .store = job.run->store()});
+  const auto show = [&](std::size_t done, std::size_t total) {
+    job.run->tell({.parts = "draws", .finished = done, .of = total});
+    progress.show(fmt::format("draws: {} of {}", done, total));
+  };
+  const auto trial = plan::try_recommendation(job.study->prepared, *spec.onboard->trial,
+                                              {.progress = show, .store = job.run->store(), .cancel = cancel});
   progress.clear();
   print_errors(job.run->close_store());
   if (!trial) return tl::unexpected(trial.error());
-  const auto written = job.run->finish(runs::outcome_of(*trial));
-  if (!written) return tl::unexpected(written.error());
-  if (options.output.json) {
-    print_data(runs::trial_json(*trial));
-  } else {
-    print(report::trial_table(*trial, output_colour()));
-    print(fmt::format("\nrun folder    {}\n{}", job.run->folder().string(), store_summary(*job.run)));
+  if (!trial->interrupted()) {
+    const auto written = job.run->finish(runs::outcome_of(*trial));
+    if (!written) return tl::unexpected(written.error());
   }
-  return {};
+  if (!trial->draws.empty()) {
+    print_either(
+        options.output, [&] { return runs::trial_json(*trial); }, [&] { return report::trial_table(*trial, output_colour()); });
+  }
+  if (trial->interrupted()) return fmt::format("{} of {} draws finished", trial->draws.size(), trial->asked);
+  if (!options.output.json) print(fmt::format("\nrun folder    {}\n{}", job.run->folder().string(), store_summary(*job.run)));
+  return std::nullopt;
 }
 
-core::Result<void> run_simulated_transfers(const OnboardOptions& options, const Job& job) {
+JobEnd run_simulated_transfers(const OnboardOptions& options, const Job& job, const std::stop_token& cancel) {
   ProgressLine progress;
   const auto show = [&](std::size_t done, std::size_t total) { progress.show(fmt::format("simulated GPUs: {} of {}", done, total)); };
-  const auto transfers =
-      plan::simulate_transfers(job.study->prepared, job.study->inputs, job.summaries, options.simulated_transfers, {.progress = show});
+  const auto transfers = plan::simulate_transfers(job.study->prepared, job.study->inputs, job.summaries, options.simulated_transfers,
+                                                  {.progress = show, .cancel = cancel});
   progress.clear();
   if (!transfers) return tl::unexpected(transfers.error());
-  print_either(
-      options.output, [&] { return runs::simulated_transfers_json(*transfers); },
-      [&] { return report::simulated_transfer_table(*transfers, output_colour()); });
-  return {};
+  if (transfers->draws > 0) {
+    print_either(
+        options.output, [&] { return runs::simulated_transfers_json(*transfers); },
+        [&] { return report::simulated_transfer_table(*transfers, output_colour()); });
+  }
+  if (!transfers->interrupted()) return std::nullopt;
+  return fmt::format("{} of {} simulated GPUs finished", transfers->draws, transfers->asked);
 }
 
-core::Result<void> run_spreads(const OnboardOptions& options, const Job& job) {
+JobEnd run_spreads(const OnboardOptions& options, const Job& job, const std::stop_token& cancel) {
   ProgressLine progress;
   const auto show = [&](int iteration) { progress.show(fmt::format("iteration {}", iteration)); };
-  const auto hierarchy = plan::fit_hierarchy(job.study->prepared, job.study->inputs, job.summaries, {.progress = show});
+  const auto hierarchy =
+      plan::fit_hierarchy(job.study->prepared, job.study->inputs, job.summaries, {.progress = show, .cancel = cancel});
   progress.clear();
   if (!hierarchy) return tl::unexpected(hierarchy.error());
   print_either(
       options.output, [&] { return runs::hierarchy_json(*hierarchy); },
       [&] { return report::hierarchy_table(*hierarchy, output_colour()); });
-  return {};
+  if (!hierarchy->interrupted) return std::nullopt;
+  return fmt::format("not settled after {} {}", hierarchy->iterations, hierarchy->iterations == 1 ? "iteration" : "iterations");
 }
 
-core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job& job) {
+/// Adds to `onboardings`, unless not one step is finished.
+JobEnd run_onboarding(const OnboardOptions& options, const Job& job, const std::stop_token& cancel,
+                      std::vector<plan::Onboarding>& onboardings) {
   ProgressLine progress;
   const plan::OnboardHooks hooks{
       .progress = [&](const std::string& step) { progress.show(fmt::format("{}: {}", job.study->prepared.spec.onboard->gpu, step)); },
-      .store = job.run->store()};
+      .store = job.run->store(),
+      .cancel = cancel};
   auto result = plan::onboard(job.study->prepared, job.study->inputs, job.summaries, hooks);
   progress.clear();
   print_errors(job.run->close_store());
-  if (!result) return result;
+  if (!result) return tl::unexpected(result.error());
+  std::optional<std::string> cut_short;
+  if (result->interrupted()) cut_short = fmt::format("{} of {} steps finished", result->steps.size(), result->asked);
+  if (result->steps.empty()) return cut_short;
   if (const auto written = job.run->finish(runs::outcome_of(*result)); !written) return tl::unexpected(written.error());
   const calibrate::PreparedStudy& study = job.study->prepared;
   const auto scripts =
-      write_run_scripts(options.scripts, result->steps.empty() ? std::vector<plan::NextRun>{} : result->steps.back().next_runs,
-                        study.dataset.cases, study.spec.onboard->gpu);
+      write_run_scripts(options.scripts, result->steps.back().next_runs, study.dataset.cases, study.spec.onboard->gpu);
   if (!scripts) return tl::unexpected(scripts.error());
+  onboardings.push_back(*result);
   if (options.output.json) {
     print_data(runs::onboard_json(*result));
-    return result;
+    return cut_short;
   }
   const report::Colour colour = output_colour();
   print(report::onboard_parameter_table(*result, colour));
@@ -138,7 +158,15 @@ core::Result<plan::Onboarding> run_job(const OnboardOptions& options, const Job&
                     job.run->folder().string()));
   print(store_summary(*job.run));
   for (const std::string& file : *scripts) print(fmt::format("next run      {}\n", file));
-  return result;
+  return cut_short;
+}
+
+JobEnd run_job(const OnboardOptions& options, const Job& job, const std::string& file, const std::stop_token& cancel,
+               std::vector<plan::Onboarding>& onboardings) {
+  if (options.spreads) return run_spreads(options, job, cancel);
+  if (options.simulated_transfers > 0) return run_simulated_transfers(options, job, cancel);
+  if (job.study->prepared.spec.onboard->trial) return run_trial(options, job, file, cancel);
+  return run_onboarding(options, job, cancel, onboardings);
 }
 
 void abandon(std::span<const Job> jobs) {
@@ -163,34 +191,29 @@ ExitCode run(const OnboardOptions& options) {
     print_errors(problems);
     return ExitCode::bad_input;
   }
+  const runs::Interruption interruption(say_ending);
   std::vector<plan::Onboarding> onboardings;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if (jobs[i].run && jobs[i].run->is_finished()) {
-      static_cast<void>(say_finished(*jobs[i].run));
+  std::optional<std::string> cut_short;
+  std::size_t last = 0;
+  for (; last < jobs.size() && !cut_short; ++last) {
+    if (jobs[last].run && jobs[last].run->is_finished()) {
+      static_cast<void>(say_finished(*jobs[last].run));
       continue;
     }
-    core::Result<void> done;
-    if (options.spreads) {
-      done = run_spreads(options, jobs[i]);
-    } else if (options.simulated_transfers > 0) {
-      done = run_simulated_transfers(options, jobs[i]);
-    } else if (jobs[i].study->prepared.spec.onboard->trial) {
-      done = run_trial(options, jobs[i], options.studies[i]);
-    } else if (auto result = run_job(options, jobs[i])) {
-      onboardings.push_back(*std::move(result));
-    } else {
-      done = tl::unexpected(result.error());
+    auto end = run_job(options, jobs[last], options.studies[last], interruption.token(), onboardings);
+    if (!end) {
+      // Neither this one nor those after it came to anything.
+      abandon(std::span(jobs).subspan(last));
+      return refuse(end.error());
     }
-    if (done) continue;
-    // Neither this one nor those after it came to anything.
-    abandon(std::span(jobs).subspan(i));
-    return refuse(done.error());
+    cut_short = *std::move(end);
   }
   if (!write_csv(options.output, [&] { return runs::onboard_csv(onboardings); })) return ExitCode::bad_input;
-  if (!onboardings.empty() && !options.output.json) {
-    print(report::onboard_error_table(onboardings, output_colour()));
-  }
-  return ExitCode::done;
+  if (!onboardings.empty() && !options.output.json) print(report::onboard_error_table(onboardings, output_colour()));
+  if (!cut_short) return ExitCode::done;
+  if (last < jobs.size()) *cut_short += fmt::format(", {} of {} studies not begun", jobs.size() - last, jobs.size());
+  return options.keeps_nothing() ? end_interrupted_without_folder(options.studies[last - 1], *cut_short)
+                                 : end_interrupted(*jobs[last - 1].run, *cut_short);
 }
 
 }  // namespace

@@ -109,14 +109,6 @@ core::Result<runs::OpenedStudy> load_with_free_parameters(const DataOptions& opt
   return study;
 }
 
-ExitCode end_interrupted(const std::string& study, std::string_view done, const std::optional<std::string>& store = {}) {
-  print_errors({{.position = {.file = study},
-                 .problem = fmt::format("interrupted: {}", done),
-                 .remedy = fmt::format("this is what was finished; {}", store ? way_on(*store) : "nothing is kept to go on from"),
-                 .severity = core::Severity::warning}});
-  return ExitCode::no_usable_solution;
-}
-
 ExitCode run_solvers(const SolversOptions& options) {
   const auto study = load_with_free_parameters(options.data);
   if (!study) return refuse(study.error());
@@ -140,8 +132,9 @@ ExitCode run_solvers(const SolversOptions& options) {
       options.output, [&] { return runs::solver_table_json(result); },
       [&] { return report::solver_table(result.rows, output_colour()); });
   if (!result.interrupted()) return ExitCode::done;
-  return end_interrupted(*options.data.study, fmt::format("{} of {} solvers were begun, and the last may have ended early",
-                                                          result.rows.size(), result.asked));
+  return end_interrupted_without_folder(
+      *options.data.study,
+      fmt::format("{} of {} solvers were begun, and the last may have ended early", result.rows.size(), result.asked));
 }
 
 ExitCode run_recover(const RecoverOptions& options) {
@@ -194,8 +187,8 @@ ExitCode run_recover(const RecoverOptions& options) {
       options.output, [&] { return runs::recovery_json(recovery); },
       [&] { return recovery.finished == 0 ? "" : report::recovery_table(recovery, output_colour()) + kept.summary(); });
   if (recovery.interrupted()) {
-    return end_interrupted(*options.data.study, fmt::format("{} of {} repeats are finished", recovery.finished, recovery.repeats),
-                           options.store);
+    const std::string done = fmt::format("{} of {} repeats are finished", recovery.finished, recovery.repeats);
+    return end_interrupted_without_folder(*options.data.study, done, options.store ? way_on(*options.store) : kNothingKept);
   }
   return recovery.counted > 0 ? ExitCode::done : ExitCode::no_usable_solution;
 }

@@ -28,7 +28,8 @@ core::Result<void> serve_pages(const ServedPages& pages, const ServerOptions& op
   httplib::Server server;
   constexpr std::size_t kThreads = 2;
   server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  server.set_payload_max_length(0);  // nothing is taken
+  server.set_payload_max_length(0);    // nothing is taken
+  server.set_keep_alive_max_count(1);  // the library looks at an open connection a hundred times a second
   // The library's own options let another process share the port.
   server.set_socket_options([](socket_t socket) {
     const int yes = 1;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "ranks.hpp"
 #include "rooftune/core/printable.hpp"
@@ -93,6 +94,22 @@ void announce_program(const runs::OpenedStudy& study) {
 void announce_proposer(const calibrate::ProposerSpec& proposer) {
   say(fmt::format("note: the study's own program proposes: {} (each answer within {:g} s)\n", shown_command(proposer.command),
                   proposer.timeout_s));
+}
+
+static ExitCode say_interrupted(const std::string& where, std::string_view done, std::string remedy) {
+  print_errors({{.position = {.file = where},
+                 .problem = fmt::format("interrupted: {}", done),
+                 .remedy = std::move(remedy),
+                 .severity = core::Severity::warning}});
+  return ExitCode::no_usable_solution;
+}
+
+ExitCode end_interrupted(const runs::Run& run, std::string_view done) {
+  return say_interrupted(run.folder().string(), done, "give the same command with this --out and --resume to go on");
+}
+
+ExitCode end_interrupted_without_folder(const std::string& study, std::string_view done, const std::string& way_on) {
+  return say_interrupted(study, done, "this is what was finished; " + way_on);
 }
 
 void say_ending() { say("ending with the best so far (once more to end at once)\n"); }

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "command_line.hpp"
@@ -48,5 +49,11 @@ void announce_proposer(const calibrate::ProposerSpec& proposer);
 
 /// What the first Ctrl-C is answered with.
 void say_ending();
+/// A run that ended early: what of it is finished, and how it goes on.
+[[nodiscard]] ExitCode end_interrupted(const runs::Run& run, std::string_view done);
+inline constexpr const char* kNothingKept = "nothing is kept to go on from";
+/// The same of a command without a run folder.
+[[nodiscard]] ExitCode end_interrupted_without_folder(const std::string& study, std::string_view done,
+                                                      const std::string& way_on = kNothingKept);
 
 }  // namespace rooftune::app

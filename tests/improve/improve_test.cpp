@@ -335,6 +335,39 @@ TEST(Improve, EndsWithTheSameJournalWhereverItWasInterrupted) {
   }
 }
 
+TEST(Improve, EndsWithTheBestStructureSoFarWhenItIsCancelled) {
+  const std::vector<Move> catalogue{kAdmissionLag, kLayerSplit};
+  const calibrate::StudySpec spec = only_named(without_lag(), catalogue);
+  const calibrate::StudyInputs data = inputs();
+  const JournalEntries whole = improved(spec, data, catalogue).journal;
+  ASSERT_EQ(whole.rounds[1].fate, RoundFate::kept);
+  for (const std::size_t rounds : {0U, 2U}) {
+    JournalInMemory journal;
+    std::stop_source stop;
+    if (rounds == 0) stop.request_stop();
+    std::size_t seen = 0;
+    const ImproveHooks hooks{.on_round =
+                                 [&](const RoundRecord&) {
+                                   if (++seen == rounds) stop.request_stop();
+                                 },
+                             .cancel = stop.get_token()};
+    const auto cut_short = improve(spec, data, journal, hooks, catalogue);
+    ASSERT_TRUE(cut_short) << core::format(cut_short.error());
+    EXPECT_TRUE(cut_short->interrupted);
+    EXPECT_EQ(cut_short->journal.rounds.size(), rounds);
+    EXPECT_FALSE(cut_short->journal.outcome) << "it can go on";
+    if (rounds > 0) {
+      EXPECT_TRUE(cut_short->after.usable);
+      EXPECT_EQ(cut_short->result, whole.rounds[rounds - 1].spec);
+      EXPECT_EQ(cut_short->kept_last().round, static_cast<int>(rounds) - 1);
+    }
+    const auto resumed = improve(spec, data, journal, {}, catalogue);
+    ASSERT_TRUE(resumed);
+    EXPECT_FALSE(resumed->interrupted);
+    EXPECT_EQ(resumed->journal, whole) << "cancelled after " << rounds << " rounds";
+  }
+}
+
 TEST(Improve, StopsAtItsBudgetAndSaysSo) {
   const std::vector<Move> catalogue{kAdmissionLag};
   calibrate::StudySpec spec = only_named(without_lag(), catalogue);

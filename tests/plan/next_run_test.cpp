@@ -134,6 +134,24 @@ TEST(NextRunTrial, ScoresBothChoicesOnRunsThatNeitherHasSeen) {
   for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(trial->draws[i].random_percent, again->draws[i].random_percent);
 }
 
+TEST(NextRunTrial, KeepsTheDrawsThatAreFinishedWhenItIsCancelled) {
+  const calibrate::PreparedStudy study = small_study();
+  const auto whole = try_recommendation(study, {.start_runs = 1, .draws = 6});
+  std::stop_source stop;
+  const TrialHooks hooks{.progress =
+                             [&](std::size_t finished, std::size_t) {
+                               if (finished == 2) stop.request_stop();
+                             },
+                         .store = {},
+                         .cancel = stop.get_token()};
+  const auto trial = try_recommendation(study, {.start_runs = 1, .draws = 6}, hooks);
+  ASSERT_TRUE(trial);
+  EXPECT_TRUE(trial->interrupted());
+  ASSERT_GE(trial->draws.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(trial->draws[i].random_percent, whole->draws[i].random_percent);
+  EXPECT_FALSE(whole->interrupted());
+}
+
 TEST(NextRunTrial, RefusesToStartFromNearlyEverything) {
   const auto trial = try_recommendation(small_study(), {.start_runs = 2, .draws = 1});
   ASSERT_FALSE(trial);

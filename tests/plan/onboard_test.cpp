@@ -95,6 +95,26 @@ TEST(Onboard, ComesCloserWithKernelTablesAndCloserStillWithARun) {
   EXPECT_LT(e2e_error(result->steps[3]), e2e_error(result->steps[1]));
 }
 
+TEST(Onboard, EndsWithTheStepsThatAreFinishedWhenItIsCancelled) {
+  for (std::size_t begun = 0; begun < 4; ++begun) {
+    std::stop_source stop;
+    if (begun == 0) stop.request_stop();
+    std::size_t seen = 0;
+    const OnboardHooks hooks{.progress =
+                                 [&](const std::string&) {
+                                   if (++seen == begun) stop.request_stop();
+                                 },
+                             .store = {},
+                             .cancel = stop.get_token()};
+    const auto result = onboard(new_gpu_study(), inputs(), summaries(), hooks);
+    ASSERT_TRUE(result) << core::format(result.error());
+    EXPECT_TRUE(result->interrupted());
+    EXPECT_EQ(result->asked, 5U);
+    EXPECT_THAT(result->steps, SizeIs(begun == 0 ? 0 : begun - 1)) << "what was going on is not finished";
+  }
+  EXPECT_FALSE(onboard(new_gpu_study(), inputs(), summaries())->interrupted());
+}
+
 TEST(Onboard, SaysWhereEveryValueComesFrom) {
   const auto result = onboard(new_gpu_study(), inputs(), summaries());
   const OnboardStep& kernels = result->steps[1];

@@ -87,6 +87,22 @@ class WatchedRun(unittest.TestCase):
         self.assertIsNone(ended["live"])
         self.assertTrue(ended["run"]["result"]["interrupted"])
 
+    def test_follows_a_cross_validation_whose_store_is_elsewhere(self):
+        self.fit.kill()
+        text = STUDY.format(source=SOURCE).replace("'62'", "'62', '66', '20'").replace("1000000", "400")
+        (self.root / "crossval.yaml").write_text(text + "crossval: {split: LeaveOneGroupOut, group: model}\n")
+        folds = self.start("crossval", "crossval.yaml", "--out", "folds", "--store", "store.sqlite")
+        self.wait_until(lambda: (self.root / "folds" / "manifest.json").exists())
+        self.server = self.start("report", "--watch", "folds")
+        self.url = urllib.parse.urlsplit(self.server.stdout.readline().strip())
+        progress = lambda: json.loads(self.ask(self.url.path + "state.json")[1])["progress"]
+        self.wait_until(lambda: progress() and progress()["finished"] > 0)
+        seen = progress()
+        self.assertEqual((seen["parts"], seen["of"], seen["is_stored_elsewhere"]), ("folds", 3, True))
+        self.assertGreater(seen["computed"], 0)
+        self.assertEqual(folds.wait(timeout=120), 0)
+        self.assertFalse((self.root / "folds" / "progress.json").exists(), "it is for those who look on")
+
     def test_answers_only_who_knows_the_secret_and_changes_nothing(self):
         self.assertEqual(self.url.hostname, "127.0.0.1")
         self.assertRegex(self.url.path, r"^/[0-9a-f]{32}/$")

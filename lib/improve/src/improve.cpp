@@ -89,7 +89,7 @@ class Campaign {
 
   core::Result<Improvement> run() {
     if (auto begun = begin(); !begun) return tl::unexpected(begun.error());
-    while (!entries_.outcome) {
+    while (!entries_.outcome && !is_cancelled()) {
       if (auto reason = budget_spent()) {
         if (auto ended = end(*reason); !ended) return tl::unexpected(ended.error());
       } else if (const CandidateRecord* next = next_in_queue()) {
@@ -118,7 +118,7 @@ class Campaign {
     say("fitting the structure on every fold");
     const Clock::time_point begin = Clock::now();
     if (auto taken = take_structure(); !taken) return taken;
-    if (!entries_.rounds.empty()) return {};
+    if (!entries_.rounds.empty() || is_cancelled()) return {};
     RoundRecord round;
     round.move = "start";
     round.change = fmt::format("{}, {} free parameters", study_.start.step_time_model, current_.free.size());
@@ -138,7 +138,10 @@ class Campaign {
     study_ = *std::move(prepared);
     runs_ = improve_runs(study_, inputs_.gpus);
     if (auto folds = improve_folds(study_, runs_); !folds) return tl::unexpected(folds.error());
-    trial_ = std::move(run_trials({{.spec = current_, .options = verdict_options(rules())}}, inputs_, hooks_.ranks).front());
+    Trial trial =
+        std::move(run_trials({{.spec = current_, .options = verdict_options(rules())}}, inputs_, hooks_.ranks, hooks_.cancel).front());
+    if (is_cancelled()) return {};
+    trial_ = std::move(trial);
     if (trial_.failure) return core::fail({}, fmt::format("the structure cannot be fitted: {}", *trial_.failure), "narrow its bounds");
     return {};
   }
@@ -176,7 +179,8 @@ class Campaign {
   core::Result<void> diagnose_and_screen() {
     const Clock::time_point begin = Clock::now();
     say("diagnosing");
-    const params::Config tuned = fit_training(study_).tuned;
+    const params::Config tuned = fit_training(study_, hooks_.cancel).tuned;
+    if (is_cancelled()) return {};
     const Diagnosis diagnosis = diagnose(study_, runs_, tuned, trial_);
     std::vector<Proposal> proposals = propose(study_, begun_.start, runs_, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
@@ -188,18 +192,20 @@ class Campaign {
     std::vector<Proposal> from_outside = ask_outside(record, tried);
     if (std::ranges::all_of(proposals, is_tried)) proposals = propose_combinations(study_, proposals, blocked_moves());
     std::erase_if(proposals, is_tried);
+    if (is_cancelled()) return {};
     if (proposals.empty() && from_outside.empty()) return end_without_moves(std::move(record), seconds_since(begin));
 
     // Beside what one screening may hold come other structures, which are few and tried once, and what takes no fit at all.
     int places = rules().candidates;
     for (Proposal& proposal : from_outside) record.candidates.push_back(candidate(std::move(proposal)));
     for (Proposal& proposal : proposals) {
-      if (places == 0) break;
+      if (places == 0 || is_cancelled()) break;
       const bool takes_over = !proposal.definition.take.empty();
       record.candidates.push_back(candidate(std::move(proposal)));
       if (!takes_over && record.candidates.back().why != kChangesNothing) --places;
     }
     screen(record);
+    if (is_cancelled()) return {};
     const double seconds = seconds_since(begin);
     if (hooks_.on_screening) hooks_.on_screening(record);
     auto added = journal_.add(record, seconds);
@@ -436,7 +442,7 @@ class Campaign {
     for (const std::size_t i : field) {
       requests.push_back({.spec = record.candidates[i].spec, .options = {.folds = folds, .seeds = 1, .starts = 1}});
     }
-    const std::vector<Trial> trials = run_trials(requests, inputs_, hooks_.ranks);
+    const std::vector<Trial> trials = run_trials(requests, inputs_, hooks_.ranks, hooks_.cancel);
     for (std::size_t k = 0; k < field.size(); ++k) {
       CandidateRecord& item = record.candidates[field[k]];
       record.evaluations += trials[k].evaluations;
@@ -465,7 +471,9 @@ class Campaign {
     round.suggested_by = item.suggested_by;
     round.spec = on_top(item);
     round.free_parameters = static_cast<long>(round.spec.free.size());
-    Trial trial = std::move(run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_, hooks_.ranks).front());
+    Trial trial = std::move(
+        run_trials({{.spec = round.spec, .options = verdict_options(rules())}}, inputs_, hooks_.ranks, hooks_.cancel).front());
+    if (is_cancelled()) return {};
     const Verdict verdict = judge(trial_, trial, rules(), item.burden);
     round.fate = verdict.keep ? RoundFate::kept : RoundFate::reverted;
     round.why = verdict.why;
@@ -562,8 +570,10 @@ class Campaign {
 
   /// Fits start and result on their training runs, and scores both on runs that nothing has seen.
   core::Result<Improvement> conclude() {
-    say("fitting the result");
     Improvement improvement{.journal = entries_, .start = start_, .result = current_, .before = {}, .after = {}};
+    improvement.interrupted = !entries_.outcome;
+    if (entries_.rounds.empty()) return improvement;
+    say(improvement.interrupted ? "fitting the best structure so far" : "fitting the result");
     improvement.before = fit_training(begun_);
     improvement.after = structure_ == 0 ? improvement.before : fit_training(study_);
     const eval::EvaluationOptions options{.threads = {current_.threads}, .stepping = sim::Stepping::closed_form};
@@ -572,6 +582,7 @@ class Campaign {
       improvement.test_after = eval::evaluate(study_.dataset.subset(runs_.test), improvement.after.tuned, options);
     }
     improvement.held_out = trial_.held_out;
+    if (improvement.interrupted) return improvement;
     improvement.left = diagnose(study_, runs_, improvement.after.tuned, trial_).findings;
     say("looking for the next measurement");
     if (auto offered = offer_measurements(improvement); !offered) return tl::unexpected(offered.error());
@@ -622,10 +633,10 @@ class Campaign {
     return {};
   }
 
-  [[nodiscard]] calibrate::FitResult fit_training(const calibrate::PreparedStudy& study) const {
+  [[nodiscard]] calibrate::FitResult fit_training(const calibrate::PreparedStudy& study, const std::stop_token& cancel = {}) const {
     calibrate::PreparedStudy training = study;
     training.dataset = study.dataset.subset(improve_runs(study, inputs_.gpus).training);
-    if (!study.spec.free.empty()) return calibrate::fit(training);
+    if (!study.spec.free.empty()) return calibrate::fit(training, {.cancel = cancel, .progress = {}});
     calibrate::FitResult as_given;  // plain defaults: nothing to fit
     as_given.start = as_given.tuned = study.start;
     as_given.tuned.domain = calibrated_domain(training.dataset);
@@ -674,6 +685,9 @@ class Campaign {
     return blocked;
   }
 
+  /// What was being done then is of no use: it leaves no entry, and a resumed campaign does it again.
+  [[nodiscard]] bool is_cancelled() const { return hooks_.cancel.stop_requested(); }
+
   void say(const std::string& doing) const {
     if (hooks_.progress) hooks_.progress(doing);
   }
@@ -711,7 +725,8 @@ core::Result<void> JournalInMemory::add(const OutcomeRecord& record) {
 }
 
 const RoundRecord& Improvement::kept_last() const {
-  return journal.rounds[static_cast<std::size_t>(journal.outcome ? journal.outcome->structure : 0)];
+  return *std::ranges::find_if(journal.rounds.rbegin(), journal.rounds.rend(),
+                               [](const RoundRecord& round) { return round.fate != RoundFate::reverted; });
 }
 
 core::Result<Improvement> improve(const calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs, Journal& journal,

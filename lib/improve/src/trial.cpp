@@ -76,14 +76,18 @@ void fields(Archive& archive, Value& outcome) {
   archive(fit, held_out, failure);
 }
 
-Outcome run(const SeededStudy& seeded, const JudgedFold& fold) {
+Outcome run(const SeededStudy& seeded, const JudgedFold& fold, const std::stop_token& cancel) {
   const calibrate::PreparedStudy& study = seeded.study;
   Outcome outcome;
+  if (cancel.stop_requested()) {
+    outcome.failure = "interrupted";
+    return outcome;
+  }
   outcome.fit = {.seed = study.spec.seed, .fold = fold.name, .objective = 0.0, .evaluations = 0, .termination = {}, .values = {}};
   params::Config tuned = study.start;
   if (!study.spec.free.empty()) {
-    const calibrate::QuickFit fitted =
-        calibrate::fit_quickly(study.spec, study.start, study.dataset.subset(fold.training), kOneThread);
+    const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, study.dataset.subset(fold.training), kOneThread,
+                                                              {.cancel = cancel, .progress = {}});
     outcome.fit.objective = fitted.objective;
     outcome.fit.evaluations = fitted.counts.total();
     outcome.fit.termination = opt::format(fitted.termination);
@@ -180,7 +184,8 @@ std::string context_of(const std::vector<TrialRequest>& requests, const std::vec
 /// Trials of another rank, each prepared when the first of its folds is to be fitted.
 class ServedTrials {
  public:
-  ServedTrials(const std::string& context, const calibrate::StudyInputs& inputs, const TrialRanks& ranks) : inputs_(inputs) {
+  ServedTrials(const std::string& context, const calibrate::StudyInputs& inputs, const TrialRanks& ranks, std::stop_token cancel)
+      : inputs_(inputs), cancel_(std::move(cancel)) {
     std::vector<std::pair<std::string, TrialOptions>> texts;
     core::Unpacker unpacker(context);
     unpacker(texts, tasks_);
@@ -191,7 +196,7 @@ class ServedTrials {
   [[nodiscard]] Outcome outcome(std::size_t index) {
     const Task& task = tasks_.at(index);
     const SeededStudy& seeded = studies_of(task.request).at(task.seed);
-    return run(seeded, seeded.folds.at(task.fold));
+    return run(seeded, seeded.folds.at(task.fold), cancel_);
   }
 
  private:
@@ -203,6 +208,7 @@ class ServedTrials {
   }
 
   const calibrate::StudyInputs& inputs_;
+  std::stop_token cancel_;
   std::vector<TrialRequest> requests_;
   std::vector<Task> tasks_;
   std::mutex mutex_;
@@ -540,8 +546,8 @@ double Trial::mean_score_percent() const {
   return errors.empty() ? 0.0 : sum / static_cast<double>(errors.size());
 }
 
-std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs,
-                              const TrialRanks& ranks) {
+std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs, const TrialRanks& ranks,
+                              const std::stop_token& cancel) {
   const core::ThreadCount threads{requests.empty() ? 0 : requests.front().spec.threads};
   auto prepared =
       core::parallel_map<PreparedTrial>(requests.size(), threads, [&](std::size_t i) { return prepare_trial(requests[i], inputs); });
@@ -557,10 +563,11 @@ std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const c
       for (std::size_t fold = 0; fold < studies[request][seed].folds.size(); ++fold) tasks.push_back({request, seed, fold});
     }
   }
-  const core::RankedMap map{.name = kFolds, .count = tasks.size(), .threads = threads, .context = context_of(requests, tasks, ranks)};
+  const core::RankedMap map{
+      .name = kFolds, .count = tasks.size(), .threads = threads, .context = context_of(requests, tasks, ranks), .cancel = cancel};
   const auto body = [&](std::size_t i) {
     const SeededStudy& seeded = studies[tasks[i].request][tasks[i].seed];
-    return run(seeded, seeded.folds[tasks[i].fold]);
+    return run(seeded, seeded.folds[tasks[i].fold], cancel);
   };
   auto outcomes = core::map_over_ranks<Outcome>(ranks.ranks, map, body, [](const Outcome&) {});
   for (std::size_t i = 0; i < tasks.size(); ++i) {
@@ -590,9 +597,10 @@ std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const c
   return trials;
 }
 
-void serve_trials(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks) {
+void serve_trials(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks,
+                  const std::stop_token& cancel) {
   ranks.ranks->serve(kFolds, threads, [&](const std::string& context) -> core::Ranks::Body {
-    const auto trials = std::make_shared<ServedTrials>(context, inputs, ranks);
+    const auto trials = std::make_shared<ServedTrials>(context, inputs, ranks, cancel);
     return [trials](std::size_t index) { return core::packed(trials->outcome(index)); };
   });
 }

@@ -388,7 +388,7 @@ core::Result<Hierarchy> fit_hierarchy(const calibrate::PreparedStudy& study, con
   for (const Spread& spread : structure.spreads) spreads.push_back(spread.expected);
   int iteration = 0;
   double change = 1.0;
-  while (iteration < kMostIterations && change > kSettled) {
+  while (iteration < kMostIterations && change > kSettled && (iteration == 0 || !hooks.cancel.stop_requested())) {
     ++iteration;
     if (hooks.progress) hooks.progress(iteration);
     if (const auto done = linearise(structure, cells, effects.mean); !done) return tl::unexpected(done.error());
@@ -401,6 +401,7 @@ core::Result<Hierarchy> fit_hierarchy(const calibrate::PreparedStudy& study, con
   Hierarchy result = result_of(structure, cells, spreads, effects);
   result.iterations = iteration;
   result.converged = change <= kSettled;
+  result.interrupted = !result.converged && hooks.cancel.stop_requested();
   return result;
 }
 

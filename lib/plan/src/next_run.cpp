@@ -67,10 +67,11 @@ double error_with(const calibrate::PreparedStudy& study, std::vector<std::size_t
   return core::mean(errors_of(rest, fitted.tuned));
 }
 
-TrialDraw run_draw(const calibrate::PreparedStudy& study, const calibrate::TrialSpec& spec, const calibrate::StoreUse& store,
-                   int draw) {
-  calibrate::FitHooks hooks;
-  hooks.store = store;
+/// Nothing where it was cancelled.
+std::optional<TrialDraw> run_draw(const calibrate::PreparedStudy& study, const calibrate::TrialSpec& spec, const TrialHooks& of_trial,
+                                  int draw) {
+  if (of_trial.cancel.stop_requested()) return std::nullopt;
+  const calibrate::FitHooks hooks{.cancel = of_trial.cancel, .progress = {}, .store = of_trial.store};
   std::vector<std::size_t> order(study.dataset.cases.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   auto engine = core::make_stream(
@@ -85,6 +86,7 @@ TrialDraw run_draw(const calibrate::PreparedStudy& study, const calibrate::Trial
   const eval::Dataset training = study.dataset.subset(start);
   const eval::Dataset others = study.dataset.subset(pool);
   const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, training, kOneThread, hooks);
+  if (of_trial.cancel.stop_requested()) return std::nullopt;
   const eval::ResidualFunction residuals(training, fitted.tuned, study.spec.free, study.spec.objective, kOneThread);
   std::vector<double> point;
   for (const params::FreeParameter& parameter : study.spec.free) {
@@ -254,14 +256,18 @@ core::Result<NextRunTrial> try_recommendation(const calibrate::PreparedStudy& st
   }
   const auto draws = static_cast<std::size_t>(spec.draws);
   std::size_t finished = 0;
-  return NextRunTrial{
-      .start_runs = spec.start_runs,
-      .draws = *core::parallel_map_watched<TrialDraw>(
-          draws, {study.spec.threads}, [&](std::size_t i) { return run_draw(study, spec, hooks.store, static_cast<int>(i)); },
-          [&](const TrialDraw&) {
-            if (hooks.progress) hooks.progress(++finished, draws);
-            return core::Watch::go_on;
-          })};
+  auto results = *core::parallel_map_watched<std::optional<TrialDraw>>(
+      draws, {study.spec.threads}, [&](std::size_t i) { return run_draw(study, spec, hooks, static_cast<int>(i)); },
+      [&](const std::optional<TrialDraw>& draw) {
+        finished += draw ? 1 : 0;
+        if (draw && hooks.progress) hooks.progress(finished, draws);
+        return core::Watch::go_on;
+      });
+  NextRunTrial trial{.start_runs = spec.start_runs, .asked = draws, .draws = {}};
+  for (std::optional<TrialDraw>& draw : results) {
+    if (draw) trial.draws.push_back(*std::move(draw));
+  }
+  return trial;
 }
 
 }  // namespace rooftune::plan

@@ -124,16 +124,20 @@ core::Result<Onboarding> onboard(const calibrate::PreparedStudy& study, const ca
   const auto candidates = candidate_dataset(study, inputs, spec.candidates, spec.gpu);
   if (!candidates) return tl::unexpected(candidates.error());
 
-  const Onboarder onboarder(study, spec, *transfer->gpu, hooks.store);
+  const Onboarder onboarder(study, spec, *transfer->gpu, hooks.store, hooks.cancel);
   const domain::Deployment& deployment = study.dataset.cases.front().experiment.deployment;
   Onboarding result{.gpu = spec.gpu,
                     .reference = spec.reference,
                     .engine = fmt::format("{} {}", deployment.engine, deployment.settings.version),
                     .steps = {},
-                    .kv_blocks = {}};
+                    .kv_blocks = {},
+                    .asked = 0};
   const auto add = [&](const std::string& name, const std::vector<GpuPrior>& priors, const std::vector<std::size_t>& runs) {
+    ++result.asked;
+    if (hooks.cancel.stop_requested()) return;
     if (hooks.progress) hooks.progress(name);
     OnboardStep step = onboarder.learn(name, priors, study.dataset, runs);
+    if (hooks.cancel.stop_requested()) return;
     onboarder.score(step, study.dataset, runs);
     step.next_runs =
         recommend_runs(spec.candidates, *candidates, step.config, calibrate::free_parameters(step.config, *step.config.uncertainty),
@@ -142,7 +146,7 @@ core::Result<Onboarding> onboard(const calibrate::PreparedStudy& study, const ca
   };
   for (const auto& [name, priors] : transfer->priors) add(name, priors, {});
   const std::vector<GpuPrior>& priors = transfer->priors.back().second;
-  const params::Config before_runs = result.steps.back().config;
+  const params::Config before_runs = result.steps.empty() ? study.start : result.steps.back().config;
   const std::size_t runs = study.dataset.cases.size();
   for (std::size_t run = 0; run < runs; ++run) add("run " + study.dataset.cases[run].experiment.id, priors, {run});
   std::vector<std::size_t> sofar{0};
@@ -151,6 +155,7 @@ core::Result<Onboarding> onboard(const calibrate::PreparedStudy& study, const ca
     add(fmt::format("{} runs", sofar.size()), priors, sofar);
   }
   for (const std::string& id : spec.unsure_kv_blocks) {
+    if (result.interrupted()) break;
     const auto rows = over_kv_blocks(study.dataset, before_runs, id, {study.spec.threads});
     result.kv_blocks.insert(result.kv_blocks.end(), rows.begin(), rows.end());
   }

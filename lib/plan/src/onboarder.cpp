@@ -76,13 +76,14 @@ void describe(OnboardStep& step, const std::vector<GpuPrior>& priors, const para
 }  // namespace
 
 Onboarder::Onboarder(const calibrate::PreparedStudy& study, const calibrate::OnboardSpec& spec, const domain::GpuSpec& gpu,
-                     const calibrate::StoreUse& store)
+                     const calibrate::StoreUse& store, std::stop_token cancel)
     : study_(study),
       spec_(spec),
       gpu_(gpu),
       threads_{study.spec.threads},
       start_(with_gpu_facts(study.start, spec, gpu)),
-      store_(store) {}
+      store_(store),
+      cancel_(std::move(cancel)) {}
 
 OnboardStep Onboarder::learn(std::string name, const std::vector<GpuPrior>& priors, const eval::Dataset& dataset,
                              const std::vector<std::size_t>& runs) const {
@@ -98,6 +99,7 @@ OnboardStep Onboarder::learn(std::string name, const std::vector<GpuPrior>& prio
     spec.free = free;
     calibrate::FitHooks hooks;
     hooks.store = store_;
+    hooks.cancel = cancel_;
     const calibrate::QuickFit fitted = calibrate::fit_quickly(spec, config, seen, threads_, hooks);
     step.termination = fitted.termination;
     if (fitted.usable) config = fitted.tuned;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,9 +32,9 @@ struct Transfer {
 /// One onboarding: what its steps share.
 class Onboarder {
  public:
-  /// All of it must outlive this.
+  /// All of it must outlive this. Once `cancel` is requested steps end soon, and are of no use.
   Onboarder(const calibrate::PreparedStudy& study, const calibrate::OnboardSpec& spec, const domain::GpuSpec& gpu,
-            const calibrate::StoreUse& store = {});
+            const calibrate::StoreUse& store = {}, std::stop_token cancel = {});
 
   /// What is believed after these runs of `dataset` (with measurements); without runs, the priors.
   [[nodiscard]] OnboardStep learn(std::string name, const std::vector<GpuPrior>& priors, const eval::Dataset& dataset,
@@ -61,6 +62,7 @@ class Onboarder {
   core::ThreadCount threads_;
   params::Config start_;
   calibrate::StoreUse store_;
+  std::stop_token cancel_;
 };
 
 }  // namespace rooftune::plan

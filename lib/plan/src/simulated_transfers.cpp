@@ -112,6 +112,7 @@ struct Ground {
   const eval::Dataset& candidates;
   std::string prior_name;
   std::map<Metric, double> model_deviation;
+  std::stop_token cancel;
 };
 
 std::vector<std::size_t> some_of(std::size_t count, std::size_t wanted, core::RandomEngine& random) {
@@ -174,20 +175,24 @@ std::optional<Chosen> try_choices(const Ground& ground, const OnboardStep& state
   return result;
 }
 
-Draw run_draw(const Ground& ground, int draw) {
+/// Nothing where it was cancelled.
+std::optional<Draw> run_draw(const Ground& ground, int draw) {
   core::RandomEngine random = stream(ground.study.spec.seed, "simulated transfer", draw);
   const params::Config truth =
       draw_truth(ground.onboarder.start(), ground.priors, ground.onboarder.belief_before(ground.priors), random);
   const eval::Dataset dataset = measured_on(ground.study.dataset, truth, ground.model_deviation, ground.study.spec.seed, draw);
   Draw result;
   const auto add = [&](std::string name, const std::vector<std::size_t>& runs) {
+    if (ground.cancel.stop_requested()) return;
     OnboardStep step = ground.onboarder.learn(std::move(name), ground.priors, dataset, runs);
+    if (ground.cancel.stop_requested()) return;
     ground.onboarder.score(step, dataset, runs);
     result.choices.push_back(try_choices(ground, step, dataset.subset(runs), truth, random, draw));
     result.steps.push_back(std::move(step));
   };
   add(ground.prior_name, {});
   add("run " + dataset.cases.front().experiment.id, {0});
+  if (ground.cancel.stop_requested()) return std::nullopt;
   return result;
 }
 
@@ -248,22 +253,29 @@ core::Result<SimulatedTransfers> simulate_transfers(const calibrate::PreparedStu
   if (!candidates) return tl::unexpected(candidates.error());
   calibrate::PreparedStudy alone = study;
   alone.spec.threads = 1;  // draws run side by side
-  const Onboarder onboarder(alone, transfer->spec, *transfer->gpu);
+  const Onboarder onboarder(alone, transfer->spec, *transfer->gpu, {}, hooks.cancel);
   const Ground ground{.study = alone,
                       .onboarder = onboarder,
                       .priors = transfer->priors.back().second,
                       .candidates = *candidates,
                       .prior_name = transfer->priors.back().first,
-                      .model_deviation = study.start.uncertainty->held_out_deviation};
+                      .model_deviation = study.start.uncertainty->held_out_deviation,
+                      .cancel = hooks.cancel};
   std::size_t finished = 0;
   const auto count = static_cast<std::size_t>(draws);
-  const auto results = *core::parallel_map_watched<Draw>(
+  auto drawn = *core::parallel_map_watched<std::optional<Draw>>(
       count, {study.spec.threads}, [&](std::size_t i) { return run_draw(ground, static_cast<int>(i) + 1); },
-      [&](const Draw&) {
-        if (hooks.progress) hooks.progress(++finished, count);
+      [&](const std::optional<Draw>& draw) {
+        finished += draw ? 1 : 0;
+        if (draw && hooks.progress) hooks.progress(finished, count);
         return core::Watch::go_on;
       });
-  SimulatedTransfers transfers{.draws = draws, .steps = {}, .choices = {}};
+  std::vector<Draw> results;
+  for (std::optional<Draw>& draw : drawn) {
+    if (draw) results.push_back(*std::move(draw));
+  }
+  SimulatedTransfers transfers{.asked = draws, .draws = static_cast<int>(results.size()), .steps = {}, .choices = {}};
+  if (results.empty()) return transfers;
   for (std::size_t i = 0; i < results.front().steps.size(); ++i) {
     transfers.steps.push_back(summarise_step(results, i));
     transfers.choices.push_back(summarise_choice(results, i));

@@ -112,7 +112,7 @@ Json journal_json(const improve::JournalEntries& journal) {
 }
 
 std::string improvement_json(const improve::Improvement& improvement) {
-  Json json{{"schema", "rooftune/improvement/1"}, {"study", improvement.start.name}};
+  Json json{{"schema", "rooftune/improvement/1"}, {"study", improvement.start.name}, {"interrupted", improvement.interrupted}};
   json.update(journal_json(improvement.journal));
   json["test"] = test_json(improvement);
   json["quarantine"] = improvement.result.improve ? Json(improvement.result.improve->quarantine) : Json::array();

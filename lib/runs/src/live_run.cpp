@@ -66,15 +66,24 @@ core::Result<LiveRun> LiveRun::open(const fs::path& folder) {
 }
 
 const LiveState& LiveRun::look() {
+  using Clock = std::chrono::steady_clock;
   if (const auto manifest = read_manifest(folder_)) state_.state = manifest->state;
-  if (!text::exists(folder_ / kJournalName)) return state_;
+  state_.progress = read_progress(folder_);
+  const Clock::time_point begin = Clock::now();
+  if (begin < next_reading_ || !text::exists(folder_ / kJournalName)) return state_;
+  read_store();
+  constexpr int kRest = 20;  // times as long as it took: 5 % of a core at most
+  next_reading_ = Clock::now() + kRest * (Clock::now() - begin);
+  return state_;
+}
+
+void LiveRun::read_store() {
   if (state_.command == "improve") {
     // Where it cannot be read just now, what it held before stays.
     if (auto entries = read_journal(folder_ / kJournalName)) state_.journal = *std::move(entries);
   } else {
     for (SeenEvaluation& one : read_new_evaluations(folder_ / kJournalName, seen_)) take(std::move(one));
   }
-  return state_;
 }
 
 void LiveRun::take(SeenEvaluation one) {
@@ -127,7 +136,17 @@ std::string LiveRun::json() const {
             {"rounds", nullptr},
             {"most_rounds", nullptr},
             {"waiting", Json::array()},
+            {"progress", nullptr},
             {"notices", state_.notices}};
+  if (const auto& progress = state_.progress) {
+    json["progress"] = {{"parts", progress->parts},
+                        {"finished", progress->finished},
+                        {"of", progress->of},
+                        {"objective", text::or_null(progress->objective)},
+                        {"computed", progress->computed},
+                        {"found", progress->found},
+                        {"is_stored_elsewhere", !text::exists(folder_ / kJournalName)}};
+  }
   if (state_.journal) {
     json["rounds"] = state_.journal->rounds.size();
     if (study_ && study_->improve) json["most_rounds"] = study_->improve->rounds;

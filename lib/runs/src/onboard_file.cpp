@@ -84,6 +84,7 @@ std::string onboard_json(const plan::Onboarding& onboarding) {
   return text::json_text({{"schema", "rooftune/onboard/1"},
                           {"gpu", onboarding.gpu},
                           {"reference", onboarding.reference},
+                          {"interrupted", onboarding.interrupted()},
                           {"steps", std::move(steps)},
                           {"kv_blocks", blocks}});
 }
@@ -116,6 +117,7 @@ std::string simulated_transfers_json(const plan::SimulatedTransfers& transfers) 
   }
   return text::json_text({{"schema", "rooftune/simulated-transfers/1"},
                           {"draws", transfers.draws},
+                          {"interrupted", transfers.interrupted()},
                           {"steps", std::move(steps)},
                           {"choices", std::move(choices)}});
 }
@@ -124,6 +126,7 @@ std::string hierarchy_json(const plan::Hierarchy& hierarchy) {
   return text::json_text(
       {{"schema", "rooftune/hierarchy/1"},
        {"settled", hierarchy.converged},
+       {"interrupted", hierarchy.interrupted},
        {"iterations", hierarchy.iterations},
        {"rows_left_out", hierarchy.left_out},
        {"spreads", text::list_of(hierarchy.spreads,
@@ -158,6 +161,7 @@ std::string hierarchy_json(const plan::Hierarchy& hierarchy) {
 std::string trial_json(const plan::NextRunTrial& trial) {
   return text::json_text({{"schema", "rooftune/next-run-trial/1"},
                           {"start_runs", trial.start_runs},
+                          {"interrupted", trial.interrupted()},
                           {"draws", text::list_of(trial.draws, [](const plan::TrialDraw& draw) {
                              return Json{{"start", draw.start},
                                          {"recommended", draw.recommended},

@@ -36,7 +36,9 @@ Outcome outcome_of(const calibrate::Comparison& comparison, const calibrate::Stu
 }
 
 Outcome outcome_of(const improve::Improvement& improvement) {
-  Outcome outcome = outcome_of(improvement.after);
+  calibrate::FitResult after = improvement.after;
+  after.interrupted = improvement.interrupted;
+  Outcome outcome = outcome_of(after);
   outcome.study = improvement.result;
   outcome.is_limited_by_time = improvement.journal.outcome && improvement.journal.outcome->machine_dependent;
   return outcome;
@@ -46,7 +48,8 @@ Outcome outcome_of(const plan::Onboarding& onboarding) {
   const plan::OnboardStep& last = onboarding.last();
   return {.result_json = onboard_json(onboarding),
           .tuned = last.config,
-          .evaluation = last.fitted_runs.empty() ? last.held_out : last.fitted};
+          .evaluation = last.fitted_runs.empty() ? last.held_out : last.fitted,
+          .is_interrupted = onboarding.interrupted()};
 }
 
 Outcome outcome_of(const plan::NextRunTrial& trial) { return {.result_json = trial_json(trial)}; }

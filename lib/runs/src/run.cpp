@@ -122,9 +122,12 @@ core::Result<void> Run::open_folder() {
       return tl::unexpected(std::move(differences));
     }
     // A journal holds the study that it was begun with, and its command may add to it.
-    if (keeps_ == Keeps::journal) return {};
-    is_finished_ = begun->state == RunState::finished;
-    return check_same_study(study_.prepared.spec, folder_);
+    is_finished_ = keeps_ != Keeps::journal && begun->state == RunState::finished;
+    const auto same = keeps_ == Keeps::journal ? core::Result<void>{} : check_same_study(study_.prepared.spec, folder_);
+    if (!same || begun->state != RunState::interrupted) return same;
+    RunManifest goes_on = *begun;
+    goes_on.state = RunState::begun;
+    return text::write_file_atomically(folder_ / kManifestName, manifest_text(goes_on));
   }
   RunFiles files;
   files.manifest = manifest_;
@@ -180,6 +183,18 @@ void Run::flush_store() {
   if (store_) store_->flush();
 }
 
+void Run::tell(RunProgress progress) {
+  if (keeps_ == Keeps::nothing) return;
+  constexpr std::chrono::seconds kBetween(1);
+  const auto now = std::chrono::steady_clock::now();
+  const bool is_all = progress.of > 0 && progress.finished == progress.of;
+  if (told_ && now - *told_ < kBetween && !is_all) return;
+  told_ = now;
+  progress.computed = counts_.missed;
+  progress.found = counts_.found;
+  write_progress(folder_, progress);
+}
+
 std::optional<StoreCounts> Run::store_counts() const {
   const StoreCounts counts{.found = counts_.found, .missed = counts_.missed, .is_replay = options_.replay.has_value()};
   if (!counts.is_replay && (!may_know() || counts.found == 0)) return std::nullopt;
@@ -211,6 +226,8 @@ core::Result<core::Diagnostics> Run::finish(const Outcome& outcome) {
     }
   }
   const auto policy = keeps_ == Keeps::nothing ? text::ExistingFolder::refuse : text::ExistingFolder::resume;
+  std::error_code ignored;
+  if (told_) fs::remove(folder_ / kProgressName, ignored);
   if (const auto written = write_run_folder(folder_, policy, files); !written) return tl::unexpected(written.error());
   return warnings;
 }

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct Improvement {
   /// what the result's residuals ask to free; the best first. Empty where predictions have no derivatives.
   std::vector<plan::NextRun> next{};
   std::vector<std::string> next_is_about{};  ///< labels of these parameters
+  /// It was cancelled: the result is the best so far, its journal goes on, and `left` and `next` are not looked for. Without a round
+  /// in the journal no structure was fitted yet, and there is no result.
+  bool interrupted = false;
 
   /// The round that a resulting structure comes from: the last that was kept.
   [[nodiscard]] const RoundRecord& kept_last() const;
@@ -43,11 +47,12 @@ struct ImproveHooks {
   std::function<void(const ScreeningRecord&)> on_screening = {};
   Proposer* proposer = nullptr;  ///< asked at every diagnosis; null: nobody
   TrialRanks ranks = {};         ///< that fit folds together; the others serve_trials()
+  std::stop_token cancel = {};   ///< ends the search with the best structure so far
 };
 
 /// Diagnoses the study's structure, proposes moves, screens them cheaply, judges the promising ones on held-out folds, keeps or
 /// reverts, and goes on until nothing in the catalogue helps or a budget is spent. What the journal holds already is not done
-/// again. Fails before anything is fitted where the study cannot be improved at all.
+/// again, and what was cancelled in its middle leaves no entry. Fails before anything is fitted where the study cannot be improved at all.
 [[nodiscard]] core::Result<Improvement> improve(const calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs,
                                                 Journal& journal, const ImproveHooks& hooks = {},
                                                 const std::vector<Move>& catalogue = move_catalogue());

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -111,12 +112,14 @@ struct UncheckedParameter {
 /// Free parameters of which the training runs tell less, everything else held, than their priors do.
 [[nodiscard]] std::vector<std::string> idle_parameters(const calibrate::PreparedStudy& study, const ImproveRuns& runs);
 
-/// Fits every request's folds and seeds from cold starts, all in parallel; the result does not depend on the number of threads.
+/// Fits every request's folds and seeds from cold starts, all in parallel; the result does not depend on the number of threads. Once
+/// `cancel` is requested it ends soon, and what it returns is of no use.
 [[nodiscard]] std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs,
-                                            const TrialRanks& ranks = {});
+                                            const TrialRanks& ranks = {}, const std::stop_token& cancel = {});
 
 /// What a rank that serves does: fits folds of the leading one's requests until that has ended.
-void serve_trials(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks);
+void serve_trials(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks,
+                  const std::stop_token& cancel = {});
 
 /// The kind of a group that is one run: shown, but a single run's noise is no reason against a change.
 inline constexpr std::string_view kOneRun = "run";

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -60,10 +61,12 @@ struct Hierarchy {
   std::size_t left_out = 0;  ///< rows that a queue decides
   int iterations = 0;
   bool converged = false;
+  bool interrupted = false;
 };
 
 struct HierarchyHooks {
   std::function<void(int iteration)> progress = {};
+  std::stop_token cancel = {};  ///< ends it after the iteration that goes on: not converged
 };
 
 /// Fits all runs of a study at once: every free parameter is a shared value with the study's prior, plus a deviation for every GPU

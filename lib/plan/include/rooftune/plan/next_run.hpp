@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -75,12 +76,15 @@ struct TrialDraw {
 
 struct NextRunTrial {
   int start_runs = 0;
-  std::vector<TrialDraw> draws;
+  std::size_t asked = 0;         ///< draws
+  std::vector<TrialDraw> draws;  ///< those that are finished
+  [[nodiscard]] bool interrupted() const { return draws.size() < asked; }
 };
 
 struct TrialHooks {
   std::function<void(std::size_t finished, std::size_t total)> progress = {};
   calibrate::StoreUse store = {};  ///< where evaluations are looked up and kept
+  std::stop_token cancel = {};     ///< ends it with the draws that are finished
 };
 
 /// Fits a few of the study's runs, drawn at random, adds one of the others by recommendation and one at random, refits, and

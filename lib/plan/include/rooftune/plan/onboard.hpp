@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -104,16 +105,19 @@ struct Onboarding {
   std::string engine;                  ///< of the study's runs: "vllm 0.23.0"
   std::vector<OnboardStep> steps;      ///< data sheet, kernel tables, each run alone, then more and more runs in the study's order
   std::vector<KvBlocksRow> kv_blocks;  ///< at the kernel tables' step
+  std::size_t asked = 0;               ///< steps that the study has; fewer are there where it was interrupted
 
   /// What is new: the GPU, or the engine's version on the same GPU.
   [[nodiscard]] std::string label() const { return gpu == reference ? gpu + " " + engine : gpu; }
-  /// The step that saw all runs (without runs: the last).
+  [[nodiscard]] bool interrupted() const { return steps.size() < asked; }
+  /// The step that saw all runs (without runs, or where it was interrupted: the last).
   [[nodiscard]] const OnboardStep& last() const { return steps.back(); }
 };
 
 struct OnboardHooks {
   std::function<void(const std::string& step)> progress = {};
   calibrate::StoreUse store = {};  ///< where evaluations are looked up and kept
+  std::stop_token cancel = {};     ///< ends it with the steps that are finished
 };
 
 /// Carries the study's start config to a new GPU step by step. The start config must know its uncertainty (a fit of this version

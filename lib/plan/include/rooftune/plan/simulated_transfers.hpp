@@ -3,6 +3,7 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -45,13 +46,16 @@ struct ChoiceTrial {
 };
 
 struct SimulatedTransfers {
-  int draws = 0;
+  int asked = 0;  ///< draws
+  int draws = 0;  ///< those that are finished
   std::vector<SimulatedStep> steps;
   std::vector<ChoiceTrial> choices;
+  [[nodiscard]] bool interrupted() const { return draws < asked; }
 };
 
 struct SimulatedTransferHooks {
   std::function<void(std::size_t finished, std::size_t total)> progress = {};
+  std::stop_token cancel = {};  ///< ends it with the draws that are finished
 };
 
 /// Draws GPUs whose parameters are as uncertain as the study's priors say (kernel tables, where there are any), simulates the

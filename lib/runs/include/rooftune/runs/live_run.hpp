@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -13,6 +14,7 @@
 #include "rooftune/opt/loss.hpp"
 #include "rooftune/runs/evaluation_store.hpp"
 #include "rooftune/runs/run_folder.hpp"
+#include "rooftune/runs/run_progress.hpp"
 
 namespace rooftune::runs {
 
@@ -35,6 +37,7 @@ struct LiveState {
   std::optional<double> last{};         ///< objective of what was stored last, and its point
   std::vector<double> last_point{};
   std::optional<improve::JournalEntries> journal{};  ///< of an improvement
+  std::optional<RunProgress> progress{};             ///< what the run says of itself
   std::vector<std::string> notices{};                ///< what cannot be seen, and why
 };
 
@@ -44,7 +47,7 @@ class LiveRun {
   /// Fails where the folder holds no run.
   [[nodiscard]] static core::Result<LiveRun> open(const std::filesystem::path& folder);
 
-  /// What the folder says now.
+  /// What the folder says now. A large store is read less often, so that looking takes a small share of a core.
   [[nodiscard]] const LiveState& look();
   /// The latest look as "rooftune/live/1" (docs/file_formats.md).
   [[nodiscard]] std::string json() const;
@@ -52,6 +55,7 @@ class LiveRun {
  private:
   LiveRun(std::filesystem::path folder, LiveState state) : folder_(std::move(folder)), state_(std::move(state)) {}
 
+  void read_store();
   void take(SeenEvaluation one);
 
   std::filesystem::path folder_;
@@ -60,6 +64,7 @@ class LiveRun {
   std::optional<std::size_t> folds_{};  ///< that a cross-validation fits with each seed
   std::set<std::string> seen_{};        ///< keys of evaluations
   LiveState state_;
+  std::chrono::steady_clock::time_point next_reading_{};  ///< of the store; not before
 };
 
 }  // namespace rooftune::runs

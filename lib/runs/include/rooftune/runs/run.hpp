@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "rooftune/core/ranks.hpp"
 #include "rooftune/runs/open_study.hpp"
 #include "rooftune/runs/run_folder.hpp"
+#include "rooftune/runs/run_progress.hpp"
 #include "rooftune/text/folder_lock.hpp"
 
 namespace rooftune::runs {
@@ -63,6 +65,9 @@ class Run {
   core::Diagnostics close_store();
   /// What the store was given is on disk afterwards. By any thread at any time: nothing to do once it is closed.
   void flush_store();
+  /// Tells those who look on how far the run is, and how many evaluations there are; not oftener than every second, unless all of it is
+  /// finished. By one thread at a time.
+  void tell(RunProgress progress);
 
   /// Writes the run as a whole, or nothing of it. A tuned config gets provenance and those of the study's GPUs that are not shipped;
   /// it is read back on its own, simulated, and must predict what was reported to the last bit. Gives warnings.
@@ -93,6 +98,7 @@ class Run {
   std::unique_ptr<calibrate::EvaluationStore> store_;
   std::mutex closing_;  ///< of the store, while another thread flushes it
   calibrate::StoreUse::Counts counts_;
+  std::optional<std::chrono::steady_clock::time_point> told_;
 };
 
 /// Opens the run folder, or continues in it. Errors forbid the run before it computes: a folder in use, or another run's. The study
