@@ -229,26 +229,30 @@ class ReportInABrowser(unittest.TestCase):
     def test_prints_every_page(self):
         pdf = self.page.call("Page.printToPDF", printBackground=True)["data"]
         self.assertGreater(len(pdf), 100_000)
-        self.assertLessEqual(len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(pdf))), 6)
+        self.assertLessEqual(len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(pdf))), 3)
         self.assertTrue(self.page.run("rooftuneReport.drawn.every((plot) => plot.node.dataset.drawn === 'yes')"))
 
     def test_prints_what_is_folded_away_by_its_sentence_and_no_folded_table(self):
         self.page.emulate(media="print")
         shown = "[...document.querySelectorAll('{}')].map((node) => getComputedStyle(node).display !== 'none')"
         verdicts = self.page.run(shown.format("#summary .cards details"))
-        tables = self.page.run(shown.format("figure details"))
+        tables = self.page.run(shown.format("figure:not(.printed-as-table) details"))
+        parameters = self.page.run(shown.format("#parameters .printed-as-table > details, #parameters .printed-as-table > .plot"))
+        left_out = self.page.run("[...document.querySelectorAll('#parameters .on-screen-only')].map((node) => getComputedStyle(node, '::after').content)")
         self.page.emulate()
+        self.assertEqual(parameters, [False, True], "the values in place of their plot")
+        self.assertIn('"Not printed: Correlations; the report on a screen has it. "', left_out)
         self.assertTrue(verdicts and all(verdicts))
         self.assertTrue(tables and not any(tables))
 
     def test_says_how_many_plots_of_a_kind_it_does_not_print(self):
-        few = self.root / "few.html"
-        few.write_text(self.html.read_text().replace('classList.contains("narrow") ? 8 : 6', 'classList.contains("narrow") ? 2 : 1'))
-        with Page() as page:
-            page.open(few)
-            self.assertEqual(page.run("document.querySelector('#predicted .grid').dataset.leftOut"),
-                             "Not printed: 5 more plots like these; the report on a screen has them all.")
-        self.assertIsNone(self.page.run("document.querySelector('#predicted .grid').dataset.leftOut ?? null"), "all of them are printed")
+        self.assertEqual(self.page.run("document.querySelector('#predicted .grid').dataset.leftOut"),
+                         "Not printed: 3 more plots like these; the report on a screen has them all.")
+        self.assertIsNone(self.page.run("document.querySelector('#summary .grid').dataset.leftOut ?? null"), "all of them are printed")
+        self.page.emulate(media="print")
+        printed = self.page.run("[...document.querySelectorAll('#predicted .grid > figure')].filter((node) => getComputedStyle(node).display !== 'none').length")
+        self.page.emulate()
+        self.assertEqual(printed, 4)
 
     def test_says_when_the_plotting_library_is_missing(self):
         html = self.html.read_text()

@@ -1,6 +1,17 @@
 // The page's modules share one scope in the report: each file says what it takes from the others.
 const browser = Object.fromEntries(
-  ["document", "matchMedia", "innerWidth", "innerHeight", "location", "addEventListener"].map((name) => [name, "readonly"]),
+  [
+    "document",
+    "matchMedia",
+    "innerWidth",
+    "innerHeight",
+    "location",
+    "addEventListener",
+    "fetch",
+    "setTimeout",
+    "clearTimeout",
+    "setInterval",
+  ].map((name) => [name, "readonly"]),
 );
 const shared = Object.fromEntries(
   ["rooftuneModules", "themes", "plots", "reportKit", "reportPages"].map((name) => [name, "readonly"]),

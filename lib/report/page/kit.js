@@ -43,7 +43,7 @@ const reportKit = (() => {
   const unique = (values) => [...new Set(values)];
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const summaryRows = (rows) => rows.filter((row) => row.stage === "summary");
-  const plural = (count, word, several = `${word}s`) => `${count} ${count === 1 ? word : several}`;
+  const plural = (count, word, several = `${word}s`) => `${count.toLocaleString("en")} ${count === 1 ? word : several}`;
 
   // ---- elements
   const el = (tag, attributes = {}, ...children) => {
@@ -54,15 +54,18 @@ const reportKit = (() => {
     node.append(...children.filter((child) => child !== null && child !== undefined));
     return node;
   };
-  // A column is { title, of: row -> value, show: value -> text, text: true for words, tone: value -> class }. Numbers keep
-  // their full value beside the rounded text. A heading sorts by its column; longer tables can be filtered by any word in a row.
+  // A column is { title, of: row -> value, show: value -> text, text: true for words, tone: value -> class, onScreen: true where paper
+  // does without }. Numbers keep their full value beside the rounded text. A heading sorts by its column; longer tables can be filtered by any word in a row.
   const filteredFrom = 8;
   const cell = (column, row) => {
     const value = column.of(row);
     const wordy = column.text === true;
     const shown = column.show ? column.show(value) : isNumber(value) ? significant(value) : (value ?? "–");
     const attributes = {
-      class: [wordy ? "text" : "", column.tone ? column.tone(value) : ""].join(" ").trim() || undefined,
+      class:
+        [wordy ? "text" : "", column.onScreen ? "on-screen" : "", column.tone ? column.tone(value) : ""]
+          .filter(Boolean)
+          .join(" ") || undefined,
       "data-value": isNumber(value) ? value : undefined,
     };
     return el("td", attributes, String(shown));
@@ -76,7 +79,8 @@ const reportKit = (() => {
     const drawnRows = rows.map((row) => ({ row, node: el("tr", {}, ...columns.map((column) => cell(column, row))) }));
     const body = el("tbody", {}, ...drawnRows.map(({ node }) => node));
     const headings = columns.map((column) => {
-      const heading = el("th", { scope: "col", class: column.text ? "text" : undefined });
+      const kinds = [column.text ? "text" : "", column.onScreen ? "on-screen" : ""].filter(Boolean);
+      const heading = el("th", { scope: "col", class: kinds.join(" ") || undefined });
       if (rows.length < 2 || !column.title) {
         heading.append(column.title);
         return heading;
@@ -96,7 +100,10 @@ const reportKit = (() => {
     filter.addEventListener("input", () => {
       const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
       for (const { node } of drawnRows) {
-        const text = [...node.cells].map((one) => one.textContent).join(" ").toLowerCase();
+        const text = [...node.cells]
+          .map((one) => one.textContent)
+          .join(" ")
+          .toLowerCase();
         node.hidden = !wanted.every((word) => text.includes(word));
       }
     });
@@ -104,19 +111,24 @@ const reportKit = (() => {
       "div",
       { class: "scroll" },
       rows.length >= filteredFrom ? filter : null,
-      el(
-        "table",
-        {},
-        caption ? el("caption", {}, caption) : null,
-        el("thead", {}, el("tr", {}, ...headings)),
-        body,
-      ),
+      el("table", {}, caption ? el("caption", {}, caption) : null, el("thead", {}, el("tr", {}, ...headings)), body),
     );
   };
   const words = (title, of) => ({ title, of, text: true });
   const number = (title, of, show) => ({ title, of, show });
   const errorTone = (value) => (isNumber(value) && Math.abs(value) > 10 ? "bad" : "");
   const folded = (summary, content) => el("details", {}, el("summary", {}, summary), content);
+  // Paper has the table of such a figure in place of its plot.
+  const printedAsTable = (node) => {
+    node.classList.add("printed-as-table");
+    return node;
+  };
+  // Paper says of such a figure that it is left out.
+  const onScreenOnly = (node) => {
+    node.classList.add("on-screen-only");
+    node.dataset.leftOut = `Not printed: ${node.querySelector("h3").textContent}; the report on a screen has it.`;
+    return node;
+  };
   const list = (items) => el("ul", { class: "findings" }, ...items.map((item) => el("li", {}, item)));
 
   // ---- plots: drawn when their page is first seen, again when colours change
@@ -124,7 +136,7 @@ const reportKit = (() => {
   let printing = false;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   // Plots are drawn for the room that they find; on paper columns are narrow.
-  const printedRoom = 620;
+  const printedRoom = 600;
   const theme = (room) => ({ ...themes[dark.matches && !printing ? "dark" : "light"], room: printing ? printedRoom : room });
   const tooltip = document.getElementById("tooltip");
   const showTooltip = (handler, event, item, value) => {
@@ -208,7 +220,9 @@ const reportKit = (() => {
   const heldOutEvaluation = crossval && crossval.evaluation;
   const peerGroups = () => {
     // Ours on the same experiments beside each peer's: a mean over other runs would compare nothing.
-    const ours = new Map(summaryRows((heldOutEvaluation ?? evaluation).rows).map((row) => [`${row.experiment} ${row.metric}`, row]));
+    const ours = new Map(
+      summaryRows((heldOutEvaluation ?? evaluation).rows).map((row) => [`${row.experiment} ${row.metric}`, row]),
+    );
     const groups = new Map();
     for (const peer of data.peers) {
       const row = ours.get(`${peer.experiment} ${peer.metric}`);
@@ -258,6 +272,8 @@ const reportKit = (() => {
     number,
     errorTone,
     folded,
+    printedAsTable,
+    onScreenOnly,
     list,
     drawn,
     draw,

@@ -61,19 +61,28 @@ const rooftuneReport = (() => {
     }
     // Paper has room for the first plots of a kind (report.css).
     for (const grid of container.querySelectorAll(".grid")) {
-      const more = grid.querySelectorAll(":scope > figure").length - (grid.classList.contains("narrow") ? 8 : 6);
-      if (more > 0) grid.dataset.leftOut = `Not printed: ${plural(more, "more plot")} like these; the report on a screen has them all.`;
+      const more = grid.querySelectorAll(":scope > figure").length - (grid.classList.contains("narrow") ? 4 : 3);
+      if (more > 0)
+        grid.dataset.leftOut = `Not printed: ${plural(more, "more plot")} like these; the report on a screen has them all.`;
     }
+    const printedTables = container.querySelectorAll(".printed-as-table > details");
     show(location.hash.slice(1), false);
     addEventListener("hashchange", () => show(location.hash.slice(1), true));
     dark.addEventListener("change", redrawAll);
-    // Print shows every page, on white.
+    // Print shows every page, on white; first what is worth taking along.
+    const arrange = (ids) => ids.forEach((id) => sections.has(id) && container.append(sections.get(id).section));
+    const onScreen = [...sections.keys()];
+    const first = ["live", "summary", "overlay", "predicted", "errors", "parameters"];
     addEventListener("beforeprint", () => {
+      arrange([...first, ...onScreen.filter((id) => !first.includes(id))]);
       setPrinting(true);
+      printedTables.forEach((table) => (table.open = true));
       drawn.forEach(draw);
     });
     addEventListener("afterprint", () => {
+      arrange(onScreen);
       setPrinting(false);
+      printedTables.forEach((table) => (table.open = false));
       redrawAll();
     });
     // Left and right change the page while one of the links has the focus.

@@ -8,7 +8,20 @@ const themes = {
     grid: "#e2e6ea",
     band: "#009E73",
     bandOpacity: 0.16,
-    palette: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A7A00", "#7B4FB5", "#A0522D", "#4E7F3A", "#B0446B", "#3A4A8C"],
+    palette: [
+      "#0072B2",
+      "#D55E00",
+      "#009E73",
+      "#CC79A7",
+      "#E69F00",
+      "#56B4E9",
+      "#8A7A00",
+      "#7B4FB5",
+      "#A0522D",
+      "#4E7F3A",
+      "#B0446B",
+      "#3A4A8C",
+    ],
   },
   dark: {
     text: "#e8eaed",
@@ -16,7 +29,20 @@ const themes = {
     grid: "#343b44",
     band: "#009E73",
     bandOpacity: 0.3,
-    palette: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#B8A93A", "#B59AE0", "#D2926B", "#93C47D", "#E07A9E", "#8FA0E8"],
+    palette: [
+      "#56B4E9",
+      "#E69F00",
+      "#009E73",
+      "#CC79A7",
+      "#F0E442",
+      "#D55E00",
+      "#B8A93A",
+      "#B59AE0",
+      "#D2926B",
+      "#93C47D",
+      "#E07A9E",
+      "#8FA0E8",
+    ],
   },
 };
 const shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"];
@@ -375,7 +401,16 @@ const plots = (() => {
       ],
       legends:
         names.length > 1
-          ? [{ fill: "colour", shape: "shape", orient: "bottom", direction: "horizontal", columns: Math.max(1, Math.min(4, Math.floor(theme.room / (textWidth(names) + 40)))), symbolSize: 90 }]
+          ? [
+              {
+                fill: "colour",
+                shape: "shape",
+                orient: "bottom",
+                direction: "horizontal",
+                columns: Math.max(1, Math.min(4, Math.floor(theme.room / (textWidth(names) + 40)))),
+                symbolSize: 90,
+              },
+            ]
           : [],
       marks: [
         {

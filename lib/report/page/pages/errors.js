@@ -48,43 +48,60 @@ reportPages.errors = (kit) => {
     question: "Where is it wrong: which run, which metric?",
     available: () => evaluation.rows.length > 0,
     fill(section) {
-      section.append(
-        errorMap(
-          evaluation.rows,
-          isHeldOut ? "Held-out error by run and metric" : "Error by run and metric",
-          "Signed error of each run's whole load; blue: predicted too fast, orange: too slow. Colours end at 30 %.",
-        ),
-      );
-      if (!isHeldOut && heldOutEvaluation)
+      const ofFit = !isHeldOut && heldOutEvaluation;
+      if (ofFit)
         section.append(
           errorMap(
             heldOutEvaluation.rows,
             "Held out: error by run and metric",
-            `Each run predicted by a fit that had not seen its group (${data.crossval.folder}).`,
+            `Each run predicted by a fit that had not seen its group (${data.crossval.folder}). Signed error of each run's whole load; blue: predicted too fast, orange: too slow. Colours end at 30 %.`,
           ),
         );
-      for (const [field, members] of Object.entries(evaluation.by || {})) {
-        const rows = Object.entries(members).map(([name, errors]) => ({ name: modelName(name), errors }));
-        if (!rows.length || rows.every((row) => !means.some((metric) => row.errors[metric]))) continue;
+      section.append(
+        errorMap(
+          evaluation.rows,
+          isHeldOut ? "Held-out error by run and metric" : ofFit ? "Fitted: error by run and metric" : "Error by run and metric",
+          ofFit
+            ? "The same runs by the fit that has seen them."
+            : "Signed error of each run's whole load; blue: predicted too fast, orange: too slow. Colours end at 30 %.",
+        ),
+      );
+      const kinds = { hardware: "GPU", tp: "TP degree" };
+      const columnOf = (metric, of, which) => ({
+        ...number(
+          `${metricTitles[metric].replace(" mean", "")}${which} %`,
+          (row) => of(row)?.[metric]?.mean_ape_percent,
+          percent,
+        ),
+        tone: errorTone,
+      });
+      const groups = Object.entries(evaluation.by || {}).flatMap(([field, members]) =>
+        Object.entries(members)
+          .filter(([, errors]) => means.some((metric) => errors[metric]))
+          .map(([name, errors]) => ({
+            kind: kinds[field] ?? field,
+            name: modelName(name),
+            errors,
+            heldOut: ofFit ? heldOutEvaluation.by?.[field]?.[name] : undefined,
+          })),
+      );
+      if (groups.length)
         section.append(
-          el("h3", {}, `By ${field}`),
+          el("h3", {}, "Mean absolute error by group"),
           table(
             [
-              words(field, (row) => row.name),
+              words("by", (row) => row.kind),
+              words("group", (row) => row.name),
               number("runs", (row) => Object.values(row.errors)[0]?.experiments),
-              ...means.map((metric) => ({
-                ...number(
-                  `${metricTitles[metric].replace(" mean", "")} mean |error| %`,
-                  (row) => row.errors[metric]?.mean_ape_percent,
-                  percent,
-                ),
-                tone: errorTone,
-              })),
+              ...means.flatMap((metric) =>
+                ofFit
+                  ? [columnOf(metric, (row) => row.heldOut, " held out"), columnOf(metric, (row) => row.errors, " fitted")]
+                  : [columnOf(metric, (row) => row.errors, "")],
+              ),
             ],
-            rows,
+            groups,
           ),
         );
-      }
     },
   };
 };

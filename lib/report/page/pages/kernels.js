@@ -1,5 +1,5 @@
 reportPages.kernels = (kit) => {
-  const { data, significant, unique, table, words, number, figure } = kit;
+  const { data, significant, unique, table, words, number, onScreenOnly, figure } = kit;
 
   return {
     id: "kernels",
@@ -60,20 +60,22 @@ reportPages.kernels = (kit) => {
           );
         };
         section.append(
-          figure(
-            `${gpu.gpu}: kernels under the roofline`,
-            `${gpu.points.length} of ${gpu.measured} measured kernels (${gpu.engine}); the roof: ${gpu.bandwidth_tbs} TB/s and ${gpu.peak_bf16_tflops} TFLOP/s bf16.`,
-            spec,
-            table(
-              [
-                words("kernel", (p) => p.kernel),
-                words("format", (p) => p.format),
-                words("shape", (p) => p.shape),
-                number("FLOP/byte", (p) => p.flops_per_byte),
-                number("TFLOP/s", (p) => p.achieved_tflops),
-                number("us", (p) => p.latency_us),
-              ],
-              gpu.points,
+          onScreenOnly(
+            figure(
+              `${gpu.gpu}: kernels under the roofline`,
+              `${gpu.points.length} of ${gpu.measured} measured kernels (${gpu.engine}); the roof: ${gpu.bandwidth_tbs} TB/s and ${gpu.peak_bf16_tflops} TFLOP/s bf16.`,
+              spec,
+              table(
+                [
+                  words("kernel", (p) => p.kernel),
+                  words("format", (p) => p.format),
+                  words("shape", (p) => p.shape),
+                  number("FLOP/byte", (p) => p.flops_per_byte),
+                  number("TFLOP/s", (p) => p.achieved_tflops),
+                  number("us", (p) => p.latency_us),
+                ],
+                gpu.points,
+              ),
             ),
           ),
         );

@@ -20,12 +20,23 @@ reportPages.live = (kit) => {
       else if (state.rounds > 0) sentences.push("Errors are being diagnosed and moves screened.");
     } else {
       const most = state.most_evaluations ? ` of at most ${count(state.most_evaluations)}` : "";
-      sentences.push(
-        state.evaluations === 0 ? "Nothing is stored yet." : `${count(state.evaluations)} evaluations are stored${most}.`,
-      );
-      if (state.refusals > 0) sentences.push(`${count(state.refusals)} of them had no answer.`);
-      if (state.folds) sentences.push(`${plural(state.searches.length, "fit")} begun; each seed has ${plural(state.folds, "fold")}.`);
-      else if (state.searches.length > 1) sentences.push(`${state.searches.length} fits are begun.`);
+      const { progress } = state;
+      const parts = progress && progress.parts ? `${progress.finished} of ${progress.of} ${progress.parts}` : "";
+      const begun = state.searches.length > 1 || state.folds ? plural(state.searches.length, "fit") : "";
+      if (progress && progress.is_stored_elsewhere) {
+        const found = progress.found ? `, ${count(progress.found)} more were in it already` : "";
+        sentences.push(
+          `${plural(progress.computed, "evaluation")} went into another store than the run folder's own${found}. What they hold is not shown here.`,
+        );
+        if (progress.objective !== null) sentences.push(`Objective: ${significant(progress.objective)} at best.`);
+      } else {
+        sentences.push(
+          state.evaluations === 0 ? "Nothing is stored yet." : `${plural(state.evaluations, "evaluation")} stored${most}.`,
+        );
+        if (state.refusals > 0) sentences.push(`${count(state.refusals)} of them had no answer.`);
+      }
+      if (parts) sentences.push(`Finished: ${parts}${begun ? `; begun: ${begun}` : ""}.`);
+      else if (begun) sentences.push(`Begun: ${begun}${state.folds ? `; each seed has ${plural(state.folds, "fold")}` : ""}.`);
       const newest = state.newest === null ? null : state.searches[state.newest];
       if (newest)
         sentences.push(
@@ -34,8 +45,7 @@ reportPages.live = (kit) => {
     }
     const quiet = Math.round((Date.now() - changed) / 1000);
     if (lost) sentences.push("The server of this page has ended: nothing here changes any more.");
-    else if (quiet >= quietFor)
-      sentences.push(`Nothing new for ${quiet} s. A run that was ended goes on with --resume.`);
+    else if (quiet >= quietFor) sentences.push(`Nothing new for ${quiet} s. A run that was ended goes on with --resume.`);
     return sentences.map((sentence) => el("p", {}, sentence));
   };
   const render = (body) => {
@@ -70,6 +80,7 @@ reportPages.live = (kit) => {
   // A finished run has a report, and a round that is over a line in the journal: both come with a new page.
   const isOtherPage = (next) => next.state !== state.state || next.rounds !== state.rounds;
   const look = async (body) => {
+    if (document.hidden) return;
     try {
       const answer = await fetch("state.json", { cache: "no-store" });
       const next = await answer.json();
@@ -96,6 +107,7 @@ reportPages.live = (kit) => {
       section.append(...state.notices.map((notice) => el("p", { class: "note" }, notice)), body);
       render(body);
       setInterval(() => look(body), betweenLooks);
+      document.addEventListener("visibilitychange", () => look(body));
     },
   };
 };

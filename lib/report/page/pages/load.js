@@ -93,7 +93,7 @@ reportPages.load = (kit) => {
               layers.push({ kind: "symbol", points: points, style: 1, size: 80 });
               return plots.xyPanel(colours, {
                 title: metricTitles[metric],
-                width: plots.fit(colours, 3, { min: 150, max: 300 }).width,
+                width: plots.fit(colours, 3, { min: 130, max: 300 }).width,
                 height: 170,
                 x: { title: unit, log: true, ticks: 4 },
                 y: {
@@ -110,7 +110,7 @@ reportPages.load = (kit) => {
               });
             }),
             {
-              columns: plots.fit(colours, 3, { min: 150, max: 300 }).columns,
+              columns: plots.fit(colours, 3, { min: 130, max: 300 }).columns,
               legend: [
                 {
                   name: data.intervals.length ? `simulated, with ${percentLevel} % interval` : "simulated",

@@ -16,7 +16,12 @@ reportPages.manifest = (kit) => {
         ["replicates", manifest.replicates],
         ["limited by time", manifest.limited_by_time ? "yes" : "no"],
         ["simulator", manifest.simulator_identity],
-        ...Object.entries(manifest.versions),
+        [
+          "versions",
+          Object.entries(manifest.versions)
+            .map((entry) => entry.join(" "))
+            .join(", "),
+        ],
       ];
       section.append(
         table([words("", (fact) => fact[0]), words("", (fact) => String(fact[1]))], facts),

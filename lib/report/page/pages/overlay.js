@@ -28,7 +28,12 @@ reportPages.overlay = (kit) => {
           plots.xyPanel(colours, {
             width: plots.fit(colours, 1, { max: 760 }).width,
             height: 240,
-            x: { title: "runs, in the order in which they were named", domain: [0.5, runs.length + 0.5], format: "d", ticks: runs.length },
+            x: {
+              title: "runs, in the order in which they were named",
+              domain: [0.5, runs.length + 0.5],
+              format: "d",
+              ticks: runs.length,
+            },
             y: { title: "mean |error|, %" },
             layers: shown.flatMap((metric, style) => {
               const points = runs
@@ -102,7 +107,9 @@ reportPages.overlay = (kit) => {
   };
 
   const parametersOf = (run) => (Array.isArray(run.result?.parameters) ? run.result.parameters : []);
-  const fitted = runs.map((run, index) => ({ run, name: names[index], style: index })).filter(({ run }) => parametersOf(run).length);
+  const fitted = runs
+    .map((run, index) => ({ run, name: names[index], style: index }))
+    .filter(({ run }) => parametersOf(run).length);
   const parameters = () => {
     const first = new Map(parametersOf(fitted[0].run).map((one) => [one.parameter, one.value]));
     const rows = fitted.flatMap(({ run, name }) => parametersOf(run).map((one) => ({ name, ...one })));

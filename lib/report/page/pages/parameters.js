@@ -1,5 +1,22 @@
 reportPages.parameters = (kit) => {
-  const { result, metrics, metricTitles, isNumber, significant, percent, plural, el, table, words, number, folded, figure, verdictOf } = kit;
+  const {
+    result,
+    metrics,
+    metricTitles,
+    isNumber,
+    significant,
+    percent,
+    plural,
+    el,
+    table,
+    words,
+    number,
+    folded,
+    printedAsTable,
+    onScreenOnly,
+    figure,
+    verdictOf,
+  } = kit;
 
   const relativeAxis = {
     title: "relative to the fitted value (logarithmic; ends at a tenth and tenfold)",
@@ -108,9 +125,12 @@ reportPages.parameters = (kit) => {
   const contested = (result.pulls || []).filter((one) => one.disagreement >= 1e-3);
   const pullFigure = () => {
     const pulling = metrics.filter((metric) => contested.some((one) => isNumber(one.by_metric[metric])));
-    const percent = (pull) => (isNumber(pull) ? 100 * pull : pull);
+    const inPercent = (pull) => (isNumber(pull) ? 100 * pull : pull);
     const signed = (value) => (isNumber(value) ? `${value > 0 ? "+" : ""}${value.toFixed(2)}` : "–");
-    const names = [...pulling.map((metric) => [metricTitles[metric], (one) => one.by_metric[metric]]), ["prior", (one) => one.prior]];
+    const names = [
+      ...pulling.map((metric) => [metricTitles[metric], (one) => one.by_metric[metric]]),
+      ["prior", (one) => one.prior],
+    ];
     const spec = (colours) =>
       plots.dotRange(colours, {
         labels: contested.map((one) => one.parameter),
@@ -121,9 +141,9 @@ reportPages.parameters = (kit) => {
             .filter(([, pull]) => isNumber(pull(one)))
             .map(([name, pull]) => ({
               label: one.parameter,
-              x: percent(pull(one)),
+              x: inPercent(pull(one)),
               kind: name,
-              tip: [one.parameter, `${name} ${signed(percent(pull(one)))} %`],
+              tip: [one.parameter, `${name} ${signed(inPercent(pull(one)))} %`],
             })),
         ),
         legend: names.map(([name], index) => ({ name, style: index })),
@@ -142,7 +162,7 @@ reportPages.parameters = (kit) => {
         table(
           [
             words("parameter", (one) => one.parameter),
-            ...names.map(([name, pull]) => number(`${name} %`, (one) => percent(pull(one)), signed)),
+            ...names.map(([name, pull]) => number(`${name} %`, (one) => inPercent(pull(one)), signed)),
           ],
           contested,
         ),
@@ -150,7 +170,7 @@ reportPages.parameters = (kit) => {
           [
             words("parameter", (row) => row.parameter),
             words("model", (row) => row.model),
-            ...pulling.map((metric) => number(`${metricTitles[metric]} %`, (row) => percent(row.pulls[metric]), signed)),
+            ...pulling.map((metric) => number(`${metricTitles[metric]} %`, (row) => inPercent(row.pulls[metric]), signed)),
           ],
           byModel,
           "By model",
@@ -161,7 +181,7 @@ reportPages.parameters = (kit) => {
             words("measurement", (row) => row.experiment),
             words("stage", (row) => String(row.stage)),
             words("metric", (row) => metricTitles[row.metric] ?? row.metric),
-            number("pull %", (row) => percent(row.pull), signed),
+            number("pull %", (row) => inPercent(row.pull), signed),
           ],
           strongest,
           "The measurements that pull hardest",
@@ -223,23 +243,34 @@ reportPages.parameters = (kit) => {
         number("value", (p) => p.value),
         number("standard error", (p) => p.standard_error),
         ...(parameters.some((p) => isNumber(p.prior_share))
-          ? [number("variance left of the prior's %", (p) => (isNumber(p.prior_share) ? 100 * p.prior_share : null), percent)]
+          ? [
+              {
+                ...number(
+                  "variance left of the prior's %",
+                  (p) => (isNumber(p.prior_share) ? 100 * p.prior_share : null),
+                  percent,
+                ),
+                onScreen: true,
+              },
+            ]
           : []),
         number("95 % from", (p) => (interval(p) ? p.value * interval(p).low : null)),
         number("to", (p) => (interval(p) ? p.value * interval(p).high : null)),
-        number("lower bound", (p) => p.lower),
-        number("upper bound", (p) => p.upper),
-        { ...words("", verdictOf), tone: (flag) => (flag ? "bad" : "") },
+        { ...number("lower bound", (p) => p.lower), onScreen: true },
+        { ...number("upper bound", (p) => p.upper), onScreen: true },
+        { ...words("verdict", verdictOf), tone: (flag) => (flag ? "bad" : "") },
       ];
       section.append(
-        figure(
-          "Fitted values with 95 % intervals",
-          "Bars: 95 % interval from the curvature of the objective at the optimum. Long bars: the data hardly determine the value.",
-          spec,
-          table(columns, parameters),
+        printedAsTable(
+          figure(
+            "Fitted values with 95 % intervals",
+            "Bars: 95 % interval from the curvature of the objective at the optimum. Long bars: the data hardly determine the value.",
+            spec,
+            table(columns, parameters),
+          ),
         ),
       );
-      if (contested.length) section.append(pullFigure());
+      if (contested.length) section.append(onScreenOnly(pullFigure()));
       if (result.bootstrap) section.append(bootstrapFigure(parameters));
       if ((result.profiles || []).length)
         section.append(
@@ -250,24 +281,6 @@ reportPages.parameters = (kit) => {
             "One parameter held at a value, all others refitted. Below the dashed line: inside the 95 % interval. A flat curve: the data do not determine the value.",
           ),
           el("div", { class: "grid narrow" }, ...result.profiles.map(profileFigure)),
-        );
-      if ((result.directions || []).length)
-        section.append(
-          folded(
-            "Directions of the parameters, by how well the data determine them",
-            table(
-              [
-                words("state", (d) => d.state),
-                number("standard error", (d) => d.standard_error),
-                words("parameters and their components", (d) =>
-                  Object.entries(d.parameters)
-                    .map(([name, part]) => `${name} ${part.toFixed(2)}`)
-                    .join(", "),
-                ),
-              ],
-              result.directions,
-            ),
-          ),
         );
       const pairs = result.correlations || [];
       if (pairs.length) {
@@ -297,25 +310,45 @@ reportPages.parameters = (kit) => {
             legendTitle: "correlation",
           });
         section.append(
-          figure(
-            "Correlations",
-            "Pairs above 0.1 in size. Near ±1: the data cannot tell the two apart.",
-            map,
-            table(
-              [
-                words("first", (p) => p.first),
-                words("second", (p) => p.second),
-                number(
-                  "correlation",
-                  (p) => p.correlation,
-                  (value) => value.toFixed(3),
-                ),
-              ],
-              pairs,
+          onScreenOnly(
+            figure(
+              "Correlations",
+              "Pairs above 0.1 in size. Near ±1: the data cannot tell the two apart.",
+              map,
+              table(
+                [
+                  words("first", (p) => p.first),
+                  words("second", (p) => p.second),
+                  number(
+                    "correlation",
+                    (p) => p.correlation,
+                    (value) => value.toFixed(3),
+                  ),
+                ],
+                pairs,
+              ),
             ),
           ),
         );
       }
+      if ((result.directions || []).length)
+        section.append(
+          folded(
+            "Directions of the parameters, by how well the data determine them",
+            table(
+              [
+                words("state", (d) => d.state),
+                number("standard error", (d) => d.standard_error),
+                words("parameters and their components", (d) =>
+                  Object.entries(d.parameters)
+                    .map(([name, part]) => `${name} ${part.toFixed(2)}`)
+                    .join(", "),
+                ),
+              ],
+              result.directions,
+            ),
+          ),
+        );
     },
   };
 };

@@ -28,6 +28,13 @@ reportPages.predicted = (kit) => {
     available: () => evaluation.rows.length > 0,
     fill(section) {
       const grid = el("div", { class: "grid narrow" });
+      section.append(
+        el(
+          "p",
+          { class: "note" },
+          `Dashed: predicted = measured; shaded: within 10 %. Filled: whole runs; small and hollow: their stages.${data.intervals.length ? ` Bars: where ${Math.round(100 * data.interval_level)} % of such measurements should fall.` : ""}`,
+        ),
+      );
       for (const metric of metrics) {
         const rows = evaluation.rows.filter((row) => row.metric === metric && row.measured > 0 && row.predicted > 0);
         const spec = (colours) => {
@@ -73,14 +80,7 @@ reportPages.predicted = (kit) => {
             legend: familyStyle.models.map((name, style) => ({ name, style })),
           });
         };
-        grid.append(
-          figure(
-            metricTitles[metric],
-            `Dashed: predicted = measured; shaded: within 10 %. Filled: whole runs; small and hollow: their stages.${data.intervals.length ? ` Bars: where ${Math.round(100 * data.interval_level)} % of such measurements should fall.` : ""}`,
-            spec,
-            table(errorColumns, rows),
-          ),
-        );
+        grid.append(figure(metricTitles[metric], "", spec, table(errorColumns, rows)));
       }
       section.append(grid);
     },

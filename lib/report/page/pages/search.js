@@ -151,6 +151,10 @@ reportPages.search = (kit) => {
           },
         );
       if ((result.trace || []).length > 1) section.append(traceFigure(result.trace));
+      if (starts.length < 2) {
+        section.append(el("p", { class: "note" }, "It was the only start: whether others would end there is not known."));
+        return;
+      }
       section.append(
         figure(
           "Starts of the search",

@@ -173,7 +173,10 @@ reportPages.summary = (kit) => {
     const determined = byVerdict.get("") || [];
     byVerdict.delete("");
     return [
-      folded(`${determined.length} of ${plural(parameters.length, "fitted parameter")} are determined by the data.`, list(determined)),
+      folded(
+        `${determined.length} of ${plural(parameters.length, "fitted parameter")} are determined by the data.`,
+        list(determined),
+      ),
       ...[...byVerdict]
         .sort((a, b) => b[1].length - a[1].length)
         .map(([verdict, names]) =>
@@ -187,7 +190,12 @@ reportPages.summary = (kit) => {
     if (Array.isArray(result.parameters) && result.parameters.length) findings.push(...verdicts(result.parameters));
     const reasons = result.unidentified || [];
     if (reasons.length)
-      findings.push(folded(`Why: ${plural(reasons.length, "property", "properties")} of the data that would have to vary more.`, list(reasons)));
+      findings.push(
+        folded(
+          `Why: ${plural(reasons.length, "property", "properties")} of the data that would have to vary more.`,
+          list(reasons),
+        ),
+      );
     const inside = data.intervals
       .filter((one) => one.stage === "summary" && one.metric === "e2e_mean_ms")
       .map((one) => (50 * (one.upper - one.lower)) / one.predicted);
@@ -202,7 +210,8 @@ reportPages.summary = (kit) => {
           `Another seed moves the held-out E2E error of ${noise.fold} by ${percent(noise.held_out_deviation_percent)} percentage points (standard deviation).`,
         );
     }
-    if (!held && !isOnboarding) findings.push("Without cross-validation nothing here says how well it carries over to other runs.");
+    if (!held && !isOnboarding)
+      findings.push("Without cross-validation nothing here says how well it carries over to other runs.");
     if (run.manifest.limited_by_time)
       findings.push("A limit in seconds ended part of it: another machine may reach another result.");
     findings.push(`Each prediction is the mean of ${plural(evaluation.replicates ?? run.manifest.replicates, "simulation")}.`);
@@ -305,14 +314,7 @@ reportPages.summary = (kit) => {
         { class: "grid" },
         ...["e2e_mean_ms", "ttft_mean_ms"]
           .filter((metric) => rowsOf(metric).length)
-          .map((metric) =>
-            figure(
-              `Peers: ${metricTitles[metric]}`,
-              "Published predictions of other simulators for the same experiments.",
-              specOf(metric),
-              table(columns, rowsOf(metric)),
-            ),
-          ),
+          .map((metric) => figure(`Peers: ${metricTitles[metric]}`, "", specOf(metric), table(columns, rowsOf(metric)))),
       ),
     );
   };
@@ -327,7 +329,9 @@ reportPages.summary = (kit) => {
       const groups = peerGroups();
       if (groups.length) section.append(peerFigure(groups));
       if (evaluation.warnings.length)
-        section.append(folded(`${plural(evaluation.warnings.length, "warning")} about data and predictions`, list(evaluation.warnings)));
+        section.append(
+          folded(`${plural(evaluation.warnings.length, "warning")} about data and predictions`, list(evaluation.warnings)),
+        );
     },
   };
 };
