@@ -103,9 +103,9 @@ ExitCode run(const DataOptions& options, const OutputOptions& output) {
     return ExitCode::done;
   }
   const report::Colour colour = output_colour();
-  print(fmt::format("{}{}{}\nstep-time model {}, seed {}, {} replicate(s)\n", prepared.spec.name,
-                    prepared.spec.description.empty() ? "" : ": ", prepared.spec.description, prepared.start.step_time_model,
-                    prepared.spec.seed, prepared.spec.replicates));
+  print(fmt::format("{}{}{}\nstep-time model {}, seed {}, {} {}\n", prepared.spec.name, prepared.spec.description.empty() ? "" : ": ",
+                    prepared.spec.description, prepared.start.step_time_model, prepared.spec.seed, prepared.spec.replicates,
+                    prepared.spec.replicates == 1 ? "replicate" : "replicates"));
   print(experiment_table(prepared.dataset, colour) + model_table(prepared.dataset, colour) + gpu_table(prepared.dataset, colour) +
         free_table(prepared.spec, colour));
   print_errors(prepared.dataset.warnings);

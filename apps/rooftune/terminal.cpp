@@ -165,12 +165,14 @@ std::string wrapped(std::string_view text, std::size_t width) {
   return result;
 }
 
-/// Tables keep within the terminal's line, unless --wide says otherwise or no terminal reads them.
-void fit_tables_to_terminal() {
+/// Characters in a line of the terminal that reads the stream; 0 where none does.
+int width_of_terminal(int stream) {
   winsize size{};
-  const bool is_known = isatty(STDOUT_FILENO) != 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-  report::set_line_width(is_known && !wide_tables() ? size.ws_col : 0);
+  return isatty(stream) != 0 && ioctl(stream, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
+
+/// Tables keep within the terminal's line, unless --wide says otherwise or no terminal reads them.
+void fit_tables_to_terminal() { report::set_line_width(wide_tables() ? 0 : width_of_terminal(STDOUT_FILENO)); }
 
 }  // namespace
 
@@ -197,7 +199,9 @@ void say(std::string_view text) {
     return;
   }
   StatusLine::instance().lift();
-  static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr));
+  const int width = width_of_terminal(STDERR_FILENO);
+  const std::string shown = width > 0 ? wrapped(text, static_cast<std::size_t>(width)) : std::string(text);
+  static_cast<void>(std::fwrite(shown.data(), 1, shown.size(), stderr));
 }
 
 void keep_what_is_said() { kept_words(true); }

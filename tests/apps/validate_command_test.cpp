@@ -18,8 +18,8 @@ TEST_F(ValidateCommand, RecognisesFilesByTheirContent) {
   const ProgramResult result =
       rooftune({"validate", study, family, kGroundTruth, shipped("configs/gpus.yaml"), shipped("configs/models/yi-34b.yaml")});
   EXPECT_EQ(result.exit_code, 0) << result;
-  for (const char* content : {"study 'small'", "hardware config for roofline_v1", "ground truth, 15 experiments", "GPUs",
-                              "34.39 billion parameters (33.9 active), 68.8 GB of weights"}) {
+  for (const char* content : {"study 'small'", "hardware config for the step-time model roofline_v1", "ground truth, 15 experiments",
+                              "GPUs", "34.39 billion parameters (33.9 active), 68.8 GB of weights"}) {
     EXPECT_THAT(result.output, HasSubstr(content));
   }
 }

@@ -81,12 +81,12 @@ TEST(RowTable, MarksOverloadedRuns) {
 TEST(BeforeAfterTable, PutsSignedErrorsSideBySideAndTheirMeansBelow) {
   EXPECT_EQ(before_after_table(evaluation(50.0, 1900.0), evaluation(42.0, 2010.0), Colour::off),
             "\nError of the predicted means (predicted - measured, summaries)\n"
-            "                                              TTFT %          E2E %         TPOT %\n"
-            "experiment    model   GPU       TP  workload  before  after  before  after  before  after\n"
-            "------------  ------  --------  --  --------  ------  -----  ------  -----  ------  -----\n"
-            "17            Yi-34B  H100-SXM   2  chat       +25.0   +5.0    -5.0   +0.5       -      -\n"
-            "------------  ------  --------  --  --------  ------  -----  ------  -----  ------  -----\n"
-            "mean |error|                                    25.0    5.0     5.0    0.5       -      -\n");
+            "                                            TTFT %          E2E %         TPOT %\n"
+            "experiment  model   GPU       TP  workload  before  after  before  after  before  after\n"
+            "----------  ------  --------  --  --------  ------  -----  ------  -----  ------  -----\n"
+            "17          Yi-34B  H100-SXM   2  chat       +25.0   +5.0    -5.0   +0.5       -      -\n"
+            "----------  ------  --------  --  --------  ------  -----  ------  -----  ------  -----\n"
+            "mean |error|                                  25.0    5.0     5.0    0.5       -      -\n");
 }
 
 TEST(ImprovementTable, EndsWithTheLoss) {

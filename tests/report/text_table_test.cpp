@@ -80,7 +80,37 @@ TEST(TextTable, ShortensNamesBeforeItLeavesNumbersOutAndSaysWhich) {
             "17   Llama-4-\u2026amic    62.74  70.10\n"
             "64   Qwen2.5-\u2026ruct    26.72  30.55\n"
             "in every row: GPU H100-SXM\n"
-            "--wide shows E2E ms mean, p90\n");
+            "--wide shows E2E ms mean,\n"
+            "  E2E ms p90\n");
+}
+
+TEST(TextTable, KeepsNamesApartAndLeavesColumnsOutInstead) {
+  TextTable table({{"parameter", Align::left}, {"value"}, {"source", Align::left}, {"", Align::left}});
+  table.add({"physics.moe_fp8_weight_bandwidth_fraction", "0.956", "kernel tables of the H100", "mostly its prior"});
+  table.add({"physics.moe_fp8_gemm_fraction", "0.05559", "fitted", ""});
+  const Terminal terminal(53);
+  EXPECT_EQ(table.text(Colour::off),
+            "parameter                     value\n"
+            "--------------------------  -------  ----------------\n"
+            "physics.moe_fp8_w\u2026fraction    0.956  mostly its prior\n"
+            "physics.moe_fp8_g\u2026fraction  0.05559\n"
+            "--wide shows source\n");
+}
+
+TEST(TextTable, LetsATitleReachOverWhatIsEmptyBesideIt) {
+  TextTable table({{"run", Align::left}, {"model", Align::left}, {"GPU", Align::left}, {"TTFT %"}, {"clients"}});
+  table.add({"17", "Llama-4-Scout-17B-16E-Instruct-FP8-dynamic", "H100-SXM", "+2.2", "-"});
+  table.add({"64", "Qwen2.5-7B-Instruct", "H100-SXM", "-0.3", "-"});
+  table.add_rule();
+  table.add({Cell::title("mean |error|"), "", "", "1.2", "-"});
+  const Terminal terminal(43);
+  EXPECT_EQ(table.text(Colour::off),
+            "run  model                 GPU       TTFT %\n"
+            "---  --------------------  --------  ------\n"
+            "17   Llama-4-Scout\u2026ynamic  H100-SXM    +2.2\n"
+            "64   Qwen2.5-7B-Instruct   H100-SXM    -0.3\n"
+            "---  --------------------  --------  ------\n"
+            "mean |error|                            1.2\n");
 }
 
 TEST(TextTable, LeavesNoLineLongerThanTheTerminalDownToItsNames) {

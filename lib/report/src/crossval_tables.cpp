@@ -87,8 +87,7 @@ std::string coverage_table(const calibrate::CrossValidation& result, Colour colo
   calibrate::Coverage all;
   for (const auto& [metric, counts] : result.coverage) {
     const auto structural = result.structural_deviation.find(metric);
-    add(std::string(domain::metric_name(metric)),
-        structural == result.structural_deviation.end() ? "-" : percent(100.0 * structural->second), counts);
+    add(metric_title(metric), structural == result.structural_deviation.end() ? "-" : percent(100.0 * structural->second), counts);
     all.inside += counts.inside;
     all.measurements += counts.measurements;
   }

@@ -257,7 +257,7 @@ std::string before_after_table(const eval::Evaluation& before, const eval::Evalu
     table.add(std::move(cells));
   }
   table.add_rule();
-  std::vector<Cell> means{"mean |error|", "", "", "", ""};
+  std::vector<Cell> means{Cell::title("mean |error|"), "", "", "", ""};
   for (const Metric metric : domain::kMeanMetrics) {
     for (const eval::Evaluation* evaluation : {&before, &after}) {
       const auto found = evaluation->overall.find(metric);

@@ -104,8 +104,9 @@ std::string pull_table(const calibrate::FitResult& result, Colour colour) {
   std::vector<Column> columns{{"parameter", Align::left}};
   for (const domain::Metric metric : metrics) columns.push_back({metric_title(metric) + "\n%"});
   columns.push_back({"prior\n%"});
-  columns.push_back({"hardest up", Align::left});
-  columns.push_back({"hardest down", Align::left});
+  // Kept whole or left out: of a number with a name, what is cut says nothing.
+  columns.push_back({"hardest up"});
+  columns.push_back({"hardest down"});
   TextTable table(std::move(columns));
   const auto hardest = [](const calibrate::ParameterPulls& pulls, bool up) -> std::string {
     const auto found = std::ranges::find_if(pulls.strongest, [up](const calibrate::RowPull& row) { return (row.pull > 0.0) == up; });
@@ -201,13 +202,31 @@ std::string interval_table(const calibrate::FitResult& result, Colour colour) {
          "\n";
 }
 
+/// A name as a heading: broken at its hyphens.
+static std::string in_lines(std::string_view name) {
+  constexpr std::size_t kLongestLine = 14;
+  std::string lines;
+  std::size_t length = 0;
+  while (!name.empty()) {
+    const std::string_view part = name.substr(0, std::min(name.find('-'), name.size() - 1) + 1);
+    if (length > 0 && length + part.size() > kLongestLine) {
+      lines += '\n';
+      length = 0;
+    }
+    lines += part;
+    length += part.size();
+    name.remove_prefix(part.size());
+  }
+  return lines;
+}
+
 std::string trace_table(const calibrate::FitResult& result, Colour colour) {
   if (result.trace.empty()) return {};
   std::vector<Column> columns{{"iteration"}, {"objective"}, {"all\n%"}};
   const bool has_held_out = result.trace.front().held_out.has_value();
   if (has_held_out) columns.push_back({"held out\n%"});
   const auto& models = result.trace.front().training.by.at("model");
-  for (const auto& [model, unused] : models) columns.push_back({model.substr(0, 14)});
+  for (const auto& [model, unused] : models) columns.push_back({in_lines(model)});
   TextTable table(std::move(columns));
   for (const std::size_t i : shown_iterations(result.trace.size())) {
     const calibrate::TracePoint& point = result.trace[i];

@@ -89,7 +89,9 @@ std::string time_table(const calibrate::Inspection& inspection, Colour colour) {
 std::string histogram(std::string_view title, std::string_view heading, const std::vector<calibrate::HistogramBin>& bins,
                       double busy_us, double factor, Colour colour) {
   TextTable table({{std::string(heading)}, {"% of busy"}, {"", Align::left}});
-  for (const calibrate::HistogramBin& bin : bins) {
+  const auto is_used = [](const calibrate::HistogramBin& bin) { return bin.time_us > 0.0; };
+  const auto end = std::find_if(bins.rbegin(), bins.rend(), is_used).base();
+  for (const calibrate::HistogramBin& bin : std::ranges::subrange(bins.begin(), end)) {
     const double share = bin.time_us / std::max(busy_us, 1e-9);
     table.add({fmt::format("<= {:.0f}", bin.upper * factor), percent(100.0 * share), bar(share)});
   }

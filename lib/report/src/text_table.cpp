@@ -1,6 +1,7 @@
 #include "rooftune/report/text_table.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/printable.hpp"
@@ -65,10 +66,15 @@ std::string without_middle(std::string_view text, std::size_t most) {
   return result.append(text.substr(first_characters(text, width - tail).size()));
 }
 
+/// A title that stands where names stand, with nothing beside it ("mean |error|" of a last row): it has the room of what it stands for.
+bool is_title(const std::vector<Cell>& row) { return row.size() > 1 && row[0].is_title && row[1].text.empty(); }
+
 std::size_t column_width(const Columns& columns, const Rows& rows, std::size_t column) {
   std::size_t width = 0;
   for (const std::string_view line : lines_of(columns[column].heading)) width = std::max(width, width_of(line));
-  for (const auto& row : rows) width = std::max(width, width_of(row[column].text));
+  for (const auto& row : rows) {
+    if (column > 0 || !is_title(row)) width = std::max(width, width_of(row[column].text));
+  }
   return width;
 }
 
@@ -91,6 +97,7 @@ void erase_column(Columns& columns, Rows& rows, std::size_t column) {
 }
 
 std::string one_line(std::string heading) {
+  for (std::size_t end = heading.find("-\n"); end != std::string::npos; end = heading.find("-\n", end)) heading.erase(end + 1, 1);
   std::ranges::replace(heading, '\n', ' ');
   heading.erase(0, heading.find_first_not_of(' '));
   return heading;
@@ -104,17 +111,30 @@ std::vector<std::string> take_constant_columns(Columns& columns, Rows& rows) {
     const bool is_same = std::ranges::all_of(rows, [&](const auto& row) { return row[column].text == first; });
     const bool is_alone = columns[column].heading.find('\n') == std::string::npos && !columns[column].heading.empty();
     if (!is_same || first.empty() || !is_alone) continue;
-    taken.insert(taken.begin(), columns[column].heading + " " + first);
+    if (first != "-") taken.insert(taken.begin(), columns[column].heading + " " + first);
     erase_column(columns, rows, column);
   }
   return taken;
+}
+
+/// How long names have to stay so that those which differ still do.
+std::size_t telling_width(const Rows& rows, std::size_t column, std::size_t from, std::size_t width) {
+  std::set<std::string_view> names;
+  for (const auto& row : rows) names.insert(row[column].text);
+  for (; from < width; ++from) {
+    std::set<std::string> shortened;
+    for (const std::string_view name : names) shortened.insert(without_middle(name, from));
+    if (shortened.size() == names.size()) break;
+  }
+  return from;
 }
 
 /// What a column takes at least: names lose their middle down to this, numbers nothing.
 std::size_t narrowest_width(const Columns& columns, const Rows& rows, std::size_t column) {
   const std::size_t width = column_width(columns, rows, column);
   if (columns[column].align == Align::right) return width;
-  return std::min(width, std::max(kShortestName, width_of(one_line(columns[column].heading))));
+  const std::size_t shortest = std::max(kShortestName, width_of(one_line(columns[column].heading)));
+  return telling_width(rows, column, std::min(width, shortest), width);
 }
 
 /// Names, the longest first, lose their middle until the table fits or they say nothing any more.
@@ -128,18 +148,30 @@ void shorten_names(Columns& columns, Rows& rows, std::size_t most) {
     }
     if (widest == columns.size()) return;
     const std::size_t target = column_width(columns, rows, widest) - 1;
-    for (auto& row : rows) row[widest].text = without_middle(row[widest].text, target);
+    for (auto& row : rows) {
+      if (widest > 0 || !is_title(row)) row[widest].text = without_middle(row[widest].text, target);
+    }
   }
 }
 
-/// Numbers are left out from the right: what stands first says most.
-std::vector<std::string> take_last_numbers(Columns& columns, Rows& rows, std::size_t most) {
+/// A heading with that of its group, which stands above the group's first column.
+std::string full_name(const Columns& columns, std::size_t column) {
+  const std::string& heading = columns[column].heading;
+  std::size_t first = column;
+  while (first > 0 && columns[first].heading.starts_with('\n')) --first;
+  const std::size_t end = columns[first].heading.find('\n');
+  const bool has_group = first < column && end != std::string::npos;
+  return has_group ? columns[first].heading.substr(0, end) + " " + one_line(heading) : one_line(heading);
+}
+
+/// Columns are left out from the right: what stands first says most. Those without a heading are remarks about the row.
+std::vector<std::string> take_last_columns(Columns& columns, Rows& rows, std::size_t most) {
   std::vector<std::string> taken;
   while (columns.size() > kFewestColumns && table_width(columns, rows, narrowest_width) > most) {
     std::size_t last = columns.size() - 1;
-    while (last > 0 && columns[last].align == Align::left) --last;
+    while (last > 0 && columns[last].heading.empty()) --last;
     if (last == 0) break;
-    std::string name = one_line(columns[last].heading);
+    std::string name = full_name(columns, last);
     if (std::ranges::find(taken, name) == taken.end()) taken.insert(taken.begin(), std::move(name));
     erase_column(columns, rows, last);
   }
@@ -173,10 +205,19 @@ std::string laid_out(const Columns& columns, const Rows& rows, const std::vector
     const std::string body = toned(shown, tone, colour);
     return columns[column].align == Align::left ? body + padding : padding + body;
   };
-  const auto joined = [&](const auto& cell_of) {
+  const auto joined = [&](const auto& cell_of, std::size_t from = 0) {
     std::string line;
-    for (std::size_t column = 0; column < columns.size(); ++column) line += std::string(column == 0 ? 0 : kGap, ' ') + cell_of(column);
+    for (std::size_t column = from; column < columns.size(); ++column)
+      line += std::string(column == 0 ? 0 : kGap, ' ') + cell_of(column);
     return without_trailing_spaces(std::move(line)) + "\n";
+  };
+  // Over the columns beside it that are empty, as far as it needs them; after those the row goes on as any other.
+  const auto title = [&](const std::vector<Cell>& row, std::size_t& next) {
+    std::size_t room = widths[0];
+    for (next = 1; next < columns.size() && row[next].text.empty() && room < width_of(row[0].text); ++next)
+      room += kGap + widths[next];
+    const std::string shown = without_middle(row[0].text, room);
+    return toned(shown, row[0].tone, colour) + std::string(room - width_of(shown), ' ');
   };
   const std::string rule = joined([&](std::size_t column) { return std::string(widths[column], '-'); });
 
@@ -191,7 +232,9 @@ std::string laid_out(const Columns& columns, const Rows& rows, const std::vector
   result += rule;
   for (std::size_t row = 0; row < rows.size(); ++row) {
     if (std::ranges::find(rules, row) != rules.end()) result += rule;
-    result += joined([&](std::size_t column) { return padded(column, rows[row][column].text, rows[row][column].tone); });
+    std::size_t next = 0;
+    if (is_title(rows[row])) result += title(rows[row], next);
+    result += joined([&](std::size_t column) { return padded(column, rows[row][column].text, rows[row][column].tone); }, next);
   }
   return result;
 }
@@ -223,7 +266,7 @@ std::string TextTable::text(Colour colour) const {
   Columns columns = columns_;
   Rows rows = rows_;
   const std::vector<std::string> constant = take_constant_columns(columns, rows);
-  const std::vector<std::string> left_out = take_last_numbers(columns, rows, most);
+  const std::vector<std::string> left_out = take_last_columns(columns, rows, most);
   shorten_names(columns, rows, most);
   std::string text = laid_out(columns, rows, rules_, colour);
   if (!constant.empty()) text += toned(note("in every row:", constant, most), Tone::faint, colour) + "\n";

@@ -22,10 +22,18 @@ struct Column {
 struct Cell {
   std::string text;
   Tone tone = Tone::plain;
+  bool is_title = false;
 
   Cell(std::string cell_text, Tone cell_tone = Tone::plain)
       : text(std::move(cell_text)), tone(cell_tone) {}  // NOLINT: cells are texts
   Cell(const char* cell_text) : text(cell_text) {}      // NOLINT
+
+  /// Of a row about the others ("mean |error|"): never shortened, where it may reach over empty cells beside it.
+  [[nodiscard]] static Cell title(std::string text) {
+    Cell cell(std::move(text));
+    cell.is_title = true;
+    return cell;
+  }
 };
 
 /// A table of aligned columns: headings, a rule, rows; two spaces apart, no line ends in spaces.
