@@ -305,6 +305,14 @@ class JournalInABrowser(unittest.TestCase):
             for column, key in ((4, "before_percent"), (5, "after_percent"), (6, "noise_percent")):
                 self.assertAlmostEqual(float(row[column]), float(wanted[key]), places=9)
 
+    def test_judges_by_the_folds_of_the_structure_that_stands(self):
+        groups = [group for group in self.page.run("rooftuneReport.data.journal.rounds.filter((round) => round.fate !== 'reverted').at(-1).groups")]
+        of_all = {group["metric"]: group["ape_after_percent"] for group in groups if group["grouped_by"] == "all"}
+        summary = self.page.run("document.querySelector('#summary').textContent")
+        self.assertIn(f"are missed on average: TTFT by {of_all['ttft_mean_ms']:.1f} %", summary)
+        self.assertIn("The largest held-out errors:", summary)
+        self.assertNotIn("No held-out error", summary)
+
     def test_tells_kept_from_reverted_without_colour(self):
         fates = {row["fate"] for row in self.rounds}
         self.assertIn("kept", fates)
@@ -404,7 +412,9 @@ class ReportsOfOtherCommands(unittest.TestCase):
         for parameter in result["steps"][-1]["parameters"]:
             self.assertIn(parameter["value"], shown)
         self.assertEqual(self.marks(page, "onboard"), [sum(row["metric"] == metric for row in rows) for metric in ("e2e_mean_ms", "ttft_mean_ms")])
-        self.assertIn(result["steps"][-1]["next_runs"][0]["model"], page.run("document.querySelector('#summary').innerText"))
+        summary = page.run("document.querySelector('#summary').innerText")
+        self.assertIn(result["steps"][-1]["next_runs"][0]["model"], summary)
+        self.assertRegex(summary, r"missed on average, knowing [^:]+: E2E by [0-9.]+ %, TTFT by [0-9.]+ %")
 
     def test_of_several_runs_lays_them_over_each_other(self):
         study = self.root / "study.yaml"

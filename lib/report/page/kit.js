@@ -31,6 +31,8 @@ const reportKit = (() => {
   const percent = (value) => (isNumber(value) ? value.toFixed(1) : "–");
   const signed = (value) => (isNumber(value) ? (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(1) : "–");
   const modelName = (id) => String(id).split("/").pop();
+  // Of groups of runs, as files name them.
+  const kindName = (kind) => ({ hardware: "GPU", gpu: "GPU", tp: "TP" })[kind] ?? kind;
   const label = (experiment) => {
     const item = cases.get(experiment);
     return item ? `${experiment} ${modelName(item.model)} TP${item.tp} ${item.workload}` : experiment;
@@ -259,6 +261,7 @@ const reportKit = (() => {
     percent,
     signed,
     modelName,
+    kindName,
     label,
     shortLabel,
     stageName,

@@ -7,6 +7,7 @@ reportPages.errors = (kit) => {
     means,
     percent,
     modelName,
+    kindName,
     shortLabel,
     unique,
     summaryRows,
@@ -25,15 +26,17 @@ reportPages.errors = (kit) => {
     const summaries = summaryRows(rows);
     const experiments = unique(summaries.map((row) => row.experiment));
     const present = Object.keys(metricTitles).filter((metric) => summaries.some((row) => row.metric === metric));
+    // On a phone whole names would leave no room for what is said of them.
+    const nameOf = (colours) => (colours.room < 560 ? (experiment) => experiment : shortLabel);
     const spec = (colours) =>
       plots.heatMap(colours, {
-        rows: experiments.map(shortLabel),
+        rows: experiments.map(nameOf(colours)),
         columns: present.map((metric) => metricTitles[metric]),
         limit: 30,
         format: "+.1f",
         legendTitle: "error, % (predicted − measured)",
         cells: summaries.map((row) => ({
-          row: shortLabel(row.experiment),
+          row: nameOf(colours)(row.experiment),
           column: metricTitles[row.metric],
           value: row.error_percent,
           tip: rowTip(row),
@@ -66,7 +69,6 @@ reportPages.errors = (kit) => {
             : "Signed error of each run's whole load; blue: predicted too fast, orange: too slow. Colours end at 30 %.",
         ),
       );
-      const kinds = { hardware: "GPU", tp: "TP degree" };
       const columnOf = (metric, of, which) => ({
         ...number(
           `${metricTitles[metric].replace(" mean", "")}${which} %`,
@@ -79,7 +81,7 @@ reportPages.errors = (kit) => {
         Object.entries(members)
           .filter(([, errors]) => means.some((metric) => errors[metric]))
           .map(([name, errors]) => ({
-            kind: kinds[field] ?? field,
+            kind: kindName(field),
             name: modelName(name),
             errors,
             heldOut: ofFit ? heldOutEvaluation.by?.[field]?.[name] : undefined,

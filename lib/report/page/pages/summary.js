@@ -13,6 +13,7 @@ reportPages.summary = (kit) => {
     percent,
     signed,
     modelName,
+    kindName,
     label,
     shortLabel,
     mean,
@@ -38,6 +39,19 @@ reportPages.summary = (kit) => {
   // What is held out of the fit comes first wherever it is known: training errors flatter.
   const held = isHeldOut ? evaluation : heldOutEvaluation;
   const isOnboarding = result.schema === "rooftune/onboard/1";
+  // An improvement keeps the held-out errors of every structure in its journal: those of the one that stands, by group and by run.
+  const stands = ((data.journal && data.journal.rounds) || []).filter((round) => round.fate !== "reverted").at(-1);
+  const heldOutGroups = (stands ? stands.groups : []).map((group) => ({
+    kind: group.grouped_by,
+    name: group.name,
+    metric: group.metric,
+    errors: { mean_ape_percent: group.ape_after_percent, experiments: group.runs },
+  }));
+  const heldOutOverall = () => {
+    if (held) return overallOf(held);
+    const all = heldOutGroups.filter((group) => group.kind === "all").map((group) => [group.metric, group.errors]);
+    return all.length ? Object.fromEntries(all) : null;
+  };
   const phrase = (source) =>
     means
       .filter((metric) => source[metric])
@@ -56,7 +70,7 @@ reportPages.summary = (kit) => {
   const howWrongNewGpu = () => {
     const steps = result.steps.filter((step) => step.unseen.length);
     const missed = (step, metric) => {
-      const rows = step.unseen.filter((row) => row.metric === metric && row.stage === "summary");
+      const rows = step.unseen.filter((row) => row.metric === metric);
       return rows.length ? mean(rows.map((row) => Math.abs(row.error_percent))) : null;
     };
     if (!steps.length)
@@ -88,14 +102,14 @@ reportPages.summary = (kit) => {
   const howWrong = () => {
     if (isOnboarding) return howWrongNewGpu();
     const now = overallOf(evaluation);
-    const heldOut = overallOf(held);
+    const heldOut = heldOutOverall();
     const before = beforeRows();
     const known = metrics.filter((metric) => now[metric]);
     if (!known.length)
       return card("How wrong?", el("p", {}, "This run holds no evaluation of predictions against measurements."));
     const isFitted = ["fit", "improve"].includes(run.manifest.command);
     const columns = [words("mean absolute error, %", (metric) => metricTitles[metric])];
-    if (held) columns.push(number("held out", (metric) => heldOut[metric]?.mean_ape_percent, percent));
+    if (heldOut) columns.push(number("held out", (metric) => heldOut[metric]?.mean_ape_percent, percent));
     if (!isHeldOut) {
       if (before) columns.push(number("before", (metric) => before.overall[metric]?.mean_ape_percent, percent));
       columns.push(number(before ? "after" : isFitted ? "fitted" : "now", (metric) => now[metric]?.mean_ape_percent, percent));
@@ -107,7 +121,7 @@ reportPages.summary = (kit) => {
     }
     const runs = (source) => plural(source[known[0]]?.experiments ?? 0, "run");
     const sentences = [];
-    if (held)
+    if (heldOut)
       sentences.push(
         `Runs held out of the fit (${runs(heldOut)}, each predicted by a fit without its group) are missed on average: ${phrase(heldOut)}. That is the error to expect on a new run.`,
       );
@@ -123,16 +137,44 @@ reportPages.summary = (kit) => {
     return card("How wrong?", ...sentences.map((sentence) => el("p", {}, sentence)), table(columns, known));
   };
 
+  const weakest = (groups) => {
+    const sorted = [...groups].sort((a, b) => b.size - a.size).slice(0, 3);
+    const names = sorted.map((group) => `${kindName(group.kind)} ${modelName(group.name)} (${percent(group.size)} %)`);
+    return names.length ? el("p", {}, `Weakest groups: ${names.join(", ")}.`) : null;
+  };
+  const whereOfFolds = () => {
+    const rows = heldOutGroups.filter((group) => group.kind === "run");
+    const sizes = new Map();
+    for (const { kind, name, errors } of heldOutGroups.filter((group) => !["all", "run"].includes(group.kind))) {
+      const known = sizes.get(`${kind} ${name}`);
+      sizes.set(`${kind} ${name}`, { kind, name, size: Math.max(known ? known.size : 0, errors.mean_ape_percent) });
+    }
+    const beyond = rows.filter((row) => row.errors.mean_ape_percent > 10).length;
+    return card(
+      "Where?",
+      el("p", {}, `${beyond} of ${rows.length} held-out means are predicted more than 10 % off. The largest held-out errors:`),
+      table(
+        [
+          words("run", (row) => shortLabel(row.name)),
+          words("metric", (row) => metricTitles[row.metric]),
+          { ...number("|error| %", (row) => row.errors.mean_ape_percent, percent), tone: errorTone },
+        ],
+        [...rows].sort((a, b) => b.errors.mean_ape_percent - a.errors.mean_ape_percent).slice(0, 5),
+      ),
+      weakest(sizes.values()),
+    );
+  };
+
   const where = () => {
+    if (!held && heldOutGroups.some((group) => group.kind === "run")) return whereOfFolds();
     const judged = held ?? evaluation;
     const rows = summaryRows(judged.rows).filter((row) => means.includes(row.metric));
     const worst = [...rows].sort((a, b) => b.ape_percent - a.ape_percent).slice(0, 5);
     if (!worst.length) return card("Where?", el("p", {}, "Nothing is measured."));
-    const groups = Object.entries(judged.by || {})
-      .flatMap(([field, members]) => Object.entries(members).map(([name, errors]) => ({ field, name: modelName(name), errors })))
-      .filter((group) => means.some((metric) => group.errors[metric]));
-    const size = (group) => Math.max(...means.map((metric) => group.errors[metric]?.mean_ape_percent ?? 0));
-    const worstGroups = groups.sort((a, b) => size(b) - size(a)).slice(0, 3);
+    const size = (errors) => Math.max(...means.map((metric) => errors[metric]?.mean_ape_percent ?? 0));
+    const groups = Object.entries(judged.by || {}).flatMap(([kind, members]) =>
+      Object.entries(members).map(([name, errors]) => ({ kind, name, size: size(errors) })),
+    );
     const beyond = rows.filter((row) => row.ape_percent > 10).length;
     return card(
       "Where?",
@@ -149,13 +191,7 @@ reportPages.summary = (kit) => {
         ],
         worst,
       ),
-      worstGroups.length
-        ? el(
-            "p",
-            {},
-            `Weakest groups: ${worstGroups.map((group) => `${group.field} ${group.name} (${percent(size(group))} %)`).join(", ")}.`,
-          )
-        : null,
+      weakest(groups.filter((group) => group.size > 0)),
     );
   };
 
@@ -210,7 +246,7 @@ reportPages.summary = (kit) => {
           `Another seed moves the held-out E2E error of ${noise.fold} by ${percent(noise.held_out_deviation_percent)} percentage points (standard deviation).`,
         );
     }
-    if (!held && !isOnboarding)
+    if (!held && !isOnboarding && !heldOutGroups.length)
       findings.push("Without cross-validation nothing here says how well it carries over to other runs.");
     if (run.manifest.limited_by_time)
       findings.push("A limit in seconds ended part of it: another machine may reach another result.");
@@ -323,7 +359,7 @@ reportPages.summary = (kit) => {
     id: "summary",
     title: "Summary",
     question: "How wrong is it, where, how sure, what next?",
-    available: () => !data.live,
+    available: () => !data.live && (evaluation.rows.length > 0 || Array.isArray(result.parameters)),
     fill(section) {
       section.append(el("div", { class: "cards" }, howWrong(), where(), howSure(), whatNext()));
       const groups = peerGroups();
