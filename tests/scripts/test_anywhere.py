@@ -37,6 +37,7 @@ COMMANDS = [
     "fit {study} --out OUT --resume",
     "crossval {study} --out OUT",
     "compare {study} --out OUT",
+    "improve {study} --rounds 0 --out OUT",
     "solvers {study} --algorithm ceres_lm --max-evaluations 5",
     "recover {study} --repeats 2",
     "evaluate {study}",
@@ -119,12 +120,21 @@ class Terminals(unittest.TestCase):
         ["capacity", "--like", "{source}/ground_truth/h100.json", "--select", "id=62", "--duration", "1", "--replicates", "1", "--load", "9"],
         ["simulate", "--model", "Llama-2-7b-hf", "--rates", "1,2", "--duration", "5"],
         ["fit", "study.yaml", "--out", "run"],
+        ["crossval", "study.yaml", "--out", "crossval"],
+        ["compare", "study.yaml", "--out", "compare"],
+        ["improve", "study.yaml", "--rounds", "0", "--out", "improve"],
+        ["onboard", "{source}/experiments/onboard_a100.yaml", "--out", "onboard"],
+        ["show", "study.yaml"],
+        ["validate", "study.yaml", "run/tuned.json"],
+        ["diff", "run", "run"],
     ]
+    WRITTEN = ("run", "crossval", "compare", "improve", "onboard")
 
-    def printed(self, words, width, cwd):
+    def printed(self, words, width, cwd, errors=False):
         main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-        process = subprocess.Popen([PROGRAM, *words], stdout=side, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd=cwd)
+        streams = {"stdout": subprocess.DEVNULL, "stderr": side} if errors else {"stdout": side, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen([PROGRAM, *words], stdin=subprocess.DEVNULL, cwd=cwd, **streams)
         os.close(side)
         text = b""
         try:
@@ -140,12 +150,23 @@ class Terminals(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "study.yaml").write_text(STUDY.replace("truth.json", f"{SOURCE}/ground_truth/h100.json"))
             for width in (80, 120):
+                for name in self.WRITTEN:
+                    shutil.rmtree(pathlib.Path(folder) / name, ignore_errors=True)
                 for command in self.COMMANDS:
-                    shutil.rmtree(pathlib.Path(folder) / "run", ignore_errors=True)
                     lines = self.printed([word.format(source=SOURCE) for word in command], width, folder)
                     # One word may be longer than a line: the path of a file.
                     long = [line for line in lines if len(line) > width and len(max(line.split(), key=len)) < width - 20]
                     self.assertEqual(long, [], f"{command} at {width}")
+
+    def test_messages_break_between_words(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "study.yaml").write_text(STUDY.replace("truth.json", f"{SOURCE}/ground_truth/h100.json"))
+            for width in (80, 120):
+                lines = self.printed(["show", "study.yaml"], width, folder, errors=True)
+                whole = " ".join(line.strip() for line in lines)
+                self.assertIn("'itl_mean' is not (E2E - TTFT) / (output tokens - 1)", whole)
+                self.assertGreater(len(lines), 2, "it is longer than a line")
+                self.assertEqual([line for line in lines[1:] if len(line) > width], [])
 
     def test_wide_tables_are_whole(self):
         with tempfile.TemporaryDirectory() as folder:
