@@ -118,6 +118,7 @@ class TermStepTime final : public StepTime<Scalar> {
       : inner_(std::move(inner)), quantities_(target) {
     for (const params::ParameterId id : terms) {
       Own term{.id = id.spec().id, .coefficient = parameters[id], .formula = params::TermFormula(*params::find_term(id))};
+      adds_time_ = adds_time_ || core::value_of(term.coefficient) != 0.0;
       (term.formula.reads_context() ? with_context_ : steady_).push_back(std::move(term));
     }
   }
@@ -185,6 +186,7 @@ class TermStepTime final : public StepTime<Scalar> {
   }
 
   [[nodiscard]] double added_us(const Batch& batch) {
+    if (!adds_time_) return 0.0;
     double sum = core::value_of(batch.prefills.empty() ? remembered_steady_us(batch) : steady_us(batch));
     if (with_context_.empty()) return sum;
     const params::QuantityValues& values = quantities_.of(batch);
@@ -196,6 +198,7 @@ class TermStepTime final : public StepTime<Scalar> {
   TermQuantities quantities_;
   std::vector<Own> steady_;  ///< terms that do not read the context
   std::vector<Own> with_context_;
+  bool adds_time_ = false;         ///< a coefficient is not 0: others are there for their derivatives alone
   Remembered<Scalar> of_decodes_;  ///< the sum of the steady ones where a batch only decodes
 };
 
