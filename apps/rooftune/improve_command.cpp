@@ -99,7 +99,7 @@ ExitCode run(const ImproveOptions& options) {
   agree_on(*study);
   if (serves()) {
     const runs::Interruption interruption([] {});
-    improve::serve_trials(study->inputs, {study->prepared.spec.threads}, trial_ranks(), interruption.token());
+    improve::serve(study->inputs, {study->prepared.spec.threads}, trial_ranks(), interruption.token());
     return ExitCode::done;
   }
   if (options.replay_round) return replay_round(options, *study);

@@ -7,10 +7,13 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
+#include <stdexcept>
 
 #include "factor_fit.hpp"
 #include "invention.hpp"
+#include "parts.hpp"
 #include "rooftune/calibrate/calibration_objective.hpp"
 #include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/core/parallel_map.hpp"
@@ -21,6 +24,13 @@
 #include "score_test.hpp"
 
 namespace rooftune::improve {
+
+template <class Archive, core::ValueOf<Finding> Value>
+static void fields(Archive& archive, Value& finding) {
+  auto& [kind, metric, factor, level, parameter, effect, strength, text] = finding;
+  archive(kind, metric, factor, level, parameter, effect, strength, text);
+}
+
 namespace {
 
 constexpr double kReportedStrength = 2.0;
@@ -473,6 +483,28 @@ void find_prior_tension(Diagnosis& diagnosis, const calibrate::PreparedStudy& st
   }
 }
 
+/// The tests that simulate, the longest first.
+enum class Test : std::size_t { parameters, missing_terms, reach };
+constexpr std::size_t kTests = 3;
+
+std::vector<Finding> findings_of(Test test, const calibrate::PreparedStudy& study, const ImproveRuns& runs,
+                                 const params::Config& tuned) {
+  Diagnosis diagnosis;
+  switch (test) {
+    case Test::parameters: test_parameters(diagnosis, study, runs, tuned); break;
+    case Test::missing_terms: find_missing_terms(diagnosis, study, runs, tuned); break;
+    case Test::reach: find_unreachable(diagnosis, study, runs, tuned); break;
+  }
+  return std::move(diagnosis.findings);
+}
+
+/// What another rank needs of a fit: the values of what is free.
+std::vector<double> free_values(const calibrate::PreparedStudy& study, const params::Config& tuned) {
+  std::vector<double> values;
+  for (const params::FreeParameter& parameter : study.spec.free) values.push_back(params::current_value(tuned, parameter));
+  return values;
+}
+
 }  // namespace
 
 double Diagnosis::strength(std::string_view metric, std::string_view factor) const {
@@ -491,13 +523,48 @@ const Finding* Diagnosis::about_parameter(FindingKind kind, std::string_view par
   return found == findings.end() ? nullptr : &*found;
 }
 
-Diagnosis diagnose(const calibrate::PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned, const Trial& trial) {
+core::Ranks::Body served_diagnosis(core::Unpacker& context, const calibrate::StudyInputs& inputs, const TrialRanks& ranks) {
+  std::string text;
+  std::vector<double> values;
+  context(text, values);
+  auto study = calibrate::prepare(ranks.spec_of(text), inputs);
+  if (!study) throw std::runtime_error(core::format(study.error()));
+  declare_grammar();
+  struct Structure {
+    calibrate::PreparedStudy study;
+    ImproveRuns runs;
+    params::Config tuned;
+  };
+  const auto structure = std::make_shared<Structure>(Structure{.study = *std::move(study), .runs = {}, .tuned = {}});
+  structure->runs = improve_runs(structure->study, inputs.gpus);
+  structure->tuned = params::with_values(structure->study.start, structure->study.spec.free, values, params::ValueSource::fitted);
+  return [structure](std::size_t index) {
+    return core::packed(findings_of(static_cast<Test>(index), structure->study, structure->runs, structure->tuned));
+  };
+}
+
+Diagnosis diagnose(const calibrate::PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned, const Trial& trial,
+                   const Together& together) {
+  const TrialRanks& ranks = together.ranks;
+  declare_grammar();
+  core::RankedMap map{.name = kImprovement, .count = kTests, .threads = {study.spec.threads}, .cancel = together.cancel};
+  if (ranks.ranks != nullptr) map.context = core::packed(Part::diagnosis, ranks.text_of(study.spec), free_values(study, tuned));
+  const auto found = core::map_over_ranks<std::vector<Finding>>(
+      ranks.ranks, map,
+      [&](std::size_t index) {
+        return together.cancel.stop_requested() ? std::vector<Finding>{} : findings_of(static_cast<Test>(index), study, runs, tuned);
+      },
+      [](const std::vector<Finding>&) {});
   Diagnosis diagnosis;
+  const auto add = [&](Test test) {
+    const std::vector<Finding>& findings = found[static_cast<std::size_t>(test)];
+    diagnosis.findings.insert(diagnosis.findings.end(), findings.begin(), findings.end());
+  };
   find_patterns(diagnosis, study, runs, trial.held_out);
-  test_parameters(diagnosis, study, runs, tuned);
-  find_unreachable(diagnosis, study, runs, tuned);
+  add(Test::parameters);
+  add(Test::reach);
   find_prior_tension(diagnosis, study, trial);
-  find_missing_terms(diagnosis, study, runs, tuned);
+  add(Test::missing_terms);
   std::ranges::stable_sort(diagnosis.findings, std::ranges::greater{}, &Finding::strength);
   return diagnosis;
 }

@@ -7,9 +7,12 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
+#include "candidate_check.hpp"
 #include "first_fit.hpp"
 #include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/core/contract.hpp"
@@ -28,8 +31,6 @@ constexpr std::size_t kAskedParameters = 3;
 
 /// Candidates that always reach the second rung of a screening, however bad the first was for all.
 constexpr std::size_t kLeastFinalists = 2;
-
-constexpr std::string_view kChangesNothing = "it changes no prediction of these runs";
 
 TrialOptions verdict_options(const calibrate::ImproveSpec& improve) {
   return {.folds = {}, .seeds = improve.seeds, .starts = improve.starts};
@@ -179,9 +180,9 @@ class Campaign {
   core::Result<void> diagnose_and_screen() {
     const Clock::time_point begin = Clock::now();
     say("diagnosing");
-    const params::Config tuned = fit_training(study_, hooks_.cancel).tuned;
-    if (is_cancelled()) return {};
-    const Diagnosis diagnosis = diagnose(study_, runs_, tuned, trial_);
+    const Diagnosed* const found = diagnosed(hooks_.cancel);
+    if (found == nullptr) return {};
+    const Diagnosis& diagnosis = found->diagnosis;
     std::vector<Proposal> proposals = propose(study_, begun_.start, runs_, diagnosis, catalogue_);
     const std::set<std::string> tried = tried_on_structure();
     const auto is_tried = [&](const Proposal& proposal) { return tried.contains(proposal.move); };
@@ -197,12 +198,17 @@ class Campaign {
 
     // Beside what one screening may hold come other structures, which are few and tried once, and what takes no fit at all.
     int places = rules().candidates;
-    for (Proposal& proposal : from_outside) record.candidates.push_back(candidate(std::move(proposal)));
-    for (Proposal& proposal : proposals) {
-      if (places == 0 || is_cancelled()) break;
-      const bool takes_over = !proposal.definition.take.empty();
-      record.candidates.push_back(candidate(std::move(proposal)));
-      if (!takes_over && record.candidates.back().why != kChangesNothing) --places;
+    record.candidates = candidates(from_outside);
+    for (std::size_t next = 0; next < proposals.size() && places > 0 && !is_cancelled();) {
+      // None takes more than one place, so that all of these are looked at whatever becomes of them.
+      const std::span<const Proposal> batch =
+          std::span(proposals).subspan(next, std::min(proposals.size() - next, static_cast<std::size_t>(places)));
+      next += batch.size();
+      std::vector<CandidateRecord> looked_at = candidates(batch);
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        if (batch[i].definition.take.empty() && looked_at[i].why != kChangesNothing) --places;
+        record.candidates.push_back(std::move(looked_at[i]));
+      }
     }
     screen(record);
     if (is_cancelled()) return {};
@@ -288,106 +294,45 @@ class Campaign {
   }
 
   /// What contradicts the data or the models' own configs is refused before any fit.
-  [[nodiscard]] CandidateRecord candidate(Proposal proposal) const {
-    CandidateRecord candidate{.move = std::move(proposal.move),
-                              .change = std::move(proposal.change),
-                              .reason = std::move(proposal.reason),
-                              .suggested_by = std::move(proposal.suggested_by),
+  [[nodiscard]] std::vector<CandidateRecord> candidates(std::span<const Proposal> proposals) const {
+    const CandidateCheck check(current_, study_, runs_, inputs_);
+    std::vector<Change> changes;
+    for (const Proposal& proposal : proposals) {
+      changes.push_back({.spec = proposal.spec,
+                         .is_first_fit = !proposal.definition.take.empty() || proposal.move == kFirstFit,
+                         .only_turns_switches = only_turns_switches(proposal.definition)});
+    }
+    const std::vector<CheckedChange> checked =
+        check_together(check, changes, current_, {.ranks = hooks_.ranks, .cancel = hooks_.cancel});
+    std::vector<CandidateRecord> records;
+    for (std::size_t i = 0; i < proposals.size(); ++i) records.push_back(candidate(proposals[i], checked[i], check));
+    return records;
+  }
+
+  [[nodiscard]] CandidateRecord candidate(const Proposal& proposal, const CheckedChange& checked, const CandidateCheck& check) const {
+    CandidateRecord candidate{.move = proposal.move,
+                              .change = proposal.change,
+                              .reason = proposal.reason,
+                              .suggested_by = proposal.suggested_by,
                               .strength = proposal.strength,
                               .extra_parameters = proposal.extra_parameters,
                               .burden = proposal.burden,
-                              .fate = CandidateFate::screened_out,
-                              .why = {},
+                              .fate = checked.refusal ? CandidateFate::refused : CandidateFate::screened_out,
+                              .why = checked.refusal.value_or(""),
                               .folds = 0,
                               .score_percent = {},
                               .before_percent = {},
-                              .spec = std::move(proposal.spec)};
-    const bool is_first_fit = !proposal.definition.take.empty() || candidate.move == kFirstFit;
-    if (is_first_fit) hold_what_no_fold_can_tell(candidate);
-    const auto prepared = calibrate::prepare(candidate.spec, inputs_);
-    const auto refuse = [&](std::string why) {
-      candidate.fate = CandidateFate::refused;
-      candidate.why = std::move(why);
-    };
-    if (!prepared) {
-      refuse(prepared.error().front().problem);
-    } else if (candidate.spec == current_) {
-      refuse("these runs tell nothing about it");
-    } else if (const auto folds = improve_folds(*prepared, improve_runs(*prepared, inputs_.gpus)); !folds) {
-      refuse(folds.error().front().problem);
-    } else if (only_turns_switches(proposal.definition) && predicts_as_now(*prepared)) {
-      refuse(std::string(kChangesNothing));
-    } else if (const auto unchecked = newly_unchecked(unchecked_parameters(*prepared, *folds)); !unchecked.empty()) {
-      std::vector<std::string> labels;
-      for (const UncheckedParameter& parameter : unchecked) labels.push_back(parameter.label);
-      const std::string& unseen = unchecked.front().unseen;
-      refuse(
-          fmt::format("the test is about a {} that was never fitted, and {} {} such runs while no fold can learn {} from others: too "
-                      "few different {} to check how it carries on",
-                      unseen, fmt::join(labels, " and "), labels.size() == 1 ? "moves" : "move", labels.size() == 1 ? "it" : "them",
-                      unseen == "tp" ? "TP degrees" : unseen + "s"));
-    }
-    return candidate;
-  }
-
-  [[nodiscard]] bool predicts_as_now(const calibrate::PreparedStudy& changed) const {
-    const eval::EvaluationOptions options{.threads = {current_.threads}, .stepping = sim::Stepping::closed_form};
-    const auto of = [&](const calibrate::PreparedStudy& study) {
-      return eval::evaluate(study.dataset.subset(runs_.judged), study.start, options).rows;
-    };
-    return std::ranges::equal(of(changed), of(study_), [](const eval::Row& a, const eval::Row& b) {
-      return a.experiment == b.experiment && a.metric == b.metric && a.stage == b.stage && a.predicted_ms == b.predicted_ms;
-    });
-  }
-
-  /// A structure that takes over frees only what the runs can tell about: what they do not depend on, and what no fold can check where
-  /// the test will ask for it, stays where kernel tables and the registry have it.
-  void hold_what_no_fold_can_tell(CandidateRecord& candidate) const {
-    const auto hold = [&](const std::vector<std::string>& labels) {
-      for (const std::string& label : labels) {
-        const auto held = std::ranges::find(candidate.spec.free, label, [](const auto& parameter) { return parameter.label(); });
-        if (held == candidate.spec.free.end() || is_free_already(label)) continue;
-        const auto measured = study_.kernel_values.find(std::string(held->id.spec().id));
-        const bool is_measured = measured != study_.kernel_values.end() && held->where.matches_everything() &&
-                                 held->initial == std::clamp(measured->second, held->lower, held->upper);
-        if (is_measured && model_of(candidate.spec) != model_of(current_)) {
-          candidate.spec.fixed[held->id] = {.value = held->initial, .standard_error = {}, .source = params::ValueSource::kernel_table};
-        }
-        candidate.spec.free.erase(held);
-      }
-    };
-    for (const bool by_folds : {false, true}) {
-      const auto prepared = calibrate::prepare(candidate.spec, inputs_);
-      if (!prepared) return;  // refused for it
-      const ImproveRuns runs = improve_runs(*prepared, inputs_.gpus);
-      const auto folds = improve_folds(*prepared, runs);
-      if (!folds) return;
-      std::vector<std::string> labels;
-      if (by_folds) {
-        for (const UncheckedParameter& parameter : unchecked_parameters(*prepared, *folds)) labels.push_back(parameter.label);
-      } else {
-        labels = idle_parameters(*prepared, runs);
-      }
-      hold(labels);
-    }
+                              .spec = proposal.spec};
+    if (!checked.held) return candidate;
+    check.hold(candidate.spec, *checked.held);
     candidate.extra_parameters = static_cast<long>(candidate.spec.free.size()) - static_cast<long>(current_.free.size());
     std::vector<std::string> freed;
     for (const params::FreeParameter& parameter : candidate.spec.free) {
-      if (!is_free_already(parameter.label())) freed.push_back(parameter.label());
+      if (!is_free(current_, parameter.label())) freed.push_back(parameter.label());
     }
     const bool takes_over = model_of(candidate.spec) != model_of(current_);
     candidate.change = fmt::format("{}free {}", takes_over ? candidate.change + "; " : "", fmt::join(freed, ", "));
-  }
-
-  /// What the study frees by itself is its author's business.
-  [[nodiscard]] bool is_free_already(std::string_view label) const {
-    return std::ranges::any_of(current_.free, [&](const params::FreeParameter& own) { return own.label() == label; });
-  }
-
-  /// Those that the structure does not free already: more data is no reason against them.
-  [[nodiscard]] std::vector<UncheckedParameter> newly_unchecked(std::vector<UncheckedParameter> unchecked) const {
-    std::erase_if(unchecked, [&](const UncheckedParameter& item) { return is_free_already(item.label); });
-    return unchecked;
+    return candidate;
   }
 
   /// Successive halving over folds: a third of them for all candidates, all of them for the better half; one seed and one start.
@@ -489,6 +434,7 @@ class Campaign {
       current_ = round.spec;
       structure_ = round.round;
       trial_ = std::move(trial);
+      diagnosed_.reset();
       auto prepared = calibrate::prepare(current_, inputs_);
       ROOFTUNE_EXPECTS(prepared.has_value());
       study_ = *std::move(prepared);
@@ -550,9 +496,7 @@ class Campaign {
     return spec;
   }
 
-  [[nodiscard]] std::string model_of(const calibrate::StudySpec& spec) const {
-    return spec.step_time_model.value_or(inputs_.start.value_or(params::Config{}).step_time_model);
-  }
+  [[nodiscard]] std::string model_of(const calibrate::StudySpec& spec) const { return step_time_model_of(spec, inputs_); }
 
   core::Result<void> record(RoundRecord round, double seconds) {
     if (auto added = journal_.add(round, seconds); !added) return added;
@@ -574,8 +518,12 @@ class Campaign {
     improvement.interrupted = !entries_.outcome;
     if (entries_.rounds.empty()) return improvement;
     say(improvement.interrupted ? "fitting the best structure so far" : "fitting the result");
-    improvement.before = fit_training(begun_);
-    improvement.after = structure_ == 0 ? improvement.before : fit_training(study_);
+    if (!improvement.interrupted) {
+      improvement.after = diagnosed({})->fit;
+    } else {
+      improvement.after = diagnosed_ ? diagnosed_->fit : fit_training(study_);
+    }
+    improvement.before = structure_ == 0 ? improvement.after : fit_training(begun_);
     const eval::EvaluationOptions options{.threads = {current_.threads}, .stepping = sim::Stepping::closed_form};
     if (!runs_.test.empty()) {
       improvement.test_before = eval::evaluate(begun_.dataset.subset(runs_.test), improvement.before.tuned, options);
@@ -583,7 +531,7 @@ class Campaign {
     }
     improvement.held_out = trial_.held_out;
     if (improvement.interrupted) return improvement;
-    improvement.left = diagnose(study_, runs_, improvement.after.tuned, trial_).findings;
+    improvement.left = diagnosed({})->diagnosis.findings;
     say("looking for the next measurement");
     if (auto offered = offer_measurements(improvement); !offered) return tl::unexpected(offered.error());
     return improvement;
@@ -631,6 +579,24 @@ class Campaign {
     const opt::GaussianBelief belief = calibrate::posterior_belief(residuals, point, noise);
     improvement.next = plan::recommend_runs(candidates, *dataset, improvement.after.tuned, free, belief, noise, threads);
     return {};
+  }
+
+  /// The structure on its training runs, and what is wrong with it.
+  struct Diagnosed {
+    calibrate::FitResult fit;
+    Diagnosis diagnosis;
+  };
+
+  /// Null once that was cancelled.
+  [[nodiscard]] const Diagnosed* diagnosed(const std::stop_token& cancel) {
+    if (!diagnosed_) {
+      Diagnosed made{.fit = fit_training(study_, cancel), .diagnosis = {}};
+      if (!cancel.stop_requested())
+        made.diagnosis = diagnose(study_, runs_, made.fit.tuned, trial_, {.ranks = hooks_.ranks, .cancel = cancel});
+      if (cancel.stop_requested()) return nullptr;
+      diagnosed_ = std::move(made);
+    }
+    return &*diagnosed_;
   }
 
   [[nodiscard]] calibrate::FitResult fit_training(const calibrate::PreparedStudy& study, const std::stop_token& cancel = {}) const {
@@ -705,6 +671,7 @@ class Campaign {
   calibrate::PreparedStudy study_;
   ImproveRuns runs_;
   Trial trial_;
+  std::optional<Diagnosed> diagnosed_;  ///< of the structure, once it was asked for
 };
 
 }  // namespace

@@ -107,7 +107,7 @@ params::QuantityValues busy_step() {
   return values;
 }
 
-/// All terms of the grammar, declared: the first call does it, before anything else runs side by side.
+/// All terms of the grammar; the first call declares them (declare_grammar).
 const std::vector<Invention>& grammar() {
   static const std::vector<Invention> all = [] {
     std::vector<Invention> inventions;
@@ -142,6 +142,8 @@ params::FreeParameter invented_coefficient(params::ParameterId id, double estima
   coefficient.prior = params::Prior{.centre = 0.0, .standard_deviation = kPriorReach * std::max(coefficient.initial, 1e-12)};
   return coefficient;
 }
+
+void declare_grammar() { static_cast<void>(grammar()); }
 
 void find_missing_terms(Diagnosis& diagnosis, const calibrate::PreparedStudy& study, const ImproveRuns& runs,
                         const params::Config& tuned) {

@@ -8,6 +8,9 @@
 
 namespace rooftune::improve {
 
+/// Makes the terms of the grammar known to this process, before anything runs side by side.
+void declare_grammar();
+
 /// A score test of every term of a small grammar (a quantity of the batch times properties of the model and the deployment) at the fit
 /// on the training runs: which cost that no parameter stands for would explain what the fit leaves, everything else refitted. The
 /// strongest few, each with a sentence. Nothing where predictions have no derivatives.

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <set>
 
+#include "parts.hpp"
 #include "rooftune/calibrate/fit.hpp"
 #include "rooftune/calibrate/packing.hpp"
 #include "rooftune/core/distributions.hpp"
@@ -171,24 +173,21 @@ PreparedTrial prepare_trial(const TrialRequest& request, const calibrate::StudyI
   return result;
 }
 
-constexpr auto kFolds = "folds of trials";
-
 /// What other ranks need to know of trials: the requests, and which fold of which an index is.
-std::string context_of(const std::vector<TrialRequest>& requests, const std::vector<Task>& tasks, const TrialRanks& ranks) {
+std::string context_of_trials(const std::vector<TrialRequest>& requests, const std::vector<Task>& tasks, const TrialRanks& ranks) {
   if (ranks.ranks == nullptr) return {};
   std::vector<std::pair<std::string, TrialOptions>> texts;
   for (const TrialRequest& request : requests) texts.emplace_back(ranks.text_of(request.spec), request.options);
-  return core::packed(texts, tasks);
+  return core::packed(Part::folds, texts, tasks);
 }
 
 /// Trials of another rank, each prepared when the first of its folds is to be fitted.
 class ServedTrials {
  public:
-  ServedTrials(const std::string& context, const calibrate::StudyInputs& inputs, const TrialRanks& ranks, std::stop_token cancel)
+  ServedTrials(core::Unpacker& context, const calibrate::StudyInputs& inputs, const TrialRanks& ranks, std::stop_token cancel)
       : inputs_(inputs), cancel_(std::move(cancel)) {
     std::vector<std::pair<std::string, TrialOptions>> texts;
-    core::Unpacker unpacker(context);
-    unpacker(texts, tasks_);
+    context(texts, tasks_);
     for (const auto& [text, options] : texts) requests_.push_back({.spec = ranks.spec_of(text), .options = options});
     prepared_.resize(requests_.size());
   }
@@ -563,13 +562,28 @@ std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const c
       for (std::size_t fold = 0; fold < studies[request][seed].folds.size(); ++fold) tasks.push_back({request, seed, fold});
     }
   }
-  const core::RankedMap map{
-      .name = kFolds, .count = tasks.size(), .threads = threads, .context = context_of(requests, tasks, ranks), .cancel = cancel};
-  const auto body = [&](std::size_t i) {
-    const SeededStudy& seeded = studies[tasks[i].request][tasks[i].seed];
-    return run(seeded, seeded.folds[tasks[i].fold], cancel);
+  const auto work = [&](const Task& task) {
+    const SeededStudy& seeded = studies[task.request][task.seed];
+    return (1 + seeded.study.spec.free.size()) * seeded.folds[task.fold].training.size();
   };
-  auto outcomes = core::map_over_ranks<Outcome>(ranks.ranks, map, body, [](const Outcome&) {});
+  // The longest first: what is dealt last is waited for.
+  std::vector<std::size_t> order(tasks.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return work(tasks[i]); });
+  std::vector<Task> dealt;
+  for (const std::size_t i : order) dealt.push_back(tasks[i]);
+  const core::RankedMap map{.name = kImprovement,
+                            .count = dealt.size(),
+                            .threads = threads,
+                            .context = context_of_trials(requests, dealt, ranks),
+                            .cancel = cancel};
+  const auto body = [&](std::size_t i) {
+    const SeededStudy& seeded = studies[dealt[i].request][dealt[i].seed];
+    return run(seeded, seeded.folds[dealt[i].fold], cancel);
+  };
+  auto delivered = core::map_over_ranks<Outcome>(ranks.ranks, map, body, [](const Outcome&) {});
+  std::vector<Outcome> outcomes(tasks.size());
+  for (std::size_t i = 0; i < order.size(); ++i) outcomes[order[i]] = std::move(delivered[i]);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     Trial& trial = trials[tasks[i].request];
     Outcome& outcome = outcomes[i];
@@ -597,12 +611,10 @@ std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const c
   return trials;
 }
 
-void serve_trials(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks,
-                  const std::stop_token& cancel) {
-  ranks.ranks->serve(kFolds, threads, [&](const std::string& context) -> core::Ranks::Body {
-    const auto trials = std::make_shared<ServedTrials>(context, inputs, ranks, cancel);
-    return [trials](std::size_t index) { return core::packed(trials->outcome(index)); };
-  });
+core::Ranks::Body served_folds(core::Unpacker& context, const calibrate::StudyInputs& inputs, const TrialRanks& ranks,
+                               const std::stop_token& cancel) {
+  const auto trials = std::make_shared<ServedTrials>(context, inputs, ranks, cancel);
+  return [trials](std::size_t index) { return core::packed(trials->outcome(index)); };
 }
 
 Verdict judge(const Trial& before, const Trial& after, const calibrate::ImproveSpec& rules, Burden burden) {

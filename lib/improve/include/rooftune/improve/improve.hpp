@@ -46,7 +46,7 @@ struct ImproveHooks {
   std::function<void(const RoundRecord&)> on_round = {};  ///< also for those that the journal holds already
   std::function<void(const ScreeningRecord&)> on_screening = {};
   Proposer* proposer = nullptr;  ///< asked at every diagnosis; null: nobody
-  TrialRanks ranks = {};         ///< that fit folds together; the others serve_trials()
+  TrialRanks ranks = {};         ///< that compute together; the others serve()
   std::stop_token cancel = {};   ///< ends the search with the best structure so far
 };
 
@@ -56,6 +56,10 @@ struct ImproveHooks {
 [[nodiscard]] core::Result<Improvement> improve(const calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs,
                                                 Journal& journal, const ImproveHooks& hooks = {},
                                                 const std::vector<Move>& catalogue = move_catalogue());
+
+/// What a rank that serves does: fits folds and diagnoses structures of the leading one until that has ended.
+void serve(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks,
+           const std::stop_token& cancel = {});
 
 /// A round done again from its study: the trial that its verdict rests on.
 [[nodiscard]] Trial replay(const RoundRecord& round, const calibrate::StudyInputs& inputs);

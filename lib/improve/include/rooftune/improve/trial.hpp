@@ -89,11 +89,17 @@ struct TrialRequest {
   TrialOptions options;
 };
 
-/// Ranks that fit folds together, and how studies travel to them.
+/// Ranks that improve together, and how studies travel to them.
 struct TrialRanks {
   core::Ranks* ranks = nullptr;  ///< null: this process alone
   std::function<std::string(const calibrate::StudySpec& spec)> text_of = {};
   std::function<calibrate::StudySpec(const std::string& text)> spec_of = {};  ///< reads back equal, or throws
+};
+
+/// Who computes, and until when.
+struct Together {
+  TrialRanks ranks = {};
+  std::stop_token cancel = {};
 };
 
 /// Folds of the judged runs, those of the study's split first; what a fold trains on is what is left of the training runs.
@@ -116,10 +122,6 @@ struct UncheckedParameter {
 /// `cancel` is requested it ends soon, and what it returns is of no use.
 [[nodiscard]] std::vector<Trial> run_trials(const std::vector<TrialRequest>& requests, const calibrate::StudyInputs& inputs,
                                             const TrialRanks& ranks = {}, const std::stop_token& cancel = {});
-
-/// What a rank that serves does: fits folds of the leading one's requests until that has ended.
-void serve_trials(const calibrate::StudyInputs& inputs, core::ThreadCount threads, const TrialRanks& ranks,
-                  const std::stop_token& cancel = {});
 
 /// The kind of a group that is one run: shown, but a single run's noise is no reason against a change.
 inline constexpr std::string_view kOneRun = "run";
