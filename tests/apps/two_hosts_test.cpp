@@ -56,24 +56,24 @@ TEST_F(TwoHosts, ComputeTheBytesOfOne) {
 }
 
 TEST_F(TwoHosts, LoseNothingThatIsDoneWhenOneFails) {
-  ASSERT_EQ(alone(crossval("unbroken", {"--repeats", "8"})).exit_code, 0);
+  ASSERT_EQ(alone(crossval("unbroken", {"--repeats", "16"})).exit_code, 0);
   // Rank 1 ends mpirun's daemon of its host once something is stored.
   const auto journal = folder_ / "run" / "journal.sqlite";
   const std::string script = R"sh(log=$1-wal
 shift
 daemon=$PPID
 if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then
-  (until [ "$(stat --format %s "$log")" -gt 100000 ]; do sleep 0.01; done 2>/dev/null; kill -KILL $daemon) &
+  (until [ "$(stat --format %s "$log")" -gt 40000 ]; do sleep 0.01; done 2>/dev/null; kill -KILL $daemon) &
 fi
 exec "$@")sh";
   std::vector<std::string> command{"sh", folder_.write("failing.sh", script).string(), journal.string()};
-  const std::vector<std::string> run = crossval("run", {"--repeats", "8"});
+  const std::vector<std::string> run = crossval("run", {"--repeats", "16"});
   command.insert(command.end(), run.begin(), run.end());
   const ProgramResult broken = on_hosts(2, command);
   ASSERT_NE(broken.exit_code, 0) << "it ended before its host did";
   EXPECT_THAT(broken.errors, HasSubstr("--resume"));
   EXPECT_GT(stored_evaluations(journal), 0);
-  const ProgramResult resumed = on_hosts(3, crossval("run", {"--repeats", "8", "--resume"}));
+  const ProgramResult resumed = on_hosts(3, crossval("run", {"--repeats", "16", "--resume"}));
   ASSERT_EQ(resumed.exit_code, 0) << resumed;
   expect_same_files("run", "unbroken");
 }
