@@ -72,7 +72,7 @@ const rooftuneReport = (() => {
     // Print shows every page, on white; first what is worth taking along.
     const arrange = (ids) => ids.forEach((id) => sections.has(id) && container.append(sections.get(id).section));
     const onScreen = [...sections.keys()];
-    const first = ["live", "summary", "overlay", "predicted", "errors", "parameters"];
+    const first = ["live", "summary", "overlay", "onboard", "compare", "journal", "predicted", "errors", "parameters"];
     addEventListener("beforeprint", () => {
       arrange([...first, ...onScreen.filter((id) => !first.includes(id))]);
       setPrinting(true);
