@@ -253,11 +253,12 @@ KernelPrices::TokenWork KernelPrices::token_work(std::int64_t tokens) {
 
 double KernelPrices::dispatch_us(std::int64_t tokens) {
   double us = 0.0;
-  for (const auto& [message, ranks, most_tokens] : dispatches_) {
+  for (const Dispatch& dispatch : dispatches_) {
+    const auto& message = dispatch.message;
     note(message.price.coverage);
     const auto call_us = [&](double all_tokens) { return message.price.by_tokens.us(all_tokens * message.bytes_per_token); };
     double left = real(tokens);
-    if (const auto most = static_cast<double>(most_tokens * ranks); most > 0.0 && left > most) {
+    if (const auto most = static_cast<double>(dispatch.most_tokens * dispatch.ranks); most > 0.0 && left > most) {
       const double full = std::ceil(left / most) - 1.0;
       us += message.count * full * call_us(most);
       left -= full * most;
