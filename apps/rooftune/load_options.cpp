@@ -59,14 +59,14 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help).capture_default_str().group(group);
   };
-  add("--engine", engine.engine, "whose defaults hold; of SGLang also that steps compute prompts or decode (docs/sglang.md)")
+  add("--engine", engine.engine, "whose defaults and scheduler are simulated (docs/sglang.md)")
       .check(one_of({"vllm", "sglang"}));
   add("--engine-version", engine.version, "its version: what it does where no other setting is given");
   add("--max-num-seqs", engine.max_num_seqs, "default: the version's for the GPU").check(positive(core::limits::kSequences));
   add("--max-num-batched-tokens", engine.max_num_batched_tokens, "default: the version's for the GPU")
       .check(positive(core::limits::kTokens));
   add("--max-model-len", engine.max_model_len, "default: the model's").check(positive(core::limits::kTokens));
-  add("--kv-blocks", engine.kv_blocks, "KV blocks of 16 tokens; default: estimated from memory and weights")
+  add("--kv-blocks", engine.kv_blocks, "KV blocks of 16 tokens (SGLang: pages of one); default: estimated from memory and weights")
       .check(positive(core::limits::kKvBlocks));
   add("--cpu-kv-blocks", engine.cpu_kv_blocks, "KV blocks that are kept in the host's memory beside; 0: no offload")
       .check(not_negative(core::limits::kKvBlocks));

@@ -29,6 +29,7 @@ TEST_F(Import, ReadsInfinityAsPythonWritesItAndSglangsNames) {
   EXPECT_EQ(experiments[0].measured.summary[Metric::e2e_mean], 2020.0) << "mean_e2e_latency_ms, not derived";
   EXPECT_EQ(experiments[0].deployment.model, "meta-llama/Llama-2-7b-hf") << "of a Hugging Face cache";
   EXPECT_EQ(experiments[0].deployment.engine, "sglang");
+  EXPECT_EQ(experiments[0].deployment.settings.block_size, 1) << "its pages";
 }
 
 TEST_F(Import, ReadsSglangsChainsOfDraftsAndLeavesItsTreesToBeRefused) {

@@ -37,12 +37,14 @@ struct Load {
   int output_tokens = 0;
   int max_num_seqs = 128;
   int concurrency = 0;  ///< closed loop
+  const char* engine = "vllm";
 };
 
 domain::Experiment experiment_of(const Load& load, const domain::GpuSpec& gpu) {
   domain::Experiment experiment;
   experiment.id = load.name;
   experiment.deployment = examples::deployment(load.model, gpu, load.tp);
+  experiment.deployment.engine = load.engine;
   experiment.deployment.settings.total_kv_blocks = 30000;
   experiment.deployment.settings.max_num_seqs = load.max_num_seqs;
   domain::Workload& workload = experiment.workload;
@@ -177,6 +179,23 @@ TEST(Derivatives, AgreeWithSymmetricDifferencesInClosedLoops) {
     EXPECT_LT(distance.e2e, 0.02) << load.name;
     EXPECT_LT(distance.ttft, 0.05) << load.name;
   }
+}
+
+/// Where prompts are computed alone, their steps move the decodes, too.
+TEST(Derivatives, AgreeWithSymmetricDifferencesOfSglang) {
+  const Distances open = distances(
+      {.name = "open", .model = examples::llama_2_7b(), .tp = 1, .rate_per_s = 8.0, .output_tokens = 248, .engine = "sglang"});
+  EXPECT_LT(open.e2e, 0.01);
+  EXPECT_LT(open.ttft, 0.12);
+  const Distances closed = distances({.name = "closed",
+                                      .model = examples::llama_2_7b(),
+                                      .tp = 1,
+                                      .rate_per_s = 1.0,
+                                      .output_tokens = 248,
+                                      .concurrency = 64,
+                                      .engine = "sglang"});
+  EXPECT_LT(closed.e2e, 0.02);
+  EXPECT_LT(closed.ttft, 0.05);
 }
 
 /// The turnaround moves every request that follows a reply, and nothing else: two clients of one server.

@@ -491,10 +491,11 @@ TEST(Engine, DerivesTheTimeThatReadingBackTakes) {
 }
 
 /// A decodes when B comes at 2500: each prompt of 100 tokens takes 2000 us, a step of decodes 1000.
-EngineRun two_prompts(bool alone) {
+EngineRun two_prompts(bool alone, bool overlap = false) {
   EngineSetup setup{.kv_blocks = 1000, .max_num_batched_tokens = 100};
   setup.prompts_alone = alone;
-  setup.async_scheduling = false;
+  setup.async_scheduling = overlap;
+  if (overlap) setup.growth_reserve.emplace();
   RequestPlan plan;
   plan.stages.push_back(
       {.requests = {{.prompt_tokens = 100, .output_tokens = 4}, {.arrival_us = 2500.0, .prompt_tokens = 99, .output_tokens = 2}}});
@@ -515,6 +516,38 @@ TEST(PromptsAlone, HoldUpTheDecodes) {
   EXPECT_EQ(alone.counters.steps, together.counters.steps + 1);
 }
 
+/// What follows the step in which B comes was decided when that began: B's prompt is one step later.
+TEST(PromptsAlone, AreDecidedWhileTheStepBeforeRuns) {
+  const EngineRun overlapped = two_prompts(true, true);
+  EXPECT_DOUBLE_EQ(overlapped.requests[1].first_token_us, 5990.0);
+  EXPECT_DOUBLE_EQ(overlapped.requests[1].finished_us, 6990.0);
+  EXPECT_DOUBLE_EQ(overlapped.requests[0].finished_us, 6990.0);
+}
+
+/// 30 and 10 tokens of prompt, 40 to generate each, on 100 tokens of cache.
+EngineRun in_a_small_pool(const GrowthReserve& reserve) {
+  EngineSetup setup{.kv_blocks = 100, .block_tokens = 1, .max_num_batched_tokens = 100};
+  setup.prompts_alone = true;
+  setup.growth_reserve = reserve;
+  RequestPlan plan;
+  plan.stages.push_back({.requests = {{.prompt_tokens = 30, .output_tokens = 40}, {.prompt_tokens = 10, .output_tokens = 40}}});
+  cases::LinearStepTime<> times({.base_us = 1000.0});
+  return cases::run_engine(setup, plan, times);
+}
+
+TEST(GrowthReserve, KeepsNewcomersOutUntilAllCanGoOn) {
+  // The first one's 40 tokens count in full beside the second's 51: 91 of 70 free ones.
+  const EngineRun run = in_a_small_pool({.first_share = 1.0, .least_share = 1.0});
+  EXPECT_EQ(run.counters.preemptions, 0);
+  EXPECT_GT(run.requests[1].first_token_us, run.requests[0].finished_us);
+}
+
+TEST(GrowthReserve, RetractsWhoGeneratedLeastAndOfThoseTheLongestPrompt) {
+  const EngineRun run = in_a_small_pool({.first_share = 0.0, .least_share = 0.0, .most_tokens = 1});
+  EXPECT_EQ(run.requests[0].preemptions, 1) << "both have generated as much";
+  EXPECT_EQ(run.requests[1].preemptions, 0) << "whom vLLM would preempt: it was admitted last";
+}
+
 /// No step does both.
 TEST(PromptsAlone, ShareNoStepWithDecodes) {
   struct Steps final : Observer {
@@ -532,7 +565,7 @@ TEST(PromptsAlone, ShareNoStepWithDecodes) {
   for (int i = 0; i < 100; ++i) {
     cases::RandomCase drawn = random.draw(i % 2 == 0 ? cases::Pool::ample : cases::Pool::tight);
     drawn.setup.prompts_alone = true;
-    drawn.setup.async_scheduling = false;
+    drawn.setup.growth_reserve.emplace();
     cases::LinearStepTime<> times(drawn.times);
     Engine<double> engine(drawn.setup, drawn.plan.chains, times, {.turnaround_us = drawn.turnaround_us, .observer = &steps});
     double start_us = 0.0;

@@ -143,7 +143,7 @@ TEST(EngineReleases, TakeTheNearestKnownReleaseAndSaySo) {
   EXPECT_THAT(settle(other, {}, kH100).notice, HasSubstr("'tensorrt'"));
 }
 
-TEST(EngineReleases, HaveSglangsOwnDefaultsAndSayWhatOfItIsNotSimulated) {
+TEST(EngineReleases, HaveSglangsOwnDefaultsAndSayWhatTheyWereNotHeldAgainst) {
   domain::Deployment sglang = server("0.5.4");
   sglang.engine = "sglang";
   sglang.tp = 4;
@@ -162,7 +162,8 @@ TEST(EngineReleases, HaveSglangsOwnDefaultsAndSayWhatOfItIsNotSimulated) {
   sglang.tp = 2;
   EXPECT_EQ(on(kH100).cudagraph_capture_sizes.back(), 256);
   const SettledDeployment once = settle(sglang, {}, kH100);
-  EXPECT_THAT(once.notice, HasSubstr("that prompts hold up the decodes are simulated"));
+  EXPECT_TRUE(once.prompts_alone && once.keeps_growth_reserve);
+  EXPECT_THAT(once.notice, HasSubstr("no measurement of it"));
   const SettledDeployment twice = settle(once.deployment, {}, kH100);
   EXPECT_EQ(twice.deployment, once.deployment);
   EXPECT_THAT(twice.notice, HasSubstr("docs/sglang.md")) << "it is said where nothing was assumed, too";

@@ -182,6 +182,7 @@ class Oracle {
       request->stage = stage_;
       request->index = static_cast<std::int64_t>(index);
       request->arrival_us = when.first;
+      if (setup_.growth_reserve && running_.empty() && waiting_.empty()) share_ = setup_.growth_reserve->first_share;
       waiting_.push_back(request);
     }
   }
@@ -197,11 +198,12 @@ class Oracle {
       if (!step.empty()) return decided(std::move(step));
     }
     const bool decodes_alone =
-        setup_.prompts_alone && std::ranges::any_of(running_, [](const Shared& r) { return r->computed >= r->prompt; });
+        setup_.prompts_alone && std::ranges::any_of(running_, [](const Shared& r) { return r->computed >= r->prompt && !ends(*r); });
+    if (setup_.growth_reserve) decide_decodes();
     for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
       const Shared request = running_[i];
       if (decodes_alone && request->computed < request->prompt) continue;
-      if (request->placeholders > 0 && request->computed + 2 - request->placeholders >= request->all_tokens()) continue;
+      if (ends(*request)) continue;
       const std::int64_t tokens = std::min(capped(request->tokens() + request->placeholders - request->computed), budget);
       if (tokens == 0) continue;
       while (request->running && !fits(*request, tokens)) {
@@ -215,6 +217,71 @@ class Oracle {
     }
     if (!preempted_ && !setup_.prompts_alone) admit(step, budget);
     return decided(std::move(step));
+  }
+
+  /// It will have all its tokens after the steps in flight.
+  [[nodiscard]] static bool ends(const Request& request) {
+    return request.placeholders > 0 && request.computed + 2 - request.placeholders >= request.all_tokens();
+  }
+
+  // --- SGLang's reserve: update_running_batch, retract_decode, PrefillAdder ---
+
+  [[nodiscard]] static std::int64_t got(const Request& request) { return request.generated + request.placeholders; }
+
+  /// Where the pool runs out, who generated least is retracted; else the share of the reserve falls.
+  void decide_decodes() {
+    const GrowthReserve& reserve = *setup_.growth_reserve;
+    std::vector<Shared> decodes;
+    std::int64_t wanted = 0;
+    for (const Shared& request : running_) {
+      if (request->computed < request->prompt || ends(*request)) continue;
+      decodes.push_back(request);
+      wanted += blocks_for(request->computed + 1) - std::ssize(request->blocks);
+    }
+    if (decodes.empty()) return;
+    if (wanted <= pool_.free()) {
+      share_ = std::max(reserve.least_share, share_ - (reserve.first_share - reserve.least_share) / reserve.falling_steps);
+      return;
+    }
+    std::ranges::stable_sort(decodes, [](const Shared& a, const Shared& b) {
+      return std::pair(-got(*a), a->planned->prompt_tokens) < std::pair(-got(*b), b->planned->prompt_tokens);
+    });
+    const auto too_little = [&] {
+      return pool_.free() * setup_.block_tokens < std::int64_t{reserve.headroom_tokens} * std::ssize(decodes);
+    };
+    for (bool first = true; decodes.size() > 1 && (first || too_little()); first = false) {
+      preempt(decodes.back());
+      decodes.pop_back();
+    }
+    double generated = 0.0;
+    double all = 0.0;
+    for (const Shared& request : decodes) {
+      generated += static_cast<double>(got(*request) + reserve.headroom_tokens);
+      all += request->planned->output_tokens;
+    }
+    share_ = std::min(1.0, generated / (all + 1.0));
+  }
+
+  [[nodiscard]] double counted_tokens(std::int64_t tokens) const {
+    return static_cast<double>(std::min<std::int64_t>(tokens, setup_.growth_reserve->most_tokens));
+  }
+
+  [[nodiscard]] bool has_room_to_generate(const Request& request, const std::vector<std::int64_t>& hits, const Step& step) const {
+    if (running_.empty()) return true;
+    double reserved = 0.0;
+    for (const Shared& other : running_) {
+      const auto part = std::ranges::find(step, other, &Part::request);
+      const std::int64_t computed = part == step.end() ? other->computed : part->computed + part->tokens;
+      const double to_come = counted_tokens(other->planned->output_tokens - got(*other));
+      const bool decodes = part == step.end() && computed >= other->prompt;
+      reserved += decodes ? share_ * to_come : static_cast<double>(other->prompt - computed) + to_come;
+    }
+    std::int64_t idle = 0;
+    for (const std::int64_t block : hits) idle += pool_.is_idle(block) ? 1 : 0;
+    const double tokens = static_cast<double>(request.tokens() - std::ssize(hits) * setup_.block_tokens + setup_.block_tokens) +
+                          counted_tokens(request.planned->output_tokens - got(request));
+    const double room = static_cast<double>(pool_.free() * setup_.block_tokens) - reserved;
+    return tokens < room && tokens <= room - static_cast<double>(idle * setup_.block_tokens);
   }
 
   /// Where prompts are computed alone: those under way that find room, and newcomers.
@@ -249,7 +316,9 @@ class Oracle {
     give_hashes(request, std::min(request.computed + tokens, request.tokens()));
   }
 
-  void give_hashes(Request& request, std::int64_t tokens) {
+  void give_hashes(Request& request, std::int64_t tokens, bool ended = false) {
+    // SGLang's tree gets prompts as they are computed, and what was generated at the end.
+    if (setup_.growth_reserve && !ended) tokens = std::min(tokens, request.prompt);
     for (std::int64_t place = request.hashed; (place + 1) * setup_.block_tokens <= tokens; ++place) {
       request.hashed = place + 1;
       if (!setup_.prefix_caching) continue;
@@ -274,12 +343,18 @@ class Oracle {
     ++victim->preemptions;
     ++result_.preemptions;
     preempted_ = true;
-    waiting_.push_front(victim);
-    std::erase(running_, waiting_.front());  // the victim is one of them
+    full_ = false;
+    const Shared request = victim;  // which is one of the running
+    if (setup_.growth_reserve) {
+      waiting_.push_back(request);
+    } else {
+      waiting_.push_front(request);
+    }
+    std::erase(running_, request);
   }
 
   void admit(Step& step, std::int64_t budget) {
-    while (!waiting_.empty() && std::ssize(running_) < setup_.max_num_seqs) {
+    while (!waiting_.empty() && std::ssize(running_) < setup_.max_num_seqs && !full_) {
       const Shared request = waiting_.front();
       const std::optional<bool> loads = load(request);
       if (!loads) return;
@@ -298,6 +373,10 @@ class Oracle {
         }
       }
       if (tokens <= 0) return;
+      if (setup_.growth_reserve) {
+        full_ = !has_room_to_generate(*request, hits, step);
+        if (full_) return;
+      }
       std::int64_t wanted = blocks_for(setup_.reserve_full_isl ? request->tokens() : there + tokens) - std::ssize(hits);
       for (const std::int64_t block : hits) wanted += pool_.is_idle(block) ? 1 : 0;
       if (!step.empty()) wanted += setup_.watermark_blocks;
@@ -360,11 +439,13 @@ class Oracle {
                                 .output_tokens = request->planned->output_tokens,
                                 .preemptions = request->preemptions});
     if (request->running) {
+      give_hashes(*request, std::min(request->computed - request->placeholders, request->tokens()), true);
       offload(*request);
       release(*request);
     }
     std::erase(running_, request);
     std::erase(waiting_, request);
+    full_ = false;
     answer(static_cast<std::size_t>(request->index), now_us_);
   }
 
@@ -479,6 +560,8 @@ class Oracle {
   std::vector<Shared> running_;
   std::deque<Shared> waiting_;
   std::deque<Shared> loading_;
+  double share_ = 0.0;      ///< of the growth reserve
+  bool full_ = false;       ///< nobody is admitted before somebody leaves
   bool preempted_ = false;  ///< by the decision that was made last
   const StagePlan* plan_ = nullptr;
   int stage_ = 0;

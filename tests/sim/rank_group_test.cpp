@@ -100,6 +100,8 @@ TEST(RankGroup, DealsClientsOfAClosedLoopAnewForEveryRequest) {
 RandomCase draw(RandomCases& random) {
   RandomCase drawn = random.draw(random.chance(0.5) ? Pool::ample : Pool::tight);
   drawn.setup.ranks = random.between(2, 4);
+  drawn.setup.prompts_alone = random.chance(0.3);
+  if (drawn.setup.prompts_alone) drawn.setup.growth_reserve.emplace();
   return drawn;
 }
 

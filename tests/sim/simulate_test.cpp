@@ -39,6 +39,18 @@ TEST(Simulate, GivesRequestsAllBlocksOfThePoolButVllmsNullBlock) {
   EXPECT_EQ(make_engine_setup(run.scenario(), run.parameters).kv_blocks, estimated + 1);
 }
 
+TEST(Simulate, RunsSglangsSchedulerWhereItIsKnown) {
+  Served run;
+  run.experiment.deployment.engine = "sglang";
+  const EngineSetup own = make_engine_setup(run.scenario(), run.parameters);
+  EXPECT_TRUE(own.prompts_alone && own.growth_reserve && own.async_scheduling);
+  // The second KV tier is vLLM's.
+  run.experiment.deployment.settings.cpu_offload = true;
+  run.experiment.deployment.settings.cpu_kv_blocks = 100;
+  const EngineSetup beside = make_engine_setup(run.scenario(), run.parameters);
+  EXPECT_TRUE(beside.prompts_alone && !beside.growth_reserve && !beside.async_scheduling);
+}
+
 /// Conversations of four turns, each of which brings 320 new tokens; every second one is ten times as long.
 RequestPlan conversations(int count) {
   RequestPlan plan;

@@ -172,6 +172,7 @@ class GroundTruthReader {
                                          domain::Deployment& deployment) {
     // What is not recorded is what the engine's version does (sim::settle).
     domain::EngineSettings settings{.version = "", .max_model_len = 0, .max_num_batched_tokens = 0, .max_num_seqs = 0};
+    settings.block_size = domain::default_block_size(deployment.engine);
     text::ObjectReader reader(node, problems_, "'vllm'");
     reader.required("version", settings.version);
     reader.optional("max_model_len", settings.max_model_len, text::counted(1, core::limits::kTokens));

@@ -105,7 +105,10 @@ class Assembler {
     deployment.precision = options_.precision.value_or(run_.precision.value_or(logged_precision()));
     if (run_.engine) {
       deployment.engine = *run_.engine;
-      assume(fmt::format("the server was {}: vLLM's scheduler is simulated in its place", *run_.engine));
+      deployment.settings.block_size = domain::default_block_size(deployment.engine);
+      if (deployment.engine != "sglang") {
+        assume(fmt::format("the server was {}: vLLM's scheduler is simulated in its place", *run_.engine));
+      }
     }
     judge_replicas();
     for (const std::string_view name : kRequiredSettings) {
@@ -207,8 +210,9 @@ class Assembler {
     std::vector<std::string> defaults;
     for (const std::string_view name : {"gpu_mem_util", "block_size", "enable_prefix_caching", "enable_chunked_prefill"}) {
       if (given.contains(std::string(name))) continue;
-      defaults.emplace_back(name);
       written_.inferred.emplace_back(name);
+      if (name == "block_size" && settings.block_size != domain::EngineSettings{}.block_size) continue;  // its engine's own
+      defaults.emplace_back(name);
     }
     if (!defaults.empty()) assume(fmt::format("vLLM's defaults for {}", fmt::join(defaults, ", ")));
     for (const std::string_view name : kVersionDecides) {

@@ -165,7 +165,7 @@ constexpr std::array<std::string_view, 2> kFp8Source{"fp8_table", "bf16_table"};
 constexpr std::array kSwitches{
   SwitchSpec{"engine.async_scheduling", kOffOnAuto, 2, "a request admitted while step k runs joins step k+2 (on) or k+1 (off); auto: as the run's record or else the engine's version says", "vLLM v1 asynchronous scheduling, default from 0.14"},
   SwitchSpec{"engine.reserve_full_isl", kOffOnAuto, 2, "a request is admitted only when its whole prompt finds free blocks; auto: as the run's record or else the engine's version says", "vLLM scheduler_reserve_full_isl, default from 0.19"},
-  SwitchSpec{"engine.prompts_alone", kOffOnAuto, 2, "while prompts can be computed, steps compute them alone and the decodes wait (on; one step in flight then), or they share every step (off); auto: as the engine does", "SGLang; off is its --enable-mixed-chunk, and vLLM"},
+  SwitchSpec{"engine.prompts_alone", kOffOnAuto, 2, "while prompts can be computed, steps compute them alone and the decodes wait (on; beside vLLM's other rules one step in flight), or they share every step (off); auto: as the engine does", "SGLang; off is its --enable-mixed-chunk, and vLLM"},
   SwitchSpec{"engine.prefix_reuse", kOffOn, 1, "prompts whose leading blocks are resident skip them, where the deployment enables prefix caching", "vLLM automatic prefix caching"},
   SwitchSpec{"engine.kv_offload", kOffOn, 1, "KV blocks that the GPU has lost are read back from the host's memory, where the deployment offloads them (cpu_offload, cpu_kv_blocks)", "vLLM OffloadingConnector"},
   SwitchSpec{"engine.speculation", kOffOn, 1, "tokens are drafted and verified, where the deployment says so (speculative)", "vLLM speculative decoding"},

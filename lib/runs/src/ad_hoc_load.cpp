@@ -75,6 +75,7 @@ domain::Experiment experiment_of(const AdHocLoad& load, std::string id, double r
                            .precision = "",
                            .engine = load.engine.engine,
                            .settings = load.engine.settings()};
+  experiment.deployment.settings.block_size = domain::default_block_size(load.engine.engine);
   if (load.prefill_decode) experiment.deployment.prefill_decode = parse_prefill_decode(*load.prefill_decode).value();
   experiment.workload = workload_of(load);
   domain::Arrival& arrival = experiment.workload.arrival;

@@ -42,7 +42,7 @@ class EngineCore {
         wants_contexts_(step_time.wants_decode_contexts()),
         drafts_(setup.speculation.draft_tokens > 0),
         scheduler_(setup, chains, counters, observes_, observes_ ? Stepping::plain : options.stepping) {
-    ROOFTUNE_EXPECTS(!setup.prompts_alone || !setup.async_scheduling);
+    ROOFTUNE_EXPECTS(!setup.prompts_alone || !setup.async_scheduling || setup.growth_reserve);
     if (observes_) options_.stepping = Stepping::plain;
     const auto batch = static_cast<std::size_t>(std::min(setup.max_num_seqs, 4096));
     for (StepPlan& plan : plans_) plan.reserve(batch);
@@ -312,20 +312,21 @@ void EngineCore<Scalar, Sensitivity>::schedule() {
     return;
   }
   if (!has_batch()) decide(step_, *coming_);
-  if (has_batch()) decide(step_ + 1, *after_);
+  if (has_batch()) decide(coming_->is_of_prompts_alone ? step_ : step_ + 1, *after_);
 }
 
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::decide(std::int64_t step, StepPlan& plan) {
   if (scheduler_.goes_on(step)) return sensitivity_.see_queue(Blocked::no, scheduler_.waiting());
   scheduler_.decide(step, plan, now_us_, load_us_per_block_);
-  (step == step_ ? coming_prompts_ : after_prompts_) = std::ssize(plan.chunks);
+  const bool is_next = &plan == coming_;
+  (is_next ? coming_prompts_ : after_prompts_) = std::ssize(plan.chunks);
   if (coming_prompts_ > 0) stretch_.steps = 0;
   if constexpr (Sensitivity::kFollowsRequests) follow_decision();
   // What runs already runs to the step's end.
   for (Slot* const slot : scheduler_.preempted()) {
     if (!slot->decoding) continue;
-    if (step == step_) {
+    if (is_next) {
       stop_decoding(*slot);
     } else {
       leaving_.push_back(slot);
@@ -575,6 +576,7 @@ void EngineCore<Scalar, Sensitivity>::take_first_tokens() {
       if (counts(slot)) sensitivity_.first_token(slot);
     }
     if (slot.running && slot.finish_step >= step_) start_decoding(slot);
+    if (coming_->is_of_prompts_alone) scheduler_.end_prompt(slot);
   }
 }
 

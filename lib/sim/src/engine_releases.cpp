@@ -47,6 +47,7 @@ constexpr std::array kRules{
   EngineRule{"freed_unhashed_first", {0, 9, 0}, "off", RuleGpus::every, kDriven},
   EngineRule{"freed_unhashed_first", {0, 24, 0}, "on", RuleGpus::every, "vllm/v1/core/block_pool.py, free_blocks: 0.23.0 appends all, 0.24.0 puts those without a hash in front, as the main branch of 2026-06-24 did when it was driven"},
   EngineRule{"prompts_alone", {0, 9, 0}, "off", RuleGpus::every, kDriven},
+  EngineRule{"growth_reserve", {0, 9, 0}, "off", RuleGpus::every, kDriven},
   EngineRule{"watermark", {0, 9, 0}, "0", RuleGpus::every, "vllm/config/scheduler.py: watermark = 0.0; v1 has none before"},
   EngineRule{"max_num_batched_tokens", {0, 9, 0}, "2048", RuleGpus::other, kBatchDefaults},
   EngineRule{"max_num_batched_tokens", {0, 9, 0}, "8192", RuleGpus::large, kBatchDefaults},
@@ -64,6 +65,7 @@ constexpr std::array kRules{
   EngineRule{"scheduler_reserve_full_isl", {0, 0, 0}, "on", RuleGpus::every, "SGLang's PrefillAdder (python/sglang/srt/managers/schedule_policy.py): a request needs room for all of its prompt, and more", kSglang},
   EngineRule{"freed_unhashed_first", {0, 0, 0}, "off", RuleGpus::every, kPool, kSglang},
   EngineRule{"prompts_alone", {0, 0, 0}, "on", RuleGpus::every, "SGLang's get_next_batch_to_run (python/sglang/srt/managers/scheduler.py): a batch of prompts where there is one, else the decodes; --enable-mixed-chunk is off by default", kSglang},
+  EngineRule{"growth_reserve", {0, 0, 0}, "on", RuleGpus::every, "SGLang's PrefillAdder (python/sglang/srt/managers/schedule_policy.py) and ScheduleBatch.retract_decode (schedule_batch.py)", kSglang},
   EngineRule{"watermark", {0, 0, 0}, "0", RuleGpus::every, kPool, kSglang},
   EngineRule{"max_num_batched_tokens", {0, 0, 0}, "8192", RuleGpus::every, kChunkSizes, kSglang},
   EngineRule{"max_num_batched_tokens", {0, 0, 0}, "2048", RuleGpus::under_35_gib, kChunkSizes, kSglang},
@@ -125,9 +127,8 @@ std::pair<Release, std::string> release_of(const domain::Deployment& deployment)
   if (deployment.engine == kSglang) {
     return {
         found.value_or(kSglangRelease),
-        "of SGLang its defaults and that prompts hold up the decodes are simulated; that a batch is chosen while the one before it "
-        "runs, what it keeps free for tokens to come, whom it retracts, and its radix cache are not: there vLLM's scheduler decides "
-        "(docs/sglang.md)"};
+        "SGLang's defaults and its scheduler's rules are simulated as its sources have them; no schedule and no measurement of it was "
+        "at hand to hold them against (docs/sglang.md)"};
   }
   if (deployment.engine != "vllm") {
     const Release taken = kLastKnownRelease;
@@ -209,6 +210,7 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
                                                              settings.max_cudagraph_capture_size);
   }
   settled.prompts_alone = rule(engine, "prompts_alone", release, gpu).value == "on";
+  settled.keeps_growth_reserve = rule(engine, "growth_reserve", release, gpu).value == "on";
   settled.freed_unhashed_first = rule(engine, "freed_unhashed_first", release, gpu).value == "on";
   if (!settled.assumed.empty() || engine == kSglang) settled.notice = notice;
   return settled;

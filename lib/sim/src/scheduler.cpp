@@ -11,7 +11,9 @@ Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chai
       cache_(setup.kv_blocks, block_, chains, setup.prefix_caching, setup.free_unhashed_first),
       counters_(counters),
       observed_(observed),
-      decode_blocks_(block_) {
+      decode_blocks_(block_),
+      ahead_(setup.async_scheduling ? 1 : 0) {
+  ROOFTUNE_EXPECTS(!setup.growth_reserve || (setup.stages == 1 && setup.offload_blocks == 0 && !setup.fetches_prompts));
   counters_.kv_blocks = counters_.least_free_blocks = setup.kv_blocks;
   if (setup.speculation.draft_tokens > 0) {
     drafted_.emplace(setup.speculation, block_, setup.max_model_len, setup.async_scheduling, stepping);
@@ -22,6 +24,7 @@ Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chai
   prefilling_.reserve(batch);
   preempted_.reserve(batch);
   finishing_.reserve(2 * batch);
+  if (setup.growth_reserve) retractable_.reserve(batch);
 }
 
 [[gnu::flatten]] void Scheduler::decide(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
@@ -34,6 +37,7 @@ Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chai
     return;
   }
   decodes_ = growing();
+  ahead_ = two_in_flight() ? 1 : 0;
   if (secure_blocks(step, plan)) {
     blocked_ = Blocked::for_a_step;
   } else if (waiting_.size > 0 && !setup_.prompts_alone) {
@@ -64,6 +68,7 @@ bool Scheduler::decide_prompts(std::int64_t step, StepPlan& plan, double now_us,
   prefilling_.resize(kept);
   if (waiting_.size > 0) admit(as_if, plan, now_us, load_us_per_block);
   plan.is_of_prompts_alone = !plan.chunks.empty();
+  if (plan.is_of_prompts_alone) ahead_ = 0;
   return plan.is_of_prompts_alone;
 }
 
@@ -107,7 +112,12 @@ bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
   const bool ample = coming_blocks_ <= cache_.free_blocks() || (prompt_blocks == 0 && has_room_until(step + 1));
   if (!ample) {
     grow_decodes(step);
-    if (taken_in(step) + prompt_blocks > cache_.free_blocks()) return secure_in_order(step, plan);
+    if (taken_in(step) + prompt_blocks > cache_.free_blocks()) {
+      if (!setup_.growth_reserve) return secure_in_order(step, plan);
+      retract(step);
+      decodes_ = growing();
+      return taken_in(step) <= cache_.free_blocks() || secure_in_order(step, plan);  // prompts wait for the next step
+    }
   }
   left = budget;
   std::size_t kept = 0;
@@ -183,6 +193,8 @@ void Scheduler::complete_prompt(Slot& slot, std::int64_t step) {
   slot.context_offset = slot.to_compute - (step + 1);
   const std::int64_t tokens = slot.output_tokens - slot.generated - 1;
   slot.finish_step = step + (drafted_ ? drafted_->begin(slot.number, step + 1, slot.to_compute, tokens) : tokens);
+  slot.ends_with_prompt = setup_.prompts_alone && slot.finish_step == step;
+  if (slot.ends_with_prompt) return;  // until its step, which has no number, is done
   finishing_.push({.finish_step = slot.finish_step, .slot = &slot});
   if (slot.finish_step == step) return;  // it wanted one token
   start_growing(slot, step + 1);
@@ -192,6 +204,13 @@ void Scheduler::admit(std::int64_t step, StepPlan& plan, double now_us, double l
   if (!has_seat()) {
     blocked_ = Blocked::by_seats;
     return;
+  }
+  if (setup_.growth_reserve) {
+    if (is_full_) {
+      blocked_ = Blocked::by_blocks;
+      return;
+    }
+    see_reserve(setup_.prompts_alone ? step + 1 : step, plan);
   }
   std::int64_t budget = budget_of_prompts();
   for (const latency::PrefillChunk& prefill : plan.prefills) budget -= prefill.new_tokens;
@@ -229,6 +248,11 @@ Blocked Scheduler::try_admit(Slot& slot, std::int64_t step, std::int64_t budget,
   const std::int32_t there = slot.loaded ? slot.computed : hit * block_.tokens();
   const std::int64_t chunk = chunk_of_newcomer(slot.to_compute - there, budget);
   if (chunk <= 0) return Blocked::for_a_step;
+  if (setup_.growth_reserve) {
+    grow_decodes(step + 1);
+    is_full_ = !has_room_to_generate(slot, hit, there);
+    if (is_full_) return Blocked::by_blocks;
+  }
   const bool step_is_empty = decodes_ == 0 && plan.chunks.empty();
   const std::int64_t kept_free = step_is_empty ? 0 : setup_.watermark_blocks;
   if (coming_blocks_ + slot.most_blocks + kept_free > cache_.free_blocks()) {
@@ -255,6 +279,7 @@ Blocked Scheduler::try_admit(Slot& slot, std::int64_t step, std::int64_t budget,
   ++admitted_;
   take_chunk(slot, chunk, step, plan);
   if (slot.finish_step == kNoStep) prefilling_.push_back(&slot);
+  if (setup_.growth_reserve) reserve_for(slot);
   return Blocked::no;
 }
 
@@ -263,7 +288,7 @@ void Scheduler::take_lease(Slot& slot, std::int32_t blocks) {
   coming_blocks_ += slot.most_blocks - blocks;
 }
 
-/// vLLM's recompute preemption: the request gives its blocks back and waits in front. Its full blocks stay cached until they are
+/// vLLM's recompute preemption: the request gives its blocks back and waits in front (SGLang: behind all others). Its full blocks stay cached until they are
 /// needed, so it may find some of them again. What it computes in a step that runs still comes out of that.
 void Scheduler::preempt(Slot& slot, std::int64_t step) {
   ROOFTUNE_EXPECTS(slot.running);
@@ -287,6 +312,7 @@ void Scheduler::preempt(Slot& slot, std::int64_t step) {
       slot.finish_step = kNoStep;
     }
   }
+  if (setup_.growth_reserve) hashed_tokens = std::min<std::int64_t>(hashed_tokens, slot.to_compute);  // what was a prompt is kept
   if (offload_) offload_preempted(slot, hashed_tokens);
   slot.to_compute = slot.planned->prompt_tokens + slot.generated;
   give_back_blocks(slot, held, hashed_tokens);
@@ -294,7 +320,12 @@ void Scheduler::preempt(Slot& slot, std::int64_t step) {
   ++slot.preemptions;
   ++counters_.preemptions;
   running_.remove(slot);
-  waiting_.prepend(slot);
+  is_full_ = false;
+  if (setup_.growth_reserve) {
+    waiting_.append(slot);
+  } else {
+    waiting_.prepend(slot);
+  }
   preempted_.push_back(&slot);
 }
 
@@ -316,6 +347,7 @@ void Scheduler::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t has
 
 [[gnu::flatten]] Slot& Scheduler::finish_next(std::int64_t step) {
   Slot& slot = finishing_.pop();
+  is_full_ = false;
   const std::int64_t in_cache = context_before(slot, slot.finish_step + 1);
   if (slot.grows) stop_growing(slot, slot.finish_step + 1);
   if (offload_) offload_finished(slot, slot.running ? in_cache : 0);

@@ -66,7 +66,8 @@ enum class Blocked { no, for_a_step, by_blocks, by_seats, by_loading };
 /// blocks until its end, but take part in nothing any more.
 ///
 /// Knows values alone: no derivatives, no clock but the one it is told. What every step asks is in this header, a few comparisons;
-/// decisions are in scheduler.cpp, what the second KV tier adds to them in scheduler_offload.cpp.
+/// decisions are in scheduler.cpp, what the second KV tier adds to them in scheduler_offload.cpp, what SGLang's reserve for tokens to
+/// come does in scheduler_reserve.cpp.
 class Scheduler {
  public:
   Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed, Stepping stepping);
@@ -79,6 +80,7 @@ class Scheduler {
   [[nodiscard]] bool goes_on(std::int64_t step) {
     if (waiting_.size > 0 || observed_ || !prefilling_.empty() || !has_room_until(step + 1)) return false;
     blocked_ = Blocked::no;
+    ahead_ = two_in_flight() ? 1 : 0;
     return true;
   }
   /// Decides it. `now_us`: the time at which it is decided.
@@ -107,6 +109,11 @@ class Scheduler {
   void before_finishing(std::int64_t step) {
     const std::int64_t until = decided_before(step);
     if (cache_.free_blocks() - most_untold_until(until) < counters_.least_free_blocks) see_fullness(step, until);
+  }
+  /// A prompt that was computed alone is complete: where it wanted no more than the first token, it finishes now.
+  void end_prompt(Slot& slot) {
+    if (slot.ends_with_prompt) finishing_.push({.finish_step = slot.finish_step, .slot = &slot});
+    slot.ends_with_prompt = false;
   }
   /// Who finishes next, of those who did before that step: its blocks go back.
   Slot& finish_next(std::int64_t step);
@@ -178,6 +185,15 @@ class Scheduler {
   void complete_prompt(Slot& slot, std::int64_t step);
   void take_lease(Slot& slot, std::int32_t blocks);
   void preempt(Slot& slot, std::int64_t step);
+
+  // --- the reserve for tokens to come; `next`: the next step of decodes ---
+  [[nodiscard]] std::int64_t tokens_to_come(const Slot& slot, std::int64_t next) const;
+  [[nodiscard]] double reserve_share(std::int64_t next) const;
+  void see_reserve(std::int64_t next, const StepPlan& plan);
+  [[nodiscard]] bool has_room_to_generate(const Slot& slot, std::int32_t hit, std::int64_t there) const;
+  void reserve_for(const Slot& slot);
+  void retract(std::int64_t step);
+
   void give_back_blocks(Slot& slot, std::int64_t held, std::int64_t hashed_tokens);
   void offload_finished(const Slot& slot, std::int64_t tokens);
   void offload_preempted(Slot& slot, std::int64_t tokens);
@@ -198,7 +214,7 @@ class Scheduler {
   [[nodiscard]] bool has_seat() const { return running_.size < setup_.max_num_seqs; }
   [[nodiscard]] bool two_in_flight() const { return setup_.async_scheduling; }
   /// When that step begins, those before this one are decided.
-  [[nodiscard]] std::int64_t decided_before(std::int64_t step) const { return two_in_flight() ? step + 1 : step; }
+  [[nodiscard]] std::int64_t decided_before(std::int64_t step) const { return step + ahead_; }
   /// The pool as it is when it has been told everything.
   void see_fullness() { counters_.least_free_blocks = std::min(counters_.least_free_blocks, cache_.free_blocks()); }
   /// Tells the pool what the decoding requests take in all steps before that one. Those that end earlier have been dropped.
@@ -228,8 +244,14 @@ class Scheduler {
   std::optional<DraftedDecodes> drafted_;  ///< in its place, where tokens are drafted
   std::int64_t tokens_per_decode_ = 1;
   std::int64_t decodes_ = 0;        ///< in the step that is decided
+  std::int64_t ahead_ = 0;          ///< steps of decodes that are decided beside the one that runs
   std::int64_t coming_blocks_ = 0;  ///< of the pool, that those who hold some will take at most
   std::uint32_t tickets_ = 0;
+  double share_ = 0.0;            ///< of the reserve, before step share_step_
+  std::int64_t share_step_ = -1;  ///< negative: it begins anew
+  double reserved_tokens_ = 0.0;  ///< in the decision that is made
+  bool is_full_ = false;          ///< nobody is admitted before somebody leaves
+  std::vector<Slot*> retractable_;
   std::vector<OnHost> on_host_;  ///< by number of the slot
 
   Blocked blocked_ = Blocked::no;
@@ -258,6 +280,7 @@ inline void Scheduler::enqueue(Slot& slot, const PlannedRequest& request) {
     on_host_[slot.number] = {.chain = request.chain, .tokens = request.chain_tokens};
   }
   if (drafted_) drafted_->enqueue(slot.number, request.draw);
+  if (setup_.growth_reserve && running_.size == 0 && waiting_.size == 0) share_step_ = -1;
   waiting_.append(slot);
 }
 

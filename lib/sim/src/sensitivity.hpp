@@ -75,8 +75,8 @@ class PathSensitivity {
 
   void begin_stage(double requests_per_us) {
     requests_per_us_ = requests_per_us;
-    for (Gradient* gradient : {&now_, &arrivals_, &ttft_, &e2e_, &tpot_, &mass_sum_, &mass_offset_sum_, &mass_growth_sum_, &queue_,
-                               &room_, &mass_reference_}) {
+    for (Gradient* gradient : {&now_, &more_prompts_, &arrivals_, &ttft_, &e2e_, &tpot_, &mass_sum_, &mass_offset_sum_,
+                               &mass_growth_sum_, &queue_, &room_, &mass_reference_}) {
       gradient->setZero();
     }
     blocked_ = Blocked::no;
@@ -112,6 +112,9 @@ class PathSensitivity {
     }
     const double per_prefill_us = (stretch.first_us - without_us) / static_cast<double>(running.chunks.size());
     for (const Chunk& chunk : running.chunks) first_ += per_prefill_us * of(*chunk.slot).mass;
+    more_prompts_.setZero();
+    if (batch.decode_requests > 0 || running.growth == 0.0) return;
+    for (const Chunk& chunk : running.chunks) more_prompts_ += per_prefill_us * of(*chunk.slot).mass;
   }
 
   void advance(const Stretch& stretch, std::int64_t steps) {
@@ -224,6 +227,7 @@ class PathSensitivity {
   }
   void first_token(const Slot& slot) {
     ttft_ += now_;
+    arrivals_ += more_prompts_;
     if (slot.output_tokens > 1) tpot_ -= now_ * (1.0 / (slot.output_tokens - 1));
   }
   void start_decoding(const Slot& slot) {
@@ -284,7 +288,9 @@ class PathSensitivity {
   Gradient now_;        ///< the clock's
   Gradient first_;      ///< of the coming step's duration
   Gradient increment_;  ///< per step; set where it grows
-  Gradient arrivals_;   ///< of the stage's sums
+  Gradient
+      more_prompts_;  ///< beside decodes that wait: what stands behind a step's prompts is steps of its own, for which these do not wait
+  Gradient arrivals_;  ///< of the stage's sums
   Gradient ttft_;
   Gradient e2e_;
   Gradient tpot_;

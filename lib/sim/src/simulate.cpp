@@ -274,6 +274,7 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
     const domain::Experiment decode = of_pool(scenario.experiment, apart->decode);
     EngineSetup setup = make_engine_setup(with_experiment(scenario, decode), parameters);
     setup.fetches_prompts = true;
+    setup.growth_reserve.reset();
     setup.prompts_alone = false;  // of a fetched prompt one token is computed, with the decodes
     return setup;
   }
@@ -305,8 +306,9 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   setup.watermark_blocks = static_cast<std::int64_t>(*settings.watermark * static_cast<double>(setup.kv_blocks));
   setup.free_unhashed_first = settled.freed_unhashed_first;
   setup.prompts_alone = chosen("engine.prompts_alone", settled.prompts_alone) && setup.stages == 1;
-  if (setup.prompts_alone) setup.async_scheduling = false;
   if (settings.cpu_offload && parameters.is_on("engine.kv_offload")) setup.offload_blocks = settings.cpu_kv_blocks;
+  if (setup.prompts_alone && settled.keeps_growth_reserve && setup.offload_blocks == 0) setup.growth_reserve.emplace();
+  if (setup.prompts_alone && !setup.growth_reserve) setup.async_scheduling = false;
   if (settings.speculative && parameters.is_on("engine.speculation")) setup.speculation = speculation_setup(*settings.speculative);
   return setup;
 }

@@ -52,6 +52,9 @@ inline constexpr std::array<std::pair<std::string_view, All2AllBackend>, 10> kAl
 [[nodiscard]] std::string_view all2all_backend_name(All2AllBackend backend);
 [[nodiscard]] std::optional<All2AllBackend> find_all2all_backend(std::string_view name);
 
+/// Tokens of a KV block where nobody says: vLLM's, and SGLang's page.
+[[nodiscard]] constexpr int default_block_size(std::string_view engine) { return engine == "sglang" ? 1 : 16; }
+
 /// Engine settings of a deployment, under vLLM's names. What is empty, or 0 where that is said, was not recorded:
 /// sim::settle fills it with what the engine's version does.
 struct EngineSettings {
@@ -63,7 +66,7 @@ struct EngineSettings {
   bool cpu_offload = false;
   std::optional<int> total_kv_blocks{};  ///< empty: estimated from model, memory and gpu_mem_util
   int cpu_kv_blocks = 0;
-  int block_size = 16;  ///< tokens; a power of two
+  int block_size = default_block_size("vllm");  ///< tokens; a power of two
   bool enable_prefix_caching = true;
   bool enable_chunked_prefill = true;
   int long_prefill_token_threshold = 0;  ///< caps a prefill chunk; 0: off

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,18 @@ struct SpeculationSetup {
   std::int32_t lookahead_tokens = 0;  ///< for which a step takes KV slots beside, where the drafter writes into the same cache
   bool recomputes_last_hit = false;   ///< the last cached block of a prompt is computed again: the drafter wants hidden states
   std::vector<double> acceptance{};   ///< share of the steps that accept at least 1, 2, ... draft_tokens: falling
+};
+
+/// What SGLang keeps free for the tokens that requests may still generate, beside which it retracts requests where vLLM preempts
+/// them: PrefillAdder and ScheduleBatch.retract_decode (docs/sglang.md).
+struct GrowthReserve {
+  /// Of the tokens that running requests may still generate, the share that is kept free: falling from the first to the least over so
+  /// many steps of decodes, whenever the engine was idle or has retracted somebody.
+  double first_share = 0.7;
+  double least_share = 0.098;
+  std::int32_t falling_steps = 600;
+  std::int32_t most_tokens = 4096;    ///< of one request that count
+  std::int32_t headroom_tokens = 20;  ///< for everybody who goes on after a retraction
 };
 
 /// Settings of one engine replica, resolved from the deployment and the engine switches. Of several ranks, each has them.
@@ -44,9 +57,10 @@ struct EngineSetup {
   /// Freed blocks without a hash (partly filled ones, or all where prefixes are not cached) are the next to be taken.
   bool free_unhashed_first = false;
   SpeculationSetup speculation{};
-  /// While prompts can be computed, a step computes them alone and the decodes wait (SGLang); else they share every step. Not with two
-  /// steps in flight or pipeline stages.
+  /// While prompts can be computed, a step computes them alone and the decodes wait (SGLang); else they share every step. Not with
+  /// pipeline stages, and with two steps in flight only beside a growth reserve.
   bool prompts_alone = false;
+  std::optional<GrowthReserve> growth_reserve{};  ///< not with pipeline stages, a second KV tier or fetched prompts
   /// Prompts were computed elsewhere: all but the last token of one is fetched over a link (EngineOptions::load_us_per_block), one
   /// request after the other, and blocks are taken for it at once.
   bool fetches_prompts = false;

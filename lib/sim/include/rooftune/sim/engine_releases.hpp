@@ -32,7 +32,7 @@ struct EngineRule {
 /// Releases between which the rules were looked up; outside, the nearest is taken.
 inline constexpr Release kFirstKnownRelease{0, 9, 0};
 inline constexpr Release kLastKnownRelease{0, 24, 0};
-/// SGLang's rules are those of this release and its neighbours; what its scheduler does otherwise is not simulated (docs/sglang.md).
+/// SGLang's rules are those of this release and its neighbours; docs/sglang.md says what differs.
 inline constexpr Release kSglangRelease{0, 5, 0};
 /// What "main" or "nightly" means: the branch of June 2026, which became the last release that was looked at.
 inline constexpr Release kDevelopment = kLastKnownRelease;
@@ -52,6 +52,7 @@ struct SettledDeployment {
   domain::Deployment deployment;
   bool freed_unhashed_first = false;  ///< freed KV blocks without a hash are reused before all others
   bool prompts_alone = false;         ///< steps compute prompts or decode
+  bool keeps_growth_reserve = false;  ///< GrowthReserve
   std::vector<AssumedSetting> assumed;
   std::string notice;  ///< why another version's rules are taken, or what of the engine is not simulated; or empty
 };
