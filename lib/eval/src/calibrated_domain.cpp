@@ -105,7 +105,9 @@ std::vector<DomainExit> domain_exits(const params::CalibratedDomain& calibrated,
   params::CalibratedDomain asked;
   add_case(asked, item, predicted_stages);
   std::vector<DomainExit> exits;
-  for (const auto& [field, range] : asked.ranges) {
+  for (const auto& one : asked.ranges) {
+    const std::string& field = one.first;
+    const auto& range = one.second;
     const auto known = calibrated.ranges.find(field);
     if (known == calibrated.ranges.end()) continue;
     const auto& [lowest, highest] = known->second;

@@ -722,7 +722,8 @@ std::vector<Proposal> propose(const calibrate::PreparedStudy& study, const param
   });
   if (auto all = all_corrections(study, proposals)) proposals.insert(proposals.begin(), *std::move(all));
   // Whether the structure is the right one at all comes before what could be changed about it.
-  std::ranges::stable_partition(proposals, [](const Proposal& proposal) { return !proposal.definition.take.empty(); });
+  std::stable_partition(proposals.begin(), proposals.end(),
+                        [](const Proposal& proposal) { return !proposal.definition.take.empty(); });
   return proposals;
 }
 

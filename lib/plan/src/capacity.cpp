@@ -446,7 +446,9 @@ std::string weights_text(const domain::ModelSpec& model) {
     if (count >= kNamedShare * sum) shares.emplace_back(-count, domain::weight_format_name(format));
   }
   std::ranges::sort(shares);
-  return fmt::format("{}", fmt::join(shares | std::views::values, ", "));
+  std::vector<std::string_view> names;
+  for (const auto& [share, name] : shares) names.push_back(name);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 double interactive_tokens_per_gpu(const CapacityAnswer& answer) {
