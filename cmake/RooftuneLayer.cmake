@@ -31,6 +31,7 @@ function(rooftune_add_layer name)
     target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:rooftune_glue_options>)
   endif()
   target_compile_features(${target} PUBLIC cxx_std_20)
+  rooftune_compile_together(${target})
   # The Python module is a shared library of these. Hidden symbols cannot be replaced by another library's, so calls between them
   # cost what they cost in a program.
   if(ROOFTUNE_HAS_PYTHON)

@@ -27,6 +27,8 @@ if [ "$built" = no ]; then
 fi
 if [ "${#targets[@]}" -eq 0 ]; then mapfile -t targets <tests/fuzz/targets.txt; fi
 
+# Most targets read a file: on a disk they would wait for it most of the time.
+if [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
 folder=$(dirname "$programs")
 table="$folder/found/campaign.csv"
 mkdir -p "$folder/found"

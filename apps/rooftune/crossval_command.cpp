@@ -36,7 +36,7 @@ struct CrossvalOptions {
   std::optional<std::string> shard;
 };
 
-constexpr std::string_view kOurs = "held out: every run is predicted by a fit that has not seen it";
+constexpr std::string_view kHeldOut = "held out: every run is predicted by a fit that has not seen it";
 
 core::Result<runs::OpenedStudy> load(const CrossvalOptions& options) {
   auto study = open_data(options.data, runs::Simulators::any);
@@ -183,7 +183,7 @@ ExitCode run(const CrossvalOptions& options) {
     print_data(runs::crossval_json(*result, peers));
   } else {
     print(report::crossval_tables(*result, output_colour()));
-    if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));
+    if (options.peers) print(report::peer_table(peers, kHeldOut, output_colour()));
     print(fmt::format("\nrun folder    {}\n", target.string()));
     print(store_summary(**run));
   }

@@ -21,7 +21,7 @@ struct EvaluateOptions {
   std::int64_t warm_up_requests = 0;
 };
 
-constexpr std::string_view kOurs = "predictions of this config; held out only where it was not fitted on the run";
+constexpr std::string_view kOfThisConfig = "predictions of this config; held out only where it was not fitted on the run";
 
 void print_tables(const eval::Evaluation& evaluation, const eval::Noise& noise) {
   const report::Colour colour = output_colour();
@@ -64,7 +64,7 @@ ExitCode run(const EvaluateOptions& options) {
     print_data(runs::evaluation_json(evaluation, peers, noise));
   } else {
     print_tables(evaluation, noise);
-    if (options.peers) print(report::peer_table(peers, kOurs, output_colour()));
+    if (options.peers) print(report::peer_table(peers, kOfThisConfig, output_colour()));
   }
   return ExitCode::done;
 }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <iterator>
 
+#include "clock.hpp"
 #include "rooftune/calibrate/crossval.hpp"
 #include "rooftune/calibrate/fit.hpp"
 #include "rooftune/core/contract.hpp"
@@ -16,10 +17,7 @@
 namespace rooftune::calibrate {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using domain::Metric;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Share of the time per token that starts as the step's own where the loads do not tell it from the requests' share.
 constexpr double kFixedShare = 0.8;

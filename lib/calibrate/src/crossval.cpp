@@ -24,8 +24,6 @@ static void fields(Archive& archive, Value& fold) {
 
 namespace {
 
-constexpr core::ThreadCount kOneThread{1};
-
 std::vector<std::string> ids(const eval::Dataset& dataset) {
   std::vector<std::string> result;
   for (const eval::Case& item : dataset.cases) result.push_back(item.experiment.id);
@@ -65,7 +63,7 @@ FoldResult run_fold(const PreparedStudy& study, const eval::Fold& fold, const Fi
   }
   const eval::Dataset training = study.dataset.subset(fold.training);
   const eval::Dataset held_out = study.dataset.subset(fold.test);
-  const QuickFit fitted = fit_quickly(study.spec, study.start, training, kOneThread, hooks);
+  const QuickFit fitted = fit_quickly(study.spec, study.start, training, core::kOneThread, hooks);
   result.training_experiments = ids(training);
   result.held_out_experiments = ids(held_out);
   result.lost_coverage = fold.lost_coverage;
@@ -75,10 +73,10 @@ FoldResult run_fold(const PreparedStudy& study, const eval::Fold& fold, const Fi
   if (result.failure) return result;
   for (const params::FreeParameter& parameter : study.spec.free)
     result.values.push_back(params::current_value(fitted.tuned, parameter));
-  const eval::EvaluationOptions options{.threads = kOneThread, .stepping = sim::Stepping::closed_form};
+  const eval::EvaluationOptions options{.threads = core::kOneThread, .stepping = sim::Stepping::closed_form};
   result.training = eval::evaluate(training, fitted.tuned, options);
   result.held_out = eval::evaluate(held_out, fitted.tuned, options);
-  result.errors = held_out_errors(fold.name, held_out, fitted.tuned, {.level = kIntervalLevel, .threads = kOneThread});
+  result.errors = held_out_errors(fold.name, held_out, fitted.tuned, {.level = kIntervalLevel, .threads = core::kOneThread});
   return result;
 }
 

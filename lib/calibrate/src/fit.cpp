@@ -10,6 +10,7 @@
 #include <memory>
 #include <utility>
 
+#include "clock.hpp"
 #include "rooftune/calibrate/calibration_objective.hpp"
 #include "rooftune/calibrate/posterior.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
@@ -18,10 +19,6 @@
 
 namespace rooftune::calibrate {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Threads for the starts and for the experiments of one evaluation: many starts keep the machine busy by themselves.
 struct ThreadSplit {

@@ -242,8 +242,6 @@ KernelValues kernel_values_of(const eval::Dataset& dataset, const StudyInputs& i
   return known == inputs.kernel_values.end() ? KernelValues{} : known->second;
 }
 
-void append(core::Diagnostics& problems, const core::Diagnostics& more) { problems.insert(problems.end(), more.begin(), more.end()); }
-
 }  // namespace
 
 bool is_held_out(const domain::Experiment& experiment, const DataSpec& data, const std::vector<domain::GpuSpec>& gpus) {

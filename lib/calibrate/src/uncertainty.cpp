@@ -12,8 +12,6 @@
 namespace rooftune::calibrate {
 namespace {
 
-constexpr core::ThreadCount kOneThread{1};
-
 /// The dataset with the arrivals of a replicate that no prediction uses.
 eval::Dataset with_other_arrivals(const eval::Dataset& dataset, int replicate) {
   eval::Dataset other = dataset;
@@ -59,7 +57,7 @@ constexpr long kRefitEvaluations = 60;
 class ProfileWalk {
  public:
   ProfileWalk(const PreparedStudy& study, const opt::Solution& best, std::size_t parameter, const StoreUse& store)
-      : residuals_(study.dataset, study.start, study.spec.free, study.spec.objective, kOneThread),
+      : residuals_(study.dataset, study.start, study.spec.free, study.spec.objective, core::kOneThread),
         objective_(objective_factory(residuals_, store)(0)),
         stop_(store.stop),
         options_(refit_options(study.spec, kRefitEvaluations)),
@@ -138,12 +136,12 @@ opt::NoiseModel noise_model(const PreparedStudy& study, std::span<const double> 
   const StudySpec& spec = study.spec;
   auto values = core::parallel_map<std::vector<double>>(static_cast<std::size_t>(realisations), threads, [&](std::size_t k) {
     const eval::Dataset other = with_other_arrivals(study.dataset, study.dataset.replicates + static_cast<int>(k));
-    const eval::ResidualFunction residuals(other, study.start, spec.free, spec.objective, kOneThread);
+    const eval::ResidualFunction residuals(other, study.start, spec.free, spec.objective, core::kOneThread);
     return residuals(point, eval::Derivatives::no).values;
   });
   std::erase_if(values, [](const std::vector<double>& one) { return one.empty(); });
 
-  const eval::ResidualFunction residuals(study.dataset, study.start, spec.free, spec.objective, kOneThread);
+  const eval::ResidualFunction residuals(study.dataset, study.start, spec.free, spec.objective, core::kOneThread);
   const std::vector<eval::ResidualRow>& rows = residuals.rows();
   opt::NoiseModel noise;
   for (const eval::ResidualRow& row : rows) noise.shares.push_back(row.weight * row.weight);
@@ -198,7 +196,7 @@ Bootstrap bootstrap(const PreparedStudy& study, const opt::Solution& best, int r
                     const StoreUse& store) {
   auto values = core::parallel_map<std::vector<double>>(static_cast<std::size_t>(refits), threads, [&](std::size_t k) {
     const PreparedStudy drawn = resampled(study, static_cast<int>(k));
-    const eval::ResidualFunction residuals(drawn.dataset, drawn.start, drawn.spec.free, drawn.spec.objective, kOneThread);
+    const eval::ResidualFunction residuals(drawn.dataset, drawn.start, drawn.spec.free, drawn.spec.objective, core::kOneThread);
     const auto objective = objective_factory(residuals, store)(0);
     const opt::Solution solution =
         opt::solve(opt::starting_from(make_problem(drawn.spec.free), best.point), *objective, opt::Algorithm::ceres_lm,

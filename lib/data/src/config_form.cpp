@@ -21,17 +21,17 @@ using params::FitUncertainty;
 using text::KeySpec;
 using text::ObjectReader;
 
-constexpr std::string_view kSchema = "rooftune/config/1";
-constexpr std::string_view kEngine = "engine.";
+constexpr std::string_view kConfigSchema = "rooftune/config/1";
+constexpr std::string_view kEnginePrefix = "engine.";
 
 void read_schema(ObjectReader& reader, const KeySpec& key, Config&) {
   std::string schema;
   text::Problems& problems = reader.problems();
   if (reader.find(key.name) == nullptr) {
-    problems.error(reader.node().place, "the config lacks 'schema'", fmt::format(R"(add "schema": "{}")", kSchema));
-  } else if (reader.optional(key.name, schema) && schema != kSchema) {
+    problems.error(reader.node().place, "the config lacks 'schema'", fmt::format(R"(add "schema": "{}")", kConfigSchema));
+  } else if (reader.optional(key.name, schema) && schema != kConfigSchema) {
     problems.error(reader.find(key.name)->place, fmt::format("the schema is '{}'", schema),
-                   fmt::format("this version reads '{}'", kSchema));
+                   fmt::format("this version reads '{}'", kConfigSchema));
   }
 }
 
@@ -53,8 +53,8 @@ Json switches_of(const Config& config, bool are_the_engines) {
   Json json = Json::object();
   for (const auto& [id, choice] : config.switches) {
     const params::SwitchSpec& spec = id.spec();
-    if (spec.id.starts_with(kEngine) != are_the_engines) continue;
-    json[std::string(are_the_engines ? spec.id.substr(kEngine.size()) : spec.id)] = spec.choices[choice];
+    if (spec.id.starts_with(kEnginePrefix) != are_the_engines) continue;
+    json[std::string(are_the_engines ? spec.id.substr(kEnginePrefix.size()) : spec.id)] = spec.choices[choice];
   }
   return json;
 }
@@ -65,7 +65,7 @@ void add_switches(text::Form<Config>& form, std::string_view name, std::string_v
   };
   form.own(
       name, says, [group] { return switches_schema(group); }, read,
-      [group](const Config& config) { return switches_of(config, group == kEngine); });
+      [group](const Config& config) { return switches_of(config, group == kEnginePrefix); });
 }
 
 text::Form<CalibratedDomain::Range> range_form(const std::string& name) {
@@ -250,7 +250,8 @@ text::Form<params::ScopedAssignments> scoped_form() {
 
 text::Form<Config> config_form(const std::vector<domain::GpuSpec>& shipped) {
   text::Form<Config> form("the config");
-  form.own("schema", "format and version", Json{{"const", kSchema}}, read_schema, [](const Config&) { return Json(kSchema); })
+  form.own("schema", "format and version", Json{{"const", kConfigSchema}}, read_schema,
+           [](const Config&) { return Json(kConfigSchema); })
       .required();
   form.own(
       "provenance", "texts about where the config comes from",
@@ -267,7 +268,7 @@ text::Form<Config> config_form(const std::vector<domain::GpuSpec>& shipped) {
           },
           [](const Config& config) { return Json(config.step_time_model); })
       .required();
-  add_switches(form, "engine", kEngine, "switches of the engine");
+  add_switches(form, "engine", kEnginePrefix, "switches of the engine");
   add_switches(form, "switches", "", "all other switches, by id");
   // Before everything that names a coefficient.
   form.own(

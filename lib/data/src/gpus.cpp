@@ -14,7 +14,7 @@
 namespace rooftune::data {
 namespace {
 
-constexpr std::array<text::Choice<int>, 1> kSchemas{{{"rooftune/gpus/1", 1}}};
+constexpr std::array<text::Choice<int>, 1> kGpuSchemas{{{"rooftune/gpus/1", 1}}};
 
 /// The first name or alias of `gpu` that one of `others` answers to, or an empty text.
 std::string shared_name(const domain::GpuSpec& gpu, const std::vector<domain::GpuSpec>& others) {
@@ -56,12 +56,12 @@ std::string gpus_text(std::span<const domain::GpuSpec> gpus) {
   const text::Form<domain::GpuSpec> form = gpu_form();
   text::Json list = text::Json::array();
   for (const domain::GpuSpec& gpu : gpus) list.push_back(form.write(gpu));
-  return text::yaml_block({{"schema", kSchemas.front().first}, {"gpus", std::move(list)}});
+  return text::yaml_block({{"schema", kGpuSchemas.front().first}, {"gpus", std::move(list)}});
 }
 
 std::string gpus_schema() {
   const text::Json keys = text::object_schema(
-      {{.name = "schema", .says = "format and version", .schema = text::words_schema(words_of(kSchemas)), .is_required = true},
+      {{.name = "schema", .says = "format and version", .schema = text::words_schema(words_of(kGpuSchemas)), .is_required = true},
        {.name = "gpus", .says = "the GPUs", .schema = text::list_schema(gpu_form().schema()), .is_required = true}},
       {{"schema", nullptr}, {"gpus", nullptr}});
   return text::json_text(text::root_schema("GPUs of rooftune", "GPUs as their data sheets describe them; peaks are dense.", keys, {}));
@@ -75,7 +75,7 @@ core::Result<std::vector<domain::GpuSpec>> read_gpus(const std::filesystem::path
   {
     int schema = 1;
     text::ObjectReader reader(document->root, problems, "a file of GPUs");
-    reader.required_choice<int>("schema", schema, kSchemas);
+    reader.required_choice<int>("schema", schema, kGpuSchemas);
     const text::Form<domain::GpuSpec> form = gpu_form();
     for (const text::Node& node : reader.required_list("gpus")) {
       domain::GpuSpec gpu;

@@ -12,7 +12,7 @@
 namespace rooftune::data {
 namespace {
 
-constexpr std::string_view kSchema = "rooftune/kernel-efficiency/1";
+constexpr std::string_view kSummarySchema = "rooftune/kernel-efficiency/1";
 
 /// GEMM calls of a layer: QKV, output, gate-up, down.
 constexpr double kGemmCallsPerLayer = 4.0;
@@ -76,9 +76,9 @@ core::Result<std::vector<kernels::KernelSummary>> read(const text::Document& doc
   {
     text::ObjectReader reader(document.root, problems, "an efficiency summary", text::OtherKeys::tolerate);
     std::string schema;
-    if (reader.required("schema", schema) && schema != kSchema) {
+    if (reader.required("schema", schema) && schema != kSummarySchema) {
       problems.error(reader.find("schema")->place, fmt::format("the schema is '{}'", schema),
-                     fmt::format("this version reads '{}'", kSchema));
+                     fmt::format("this version reads '{}'", kSummarySchema));
     }
     const text::Node* gpus = reader.required_object("gpus");
     if (const text::Node* priors = reader.required_object("physics_priors")) {

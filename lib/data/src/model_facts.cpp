@@ -13,7 +13,7 @@ namespace {
 
 using domain::ModelSpec;
 
-constexpr std::array<text::Choice<int>, 1> kSchemas{{{"rooftune/model/1", 1}}};
+constexpr std::array<text::Choice<int>, 1> kModelSchemas{{{"rooftune/model/1", 1}}};
 
 void read_moe(const text::Node& node, domain::DecoderShape& shape, text::Problems& problems) {
   text::ObjectReader reader(node, problems, "'moe'");
@@ -173,7 +173,7 @@ ModelSpec read_model_facts(const text::Node& root, text::Problems& problems) {
   ModelSpec model;
   text::ObjectReader reader(root, problems, "a model");
   int schema = 1;
-  reader.required_choice<int>("schema", schema, kSchemas);
+  reader.required_choice<int>("schema", schema, kModelSchemas);
   reader.required("name", model.name);
   reader.required("source", model.source);
   reader.optional("architecture", model.architecture);

@@ -25,7 +25,7 @@ using kernels::MeasuredKernels;
 using kernels::NumberFormat;
 
 constexpr double kMicrosecondsPerMillisecond = 1e3;
-constexpr std::string_view kEngine = "vidur";
+constexpr std::string_view kVidur = "vidur";
 /// Folders between the GPU's and a model's tables.
 constexpr int kDeepest = 3;
 
@@ -121,9 +121,10 @@ void add_products(const text::CsvTable& table, Means<Product>& products, core::D
 }
 
 /// heads, KV heads, head dimension, sequences, new tokens of each, tokens of each in all
-using Attention = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+using AttentionKey = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
 
-void add_attention(const text::CsvTable& table, Means<Attention>& context, Means<Attention>& generation, core::Diagnostics& errors) {
+void add_attention(const text::CsvTable& table, Means<AttentionKey>& context, Means<AttentionKey>& generation,
+                   core::Diagnostics& errors) {
   const Profile profile(table);
   require(profile, table,
           {"n_q_head", "n_kv_head", "n_embd", "num_tensor_parallel_workers", "batch_size", "prefill_chunk_size", "kv_cache_size",
@@ -201,7 +202,7 @@ void read_all(const std::vector<fs::path>& files, core::Diagnostics& errors, con
   }
 }
 
-AttentionRow attention_row(const Attention& key, double latency_us) {
+AttentionRow attention_row(const AttentionKey& key, double latency_us) {
   const auto& [heads, kv_heads, head_dim, batch, new_tokens, kv_tokens] = key;
   AttentionRow row;
   row.shape = HeadShape{.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim};
@@ -238,12 +239,12 @@ std::optional<KernelFolder> find_vidur_profiles(const fs::path& folder, const do
 core::Result<MeasuredKernels> read_vidur_profiles(const fs::path& folder, std::string_view gpu) {
   MeasuredKernels measured;
   measured.gpu = gpu;
-  measured.engine = kEngine;
+  measured.engine = kVidur;
   core::Diagnostics errors;
   Means<Product> products;
   read_all(files_below(folder, "mlp.csv"), errors, [&](const text::CsvTable& table) { add_products(table, products, errors); });
-  Means<Attention> context;
-  Means<Attention> generation;
+  Means<AttentionKey> context;
+  Means<AttentionKey> generation;
   read_all(files_below(folder, "attention.csv"), errors,
            [&](const text::CsvTable& table) { add_attention(table, context, generation, errors); });
   Means<Message> messages;
@@ -259,14 +260,14 @@ core::Result<MeasuredKernels> read_vidur_profiles(const fs::path& folder, std::s
     row.n = n;
     row.k = k;
     row.latency_us = latency_us;
-    row.engine = kEngine;
+    row.engine = kVidur;
     return row;
   });
   context.append_to(measured.context_attention, attention_row);
   generation.append_to(measured.generation_attention, attention_row);
   messages.append_to(measured.all_reduces, [](const Message& key, double latency_us) {
     return AllReduceRow{
-        .ranks = key.first, .message_bytes = key.second, .latency_us = latency_us, .kind = "nccl", .engine = std::string(kEngine)};
+        .ranks = key.first, .message_bytes = key.second, .latency_us = latency_us, .kind = "nccl", .engine = std::string(kVidur)};
   });
   return measured;
 }

@@ -19,9 +19,6 @@ using domain::ArrivalProcess;
 using domain::Metric;
 using text::Node;
 
-constexpr double kNanosecondsPerSecond = 1e9;
-constexpr double kMillisecondsPerSecond = 1e3;
-
 /// A statistic of a metric's block in ms, by the block's own unit.
 std::optional<double> milliseconds_at(const Node& root, std::string_view metric, std::string_view statistic,
                                       text::Problems& problems) {

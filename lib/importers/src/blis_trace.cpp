@@ -5,6 +5,7 @@
 
 #include "recorded_run.hpp"
 #include "rooftune/text/csv.hpp"
+#include "units.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -15,7 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using text::Node;
 
-constexpr double kMicrosecondsPerSecond = 1e6;
 constexpr double kMicrosecondsPerMillisecond = 1e3;
 
 /// Header and table of a trace, by either of them or by their folder.

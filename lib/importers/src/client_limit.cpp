@@ -4,6 +4,7 @@
 
 #include "recorded_run.hpp"
 #include "rooftune/domain/client_cap.hpp"
+#include "units.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -21,8 +22,6 @@ constexpr double kBusy = 0.9;
 constexpr double kPunctualS = 0.05;
 /// Clients that all start within this time start at once.
 constexpr double kBurstS = 0.1;
-
-constexpr double kMillisecondsPerSecond = 1e3;
 
 /// The load that a stage's client made in place of the one that it was asked for.
 struct Limit {

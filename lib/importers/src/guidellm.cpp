@@ -5,6 +5,7 @@
 
 #include "guidellm_data.hpp"
 #include "recorded_run.hpp"
+#include "units.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -16,8 +17,6 @@ namespace {
 
 using domain::ArrivalProcess;
 using domain::Metric;
-
-constexpr double kMillisecondsPerSecond = 1e3;
 
 /// One benchmark of the report.
 struct Level {

@@ -23,8 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kContentDigits = 8;
 
-void append(core::Diagnostics& all, const core::Diagnostics& more) { all.insert(all.end(), more.begin(), more.end()); }
-
 core::Result<std::vector<RecordedRun>> read_one(ImportFormat format, const fs::path& input) {
   switch (format) {
     case ImportFormat::guidellm: return read_guidellm(input);

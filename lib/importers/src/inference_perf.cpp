@@ -5,6 +5,7 @@
 
 #include "inference_perf_config.hpp"
 #include "recorded_run.hpp"
+#include "units.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -18,7 +19,6 @@ namespace fs = std::filesystem;
 using domain::ArrivalProcess;
 using domain::Metric;
 
-constexpr double kMillisecondsPerSecond = 1e3;
 /// Relative difference of configured and reported output lengths that is worth a word.
 constexpr double kSameLength = 0.01;
 /// Between the 5th and the 95th percentile lies this share of a uniform spread.
@@ -220,8 +220,6 @@ void set_clients(RecordedRun& run, const std::vector<int>& clients) {
     run.stages[i].achieved_per_s.reset();
   }
 }
-
-void append(core::Diagnostics& all, const core::Diagnostics& more) { all.insert(all.end(), more.begin(), more.end()); }
 
 /// A JSON report of the folder, passed to `use` with its problems.
 template <class Use>

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "recorded_run.hpp"
+#include "units.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -16,8 +17,6 @@ namespace {
 using domain::ArrivalProcess;
 using domain::Metric;
 using text::Node;
-
-constexpr double kMillisecondsPerSecond = 1e3;
 
 /// "1k1k" or "1k8k" between other words of a file's name: prompt and output tokens.
 std::optional<std::pair<int, int>> lengths_in_name(std::string_view name) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "recorded_run.hpp"
+#include "units.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -16,9 +17,6 @@ namespace {
 // {"data": [{"spans": [{"operationName", "startTime" in us, "tags": [{"key", "value"}]}]}]}.
 
 constexpr std::string_view kSpanName = "llm_request";
-constexpr double kMillisecondsPerSecond = 1e3;
-constexpr double kNanosecondsPerSecond = 1e9;
-constexpr double kMicrosecondsPerSecond = 1e6;
 
 /// The value of an attribute, whatever its type; OTLP writes whole numbers as texts. Jaeger calls attributes tags.
 const text::Node* attribute(const text::Node& span, std::string_view key) {

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "rooftune/domain/experiment.hpp"
+
 namespace rooftune::importers {
 namespace {
 
@@ -197,8 +199,6 @@ constexpr std::array<std::string_view, 98> kWithoutEffect{"allow_credentials",
 constexpr std::array<Names, 5> kModeNumbers{
     {{"0", "NONE"}, {"1", "PIECEWISE"}, {"2", "FULL"}, {"[2,0]", "FULL_DECODE_ONLY"}, {"[2,1]", "FULL_AND_PIECEWISE"}}};
 
-constexpr int kDefaultBlockTokens = 16;
-
 bool is_among(const auto& words, std::string_view word) { return std::ranges::find(words, word) != std::ranges::end(words); }
 
 bool is_true(std::string_view value) { return value == "True" || value == "true" || value == "1"; }
@@ -283,8 +283,9 @@ bool is_offloading(std::string_view name, std::string_view value) {
 /// Its blocks may be larger than the GPU's.
 std::vector<SettingText> offloading_settings(std::string_view config) {
   const int own_tokens = number_of(nested_setting(config, "block_size"));
-  const int tokens = own_tokens > 0 ? own_tokens : kDefaultBlockTokens;
-  const auto blocks = static_cast<std::int64_t>(number_of(nested_setting(config, "num_cpu_blocks"))) * tokens / kDefaultBlockTokens;
+  const int tokens = own_tokens > 0 ? own_tokens : domain::default_block_size("vllm");
+  const auto blocks =
+      static_cast<std::int64_t>(number_of(nested_setting(config, "num_cpu_blocks"))) * tokens / domain::default_block_size("vllm");
   return {{.name = "cpu_kv_blocks", .value = fmt::format("{}", blocks)}};
 }
 

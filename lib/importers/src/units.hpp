@@ -5,6 +5,10 @@
 
 namespace rooftune::importers {
 
+inline constexpr double kMillisecondsPerSecond = 1e3;
+inline constexpr double kMicrosecondsPerSecond = 1e6;
+inline constexpr double kNanosecondsPerSecond = 1e9;
+
 /// Milliseconds in a unit of time as tools write it: "ms", "s", "sec", "s/token", "us" ...; nothing for another unit.
 [[nodiscard]] constexpr std::optional<double> milliseconds_in(std::string_view unit) {
   unit = unit.substr(0, unit.find('/'));

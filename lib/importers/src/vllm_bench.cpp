@@ -7,6 +7,7 @@
 
 #include "serving_result.hpp"
 #include "settings_text.hpp"
+#include "units.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -19,7 +20,6 @@ namespace {
 using domain::ArrivalProcess;
 using domain::Metric;
 
-constexpr double kMillisecondsPerSecond = 1e3;
 /// Relative difference of two counts of the same tokens that is worth a word.
 constexpr double kSameTokens = 0.01;
 /// Of the duration: requests that start within this share of it were sent at once.

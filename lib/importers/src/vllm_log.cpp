@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "rooftune/domain/experiment.hpp"
 #include "rooftune/text/document.hpp"
 #include "server_arguments.hpp"
 #include "settings_text.hpp"
@@ -24,7 +25,7 @@ namespace {
 // "vllm serve ..." that was kept with them counts as arguments. While it serves with drafts: "SpecDecoding metrics: ... Accepted: 262
 // tokens, Drafted: 295 tokens, Per-position acceptance rate: 0.983, 0.949", of the seconds since the line before (pull request 24127).
 
-constexpr std::int64_t kDefaultBlockTokens = 16;
+constexpr std::int64_t kDefaultBlockTokens = domain::default_block_size("vllm");
 /// Relative difference of pools and of two counts of one pool that is worth a word.
 constexpr double kSamePool = 0.01;
 constexpr double kSameConcurrency = 0.02;

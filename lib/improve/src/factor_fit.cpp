@@ -10,7 +10,6 @@
 namespace rooftune::improve {
 namespace {
 
-constexpr core::ThreadCount kOneThread{1};
 constexpr long kEvaluations = 30;
 
 /// Residuals by (everything else that is free, the parameter at the centre, the exponent): the parameter has a value of its own on
@@ -113,7 +112,7 @@ std::optional<FactorFit> fit_factor(const calibrate::PreparedStudy& study, const
     free.push_back(centre);
     free.back().where = level.where;
   }
-  const eval::ResidualFunction residuals(training, tuned, free, study.spec.objective, kOneThread);
+  const eval::ResidualFunction residuals(training, tuned, free, study.spec.objective, core::kOneThread);
   if (!residuals.differentiable()) return std::nullopt;
   const auto without = best_refit(residuals, levels, problems, 0.0);
   const auto with = best_refit(residuals, levels, problems, kLargestExponent);

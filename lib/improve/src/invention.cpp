@@ -21,7 +21,7 @@ constexpr double kSameDirection = 0.98;
 /// What a term may add to a step at most: bounds of its coefficient come from it.
 constexpr double kMostAdded_us = 50000.0;
 /// The prior holds the coefficient at nothing, as wide as so many times what the score test makes of it.
-constexpr double kPriorReach = 3.0;
+constexpr double kPriorWidth = 3.0;
 
 /// A factor of the grammar: of the batch, or of the deployment.
 struct Factor {
@@ -139,7 +139,7 @@ params::FreeParameter invented_coefficient(params::ParameterId id, double estima
   params::FreeParameter coefficient = params::make_free(id);
   coefficient.initial = std::clamp(estimate, coefficient.lower, coefficient.upper);
   coefficient.initial_is_given = true;
-  coefficient.prior = params::Prior{.centre = 0.0, .standard_deviation = kPriorReach * std::max(coefficient.initial, 1e-12)};
+  coefficient.prior = params::Prior{.centre = 0.0, .standard_deviation = kPriorWidth * std::max(coefficient.initial, 1e-12)};
   return coefficient;
 }
 

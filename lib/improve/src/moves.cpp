@@ -30,7 +30,7 @@ bool is_free(const calibrate::StudySpec& spec, params::ParameterId id) {
   return std::ranges::any_of(spec.free, [&](const params::FreeParameter& parameter) { return parameter.id == id; });
 }
 
-bool concerns(std::string_view group, const params::Config& config) {
+bool can_be_freed(std::string_view group, const params::Config& config) {
   return group == config.step_time_model || group == "frontend" || group == "engine";
 }
 
@@ -195,7 +195,7 @@ class Rules {
     for (std::size_t index = 0; index < params::switch_registry().size(); ++index) {
       const params::SwitchSpec& spec = params::SwitchId{index}.spec();
       // Where the catalogue says which way a switch is to be turned, the other ways have no reason.
-      if (!concerns(spec.group(), study_.start) || covered_.contains(std::string(spec.id))) continue;
+      if (!can_be_freed(spec.group(), study_.start) || covered_.contains(std::string(spec.id))) continue;
       for (const std::string_view choice : spec.choices) {
         const std::string id = fmt::format("{}={}", spec.id, choice);
         moves_.push_back({.id = id, .reason = std::string(spec.meaning), .switches = {{std::string(spec.id), std::string(choice)}}});
@@ -223,7 +223,7 @@ class Rules {
     for (std::size_t index = 0; index < params::parameter_registry().size(); ++index) {
       const params::ParameterId id{index};
       const params::ParameterSpec& spec = id.spec();
-      const bool is_step_time = spec.group() != "engine" && concerns(spec.group(), study_.start);
+      const bool is_step_time = spec.group() != "engine" && can_be_freed(spec.group(), study_.start);
       if (!is_step_time || is_free(study_.spec, id) || spec.name() == "perLayerOverhead") continue;
       // Where nothing responds to it there is nothing to gain; the score test says so.
       if (diagnosis_.about_parameter(FindingKind::held_parameter, spec.id) == nullptr) continue;

@@ -36,8 +36,6 @@ static void fields(Archive& archive, Value& options) {
 
 namespace {
 
-constexpr core::ThreadCount kOneThread{1};
-
 /// Runs that know less of a parameter than its prior does leave it where that is.
 constexpr double kLeastInformation = 1.0;
 
@@ -88,8 +86,8 @@ Outcome run(const SeededStudy& seeded, const JudgedFold& fold, const std::stop_t
   outcome.fit = {.seed = study.spec.seed, .fold = fold.name, .objective = 0.0, .evaluations = 0, .termination = {}, .values = {}};
   params::Config tuned = study.start;
   if (!study.spec.free.empty()) {
-    const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, study.dataset.subset(fold.training), kOneThread,
-                                                              {.cancel = cancel, .progress = {}});
+    const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, study.dataset.subset(fold.training),
+                                                              core::kOneThread, {.cancel = cancel, .progress = {}});
     outcome.fit.objective = fitted.objective;
     outcome.fit.evaluations = fitted.counts.total();
     outcome.fit.termination = opt::format(fitted.termination);
@@ -101,7 +99,7 @@ Outcome run(const SeededStudy& seeded, const JudgedFold& fold, const std::stop_t
   }
   for (const params::FreeParameter& parameter : study.spec.free) outcome.fit.values.push_back(params::current_value(tuned, parameter));
   outcome.held_out =
-      eval::evaluate(study.dataset.subset(fold.test), tuned, {.threads = kOneThread, .stepping = sim::Stepping::closed_form});
+      eval::evaluate(study.dataset.subset(fold.test), tuned, {.threads = core::kOneThread, .stepping = sim::Stepping::closed_form});
   return outcome;
 }
 
@@ -408,7 +406,7 @@ Sensitivities sensitivities_at_start(const calibrate::PreparedStudy& study, cons
   const eval::Dataset dataset = study.dataset.subset(runs);
   const std::vector<params::FreeParameter>& free = study.spec.free;
   Sensitivities result{.strongest = std::vector<double>(free.size(), 0.0), .information = std::vector<double>(free.size(), 0.0)};
-  const eval::ResidualFunction function(dataset, study.start, free, study.spec.objective, kOneThread);
+  const eval::ResidualFunction function(dataset, study.start, free, study.spec.objective, core::kOneThread);
   if (!function.differentiable()) return result;
   std::vector<double> point;
   for (const params::FreeParameter& parameter : free) {

@@ -56,7 +56,7 @@ class Unique {
 };
 
 /// The format of a table's rows, or nothing where there are none for it.
-std::optional<NumberFormat> table_format(domain::WeightFormat format) {
+std::optional<NumberFormat> planned_format(domain::WeightFormat format) {
   using enum domain::WeightFormat;
   switch (format) {
     case bf16: return NumberFormat::bf16;
@@ -113,7 +113,7 @@ class Planner {
     std::int64_t n = gemm.n;
     if (gemm.name == kLmHeadName) n = (n + kVocabularyPadding - 1) / kVocabularyPadding * kVocabularyPadding;
     std::vector<NumberFormat> formats{NumberFormat::bf16};
-    if (const auto own = table_format(gemm.stored.format)) {
+    if (const auto own = planned_format(gemm.stored.format)) {
       if (*own != NumberFormat::bf16) formats.push_back(*own);
     } else {
       leave_out(model, "products in INT8");
@@ -177,7 +177,7 @@ class Planner {
   /// How a product of this name is kept, where tables have the format; else 16 bits.
   static NumberFormat format_of(std::string_view name, const std::vector<Gemm>& products) {
     const auto found = std::ranges::find(products, name, &Gemm::name);
-    return found != products.end() ? table_format(found->stored.format).value_or(NumberFormat::bf16) : NumberFormat::bf16;
+    return found != products.end() ? planned_format(found->stored.format).value_or(NumberFormat::bf16) : NumberFormat::bf16;
   }
 
   /// Formats that a module's products are measured in: 16 bits, and its own.
@@ -253,7 +253,7 @@ class Planner {
   }
 
   void add_experts(const domain::ModelSpec& model, const ExpertLayer& layer, std::int64_t tp, std::int64_t ep) {
-    const auto own = table_format(layer.stored.format);
+    const auto own = planned_format(layer.stored.format);
     if (!own) {
       leave_out(model, "experts in INT8");
       return;

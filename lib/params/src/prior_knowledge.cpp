@@ -24,7 +24,7 @@ constexpr std::array kFrontEnd{
     Known{"frontend.per_output_token_us", 1.0},
 };
 
-constexpr std::array kPhysics{
+constexpr std::array kOfPhysics{
     Known{"physics.t_step_us", 1.0},
     Known{"physics.t_layer_us", 0.2},
     Known{"physics.t_seq_us", 1.0},
@@ -46,7 +46,7 @@ constexpr std::array kPhysics{
     Known{"physics.moe_routing_correlation", 0.1},
 };
 
-constexpr std::array kKernels{
+constexpr std::array kOfKernels{
     Known{"kernels.t_step_us", 1.0},
     Known{"kernels.t_layer_us", 0.3},
     Known{"kernels.t_seq_us", 1.0},
@@ -103,15 +103,15 @@ constexpr std::array kFurther{
 template <class Visit>
 void for_each_known(const Visit& visit) {
   for (const Known& known : kFrontEnd) visit(known);
-  for (const Known& known : kPhysics) visit(known);
-  for (const Known& known : kKernels) visit(known);
+  for (const Known& known : kOfPhysics) visit(known);
+  for (const Known& known : kOfKernels) visit(known);
   for (const Known& known : kRooflineMfu) visit(known);
   for (const Known& known : kFurther) visit(known);
 }
 
 std::span<const Known> own_parameters(std::string_view step_time_model) {
-  if (step_time_model == "physics") return kPhysics;
-  if (step_time_model == "kernels") return kKernels;
+  if (step_time_model == "physics") return kOfPhysics;
+  if (step_time_model == "kernels") return kOfKernels;
   if (step_time_model == "roofline_mfu") return kRooflineMfu;
   return {};
 }

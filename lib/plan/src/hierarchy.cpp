@@ -12,6 +12,7 @@
 
 #include "mixed_model.hpp"
 #include "onboarder.hpp"
+#include "problem.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/eval/residuals.hpp"
 #include "rooftune/plan/transfer_widths.hpp"
@@ -25,10 +26,6 @@ constexpr int kMostHalvings = 6;
 
 /// A factor of two either way.
 constexpr double kSpreadLogDeviation = 0.7;
-
-core::Diagnostic problem(std::string text, std::string remedy) {
-  return {.position = {}, .problem = std::move(text), .remedy = std::move(remedy), .severity = core::Severity::error};
-}
 
 /// What is expected of a spread before any run. Kernels have tables of their own for every GPU and change little between versions;
 /// the exponent is the form of a curve; host and front end are rewritten, and run on other CPUs; models differ by what the

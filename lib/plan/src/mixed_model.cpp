@@ -8,7 +8,7 @@ namespace rooftune::plan {
 namespace {
 
 constexpr int kMostTurns = 1000;
-constexpr double kSettled = 1e-5;  // change of a logarithm
+constexpr double kSettledLogarithm = 1e-5;  // change of a logarithm
 
 double squared(double x) { return x * x; }
 
@@ -95,7 +95,7 @@ std::vector<double> most_probable_spreads(const MixedModel& model, std::vector<d
       change = std::max(change, std::abs(std::log(next / spreads[k])));
       spreads[k] = next;
     }
-    if (change < kSettled) break;
+    if (change < kSettledLogarithm) break;
   }
   return spreads;
 }

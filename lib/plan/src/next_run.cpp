@@ -20,8 +20,6 @@ namespace {
 
 using domain::Metric;
 
-constexpr core::ThreadCount kOneThread{1};
-
 /// What a run is measured by, and what predictions are judged by: TPOT follows from the two.
 bool counts(const calibrate::Sensitivity& sensitivity) {
   return sensitivity.metric == Metric::ttft_mean || sensitivity.metric == Metric::e2e_mean;
@@ -48,7 +46,8 @@ double deviation_over(const opt::GaussianBelief& belief, std::span<const calibra
 }
 
 std::vector<double> errors_of(const eval::Dataset& dataset, const params::Config& config) {
-  const eval::Evaluation evaluation = eval::evaluate(dataset, config, {.threads = kOneThread, .stepping = sim::Stepping::closed_form});
+  const eval::Evaluation evaluation =
+      eval::evaluate(dataset, config, {.threads = core::kOneThread, .stepping = sim::Stepping::closed_form});
   std::vector<double> errors;
   for (const Metric metric : {Metric::ttft_mean, Metric::e2e_mean}) {
     const auto found = evaluation.overall.find(metric);
@@ -63,7 +62,7 @@ double error_with(const calibrate::PreparedStudy& study, std::vector<std::size_t
   training.push_back(added);
   std::ranges::sort(training);
   const calibrate::QuickFit fitted =
-      calibrate::fit_quickly(study.spec, study.start, study.dataset.subset(training), kOneThread, hooks);
+      calibrate::fit_quickly(study.spec, study.start, study.dataset.subset(training), core::kOneThread, hooks);
   return core::mean(errors_of(rest, fitted.tuned));
 }
 
@@ -85,16 +84,16 @@ std::optional<TrialDraw> run_draw(const calibrate::PreparedStudy& study, const c
 
   const eval::Dataset training = study.dataset.subset(start);
   const eval::Dataset others = study.dataset.subset(pool);
-  const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, training, kOneThread, hooks);
+  const calibrate::QuickFit fitted = calibrate::fit_quickly(study.spec, study.start, training, core::kOneThread, hooks);
   if (of_trial.cancel.stop_requested()) return std::nullopt;
-  const eval::ResidualFunction residuals(training, fitted.tuned, study.spec.free, study.spec.objective, kOneThread);
+  const eval::ResidualFunction residuals(training, fitted.tuned, study.spec.free, study.spec.objective, core::kOneThread);
   std::vector<double> point;
   for (const params::FreeParameter& parameter : study.spec.free) {
     point.push_back(params::to_transformed(parameter, params::current_value(fitted.tuned, parameter)));
   }
   const double noise = study.spec.objective.noise;
   const opt::GaussianBelief belief = calibrate::posterior_belief(residuals, point, noise);
-  const std::vector<calibrate::Sensitivity> rows = calibrate::sensitivities(others, fitted.tuned, study.spec.free, kOneThread);
+  const std::vector<calibrate::Sensitivity> rows = calibrate::sensitivities(others, fitted.tuned, study.spec.free, core::kOneThread);
   const std::vector<RunValue> ranked = rank_runs(belief, rows, rows, {{Metric::ttft_mean, noise}, {Metric::e2e_mean, noise}});
 
   const std::size_t recommended = pool[ranked.empty() ? 0 : ranked.front().case_index];

@@ -6,16 +6,13 @@
 #include <cmath>
 
 #include "onboarder.hpp"
+#include "problem.hpp"
 #include "rooftune/calibrate/posterior.hpp"
 
 namespace rooftune::plan {
 namespace {
 
 using domain::Metric;
-
-core::Diagnostic problem(std::string text, std::string remedy) {
-  return {.position = {}, .problem = std::move(text), .remedy = std::move(remedy), .severity = core::Severity::error};
-}
 
 /// The experiment's errors over a range of block counts around the recorded one.
 std::vector<KvBlocksRow> over_kv_blocks(const eval::Dataset& dataset, const params::Config& config, const std::string& id,

@@ -50,12 +50,12 @@ double host_spread(std::string_view id, const calibrate::OnboardSpec& spec) {
 
 /// What other GPUs' tables let expect of a new one: the logarithm of its ratio to the reference. Empty where none knows the
 /// parameter, on the reference GPU itself, and for the exponent, which is the curve's form and one for all GPUs.
-struct Expected {
+struct RatioOfOthers {
   double log_ratio = 0.0;
   double deviation = 0.0;
 };
-std::optional<Expected> expected_of_others(const std::string& id, const std::vector<kernels::KernelSummary>& summaries,
-                                           const calibrate::OnboardSpec& spec) {
+std::optional<RatioOfOthers> expected_of_others(const std::string& id, const std::vector<kernels::KernelSummary>& summaries,
+                                                const calibrate::OnboardSpec& spec) {
   const kernels::KernelSummary* reference = find(summaries, spec.reference);
   if (reference == nullptr || spec.gpu == spec.reference || id == kExponent) return std::nullopt;
   std::vector<double> logarithms;
@@ -69,7 +69,7 @@ std::optional<Expected> expected_of_others(const std::string& id, const std::vec
   // Another draw from where these came from; of one alone nobody knows how far the next lies.
   const double deviation =
       logarithms.size() == 1 ? std::abs(mean) : core::standard_deviation(logarithms) * std::sqrt(1.0 + 1.0 / count);
-  return Expected{.log_ratio = mean, .deviation = std::max(kLeastSpread, deviation)};
+  return RatioOfOthers{.log_ratio = mean, .deviation = std::max(kLeastSpread, deviation)};
 }
 
 GpuPrior inherited(const params::Config& config, const params::FreeParameter& known, const calibrate::OnboardSpec& spec) {

@@ -8,12 +8,6 @@ namespace {
 
 using domain::Metric;
 
-std::optional<double> mean_ape(const eval::Evaluation& evaluation, Metric metric) {
-  const auto found = evaluation.overall.find(metric);
-  if (found == evaluation.overall.end()) return std::nullopt;
-  return found->second.mean_ape_percent;
-}
-
 std::string shown(std::optional<double> error_percent) { return error_percent ? percent(*error_percent) : "-"; }
 
 /// "+1.2": how much worse without the correction.

@@ -11,9 +11,9 @@ namespace {
 
 using domain::Metric;
 
-std::string mean_ape(const eval::Evaluation& evaluation, Metric metric) {
-  const auto found = evaluation.overall.find(metric);
-  return found == evaluation.overall.end() ? "-" : percent(found->second.mean_ape_percent);
+std::string error_of(const eval::Evaluation& evaluation, Metric metric) {
+  const auto error = mean_ape(evaluation, metric);
+  return error ? percent(*error) : "-";
 }
 
 std::string gap(const calibrate::FoldResult& fold, Metric metric) {
@@ -42,8 +42,8 @@ std::string error_table(const calibrate::CrossValidation& result, Colour colour)
   for (const calibrate::FoldResult& fold : result.folds) {
     std::vector<Cell> cells{fold.name + (fold.lost_coverage.empty() ? "" : " *"), fmt::format("{}", fold.held_out_experiments.size())};
     for (const Metric metric : domain::kMeanMetrics) {
-      cells.emplace_back(fold.failure ? "failed" : mean_ape(fold.training, metric));
-      cells.emplace_back(fold.failure ? "failed" : mean_ape(fold.held_out, metric));
+      cells.emplace_back(fold.failure ? "failed" : error_of(fold.training, metric));
+      cells.emplace_back(fold.failure ? "failed" : error_of(fold.held_out, metric));
       cells.emplace_back(gap(fold, metric));
       if (has_noise) cells.emplace_back(noise_of(result, fold.name, metric));
     }

@@ -24,12 +24,6 @@ std::string parameters_text(long extra) {
   return fmt::format(", {:+d} {}", extra, extra == 1 || extra == -1 ? "parameter" : "parameters");
 }
 
-std::optional<double> mean_ape(const eval::Evaluation& evaluation, Metric metric) {
-  const auto found = evaluation.overall.find(metric);
-  if (found == evaluation.overall.end()) return std::nullopt;
-  return found->second.mean_ape_percent;
-}
-
 const improve::GroupChange* change_of(const improve::RoundRecord& round, const improve::GroupKey& key, Metric metric) {
   const auto found = std::ranges::find_if(
       round.groups, [&](const improve::GroupChange& change) { return change.group == key && change.metric == metric; });

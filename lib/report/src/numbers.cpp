@@ -47,4 +47,10 @@ std::string stage_title(int stage) { return stage == domain::kSummaryStage ? "su
 
 std::string titled(std::string_view title, std::string table) { return fmt::format("\n{}\n{}", title, table); }
 
+std::optional<double> mean_ape(const eval::Evaluation& evaluation, domain::Metric metric) {
+  const auto found = evaluation.overall.find(metric);
+  if (found == evaluation.overall.end()) return std::nullopt;
+  return found->second.mean_ape_percent;
+}
+
 }  // namespace rooftune::report

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "rooftune/domain/metrics.hpp"
+#include "rooftune/eval/evaluate.hpp"
 #include "rooftune/report/text_table.hpp"
 
 namespace rooftune::report {
@@ -20,6 +21,8 @@ namespace rooftune::report {
 [[nodiscard]] Cell signed_percent(double percent);
 /// "3.2"
 [[nodiscard]] std::string percent(double percent);
+/// MAPE of a metric over all that was evaluated; nothing where it was not measured.
+[[nodiscard]] std::optional<double> mean_ape(const eval::Evaluation& evaluation, domain::Metric metric);
 /// Four significant digits, for parameters of any size.
 [[nodiscard]] std::string significant(double value);
 /// "summary" or the stage's index.

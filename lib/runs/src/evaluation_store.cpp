@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 /// Evaluations that end sooner after the last write wait for the next one.
 constexpr auto kBatchTime = std::chrono::milliseconds(200);
 
-constexpr auto kSchema = R"(
+constexpr auto kStoreTables = R"(
 CREATE TABLE IF NOT EXISTS problems (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS evaluations (
   problem INTEGER NOT NULL REFERENCES problems(id),
@@ -129,7 +129,7 @@ class SqliteEvaluationStore final : public calibrate::EvaluationStore {
       }
       unchecked_ = set_old_rows_aside(database_);
     }
-    if (access == DatabaseAccess::append) database_.exec(kSchema);
+    if (access == DatabaseAccess::append) database_.exec(kStoreTables);
     sqlite3_create_function_v2(database_.getHandle(), "rooftune_is_sound", 6, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
                                nullptr, is_sound, nullptr, nullptr, nullptr);
     put_damaged_rows_away();

@@ -44,7 +44,7 @@ void add_selection(text::Form<ImproveSpec>& form, std::string_view name, Selecti
       .example(std::move(example));
 }
 
-void read_command(text::ObjectReader& reader, const text::KeySpec& key, calibrate::ProposerSpec& proposer) {
+void read_proposer_command(text::ObjectReader& reader, const text::KeySpec& key, calibrate::ProposerSpec& proposer) {
   for (const text::Node& item : reader.required_list(key.name)) {
     proposer.command.push_back(item.text);
     if (item.kind != text::Node::Kind::scalar) {
@@ -64,7 +64,7 @@ text::Form<calibrate::ProposerSpec> proposer_form() {
   text::Form<ProposerSpec> form("'proposer'");
   form.text("folder", &ProposerSpec::folder, "folder of the program's files: ${folder}");
   form.own("command", "program and arguments, each an item; no shell",
-           text::list_schema({{"type", Json::array({"string", "number", "boolean"})}}), read_command,
+           text::list_schema({{"type", Json::array({"string", "number", "boolean"})}}), read_proposer_command,
            [](const ProposerSpec& proposer) { return Json(proposer.command); })
       .required()
       .example(Json::array({"python3", "${folder}/proposer.py"}));

@@ -25,7 +25,7 @@ constexpr std::array<const char*, 9> kTables{"improve_screenings", "improve_find
                                              "improve_outside",    "improve_rounds",   "improve_errors",
                                              "improve_fits",       "improve_outcome",  "improve_seconds"};
 
-constexpr auto kSchema = R"(
+constexpr auto kJournalTables = R"(
 CREATE TABLE IF NOT EXISTS improve_screenings (
   screening INTEGER PRIMARY KEY,
   structure INTEGER NOT NULL,  -- the round whose structure was diagnosed
@@ -210,7 +210,7 @@ class SqliteJournal final : public improve::Journal {
     if (database_.tableExists("improve_rounds") && !database_.tableExists("improve_outside")) {
       throw SQLite::Exception("it was written by an older version, whose loop knew other moves; start afresh with another --out");
     }
-    if (access == DatabaseAccess::append) database_.exec(kSchema);
+    if (access == DatabaseAccess::append) database_.exec(kJournalTables);
   }
 
   core::Result<improve::JournalEntries> read() override {

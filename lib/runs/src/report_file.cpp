@@ -94,7 +94,7 @@ Json run_json(const RunDocuments& run) {
           {"cases", std::move(cases)}};
 }
 
-Json rows_json(const eval::Evaluation& evaluation) {
+Json page_rows_json(const eval::Evaluation& evaluation) {
   Json rows = Json::array();
   for (const eval::Row& row : evaluation.rows) {
     rows.push_back({{"experiment", row.experiment},
@@ -235,7 +235,7 @@ std::string report_json(const ReportContent& content) {
   json["run"] = run_json(content.run);
   json["crossval"] = content.crossval ? run_json(*content.crossval) : Json(nullptr);
   json["others"] = list_json(content.others, run_json);
-  json["before"] = content.before ? rows_json(*content.before) : Json(nullptr);
+  json["before"] = content.before ? page_rows_json(*content.before) : Json(nullptr);
   json["noise"] = content.noise ? noise_json(*content.noise) : Json(nullptr);
   json["peers"] = list_json(content.peers, peer_json);
   json["load_curves"] = list_json(content.load_curves, curve_json);

@@ -21,7 +21,7 @@ namespace rooftune::text {
 namespace {
 
 /// How often the minder looks at its children when nothing wakes it.
-constexpr int kPollTime_ms = 20;
+constexpr int kMinderPoll_ms = 20;
 /// Processes that the system cannot end (they wait for a disk) are left to it after this many rounds of a millisecond.
 constexpr int kMostRounds = 10'000;
 
@@ -110,7 +110,7 @@ Reason wait_for_end(pid_t program, int control) {
   while (true) {
     std::array<pollfd, 2> watched{
         {{.fd = control, .events = POLLIN, .revents = 0}, {.fd = ended_program, .events = POLLIN, .revents = 0}}};
-    ::poll(watched.data(), watched.size(), ended_program < 0 ? kPollTime_ms : 50 * kPollTime_ms);
+    ::poll(watched.data(), watched.size(), ended_program < 0 ? kMinderPoll_ms : 50 * kMinderPoll_ms);
     siginfo_t child{};
     while (::waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0 && child.si_pid > 0 && child.si_pid != program) {
       ::waitpid(child.si_pid, nullptr, WNOHANG);

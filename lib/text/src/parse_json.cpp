@@ -8,8 +8,6 @@
 namespace rooftune::text {
 namespace {
 
-using Json = nlohmann::json;
-
 Place place_of(std::string_view text, std::size_t offset) {
   const std::string_view before = text.substr(0, offset);
   const auto line = std::ranges::count(before, '\n');
@@ -18,7 +16,7 @@ Place place_of(std::string_view text, std::size_t offset) {
 }
 
 /// Asks nlohmann for nothing but the verdict on the syntax.
-class SyntaxCheck final : public nlohmann::json_sax<Json> {
+class SyntaxCheck final : public nlohmann::json_sax<nlohmann::json> {
  public:
   std::size_t error_offset = 0;
   std::string error_message;
@@ -36,7 +34,7 @@ class SyntaxCheck final : public nlohmann::json_sax<Json> {
   bool start_array(std::size_t) override { return true; }
   bool end_array() override { return true; }
 
-  bool parse_error(std::size_t bytes_read, const std::string&, const Json::exception& error) override {
+  bool parse_error(std::size_t bytes_read, const std::string&, const nlohmann::json::exception& error) override {
     error_offset = bytes_read - std::min<std::size_t>(bytes_read, 1);  // of the last character that was read
     error_message = error.what();
     return false;
@@ -114,7 +112,7 @@ class Walker {
     while (text_[end] != '"') end += text_[end] == '\\' ? 2 : 1;
     const std::string_view token = text_.substr(offset_, end + 1 - offset_);
     skip(token.size());
-    return Json::parse(token).get<std::string>();
+    return nlohmann::json::parse(token).get<std::string>();
   }
 
   Node value(std::size_t depth) {
@@ -204,7 +202,7 @@ std::string with_plain_numbers(std::string_view text) {
 
 core::Result<Document> parse_json_of_python(std::string_view text, std::string file) {
   SyntaxCheck check;
-  if (!Json::sax_parse(with_plain_numbers(text), &check)) {
+  if (!nlohmann::json::sax_parse(with_plain_numbers(text), &check)) {
     return tl::unexpected(core::Diagnostics{syntax_problem(check, text, std::move(file))});
   }
   return Walker(text, std::move(file)).document();
@@ -212,7 +210,7 @@ core::Result<Document> parse_json_of_python(std::string_view text, std::string f
 
 core::Result<Document> parse_json(std::string_view text, std::string file) {
   SyntaxCheck check;
-  if (!Json::sax_parse(text, &check)) return tl::unexpected(core::Diagnostics{syntax_problem(check, text, std::move(file))});
+  if (!nlohmann::json::sax_parse(text, &check)) return tl::unexpected(core::Diagnostics{syntax_problem(check, text, std::move(file))});
   return Walker(text, std::move(file)).document();
 }
 

@@ -32,6 +32,9 @@ struct Diagnostic {
 
 using Diagnostics = std::vector<Diagnostic>;
 
+/// Adds what else was found to what was.
+inline void append(Diagnostics& all, const Diagnostics& more) { all.insert(all.end(), more.begin(), more.end()); }
+
 /// The value, or everything that is wrong with the user's input. Not for our own bugs (ROOFTUNE_EXPECTS) nor for
 /// ordinary numerical outcomes (values with a Termination).
 template <class T>

@@ -14,6 +14,7 @@ namespace rooftune::core {
 struct ThreadCount {
   int value = 0;
 };
+inline constexpr ThreadCount kOneThread{1};
 
 /// The number of workers that `threads` stands for on this machine.
 [[nodiscard]] int resolve(ThreadCount threads);
