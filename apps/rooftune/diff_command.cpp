@@ -67,7 +67,9 @@ std::string prediction_differences(const runs::RunDifference& difference, report
   }
   std::string text = table.empty() ? "" : "\nPredictions\n" + table.text(colour);
   if (difference.unmatched_predictions > 0) {
-    text += fmt::format("{} predictions are in one of the runs only\n", difference.unmatched_predictions);
+    text += fmt::format("{} in one of the runs only\n", difference.unmatched_predictions == 1
+                                                            ? "1 prediction is"
+                                                            : fmt::format("{} predictions are", difference.unmatched_predictions));
   }
   return text;
 }

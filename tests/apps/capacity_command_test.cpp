@@ -215,7 +215,7 @@ TEST_F(CapacityCommand, SaysWhichPromptsAndWhereIntervalsSayNothing) {
   const ProgramResult result = rooftune({"capacity", "--model", "Llama-3.1-70B-Instruct", "--config", "h100", "--tp", "4",
                                          "--objective", "ttft_p90=500", "--duration", "20"});
   EXPECT_THAT(result.output, HasSubstr("every prompt differs: no prefix is reused"));
-  EXPECT_THAT(result.output, HasSubstr("undetermined")) << "close to saturation TTFT says nothing";
+  EXPECT_THAT(result.output, HasSubstr("not determined")) << "close to saturation TTFT says nothing";
 }
 
 TEST_F(CapacityCommand, RefusesAnUnknownModelAtEveryDegree) {

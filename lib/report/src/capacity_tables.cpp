@@ -76,7 +76,7 @@ void add_point(std::vector<Cell>& cells, const LoadPoint& point) {
     cells.emplace_back(milliseconds(plan::at(point.latency_ms, kind, LatencyStatistic::mean)));
     cells.emplace_back(!interval ? std::string("-")
                        : !interval->is_determined
-                           ? std::string("undetermined")
+                           ? std::string("not determined")
                            : fmt::format("{}-{}", milliseconds(interval->lower_ms), milliseconds(interval->upper_ms)));
     cells.emplace_back(milliseconds(plan::at(point.latency_ms, kind, LatencyStatistic::p90)));
   }
