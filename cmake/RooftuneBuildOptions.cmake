@@ -14,12 +14,6 @@ endif()
 # compiles in two thirds of the time at -O1. Arithmetic gives the same bits at every level.
 add_library(rooftune_glue_options INTERFACE)
 target_compile_options(rooftune_glue_options INTERFACE $<$<CONFIG:Release>:-O1>)
-# Several sources of a target are compiled as one: headers, most of what a compiler reads here, are then read once for all of them.
-function(rooftune_compile_together target)
-  if(ROOFTUNE_UNITY)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
-  endif()
-endfunction()
 if(ROOFTUNE_SANITIZE)
   add_compile_options(-fsanitize=${ROOFTUNE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ROOFTUNE_SANITIZE})

@@ -70,8 +70,8 @@ TEST_F(InitCommand, FitsWhereTheRunsAreOnTheGpuWhoseFitShips) {
   const ProgramResult fit =
       rooftune({"fit", "mine/rooftune/study.yaml", "--out", "mine/rooftune/run"}, {.working_directory = folder_.path()});
   ASSERT_EQ(fit.exit_code, 0) << fit;
-  EXPECT_THAT(fit.output, HasSubstr("\nqwen3-14b     Qwen3-14B              H100-SXM   1  shared_prefix "));
-  EXPECT_THAT(fit.output, HasSubstr("\nllama-rate4   Llama-3.1-8B-Instruct  H100-SXM   1  vllm-bench "));
+  EXPECT_THAT(fit.output, HasSubstr("\nqwen3-14b    Qwen3-14B              H100-SXM   1  shared_prefix "));
+  EXPECT_THAT(fit.output, HasSubstr("\nllama-rate4  Llama-3.1-8B-Instruct  H100-SXM   1  vllm-bench "));
   EXPECT_THAT(fit.output, HasSubstr("\nloss "));
   EXPECT_THAT(fit.output, HasSubstr("mine/rooftune/run/tuned.json"));
   const ProgramResult evaluated =
