@@ -120,6 +120,7 @@ TEST(Team, LeavesOutARankThatHasOtherFiles) {
 }
 
 TEST(Team, SaysWhoCannotTakePartOnceItComputesItself) {
+  std::atomic<bool> listens = false;
   const auto warnings = with_ranks(
       1,
       [&](Team& team) {
@@ -130,11 +131,13 @@ TEST(Team, SaysWhoCannotTakePartOnceItComputesItself) {
           has_left = true;
           return std::string();
         });
+        listens = true;
         while (!has_left) std::this_thread::yield();
         static_cast<void>(core::map_over_ranks<double>(&team, kMap, term, [](double) {}));
       },
-      [](Team& team, int) {
+      [&](Team& team, int) {
         team.leave("error: no such file");
+        while (!listens) std::this_thread::yield();  // what is told before is lost
         team.tell("");
       });
   EXPECT_THAT(warnings, ElementsAre("rank 1 cannot take part: error: no such file"));
