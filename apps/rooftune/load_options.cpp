@@ -59,8 +59,7 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
   const auto add = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help).capture_default_str().group(group);
   };
-  add("--engine", engine.engine, "whose defaults and scheduler are simulated (docs/sglang.md)")
-      .check(one_of({"vllm", "sglang"}));
+  add("--engine", engine.engine, "whose defaults and scheduler are simulated (docs/sglang.md)").check(one_of({"vllm", "sglang"}));
   add("--engine-version", engine.version, "its version: what it does where no other setting is given");
   add("--max-num-seqs", engine.max_num_seqs, "default: the version's for the GPU").check(positive(core::limits::kSequences));
   add("--max-num-batched-tokens", engine.max_num_batched_tokens, "default: the version's for the GPU")
