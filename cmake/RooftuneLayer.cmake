@@ -1,10 +1,3 @@
-# Several sources of a target are compiled as one: headers, most of what a compiler reads here, are then read once for all of them.
-function(rooftune_compile_together target)
-  if(ROOFTUNE_UNITY)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
-  endif()
-endfunction()
-
 # One layer of the library: a static library, its public header folder, and only downward links.
 #   rooftune_add_layer(sim SOURCES ... HEADERS ... USES core domain PRIVATE_LIBRARIES TBB::tbb PUBLIC_LIBRARIES ... [GLUE])
 # GLUE: compiled at a lower level of optimisation, for layers that read, write, print or put together what others compute.
@@ -38,7 +31,6 @@ function(rooftune_add_layer name)
     target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:rooftune_glue_options>)
   endif()
   target_compile_features(${target} PUBLIC cxx_std_20)
-  rooftune_compile_together(${target})
   # The Python module is a shared library of these. Hidden symbols cannot be replaced by another library's, so calls between them
   # cost what they cost in a program.
   if(ROOFTUNE_HAS_PYTHON)

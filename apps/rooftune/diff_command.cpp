@@ -6,6 +6,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/shipped_configs.hpp"
@@ -67,9 +68,8 @@ std::string prediction_differences(const runs::RunDifference& difference, report
   }
   std::string text = table.empty() ? "" : "\nPredictions\n" + table.text(colour);
   if (difference.unmatched_predictions > 0) {
-    text += fmt::format("{} in one of the runs only\n", difference.unmatched_predictions == 1
-                                                            ? "1 prediction is"
-                                                            : fmt::format("{} predictions are", difference.unmatched_predictions));
+    const auto count = static_cast<std::size_t>(difference.unmatched_predictions);
+    text += fmt::format("{} in one of the runs only\n", core::counted(count, "prediction"));
   }
   return text;
 }

@@ -130,7 +130,7 @@ class Init {
     print_errors({{.position = std::move(position), .problem = std::move(problem), .remedy = std::move(remedy)}});
     return ExitCode::bad_input;
   }
-  void note(const core::Diagnostics& more) { problems_.insert(problems_.end(), more.begin(), more.end()); }
+  void note(const core::Diagnostics& more) { core::append(problems_, more); }
 
   /// GPUs that the folder describes: files of GPUs, and those of hardware configs that do not ship.
   void read_gpus(const FolderSurvey& found) {

@@ -187,7 +187,7 @@ std::string audit_tables(const std::vector<Verdict>& verdicts, report::Colour co
 
 ExitCode audit(const KernelOptions& options) {
   core::Diagnostics problems;
-  const auto note = [&](const core::Diagnostics& more) { problems.insert(problems.end(), more.begin(), more.end()); };
+  const auto note = [&](const core::Diagnostics& more) { core::append(problems, more); };
   const auto gpus = gpus_of(options);
   if (!gpus) note(gpus.error());
   std::vector<Verdict> verdicts;

@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/plan/hierarchy.hpp"
 #include "rooftune/plan/onboard.hpp"
 #include "rooftune/plan/simulated_transfers.hpp"
@@ -118,7 +119,7 @@ JobEnd run_spreads(const OnboardOptions& options, const Job& job, const std::sto
       options.output, [&] { return runs::hierarchy_json(*hierarchy); },
       [&] { return report::hierarchy_table(*hierarchy, output_colour()); });
   if (!hierarchy->interrupted) return std::nullopt;
-  return fmt::format("not settled after {} {}", hierarchy->iterations, hierarchy->iterations == 1 ? "iteration" : "iterations");
+  return fmt::format("not settled after {}", core::counted(static_cast<std::size_t>(hierarchy->iterations), "iteration"));
 }
 
 /// Adds to `onboardings`, unless not one step is finished.

@@ -6,6 +6,7 @@
 #include "command_line.hpp"
 #include "commands.hpp"
 #include "options.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/report/text_table.hpp"
 #include "rooftune/runs/result_file.hpp"
 #include "rooftune/runs/tables_csv.hpp"
@@ -103,9 +104,9 @@ ExitCode run(const DataOptions& options, const OutputOptions& output) {
     return ExitCode::done;
   }
   const report::Colour colour = output_colour();
-  print(fmt::format("{}{}{}\nstep-time model {}, seed {}, {} {}\n", prepared.spec.name, prepared.spec.description.empty() ? "" : ": ",
-                    prepared.spec.description, prepared.start.step_time_model, prepared.spec.seed, prepared.spec.replicates,
-                    prepared.spec.replicates == 1 ? "replicate" : "replicates"));
+  print(fmt::format("{}{}{}\nstep-time model {}, seed {}, {}\n", prepared.spec.name, prepared.spec.description.empty() ? "" : ": ",
+                    prepared.spec.description, prepared.start.step_time_model, prepared.spec.seed,
+                    core::counted(static_cast<std::size_t>(prepared.spec.replicates), "replicate")));
   print(experiment_table(prepared.dataset, colour) + model_table(prepared.dataset, colour) + gpu_table(prepared.dataset, colour) +
         free_table(prepared.spec, colour));
   print_errors(prepared.dataset.warnings);

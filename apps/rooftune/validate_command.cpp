@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "file_kind.hpp"
 #include "options.hpp"
+#include "rooftune/core/printable.hpp"
 #include "rooftune/data/checked_files.hpp"
 #include "rooftune/data/config_file.hpp"
 #include "rooftune/data/gpus.hpp"
@@ -29,13 +30,11 @@ struct Finding {
   core::Diagnostics warnings;
 };
 
-std::string counted(std::size_t count, std::string_view what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
-
 core::Result<Finding> check_study(const fs::path& path) {
   const auto file = runs::read_study(path);
   if (!file) return tl::unexpected(file.error());
-  return Finding{fmt::format("study '{}', {}, {}", file->spec.name, counted(file->spec.free.size(), "free parameter"),
-                             counted(file->spec.solver.size(), "solver stage")),
+  return Finding{fmt::format("study '{}', {}, {}", file->spec.name, core::counted(file->spec.free.size(), "free parameter"),
+                             core::counted(file->spec.solver.size(), "solver stage")),
                  file->warnings};
 }
 
@@ -47,20 +46,20 @@ core::Result<Finding> check_config(const fs::path& path) {
   const std::string form = file->form == data::ConfigForm::config ? "config" : "hardware config";
   const std::size_t own = file->config.hardware.size();
   return Finding{fmt::format("{} for the step-time model {}{}", form, file->config.step_time_model,
-                             own == 0 ? "" : fmt::format(", with values of {} of its own", counted(own, "GPU"))),
+                             own == 0 ? "" : fmt::format(", with values of {} of its own", core::counted(own, "GPU"))),
                  file->warnings};
 }
 
 core::Result<Finding> check_ground_truth(const fs::path& path) {
   const auto file = data::read_ground_truth(path);
   if (!file) return tl::unexpected(file.error());
-  return Finding{fmt::format("ground truth, {}", counted(file->experiments.size(), "experiment")), file->warnings};
+  return Finding{fmt::format("ground truth, {}", core::counted(file->experiments.size(), "experiment")), file->warnings};
 }
 
 core::Result<Finding> check_model(const fs::path& path) {
   const auto models = data::read_models(std::vector{path});
   if (!models) return tl::unexpected(models.error());
-  if (models->size() > 1) return Finding{counted(models->size(), "model"), {}};
+  if (models->size() > 1) return Finding{core::counted(models->size(), "model"), {}};
   const domain::ModelSpec& model = models->front();
   const domain::ParameterCount parameters = domain::count_parameters(model);
   core::Diagnostics notes;
@@ -76,7 +75,7 @@ core::Result<Finding> check_gpus(const fs::path& path) {
   core::Diagnostics warnings;
   const auto gpus = data::read_gpus(path, &warnings);
   if (!gpus) return tl::unexpected(gpus.error());
-  return Finding{counted(gpus->size(), "GPU"), std::move(warnings)};
+  return Finding{core::counted(gpus->size(), "GPU"), std::move(warnings)};
 }
 
 core::Result<Finding> check_manifest(const fs::path& path) {

@@ -41,6 +41,21 @@ inline ProgramResult on_ranks(int ranks, const std::vector<std::string>& command
   return ranks == 1 ? rooftune(command) : run_program(kMpirun, mpirun_arguments(ranks, command), mpirun_options());
 }
 
+/// A study of two runs that simulator.sh beside it predicts, called with the value of a parameter and its own folder.
+inline std::string scripted_study() {
+  return "name: scripted\ndata:\n  ground_truth: [" + shipped("experiments/external_example/ground_truth.json") + R"(]
+  select: {id: [short-prompts, long-prompts]}
+simulator:
+  command: [sh, "${folder}/simulator.sh", "${parameter:scale}", "${folder}"]
+  metrics: {e2e_mean_ms: {json: /e2e}}
+  parameters: [{name: scale, lower: 1, initial: 4000, upper: 90000}]
+free: [external.scale]
+objective: {metrics: {e2e_mean_ms: 1}}
+solver: [{algorithm: ceres_lm, max_evaluations: 10}]
+crossval: {split: LeaveOneGroupOut, group: experiment}
+)";
+}
+
 /// Processes that live, by their parent and by the name of their program.
 inline std::vector<pid_t> children(pid_t of, const std::string& program) {
   std::vector<pid_t> found;

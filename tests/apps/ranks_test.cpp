@@ -78,20 +78,7 @@ TEST_F(Ranks, RecoverAndImproveToTheSameBytes) {
 TEST_F(Ranks, RunExternalSimulatorsWhereTheirFoldIs) {
   folder_.write("simulator.sh", R"(echo "{\"e2e\": $1}"
 )");
-  const std::string study = folder_
-                                .write("external.yaml", "name: scripted\ndata:\n  ground_truth: [" +
-                                                            shipped("experiments/external_example/ground_truth.json") + R"(]
-  select: {id: [short-prompts, long-prompts]}
-simulator:
-  command: [sh, "${folder}/simulator.sh", "${parameter:scale}"]
-  metrics: {e2e_mean_ms: {json: /e2e}}
-  parameters: [{name: scale, lower: 1, initial: 4000, upper: 90000}]
-free: [external.scale]
-objective: {metrics: {e2e_mean_ms: 1}}
-solver: [{algorithm: ceres_lm, max_evaluations: 10}]
-crossval: {split: LeaveOneGroupOut, group: experiment}
-)")
-                                .string();
+  const std::string study = folder_.write("external.yaml", scripted_study()).string();
   const auto command = [&](const std::string& out) {
     return std::vector<std::string>{"crossval", study, "--json", "--out", (folder_ / out).string()};
   };

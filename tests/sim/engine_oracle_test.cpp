@@ -69,14 +69,15 @@ TEST(EngineAgainstOracle, IsExactWhileThePoolNeverFills) {
   }
 }
 
-TEST(EngineAgainstOracle, IsExactWherePromptsAreComputedAlone) {
-  RandomCases random(71);
+/// Random workloads, `change`d, half of them under pressure: exact wherever none of KvCache's known differences may have mattered.
+template <class Change>
+void expect_exact(std::uint64_t seed, const Change& change) {
+  RandomCases random(seed);
   int exact = 0;
   std::int64_t preemptions = 0;
   for (int i = 0; i < 1500; ++i) {
     RandomCase drawn = random.draw(i % 2 == 0 ? Pool::ample : Pool::tight);
-    drawn.setup.prompts_alone = true;
-    drawn.setup.async_scheduling = false;
+    change(drawn.setup, random);
     const oracle::Result expected = run_oracle(drawn);
     if (expected.in_doubt > 0) continue;
     ++exact;
@@ -94,34 +95,23 @@ TEST(EngineAgainstOracle, IsExactWherePromptsAreComputedAlone) {
   EXPECT_GT(preemptions, 100);
 }
 
+TEST(EngineAgainstOracle, IsExactWherePromptsAreComputedAlone) {
+  expect_exact(71, [](EngineSetup& setup, RandomCases& /*random*/) {
+    setup.prompts_alone = true;
+    setup.async_scheduling = false;
+  });
+}
+
 /// As SGLang decides, one step at a time or with two in flight.
 TEST(EngineAgainstOracle, IsExactWithAReserveForTokensToCome) {
-  RandomCases random(73);
-  int exact = 0;
-  std::int64_t preemptions = 0;
-  for (int i = 0; i < 1500; ++i) {
-    RandomCase drawn = random.draw(i % 2 == 0 ? Pool::ample : Pool::tight);
-    drawn.setup.prompts_alone = true;
-    drawn.setup.growth_reserve = GrowthReserve{.first_share = random.uniform(0.0, 1.0),
-                                               .least_share = 0.0,
-                                               .falling_steps = random.between(1, 100),
-                                               .most_tokens = random.between(1, 60),
-                                               .headroom_tokens = random.between(0, 20)};
-    const oracle::Result expected = run_oracle(drawn);
-    if (expected.in_doubt > 0) continue;
-    ++exact;
-    preemptions += expected.preemptions;
-    for (const Stepping stepping : {Stepping::closed_form, Stepping::plain}) {
-      const EngineRun run = run_engine(drawn, stepping);
-      ASSERT_EQ(first_difference(run.requests, in_order(expected)), "")
-          << "case " << i << (stepping == Stepping::plain ? " plain" : "");
-      ASSERT_EQ(run.counters.steps, expected.steps) << "case " << i;
-      ASSERT_EQ(run.counters.preemptions, expected.preemptions) << "case " << i;
-      ASSERT_EQ(run.rejected(), expected.rejected) << "case " << i;
-    }
-  }
-  EXPECT_GT(exact, 900);
-  EXPECT_GT(preemptions, 100);
+  expect_exact(73, [](EngineSetup& setup, RandomCases& random) {
+    setup.prompts_alone = true;
+    setup.growth_reserve = GrowthReserve{.first_share = random.uniform(0.0, 1.0),
+                                         .least_share = 0.0,
+                                         .falling_steps = random.between(1, 100),
+                                         .most_tokens = random.between(1, 60),
+                                         .headroom_tokens = random.between(0, 20)};
+  });
 }
 
 /// Under pressure the engine is exact as long as none of KvCache's known differences occurs.

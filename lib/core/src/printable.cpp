@@ -66,6 +66,10 @@ std::string printable(std::string_view text) {
   return result;
 }
 
+std::string counted(std::size_t count, std::string_view noun) {
+  return std::to_string(count) + ' ' + std::string(noun) + (count == 1 ? "" : "s");
+}
+
 std::string shown(std::string_view token) {
   const bool is_long = token.size() > limits::kShownCharacters;
   std::size_t end = is_long ? limits::kShownCharacters : token.size();

@@ -135,8 +135,6 @@ core::Diagnostic warning_at(const std::string& file, text::Place place, std::str
           .severity = core::Severity::warning};
 }
 
-std::string counted(std::size_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
-
 double rounded(double value) { return std::round(value * 1e6) / 1e6; }
 
 domain::LengthDistribution length_distribution(std::span<const int> tokens) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "rooftune/core/printable.hpp"
 #include "rooftune/domain/experiment.hpp"
 #include "rooftune/importers/import.hpp"
 #include "rooftune/text/document.hpp"
@@ -123,8 +124,7 @@ bool check_request(const RecordedRequest& request, text::Place place, text::Prob
 /// A warning about a file, to be told once it is known which experiment it belongs to.
 [[nodiscard]] core::Diagnostic warning_at(const std::string& file, text::Place place, std::string problem, std::string remedy);
 
-/// "2 times", "1 time"
-[[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
+using core::counted;
 
 /// Normal distribution with the mean, deviation and bounds of these lengths.
 [[nodiscard]] domain::LengthDistribution length_distribution(std::span<const int> tokens);

@@ -576,7 +576,7 @@ void EngineCore<Scalar, Sensitivity>::take_first_tokens() {
       if (counts(slot)) sensitivity_.first_token(slot);
     }
     if (slot.running && slot.finish_step >= step_) start_decoding(slot);
-    if (coming_->is_of_prompts_alone) scheduler_.end_prompt(slot);
+    if (setup_.prompts_alone && slot.finish_step < step_) scheduler_.end_prompt(slot);
   }
 }
 

@@ -28,12 +28,11 @@ struct Request {
   std::int32_t chain_tokens = 0;
   std::int32_t cached = 0;
   std::int32_t preemptions = 0;
-  std::uint32_t ticket = 0;       ///< of its last admission
-  bool running = false;           ///< admitted, and not preempted since
-  bool grows = false;             ///< it takes blocks in the steps to come: DecodeBlocks counts it
-  bool decoding = false;          ///< it is among the decodes of the step that runs
-  bool ends_with_prompt = false;  ///< its only token comes with a step of prompts alone, which may be decided while others run
-  bool loaded = false;            ///< until it is admitted: it holds blocks that are, or will be, read back from the host's memory
+  std::uint32_t ticket = 0;  ///< of its last admission
+  bool running = false;      ///< admitted, and not preempted since
+  bool grows = false;        ///< it takes blocks in the steps to come: DecodeBlocks counts it
+  bool decoding = false;     ///< it is among the decodes of the step that runs
+  bool loaded = false;       ///< until it is admitted: it holds blocks that are, or will be, read back from the host's memory
 };
 
 /// Where it is kept, and its neighbours in the list that it is in.

@@ -193,10 +193,10 @@ void Scheduler::complete_prompt(Slot& slot, std::int64_t step) {
   slot.context_offset = slot.to_compute - (step + 1);
   const std::int64_t tokens = slot.output_tokens - slot.generated - 1;
   slot.finish_step = step + (drafted_ ? drafted_->begin(slot.number, step + 1, slot.to_compute, tokens) : tokens);
-  slot.ends_with_prompt = setup_.prompts_alone && slot.finish_step == step;
-  if (slot.ends_with_prompt) return;  // until its step, which has no number, is done
+  const bool wants_one_token = slot.finish_step == step;
+  if (wants_one_token && setup_.prompts_alone) return;  // end_prompt, when its step is done, which has no number
   finishing_.push({.finish_step = slot.finish_step, .slot = &slot});
-  if (slot.finish_step == step) return;  // it wanted one token
+  if (wants_one_token) return;
   start_growing(slot, step + 1);
 }
 
@@ -288,8 +288,8 @@ void Scheduler::take_lease(Slot& slot, std::int32_t blocks) {
   coming_blocks_ += slot.most_blocks - blocks;
 }
 
-/// vLLM's recompute preemption: the request gives its blocks back and waits in front (SGLang: behind all others). Its full blocks stay cached until they are
-/// needed, so it may find some of them again. What it computes in a step that runs still comes out of that.
+/// vLLM's recompute preemption: the request gives its blocks back and waits in front (SGLang: behind all others). Its full blocks
+/// stay cached until they are needed, so it may find some of them again. What it computes in a step that runs still comes out of that.
 void Scheduler::preempt(Slot& slot, std::int64_t step) {
   ROOFTUNE_EXPECTS(slot.running);
   std::int64_t held = block_.holding(slot.computed);

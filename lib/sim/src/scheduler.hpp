@@ -110,11 +110,8 @@ class Scheduler {
     const std::int64_t until = decided_before(step);
     if (cache_.free_blocks() - most_untold_until(until) < counters_.least_free_blocks) see_fullness(step, until);
   }
-  /// A prompt that was computed alone is complete: where it wanted no more than the first token, it finishes now.
-  void end_prompt(Slot& slot) {
-    if (slot.ends_with_prompt) finishing_.push({.finish_step = slot.finish_step, .slot = &slot});
-    slot.ends_with_prompt = false;
-  }
+  /// Where prompts are computed alone: one is complete, and wanted no more than the first token.
+  void end_prompt(Slot& slot) { finishing_.push({.finish_step = slot.finish_step, .slot = &slot}); }
   /// Who finishes next, of those who did before that step: its blocks go back.
   Slot& finish_next(std::int64_t step);
 

@@ -75,8 +75,8 @@ class PathSensitivity {
 
   void begin_stage(double requests_per_us) {
     requests_per_us_ = requests_per_us;
-    for (Gradient* gradient : {&now_, &more_prompts_, &arrivals_, &ttft_, &e2e_, &tpot_, &mass_sum_, &mass_offset_sum_,
-                               &mass_growth_sum_, &queue_, &room_, &mass_reference_}) {
+    for (Gradient* gradient : {&now_, &arrivals_, &ttft_, &e2e_, &tpot_, &mass_sum_, &mass_offset_sum_, &mass_growth_sum_, &queue_,
+                               &room_, &mass_reference_}) {
       gradient->setZero();
     }
     blocked_ = Blocked::no;
@@ -112,8 +112,10 @@ class PathSensitivity {
     }
     const double per_prefill_us = (stretch.first_us - without_us) / static_cast<double>(running.chunks.size());
     for (const Chunk& chunk : running.chunks) first_ += per_prefill_us * of(*chunk.slot).mass;
+    // Beside decodes that wait, more prompts are steps of their own: the decodes wait for them, these prompts do not.
+    prompts_are_steps_ = batch.decode_requests == 0 && running.growth > 0.0;
+    if (!prompts_are_steps_) return;
     more_prompts_.setZero();
-    if (batch.decode_requests > 0 || running.growth == 0.0) return;
     for (const Chunk& chunk : running.chunks) more_prompts_ += per_prefill_us * of(*chunk.slot).mass;
   }
 
@@ -227,7 +229,7 @@ class PathSensitivity {
   }
   void first_token(const Slot& slot) {
     ttft_ += now_;
-    arrivals_ += more_prompts_;
+    if (prompts_are_steps_) arrivals_ += more_prompts_;
     if (slot.output_tokens > 1) tpot_ -= now_ * (1.0 / (slot.output_tokens - 1));
   }
   void start_decoding(const Slot& slot) {
@@ -285,12 +287,11 @@ class PathSensitivity {
   double requests_per_us_ = 0.0;
   Gradient turnaround_;
   Gradient load_per_block_;
-  Gradient now_;        ///< the clock's
-  Gradient first_;      ///< of the coming step's duration
-  Gradient increment_;  ///< per step; set where it grows
-  Gradient
-      more_prompts_;  ///< beside decodes that wait: what stands behind a step's prompts is steps of its own, for which these do not wait
-  Gradient arrivals_;  ///< of the stage's sums
+  Gradient now_;           ///< the clock's
+  Gradient first_;         ///< of the coming step's duration
+  Gradient increment_;     ///< per step; set where it grows
+  Gradient more_prompts_;  ///< what stands behind a step's prompts, where that is steps of its own
+  Gradient arrivals_;      ///< of the stage's sums
   Gradient ttft_;
   Gradient e2e_;
   Gradient tpot_;
@@ -298,9 +299,10 @@ class PathSensitivity {
   Gradient mass_offset_sum_;  ///< times context_offset
   Gradient mass_growth_sum_;  ///< times the tokens of a step beyond one
   bool drafts_ = false;       ///< some steps yield more
-  Gradient room_;             ///< the anchor of the request that ended last and so made room
-  Gradient queue_;            ///< the clock's where the present queue began
-  Gradient mass_reference_;   ///< the clock's at the last arrival, less what an idle period took from it since
+  bool prompts_are_steps_ = false;
+  Gradient room_;            ///< the anchor of the request that ended last and so made room
+  Gradient queue_;           ///< the clock's where the present queue began
+  Gradient mass_reference_;  ///< the clock's at the last arrival, less what an idle period took from it since
   Blocked blocked_ = Blocked::no;
   std::vector<OfRequest> requests_;  ///< by number of the slot
   std::vector<Reply> replies_;       ///< of clients who have something on its way

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,9 @@ namespace rooftune::core {
 
 /// One token of a foreign text as messages quote it: printable, on one line, and cut after limits::kShownCharacters.
 [[nodiscard]] std::string shown(std::string_view token);
+
+/// "2 times", "1 time"
+[[nodiscard]] std::string counted(std::size_t count, std::string_view noun);
 
 /// Where the character at `text[0]` ends: 1 to 4 for well-formed UTF-8, 0 where the first byte begins none. `text` is not empty.
 [[nodiscard]] std::size_t utf8_length(std::string_view text);

@@ -69,8 +69,8 @@ struct Diagnosis {
   [[nodiscard]] const Finding* about_parameter(FindingKind kind, std::string_view parameter) const;
 };
 
-/// `tuned` is the structure's fit on the training runs, `trial` its held-out errors. The tests that simulate run side by side, on all ranks. Once it is cancelled
-/// it ends soon, and what it returns is of no use.
+/// `tuned` is the structure's fit on the training runs, `trial` its held-out errors. The tests that simulate run side by side, on all
+/// ranks. Once it is cancelled it ends soon, and what it returns is of no use.
 [[nodiscard]] Diagnosis diagnose(const calibrate::PreparedStudy& study, const ImproveRuns& runs, const params::Config& tuned,
                                  const Trial& trial, const Together& together = {});
 

@@ -52,7 +52,8 @@ struct ImproveHooks {
 
 /// Diagnoses the study's structure, proposes moves, screens them cheaply, judges the promising ones on held-out folds, keeps or
 /// reverts, and goes on until nothing in the catalogue helps or a budget is spent. What the journal holds already is not done
-/// again, and what was cancelled in its middle leaves no entry. Fails before anything is fitted where the study cannot be improved at all.
+/// again, and what was cancelled in its middle leaves no entry. Fails before anything is fitted where the study cannot be improved at
+/// all.
 [[nodiscard]] core::Result<Improvement> improve(const calibrate::StudySpec& spec, const calibrate::StudyInputs& inputs,
                                                 Journal& journal, const ImproveHooks& hooks = {},
                                                 const std::vector<Move>& catalogue = move_catalogue());
