@@ -193,6 +193,28 @@ TEST_F(CapacityCommand, LeavesTheRecordedPoolToItsOwnDeployment) {
   EXPECT_LT(estimated["rates"][0]["kv_use_fraction"], with_pool_of_tp_4["rates"][0]["kv_use_fraction"]);
 }
 
+TEST_F(CapacityCommand, KeepsTheRecordedPoolWhereTheGpuHasAnotherName) {
+  const auto kv_use = [](const std::vector<std::string>& gpu) {
+    std::vector<std::string> arguments{"capacity",
+                                       "--like",
+                                       shipped("ground_truth/h100.json"),
+                                       "--select",
+                                       "id=62",
+                                       "--duration",
+                                       "2",
+                                       "--rates",
+                                       "1",
+                                       "--replicates",
+                                       "1",
+                                       "--json"};
+    arguments.insert(arguments.end(), gpu.begin(), gpu.end());
+    const ProgramResult result = rooftune(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result;
+    return double(nlohmann::json::parse(result.output)["answers"][0]["rates"][0]["kv_use_fraction"]);
+  };
+  EXPECT_EQ(kv_use({"--gpu", "H100-SXM"}), kv_use({}));
+}
+
 TEST_F(CapacityCommand, AsksOneOfSeveralMeasuredEnginesAboutItsOwnClients) {
   const ProgramResult result =
       rooftune({"capacity", "--like", shipped("experiments/prefill_decode/together.json"), "--select", "id=gpt-oss-120b-8+8-c4",

@@ -104,6 +104,13 @@ TEST(MakeFolds, SaysWhatTrainingLacks) {
   EXPECT_THAT(folds[1].lost_coverage, IsEmpty());
 }
 
+TEST(GroupOf, HoldsAModelTogetherHoweverItIsSpelt) {
+  std::vector<domain::Experiment> runs = examples::four_runs();
+  runs[1].deployment.model = "LLAMA-2-7B-HF";
+  const Dataset dataset = examples::dataset_of(runs, examples::config_with("physics", {}));
+  EXPECT_EQ(group_of(dataset.cases[1], "model"), group_of(dataset.cases[0], "model"));
+}
+
 TEST(GroupOf, FindsTheFamilyBeforeTheSize) {
   EXPECT_EQ(group_of(four_cases().cases[0], "family"), "Llama-2");
   EXPECT_EQ(group_of(four_cases().cases[3], "family"), "Llama-3.1");

@@ -75,6 +75,15 @@ TEST(DeploymentFilter, MatchesEverythingWhenEmpty) {
   EXPECT_FALSE(filter({}, {}, 4).matches(deployment, gpu));
 }
 
+TEST(DeploymentFilter, KnowsAModelByAnyOfItsSpellings) {
+  const domain::GpuSpec gpu = examples::h100();
+  domain::Deployment deployment = examples::deployment(examples::llama_2_7b(), gpu, 2);
+  for (const char* spelling : {"Llama-2-7b-hf", "llama-2-7b-hf", "meta-llama/Llama-2-7B-HF"}) {
+    deployment.model = spelling;
+    EXPECT_TRUE(filter("meta-llama/Llama-2-7b-hf", {}, {}).matches(deployment, gpu)) << spelling;
+  }
+}
+
 TEST(FindGpu, PrefersTheConfigsOwnEntry) {
   const std::vector<domain::GpuSpec> known{examples::h100(), examples::a100()};
   Config config;

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "rooftune/calibrate/uncertainty.hpp"
-#include "rooftune/domain/model.hpp"
 #include "rooftune/eval/calibrated_domain.hpp"
 
 namespace rooftune::calibrate {
@@ -66,7 +65,7 @@ std::string count_of(const eval::Dataset& dataset, std::string_view what, Predic
   for (const eval::Case& item : dataset.cases) {
     if (!predicate(item)) continue;
     ++count;
-    names.insert(std::string(domain::short_model_name(item.experiment.deployment.model)));
+    names.insert(item.model.name);
   }
   if (count == 0) return fmt::format("no experiment has {}", what);
   return fmt::format("{} of {} experiments {} {} ({})", count, dataset.cases.size(), count == 1 ? "has" : "have", what,

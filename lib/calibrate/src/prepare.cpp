@@ -36,8 +36,7 @@ class Matcher {
     const domain::Deployment& deployment = experiment.deployment;
     if (selector.field == "id") return experiment.id == selector.value;
     if (selector.field == "sweep") return experiment.sweep == selector.value;
-    if (selector.field == "model")
-      return same_word(domain::short_model_name(deployment.model), domain::short_model_name(selector.value));
+    if (selector.field == "model") return domain::names_model(deployment.model, selector.value);
     if (selector.field == "hardware") return same_gpu(deployment.hardware, selector.value, gpus_);
     if (selector.field == "tp") return std::to_string(deployment.tp) == selector.value;
     if (selector.field == "workload") return same_word(experiment.workload.name, selector.value);

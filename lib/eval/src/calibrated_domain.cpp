@@ -8,8 +8,6 @@
 #include <cstdint>
 #include <limits>
 
-#include "rooftune/domain/model.hpp"
-
 namespace rooftune::eval {
 namespace {
 
@@ -74,7 +72,7 @@ void add_case(params::CalibratedDomain& domain, const Case& item, const std::vec
     if (stage >= stages.size() || rate <= 0.0) continue;
     if (const auto e2e_ms = stages[stage][domain::Metric::e2e_mean]) widen(domain, "concurrency", rate * *e2e_ms * 1e-3);
   }
-  insert(domain, "model", std::string(domain::short_model_name(experiment.deployment.model)));
+  insert(domain, "model", item.model.name);
   insert(domain, "gpu", item.gpu.name);
   insert(domain, "precision", experiment.deployment.precision);
   insert(domain, "engine_version",

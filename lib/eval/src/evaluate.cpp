@@ -65,7 +65,7 @@ CaseReport report_of(const Case& item) {
   const domain::Experiment& experiment = item.experiment;
   CaseReport report;
   report.experiment = experiment.id;
-  report.model = std::string(domain::short_model_name(experiment.deployment.model));
+  report.model = item.model.name;
   report.hardware = item.gpu.name;
   report.tp = experiment.deployment.tp;
   report.workload = experiment.workload.name;

@@ -173,8 +173,8 @@ core::Result<std::vector<Fold>> predefined_folds(const Dataset& dataset, const S
 
 std::string group_of(const Case& item, std::string_view group) {
   const auto& experiment = item.experiment;
-  if (group == "model") return std::string(domain::short_model_name(experiment.deployment.model));
-  if (group == "family") return family_of(domain::short_model_name(experiment.deployment.model));
+  if (group == "model") return item.model.name;
+  if (group == "family") return family_of(item.model.name);
   if (group == "tp") return std::to_string(experiment.deployment.tp);
   if (group == "workload") return experiment.workload.name;
   if (group == "gpu") return item.gpu.name;

@@ -9,6 +9,7 @@
 #include "recorded_run.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/models.hpp"
+#include "rooftune/domain/model.hpp"
 #include "settings_text.hpp"
 #include "tool_names.hpp"
 
@@ -137,7 +138,7 @@ class Assembler {
     if (!log_.model) return in_file;
     const bool is_served_name = log_.served_model && run_.model && log_.served_model->text.find(*run_.model) != std::string::npos;
     if (in_file.empty() || is_served_name) return log_.model->text;
-    if (is_same_model(in_file, log_.model->text)) return in_file;
+    if (domain::names_model(in_file, log_.model->text)) return in_file;
     if (!options_.model) warn_of_contradiction("model", in_file, log_.model->text, log_.model->line);
     return log_.model->text;
   }

@@ -5,7 +5,6 @@
 #include <cctype>
 #include <vector>
 
-#include "rooftune/domain/model.hpp"
 #include "settings_text.hpp"
 
 namespace rooftune::importers {
@@ -61,10 +60,6 @@ std::string model_name_of(std::string_view id) {
     return part->starts_with('.') || *part == "~" || is_among(kPlaces, *part) ? std::string() : std::string(*part);
   }
   return {};
-}
-
-bool is_same_model(std::string_view a, std::string_view b) {
-  return lower(domain::short_model_name(a)) == lower(domain::short_model_name(b));
 }
 
 }  // namespace rooftune::importers

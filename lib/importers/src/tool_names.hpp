@@ -11,7 +11,4 @@ namespace rooftune::importers {
 /// as it is. Empty where a path names a place only ("/mnt/models").
 [[nodiscard]] std::string model_name_of(std::string_view id);
 
-/// Whether two ids name one model: the same last part, in any case of letters.
-[[nodiscard]] bool is_same_model(std::string_view a, std::string_view b);
-
 }  // namespace rooftune::importers

@@ -48,7 +48,7 @@ std::optional<ValueSource> find_source(std::string_view name) {
 }
 
 bool DeploymentFilter::matches(const domain::Deployment& deployment, const domain::GpuSpec& gpu_spec) const {
-  if (model && domain::short_model_name(*model) != domain::short_model_name(deployment.model)) return false;
+  if (model && !domain::names_model(deployment.model, *model)) return false;
   if (gpu && domain::find_gpu({gpu_spec}, *gpu) == nullptr) return false;
   return !tp || *tp == deployment.tp;
 }

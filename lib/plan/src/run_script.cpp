@@ -37,7 +37,7 @@ std::string job_name(const std::string& name) {
 
 /// The id that a server loads: that of the model's own runs, which names its owner.
 std::string model_id(const NextRun& run, const domain::Deployment& like) {
-  return domain::short_model_name(like.model) == domain::short_model_name(run.model) ? like.model : run.model;
+  return domain::names_model(like.model, run.model) ? like.model : run.model;
 }
 
 /// The server as the deployment records it; what it leaves open is left to the server.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rooftune/domain/gpus.hpp"
+#include "rooftune/domain/model.hpp"
 #include "rooftune/plan/apart.hpp"
 #include "rooftune/runs/open_simulation.hpp"
 
@@ -82,7 +83,11 @@ core::Result<domain::Experiment> measured_run(CapacityRequest& request) {
   }
   if (request.models.empty()) request.models = {run->deployment.model};
   if (!request.is_tp_given) request.tp = {run->deployment.tp};
-  if (!request.is_gpu_given) request.load.gpu = run->deployment.hardware;
+  const domain::GpuSpec* gpu = domain::find_gpu(study->inputs.gpus, run->deployment.hardware);
+  // Under another of its names it is still the run's GPU, and its pool the recorded one.
+  if (!request.is_gpu_given || domain::find_gpu(study->inputs.gpus, request.load.gpu) == gpu) {
+    request.load.gpu = run->deployment.hardware;
+  }
   if (request.expert_parallel.empty()) {
     request.expert_parallel = {run->deployment.settings.enable_expert_parallel ? "on" : "off"};
   }
@@ -110,9 +115,8 @@ domain::Experiment like(const domain::Experiment& run, const CapacityRequest& re
   experiment.flags.clear();
   domain::Deployment& deployment = experiment.deployment;
   domain::EngineSettings& settings = deployment.settings;
-  const bool is_same = domain::short_model_name(deployment.model) == domain::short_model_name(variant.model) &&
-                       deployment.hardware == request.load.gpu && deployment.tp == variant.tp &&
-                       settings.data_parallel_size == variant.data_parallel;
+  const bool is_same = domain::names_model(deployment.model, variant.model) && deployment.hardware == request.load.gpu &&
+                       deployment.tp == variant.tp && settings.data_parallel_size == variant.data_parallel;
   deployment.model = variant.model;
   deployment.hardware = request.load.gpu;
   deployment.tp = variant.tp;
