@@ -10,10 +10,13 @@ Lengths are the very ones that were sent: the client draws them with numpy's Ran
 100 % of the nominal length.
 
 Points with a flag are shown and never fitted (role overload), with the reason under `flags`. Left out, and counted in the
-manifest: copies and duplicates of other rows, and points of a client that nobody recorded (NVIDIA's own sweep).
+manifest: copies and duplicates of other rows, points of a client that nobody recorded (NVIDIA's own sweep), and points of which no
+recipe is known, or several that differ.
 
 A configuration (model, GPU, TP, lengths) is held out as a whole. Of each model on a GPU one in five is, by a hash of its name, so
 that the choice depends on no figure; the script prints their sweeps, for `held_out` of a study.
+
+What aiconfigurator predicts for the points is written where the folder has it (aiconfigurator_predictions.csv).
 
 usage: import_serving_points.py FOLDER --gpu h100 --out ground_truth [--date YYYY-MM-DD]
 """
@@ -44,6 +47,10 @@ CONTRADICTED = {
         "kv_cache_dtype",
         "the recipe sets an FP8 KV cache; pool (TTFT of 32 clients with 8192 tokens at TP 2) and reads (TPOT) are those of a 16-bit one",
     ),
+    ("meta-llama/Llama-3.1-70B", "h200_sxm"): (
+        "kv_cache_dtype",
+        "the recipe sets an FP8 KV cache; the same flags, image and architecture gave a 16-bit one on H100s",
+    ),
 }
 RANGE_LOW = 0.8
 REQUESTS_PER_CLIENT = 10
@@ -58,7 +65,8 @@ def matches(recipe, point):
     shape = f"{point['isl']}/{point['osl']}"
     hidden = recipe["labels_in_data"] == "concurrency 512"
     return (
-        recipe["model"] == point["model"]
+        recipe["max_model_len"] != ""  # else nothing is known of the server
+        and recipe["model"] == point["model"]
         and recipe["gpu"] == point["gpu"]
         and recipe["precision"] == point["precision"]
         and ("*" in shapes or shape in shapes)
@@ -68,11 +76,42 @@ def matches(recipe, point):
     )
 
 
+def expert_ranks(point):
+    """As the point is labelled; 1 where it is not."""
+    return int(point["ep"] or 1) or 1
+
+
+def is_labelled(text, point):
+    """Whether a point bears the labels of a recipe: "dp2 ep4; dp4 ep16", "dpN epN*N" (N: its TP degree), "ep4 (tp4); ep1 (tp8)"."""
+    tp, dp = int(point["tp"]), int(point["dp"] or 1) or 1
+    degrees = {"N": tp, "N*N": tp * tp}
+    for label in text.split(";"):
+        said = re.match(r"\s*(?:dp(\S+) )?ep(\S+)(?: .*\(tp(\d+))?", label)
+        if said is None:
+            continue
+        said_dp, said_ep, said_tp = said.groups()
+        if (
+            expert_ranks(point) == (degrees.get(said_ep) or int(said_ep))
+            and (said_dp is None or dp == (degrees.get(said_dp) or int(said_dp)))
+            and (said_tp is None or tp == int(said_tp))
+        ):
+            return True
+    return False
+
+
 def recipe_of(recipes, point):
+    """The recipe, or None and why there is none."""
     found = [recipe for recipe in recipes if matches(recipe, point)]
-    if len(found) != 1:
-        raise SystemExit(f"{point['row_id']}: {len(found)} recipes match")
-    return found[0]
+    if not found:
+        return None, "no_recipe"
+    found = [recipe for recipe in found if is_labelled(recipe["labels_in_data"], point)] or found
+    settings = [settings_of(recipe, point, int(point["concurrency"])) for recipe in found]
+    if any(one != settings[0] for one in settings):
+        return None, "several_recipes"
+    # Whether ranks attend apart stands in no column.
+    if found[0]["real_topology"].startswith("conc decides") and expert_ranks(point) > 1:
+        return None, "unknown_topology"
+    return found[0], None
 
 
 def number(text):
@@ -135,7 +174,7 @@ def settings_of(recipe, point, clients):
     settings |= graphs_of(recipe["cudagraph"])
     if re.search(r"fi_allreduce_fusion|fuse_allreduce_rms", recipe["fusion"]):
         settings["fuse_allreduce_rms"] = True
-    if recipe["expert_parallel"].startswith("on"):
+    if recipe["expert_parallel"].startswith("on") and (expert_ranks(point) > 1 or "where label" not in recipe["expert_parallel"]):
         settings["enable_expert_parallel"] = True
     return settings
 
@@ -169,16 +208,20 @@ def configuration(recipe, point):
     return f"{model}-{point['gpu'].split('_')[0]}-tp{point['tp']}-{point['isl']}x{point['osl']}"
 
 
+def undated(sweep):
+    return re.sub(r"-\d{4}-\d{2}-\d{2}", "", sweep)
+
+
 def held_out(experiments):
     """Sweeps of the held-out configurations: of each model on this GPU one in five, at least one, the first by hash of the name."""
     configurations = collections.defaultdict(set)
     for one in experiments:
-        configurations[one["model"]].add(one["sweep"][: -len("-YYYY-MM-DD")])
+        configurations[one["model"]].add(undated(one["sweep"]))
     chosen = set()
     for names in configurations.values():
         by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
         chosen.update(by_hash[: max(1, round(len(names) / HELD_OUT_SHARE))])
-    return sorted({one["sweep"] for one in experiments if one["sweep"][: -len("-YYYY-MM-DD")] in chosen})
+    return sorted({one["sweep"] for one in experiments if undated(one["sweep"]) in chosen})
 
 
 def flags_of(recipe, point):
@@ -250,7 +293,14 @@ def main():
         if reasons:
             left_out[sorted(reasons)[0]] += 1
             continue
-        one = experiment(recipe_of(recipes, point), point)
+        recipe, reason = recipe_of(recipes, point)
+        if recipe is None:
+            left_out[reason] += 1
+            continue
+        one = experiment(recipe, point)
+        if one["id"] in experiments:  # measured on one day with and without expert parallelism
+            for key in ("id", "sweep"):
+                one[key] += f"-ep{expert_ranks(point)}"
         if one["id"] in experiments:
             raise SystemExit(f"{one['id']} is there twice")
         experiments[one["id"]] = one
@@ -261,6 +311,8 @@ def main():
     dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
     what = f"{len(ordered)} closed-loop serving points, {usable} of them without a flag; left out: {dropped or 'none'}"
     shipment.json(f"serving_{arguments.gpu}.json", ordered, what=what, sources=SOURCES)
+    if not (arguments.folder / "aiconfigurator_predictions.csv").exists():
+        return
     rows = peer_rows(arguments.folder, ids)
     what = f"{len(rows)} predictions of aiconfigurator for these points"
     shipment.csv(f"serving_{arguments.gpu}_peers.csv", PEER_COLUMNS, rows, what=what, sources=[PEER_SOURCE])
