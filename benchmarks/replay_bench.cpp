@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "rooftune/data/models.hpp"
 #include "rooftune/eval/dataset.hpp"
 #include "rooftune/latency/catalogue.hpp"
+#include "rooftune/params/term.hpp"
 #include "rooftune/sim/simulate.hpp"
 
 /// What one evaluation of the shipped H100 experiments costs on one core: about 98,000 requests in fifteen runs.
@@ -51,6 +53,9 @@ const Replay& replay() {
   return loaded;
 }
 
+/// Small: what is counted is what a term costs, and not the longer steps that it makes.
+constexpr double kTermCoefficient_us = 1e-6;
+
 /// All parameters of the physics model in turn, one per direction.
 template <class Scalar>
 params::Resolved<Scalar> seeded(const params::Resolved<double>& values) {
@@ -66,11 +71,14 @@ params::Resolved<Scalar> seeded(const params::Resolved<double>& values) {
 }
 
 template <class Scalar>
-void replay_all(benchmark::State& state, std::string_view step_time_model, const sim::SimulationOptions& options) {
+void replay_all(benchmark::State& state, std::string_view step_time_model, const sim::SimulationOptions& options,
+                std::optional<params::ParameterId> term = {}) {
   const Replay& input = replay();
   std::vector<params::Resolved<Scalar>> parameters;
   for (const eval::Case& item : input.dataset.cases) {
-    parameters.push_back(seeded<Scalar>(params::resolve(input.config, item.experiment.deployment, item.gpu)));
+    params::Resolved<double> values = params::resolve(input.config, item.experiment.deployment, item.gpu);
+    if (term) values[*term] = kTermCoefficient_us;
+    parameters.push_back(seeded<Scalar>(values));
   }
   sim::EngineCounters counted;
   for (auto _ : state) {
@@ -109,6 +117,14 @@ void register_all() {
     add(fmt::format("replay_all_1core_with_{}", entry.name),
         [name = entry.name](benchmark::State& state) { replay_all<double>(state, name, {}); });
   }
+  const auto add_with_term = [&](const std::string& name, const std::string& expression) {
+    const params::ParameterId term =
+        value_or_exit(params::declare_term({.name = name + "_us", .expression = expression, .lower = 0.0, .upper = 1.0}));
+    add(fmt::format("replay_all_1core_with_{}", name),
+        [term](benchmark::State& state) { replay_all<double>(state, "physics", {}, term); });
+  };
+  add_with_term("straight_term", "layers * (decodes + prefill_tokens)");
+  add_with_term("bent_term", "layers * (decodes + prefill_tokens > 64)");
   add("draw_requests", [](benchmark::State& state) {
     for (auto _ : state) {
       for (const eval::Case& item : replay().dataset.cases) benchmark::DoNotOptimize(sim::make_request_plan(item.experiment, 1, 0));

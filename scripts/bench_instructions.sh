@@ -19,4 +19,6 @@ count() {
 }
 count replay_all_1core double
 count replay_all_1core_plain_stepping double
+count replay_all_1core_with_straight_term double
+count replay_all_1core_with_bent_term double
 count replay_all_1core_16_derivatives ceres

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "batches.hpp"
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/catalogue.hpp"
@@ -67,6 +69,33 @@ TEST_F(Terms, AreTheSameWhateverWasAskedBefore) {
     const auto n = static_cast<double>(view.decode_requests);
     EXPECT_THAT(model_with->piece(view).duration_us - without->piece(view).duration_us,
                 DoubleNear(0.5 * (32.0 * n * n + 3.0 * tokens), 1e-6));
+  }
+}
+
+TEST_F(Terms, AddUpWhetherTheyBendOrNot) {
+  deployment.settings.cudagraph_mode = "FULL_AND_PIECEWISE";
+  deployment.settings.cudagraph_capture_sizes = {1, 2, 4, 8, 112};
+  params::Resolved<double> parameters;
+  parameters[linear] = 0.5;
+  parameters[declared("test_padding_us", "graph_tokens - decodes - prefill_tokens")] = 2.0;
+  parameters[declared("test_bent_us", "max(decodes, 4) * layers")] = 0.25;
+  parameters[declared("test_share_us", "context_tokens / max(decodes, 1)")] = 0.125;
+  const auto model_with = make_step_time<double>("physics", target, parameters);
+  const auto without = with(linear, 0.0);
+  auto mixed = decodes(5, 600);
+  mixed.prefills = {{.context_tokens = 32, .new_tokens = 100}, {.context_tokens = 0, .new_tokens = 7}};
+  for (const auto& batch : {decodes(3, 600), mixed, decodes(3, 601)}) {
+    const Batch view = batch.view();
+    const StepPiece<double> piece = model_with->piece(view);
+    const double prefill_tokens = view.prefills.empty() ? 0.0 : 107.0;
+    const auto n = static_cast<double>(view.decode_requests);
+    const auto context = static_cast<double>(view.decode_context_tokens);
+    const double padded = view.prefills.empty() ? 4.0 : 112.0;
+    const double added = 0.5 * (32.0 * (n + prefill_tokens) + 0.01 * context) + 2.0 * (padded - n - prefill_tokens) +
+                         0.25 * std::max(n, 4.0) * 32.0 + 0.125 * context / n;
+    EXPECT_THAT(piece.duration_us - without->piece(view).duration_us, DoubleNear(added, 1e-6));
+    EXPECT_THAT(piece.slope_us_per_token - without->piece(view).slope_us_per_token, DoubleNear(0.005 + 0.125 / n, 1e-9));
+    EXPECT_THAT(model_with->duration_us(view), DoubleNear(piece.duration_us, 1e-6));
   }
 }
 

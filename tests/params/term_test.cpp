@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <initializer_list>
 #include <utility>
 
@@ -45,6 +46,50 @@ TEST(Term, CountsItsExpressionAsOftenAsItsScaleSays) {
   EXPECT_EQ(TermFormula(term("a_us", "2", TermScale::per_layer))(values), 64.0);
   EXPECT_EQ(TermFormula(term("a_us", "2", TermScale::per_sequence))(values), 20.0);
   EXPECT_EQ(TermFormula(term("a_us", "2", TermScale::per_token))(values), 216.0);
+}
+
+/// Of a batch and a deployment, none of them a round number.
+QuantityValues odd_values(double start) {
+  QuantityValues values{};
+  for (std::size_t i = 0; i < kQuantities; ++i) values[i] = start + 1.7 * static_cast<double>(i);
+  return values;
+}
+
+double value_of(const LinearForm& form, const QuantityValues& values) {
+  double sum = form.constant;
+  for (std::size_t i = 0; i < kBatchQuantities; ++i) sum += form.factors[i] * values[i];
+  return sum;
+}
+
+TEST(Term, IsAStraightLineWhereItIsWrittenAsOne) {
+  for (const char* straight : {"1", "layers", "layers * (decodes + prefill_tokens)", "layers*decodes - 2 * -prefills + .5e1*(tp - 1)",
+                               "weight_bytes / bandwidth_bytes_per_us", "context_tokens / (2 * heads) / layers",
+                               "(graph_tokens - decodes - prefill_tokens) * layers^2", "2^(1/2) * prefill_pairs", "-(decodes)",
+                               "(layers + 1) * (decodes - 3) * hidden_size"}) {
+    for (const TermScale scale : {TermScale::per_step, TermScale::per_layer}) {
+      const Term written = term("a_us", straight, scale);
+      TermFormula formula(written);
+      const auto line = linear_form(written, odd_values(3.0));
+      ASSERT_TRUE(line) << straight;
+      QuantityValues values = odd_values(3.0);
+      for (std::size_t i = 0; i < kBatchQuantities; ++i) values[i] = 41.0 - 3.3 * static_cast<double>(i);
+      EXPECT_NEAR(value_of(*line, values), formula(values), 1e-12 * std::abs(formula(values))) << straight;
+    }
+  }
+  const Term each = term("a_us", "layers", TermScale::per_sequence);
+  const QuantityValues values = odd_values(3.0);
+  EXPECT_NEAR(value_of(linear_form(each, values).value(), values), TermFormula(each)(values), 1e-9);
+}
+
+TEST(Term, IsNoStraightLineOtherwise) {
+  for (const char* bent :
+       {"decodes * decodes", "max(decodes, 1)", "decodes > 8", "(decodes + prefill_tokens > 64) * layers", "layers / decodes",
+        "decodes^2", "-2^2 * decodes", "2^3^2 * decodes", "decodes == 17 ? 1000 : 0", "sqrt(layers)", "1 / sorts_vocabulary"}) {
+    QuantityValues values = odd_values(3.0);
+    values[static_cast<std::size_t>(Quantity::sorts_vocabulary)] = 0.0;
+    EXPECT_FALSE(linear_form(term("a_us", bent), values)) << bent;
+  }
+  EXPECT_FALSE(linear_form(term("a_us", "decodes", TermScale::per_token), odd_values(3.0))) << "its square";
 }
 
 TEST(Term, PointsAtWhatAStepDoesNotKnow) {

@@ -1,12 +1,16 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "graph_plan.hpp"
+#include "linear_sum.hpp"
 #include "remembered.hpp"
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/operators.hpp"
@@ -32,10 +36,28 @@ std::vector<params::ParameterId> terms_of(const params::Resolved<Scalar>& parame
   return ids;
 }
 
+/// Sums over the prefills of a batch.
+struct PrefillSums {
+  std::int64_t tokens = 0;
+  std::int64_t context_tokens = 0;
+  double pairs = 0.0;
+};
+inline PrefillSums prefill_sums(const Batch& batch) {
+  PrefillSums sums;
+  for (const PrefillChunk& chunk : batch.prefills) {
+    const auto own = static_cast<double>(chunk.new_tokens);
+    sums.tokens += chunk.new_tokens;
+    sums.context_tokens += chunk.context_tokens;
+    sums.pairs += own * (static_cast<double>(chunk.context_tokens) + 0.5 * own);
+  }
+  return sums;
+}
+
 /// What expressions may read: facts of the deployment, and the sums of a batch.
 class TermQuantities {
  public:
-  explicit TermQuantities(const Target& target) {
+  /// `pads`: whether anything reads the size of the CUDA graph.
+  TermQuantities(const Target& target, bool pads) {
     const Operators operators = operators_of(target.model, target.deployment);
     using enum params::Quantity;
     set(layers, target.model.layers());
@@ -72,28 +94,23 @@ class TermQuantities {
     set(bandwidth_bytes_per_us, target.gpu.hbm_bandwidth.value * 1e6);
     set(link_bytes_per_us, target.gpu.link_bandwidth.value * 1e3);
     set(peak_flops_per_us, target.gpu.peak_bf16.value * 1e6);
-    if (!target.deployment.settings.cudagraph_mode.empty()) graphs_.emplace(target.deployment);
+    if (pads && !target.deployment.settings.cudagraph_mode.empty()) graphs_.emplace(target.deployment);
   }
 
+  /// Those of the last batch; facts of the deployment hold for all.
+  [[nodiscard]] const params::QuantityValues& values() const { return values_; }
+
   [[nodiscard]] const params::QuantityValues& of(const Batch& batch) {
+    const PrefillSums sums = prefill_sums(batch);
+    const std::int64_t tokens = batch.decode_requests + sums.tokens;
     using enum params::Quantity;
-    std::int64_t prefill_tokens_sum = 0;
-    std::int64_t prefill_context = 0;
-    double pairs = 0.0;
-    for (const PrefillChunk& chunk : batch.prefills) {
-      prefill_tokens_sum += chunk.new_tokens;
-      prefill_context += chunk.context_tokens;
-      const auto own = static_cast<double>(chunk.new_tokens);
-      pairs += own * (static_cast<double>(chunk.context_tokens) + 0.5 * own);
-    }
-    const std::int64_t tokens = batch.decode_requests + prefill_tokens_sum;
-    set(decodes, static_cast<double>(batch.decode_requests));
-    set(prefills, static_cast<double>(batch.prefills.size()));
-    set(prefill_tokens, static_cast<double>(prefill_tokens_sum));
-    set(context_tokens, static_cast<double>(batch.decode_context_tokens));
-    set(prefill_context_tokens, static_cast<double>(prefill_context));
-    set(prefill_pairs, pairs);
-    set(graph_tokens, static_cast<double>(graphs_ ? graphs_->padded(tokens) : tokens));
+    set(decodes, batch.decode_requests);
+    set(prefills, batch.prefills.size());
+    set(prefill_tokens, sums.tokens);
+    set(context_tokens, batch.decode_context_tokens);
+    set(prefill_context_tokens, sums.context_tokens);
+    set(prefill_pairs, sums.pairs);
+    set(graph_tokens, graphs_ ? graphs_->padded(tokens) : tokens);
     return values_;
   }
 
@@ -108,43 +125,46 @@ class TermQuantities {
 };
 
 /// A step-time model with the terms of a study or config on top: each adds its coefficient times its expression. Expressions are
-/// linear in the context (params/term.hpp), so a piece stays one. While a batch only decodes, those that do not read the context
-/// depend on the number of decodes alone: their sum is remembered. The others are evaluated once per piece.
+/// linear in the context (params/term.hpp), so a piece stays one. Those that are straight lines in all sums of the batch are one line
+/// together, however many there are. The others are evaluated: while a batch only decodes, what does not read the context depends on the
+/// number of decodes alone and is remembered.
 template <class Scalar>
 class TermStepTime final : public StepTime<Scalar> {
  public:
   TermStepTime(std::unique_ptr<StepTime<Scalar>> inner, const Target& target, const params::Resolved<Scalar>& parameters,
                const std::vector<params::ParameterId>& terms)
-      : inner_(std::move(inner)), quantities_(target) {
-    for (const params::ParameterId id : terms) {
-      Own term{.id = id.spec().id, .coefficient = parameters[id], .formula = params::TermFormula(*params::find_term(id))};
+      : inner_(std::move(inner)),
+        terms_(own_terms(parameters, terms)),
+        quantities_(target,
+                    std::ranges::any_of(terms_, [](const Own& term) { return term.formula.reads(params::Quantity::graph_tokens); })) {
+    for (Own& term : terms_) {
       adds_time_ = adds_time_ || core::value_of(term.coefficient) != 0.0;
-      (term.formula.reads_context() ? with_context_ : steady_).push_back(std::move(term));
+      if (const auto line = params::linear_form(term.written, quantities_.values())) {
+        constant_us_ += line->constant * term.coefficient;
+        for (std::size_t i = 0; i < line_us_.size(); ++i) line_us_[i] += line->factors[i] * term.coefficient;
+      } else {
+        (term.formula.reads(params::Quantity::context_tokens) ? with_context_ : steady_).push_back(&term);
+      }
     }
+    has_line_ = takes_part(constant_us_) || std::ranges::any_of(line_us_, [](const Scalar& us) { return takes_part(us); });
+    has_steady_ = !steady_.empty() || takes_part(of_line(params::Quantity::graph_tokens));
   }
 
   [[nodiscard]] StepPiece<Scalar> piece(const Batch& batch) override {
     StepPiece<Scalar> piece = inner_->piece(batch);
-    if (!steady_.empty()) piece.duration_us += batch.prefills.empty() ? remembered_steady_us(batch) : steady_us(batch);
-    if (with_context_.empty()) return piece;
-    const params::QuantityValues& values = quantities_.of(batch);
-    for (Own& term : with_context_) {
-      const double times = term.formula(values);
-      piece.duration_us += times * term.coefficient;
-      piece.slope_us_per_token += slope(term, values, times) * term.coefficient;
-    }
+    if (has_line_) add_line(piece, batch);
+    if (has_steady_) piece.duration_us += steady_us(batch);
+    if (!with_context_.empty()) add_with_context(piece, batch);
     return piece;
   }
 
   [[nodiscard]] StepBreakdown breakdown(const Batch& batch) override {
     StepBreakdown result = inner_->breakdown(batch);
     const params::QuantityValues& values = quantities_.of(batch);
-    for (std::vector<Own>* const terms : {&steady_, &with_context_}) {
-      for (Own& term : *terms) {
-        const double us = term.formula(values) * core::value_of(term.coefficient);
-        result.terms.push_back({.name = term.id, .duration_us = us});
-        result.total_us += us;
-      }
+    for (Own& term : terms_) {
+      const double us = term.formula(values) * core::value_of(term.coefficient);
+      result.terms.push_back({.name = term.id, .duration_us = us});
+      result.total_us += us;
     }
     return result;
   }
@@ -163,9 +183,46 @@ class TermStepTime final : public StepTime<Scalar> {
  private:
   struct Own {
     std::string_view id;
+    const params::Term& written;
     Scalar coefficient{0.0};
     params::TermFormula formula;
   };
+
+  static std::vector<Own> own_terms(const params::Resolved<Scalar>& parameters, const std::vector<params::ParameterId>& ids) {
+    std::vector<Own> terms;
+    for (const params::ParameterId id : ids) {
+      const params::Term& written = *params::find_term(id);
+      terms.push_back(
+          {.id = id.spec().id, .written = written, .coefficient = parameters[id], .formula = params::TermFormula(written)});
+    }
+    return terms;
+  }
+
+  [[nodiscard]] const Scalar& of_line(params::Quantity quantity) const { return line_us_[static_cast<std::size_t>(quantity)]; }
+  template <class Number>
+  [[nodiscard]] Scaled<Scalar> product(params::Quantity quantity, Number sum) const {
+    return {.scalar = of_line(quantity), .factor = static_cast<double>(sum)};
+  }
+
+  void add_line(StepPiece<Scalar>& piece, const Batch& batch) const {
+    using enum params::Quantity;
+    piece.duration_us = linear_sum(piece.duration_us, Scaled{constant_us_, 1.0}, product(decodes, batch.decode_requests),
+                                   product(context_tokens, batch.decode_context_tokens));
+    piece.slope_us_per_token += of_line(context_tokens);
+    if (batch.prefills.empty()) return;
+    const PrefillSums sums = prefill_sums(batch);
+    piece.duration_us = linear_sum(piece.duration_us, product(prefills, batch.prefills.size()), product(prefill_tokens, sums.tokens),
+                                   product(prefill_context_tokens, sums.context_tokens), product(prefill_pairs, sums.pairs));
+  }
+
+  [[gnu::noinline]] void add_with_context(StepPiece<Scalar>& piece, const Batch& batch) {
+    const params::QuantityValues& values = quantities_.of(batch);
+    for (Own* const term : with_context_) {
+      const double times = term->formula(values);
+      piece.duration_us += times * term->coefficient;
+      piece.slope_us_per_token += slope(*term, values, times) * term->coefficient;
+    }
+  }
 
   /// Of a straight line: over a distance that a double holds exactly.
   static double slope(Own& term, params::QuantityValues values, double times) {
@@ -174,32 +231,42 @@ class TermStepTime final : public StepTime<Scalar> {
     return (term.formula(values) - times) / kDistance;
   }
 
+  /// What has to be evaluated and does not read the context: the size of CUDA graphs, and terms that bend.
   [[nodiscard]] Scalar steady_us(const Batch& batch) {
-    const params::QuantityValues& values = quantities_.of(batch);
-    Scalar sum{0.0};
-    for (Own& term : steady_) sum += term.formula(values) * term.coefficient;
-    return sum;
+    if (!batch.prefills.empty()) return evaluated_us(batch);
+    const Scalar* const known = of_decodes_.find(batch.decode_requests);
+    return known != nullptr ? *known : of_decodes_.keep(batch.decode_requests, evaluated_us(batch));
   }
-  [[nodiscard]] const Scalar& remembered_steady_us(const Batch& batch) {
-    if (const Scalar* const known = of_decodes_.find(batch.decode_requests)) return *known;
-    return of_decodes_.keep(batch.decode_requests, steady_us(batch));
+  [[nodiscard, gnu::noinline]] Scalar evaluated_us(const Batch& batch) {
+    using enum params::Quantity;
+    const params::QuantityValues& values = quantities_.of(batch);
+    Scalar sum = of_line(graph_tokens) * values[static_cast<std::size_t>(graph_tokens)];
+    for (Own* const term : steady_) sum += term->formula(values) * term->coefficient;
+    return sum;
   }
 
   [[nodiscard]] double added_us(const Batch& batch) {
     if (!adds_time_) return 0.0;
-    double sum = core::value_of(batch.prefills.empty() ? remembered_steady_us(batch) : steady_us(batch));
-    if (with_context_.empty()) return sum;
     const params::QuantityValues& values = quantities_.of(batch);
-    for (Own& term : with_context_) sum += term.formula(values) * core::value_of(term.coefficient);
-    return sum;
+    double us = core::value_of(constant_us_);
+    for (std::size_t i = 0; i < line_us_.size(); ++i) us += values[i] * core::value_of(line_us_[i]);
+    for (std::vector<Own*>* const bent : {&steady_, &with_context_}) {
+      for (Own* const term : *bent) us += term->formula(values) * core::value_of(term->coefficient);
+    }
+    return us;
   }
 
   std::unique_ptr<StepTime<Scalar>> inner_;
+  std::vector<Own> terms_;
   TermQuantities quantities_;
-  std::vector<Own> steady_;  ///< terms that do not read the context
-  std::vector<Own> with_context_;
-  bool adds_time_ = false;         ///< a coefficient is not 0: others are there for their derivatives alone
-  Remembered<Scalar> of_decodes_;  ///< the sum of the steady ones where a batch only decodes
+  bool adds_time_ = false;  ///< a coefficient is not 0: others are there for their derivatives alone
+  bool has_line_ = false;
+  bool has_steady_ = false;
+  Scalar constant_us_{0.0};                                 ///< of the straight lines, whatever the batch
+  std::array<Scalar, params::kBatchQuantities> line_us_{};  ///< of the straight lines, by the sums of a batch
+  std::vector<Own*> steady_;                                ///< terms that bend and do not read the context
+  std::vector<Own*> with_context_;
+  Remembered<Scalar> of_decodes_;  ///< what steps that only decode take of steady_us
 };
 
 }  // namespace rooftune::latency

@@ -160,7 +160,7 @@ std::optional<core::Diagnostic> objection(const Term& term, TermFormula& formula
                    times_a_time ? "e.g. weight_bytes / bandwidth_bytes_per_us for a coefficient that ends in '_factor'"
                                 : "a coefficient that ends in '_us' stands before a number, e.g. layers * decodes");
     }
-    if (!formula.reads_context() || values[index_of(Quantity::decodes)] == 0.0) continue;
+    if (!formula.reads(Quantity::context_tokens) || values[index_of(Quantity::decodes)] == 0.0) continue;
     // While a batch only decodes its context grows, and the engine goes on in closed form: a straight line.
     double& context = values[index_of(Quantity::context_tokens)];
     context = 0.0;
@@ -217,7 +217,8 @@ TermFormula::TermFormula(const Term& term) : parser_(std::make_unique<Parser>())
   parser_->parser.DefineNameChars(kNameCharacters);
   for (std::size_t i = 0; i < kQuantities; ++i) parser_->parser.DefineVar(std::string(kSpecs[i].name), &parser_->values[i]);
   parser_->parser.SetExpr(term.expression);
-  reads_context_ = parser_->parser.GetUsedVar().contains("context_tokens");
+  const auto& used = parser_->parser.GetUsedVar();
+  for (std::size_t i = 0; i < kQuantities; ++i) reads_[i] = used.contains(std::string(kSpecs[i].name));
 }
 TermFormula::TermFormula(TermFormula&&) noexcept = default;
 TermFormula& TermFormula::operator=(TermFormula&&) noexcept = default;

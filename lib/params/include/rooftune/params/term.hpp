@@ -18,7 +18,8 @@ namespace rooftune::params {
 /// The group of the coefficients of terms.
 inline constexpr std::string_view kUserGroup = "user";
 
-/// What a term's expression may read, all of it known for a step as a whole: sums over its batch, and facts of the deployment.
+/// What a term's expression may read, all of it known for a step as a whole: sums over its batch (the first kBatchQuantities), and facts
+/// of the deployment.
 enum class Quantity : std::size_t {
   decodes,
   prefills,
@@ -48,6 +49,7 @@ enum class Quantity : std::size_t {
   peak_flops_per_us,
 };
 inline constexpr std::size_t kQuantities = 26;
+inline constexpr std::size_t kBatchQuantities = 7;
 using QuantityValues = std::array<double, kQuantities>;
 
 struct QuantitySpec {
@@ -96,7 +98,7 @@ class TermFormula {
   TermFormula& operator=(TermFormula&&) noexcept;
   ~TermFormula();
 
-  [[nodiscard]] bool reads_context() const { return reads_context_; }
+  [[nodiscard]] bool reads(Quantity quantity) const { return reads_[static_cast<std::size_t>(quantity)]; }
   /// Formulas with commas between them, as of the last evaluation.
   [[nodiscard]] int results() const;
   /// By how much the coefficient is multiplied; its scale included.
@@ -106,7 +108,18 @@ class TermFormula {
   struct Parser;
   std::unique_ptr<Parser> parser_;
   TermScale scale_;
-  bool reads_context_ = false;
+  std::array<bool, kQuantities> reads_{};
 };
+
+/// A straight line in the sums of a batch: constant + factors * sums.
+struct LinearForm {
+  double constant = 0.0;
+  std::array<double, kBatchQuantities> factors{};
+};
+
+/// By how much a term's coefficient is multiplied in steps of a deployment, its scale included, where the expression is written as a
+/// straight line: sums and products of which no two read the batch, quotients and powers of what it does not change. Nothing elsewhere,
+/// even where some function of the batch happens to be straight. The batch's part of `deployment` is not read.
+[[nodiscard]] std::optional<LinearForm> linear_form(const Term& term, const QuantityValues& deployment);
 
 }  // namespace rooftune::params
