@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "linear_sum.hpp"
 #include "rank_lag.hpp"
 #include "rooftune/core/units.hpp"
 #include "rooftune/kernels/dealt_experts.hpp"
@@ -53,6 +52,7 @@ PhysicsStepTime<Scalar>::PhysicsStepTime(const Target& target, const params::Res
   set_collectives(operators, parameters);
   pads_ = parameters.choice("engine.graph_padding") != "off";
   ranks_ = target.deployment.settings.data_parallel_size;
+  is_plain_ = ranks_ == 1 && limited_reads_.empty() && !scans_;
 }
 
 template <class Scalar>
@@ -192,18 +192,6 @@ void PhysicsStepTime<Scalar>::set_collectives(const Operators& operators, const 
   }
 }
 
-template <class Scalar>
-typename PhysicsStepTime<Scalar>::PrefillSums PhysicsStepTime<Scalar>::sum(std::span<const PrefillChunk> prefills) {
-  PrefillSums sums;
-  for (const PrefillChunk& chunk : prefills) {
-    sums.tokens += chunk.new_tokens;
-    sums.context_tokens += chunk.context_tokens;
-    const auto tokens = static_cast<double>(chunk.new_tokens);
-    sums.attention_pairs += tokens * (static_cast<double>(chunk.context_tokens) + 0.5 * tokens);
-  }
-  return sums;
-}
-
 /// vLLM's default cudagraph_capture_sizes: 1, 2, 4, then multiples of 8 up to 256, then of 16 up to 512.
 template <class Scalar>
 std::int64_t PhysicsStepTime<Scalar>::padded(std::int64_t decode_requests) const {
@@ -332,9 +320,14 @@ Scalar PhysicsStepTime<Scalar>::limited_prefill_us(std::span<const PrefillChunk>
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::piece(const Batch& batch) {
   if (!batch.prefills.empty()) return mixed_piece(batch);
-  const Scaled<Scalar> kv{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)};
-  const Scalar& work = ranks_ > 1 ? rank_decode_work_us(batch) : decode_work_us(batch.decode_requests);
-  StepPiece<Scalar> piece{.duration_us = linear_sum(work, kv), .slope_us_per_token = kv_us_per_token_, .valid_steps = kEveryStep};
+  const Scalar* const work = decode_work_.find(batch.decode_requests);
+  if (work == nullptr || !is_plain_) return any_decode_piece(batch);
+  return decode_piece(*work, batch);
+}
+
+template <class Scalar>
+StepPiece<Scalar> PhysicsStepTime<Scalar>::any_decode_piece(const Batch& batch) {
+  StepPiece<Scalar> piece = decode_piece(ranks_ > 1 ? rank_decode_work_us(batch) : decode_work_us(batch.decode_requests), batch);
   if (limited_reads_.empty()) return piece;
   const StepPiece<Scalar> limited = limited_decode_reads(batch);
   piece.duration_us += limited.duration_us;
@@ -351,27 +344,31 @@ const Scalar& PhysicsStepTime<Scalar>::rank_mixed_work_us(const Batch& batch, st
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
   const PrefillSums prefill = sum(batch.prefills);
-  const auto sequences = static_cast<double>(batch.decode_requests + static_cast<std::int64_t>(batch.prefills.size()));
+  const Scalar* const token_work = token_work_.find(padded(batch.decode_requests + prefill.tokens));
+  if (token_work == nullptr || !is_plain_ || prefill.tokens > kGraphPrefillTokens) return any_mixed_piece(batch);
+  const MixedTerms terms = mixed_terms(batch, prefill);
+  return {.duration_us = linear_sum(*token_work, terms.kv, terms.attention, terms.overhead, terms.sequences),
+          .slope_us_per_token = mixed_kv_us_per_token_};
+}
+
+template <class Scalar>
+StepPiece<Scalar> PhysicsStepTime<Scalar>::any_mixed_piece(const Batch& batch) {
+  const PrefillSums prefill = sum(batch.prefills);
   const std::int64_t tokens = batch.decode_requests + prefill.tokens;
   const Scalar& token_work = ranks_ > 1 ? rank_mixed_work_us(batch, tokens) : token_work_us(padded(tokens));
-  const Scaled<Scalar> kv{mixed_kv_us_per_token_, static_cast<double>(batch.decode_context_tokens + prefill.context_tokens)};
-  const Scaled<Scalar> attention{prefill_attention_us_per_pair_, prefill.attention_pairs};
-  const Scaled<Scalar> overhead{step_overhead_us_, 1.0};
-  const Scaled<Scalar> per_sequence{per_sequence_us_, sequences};
-  const bool has_graph = prefill.tokens <= kGraphPrefillTokens;
-  if (has_graph && limited_reads_.empty() && !scans_) {
-    return {.duration_us = linear_sum(token_work, kv, attention, overhead, per_sequence),
-            .slope_us_per_token = mixed_kv_us_per_token_};
-  }
-  StepPiece<Scalar> piece{.duration_us = linear_sum(token_work, kv, attention), .slope_us_per_token = mixed_kv_us_per_token_};
+  const MixedTerms terms = mixed_terms(batch, prefill);
+  StepPiece<Scalar> piece{.duration_us = linear_sum(token_work, terms.kv, terms.attention),
+                          .slope_us_per_token = mixed_kv_us_per_token_};
   if (!limited_reads_.empty()) {
     const StepPiece<Scalar> limited = limited_decode_reads(batch);
     piece.duration_us += limited.duration_us * mixed_kv_factor_ + limited_prefill_us(batch.prefills);
     piece.slope_us_per_token += limited.slope_us_per_token * mixed_kv_factor_;
   }
   if (scans_) piece.duration_us += scan_us_per_token_ * static_cast<double>(prefill.tokens);
-  if (!has_graph) piece.duration_us = p_norm<Scalar>(piece.duration_us, prefill_launch_us_, Scalar(kOverlapNorm));
-  piece.duration_us = linear_sum(piece.duration_us, overhead, per_sequence);
+  if (prefill.tokens > kGraphPrefillTokens) {
+    piece.duration_us = p_norm<Scalar>(piece.duration_us, prefill_launch_us_, Scalar(kOverlapNorm));
+  }
+  piece.duration_us = linear_sum(piece.duration_us, terms.overhead, terms.sequences);
   return piece;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <vector>
 
+#include "linear_sum.hpp"
 #include "p_norm.hpp"
 #include "remembered.hpp"
 #include "rooftune/latency/operators.hpp"
@@ -81,18 +83,49 @@ class PhysicsStepTime final : public StepTime<Scalar> {
     double attention_pairs = 0.0;  ///< query-key pairs, causal: sum of c (ctx + c/2)
   };
 
+  /// Of a step that prefills, what is not in its number of tokens.
+  struct MixedTerms {
+    Scaled<Scalar> kv;
+    Scaled<Scalar> attention;
+    Scaled<Scalar> overhead;
+    Scaled<Scalar> sequences;
+  };
+
   void set_linears(const Operators& operators, const params::Resolved<Scalar>& parameters);
   void set_experts(const Operators& operators, const params::Resolved<Scalar>& parameters);
   void set_attention(const Operators& operators, const params::Resolved<Scalar>& parameters);
   void set_states(const Operators& operators, const params::Resolved<Scalar>& parameters);
   void set_collectives(const Operators& operators, const params::Resolved<Scalar>& parameters);
 
-  [[nodiscard]] static PrefillSums sum(std::span<const PrefillChunk> prefills);
+  [[nodiscard]] static PrefillSums sum(std::span<const PrefillChunk> prefills) {
+    PrefillSums sums;
+    for (const PrefillChunk& chunk : prefills) {
+      sums.tokens += chunk.new_tokens;
+      sums.context_tokens += chunk.context_tokens;
+      const auto tokens = static_cast<double>(chunk.new_tokens);
+      sums.attention_pairs += tokens * (static_cast<double>(chunk.context_tokens) + 0.5 * tokens);
+    }
+    return sums;
+  }
   /// Reads of windows and the like by all decodes of the step, with their slope and how long it holds.
   [[nodiscard]] StepPiece<Scalar> limited_decode_reads(const Batch& batch) const;
   [[nodiscard]] Scalar limited_prefill_us(std::span<const PrefillChunk> prefills) const;
   [[nodiscard]] std::int64_t padded(std::int64_t decode_requests) const;
-  [[nodiscard]] StepPiece<Scalar> mixed_piece(const Batch& batch);
+  // Pieces of steps that only decode, and of those that prefill. The first of each is for what is_plain_, and of a size that was
+  // asked for before; it ends with what it calls, so that it needs no frame.
+  [[nodiscard]] StepPiece<Scalar> decode_piece(const Scalar& work_us, const Batch& batch) const {
+    const Scaled<Scalar> kv{kv_us_per_token_, static_cast<double>(batch.decode_context_tokens)};
+    return {.duration_us = linear_sum(work_us, kv), .slope_us_per_token = kv_us_per_token_, .valid_steps = kEveryStep};
+  }
+  [[nodiscard, gnu::noinline]] StepPiece<Scalar> any_decode_piece(const Batch& batch);
+  [[nodiscard, gnu::noinline]] StepPiece<Scalar> mixed_piece(const Batch& batch);
+  [[nodiscard, gnu::noinline]] StepPiece<Scalar> any_mixed_piece(const Batch& batch);
+  [[nodiscard]] MixedTerms mixed_terms(const Batch& batch, const PrefillSums& prefill) const {
+    return {.kv = {mixed_kv_us_per_token_, static_cast<double>(batch.decode_context_tokens + prefill.context_tokens)},
+            .attention = {prefill_attention_us_per_pair_, prefill.attention_pairs},
+            .overhead = {step_overhead_us_, 1.0},
+            .sequences = {per_sequence_us_, static_cast<double>(batch.decode_requests + std::ssize(batch.prefills))}};
+  }
   /// One of several ranks: what its own tokens take, and all ranks' tokens in the experts.
   [[nodiscard]] Scalar rank_work_us(const RankTokens& given, std::int64_t tokens);
   [[nodiscard]] const Scalar& rank_decode_work_us(const Batch& batch);
@@ -146,6 +179,7 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   bool tensor_parallel_ = false;
   bool pads_ = false;
   bool scans_ = false;
+  bool is_plain_ = false;  ///< one rank that attends to the whole context everywhere
 
   Remembered<Scalar> token_work_;   ///< by tokens in the step; of one of several ranks without the experts
   Remembered<Scalar> shared_work_;  ///< by tokens of all ranks

@@ -110,15 +110,20 @@ class EngineCore {
 
   // --- the story of one stage, in order of appearance ---
   void wake_up();
-  void schedule();
+  [[gnu::noinline]] void schedule();
   [[gnu::noinline]] bool idle_until_loaded(double horizon_us);
   [[gnu::noinline, gnu::flatten]] void see_stretch();
-  std::int64_t steps_to_next_event();
+  [[nodiscard]] std::int64_t steps_to_next_event() {
+    if (stretch_.steps == 1 || after_prompts_ > 0 || scheduler_.blocked() == Blocked::for_a_step) return 1;
+    return look_ahead();
+  }
+  [[gnu::noinline]] std::int64_t look_ahead();
   [[gnu::always_inline]] inline void advance(std::int64_t steps);
   [[gnu::always_inline]] inline void end_steps();
 
   // --- verbs ---
-  [[gnu::noinline]] void decide(std::int64_t step, StepPlan& plan);
+  void decide(std::int64_t step, StepPlan& plan);
+  [[gnu::noinline]] void see_preempted(bool by_coming);
   void follow_decision();
   void open_stage(const StagePlan& plan, double start_us);
   void arrive(const Clients::Sent& sent, double rest_of_step);
@@ -206,16 +211,18 @@ template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::run_to(double horizon_us) {
   const bool ends = horizon_us < kNever;
   while (!out_of_events()) {
-    if (in_flight_ == 0) {
-      if (clients_.next_us() >= horizon_us) return;  // others may come at the same moment
-      wake_up();
-      if (in_flight_ == 0) continue;  // all of them were refused
-    }
-    if (!scheduled_ && !goes_on()) schedule();
-    scheduled_ = false;
-    if (!has_batch()) {
-      if (!idle_until_loaded(horizon_us)) return;
-      continue;
+    if (scheduled_ || !goes_on()) {
+      if (in_flight_ == 0) {
+        if (clients_.next_us() >= horizon_us) return;  // others may come at the same moment
+        wake_up();
+        if (in_flight_ == 0) continue;  // all of them were refused
+      }
+      if (!scheduled_) schedule();
+      scheduled_ = false;
+      if (!has_batch()) {
+        if (!idle_until_loaded(horizon_us)) return;
+        continue;
+      }
     }
     if (stretch_.steps <= 0) see_stretch();
     std::int64_t steps = steps_to_next_event();
@@ -323,16 +330,21 @@ void EngineCore<Scalar, Sensitivity>::decide(std::int64_t step, StepPlan& plan) 
   (is_next ? coming_prompts_ : after_prompts_) = std::ssize(plan.chunks);
   if (coming_prompts_ > 0) stretch_.steps = 0;
   if constexpr (Sensitivity::kFollowsRequests) follow_decision();
-  // What runs already runs to the step's end.
+  if (!scheduler_.preempted().empty()) see_preempted(is_next);
+  sensitivity_.see_queue(scheduler_.blocked(), scheduler_.waiting());
+}
+
+/// What runs already runs to the step's end.
+template <class Scalar, class Sensitivity>
+void EngineCore<Scalar, Sensitivity>::see_preempted(bool by_coming) {
   for (Slot* const slot : scheduler_.preempted()) {
     if (!slot->decoding) continue;
-    if (is_next) {
+    if (by_coming) {
       stop_decoding(*slot);
     } else {
       leaving_.push_back(slot);
     }
   }
-  sensitivity_.see_queue(scheduler_.blocked(), scheduler_.waiting());
 }
 
 template <class Scalar, class Sensitivity>
@@ -473,8 +485,7 @@ void EngineCore<Scalar, Sensitivity>::see_contexts() {
 }
 
 template <class Scalar, class Sensitivity>
-std::int64_t EngineCore<Scalar, Sensitivity>::steps_to_next_event() {
-  if (stretch_.steps == 1 || after_prompts_ > 0 || scheduler_.blocked() == Blocked::for_a_step) return 1;
+std::int64_t EngineCore<Scalar, Sensitivity>::look_ahead() {
   std::int64_t steps = scheduler_.steps_before_finish_or_full(step_, stretch_.steps);
   // Whoever comes while others wait for room waits behind them: no event.
   if (scheduler_.waiting().size == 0) steps = steps_until(clients_.next_us() - now_us_, stretch_, steps);
@@ -679,12 +690,13 @@ void EngineCore<Scalar, Sensitivity>::take_arrivals() {
 template <class Scalar, class Sensitivity>
 void EngineCore<Scalar, Sensitivity>::arrive(const Clients::Sent& sent, double rest_of_step) {
   const PlannedRequest& request = *sent.request;
-  const std::optional<RejectionReason> refusal = scheduler_.refusal(request);
+  const std::int64_t most_blocks = scheduler_.most_blocks(request);
+  const std::optional<RejectionReason> refusal = scheduler_.refusal(request, most_blocks);
   Slot* slot = nullptr;
   if (!refusal) {
     slot = &take_slot();
-    static_cast<Request&>(*slot) = {.planned = &request, .arrival_us = sent.at_us};
-    scheduler_.enqueue(*slot, request);
+    static_cast<Request&>(*slot) = Request::arriving(request, sent.at_us, static_cast<std::int32_t>(most_blocks));
+    scheduler_.enqueue(*slot);
     ++in_flight_;
     record_.longest_queue = std::max(record_.longest_queue, scheduler_.waiting().size);
   }
@@ -705,6 +717,7 @@ Slot& EngineCore<Scalar, Sensitivity>::take_slot() {
     return slot;
   }
   sensitivity_.add_slot();
+  scheduler_.add_slot();
   Slot& slot = slots_.emplace_back();
   slot.number = static_cast<std::uint32_t>(slots_.size()) - 1;
   return slot;

@@ -24,23 +24,24 @@ class FinishQueue {
   };
 
   /// The step at whose end the next request finishes; without one, later than any.
-  [[nodiscard]] std::int64_t next_step() const { return next_.finish_step; }
+  [[nodiscard]] std::int64_t next_step() const { return next_step_; }
 
   void reserve(std::size_t entries) {
-    sorted_.resize(std::bit_ceil(std::max<std::size_t>(entries, 2)));
+    sorted_.resize(std::bit_ceil(std::max<std::size_t>(entries, 2)), kNone);
     mask_ = static_cast<std::uint32_t>(sorted_.size()) - 1;
     heap_.reserve(entries);
   }
 
   void push(const Entry& entry) {
     if (head_ == tail_ || !later(sorted(tail_ - 1), entry)) {
-      if (tail_ - head_ > mask_) widen();
+      if (tail_ - head_ >= mask_) widen();
       sorted(tail_++) = entry;
+      sorted(tail_) = kNone;
     } else {
       heap_.push_back(entry);
       std::ranges::push_heap(heap_, later);
     }
-    if (later(next_, entry)) next_ = entry;
+    next_step_ = std::min(next_step_, entry.finish_step);
   }
 
   /// Calls visit(slot) for every entry that finishes at `step`, which is the earliest.
@@ -52,15 +53,16 @@ class FinishQueue {
 
   /// Takes out who finishes next.
   Slot& pop() {
-    Slot& slot = *next_.slot;
-    if (head_ != tail_ && sorted(head_).slot == &slot) {
-      ++head_;
+    Slot* slot = nullptr;
+    if (heap_.empty() || !later(sorted(head_), heap_.front())) {
+      slot = sorted(head_++).slot;
     } else {
+      slot = heap_.front().slot;
       std::ranges::pop_heap(heap_, later);
       heap_.pop_back();
     }
     see_next();
-    return slot;
+    return *slot;
   }
 
   /// Removes the entry of a request that is preempted, in time linear in the number of entries.
@@ -69,7 +71,7 @@ class FinishQueue {
     while (place != tail_ && sorted(place).slot != &slot) ++place;
     if (place != tail_) {
       for (; place + 1 != tail_; ++place) sorted(place) = sorted(place + 1);
-      --tail_;
+      sorted(--tail_) = kNone;
     } else {
       const auto found = std::ranges::find(heap_, &slot, &Entry::slot);
       ROOFTUNE_EXPECTS(found != heap_.end());
@@ -90,8 +92,8 @@ class FinishQueue {
   [[nodiscard]] Entry& sorted(std::uint32_t place) { return sorted_[place & mask_]; }
   [[nodiscard]] const Entry& sorted(std::uint32_t place) const { return sorted_[place & mask_]; }
   void see_next() {
-    next_ = head_ != tail_ ? sorted(head_) : kNone;
-    if (!heap_.empty() && later(next_, heap_.front())) next_ = heap_.front();
+    next_step_ = sorted(head_).finish_step;
+    if (!heap_.empty()) next_step_ = std::min(next_step_, heap_.front().finish_step);
   }
   /// The earliest lie together at the heap's top.
   template <class Visit>
@@ -102,18 +104,18 @@ class FinishQueue {
     visit_heap(2 * place + 2, step, visit);
   }
   void widen() {
-    std::vector<Entry> wider(2 * sorted_.size());
+    std::vector<Entry> wider(2 * sorted_.size(), kNone);
     for (std::uint32_t place = head_; place != tail_; ++place) wider[place & (wider.size() - 1)] = sorted(place);
     sorted_ = std::move(wider);
     mask_ = static_cast<std::uint32_t>(sorted_.size()) - 1;
   }
 
-  std::vector<Entry> sorted_ = std::vector<Entry>(2);  ///< a ring: places from head_ to before tail_
+  std::vector<Entry> sorted_ = std::vector<Entry>(2, kNone);  ///< a ring: places from head_ to before tail_, where kNone stands
   std::uint32_t mask_ = 1;
   std::uint32_t head_ = 0;
   std::uint32_t tail_ = 0;
   std::vector<Entry> heap_;
-  Entry next_ = kNone;
+  std::int64_t next_step_ = kNone.finish_step;
 };
 
 }  // namespace rooftune::sim

@@ -31,9 +31,8 @@ class OffloadTier {
   /// fit, none of them.
   void store(std::int32_t chain, std::int32_t chain_blocks, std::int32_t others) {
     const Note note{.chain = chain, .chain_blocks = chain_blocks, .others = others};
-    const bool fits = std::int64_t{chain_blocks} + others <= cache_.total_blocks();
-    if (!fits || tail_ - head_ == kNotes) read_notes();
-    if (!fits) return store(note);
+    if (std::int64_t{chain_blocks} + others > cache_.total_blocks()) return store_at_once(note);
+    if (tail_ - head_ == kNotes) read_notes();
     notes_[tail_++ % kNotes] = note;
   }
   /// The same for a request that is preempted after `blocks` of its blocks were full, which may ask for all of them. Returns
@@ -44,9 +43,7 @@ class OffloadTier {
   }
   /// The request that went on along `chain` after a preemption has ended.
   void forget(std::int32_t chain) {
-    if (!cache_.is_continuation(chain)) return;
-    read_notes();
-    cache_.forget_continuation(chain);
+    if (cache_.is_continuation(chain)) forget_continuation(chain);
   }
   [[nodiscard]] bool is_continuation(std::int32_t chain) const { return cache_.is_continuation(chain); }
 
@@ -59,7 +56,15 @@ class OffloadTier {
   };
   static constexpr std::uint32_t kNotes = 4096;
 
-  void read_notes() {
+  [[gnu::noinline]] void forget_continuation(std::int32_t chain) {
+    read_notes();
+    cache_.forget_continuation(chain);
+  }
+  [[gnu::noinline]] void store_at_once(const Note& note) {
+    read_notes();
+    store(note);
+  }
+  [[gnu::noinline]] void read_notes() {
     std::uint32_t first = tail_;
     for (std::int64_t after = 0; first != head_ && after < cache_.total_blocks();) after += notes_[--first % kNotes].others;
     for (head_ = first; head_ != tail_; ++head_) store(notes_[head_ % kNotes]);

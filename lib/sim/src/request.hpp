@@ -13,6 +13,17 @@ inline constexpr std::int64_t kNoStep = std::numeric_limits<std::int64_t>::max()
 /// A request from its arrival to its last token. The scheduler decides steps before they run (one ahead, where two are in
 /// flight): what it writes here holds when all steps decided so far are done.
 struct Request {
+  /// One that needs so many blocks of the pool.
+  [[nodiscard]] static Request arriving(const PlannedRequest& planned, double arrival_us, std::int32_t most_blocks) {
+    return {.planned = &planned,
+            .arrival_us = arrival_us,
+            .output_tokens = planned.output_tokens,
+            .to_compute = planned.prompt_tokens,
+            .most_blocks = most_blocks,
+            .chain = planned.chain,
+            .chain_tokens = planned.chain_tokens};
+  }
+
   const PlannedRequest* planned = nullptr;
   double arrival_us = 0.0;
   double first_token_us = -1.0;        ///< negative: none yet

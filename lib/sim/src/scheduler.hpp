@@ -72,9 +72,19 @@ class Scheduler {
  public:
   Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed, Stepping stepping);
 
-  /// A request that can never run is refused: why, or nothing.
-  [[nodiscard]] std::optional<RejectionReason> refusal(const PlannedRequest& request) const;
-  void enqueue(Slot& slot, const PlannedRequest& request);
+  /// Blocks of a request with its last token.
+  [[nodiscard]] std::int64_t most_blocks(const PlannedRequest& request) const {
+    const std::int64_t tokens = std::int64_t{request.prompt_tokens} + request.output_tokens - 1;
+    return drafted_ ? drafted_->most_blocks(tokens) : block_.holding(tokens);
+  }
+  /// A request that needs so many and can never run is refused: why, or nothing.
+  [[nodiscard]] std::optional<RejectionReason> refusal(const PlannedRequest& request, std::int64_t most_blocks) const;
+  /// There is one more slot.
+  void add_slot() {
+    if (loads()) on_host_.emplace_back();
+  }
+  /// The request of a slot that is not refused joins the waiting queue.
+  void enqueue(Slot& slot);
 
   /// Whether that step, which is the next one to be decided, needs no decision: all go on as they did.
   [[nodiscard]] bool goes_on(std::int64_t step) {
@@ -196,11 +206,6 @@ class Scheduler {
   void offload_preempted(Slot& slot, std::int64_t tokens);
   void write_down(std::int64_t step, StepPlan& plan);
 
-  /// Blocks of a request with its last token.
-  [[nodiscard]] std::int64_t most_blocks(const PlannedRequest& request) const {
-    const std::int64_t tokens = std::int64_t{request.prompt_tokens} + request.output_tokens - 1;
-    return drafted_ ? drafted_->most_blocks(tokens) : block_.holding(tokens);
-  }
   [[nodiscard]] std::int64_t chunk_of_running(const Slot& slot, std::int64_t budget) const;
   [[nodiscard]] std::int64_t chunk_of_newcomer(std::int64_t tokens, std::int64_t budget) const;
   [[nodiscard]] std::int64_t blocks_of(const Slot& slot, std::int64_t chunk) const {
@@ -257,26 +262,17 @@ class Scheduler {
   std::vector<Slot*> preempted_;
 };
 
-inline std::optional<RejectionReason> Scheduler::refusal(const PlannedRequest& request) const {
+inline std::optional<RejectionReason> Scheduler::refusal(const PlannedRequest& request, std::int64_t most_blocks) const {
   if (request.output_tokens < 1 || request.prompt_tokens + std::int64_t{request.output_tokens} > setup_.max_model_len) {
     return RejectionReason::model_length;
   }
-  if (most_blocks(request) > cache_.total_blocks()) return RejectionReason::kv_pool;
+  if (most_blocks > cache_.total_blocks()) return RejectionReason::kv_pool;
   return std::nullopt;
 }
 
-/// A request that is not refused joins the waiting queue.
-inline void Scheduler::enqueue(Slot& slot, const PlannedRequest& request) {
-  slot.output_tokens = request.output_tokens;
-  slot.to_compute = request.prompt_tokens;
-  slot.most_blocks = static_cast<std::int32_t>(most_blocks(request));
-  slot.chain = request.chain;
-  slot.chain_tokens = request.chain_tokens;
-  if (loads()) {
-    if (on_host_.size() <= slot.number) on_host_.resize(slot.number + 1);
-    on_host_[slot.number] = {.chain = request.chain, .tokens = request.chain_tokens};
-  }
-  if (drafted_) drafted_->enqueue(slot.number, request.draw);
+inline void Scheduler::enqueue(Slot& slot) {
+  if (loads()) on_host_[slot.number] = {.chain = slot.chain, .tokens = slot.chain_tokens};
+  if (drafted_) drafted_->enqueue(slot.number, slot.planned->draw);
   if (setup_.growth_reserve && running_.size == 0 && waiting_.size == 0) share_step_ = -1;
   waiting_.append(slot);
 }
