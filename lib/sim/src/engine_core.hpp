@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "clients.hpp"
+#include "features.hpp"
 #include "records.hpp"
 #include "request.hpp"
 #include "rooftune/core/contract.hpp"
@@ -25,7 +26,7 @@ namespace rooftune::sim {
 
 /// The loop around the scheduler: the clock, who arrives, what steps take, which tokens come out of them. Values alone decide;
 /// derivatives are the sensitivity's.
-template <class Scalar, class Sensitivity>
+template <class Scalar, class Sensitivity, Features kFeatures>
 class EngineCore {
  public:
   EngineCore(const EngineSetup& setup, std::span<const PrefixChain> chains, latency::StepTime<Scalar>& step_time,
@@ -153,6 +154,14 @@ class EngineCore {
     sensitivity_.see_queue(Blocked::no, scheduler_.waiting());
     return true;
   }
+  // What the usual engine does not ask.
+  static constexpr bool kAll = kFeatures == Features::all;
+  [[nodiscard]] bool observes() const { return kAll && observes_; }
+  [[nodiscard]] bool drafts() const { return kAll && drafts_; }
+  [[nodiscard]] bool wants_contexts() const { return kAll && wants_contexts_; }
+  [[nodiscard]] bool steps_plainly() const { return kAll && options_.stepping == Stepping::plain; }
+  [[nodiscard]] bool is_of_prompts_alone() const { return kAll && coming_->is_of_prompts_alone; }
+  [[nodiscard]] Observer* observer() const { return kAll ? options_.observer : nullptr; }
   [[nodiscard]] bool has_batch() const { return decodes_ > 0 || coming_prompts_ > 0; }
   [[nodiscard]] std::int64_t index_of(const PlannedRequest& request) const { return &request - plan_->requests.data(); }
   [[nodiscard]] bool counts(const Slot& slot) const { return index_of(*slot.planned) >= options_.warm_up_requests; }
@@ -168,7 +177,7 @@ class EngineCore {
   bool observes_;
   bool wants_contexts_;
   bool drafts_;  ///< a step may yield several tokens of a request
-  Scheduler scheduler_;
+  Scheduler<kFeatures> scheduler_;
   Clients clients_;
 
   double now_us_ = 0.0;
@@ -207,8 +216,8 @@ class EngineCore {
 };
 
 /// Runs every step that ends before the horizon.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::run_to(double horizon_us) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::run_to(double horizon_us) {
   const bool ends = horizon_us < kNever;
   while (!out_of_events()) {
     if (scheduled_ || !goes_on()) {
@@ -238,8 +247,8 @@ void EngineCore<Scalar, Sensitivity>::run_to(double horizon_us) {
 }
 
 /// Decides the coming step, and looks at how long things go on as they are; runs nothing.
-template <class Scalar, class Sensitivity>
-double EngineCore<Scalar, Sensitivity>::next_event_us() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+double EngineCore<Scalar, Sensitivity, kFeatures>::next_event_us() {
   while (true) {
     if (in_flight_ == 0) {
       if (clients_.next_us() == kNever) return kNever;
@@ -259,8 +268,9 @@ double EngineCore<Scalar, Sensitivity>::next_event_us() {
   }
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::begin_routed_stage(double start_us, double requests_per_us,
+                                                                    std::size_t most_requests) {
   routed_.requests.clear();
   routed_.requests.reserve(most_requests);  // slots point into it
   routed_.requests_per_us = requests_per_us;
@@ -268,24 +278,24 @@ void EngineCore<Scalar, Sensitivity>::begin_routed_stage(double start_us, double
   record_.first_arrival_us = kNever;
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::offer(const PlannedRequest& request) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::offer(const PlannedRequest& request) {
   ROOFTUNE_EXPECTS(routed_.requests.size() < routed_.requests.capacity());
   routed_.requests.push_back(request);
   if (!request.follows) record_.first_arrival_us = std::min(record_.first_arrival_us, stage_start_us_ + request.arrival_us);
   clients_.plan_grew();
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::begin_stage(const StagePlan& plan, int concurrency, double start_us) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::begin_stage(const StagePlan& plan, int concurrency, double start_us) {
   open_stage(plan, start_us);
   clients_.begin(plan, concurrency, now_us_);
   record_.first_arrival_us = clients_.next_us() < kNever ? clients_.next_us() : now_us_;
   sensitivity_.begin_stage(plan.requests_per_us);
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::open_stage(const StagePlan& plan, double start_us) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::open_stage(const StagePlan& plan, double start_us) {
   plan_ = &plan;
   ++stage_index_;
   record_ = {};
@@ -297,8 +307,8 @@ void EngineCore<Scalar, Sensitivity>::open_stage(const StagePlan& plan, double s
 }
 
 /// The engine is idle until the next request comes.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::wake_up() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::wake_up() {
   now_us_ = std::max(clients_.next_us(), now_us_);
   const std::int64_t reply = clients_.next_reply();
   if (reply == Clients::kFixed) {
@@ -311,19 +321,19 @@ void EngineCore<Scalar, Sensitivity>::wake_up() {
 
 /// Decides all that is decided before the coming step starts: that step, or, where two are in flight, the one after it. Where
 /// nothing was decided before, both.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::schedule() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::schedule() {
   if (!setup_.async_scheduling) {
     decide(step_, *coming_);
     if (!has_batch() && !scheduler_.preempted().empty()) decide(step_, *coming_);
     return;
   }
   if (!has_batch()) decide(step_, *coming_);
-  if (has_batch()) decide(coming_->is_of_prompts_alone ? step_ : step_ + 1, *after_);
+  if (has_batch()) decide(is_of_prompts_alone() ? step_ : step_ + 1, *after_);
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::decide(std::int64_t step, StepPlan& plan) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::decide(std::int64_t step, StepPlan& plan) {
   if (scheduler_.goes_on(step)) return sensitivity_.see_queue(Blocked::no, scheduler_.waiting());
   scheduler_.decide(step, plan, now_us_, load_us_per_block_);
   const bool is_next = &plan == coming_;
@@ -335,8 +345,8 @@ void EngineCore<Scalar, Sensitivity>::decide(std::int64_t step, StepPlan& plan) 
 }
 
 /// What runs already runs to the step's end.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::see_preempted(bool by_coming) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::see_preempted(bool by_coming) {
   for (Slot* const slot : scheduler_.preempted()) {
     if (!slot->decoding) continue;
     if (by_coming) {
@@ -347,8 +357,8 @@ void EngineCore<Scalar, Sensitivity>::see_preempted(bool by_coming) {
   }
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::follow_decision() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::follow_decision() {
   SlotList& running = scheduler_.running();
   for (Slot* slot = &running.from_last(scheduler_.admitted()); slot != &running.ends; slot = slot->next) {
     sensitivity_.admit(*slot, counts(*slot));
@@ -362,8 +372,8 @@ void EngineCore<Scalar, Sensitivity>::follow_decision() {
 
 /// Nobody runs: what arrived fits into an empty engine, so blocks are being read back, or such as were kept keep the others from
 /// starting. False: nothing happens before the horizon.
-template <class Scalar, class Sensitivity>
-bool EngineCore<Scalar, Sensitivity>::idle_until_loaded(double horizon_us) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+bool EngineCore<Scalar, Sensitivity, kFeatures>::idle_until_loaded(double horizon_us) {
   if (scheduler_.loading().size == 0) {
     const bool gave = scheduler_.give_back_loaded();
     ROOFTUNE_EXPECTS(gave);
@@ -388,23 +398,23 @@ bool EngineCore<Scalar, Sensitivity>::idle_until_loaded(double horizon_us) {
 
 /// The coming steps as the model sees them. While the batch stays the same, they are the rest of the steps before; plain
 /// stepping asks anew for every step. Only whoever decodes makes the next step longer.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::see_stretch() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::see_stretch() {
   see_batch();
   const latency::StepPiece<Scalar> piece = step_time_.piece(batch_);
   stretch_.grows = coming_prompts_ == 0;
-  stretch_.steps = stretch_.grows && options_.stepping == Stepping::closed_form ? piece.valid_steps : 1;
+  stretch_.steps = stretch_.grows && !steps_plainly() ? piece.valid_steps : 1;
   stretch_.first_us = of_this_world(core::value_of(piece.duration_us));
   stretch_.increment_us =
       stretch_.grows ? of_this_world(core::value_of(piece.slope_us_per_token) * static_cast<double>(decodes_)) : 0.0;
-  if (drafts_) slow_down_stretch();
-  const double growth = drafts_ ? drafted_sum_.rate : static_cast<double>(decodes_);
+  if (drafts()) slow_down_stretch();
+  const double growth = drafts() ? drafted_sum_.rate : static_cast<double>(decodes_);
   sensitivity_.see_stretch(stretch_, piece, step_time_, {.batch = batch_, .chunks = coming_->chunks, .step = step_, .growth = growth});
 }
 
 /// A piece holds for so many tokens of every decode; with drafts fewer steps bring them.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::slow_down_stretch() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::slow_down_stretch() {
   if (!stretch_.grows || decodes_ == 0) return;
   const double tokens_per_step = drafted_sum_.rate / static_cast<double>(decodes_);
   stretch_.increment_us *= tokens_per_step;
@@ -412,22 +422,22 @@ void EngineCore<Scalar, Sensitivity>::slow_down_stretch() {
   stretch_.steps = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(stretch_.steps) / tokens_per_step));
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::see_batch() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::see_batch() {
   batch_.decode_requests = decodes_;
   batch_.decode_context_tokens = decodes_ * step_ + offset_sum_;
   batch_.prefills = {};
   if (coming_prompts_ > 0) {
     batch_.prefills = coming_->prefills;
-    if (coming_->is_of_prompts_alone) return see_prompts_alone();
+    if (is_of_prompts_alone()) return see_prompts_alone();
     counters.largest_batch = std::max(counters.largest_batch, decodes_ + coming_prompts_);
   }
-  if (drafts_) see_drafted_contexts();
-  if (wants_contexts_) see_contexts();
+  if (drafts()) see_drafted_contexts();
+  if (wants_contexts()) see_contexts();
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::see_prompts_alone() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::see_prompts_alone() {
   batch_.decode_requests = batch_.decode_context_tokens = batch_.decode_max_context_tokens = 0;
   batch_.decode_contexts = {};
   counters.largest_batch = std::max(counters.largest_batch, coming_prompts_);
@@ -435,9 +445,9 @@ void EngineCore<Scalar, Sensitivity>::see_prompts_alone() {
 
 /// What the decodes have in the cache where steps may yield several tokens: plain stepping counts what was accepted, the closed
 /// form takes the straight lines to the last tokens.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::see_drafted_contexts() {
-  if (options_.stepping == Stepping::closed_form) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::see_drafted_contexts() {
+  if (!steps_plainly()) {
     batch_.decode_context_tokens = std::llround(drafted_sum_.rate * static_cast<double>(step_) + drafted_sum_.offset);
     return;
   }
@@ -449,30 +459,30 @@ void EngineCore<Scalar, Sensitivity>::see_drafted_contexts() {
   for (const Slot* const slot : leaving_) batch_.decode_context_tokens += scheduler_.context_before(*slot, step_);
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::add_drafted(const Slot& slot, double sign) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::add_drafted(const Slot& slot, double sign) {
   const ContextLine line = scheduler_.context_line(slot);
   drafted_sum_.rate += sign * line.rate;
   drafted_sum_.offset += sign * line.offset;
   if (decodes_ == 0) drafted_sum_ = {.rate = 0.0, .offset = 0.0};  // what rounding left
 }
 
-template <class Scalar, class Sensitivity>
-std::int64_t EngineCore<Scalar, Sensitivity>::see_tokens() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+std::int64_t EngineCore<Scalar, Sensitivity, kFeatures>::see_tokens() {
   see_batch();
   if (!has_batch()) {
     static constexpr std::int64_t kNothing = 0;
     batch_.decode_requests = 1;
     batch_.decode_context_tokens = 0;
-    if (wants_contexts_) batch_.decode_contexts = std::span(&kNothing, 1);
+    if (wants_contexts()) batch_.decode_contexts = std::span(&kNothing, 1);
   }
   std::int64_t tokens = batch_.decode_requests;
   for (const latency::PrefillChunk& chunk : batch_.prefills) tokens += chunk.new_tokens;
   return tokens;
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::see_contexts() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::see_contexts() {
   contexts_.clear();
   const auto add = [&](const Slot& slot) {
     if (slot.decoding) contexts_.push_back(scheduler_.context_before(slot, step_));
@@ -484,8 +494,8 @@ void EngineCore<Scalar, Sensitivity>::see_contexts() {
   batch_.decode_max_context_tokens = contexts_.empty() ? 0 : *std::ranges::max_element(contexts_);
 }
 
-template <class Scalar, class Sensitivity>
-std::int64_t EngineCore<Scalar, Sensitivity>::look_ahead() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+std::int64_t EngineCore<Scalar, Sensitivity, kFeatures>::look_ahead() {
   std::int64_t steps = scheduler_.steps_before_finish_or_full(step_, stretch_.steps);
   // Whoever comes while others wait for room waits behind them: no event.
   if (scheduler_.waiting().size == 0) steps = steps_until(clients_.next_us() - now_us_, stretch_, steps);
@@ -495,9 +505,9 @@ std::int64_t EngineCore<Scalar, Sensitivity>::look_ahead() {
   return steps;
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::advance(std::int64_t steps) {
-  if (observes_ && has_batch()) observe_step();
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::advance(std::int64_t steps) {
+  if (observes() && has_batch()) observe_step();
   double elapsed_us = stretch_.first_us;
   stretch_.last_us = stretch_.first_us;
   if (steps > 1) {
@@ -516,14 +526,14 @@ void EngineCore<Scalar, Sensitivity>::advance(std::int64_t steps) {
   counters.batch_time_us += elapsed_us * static_cast<double>(decodes_ + coming_prompts_);
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::observe_step() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::observe_step() {
   if (observes_steps_) {
-    options_.observer->on_step({.start_us = now_us_,
-                                .duration_us = stretch_.first_us,
-                                .batch = batch_,
-                                .waiting = scheduler_.waiting().size,
-                                .kv_blocks_in_use = coming_->kv_blocks_in_use});
+    observer()->on_step({.start_us = now_us_,
+                         .duration_us = stretch_.first_us,
+                         .batch = batch_,
+                         .waiting = scheduler_.waiting().size,
+                         .kv_blocks_in_use = coming_->kv_blocks_in_use});
   }
   if (!observes_schedules_) return;
   scheduled_tokens_.clear();
@@ -531,31 +541,31 @@ void EngineCore<Scalar, Sensitivity>::observe_step() {
     scheduled_tokens_.push_back(
         {.index = index_of(*planned.request), .computed_tokens = planned.computed_tokens, .new_tokens = planned.new_tokens});
   }
-  options_.observer->on_schedule(
+  observer()->on_schedule(
       {.stage = stage_index_, .start_us = now_us_, .requests = scheduled_tokens_, .kv_blocks_in_use = coming_->kv_blocks_in_use});
 }
 
 /// What came out of the steps just done, and who came during them.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::end_steps() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::end_steps() {
   if (clients_.next_us() < now_us_) take_arrivals();
   if (coming_prompts_ > 0) take_first_tokens();
   if (!leaving_.empty()) stop_leaving();
   if (scheduler_.next_finish() < step_) finish_due();
-  if (coming_prompts_ > 0 || after_prompts_ > 0 || observes_) turn_over();
+  if (coming_prompts_ > 0 || after_prompts_ > 0 || observes()) turn_over();
   if (clients_.next_us() <= now_us_) take_arrivals();  // those who answer at once
   if (scheduler_.loading().size > 0) take_loaded();
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::finish_due() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::finish_due() {
   scheduler_.before_finishing(step_);
   while (scheduler_.next_finish() < step_) complete(scheduler_.finish_next(step_));
 }
 
 /// The step after the one just done is the coming one.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::turn_over() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::turn_over() {
   stretch_.steps = 0;
   coming_->clear();
   coming_prompts_ = after_prompts_;
@@ -563,17 +573,17 @@ void EngineCore<Scalar, Sensitivity>::turn_over() {
   if (setup_.async_scheduling) std::swap(coming_, after_);
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::stop_leaving() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::stop_leaving() {
   for (Slot* const slot : leaving_) stop_decoding(*slot);
   leaving_.clear();
 }
 
 /// Prompts that are complete yield their first token at the step's end.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::take_first_tokens() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::take_first_tokens() {
   stretch_.steps = 0;
-  if (coming_->is_of_prompts_alone) {
+  if (is_of_prompts_alone()) {
     // The decodes got nothing out of it.
     --step_;
     ++prompt_steps_;
@@ -587,38 +597,38 @@ void EngineCore<Scalar, Sensitivity>::take_first_tokens() {
       if (counts(slot)) sensitivity_.first_token(slot);
     }
     if (slot.running && slot.finish_step >= step_) start_decoding(slot);
-    if (setup_.prompts_alone && slot.finish_step < step_) scheduler_.end_prompt(slot);
+    if (kAll && setup_.prompts_alone && slot.finish_step < step_) scheduler_.end_prompt(slot);
   }
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::start_decoding(Slot& slot) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::start_decoding(Slot& slot) {
   slot.decoding = true;
   stretch_.steps = 0;
   ++decodes_;
   offset_sum_ += slot.context_offset;
-  if (drafts_) {
+  if (drafts()) {
     add_drafted(slot, 1.0);
     return sensitivity_.start_decoding(slot, scheduler_.context_line(slot));
   }
   sensitivity_.start_decoding(slot);
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::stop_decoding(Slot& slot) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::stop_decoding(Slot& slot) {
   slot.decoding = false;
   stretch_.steps = 0;
   --decodes_;
   offset_sum_ -= slot.context_offset;
-  if (drafts_) {
+  if (drafts()) {
     add_drafted(slot, -1.0);
     return sensitivity_.stop_decoding(slot, scheduler_.context_line(slot));
   }
   sensitivity_.stop_decoding(slot);
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::complete(Slot& slot) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::complete(Slot& slot) {
   if (slot.decoding) stop_decoding(slot);
   sensitivity_.finish(slot);
   if (counts(slot)) {
@@ -627,16 +637,16 @@ void EngineCore<Scalar, Sensitivity>::complete(Slot& slot) {
     ++record_.warm_up;
     record_.warm_up_output_tokens += slot.output_tokens;
   }
-  if (options_.observer != nullptr) {
-    options_.observer->on_finished({.stage = stage_index_,
-                                    .index = index_of(*slot.planned),
-                                    .arrival_us = slot.arrival_us,
-                                    .first_token_us = slot.first_token_us,
-                                    .finished_us = now_us_,
-                                    .prompt_tokens = slot.planned->prompt_tokens,
-                                    .cached_tokens = slot.cached,
-                                    .output_tokens = slot.output_tokens,
-                                    .preemptions = slot.preemptions});
+  if (observer() != nullptr) {
+    observer()->on_finished({.stage = stage_index_,
+                             .index = index_of(*slot.planned),
+                             .arrival_us = slot.arrival_us,
+                             .first_token_us = slot.first_token_us,
+                             .finished_us = now_us_,
+                             .prompt_tokens = slot.planned->prompt_tokens,
+                             .cached_tokens = slot.cached,
+                             .output_tokens = slot.output_tokens,
+                             .preemptions = slot.preemptions});
   }
   --in_flight_;
   slot.next = spare_slot_;
@@ -645,9 +655,9 @@ void EngineCore<Scalar, Sensitivity>::complete(Slot& slot) {
 }
 
 /// A request has its reply: whoever waited for that may go on.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::answer(const PlannedRequest& request, double at_us) {
-  if (replies_ != nullptr) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::answer(const PlannedRequest& request, double at_us) {
+  if (kAll && replies_ != nullptr) {
     replies_->push_back({.request = &request, .at_us = at_us});
     return;
   }
@@ -656,8 +666,8 @@ void EngineCore<Scalar, Sensitivity>::answer(const PlannedRequest& request, doub
   if (!clients_.free(request, at_us, turnaround_us_, reply)) sensitivity_.not_followed(reply);
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::record(const Slot& slot) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::record(const Slot& slot) {
   const double ttft_us = slot.first_token_us - slot.arrival_us;
   const double e2e_us = now_us_ - slot.arrival_us;
   double tpot_us = 0.0;
@@ -678,8 +688,8 @@ void EngineCore<Scalar, Sensitivity>::record(const Slot& slot) {
 }
 
 /// Lets everything arrive that was sent until now; all of it falls into the last of the steps just done.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::take_arrivals() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::take_arrivals() {
   while (clients_.next_us() <= now_us_) {
     const Clients::Sent sent = clients_.take();
     arrive(sent, stretch_.last_us > 0.0 ? (now_us_ - sent.at_us) / stretch_.last_us : 0.0);
@@ -687,8 +697,8 @@ void EngineCore<Scalar, Sensitivity>::take_arrivals() {
 }
 
 /// A request comes: into the waiting queue, or it is refused.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::arrive(const Clients::Sent& sent, double rest_of_step) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::arrive(const Clients::Sent& sent, double rest_of_step) {
   const PlannedRequest& request = *sent.request;
   const std::int64_t most_blocks = scheduler_.most_blocks(request);
   const std::optional<RejectionReason> refusal = scheduler_.refusal(request, most_blocks);
@@ -709,8 +719,8 @@ void EngineCore<Scalar, Sensitivity>::arrive(const Clients::Sent& sent, double r
   if (refusal) refuse(request, sent.at_us, *refusal);
 }
 
-template <class Scalar, class Sensitivity>
-Slot& EngineCore<Scalar, Sensitivity>::take_slot() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+Slot& EngineCore<Scalar, Sensitivity, kFeatures>::take_slot() {
   if (spare_slot_ != nullptr) {
     Slot& slot = *spare_slot_;
     spare_slot_ = slot.next;
@@ -723,31 +733,31 @@ Slot& EngineCore<Scalar, Sensitivity>::take_slot() {
   return slot;
 }
 
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::refuse(const PlannedRequest& request, double arrival_us, RejectionReason reason) {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::refuse(const PlannedRequest& request, double arrival_us, RejectionReason reason) {
   ++record_.rejected;
   ++counters.rejected;
   if (reason == RejectionReason::model_length) ++counters.rejected_by_length;
-  if (options_.observer != nullptr) {
-    options_.observer->on_rejected({.stage = stage_index_,
-                                    .index = index_of(request),
-                                    .arrival_us = arrival_us,
-                                    .prompt_tokens = request.prompt_tokens,
-                                    .output_tokens = request.output_tokens,
-                                    .reason = reason});
+  if (observer() != nullptr) {
+    observer()->on_rejected({.stage = stage_index_,
+                             .index = index_of(request),
+                             .arrival_us = arrival_us,
+                             .prompt_tokens = request.prompt_tokens,
+                             .output_tokens = request.output_tokens,
+                             .reason = reason});
   }
   answer(request, arrival_us);
 }
 
 /// Requests whose blocks are back.
-template <class Scalar, class Sensitivity>
-void EngineCore<Scalar, Sensitivity>::take_loaded() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+void EngineCore<Scalar, Sensitivity, kFeatures>::take_loaded() {
   SlotList& loading = scheduler_.loading();
   while (loading.size > 0 && scheduler_.loaded_us(loading.first()) <= now_us_) scheduler_.take_loaded(step_);
 }
 
-template <class Scalar, class Sensitivity>
-StageRecord<Scalar> EngineCore<Scalar, Sensitivity>::end_stage() {
+template <class Scalar, class Sensitivity, Features kFeatures>
+StageRecord<Scalar> EngineCore<Scalar, Sensitivity, kFeatures>::end_stage() {
   record_.ttft_sum_us = Scalar(ttft_sum_us_);
   record_.e2e_sum_us = Scalar(e2e_sum_us_);
   record_.tpot_sum_us = Scalar(tpot_sum_us_);

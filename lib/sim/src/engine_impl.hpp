@@ -28,6 +28,8 @@ class Engine<Scalar>::Impl {
       stages_.emplace(setup, chains, step_time, options);
     } else if (setup.ranks > 1) {
       several_.emplace(setup, chains, step_time, options);
+    } else if (features_of(setup, options, step_time) == Features::usual) {
+      usual_.emplace(setup, chains, step_time, options);
     } else {
       one_.emplace(setup, chains, step_time, options);
     }
@@ -35,21 +37,25 @@ class Engine<Scalar>::Impl {
 
   template <class Visit>
   auto visit(const Visit& visit) {
+    if (usual_) return visit(*usual_);
     if (one_) return visit(*one_);
     return several_ ? visit(*several_) : visit(*stages_);
   }
   /// Pools of engines (ApartEngines) are of one rank each.
   [[nodiscard]] double next_event_us() {
+    if (usual_) return usual_->next_event_us();
     ROOFTUNE_EXPECTS(one_.has_value());
     return one_->next_event_us();
   }
   [[nodiscard]] const EngineCounters& counters() {
+    if (usual_) return usual_->counters;
     if (one_) return one_->counters;
     return several_ ? several_->counters() : stages_->counters;
   }
 
  private:
-  std::optional<EngineCore<Scalar, SensitivityOf<Scalar>>> one_;
+  std::optional<EngineCore<Scalar, SensitivityOf<Scalar>, Features::usual>> usual_;
+  std::optional<EngineCore<Scalar, SensitivityOf<Scalar>, Features::all>> one_;
   std::optional<RankGroup<Scalar, SensitivityOf<Scalar>>> several_;
   std::optional<PipelineCore<Scalar>> stages_;
 };

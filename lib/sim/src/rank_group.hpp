@@ -107,7 +107,7 @@ class RankGroup {
   }
 
  private:
-  using Rank = EngineCore<Scalar, Sensitivity>;
+  using Rank = EngineCore<Scalar, Sensitivity, Features::all>;
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
   void join(const StagePlan& plan, double start_us) {

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
+#include "scheduler_offload.hpp"
+#include "scheduler_reserve.hpp"
+
 namespace rooftune::sim {
 
-Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed,
-                     Stepping stepping)
+template <Features kFeatures>
+Scheduler<kFeatures>::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed,
+                                Stepping stepping)
     : setup_(setup),
       block_(setup.block_tokens),
       cache_(setup.kv_blocks, block_, chains, setup.prefix_caching, setup.free_unhashed_first),
@@ -27,28 +31,30 @@ Scheduler::Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chai
   if (setup.growth_reserve) retractable_.reserve(batch);
 }
 
-[[gnu::flatten]] void Scheduler::decide(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
+template <Features kFeatures>
+[[gnu::flatten]] void Scheduler<kFeatures>::decide(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
   blocked_ = Blocked::no;
   admitted_ = began_loading_ = 0;
   preempted_.clear();
   drop_ending(step);
-  if (setup_.prompts_alone && decide_prompts(step, plan, now_us, load_us_per_block)) {
-    if (observed_) write_down(step, plan);
+  if (prompts_alone() && decide_prompts(step, plan, now_us, load_us_per_block)) {
+    if (observed()) write_down(step, plan);
     return;
   }
   decodes_ = growing();
   ahead_ = two_in_flight() ? 1 : 0;
   if (secure_blocks(step, plan)) {
     blocked_ = Blocked::for_a_step;
-  } else if (waiting_.size > 0 && !setup_.prompts_alone) {
+  } else if (waiting_.size > 0 && !prompts_alone()) {
     admit(step, plan, now_us, load_us_per_block);
   }
-  if (observed_) write_down(step, plan);
+  if (observed()) write_down(step, plan);
 }
 
 /// Chunks of prompts under way, and newcomers, before the decodes take their next step, which is that one. False: there are none, or
 /// none finds room, and what keeps the first that waits is said.
-bool Scheduler::decide_prompts(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
+template <Features kFeatures>
+bool Scheduler<kFeatures>::decide_prompts(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
   if (prefilling_.empty() && waiting_.size == 0) return false;
   decodes_ = 0;
   if (!prefilling_.empty() && coming_blocks_ > cache_.free_blocks()) grow_decodes(step);
@@ -73,25 +79,28 @@ bool Scheduler::decide_prompts(std::int64_t step, StepPlan& plan, double now_us,
 }
 
 /// Requests that end with the step that runs take no more blocks.
-void Scheduler::drop_ending(std::int64_t step) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::drop_ending(std::int64_t step) {
   if (finishing_.next_step() >= step) return;
   finishing_.for_each_at(step - 1, [&](Slot& slot) {
     if (slot.grows) stop_growing(slot, step);
   });
 }
 
-void Scheduler::start_growing(Slot& slot, std::int64_t step) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::start_growing(Slot& slot, std::int64_t step) {
   slot.grows = true;
-  if (drafted_) {
+  if (drafts()) {
     drafted_->add(slot.number, step);
   } else {
     decode_blocks_.add(slot.context_offset, step);
   }
 }
 
-void Scheduler::stop_growing(Slot& slot, std::int64_t step) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::stop_growing(Slot& slot, std::int64_t step) {
   slot.grows = false;
-  if (drafted_) {
+  if (drafts()) {
     drafted_->remove(slot.number, step);
   } else {
     decode_blocks_.remove(slot.context_offset, step);
@@ -99,7 +108,8 @@ void Scheduler::stop_growing(Slot& slot, std::int64_t step) {
 }
 
 /// Running requests take their tokens and blocks. True: the pool ran out, and somebody was preempted.
-bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
+template <Features kFeatures>
+bool Scheduler<kFeatures>::secure_blocks(std::int64_t step, StepPlan& plan) {
   if (prefilling_.empty() && coming_blocks_ <= cache_.free_blocks()) return false;
   const std::int64_t budget = budget_of_prompts();
   std::int64_t prompt_blocks = 0;
@@ -113,7 +123,7 @@ bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
   if (!ample) {
     grow_decodes(step);
     if (taken_in(step) + prompt_blocks > cache_.free_blocks()) {
-      if (!setup_.growth_reserve) return secure_in_order(step, plan);
+      if (!reserves()) return secure_in_order(step, plan);
       retract(step);
       decodes_ = growing();
       return taken_in(step) <= cache_.free_blocks() || secure_in_order(step, plan);  // prompts wait for the next step
@@ -132,7 +142,8 @@ bool Scheduler::secure_blocks(std::int64_t step, StepPlan& plan) {
 }
 
 /// The same, one request after the other: there are not enough blocks for all. The pool knows of all steps before this one.
-bool Scheduler::secure_in_order(std::int64_t step, StepPlan& plan) {
+template <Features kFeatures>
+bool Scheduler<kFeatures>::secure_in_order(std::int64_t step, StepPlan& plan) {
   see_fullness();
   std::int64_t left = budget_of_prompts();
   for (Slot* slot = &running_.first(); slot != &running_.ends; slot = slot->next) {
@@ -153,13 +164,14 @@ bool Scheduler::secure_in_order(std::int64_t step, StepPlan& plan) {
     }
     left -= chunk;
   }
-  (void)(drafted_ ? drafted_->tell_until(step + 1) : decode_blocks_.tell_until(step + 1));  // taken above
+  (void)(drafts() ? drafted_->tell_until(step + 1) : decode_blocks_.tell_until(step + 1));  // taken above
   std::erase_if(prefilling_, [](const Slot* slot) { return slot->finish_step != kNoStep; });
   return !preempted_.empty();
 }
 
 /// How many tokens of its prompt a running request computes next.
-std::int64_t Scheduler::chunk_of_running(const Slot& slot, std::int64_t budget) const {
+template <Features kFeatures>
+std::int64_t Scheduler<kFeatures>::chunk_of_running(const Slot& slot, std::int64_t budget) const {
   std::int64_t tokens = slot.to_compute - slot.computed;
   if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
   return std::clamp<std::int64_t>(budget, 0, tokens);
@@ -167,7 +179,8 @@ std::int64_t Scheduler::chunk_of_running(const Slot& slot, std::int64_t budget) 
 
 /// And one that is admitted, of so many. Without chunking a prompt runs whole or not at all; one that is longer than the whole
 /// budget could never start, and runs alone.
-std::int64_t Scheduler::chunk_of_newcomer(std::int64_t tokens, std::int64_t budget) const {
+template <Features kFeatures>
+std::int64_t Scheduler<kFeatures>::chunk_of_newcomer(std::int64_t tokens, std::int64_t budget) const {
   if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
   if (tokens <= budget) return tokens;
   if (!setup_.chunked_prefill) return budget < setup_.max_num_batched_tokens ? 0 : tokens;
@@ -175,7 +188,8 @@ std::int64_t Scheduler::chunk_of_newcomer(std::int64_t tokens, std::int64_t budg
 }
 
 /// A request computes the next `chunk` tokens of its prompt in that step, and takes blocks for them.
-void Scheduler::take_chunk(Slot& slot, std::int64_t chunk, std::int64_t step, StepPlan& plan) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::take_chunk(Slot& slot, std::int64_t chunk, std::int64_t step, StepPlan& plan) {
   const std::int64_t done = slot.computed + chunk;
   const std::int64_t blocks = block_.holding(done) - slot.lease.chain_blocks - slot.lease.private_blocks;
   coming_blocks_ -= blocks;
@@ -189,28 +203,30 @@ void Scheduler::take_chunk(Slot& slot, std::int64_t chunk, std::int64_t step, St
 }
 
 /// Its prompt is complete with that step: it decodes from the next one on.
-void Scheduler::complete_prompt(Slot& slot, std::int64_t step) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::complete_prompt(Slot& slot, std::int64_t step) {
   slot.context_offset = slot.to_compute - (step + 1);
   const std::int64_t tokens = slot.output_tokens - slot.generated - 1;
-  slot.finish_step = step + (drafted_ ? drafted_->begin(slot.number, step + 1, slot.to_compute, tokens) : tokens);
+  slot.finish_step = step + (drafts() ? drafted_->begin(slot.number, step + 1, slot.to_compute, tokens) : tokens);
   const bool wants_one_token = slot.finish_step == step;
-  if (wants_one_token && setup_.prompts_alone) return;  // end_prompt, when its step is done, which has no number
+  if (wants_one_token && prompts_alone()) return;  // end_prompt, when its step is done, which has no number
   finishing_.push({.finish_step = slot.finish_step, .slot = &slot});
   if (wants_one_token) return;
   start_growing(slot, step + 1);
 }
 
-void Scheduler::admit(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::admit(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
   if (!has_seat()) {
     blocked_ = Blocked::by_seats;
     return;
   }
-  if (setup_.growth_reserve) {
+  if (reserves()) {
     if (is_full_) {
       blocked_ = Blocked::by_blocks;
       return;
     }
-    see_reserve(setup_.prompts_alone ? step + 1 : step, plan);
+    see_reserve(prompts_alone() ? step + 1 : step, plan);
   }
   std::int64_t budget = budget_of_prompts();
   for (const latency::PrefillChunk& prefill : plan.prefills) budget -= prefill.new_tokens;
@@ -226,16 +242,17 @@ void Scheduler::admit(std::int64_t step, StepPlan& plan, double now_us, double l
   }
 }
 
-Blocked Scheduler::try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us,
-                             double load_us_per_block) {
+template <Features kFeatures>
+Blocked Scheduler<kFeatures>::try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us,
+                                        double load_us_per_block) {
   // What the pool has not been told yet matters where it pushes out what is looked up now.
   if (!cache_.has_blank(most_untold_until(step + 1) + slot.most_blocks)) grow_decodes(step + 1);
   // At least the last token is computed, whatever is cached.
   std::int32_t hit = 0;
   if (!slot.loaded) {
     hit = cache_.resident_blocks(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
-    if (setup_.speculation.recomputes_last_hit && hit > 0) --hit;
-    if (setup_.fetches_prompts && slot.preemptions == 0 && slot.to_compute > 1) {
+    if (kAll && setup_.speculation.recomputes_last_hit && hit > 0) --hit;
+    if (fetches() && slot.preemptions == 0 && slot.to_compute > 1) {
       grow_decodes(step + 1);
       return try_fetch(slot, hit, now_us, load_us_per_block);
     }
@@ -248,7 +265,7 @@ Blocked Scheduler::try_admit(Slot& slot, std::int64_t step, std::int64_t budget,
   const std::int32_t there = slot.loaded ? slot.computed : hit * block_.tokens();
   const std::int64_t chunk = chunk_of_newcomer(slot.to_compute - there, budget);
   if (chunk <= 0) return Blocked::for_a_step;
-  if (setup_.growth_reserve) {
+  if (reserves()) {
     grow_decodes(step + 1);
     is_full_ = !has_room_to_generate(slot, hit, there);
     if (is_full_) return Blocked::by_blocks;
@@ -279,18 +296,20 @@ Blocked Scheduler::try_admit(Slot& slot, std::int64_t step, std::int64_t budget,
   ++admitted_;
   take_chunk(slot, chunk, step, plan);
   if (slot.finish_step == kNoStep) prefilling_.push_back(&slot);
-  if (setup_.growth_reserve) reserve_for(slot);
+  if (reserves()) reserve_for(slot);
   return Blocked::no;
 }
 
-void Scheduler::take_lease(Slot& slot, std::int32_t blocks) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::take_lease(Slot& slot, std::int32_t blocks) {
   slot.lease = cache_.acquire(slot.chain, blocks);
   coming_blocks_ += slot.most_blocks - blocks;
 }
 
 /// vLLM's recompute preemption: the request gives its blocks back and waits in front (SGLang: behind all others). Its full blocks
 /// stay cached until they are needed, so it may find some of them again. What it computes in a step that runs still comes out of that.
-void Scheduler::preempt(Slot& slot, std::int64_t step) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::preempt(Slot& slot, std::int64_t step) {
   ROOFTUNE_EXPECTS(slot.running);
   std::int64_t held = block_.holding(slot.computed);
   std::int64_t hashed_tokens = slot.computed;
@@ -300,7 +319,7 @@ void Scheduler::preempt(Slot& slot, std::int64_t step) {
     const std::int64_t in_cache = context_before(slot, step);
     held = blocks_before(slot, step);
     hashed_tokens = std::max<std::int64_t>(slot.to_compute, two_in_flight() ? in_cache - 1 : in_cache);
-    if (drafted_) {
+    if (drafts()) {
       slot.generated += static_cast<std::int32_t>(1 + drafted_->got_before(slot.number, step));
       drafted_->interrupt(slot.number, step);
     } else {
@@ -312,7 +331,7 @@ void Scheduler::preempt(Slot& slot, std::int64_t step) {
       slot.finish_step = kNoStep;
     }
   }
-  if (setup_.growth_reserve) hashed_tokens = std::min<std::int64_t>(hashed_tokens, slot.to_compute);  // what was a prompt is kept
+  if (reserves()) hashed_tokens = std::min<std::int64_t>(hashed_tokens, slot.to_compute);  // what was a prompt is kept
   if (offload_) offload_preempted(slot, hashed_tokens);
   slot.to_compute = slot.planned->prompt_tokens + slot.generated;
   give_back_blocks(slot, held, hashed_tokens);
@@ -321,7 +340,7 @@ void Scheduler::preempt(Slot& slot, std::int64_t step) {
   ++counters_.preemptions;
   running_.remove(slot);
   is_full_ = false;
-  if (setup_.growth_reserve) {
+  if (reserves()) {
     waiting_.append(slot);
   } else {
     waiting_.prepend(slot);
@@ -330,7 +349,8 @@ void Scheduler::preempt(Slot& slot, std::int64_t step) {
 }
 
 /// A request that starts again later. Its full blocks keep their content until they are needed.
-void Scheduler::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t hashed_tokens) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t hashed_tokens) {
   const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
   const auto hashed_blocks = static_cast<std::int32_t>(block_.full(hashed_tokens));
   coming_blocks_ -= slot.most_blocks - held;
@@ -345,7 +365,8 @@ void Scheduler::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t has
   slot.computed = 0;
 }
 
-[[gnu::flatten]] Slot& Scheduler::finish_next(std::int64_t step) {
+template <Features kFeatures>
+[[gnu::flatten]] Slot& Scheduler<kFeatures>::finish_next(std::int64_t step) {
   Slot& slot = finishing_.pop();
   is_full_ = false;
   const std::int64_t in_cache = context_before(slot, slot.finish_step + 1);
@@ -366,7 +387,7 @@ void Scheduler::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t has
   running_.remove(slot);
   const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
   std::int64_t held = slot.most_blocks;
-  if (drafted_) {
+  if (drafts()) {
     held = blocks_before(slot, slot.finish_step + 1);
     coming_blocks_ -= slot.most_blocks - held;
   }
@@ -374,13 +395,15 @@ void Scheduler::give_back_blocks(Slot& slot, std::int64_t held, std::int64_t has
   return slot;
 }
 
-void Scheduler::see_fullness(std::int64_t step, std::int64_t until) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::see_fullness(std::int64_t step, std::int64_t until) {
   drop_ending(step);
   grow_decodes(until);
   see_fullness();
 }
 
-std::int64_t Scheduler::steps_before_full(std::int64_t step, std::int64_t steps) {
+template <Features kFeatures>
+std::int64_t Scheduler<kFeatures>::steps_before_full(std::int64_t step, std::int64_t steps) {
   const std::int64_t decided = decided_before(step);
   drop_ending(decided);
   grow_decodes(decided + 1);
@@ -395,7 +418,8 @@ std::int64_t Scheduler::steps_before_full(std::int64_t step, std::int64_t steps)
 }
 
 /// The step request by request, for an observer.
-void Scheduler::write_down(std::int64_t step, StepPlan& plan) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::write_down(std::int64_t step, StepPlan& plan) {
   drop_ending(step);
   grow_decodes(plan.is_of_prompts_alone ? step : step + 1);
   plan.kv_blocks_in_use = cache_.total_blocks() - cache_.free_blocks();
@@ -414,5 +438,8 @@ void Scheduler::write_down(std::int64_t step, StepPlan& plan) {
     }
   }
 }
+
+template class Scheduler<Features::usual>;
+template class Scheduler<Features::all>;
 
 }  // namespace rooftune::sim

@@ -9,6 +9,7 @@
 
 #include "decode_blocks.hpp"
 #include "drafted_decodes.hpp"
+#include "features.hpp"
 #include "finish_queue.hpp"
 #include "kv_cache.hpp"
 #include "offload_tier.hpp"
@@ -66,8 +67,9 @@ enum class Blocked { no, for_a_step, by_blocks, by_seats, by_loading };
 /// blocks until its end, but take part in nothing any more.
 ///
 /// Knows values alone: no derivatives, no clock but the one it is told. What every step asks is in this header, a few comparisons;
-/// decisions are in scheduler.cpp, what the second KV tier adds to them in scheduler_offload.cpp, what SGLang's reserve for tokens to
-/// come does in scheduler_reserve.cpp.
+/// decisions are in scheduler.cpp, what the second KV tier adds to them in scheduler_offload.hpp, what SGLang's reserve for tokens to
+/// come does in scheduler_reserve.hpp.
+template <Features kFeatures>
 class Scheduler {
  public:
   Scheduler(const EngineSetup& setup, std::span<const PrefixChain> chains, EngineCounters& counters, bool observed, Stepping stepping);
@@ -75,7 +77,7 @@ class Scheduler {
   /// Blocks of a request with its last token.
   [[nodiscard]] std::int64_t most_blocks(const PlannedRequest& request) const {
     const std::int64_t tokens = std::int64_t{request.prompt_tokens} + request.output_tokens - 1;
-    return drafted_ ? drafted_->most_blocks(tokens) : block_.holding(tokens);
+    return drafts() ? drafted_->most_blocks(tokens) : block_.holding(tokens);
   }
   /// A request that needs so many and can never run is refused: why, or nothing.
   [[nodiscard]] std::optional<RejectionReason> refusal(const PlannedRequest& request, std::int64_t most_blocks) const;
@@ -88,7 +90,7 @@ class Scheduler {
 
   /// Whether that step, which is the next one to be decided, needs no decision: all go on as they did.
   [[nodiscard]] bool goes_on(std::int64_t step) {
-    if (waiting_.size > 0 || observed_ || !prefilling_.empty() || !has_room_until(step + 1)) return false;
+    if (waiting_.size > 0 || observed() || !prefilling_.empty() || !has_room_until(step + 1)) return false;
     blocked_ = Blocked::no;
     ahead_ = two_in_flight() ? 1 : 0;
     return true;
@@ -127,7 +129,7 @@ class Scheduler {
 
   /// The tokens of a decoding request in the cache before that step.
   [[nodiscard]] std::int64_t context_before(const Slot& slot, std::int64_t step) const {
-    return drafted_ ? drafted_->context_before(slot.number, step) : step + slot.context_offset;
+    return drafts() ? drafted_->context_before(slot.number, step) : step + slot.context_offset;
   }
   /// The same, where steps may yield several tokens.
   [[nodiscard]] ContextLine context_line(const Slot& slot) const { return drafted_->line(slot.number); }
@@ -138,9 +140,9 @@ class Scheduler {
   [[nodiscard]] double loaded_us(const Slot& slot) const { return on_host_[slot.number].loaded_us; }
   [[nodiscard]] std::int64_t loading_blocks(const Slot& slot) const { return on_host_[slot.number].loading_blocks; }
   /// The first loading request waits in front of those that came after it: its blocks are there.
-  void take_loaded(std::int64_t step);
+  [[gnu::noinline]] void take_loaded(std::int64_t step);
   /// The last of the waiting requests that hold blocks read back gives them up: others need the room. False: there is none.
-  bool give_back_loaded();
+  [[gnu::noinline]] bool give_back_loaded();
 
  private:
   /// What a request has in the host's memory.
@@ -154,6 +156,14 @@ class Scheduler {
   [[nodiscard]] std::int64_t steps_before_full(std::int64_t step, std::int64_t steps);
   void see_fullness(std::int64_t step, std::int64_t until);
 
+  // --- what the usual engine does not ask ---
+  static constexpr bool kAll = kFeatures == Features::all;
+  [[nodiscard]] bool drafts() const { return kAll && drafted_; }
+  [[nodiscard]] bool reserves() const { return kAll && setup_.growth_reserve; }
+  [[nodiscard]] bool prompts_alone() const { return kAll && setup_.prompts_alone; }
+  [[nodiscard]] bool fetches() const { return kAll && setup_.fetches_prompts; }
+  [[nodiscard]] bool observed() const { return kAll && observed_; }
+
   // --- a decision, in order ---
   void drop_ending(std::int64_t step);
   bool secure_blocks(std::int64_t step, StepPlan& plan);
@@ -165,29 +175,29 @@ class Scheduler {
   void start_growing(Slot& slot, std::int64_t step);
   void stop_growing(Slot& slot, std::int64_t step);
   [[nodiscard]] std::int64_t blocks_before(const Slot& slot, std::int64_t step) const {
-    return drafted_ ? drafted_->blocks_before(slot.number, step) : block_.holding(step + slot.context_offset);
+    return drafts() ? drafted_->blocks_before(slot.number, step) : block_.holding(step + slot.context_offset);
   }
-  [[nodiscard]] std::int64_t growing() const { return drafted_ ? drafted_->requests() : decode_blocks_.requests(); }
+  [[nodiscard]] std::int64_t growing() const { return drafts() ? drafted_->requests() : decode_blocks_.requests(); }
   [[nodiscard]] std::int64_t taken_in(std::int64_t step) const {
-    return drafted_ ? drafted_->taken_in(step) : decode_blocks_.taken_in(step);
+    return drafts() ? drafted_->taken_in(step) : decode_blocks_.taken_in(step);
   }
   [[nodiscard]] std::int64_t untold_until(std::int64_t step) const {
-    return drafted_ ? drafted_->untold_until(step) : decode_blocks_.untold_until(step);
+    return drafts() ? drafted_->untold_until(step) : decode_blocks_.untold_until(step);
   }
   [[nodiscard]] std::int64_t most_untold_until(std::int64_t step) const {
-    return drafted_ ? drafted_->most_untold_until(step) : decode_blocks_.most_untold_until(step);
+    return drafts() ? drafted_->most_untold_until(step) : decode_blocks_.most_untold_until(step);
   }
   /// Of the budget of a step's tokens, what its decodes leave.
   [[nodiscard]] std::int64_t budget_of_prompts() const {
-    if (setup_.prompts_alone && decodes_ > 0) return 0;
-    return setup_.max_num_batched_tokens - decodes_ * tokens_per_decode_;
+    if (prompts_alone() && decodes_ > 0) return 0;
+    return setup_.max_num_batched_tokens - decodes_ * (kAll ? tokens_per_decode_ : 1);
   }
 
   // --- verbs ---
   Blocked try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us, double load_us_per_block);
-  Blocked try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block);
-  Blocked try_fetch(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block);
-  void begin_loading(Slot& slot, std::int32_t hit, std::int32_t missing, double now_us, double load_us_per_block);
+  [[gnu::noinline]] Blocked try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block);
+  [[gnu::noinline]] Blocked try_fetch(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block);
+  [[gnu::noinline]] void begin_loading(Slot& slot, std::int32_t hit, std::int32_t missing, double now_us, double load_us_per_block);
   void take_chunk(Slot& slot, std::int64_t chunk, std::int64_t step, StepPlan& plan);
   void complete_prompt(Slot& slot, std::int64_t step);
   void take_lease(Slot& slot, std::int32_t blocks);
@@ -196,14 +206,14 @@ class Scheduler {
   // --- the reserve for tokens to come; `next`: the next step of decodes ---
   [[nodiscard]] std::int64_t tokens_to_come(const Slot& slot, std::int64_t next) const;
   [[nodiscard]] double reserve_share(std::int64_t next) const;
-  void see_reserve(std::int64_t next, const StepPlan& plan);
+  [[gnu::noinline]] void see_reserve(std::int64_t next, const StepPlan& plan);
   [[nodiscard]] bool has_room_to_generate(const Slot& slot, std::int32_t hit, std::int64_t there) const;
-  void reserve_for(const Slot& slot);
-  void retract(std::int64_t step);
+  [[gnu::noinline]] void reserve_for(const Slot& slot);
+  [[gnu::noinline]] void retract(std::int64_t step);
 
   void give_back_blocks(Slot& slot, std::int64_t held, std::int64_t hashed_tokens);
-  void offload_finished(const Slot& slot, std::int64_t tokens);
-  void offload_preempted(Slot& slot, std::int64_t tokens);
+  [[gnu::noinline]] void offload_finished(const Slot& slot, std::int64_t tokens);
+  [[gnu::noinline]] void offload_preempted(Slot& slot, std::int64_t tokens);
   void write_down(std::int64_t step, StepPlan& plan);
 
   [[nodiscard]] std::int64_t chunk_of_running(const Slot& slot, std::int64_t budget) const;
@@ -212,7 +222,7 @@ class Scheduler {
     return block_.holding(slot.computed + chunk) - block_.holding(slot.computed);
   }
   /// Whether blocks come from elsewhere.
-  [[nodiscard]] bool loads() const { return offload_ || setup_.fetches_prompts; }
+  [[nodiscard]] bool loads() const { return offload_ || fetches(); }
   [[nodiscard]] bool has_seat() const { return running_.size < setup_.max_num_seqs; }
   [[nodiscard]] bool two_in_flight() const { return setup_.async_scheduling; }
   /// When that step begins, those before this one are decided.
@@ -221,7 +231,7 @@ class Scheduler {
   void see_fullness() { counters_.least_free_blocks = std::min(counters_.least_free_blocks, cache_.free_blocks()); }
   /// Tells the pool what the decoding requests take in all steps before that one. Those that end earlier have been dropped.
   void grow_decodes(std::int64_t until) {
-    const std::int64_t blocks = drafted_ ? drafted_->tell_until(until) : decode_blocks_.tell_until(until);
+    const std::int64_t blocks = drafts() ? drafted_->tell_until(until) : decode_blocks_.tell_until(until);
     cache_.grow(blocks);
     coming_blocks_ -= blocks;
   }
@@ -262,7 +272,8 @@ class Scheduler {
   std::vector<Slot*> preempted_;
 };
 
-inline std::optional<RejectionReason> Scheduler::refusal(const PlannedRequest& request, std::int64_t most_blocks) const {
+template <Features kFeatures>
+inline std::optional<RejectionReason> Scheduler<kFeatures>::refusal(const PlannedRequest& request, std::int64_t most_blocks) const {
   if (request.output_tokens < 1 || request.prompt_tokens + std::int64_t{request.output_tokens} > setup_.max_model_len) {
     return RejectionReason::model_length;
   }
@@ -270,10 +281,11 @@ inline std::optional<RejectionReason> Scheduler::refusal(const PlannedRequest& r
   return std::nullopt;
 }
 
-inline void Scheduler::enqueue(Slot& slot) {
+template <Features kFeatures>
+inline void Scheduler<kFeatures>::enqueue(Slot& slot) {
   if (loads()) on_host_[slot.number] = {.chain = slot.chain, .tokens = slot.chain_tokens};
-  if (drafted_) drafted_->enqueue(slot.number, slot.planned->draw);
-  if (setup_.growth_reserve && running_.size == 0 && waiting_.size == 0) share_step_ = -1;
+  if (drafts()) drafted_->enqueue(slot.number, slot.planned->draw);
+  if (reserves() && running_.size == 0 && waiting_.size == 0) share_step_ = -1;
   waiting_.append(slot);
 }
 

@@ -1,3 +1,5 @@
+#pragma once
+
 #include <algorithm>
 
 #include "scheduler.hpp"
@@ -6,19 +8,22 @@
 namespace rooftune::sim {
 
 /// Of a request that decodes. What comes out of steps in flight counts as come.
-std::int64_t Scheduler::tokens_to_come(const Slot& slot, std::int64_t next) const {
-  if (drafted_) return slot.output_tokens - slot.generated - 1 - drafted_->got_before(slot.number, next);
+template <Features kFeatures>
+std::int64_t Scheduler<kFeatures>::tokens_to_come(const Slot& slot, std::int64_t next) const {
+  if (drafts()) return slot.output_tokens - slot.generated - 1 - drafted_->got_before(slot.number, next);
   return slot.finish_step - next + 1;
 }
 
-double Scheduler::reserve_share(std::int64_t next) const {
+template <Features kFeatures>
+double Scheduler<kFeatures>::reserve_share(std::int64_t next) const {
   const GrowthReserve& reserve = *setup_.growth_reserve;
   const double per_step = (reserve.first_share - reserve.least_share) / reserve.falling_steps;
   return std::max(reserve.least_share, share_ - per_step * static_cast<double>(next - share_step_));
 }
 
 /// Before newcomers are looked at: a share for those who decode, all for those whose prompts this step completes or goes on with.
-void Scheduler::see_reserve(std::int64_t next, const StepPlan& plan) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::see_reserve(std::int64_t next, const StepPlan& plan) {
   const GrowthReserve& reserve = *setup_.growth_reserve;
   if (share_step_ < 0) {
     share_ = reserve.first_share;
@@ -42,13 +47,15 @@ void Scheduler::see_reserve(std::int64_t next, const StepPlan& plan) {
 }
 
 /// Of what it has not computed or generated, all that counts.
-void Scheduler::reserve_for(const Slot& slot) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::reserve_for(const Slot& slot) {
   reserved_tokens_ +=
       slot.to_compute - slot.computed + std::min(slot.output_tokens - slot.generated, setup_.growth_reserve->most_tokens);
 }
 
 /// For a newcomer's prompt and output, and a page. Alone it starts in any case.
-bool Scheduler::has_room_to_generate(const Slot& slot, std::int32_t hit, std::int64_t there) const {
+template <Features kFeatures>
+bool Scheduler<kFeatures>::has_room_to_generate(const Slot& slot, std::int32_t hit, std::int64_t there) const {
   if (running_.size == 0) return true;
   const std::int64_t tokens =
       slot.to_compute - there + block_.tokens() + std::min(slot.output_tokens - slot.generated, setup_.growth_reserve->most_tokens);
@@ -60,7 +67,8 @@ bool Scheduler::has_room_to_generate(const Slot& slot, std::int32_t hit, std::in
 
 /// Decodes give their blocks back until all others have some tokens' room: who generated least goes first, of those the longest
 /// prompt, of those the last admitted.
-void Scheduler::retract(std::int64_t step) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::retract(std::int64_t step) {
   see_fullness();
   retractable_.clear();
   for (Slot* slot = &running_.first(); slot != &running_.ends; slot = slot->next) {

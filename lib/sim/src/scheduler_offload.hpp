@@ -1,3 +1,5 @@
+#pragma once
+
 #include <algorithm>
 
 #include "scheduler.hpp"
@@ -7,7 +9,8 @@ namespace rooftune::sim {
 
 /// Begins to read what the GPU's memory has lost of a prompt. The blocks for it are taken at once; the engine goes on with
 /// others until they are filled, and the link to the host serves one request after the other.
-Blocked Scheduler::try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block) {
+template <Features kFeatures>
+Blocked Scheduler<kFeatures>::try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block) {
   const OnHost& host = on_host_[slot.number];
   const std::int32_t there = offload_->blocks_of(host.chain, std::min(host.tokens, slot.to_compute - 1));
   const std::int32_t missing = there - hit;
@@ -20,7 +23,8 @@ Blocked Scheduler::try_load(Slot& slot, std::int32_t hit, double now_us, double 
 }
 
 /// The same of a prompt that was computed elsewhere: all of it but the last token, which is computed here once more.
-Blocked Scheduler::try_fetch(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block) {
+template <Features kFeatures>
+Blocked Scheduler<kFeatures>::try_fetch(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block) {
   const std::int32_t tokens = slot.to_compute - 1;
   const auto missing = static_cast<std::int32_t>(block_.holding(tokens)) - hit;
   if (missing + cache_.idle_blocks(slot.chain, hit) > cache_.free_blocks()) return Blocked::by_blocks;
@@ -31,7 +35,8 @@ Blocked Scheduler::try_fetch(Slot& slot, std::int32_t hit, double now_us, double
 }
 
 /// Blocks for what comes are taken at once; the link serves one request after the other.
-void Scheduler::begin_loading(Slot& slot, std::int32_t hit, std::int32_t missing, double now_us, double load_us_per_block) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::begin_loading(Slot& slot, std::int32_t hit, std::int32_t missing, double now_us, double load_us_per_block) {
   OnHost& host = on_host_[slot.number];
   take_lease(slot, hit);
   cache_.extend(slot.lease, missing, hit);
@@ -44,7 +49,8 @@ void Scheduler::begin_loading(Slot& slot, std::int32_t hit, std::int32_t missing
   ++began_loading_;
 }
 
-void Scheduler::take_loaded(std::int64_t step) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::take_loaded(std::int64_t step) {
   Slot& slot = loading_.first();
   drop_ending(step);
   grow_decodes(decided_before(step));
@@ -55,7 +61,8 @@ void Scheduler::take_loaded(std::int64_t step) {
   waiting_.insert_before(*place, slot);
 }
 
-bool Scheduler::give_back_loaded() {
+template <Features kFeatures>
+bool Scheduler<kFeatures>::give_back_loaded() {
   Slot* slot = &waiting_.last();
   while (slot != &waiting_.ends && !slot->loaded) slot = slot->previous;
   if (slot == &waiting_.ends) return false;
@@ -67,7 +74,8 @@ bool Scheduler::give_back_loaded() {
 
 /// A request's blocks are copied to the host's memory: its prompt, and what it has generated, which nobody asks for unless its
 /// conversation goes on. One that was preempted in its last step has no more than was copied then.
-void Scheduler::offload_finished(const Slot& slot, std::int64_t tokens) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::offload_finished(const Slot& slot, std::int64_t tokens) {
   offload_->forget(on_host_[slot.number].chain);
   if (tokens == 0) return;
   const std::int64_t chain_blocks =
@@ -76,7 +84,8 @@ void Scheduler::offload_finished(const Slot& slot, std::int64_t tokens) {
                   static_cast<std::int32_t>(block_.full(tokens) - chain_blocks));
 }
 
-void Scheduler::offload_preempted(Slot& slot, std::int64_t tokens) {
+template <Features kFeatures>
+void Scheduler<kFeatures>::offload_preempted(Slot& slot, std::int64_t tokens) {
   OnHost& host = on_host_[slot.number];
   if (slot.planned->extends_chain) {
     host.tokens = slot.planned->prompt_tokens + slot.generated;
