@@ -385,6 +385,8 @@ double PhysicsStepTime<Scalar>::decode_marginal_us(const Batch& batch) {
   // What one more takes, as masses count requests that come in addition. Where batches are padded, over a whole padding and
   // to both sides: its steps average out.
   const std::int64_t tokens = batch.decode_requests + sum(batch.prefills).tokens;
+  const double* const known = ranks_ == 1 ? marginals_us_.find(tokens) : nullptr;
+  if (known != nullptr) return *known;
   const std::int64_t reach = pads_ ? 8 : 1;
   const std::int64_t lower = pads_ ? std::max<std::int64_t>(1, tokens - reach) : tokens;
   const auto work_us = [&](std::int64_t own) {
@@ -395,7 +397,8 @@ double PhysicsStepTime<Scalar>::decode_marginal_us(const Batch& batch) {
   };
   const double above_us = work_us(tokens + reach);
   const double below_us = work_us(lower);
-  return core::value_of(per_sequence_us_) + (above_us - below_us) / static_cast<double>(tokens + reach - lower);
+  const double marginal_us = core::value_of(per_sequence_us_) + (above_us - below_us) / static_cast<double>(tokens + reach - lower);
+  return ranks_ == 1 ? marginals_us_.keep(tokens, marginal_us) : marginal_us;
 }
 
 template <class Scalar>

@@ -181,9 +181,10 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   bool scans_ = false;
   bool is_plain_ = false;  ///< one rank that attends to the whole context everywhere
 
-  Remembered<Scalar> token_work_;   ///< by tokens in the step; of one of several ranks without the experts
-  Remembered<Scalar> shared_work_;  ///< by tokens of all ranks
-  Remembered<Scalar> decode_work_;  ///< by decoding requests
+  Remembered<Scalar> token_work_;    ///< by tokens in the step; of one of several ranks without the experts
+  Remembered<Scalar> shared_work_;   ///< by tokens of all ranks
+  Remembered<Scalar> decode_work_;   ///< by decoding requests
+  Remembered<double> marginals_us_;  ///< of one rank, by tokens in the step
 };
 
 }  // namespace rooftune::latency

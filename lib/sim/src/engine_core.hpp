@@ -52,7 +52,8 @@ class EngineCore {
   void begin_stage(const StagePlan& plan, int concurrency, double start_us);
   void begin_routed_stage(double start_us, double requests_per_us, std::size_t most_requests);
   void offer(const PlannedRequest& request);
-  void run_to(double horizon_us);
+  /// Runs every step that ends before the horizon.
+  void run_to(double horizon_us) { horizon_us < kNever ? run_steps<true>(horizon_us) : run_steps<false>(kNever); }
   double next_event_us();
   StageRecord<Scalar> end_stage();
   [[nodiscard]] std::int64_t in_flight() const { return in_flight_; }
@@ -110,6 +111,8 @@ class EngineCore {
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
   // --- the story of one stage, in order of appearance ---
+  template <bool kEnds>
+  void run_steps(double horizon_us);
   void wake_up();
   [[gnu::noinline]] void schedule();
   [[gnu::noinline]] bool idle_until_loaded(double horizon_us);
@@ -215,10 +218,9 @@ class EngineCore {
   std::vector<Replied>* replies_ = nullptr;  ///< where others have the clients
 };
 
-/// Runs every step that ends before the horizon.
 template <class Scalar, class Sensitivity, Features kFeatures>
-void EngineCore<Scalar, Sensitivity, kFeatures>::run_to(double horizon_us) {
-  const bool ends = horizon_us < kNever;
+template <bool kEnds>
+void EngineCore<Scalar, Sensitivity, kFeatures>::run_steps(double horizon_us) {
   while (!out_of_events()) {
     if (scheduled_ || !goes_on()) {
       if (in_flight_ == 0) {
@@ -235,7 +237,7 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::run_to(double horizon_us) {
     }
     if (stretch_.steps <= 0) see_stretch();
     std::int64_t steps = steps_to_next_event();
-    if (ends) {
+    if constexpr (kEnds) {
       // What was decided for the coming step holds when it is resumed: whoever comes during a step waits for its end.
       steps = steps_until(horizon_us - now_us_, stretch_, steps + 1) - 1;
       scheduled_ = steps == 0;

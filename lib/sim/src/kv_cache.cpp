@@ -147,4 +147,30 @@ void KvCache::make_room() {
   tail_ = end;
 }
 
+/// So many are taken, more than lie blank before the first run: how many of those that do then.
+std::int64_t KvCache::evict_for(std::int64_t blocks) {
+  see_first_blank();
+  while (blocks > first_blank_) {
+    blocks -= std::exchange(first_blank_, 0);
+    evict(blocks);
+    see_first_blank();
+  }
+  return blocks;
+}
+
+/// Takes up to `blocks` from the oldest run, which has some.
+void KvCache::evict(std::int64_t& blocks) {
+  Run& oldest = run_at(head_);
+  const auto taken = static_cast<std::int32_t>(std::min<std::int64_t>(blocks, oldest.blocks));
+  oldest.blocks -= taken;
+  blocks -= taken;
+  chain_at(oldest.chain).resident -= taken;
+}
+
+/// What lies before the oldest run that has any blocks.
+void KvCache::see_first_blank() {
+  for (; head_ != tail_ && run_at(head_).blocks == 0; ++head_) first_blank_ += run_at(head_).blank;
+  first_blank_ += std::exchange(head_ == tail_ ? last_blank_ : run_at(head_).blank, 0);
+}
+
 }  // namespace rooftune::sim

@@ -105,6 +105,7 @@ class KvCache {
   [[nodiscard]] std::int32_t resident_until(std::int32_t chain, std::int32_t end) const;
   [[nodiscard]] std::int32_t add_chain(const Chain& chain);
   void take(std::int64_t blocks);
+  [[nodiscard]] std::int64_t evict_for(std::int64_t blocks);
   void evict(std::int64_t& blocks);
   void see_first_blank();
   /// Private blocks continue the deepest chain whose end the lease stands at; ancestors first.
@@ -273,28 +274,8 @@ inline void KvCache::let_go(const KvLease& lease) {
 inline void KvCache::take(std::int64_t blocks) {
   ROOFTUNE_EXPECTS(blocks <= free_blocks_);
   free_blocks_ -= blocks;
-  if (blocks > first_blank_) see_first_blank();
-  while (blocks > first_blank_) {
-    blocks -= std::exchange(first_blank_, 0);
-    evict(blocks);
-    see_first_blank();
-  }
+  if (blocks > first_blank_) blocks = evict_for(blocks);
   first_blank_ -= blocks;
-}
-
-/// Takes up to `blocks` from the oldest run, which has some.
-inline void KvCache::evict(std::int64_t& blocks) {
-  Run& oldest = run_at(head_);
-  const auto taken = static_cast<std::int32_t>(std::min<std::int64_t>(blocks, oldest.blocks));
-  oldest.blocks -= taken;
-  blocks -= taken;
-  chain_at(oldest.chain).resident -= taken;
-}
-
-/// What lies before the oldest run that has any blocks.
-inline void KvCache::see_first_blank() {
-  for (; head_ != tail_ && run_at(head_).blocks == 0; ++head_) first_blank_ += run_at(head_).blank;
-  first_blank_ += std::exchange(head_ == tail_ ? last_blank_ : run_at(head_).blank, 0);
 }
 
 /// Freed blocks go to the end of the queue.

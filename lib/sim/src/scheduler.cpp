@@ -42,7 +42,7 @@ template <Features kFeatures>
     return;
   }
   decodes_ = growing();
-  ahead_ = two_in_flight() ? 1 : 0;
+  if (prompts_alone()) ahead_ = two_in_flight() ? 1 : 0;
   if (secure_blocks(step, plan)) {
     blocked_ = Blocked::for_a_step;
   } else if (waiting_.size > 0 && !prompts_alone()) {
@@ -80,8 +80,7 @@ bool Scheduler<kFeatures>::decide_prompts(std::int64_t step, StepPlan& plan, dou
 
 /// Requests that end with the step that runs take no more blocks.
 template <Features kFeatures>
-void Scheduler<kFeatures>::drop_ending(std::int64_t step) {
-  if (finishing_.next_step() >= step) return;
+void Scheduler<kFeatures>::drop_all_ending(std::int64_t step) {
   finishing_.for_each_at(step - 1, [&](Slot& slot) {
     if (slot.grows) stop_growing(slot, step);
   });
@@ -109,8 +108,7 @@ void Scheduler<kFeatures>::stop_growing(Slot& slot, std::int64_t step) {
 
 /// Running requests take their tokens and blocks. True: the pool ran out, and somebody was preempted.
 template <Features kFeatures>
-bool Scheduler<kFeatures>::secure_blocks(std::int64_t step, StepPlan& plan) {
-  if (prefilling_.empty() && coming_blocks_ <= cache_.free_blocks()) return false;
+bool Scheduler<kFeatures>::secure_scarce(std::int64_t step, StepPlan& plan) {
   const std::int64_t budget = budget_of_prompts();
   std::int64_t prompt_blocks = 0;
   std::int64_t left = budget;
@@ -238,12 +236,11 @@ void Scheduler<kFeatures>::admit(std::int64_t step, StepPlan& plan, double now_u
       continue;
     }
     if (blocked_ != Blocked::no) return;
-    budget -= plan.prefills.back().new_tokens;
   }
 }
 
 template <Features kFeatures>
-Blocked Scheduler<kFeatures>::try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us,
+Blocked Scheduler<kFeatures>::try_admit(Slot& slot, std::int64_t step, std::int64_t& budget, StepPlan& plan, double now_us,
                                         double load_us_per_block) {
   // What the pool has not been told yet matters where it pushes out what is looked up now.
   if (!cache_.has_blank(most_untold_until(step + 1) + slot.most_blocks)) grow_decodes(step + 1);
@@ -294,8 +291,9 @@ Blocked Scheduler<kFeatures>::try_admit(Slot& slot, std::int64_t step, std::int6
   counters_.prompt_tokens += slot.to_compute;
   running_.append(slot);
   ++admitted_;
+  budget -= chunk;
   take_chunk(slot, chunk, step, plan);
-  if (slot.finish_step == kNoStep) prefilling_.push_back(&slot);
+  if (there + chunk < slot.to_compute) prefilling_.push_back(&slot);
   if (reserves()) reserve_for(slot);
   return Blocked::no;
 }

@@ -92,7 +92,7 @@ class Scheduler {
   [[nodiscard]] bool goes_on(std::int64_t step) {
     if (waiting_.size > 0 || observed() || !prefilling_.empty() || !has_room_until(step + 1)) return false;
     blocked_ = Blocked::no;
-    ahead_ = two_in_flight() ? 1 : 0;
+    if (prompts_alone()) ahead_ = two_in_flight() ? 1 : 0;
     return true;
   }
   /// Decides it. `now_us`: the time at which it is decided.
@@ -153,8 +153,8 @@ class Scheduler {
     double loaded_us = 0.0;  ///< when those are read back
   };
 
-  [[nodiscard]] std::int64_t steps_before_full(std::int64_t step, std::int64_t steps);
-  void see_fullness(std::int64_t step, std::int64_t until);
+  [[nodiscard, gnu::noinline]] std::int64_t steps_before_full(std::int64_t step, std::int64_t steps);
+  [[gnu::noinline]] void see_fullness(std::int64_t step, std::int64_t until);
 
   // --- what the usual engine does not ask ---
   static constexpr bool kAll = kFeatures == Features::all;
@@ -165,9 +165,15 @@ class Scheduler {
   [[nodiscard]] bool observed() const { return kAll && observed_; }
 
   // --- a decision, in order ---
-  void drop_ending(std::int64_t step);
-  bool secure_blocks(std::int64_t step, StepPlan& plan);
-  bool secure_in_order(std::int64_t step, StepPlan& plan);
+  void drop_ending(std::int64_t step) {
+    if (finishing_.next_step() < step) drop_all_ending(step);
+  }
+  [[gnu::noinline]] void drop_all_ending(std::int64_t step);
+  bool secure_blocks(std::int64_t step, StepPlan& plan) {
+    return (!prefilling_.empty() || coming_blocks_ > cache_.free_blocks()) && secure_scarce(step, plan);
+  }
+  [[gnu::noinline]] bool secure_scarce(std::int64_t step, StepPlan& plan);
+  [[gnu::noinline]] bool secure_in_order(std::int64_t step, StepPlan& plan);
   bool decide_prompts(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block);
   void admit(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block);
 
@@ -194,14 +200,14 @@ class Scheduler {
   }
 
   // --- verbs ---
-  Blocked try_admit(Slot& slot, std::int64_t step, std::int64_t budget, StepPlan& plan, double now_us, double load_us_per_block);
+  Blocked try_admit(Slot& slot, std::int64_t step, std::int64_t& budget, StepPlan& plan, double now_us, double load_us_per_block);
   [[gnu::noinline]] Blocked try_load(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block);
   [[gnu::noinline]] Blocked try_fetch(Slot& slot, std::int32_t hit, double now_us, double load_us_per_block);
   [[gnu::noinline]] void begin_loading(Slot& slot, std::int32_t hit, std::int32_t missing, double now_us, double load_us_per_block);
   void take_chunk(Slot& slot, std::int64_t chunk, std::int64_t step, StepPlan& plan);
   void complete_prompt(Slot& slot, std::int64_t step);
   void take_lease(Slot& slot, std::int32_t blocks);
-  void preempt(Slot& slot, std::int64_t step);
+  [[gnu::noinline]] void preempt(Slot& slot, std::int64_t step);
 
   // --- the reserve for tokens to come; `next`: the next step of decodes ---
   [[nodiscard]] std::int64_t tokens_to_come(const Slot& slot, std::int64_t next) const;
@@ -230,7 +236,7 @@ class Scheduler {
   /// The pool as it is when it has been told everything.
   void see_fullness() { counters_.least_free_blocks = std::min(counters_.least_free_blocks, cache_.free_blocks()); }
   /// Tells the pool what the decoding requests take in all steps before that one. Those that end earlier have been dropped.
-  void grow_decodes(std::int64_t until) {
+  [[gnu::noinline]] void grow_decodes(std::int64_t until) {
     const std::int64_t blocks = drafts() ? drafted_->tell_until(until) : decode_blocks_.tell_until(until);
     cache_.grow(blocks);
     coming_blocks_ -= blocks;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "request.hpp"
@@ -90,6 +91,7 @@ class PathSensitivity {
   void see_stretch(const Stretch& stretch, const latency::StepPiece<Scalar>& piece, latency::StepTime<Scalar>& model,
                    const RunningBatch& running) {
     const latency::Batch& batch = running.batch;
+    passed_steps_ = 0.0;
     if (batch.decode_requests > 0) {
       const double slope = core::value_of(piece.slope_us_per_token);
       const double per_request = model.decode_marginal_us(batch) + slope * static_cast<double>(running.step);
@@ -119,15 +121,18 @@ class PathSensitivity {
     for (const Chunk& chunk : running.chunks) more_prompts_ += per_prefill_us * of(*chunk.slot).mass;
   }
 
-  void advance(const Stretch& stretch, std::int64_t steps) {
+  [[gnu::flatten]] void advance(const Stretch& stretch, std::int64_t steps) {
     if (!stretch.grows) {
       now_ += first_;
       return;
     }
-    const auto count = static_cast<double>(steps);
-    now_ += count * first_;
-    if (steps > 1) now_ += (0.5 * count * (count - 1.0)) * increment_;
-    first_ += count * increment_;
+    see_coming_step();
+    passed_steps_ = static_cast<double>(steps);
+    if (steps == 1) {
+      now_ += first_;
+    } else {
+      now_ = now_ + passed_steps_ * first_ + (0.5 * passed_steps_ * (passed_steps_ - 1.0)) * increment_;
+    }
   }
 
   /// The clock starts anew where the next request comes, whatever the parameters are.
@@ -183,7 +188,11 @@ class PathSensitivity {
     Gradient refused;
     Gradient& arrival = slot != nullptr ? of(*slot).arrival : refused;
     const bool waits = blocked_ != Blocked::no;
-    arrival = waits ? queue_ : at_phase(stretch, rest_of_step);
+    if (waits) {
+      arrival = queue_;
+    } else {
+      anchor(arrival, stretch, rest_of_step);
+    }
     if (slot != nullptr) {
       OfRequest& own = of(*slot);
       own.queued = blocked_ == Blocked::by_seats || blocked_ == Blocked::by_blocks;
@@ -204,7 +213,11 @@ class PathSensitivity {
       OfRequest& own = of(*slot);
       own.mass.setZero();
       own.queued = false;
-      own.arrival = step - from.step <= 1 ? from.at : at_phase(stretch, rest_of_step);
+      if (step - from.step <= 1) {
+        own.arrival = from.at;
+      } else {
+        anchor(own.arrival, stretch, rest_of_step);
+      }
       if (counts) arrivals_ += own.arrival;
     }
     spare_replies_.push_back(reply);
@@ -278,20 +291,31 @@ class PathSensitivity {
     mass_growth_sum_ += (line.rate - 1.0) * mass;
   }
   [[nodiscard]] OfRequest& of(const Slot& slot) { return requests_[slot.number]; }
-  [[nodiscard]] Gradient at_phase(const Stretch& stretch, double rest_of_step) const {
-    if (rest_of_step == 0.0) return now_;
-    if (stretch.grows) return now_ - rest_of_step * (first_ - increment_);
-    return now_ - rest_of_step * first_;
+  /// Most stretches end before anybody asks again how long their steps are.
+  void see_coming_step() {
+    if (passed_steps_ > 0.0) first_ += std::exchange(passed_steps_, 0.0) * increment_;
+  }
+  /// At its phase in the step just done.
+  void anchor(Gradient& arrival, const Stretch& stretch, double rest_of_step) {
+    see_coming_step();
+    if (rest_of_step == 0.0) {
+      arrival = now_;
+    } else if (stretch.grows) {
+      arrival = now_ - rest_of_step * (first_ - increment_);
+    } else {
+      arrival = now_ - rest_of_step * first_;
+    }
   }
 
   double requests_per_us_ = 0.0;
   Gradient turnaround_;
   Gradient load_per_block_;
-  Gradient now_;           ///< the clock's
-  Gradient first_;         ///< of the coming step's duration
-  Gradient increment_;     ///< per step; set where it grows
-  Gradient more_prompts_;  ///< what stands behind a step's prompts, where that is steps of its own
-  Gradient arrivals_;      ///< of the stage's sums
+  Gradient now_;               ///< the clock's
+  Gradient first_;             ///< of the coming step's duration
+  Gradient increment_;         ///< per step; set where it grows
+  double passed_steps_ = 0.0;  ///< by which first_ is behind
+  Gradient more_prompts_;      ///< what stands behind a step's prompts, where that is steps of its own
+  Gradient arrivals_;          ///< of the stage's sums
   Gradient ttft_;
   Gradient e2e_;
   Gradient tpot_;
