@@ -85,6 +85,16 @@ TEST(CalibratedDomain, IsLeftByAnotherGpu) {
   EXPECT_THAT(evaluation.warnings, Contains(HasSubstr("gpu is A100-SXM, calibrated was H100-SXM (experiment b)")));
 }
 
+TEST(CalibratedDomain, KnowsAVersionAndAPrecisionHoweverTheyAreWritten) {
+  domain::Experiment run = examples::unmeasured_run("a", examples::llama_2_7b(), 1, {2.0});
+  run.deployment.precision = "FP16";
+  run.deployment.settings.version = "0.15.1";
+  const params::Config config = calibrated_on(measured({run}));
+  run.deployment.precision = "fp16";
+  run.deployment.settings.version = "vllm/vllm-openai:v0.15.1";
+  EXPECT_THAT(evaluated(measured({run}), config).domain_exits, IsEmpty());
+}
+
 TEST(CalibratedDomain, CountsPredictedConcurrency) {
   const params::Config config = calibrated_on(measured({examples::unmeasured_run("a", examples::llama_2_7b(), 1, {2.0})}));
   const Evaluation evaluation = evaluated(measured({examples::unmeasured_run("b", examples::llama_2_7b(), 1, {8.0})}), config);

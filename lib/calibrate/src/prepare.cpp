@@ -4,10 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <set>
 
+#include "rooftune/core/letters.hpp"
 #include "rooftune/core/parallel_map.hpp"
 #include "rooftune/core/random.hpp"
 #include "rooftune/domain/model.hpp"
@@ -18,13 +18,9 @@
 namespace rooftune::calibrate {
 namespace {
 
-bool same_word(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
-
 bool same_gpu(std::string_view a, std::string_view b, const std::vector<domain::GpuSpec>& gpus) {
   const domain::GpuSpec* known = domain::find_gpu(gpus, a);
-  return same_word(a, b) || (known != nullptr && known == domain::find_gpu(gpus, b));
+  return core::same_word(a, b) || (known != nullptr && known == domain::find_gpu(gpus, b));
 }
 
 /// Decides whether experiments match selectors.
@@ -39,7 +35,7 @@ class Matcher {
     if (selector.field == "model") return domain::names_model(deployment.model, selector.value);
     if (selector.field == "hardware") return same_gpu(deployment.hardware, selector.value, gpus_);
     if (selector.field == "tp") return std::to_string(deployment.tp) == selector.value;
-    if (selector.field == "workload") return same_word(experiment.workload.name, selector.value);
+    if (selector.field == "workload") return core::same_word(experiment.workload.name, selector.value);
     if (selector.field == "role") return selector.value == kAnyRole || domain::role_name(experiment.role) == selector.value;
     return false;
   }

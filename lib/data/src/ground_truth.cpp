@@ -15,6 +15,7 @@
 #include "ground_truth_words.hpp"
 #include "rooftune/core/limits.hpp"
 #include "rooftune/data/request_table.hpp"
+#include "rooftune/domain/release.hpp"
 #include "rooftune/text/object_reader.hpp"
 
 namespace rooftune::data {
@@ -150,7 +151,7 @@ class GroundTruthReader {
     reader.optional("pp", deployment.pp, text::counted(1, core::limits::kParallelDegree));
     if (const text::Node* apart = reader.optional_object("prefill_decode")) deployment.prefill_decode = prefill_decode(*apart);
     reader.optional("precision", deployment.precision);
-    reader.optional("engine", deployment.engine);
+    if (std::string engine; reader.optional("engine", engine)) deployment.engine = domain::engine_name(engine);
     reader.optional("flags", experiment.flags);
     if (const text::Node* settings = reader.required_object("vllm"))
       deployment.settings = engine_settings(*settings, reader, deployment);

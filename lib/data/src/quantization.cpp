@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "module_names.hpp"
+#include "rooftune/core/letters.hpp"
 #include "rooftune/core/printable.hpp"
 
 namespace rooftune::data {
@@ -336,7 +337,7 @@ void read_torchao(text::ObjectReader& reader, Scheme& scheme, text::Problems& pr
   }
   std::string letters;
   for (const char c : name) {
-    if (c != '_') letters += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (c != '_') letters += core::lower(c);
   }
   const auto has = [&](std::string_view part) { return letters.find(part) != std::string::npos; };
   Stored stored;

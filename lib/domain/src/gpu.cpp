@@ -7,13 +7,14 @@
 #include <cmath>
 #include <optional>
 
+#include "rooftune/core/letters.hpp"
+
 namespace rooftune::domain {
 namespace {
 
 std::string folded(std::string_view name) {
   std::string text(name);
-  std::ranges::transform(text, text.begin(),
-                         [](unsigned char c) { return c == '_' || c == ' ' ? '-' : static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(text, text.begin(), [](char c) { return c == '_' || c == ' ' ? '-' : core::lower(c); });
   return text;
 }
 
@@ -70,7 +71,7 @@ ToolName tool_name(std::string_view text) {
   };
   for (const char c : text) {
     if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
-      word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      word += core::lower(c);
     } else {
       end_word();
     }

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+
+#include "rooftune/core/letters.hpp"
 
 namespace rooftune::domain {
 namespace {
@@ -209,12 +210,7 @@ std::string_view short_model_name(std::string_view id) {
   return slash == std::string_view::npos ? id : id.substr(slash + 1);
 }
 
-bool names_model(std::string_view id, std::string_view name) {
-  const auto same_letters = [](char a, char b) {
-    return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
-  };
-  return std::ranges::equal(short_model_name(name), short_model_name(id), same_letters);
-}
+bool names_model(std::string_view id, std::string_view name) { return core::same_word(short_model_name(name), short_model_name(id)); }
 
 const ModelSpec* find_model(const std::vector<ModelSpec>& models, std::string_view id) {
   const auto found = std::ranges::find_if(models, [&](const ModelSpec& model) { return names_model(id, model.name); });

@@ -3,12 +3,15 @@
 #include <array>
 #include <charconv>
 
+#include "rooftune/core/letters.hpp"
+
 namespace rooftune::domain {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string_view without_name(std::string_view text) {
+  if (const std::size_t colon = text.rfind(':'); colon != std::string_view::npos) text.remove_prefix(colon + 1);  // an image's tag
   if (const std::size_t dash = text.find('-'); dash != std::string_view::npos && !text.empty() && !is_digit(text.front())) {
     const std::string_view behind = text.substr(dash + 1);
     if (!behind.empty() && (is_digit(behind.front()) || behind.front() == 'v')) text = behind;
@@ -39,6 +42,13 @@ std::optional<Release> find_release(std::string_view text) {
 
 std::string release_text(Release release) {
   return std::to_string(release.major) + "." + std::to_string(release.minor) + "." + std::to_string(release.patch);
+}
+
+std::string engine_name(std::string_view text) {
+  for (const std::string_view known : {"vllm", "sglang"}) {
+    if (core::same_word(text, known)) return std::string(known);
+  }
+  return std::string(text);
 }
 
 }  // namespace rooftune::domain

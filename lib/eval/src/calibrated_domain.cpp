@@ -8,6 +8,9 @@
 #include <cstdint>
 #include <limits>
 
+#include "rooftune/core/letters.hpp"
+#include "rooftune/domain/release.hpp"
+
 namespace rooftune::eval {
 namespace {
 
@@ -36,10 +39,22 @@ void widen(params::CalibratedDomain& domain, const std::string& name, const Extr
   widen(domain, name, static_cast<double>(seen.highest));
 }
 
+bool has_word(const std::vector<std::string>& words, std::string_view word) {
+  return std::ranges::any_of(words, [&](const std::string& known) { return core::same_word(known, word); });
+}
+
 void insert(params::CalibratedDomain& domain, const std::string& name, const std::string& value) {
   if (value.empty()) return;  // not said
   auto& values = domain.sets[name];
-  if (std::ranges::find(values, value) == values.end()) values.push_back(value);
+  if (!has_word(values, value)) values.push_back(value);
+}
+
+/// "vllm 0.15.1" of every build of that release; empty where no version is said.
+std::string engine_version(const domain::Deployment& deployment) {
+  const std::string& version = deployment.settings.version;
+  if (version.empty()) return "";
+  const auto release = domain::find_release(version);
+  return fmt::format("{} {}", deployment.engine, release ? domain::release_text(*release) : version);
 }
 
 /// What one case asks for; `stages` holds its latencies by stage, measured or predicted.
@@ -75,10 +90,7 @@ void add_case(params::CalibratedDomain& domain, const Case& item, const std::vec
   insert(domain, "model", item.model.name);
   insert(domain, "gpu", item.gpu.name);
   insert(domain, "precision", experiment.deployment.precision);
-  insert(domain, "engine_version",
-         experiment.deployment.settings.version.empty()
-             ? ""
-             : fmt::format("{} {}", experiment.deployment.engine, experiment.deployment.settings.version));
+  insert(domain, "engine_version", engine_version(experiment.deployment));
   insert(domain, "moe", item.model.experts() != nullptr ? "yes" : "no");
 }
 
@@ -126,7 +138,7 @@ std::vector<DomainExit> domain_exits(const params::CalibratedDomain& calibrated,
     const auto known = calibrated.sets.find(field);
     if (field == "model" || known == calibrated.sets.end()) continue;
     for (const std::string& value : values) {
-      if (std::ranges::find(known->second, value) != known->second.end()) continue;
+      if (has_word(known->second, value)) continue;
       exits.push_back({.field = field,
                        .value = value,
                        .calibrated = fmt::format("{}", fmt::join(known->second, ", ")),

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "rooftune/core/letters.hpp"
 #include "rooftune/core/random.hpp"
 
 namespace rooftune::eval {
@@ -20,8 +21,8 @@ std::string family_of(std::string_view model) {
   while (start < model.size()) {
     const std::size_t end = std::min(model.find('-', start), model.size());
     const std::string_view part = model.substr(start, end - start);
-    const bool is_size = part.size() > 1 && std::isdigit(static_cast<unsigned char>(part.front())) != 0 &&
-                         std::tolower(static_cast<unsigned char>(part.back())) == 'b';
+    const bool is_size =
+        part.size() > 1 && std::isdigit(static_cast<unsigned char>(part.front())) != 0 && core::lower(part.back()) == 'b';
     if (is_size) break;
     family += (family.empty() ? "" : "-") + std::string(part);
     start = end + 1;

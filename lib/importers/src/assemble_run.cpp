@@ -7,9 +7,11 @@
 
 #include "engine_settings.hpp"
 #include "recorded_run.hpp"
+#include "rooftune/core/letters.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/models.hpp"
 #include "rooftune/domain/model.hpp"
+#include "rooftune/domain/release.hpp"
 #include "settings_text.hpp"
 #include "tool_names.hpp"
 
@@ -105,7 +107,7 @@ class Assembler {
     deployment.dp = options_.replicas ? *options_.replicas : either(log_.dp, run_.replicas, "dp").value_or(1);
     deployment.precision = options_.precision.value_or(run_.precision.value_or(logged_precision()));
     if (run_.engine) {
-      deployment.engine = *run_.engine;
+      deployment.engine = domain::engine_name(*run_.engine);
       deployment.settings.block_size = domain::default_block_size(deployment.engine);
       if (deployment.engine != "sglang") {
         assume(fmt::format("the server was {}: vLLM's scheduler is simulated in its place", *run_.engine));
@@ -253,7 +255,7 @@ class Assembler {
   /// Numbers and flags may be spelled in several ways: 0.9 and 0.90, true and True.
   static bool is_same_setting(const std::string& a, const std::string& b) {
     const auto folded = [](const std::string& text) {
-      std::string result = lower(text);
+      std::string result = core::lower(text);
       if (result.find('.') != std::string::npos && result.find_first_not_of("0123456789.") == std::string::npos &&
           std::ranges::count(result, '.') == 1) {
         while (result.ends_with('0')) result.pop_back();

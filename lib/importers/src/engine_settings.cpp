@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <vector>
 
+#include "rooftune/core/letters.hpp"
 #include "rooftune/core/printable.hpp"
 #include "rooftune/importers/import.hpp"
 
@@ -29,7 +29,7 @@ void assign_whole(Settings& settings, const text::Node& text, std::string_view n
 
 /// Python writes True, everybody else true.
 text::Node lower(text::Node text) {
-  std::ranges::transform(text.text, text.text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  text.text = core::lower(text.text);
   return text;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "recorded_run.hpp"
+#include "rooftune/domain/release.hpp"
 #include "units.hpp"
 
 namespace rooftune::importers {
@@ -50,7 +51,8 @@ class PointReader {
       run_.places["model"] = model->place;
     }
     if (const Node* gpu = find_any(node_, {"hw"})) run_.gpu = gpu->text.substr(0, gpu->text.find('-'));
-    if (const Node* framework = find_any(node_, {"framework"}); framework != nullptr && framework->text != "vllm") {
+    if (const Node* framework = find_any(node_, {"framework"});
+        framework != nullptr && domain::engine_name(framework->text) != "vllm") {
       run_.engine = framework->text;
     }
     run_.precision = text_at(node_, {"precision"}, problems_);

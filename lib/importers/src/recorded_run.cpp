@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "rooftune/core/letters.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/text/python_json.hpp"
 #include "settings_text.hpp"
@@ -37,7 +38,7 @@ bool has_a_document_a_line(std::string_view text) {
 /// "'mean'" of "metrics.time_to_first_token_ms.mean", for messages.
 std::string last_key(std::string_view path) { return fmt::format("'{}'", path.substr(path.rfind('.') + 1)); }
 
-bool is_not_a_number(const text::Node& node) { return node.kind == text::Node::Kind::scalar && lower(node.text) == "nan"; }
+bool is_not_a_number(const text::Node& node) { return node.kind == text::Node::Kind::scalar && core::same_word(node.text, "nan"); }
 
 }  // namespace
 
@@ -124,7 +125,7 @@ std::optional<std::string> text_at(const text::Node& node, std::initializer_list
 
 bool is_infinite(const text::Node& node) {
   if (node.kind != text::Node::Kind::scalar) return false;
-  const std::string text = lower(node.text);
+  const std::string text = core::lower(node.text);
   return text == "inf" || text == "infinity" || text == ".inf" || text == "+inf";
 }
 

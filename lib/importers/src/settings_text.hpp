@@ -15,7 +15,6 @@ struct SettingText {
 
 /// Without the blanks around it.
 [[nodiscard]] std::string_view trimmed(std::string_view text);
-[[nodiscard]] std::string lower(std::string_view text);
 
 /// The pairs at the top level of a Python dict ('key': value) or call (key=value), from the start of `text` to the bracket that
 /// closes it or to its end. Values that are dicts, lists or calls stay whole: their own keys are not settings of this level.

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <vector>
 
+#include "rooftune/core/letters.hpp"
 #include "settings_text.hpp"
 
 namespace rooftune::importers {
@@ -27,7 +28,7 @@ std::vector<std::string_view> parts_of(std::string_view path) {
 
 template <std::size_t count>
 bool is_among(const std::array<std::string_view, count>& words, std::string_view part) {
-  return std::ranges::find(words, lower(part)) != words.end();
+  return std::ranges::find(words, core::lower(part)) != words.end();
 }
 
 /// The name of a snapshot: a commit.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "rooftune/core/letters.hpp"
 #include "serving_result.hpp"
 #include "settings_text.hpp"
 #include "units.hpp"
@@ -110,7 +111,7 @@ class ResultReader {
     if (algorithm == nullptr) return "unknown";
     const auto branches = count_at(root_, {"server_info.speculative_eagle_topk"}, problems_);
     if (branches && *branches > 1) return fmt::format("{} (trees of {} branches)", algorithm->text, *branches);
-    const std::string name = lower(algorithm->text);
+    const std::string name = core::lower(algorithm->text);
     if (name == "nextn") return "mtp";
     return name == "standalone" ? "draft_model" : name;
   }

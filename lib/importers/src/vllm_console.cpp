@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "rooftune/core/letters.hpp"
 #include "serving_result.hpp"
 #include "settings_text.hpp"
 
@@ -58,7 +59,7 @@ std::string latency_field(std::string_view label) {
   constexpr std::string_view kUnit = " (ms)";
   const std::size_t space = label.find(' ');
   if (!label.ends_with(kUnit) || space == std::string_view::npos || space + kUnit.size() > label.size()) return {};
-  const std::string statistic = lower(label.substr(0, space));
+  const std::string statistic = core::lower(label.substr(0, space));
   const std::string_view name = label.substr(space + 1, label.size() - kUnit.size() - space - 1);
   for (const auto& [shown, field] : {std::pair{"TTFT", "ttft"}, std::pair{"TPOT", "tpot"}, std::pair{"ITL", "itl"},
                                      std::pair{"E2EL", "e2el"}, std::pair{"E2E Latency", "e2e_latency"}}) {

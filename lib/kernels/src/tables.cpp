@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <utility>
+
+#include "rooftune/core/letters.hpp"
 
 namespace rooftune::kernels {
 
@@ -47,9 +48,8 @@ std::optional<NumberFormat> find_format(std::string_view name) {
       {"mxfp4", NumberFormat::mxfp4},
       {"nvfp4", NumberFormat::nvfp4},
   }};
-  const auto same_letter = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
   for (const auto& [spelling, format] : kSpellings) {
-    if (std::ranges::equal(name, spelling, same_letter)) return format;
+    if (core::same_word(name, spelling)) return format;
   }
   return std::nullopt;
 }

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cmath>
 
+#include "rooftune/core/letters.hpp"
 #include "rooftune/domain/model.hpp"
 
 namespace rooftune::plan {
@@ -22,7 +23,7 @@ double seconds_of(const NextRun& run) { return requests_of(run) / run.rate_per_s
 std::string plain(std::string text, bool lower) {
   std::ranges::transform(text, text.begin(), [lower](unsigned char c) {
     if (std::isalnum(c) == 0) return '-';
-    return lower ? static_cast<char>(std::tolower(c)) : static_cast<char>(c);
+    return lower ? core::lower(static_cast<char>(c)) : static_cast<char>(c);
   });
   return text;
 }

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <utility>
 
 #include "rooftune/core/contract.hpp"
+#include "rooftune/core/letters.hpp"
 #include "rooftune/sim/speculation.hpp"
 
 namespace rooftune::sim {
@@ -84,9 +84,7 @@ constexpr std::array kRules{
 // clang-format on
 
 bool is_large(const domain::GpuSpec& gpu) {
-  std::string name = gpu.name;
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return gpu.memory >= kLargeGpu && name.find("a100") == std::string::npos;
+  return gpu.memory >= kLargeGpu && core::lower(gpu.name).find("a100") == std::string::npos;
 }
 
 bool holds(RuleGpus gpus, const domain::GpuSpec& gpu) {

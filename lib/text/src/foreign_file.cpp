@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+
+#include "rooftune/core/letters.hpp"
 
 namespace rooftune::text {
 namespace {
@@ -43,8 +44,7 @@ constexpr std::size_t kLookedAt = 8192;
 
 bool begins_like(std::string_view text, std::string_view lower) {
   const std::size_t start = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-  return std::ranges::equal(text.substr(start, lower.size()), lower, {},
-                            [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return core::same_word(text.substr(start, lower.size()), lower);
 }
 
 }  // namespace
