@@ -47,7 +47,7 @@ double index_flops_per_token(const Attention& attention, const std::vector<Gemm>
 }
 
 /// A collective of which no table has rows.
-constexpr std::string_view kNoKernel = "";
+constexpr std::string_view kNoKernel;
 
 /// A prompt from scratch with as many pairs, where a query sees at most `window` (0: all) tokens.
 double prompt_tokens(double pairs, double window) {

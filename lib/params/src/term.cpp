@@ -269,7 +269,7 @@ core::Result<ParameterId> declare_term(const Term& term, const core::SourcePosit
       }
       if (auto problem = objection(term, formula, expression)) return tl::unexpected(core::Diagnostics{*std::move(problem)});
     } catch (const mu::Parser::exception_type& error) {
-      const std::string token = error.GetToken();
+      const std::string& token = error.GetToken();
       if (error.GetCode() == mu::ecUNASSIGNABLE_TOKEN) {
         return core::fail(moved(expression, place_of(term.expression, token)), fmt::format("a term cannot depend on '{}'", token),
                           core::suggest(token, quantity_names()) + "; `rooftune params` lists what a step knows");
