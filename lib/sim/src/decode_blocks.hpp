@@ -43,12 +43,12 @@ class DecodeBlocks {
   [[nodiscard]] std::int64_t tell_until(std::int64_t step) {
     if (step <= told_until_) return 0;
     const std::int64_t untold = untold_until(step);
-    told_ += untold;
+    whole_untold_ -= untold;
     told_until_ = step;
     removed_ = 0;
     return untold;
   }
-  [[nodiscard]] std::int64_t untold_until(std::int64_t step) const { return held_at(step) - told_; }
+  [[nodiscard]] std::int64_t untold_until(std::int64_t step) const;
   /// No less than that, at less cost.
   [[nodiscard]] std::int64_t most_untold_until(std::int64_t step) const {
     return block_.holding(step - told_until_) * (count_ + removed_);
@@ -61,23 +61,10 @@ class DecodeBlocks {
  private:
   static constexpr std::size_t kVector = 4;  ///< for the compiler: it then works on whole vectors
 
-  [[nodiscard]] std::int64_t held_at(std::int64_t step) const {
-    const std::int32_t rest = block_.rest(step);
-    // Those whose rest and the step's make one more block.
-    const std::int32_t* requests = requests_.data();
-    const std::int32_t* mask = mask_.data() + rests_ - static_cast<std::size_t>(block_.tokens() - rest);
-    std::array<std::int32_t, kVector> carried{};
-    for (const std::int32_t* end = requests + rests_; requests != end; requests += kVector, mask += kVector) {
-      for (std::size_t i = 0; i < kVector; ++i) carried[i] += requests[i] & mask[i];
-    }
-    return count_ * (block_.full(step) + 1) + whole_sum_ + (carried[0] + carried[1]) + (carried[2] + carried[3]);
-  }
-
   void change(std::int64_t offset, std::int64_t step, std::int32_t by) {
     requests_[static_cast<std::size_t>(block_.rest(offset - 1))] += by;
-    whole_sum_ += by * block_.full(offset - 1);
+    whole_untold_ += by * (block_.full(offset - 1) - block_.holding(step + offset));
     count_ += by;
-    told_ += by * block_.holding(step + offset);
   }
 
   BlockSize block_;
@@ -85,10 +72,21 @@ class DecodeBlocks {
   std::vector<std::int32_t> requests_;  ///< by the rest of their offset - 1
   std::vector<std::int32_t> mask_;      ///< nothing, then as often everything
   std::int64_t count_ = 0;
-  std::int64_t whole_sum_ = 0;   ///< of the whole blocks in offset - 1
-  std::int64_t told_ = 0;        ///< blocks that the pool knows of, less what requests gave back of which it did not
-  std::int64_t told_until_ = 0;  ///< it knows what was taken in steps before this one
-  std::int64_t removed_ = 0;     ///< requests since then
+  std::int64_t whole_untold_ = 0;  ///< the sum of whole blocks in offset - 1, less what the pool knows of and was given back
+  std::int64_t told_until_ = 0;    ///< the pool knows what was taken in steps before this one
+  std::int64_t removed_ = 0;       ///< requests since then
 };
+
+inline std::int64_t DecodeBlocks::untold_until(std::int64_t step) const {
+  const std::int32_t rest = block_.rest(step);
+  // Those whose rest and the step's make one more block.
+  const std::int32_t* requests = requests_.data();
+  const std::int32_t* mask = mask_.data() + rests_ - static_cast<std::size_t>(block_.tokens() - rest);
+  std::array<std::int32_t, kVector> carried{};
+  for (const std::int32_t* end = requests + rests_; requests != end; requests += kVector, mask += kVector) {
+    for (std::size_t i = 0; i < kVector; ++i) carried[i] += requests[i] & mask[i];
+  }
+  return count_ * (block_.full(step) + 1) + whole_untold_ + (carried[0] + carried[1]) + (carried[2] + carried[3]);
+}
 
 }  // namespace rooftune::sim

@@ -164,7 +164,6 @@ class EngineCore {
   [[nodiscard]] bool wants_contexts() const { return kAll && wants_contexts_; }
   [[nodiscard]] bool steps_plainly() const { return kAll && options_.stepping == Stepping::plain; }
   [[nodiscard]] bool is_of_prompts_alone() const { return kAll && coming_->is_of_prompts_alone; }
-  [[nodiscard]] Observer* observer() const { return kAll ? options_.observer : nullptr; }
   [[nodiscard]] bool has_batch() const { return decodes_ > 0 || coming_prompts_ > 0; }
   [[nodiscard]] std::int64_t index_of(const PlannedRequest& request) const { return &request - plan_->requests.data(); }
   [[nodiscard]] bool counts(const Slot& slot) const { return index_of(*slot.planned) >= options_.warm_up_requests; }
@@ -531,11 +530,11 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::advance(std::int64_t steps) {
 template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::observe_step() {
   if (observes_steps_) {
-    observer()->on_step({.start_us = now_us_,
-                         .duration_us = stretch_.first_us,
-                         .batch = batch_,
-                         .waiting = scheduler_.waiting().size,
-                         .kv_blocks_in_use = coming_->kv_blocks_in_use});
+    options_.observer->on_step({.start_us = now_us_,
+                                .duration_us = stretch_.first_us,
+                                .batch = batch_,
+                                .waiting = scheduler_.waiting().size,
+                                .kv_blocks_in_use = coming_->kv_blocks_in_use});
   }
   if (!observes_schedules_) return;
   scheduled_tokens_.clear();
@@ -543,7 +542,7 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::observe_step() {
     scheduled_tokens_.push_back(
         {.index = index_of(*planned.request), .computed_tokens = planned.computed_tokens, .new_tokens = planned.new_tokens});
   }
-  observer()->on_schedule(
+  options_.observer->on_schedule(
       {.stage = stage_index_, .start_us = now_us_, .requests = scheduled_tokens_, .kv_blocks_in_use = coming_->kv_blocks_in_use});
 }
 
@@ -639,16 +638,16 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::complete(Slot& slot) {
     ++record_.warm_up;
     record_.warm_up_output_tokens += slot.output_tokens;
   }
-  if (observer() != nullptr) {
-    observer()->on_finished({.stage = stage_index_,
-                             .index = index_of(*slot.planned),
-                             .arrival_us = slot.arrival_us,
-                             .first_token_us = slot.first_token_us,
-                             .finished_us = now_us_,
-                             .prompt_tokens = slot.planned->prompt_tokens,
-                             .cached_tokens = slot.cached,
-                             .output_tokens = slot.output_tokens,
-                             .preemptions = slot.preemptions});
+  if (options_.observer != nullptr) {
+    options_.observer->on_finished({.stage = stage_index_,
+                                    .index = index_of(*slot.planned),
+                                    .arrival_us = slot.arrival_us,
+                                    .first_token_us = slot.first_token_us,
+                                    .finished_us = now_us_,
+                                    .prompt_tokens = slot.planned->prompt_tokens,
+                                    .cached_tokens = slot.cached,
+                                    .output_tokens = slot.output_tokens,
+                                    .preemptions = slot.preemptions});
   }
   --in_flight_;
   slot.next = spare_slot_;
@@ -740,13 +739,13 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::refuse(const PlannedRequest& re
   ++record_.rejected;
   ++counters.rejected;
   if (reason == RejectionReason::model_length) ++counters.rejected_by_length;
-  if (observer() != nullptr) {
-    observer()->on_rejected({.stage = stage_index_,
-                             .index = index_of(request),
-                             .arrival_us = arrival_us,
-                             .prompt_tokens = request.prompt_tokens,
-                             .output_tokens = request.output_tokens,
-                             .reason = reason});
+  if (options_.observer != nullptr) {
+    options_.observer->on_rejected({.stage = stage_index_,
+                                    .index = index_of(request),
+                                    .arrival_us = arrival_us,
+                                    .prompt_tokens = request.prompt_tokens,
+                                    .output_tokens = request.output_tokens,
+                                    .reason = reason});
   }
   answer(request, arrival_us);
 }

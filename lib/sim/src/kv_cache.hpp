@@ -48,8 +48,10 @@ class KvCache {
     return blocks <= first_blank_;
   }
 
-  /// How many leading whole blocks of a prompt's first `chain_tokens` tokens are resident.
-  [[nodiscard]] std::int32_t resident_blocks(std::int32_t chain, std::int32_t chain_tokens) const;
+  /// How many of the path's first `end` blocks can be found.
+  [[nodiscard]] std::int32_t resident_among(std::int32_t chain, std::int32_t end) const {
+    return reuse_ ? resident_until(chain, end) : 0;
+  }
   /// Of the first `blocks` blocks of the path, which are resident, those that are free now and stop being free when they are
   /// acquired.
   [[nodiscard]] std::int64_t idle_blocks(std::int32_t chain, std::int32_t blocks) const;
@@ -110,7 +112,7 @@ class KvCache {
   void see_first_blank();
   /// Private blocks continue the deepest chain whose end the lease stands at; ancestors first.
   void publish(KvLease& lease, std::int32_t full_chain_blocks) {
-    if (lease.chain >= 0 && lease.private_blocks > 0 && lease.chain_blocks < full_chain_blocks)
+    if (lease.chain_blocks < full_chain_blocks && lease.private_blocks > 0 && lease.chain >= 0)
       move_to_chain(lease, full_chain_blocks);
   }
   void move_to_chain(KvLease& lease, std::int32_t full_chain_blocks);
@@ -170,10 +172,6 @@ inline KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<co
   runs_.resize(std::bit_ceil(2 * chains.size() + 64));
   mask_ = static_cast<std::uint32_t>(runs_.size()) - 1;
   free_blank(total_blocks, 0);
-}
-
-inline std::int32_t KvCache::resident_blocks(std::int32_t chain, std::int32_t chain_tokens) const {
-  return reuse_ ? resident_until(chain, static_cast<std::int32_t>(block_.full(chain_tokens))) : 0;
 }
 
 /// How many of the path's first `end` blocks are resident.

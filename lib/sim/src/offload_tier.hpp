@@ -25,7 +25,7 @@ class OffloadTier {
   /// Leading whole blocks of a prompt's first `chain_tokens` tokens that are here.
   [[nodiscard]] std::int32_t blocks_of(std::int32_t chain, std::int32_t chain_tokens) {
     read_notes();
-    return cache_.resident_blocks(chain, chain_tokens);
+    return cache_.resident_among(chain, static_cast<std::int32_t>(block_.full(chain_tokens)));
   }
   /// Writes what is missing of the first `chain_blocks` blocks, and `others` that nobody else will ask for. Where they do not
   /// fit, none of them.
@@ -73,7 +73,7 @@ class OffloadTier {
   void store(const Note& note) { (void)cache_.release_preempted(write(note.chain, note.chain_blocks, note.others), 0, 0); }
 
   KvLease write(std::int32_t chain, std::int32_t chain_blocks, std::int32_t others) {
-    const std::int32_t resident = cache_.resident_blocks(chain, chain_blocks * block_.tokens());
+    const std::int32_t resident = cache_.resident_among(chain, chain_blocks);
     KvLease lease = cache_.acquire(chain, resident);
     const std::int32_t missing = chain_blocks - resident + others;
     if (missing <= cache_.free_blocks()) cache_.extend(lease, missing, chain_blocks);

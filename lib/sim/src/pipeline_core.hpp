@@ -302,7 +302,8 @@ void PipelineCore<Scalar>::admit() {
 template <class Scalar>
 bool PipelineCore<Scalar>::try_admit(Request& request) {
   // At least the last token is computed, whatever is cached.
-  const std::int32_t hit = cache_.resident_blocks(request.chain, std::min(request.chain_tokens, request.tokens() - 1));
+  const std::int64_t whole_blocks = block_.full(std::min(request.chain_tokens, request.tokens() - 1));
+  const std::int32_t hit = cache_.resident_among(request.chain, static_cast<std::int32_t>(whole_blocks));
   const std::int32_t there = hit * block_.tokens();
   std::int64_t tokens = chunk_of(request.tokens() - there);
   if (tokens > budget_) {

@@ -86,26 +86,6 @@ void Scheduler<kFeatures>::drop_all_ending(std::int64_t step) {
   });
 }
 
-template <Features kFeatures>
-void Scheduler<kFeatures>::start_growing(Slot& slot, std::int64_t step) {
-  slot.grows = true;
-  if (drafts()) {
-    drafted_->add(slot.number, step);
-  } else {
-    decode_blocks_.add(slot.context_offset, step);
-  }
-}
-
-template <Features kFeatures>
-void Scheduler<kFeatures>::stop_growing(Slot& slot, std::int64_t step) {
-  slot.grows = false;
-  if (drafts()) {
-    drafted_->remove(slot.number, step);
-  } else {
-    decode_blocks_.remove(slot.context_offset, step);
-  }
-}
-
 /// Running requests take their tokens and blocks. True: the pool ran out, and somebody was preempted.
 template <Features kFeatures>
 bool Scheduler<kFeatures>::secure_scarce(std::int64_t step, StepPlan& plan) {
@@ -170,16 +150,14 @@ bool Scheduler<kFeatures>::secure_in_order(std::int64_t step, StepPlan& plan) {
 /// How many tokens of its prompt a running request computes next.
 template <Features kFeatures>
 std::int64_t Scheduler<kFeatures>::chunk_of_running(const Slot& slot, std::int64_t budget) const {
-  std::int64_t tokens = slot.to_compute - slot.computed;
-  if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
-  return std::clamp<std::int64_t>(budget, 0, tokens);
+  return std::clamp<std::int64_t>(budget, 0, most_tokens(slot.to_compute - slot.computed));
 }
 
 /// And one that is admitted, of so many. Without chunking a prompt runs whole or not at all; one that is longer than the whole
 /// budget could never start, and runs alone.
 template <Features kFeatures>
 std::int64_t Scheduler<kFeatures>::chunk_of_newcomer(std::int64_t tokens, std::int64_t budget) const {
-  if (setup_.long_prefill_token_threshold > 0) tokens = std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold);
+  tokens = most_tokens(tokens);
   if (tokens <= budget) return tokens;
   if (!setup_.chunked_prefill) return budget < setup_.max_num_batched_tokens ? 0 : tokens;
   return std::max<std::int64_t>(0, budget);
@@ -215,11 +193,11 @@ void Scheduler<kFeatures>::complete_prompt(Slot& slot, std::int64_t step) {
 
 template <Features kFeatures>
 void Scheduler<kFeatures>::admit(std::int64_t step, StepPlan& plan, double now_us, double load_us_per_block) {
-  if (!has_seat()) {
-    blocked_ = Blocked::by_seats;
-    return;
-  }
   if (reserves()) {
+    if (!has_seat()) {
+      blocked_ = Blocked::by_seats;
+      return;
+    }
     if (is_full_) {
       blocked_ = Blocked::by_blocks;
       return;
@@ -243,17 +221,21 @@ template <Features kFeatures>
 Blocked Scheduler<kFeatures>::try_admit(Slot& slot, std::int64_t step, std::int64_t& budget, StepPlan& plan, double now_us,
                                         double load_us_per_block) {
   // What the pool has not been told yet matters where it pushes out what is looked up now.
-  if (!cache_.has_blank(most_untold_until(step + 1) + slot.most_blocks)) grow_decodes(step + 1);
+  const bool pushes_nothing_out =
+      cache_.has_blank(coming_blocks_ + slot.most_blocks) || cache_.has_blank(most_untold_until(step + 1) + slot.most_blocks);
+  if (!pushes_nothing_out) grow_decodes(step + 1);
   // At least the last token is computed, whatever is cached.
   std::int32_t hit = 0;
   if (!slot.loaded) {
-    hit = cache_.resident_blocks(slot.chain, std::min(slot.chain_tokens, slot.to_compute - 1));
+    const auto whole_blocks = static_cast<std::int32_t>(block_.full(std::min(slot.chain_tokens, slot.to_compute - 1)));
+    hit = cache_.resident_among(slot.chain, whole_blocks);
     if (kAll && setup_.speculation.recomputes_last_hit && hit > 0) --hit;
     if (fetches() && slot.preemptions == 0 && slot.to_compute > 1) {
       grow_decodes(step + 1);
       return try_fetch(slot, hit, now_us, load_us_per_block);
     }
-    if (offload_ && hit < block_.full(std::min(on_host_[slot.number].tokens, slot.to_compute - 1))) {
+    const bool misses = hit < whole_blocks || slot.preemptions > 0;
+    if (offload_ && misses && hit < block_.full(std::min(on_host_[slot.number].tokens, slot.to_compute - 1))) {
       grow_decodes(step + 1);
       const Blocked blocked = try_load(slot, hit, now_us, load_us_per_block);
       if (blocked != Blocked::no) return blocked;
@@ -268,7 +250,7 @@ Blocked Scheduler<kFeatures>::try_admit(Slot& slot, std::int64_t step, std::int6
     if (is_full_) return Blocked::by_blocks;
   }
   const bool step_is_empty = decodes_ == 0 && plan.chunks.empty();
-  const std::int64_t kept_free = step_is_empty ? 0 : setup_.watermark_blocks;
+  const std::int64_t kept_free = step_is_empty ? 0 : watermark_blocks();
   if (coming_blocks_ + slot.most_blocks + kept_free > cache_.free_blocks()) {
     grow_decodes(step + 1);
     const std::int64_t tokens = setup_.reserve_full_isl ? slot.to_compute : there + chunk;
@@ -361,36 +343,6 @@ void Scheduler<kFeatures>::give_back_blocks(Slot& slot, std::int64_t held, std::
   }
   slot.lease = {};
   slot.computed = 0;
-}
-
-template <Features kFeatures>
-[[gnu::flatten]] Slot& Scheduler<kFeatures>::finish_next(std::int64_t step) {
-  Slot& slot = finishing_.pop();
-  is_full_ = false;
-  const std::int64_t in_cache = context_before(slot, slot.finish_step + 1);
-  if (slot.grows) stop_growing(slot, slot.finish_step + 1);
-  if (offload_) offload_finished(slot, slot.running ? in_cache : 0);
-  const auto hashed_blocks = static_cast<std::int32_t>(block_.full(in_cache));
-  const std::int32_t published = slot.planned->extends_chain ? hashed_blocks : 0;
-  if (!slot.running) {  // preempted in its last step
-    waiting_.remove(slot);
-    cache_.forget_continuation(slot.chain);
-    return slot;
-  }
-  // What was taken before goes first.
-  if (published > 0 || setup_.free_unhashed_first) {
-    drop_ending(step);
-    grow_decodes(decided_before(step));
-  }
-  running_.remove(slot);
-  const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
-  std::int64_t held = slot.most_blocks;
-  if (drafts()) {
-    held = blocks_before(slot, slot.finish_step + 1);
-    coming_blocks_ -= slot.most_blocks - held;
-  }
-  cache_.release(slot.lease, held - leased, hashed_blocks, published);
-  return slot;
 }
 
 template <Features kFeatures>

@@ -113,14 +113,17 @@ class Scheduler {
   [[nodiscard]] std::int64_t steps_before_finish_or_full(std::int64_t step, std::int64_t steps) {
     std::int64_t to_finish = finishing_.next_step() - step + 1;
     // While its last step runs, the one after it is decided without it: that may be empty, and the watermark does not hold.
-    if (blocked_ == Blocked::by_blocks && setup_.watermark_blocks > 0 && to_finish > 1) --to_finish;
+    if (blocked_ == Blocked::by_blocks && watermark_blocks() > 0 && to_finish > 1) --to_finish;
     steps = std::min(steps, to_finish);
     return has_room_until(decided_before(step) + steps) ? steps : steps_before_full(step, steps);
   }
   /// Before requests that finished give their blocks back: how full the pool is with all that was decided.
   void before_finishing(std::int64_t step) {
+    // Most often there would be more than the least with all that anybody may still take.
+    const std::int64_t spare = cache_.free_blocks() - counters_.least_free_blocks;
+    if (coming_blocks_ <= spare) return;
     const std::int64_t until = decided_before(step);
-    if (cache_.free_blocks() - most_untold_until(until) < counters_.least_free_blocks) see_fullness(step, until);
+    if (most_untold_until(until) > spare) see_fullness(step, until);
   }
   /// Where prompts are computed alone: one is complete, and wanted no more than the first token.
   void end_prompt(Slot& slot) { finishing_.push({.finish_step = slot.finish_step, .slot = &slot}); }
@@ -163,6 +166,12 @@ class Scheduler {
   [[nodiscard]] bool prompts_alone() const { return kAll && setup_.prompts_alone; }
   [[nodiscard]] bool fetches() const { return kAll && setup_.fetches_prompts; }
   [[nodiscard]] bool observed() const { return kAll && observed_; }
+  [[nodiscard]] std::int64_t watermark_blocks() const { return kAll ? setup_.watermark_blocks : 0; }
+  /// Of one prompt, in one step.
+  [[nodiscard]] std::int64_t most_tokens(std::int64_t tokens) const {
+    return kAll && setup_.long_prefill_token_threshold > 0 ? std::min<std::int64_t>(tokens, setup_.long_prefill_token_threshold)
+                                                           : tokens;
+  }
 
   // --- a decision, in order ---
   void drop_ending(std::int64_t step) {
@@ -218,7 +227,7 @@ class Scheduler {
   [[gnu::noinline]] void retract(std::int64_t step);
 
   void give_back_blocks(Slot& slot, std::int64_t held, std::int64_t hashed_tokens);
-  [[gnu::noinline]] void offload_finished(const Slot& slot, std::int64_t tokens);
+  void offload_finished(const Slot& slot, std::int64_t tokens);
   [[gnu::noinline]] void offload_preempted(Slot& slot, std::int64_t tokens);
   void write_down(std::int64_t step, StepPlan& plan);
 
@@ -293,6 +302,68 @@ inline void Scheduler<kFeatures>::enqueue(Slot& slot) {
   if (drafts()) drafted_->enqueue(slot.number, slot.planned->draw);
   if (reserves() && running_.size == 0 && waiting_.size == 0) share_step_ = -1;
   waiting_.append(slot);
+}
+
+template <Features kFeatures>
+void Scheduler<kFeatures>::start_growing(Slot& slot, std::int64_t step) {
+  slot.grows = true;
+  if (drafts()) {
+    drafted_->add(slot.number, step);
+  } else {
+    decode_blocks_.add(slot.context_offset, step);
+  }
+}
+
+template <Features kFeatures>
+void Scheduler<kFeatures>::stop_growing(Slot& slot, std::int64_t step) {
+  slot.grows = false;
+  if (drafts()) {
+    drafted_->remove(slot.number, step);
+  } else {
+    decode_blocks_.remove(slot.context_offset, step);
+  }
+}
+
+template <Features kFeatures>
+Slot& Scheduler<kFeatures>::finish_next(std::int64_t step) {
+  Slot& slot = finishing_.pop();
+  if (reserves()) is_full_ = false;
+  const std::int64_t in_cache = context_before(slot, slot.finish_step + 1);
+  if (slot.grows) stop_growing(slot, slot.finish_step + 1);
+  if (offload_) offload_finished(slot, slot.running ? in_cache : 0);
+  const auto hashed_blocks = static_cast<std::int32_t>(block_.full(in_cache));
+  const std::int32_t published = slot.planned->extends_chain ? hashed_blocks : 0;
+  if (!slot.running) {  // preempted in its last step
+    waiting_.remove(slot);
+    cache_.forget_continuation(slot.chain);
+    return slot;
+  }
+  // What was taken before goes first.
+  if (published > 0 || setup_.free_unhashed_first) {
+    drop_ending(step);
+    grow_decodes(decided_before(step));
+  }
+  running_.remove(slot);
+  const std::int64_t leased = std::int64_t{slot.lease.chain_blocks} + slot.lease.private_blocks;
+  std::int64_t held = slot.most_blocks;
+  if (drafts()) {
+    held = blocks_before(slot, slot.finish_step + 1);
+    coming_blocks_ -= slot.most_blocks - held;
+  }
+  cache_.release(slot.lease, held - leased, hashed_blocks, published);
+  return slot;
+}
+
+/// A request's blocks are copied to the host's memory: its prompt, and what it has generated, which nobody asks for unless its
+/// conversation goes on. One that was preempted in its last step has no more than was copied then.
+template <Features kFeatures>
+void Scheduler<kFeatures>::offload_finished(const Slot& slot, std::int64_t tokens) {
+  if (slot.preemptions > 0) offload_->forget(on_host_[slot.number].chain);
+  if (tokens == 0) return;
+  const std::int64_t chain_blocks =
+      block_.full(slot.planned->extends_chain ? tokens : std::min<std::int64_t>(slot.planned->chain_tokens, tokens));
+  offload_->store(slot.planned->chain, static_cast<std::int32_t>(chain_blocks),
+                  static_cast<std::int32_t>(block_.full(tokens) - chain_blocks));
 }
 
 }  // namespace rooftune::sim

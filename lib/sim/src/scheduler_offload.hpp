@@ -72,18 +72,6 @@ bool Scheduler<kFeatures>::give_back_loaded() {
   return true;
 }
 
-/// A request's blocks are copied to the host's memory: its prompt, and what it has generated, which nobody asks for unless its
-/// conversation goes on. One that was preempted in its last step has no more than was copied then.
-template <Features kFeatures>
-void Scheduler<kFeatures>::offload_finished(const Slot& slot, std::int64_t tokens) {
-  offload_->forget(on_host_[slot.number].chain);
-  if (tokens == 0) return;
-  const std::int64_t chain_blocks =
-      block_.full(slot.planned->extends_chain ? tokens : std::min<std::int64_t>(slot.planned->chain_tokens, tokens));
-  offload_->store(slot.planned->chain, static_cast<std::int32_t>(chain_blocks),
-                  static_cast<std::int32_t>(block_.full(tokens) - chain_blocks));
-}
-
 template <Features kFeatures>
 void Scheduler<kFeatures>::offload_preempted(Slot& slot, std::int64_t tokens) {
   OnHost& host = on_host_[slot.number];
