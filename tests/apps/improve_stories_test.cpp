@@ -44,6 +44,14 @@ class ImproveStory : public TemporaryFolderTest {
     return moves;
   }
 
+  static int kept_beyond_noise(const Json& story) {
+    int count = 0;
+    for (const Json& round : story["rounds"]) {
+      if (round["fate"] == "kept" && round["gain_percent"].get<double>() > round["noise_percent"].get<double>()) ++count;
+    }
+    return count;
+  }
+
   /// What the kept rounds left each switch at that they turned.
   static std::map<std::string, std::string> turned(const Json& story) {
     std::map<std::string, std::string> switches;
@@ -91,6 +99,7 @@ TEST_F(ImproveStory, V1TakesPhysicsOverAndLearnsNoLawOfTpThatItCannotCheck) {
   const Json story = improved("experiments/improve_v1.yaml");
   EXPECT_THAT(kept(story), AllOf(Contains("take:physics"), Contains("extend"))) << "training data grow to the higher TP degree";
   EXPECT_THAT(refusal(story, "extend_and_scale_with_tp"), HasSubstr("too few different TP degrees"));
+  EXPECT_GE(kept(story).size(), 4U) << "what unseen runs do not need goes back to what is known";
   EXPECT_LT(held_out(story, true), 0.3 * held_out(story, false));
   EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0);
   EXPECT_LE(mean_test_error(story, "ttft_mean_ms", "error_after_percent"), 6.0);
@@ -101,7 +110,7 @@ TEST_F(ImproveStory, V1TakesPhysicsOverAndLearnsNoLawOfTpThatItCannotCheck) {
 TEST_F(ImproveStory, TheFieldsProtocolEndsWithinItsBounds) {
   const Json story = improved("experiments/improve_field.yaml");
   EXPECT_THAT(kept(story), AllOf(Contains("take:physics"), Contains("extend")));
-  EXPECT_GE(kept(story).size(), 3U) << "another structure, more data, and something simpler";
+  EXPECT_GE(kept_beyond_noise(story), 3) << "another structure, and two changes beyond it that pay";
   EXPECT_LT(held_out(story, true), 0.4 * held_out(story, false));
   EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0);
 }
@@ -117,8 +126,8 @@ TEST_F(ImproveStory, TheTwinOfTheHandTunedSweepsFindsTheStructureOfItsTruth) {
 TEST_F(ImproveStory, BrokenStartsEndAtTheSamePlace) {
   for (const char* start : {"v1", "v2", "physics"}) {
     const Json story = improved(std::string("experiments/improve_broken_") + start + ".yaml");
-    // improve_field.yaml ends at 2.0 %.
-    EXPECT_NEAR(held_out(story, true), 2.0, 0.3) << start;
+    // improve_field.yaml ends at 2.5 %.
+    EXPECT_NEAR(held_out(story, true), 2.5, 0.3) << start;
     EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0) << start;
     std::filesystem::remove_all(folder_ / "run");
   }
@@ -218,7 +227,7 @@ class KilledImprovement : public TemporaryFolderTest {
   KilledImprovement()
       : study_(folder_
                    .write("study.yaml", small_study("['64', '62', '66']") +
-                                            "improve: {moves: [admission_lag, graph_padding, 'remove:*'], seeds: 2, candidates: 3}\n"
+                                            "improve: {moves: [admission_lag, graph_padding, 'hold:*'], seeds: 2, candidates: 3}\n"
                                             "switches: {engine.async_scheduling: off}\n")
                    .string()) {
     const auto begin = std::chrono::steady_clock::now();

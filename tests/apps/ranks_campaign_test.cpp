@@ -99,7 +99,7 @@ TEST_F(RanksCampaign, CrossValidatesOnWhicheverRankIsKilledWhenever) {
 TEST_F(RanksCampaign, ImprovesOnWhicheverRankIsKilledWhenever) {
   const std::string study = folder_
                                 .write("study.yaml", small_study("['64', '62', '66']") +
-                                                         "improve: {moves: [admission_lag, graph_padding, 'remove:*'], seeds: 2, "
+                                                         "improve: {moves: [admission_lag, graph_padding, 'hold:*'], seeds: 2, "
                                                          "candidates: 3}\nswitches: {engine.async_scheduling: off}\n")
                                 .string();
   expect_resumed_as_unbroken(

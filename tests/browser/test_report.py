@@ -276,7 +276,7 @@ class JournalInABrowser(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.folder.name)
-        study = STUDY.format(source=SOURCE) + "improve: {moves: [prefix_reuse, robust_loss, 'remove:*', 'free:*'], seeds: 2, candidates: 6, tolerance_percent: 10, rounds: 4}\n"
+        study = STUDY.format(source=SOURCE) + "improve: {moves: [prefix_reuse, robust_loss, 'hold:*', 'free:*'], seeds: 2, candidates: 6, tolerance_percent: 10, rounds: 4}\n"
         study += "switches: {engine.prefix_reuse: off}\n"
         (cls.root / "study.yaml").write_text(study)
         rooftune("improve", cls.root / "study.yaml", "--out", cls.root / "run", "--csv", cls.root / "rounds.csv")

@@ -291,8 +291,12 @@ TEST(Improve, OffersMeasurementsThatTellAboutWhatItCouldNotCheck) {
 
 TEST(Judge, ParametersThatBuyNothingMayGo) {
   const Trial before = made_trial(5, {{10, 10}, {11, 11}});
-  const Trial after = made_trial(4, {{10, 10}, {11, 11}});
-  EXPECT_TRUE(judge(before, after, calibrate::ImproveSpec{}).keep);
+  EXPECT_TRUE(judge(before, made_trial(4, {{10, 10}, {11, 11}}), calibrate::ImproveSpec{}).keep);
+  EXPECT_TRUE(judge(before, made_trial(4, {{8, 8}, {12.9, 12.9}}), calibrate::ImproveSpec{}).keep)
+      << "seeds that do not agree are no reason to keep a parameter";
+  const Verdict loses = judge(before, made_trial(4, {{10.05, 10.05}, {11.05, 11.05}}), calibrate::ImproveSpec{});
+  EXPECT_FALSE(loses.keep) << "less than its price, but it is of use";
+  EXPECT_THAT(loses.why, HasSubstr("rises by 0.05"));
 }
 
 /// A journal that dies at its n-th entry, and keeps what it had.
@@ -478,13 +482,17 @@ const Proposal* find_proposal(const std::vector<Proposal>& proposals, const std:
   return found == proposals.end() ? nullptr : &*found;
 }
 
-TEST(Catalogue, OffersToRemoveEveryFreeCost) {
-  const std::vector<Proposal> proposals = proposals_for(study(), inputs());
-  const Proposal* removal = find_proposal(proposals, "remove:frontend.constant_us");
-  ASSERT_NE(removal, nullptr);
-  EXPECT_EQ(removal->extra_parameters, -1);
-  EXPECT_EQ(removal->spec.fixed.at(params::parameter("frontend.constant_us")).value,
-            params::parameter("frontend.constant_us").spec().lower);
+TEST(Catalogue, OffersToHoldWhatIsFreeWhereItIsKnownToBe) {
+  calibrate::StudySpec spec = study();
+  const params::ParameterId constant = params::parameter("frontend.constant_us");
+  const auto free = std::ranges::find(spec.free, constant, &params::FreeParameter::id);
+  ASSERT_NE(free, spec.free.end());
+  free->prior = params::Prior{.centre = 4321.0, .standard_deviation = 1.0};
+  const std::vector<Proposal> proposals = proposals_for(spec, inputs());
+  const Proposal* held = find_proposal(proposals, "hold:frontend.constant_us");
+  ASSERT_NE(held, nullptr);
+  EXPECT_EQ(held->extra_parameters, -1);
+  EXPECT_EQ(held->spec.fixed.at(constant).value, 4321.0);
 }
 
 TEST(Catalogue, OffersToTieWhatTheRunsDoNotTellApart) {

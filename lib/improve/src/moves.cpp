@@ -169,8 +169,8 @@ class Rules {
     take_corrections_back();
     free_parameters();
     free_a_first_fit();
-    fix_parameters();
-    remove_terms();
+    fix_at_bounds();
+    hold_parameters();
     tie_confounded();
     search_idle_costs_linearly();
     change_priors();
@@ -241,30 +241,27 @@ class Rules {
     if (move.free.size() > 1) moves_.push_back(std::move(move));
   }
 
-  /// What is at a bound or not identified costs a parameter and buys nothing.
-  void fix_parameters() {
+  /// What is at a bound is a parameter that moves nothing.
+  void fix_at_bounds() {
     for (const Finding& finding : diagnosis_.findings) {
-      const bool is_idle = finding.kind == FindingKind::at_bound || finding.kind == FindingKind::unidentified;
-      if (!is_idle) continue;
+      if (finding.kind != FindingKind::at_bound) continue;
       const params::ParameterId id = params::parameter(finding.parameter);
       const auto free = std::ranges::find_if(study_.spec.free, [&](const auto& parameter) { return parameter.id == id; });
       if (free == study_.spec.free.end() || !free->where.matches_everything()) continue;
-      const double kept = free->prior ? free->prior->centre : free->initial;
-      moves_.push_back({.id = fmt::format("fix:{}", finding.parameter),
-                        .reason = finding.text,
-                        .fix = {{finding.parameter, finding.kind == FindingKind::at_bound ? finding.effect : kept}}});
+      moves_.push_back(
+          {.id = fmt::format("fix:{}", finding.parameter), .reason = finding.text, .fix = {{finding.parameter, finding.effect}}});
     }
   }
 
-  /// A cost that held-out runs do not need is better left out: the simpler of two structures that predict equally well.
-  void remove_terms() {
+  /// A parameter that unseen runs do not need goes back to what is known of it. That is never nothing where a cost is known to exist:
+  /// runs that cannot tell it from another are no reason to leave it out.
+  void hold_parameters() {
     for (const params::FreeParameter& free : study_.spec.free) {
+      if (!free.where.matches_everything() || !free.together_with.empty()) continue;
       const params::ParameterSpec& spec = free.id.spec();
-      const bool is_cost = spec.unit.starts_with("us");
-      if (!is_cost || !free.where.matches_everything() || !free.together_with.empty()) continue;
-      moves_.push_back({.id = fmt::format("remove:{}", spec.id),
-                        .reason = fmt::format("a term that unseen runs do not need goes: {}", spec.meaning),
-                        .fix = {{std::string(spec.id), spec.lower}}});
+      moves_.push_back({.id = fmt::format("hold:{}", spec.id),
+                        .reason = fmt::format("unseen runs may not need what runs say beyond what is known of it: {}", spec.meaning),
+                        .fix = {{std::string(spec.id), free.prior ? free.prior->centre : free.initial}}});
     }
   }
 

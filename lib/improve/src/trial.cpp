@@ -318,17 +318,19 @@ std::string objection_to_gain(const Verdict& verdict, const calibrate::ImproveSp
     if (net >= -std::max(verdict.noise_percent, rules.min_gain_percent)) return "";
     return fmt::format("held-out error speaks against it ({:+.2f}, noise {:.2f})", -verdict.gain_percent, verdict.noise_percent);
   }
-  // A change that gives up parameters need not gain anything: it is enough that it loses less than they cost.
-  const double least = verdict.extra_parameters < 0 ? 0.0 : rules.min_gain_percent;
-  if (net > std::max(verdict.noise_percent, least)) return "";
+  // A change that gives up parameters need not gain anything, nor is it asked whether seeds agree: it is enough that nothing is lost.
+  if (verdict.extra_parameters < 0) {
+    return verdict.gain_percent >= 0.0 ? "" : fmt::format("held-out error rises by {:.2f} without it", -verdict.gain_percent);
+  }
+  if (net > std::max(verdict.noise_percent, rules.min_gain_percent)) return "";
   if (verdict.gain_percent <= 0.0) return fmt::format("held-out error does not fall ({:+.2f})", -verdict.gain_percent);
   if (verdict.gain_percent <= verdict.noise_percent) {
     return fmt::format("a gain of {:.2f} is within its noise of {:.2f}", verdict.gain_percent, verdict.noise_percent);
   }
-  if (verdict.extra_parameters <= 0) return fmt::format("a gain of {:.2f} does not pay for the change", verdict.gain_percent);
+  if (verdict.extra_parameters == 0) return fmt::format("a gain of {:.2f} does not pay for the change", verdict.gain_percent);
   const std::string paid =
       fmt::format("the price of {} more {}", verdict.extra_parameters, verdict.extra_parameters == 1 ? "parameter" : "parameters");
-  if (net <= verdict.noise_percent && net > least) {
+  if (net <= verdict.noise_percent && net > rules.min_gain_percent) {
     return fmt::format("a gain of {:.2f} less {} is within its noise of {:.2f}", verdict.gain_percent, paid, verdict.noise_percent);
   }
   return fmt::format("a gain of {:.2f} does not cover {}", verdict.gain_percent, paid);
@@ -354,7 +356,10 @@ std::string recommendation(const Verdict& verdict, Burden burden) {
   if (burden == Burden::must_not_lose && verdict.gain_percent <= verdict.noise_percent) {
     return fmt::format("nothing speaks against it ({:+.2f}, noise {:.2f})", -verdict.gain_percent, verdict.noise_percent);
   }
-  if (verdict.extra_parameters < 0) return fmt::format("{} fewer parameters at no loss beyond noise", -verdict.extra_parameters);
+  if (verdict.extra_parameters < 0 && verdict.gain_percent <= verdict.noise_percent) {
+    return fmt::format("{} fewer {} at no loss ({:+.2f}, noise {:.2f})", -verdict.extra_parameters,
+                       verdict.extra_parameters == -1 ? "parameter" : "parameters", -verdict.gain_percent, verdict.noise_percent);
+  }
   return fmt::format("gains {:.2f} of {:.2f}, noise {:.2f}", verdict.gain_percent, verdict.before_percent, verdict.noise_percent);
 }
 
