@@ -8,6 +8,7 @@
 #include "command_line.hpp"
 #include "rooftune/core/limits.hpp"
 #include "rooftune/core/word.hpp"
+#include "rooftune/domain/served_model.hpp"
 
 namespace rooftune::app {
 namespace {
@@ -71,12 +72,13 @@ void add_engine_options(const Command& command, runs::EngineFlags& engine, const
       .check(not_negative(core::limits::kKvBlocks));
   add("--gpu-memory-utilization", engine.gpu_memory_utilization, "share of the memory that the engine may use")
       .check(between(0.01, 1.0));
-  add("--kv-cache-dtype", engine.kv_cache_dtype, "auto (as the model) or an FP8 format")
-      .check(one_of({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
+  add("--kv-cache-dtype", engine.kv_cache_dtype, "auto: as the model has it")
+      .check(one_of({domain::kKvCacheTypes.begin(), domain::kKvCacheTypes.end()}));
   add("--async-scheduling", engine.async_scheduling, "auto: as the version does").check(one_of({"auto", "on", "off"}));
   add("--scheduler-reserve-full-isl", engine.reserve_full_isl, "auto: as the version does").check(one_of({"auto", "on", "off"}));
   add("--prefix-caching", engine.prefix_caching, "prompts skip leading blocks that are resident").check(one_of({"on", "off"}));
-  add("--cudagraph-mode", engine.cudagraph_mode, "default: the version's");
+  add("--cudagraph-mode", engine.cudagraph_mode, "default: the version's")
+      .check(one_of({domain::kCudagraphModes.begin(), domain::kCudagraphModes.end()}));
   add("--long-prefill-token-threshold", engine.long_prefill_token_threshold, "caps a prefill chunk; 0: off")
       .check(not_negative(core::limits::kTokens));
   add("--speculation", engine.speculation,

@@ -140,8 +140,11 @@ TEST_F(ServerLog, GivesTheGraphsOfTheEnginesOwnListing) {
 }
 
 TEST_F(ServerLog, SaysWhereTheModelsConfigHoldsOtherWeights) {
-  EXPECT_THAT(warnings(with({.arguments = ", 'quantization': 'fp8'"})),
-              HasSubstr("weights quantised by the server (quantization=fp8), but the config of meta-llama/Llama-2-7b-hf has 16-bit"));
+  EXPECT_THAT(warnings(with({.arguments = ", 'quantization': 'awq'"})),
+              HasSubstr("weights quantised by the server (quantization=awq), but the config of meta-llama/Llama-2-7b-hf has 16-bit"));
+  const auto at_load = with({.arguments = ", 'quantization': 'fp8'"});
+  EXPECT_THAT(warnings(at_load), Not(HasSubstr("quantised by the server")));
+  EXPECT_THAT(at_load.assumptions, Contains(HasSubstr("quantization fp8 is simulated: 16-bit weights become FP8")));
   EXPECT_THAT(warnings(with({.arguments = ", 'quantization': 'compressed-tensors'",
                              .model = "RedHatAI/Llama-4-Scout-17B-16E-Instruct-FP8-dynamic"})),
               Not(HasSubstr("quantised by the server")))

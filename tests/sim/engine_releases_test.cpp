@@ -173,12 +173,5 @@ TEST(EngineReleases, GiveEveryRuleASource) {
   for (const EngineRule& rule : engine_rules()) EXPECT_FALSE(rule.source.empty()) << rule.setting;
 }
 
-TEST(KvCacheDtype, HalvesTheCacheWhereItIsFp8) {
-  domain::ModelSpec model;
-  model.kv_cache_bytes = 2.0;
-  EXPECT_EQ(with_kv_cache_dtype(model, {.version = "0.15.1", .kv_cache_dtype = "fp8"}).kv_cache_bytes, 1.0);
-  EXPECT_EQ(with_kv_cache_dtype(model, {.version = "0.15.1", .kv_cache_dtype = "auto"}).kv_cache_bytes, 2.0);
-}
-
 }  // namespace
 }  // namespace rooftune::sim

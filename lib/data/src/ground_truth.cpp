@@ -16,7 +16,9 @@
 #include "rooftune/core/limits.hpp"
 #include "rooftune/data/request_table.hpp"
 #include "rooftune/domain/release.hpp"
+#include "rooftune/domain/served_model.hpp"
 #include "rooftune/text/object_reader.hpp"
+#include "rooftune/text/words.hpp"
 
 namespace rooftune::data {
 namespace {
@@ -190,9 +192,13 @@ class GroundTruthReader {
     reader.optional("async_scheduling", settings.async_scheduling);
     reader.optional("scheduler_reserve_full_isl", settings.scheduler_reserve_full_isl);
     reader.optional("watermark", settings.watermark, text::within(0, 1));
-    reader.optional("kv_cache_dtype", settings.kv_cache_dtype);
+    if (const text::Node* type = reader.find("kv_cache_dtype")) {
+      text::convert_word(*type, "kv_cache_dtype", settings.kv_cache_dtype, domain::kKvCacheTypes, problems_);
+    }
     reader.optional("quantization", settings.quantization);
-    reader.optional("cudagraph_mode", settings.cudagraph_mode);
+    if (const text::Node* mode = reader.find("cudagraph_mode")) {
+      text::convert_word(*mode, "cudagraph_mode", settings.cudagraph_mode, domain::kCudagraphModes, problems_);
+    }
     reader.optional("cudagraph_capture_sizes", settings.cudagraph_capture_sizes, text::at_least(1));
     reader.optional("max_cudagraph_capture_size", settings.max_cudagraph_capture_size, text::counted(1, core::limits::kTokens));
     reader.optional("enable_expert_parallel", settings.enable_expert_parallel);

@@ -6,6 +6,8 @@
 #include <set>
 #include <string_view>
 
+#include "rooftune/domain/served_model.hpp"
+#include "rooftune/latency/catalogue.hpp"
 #include "rooftune/params/choice_of.hpp"
 #include "rooftune/sim/kv_estimate.hpp"
 
@@ -67,6 +69,13 @@ class KeptPlans {
  private:
   std::size_t left_;
 };
+
+/// What of the deployment's CUDA graphs the step-time model does not price, or empty.
+std::string notice_of_graphs(const domain::Deployment& deployment, std::string_view step_time_model) {
+  if (deployment.settings.cudagraph_mode != "NONE" || latency::prices_eager_steps(step_time_model)) return "";
+  return fmt::format("cudagraph_mode NONE is not priced by {}: steps that only decode take as long as with CUDA graphs",
+                     step_time_model);
+}
 
 }  // namespace
 
@@ -139,14 +148,14 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     if (!drafts) settled_experiment.deployment.settings.speculative.reset();
     sim::SettledDeployment settled = sim::settle(settled_experiment.deployment, *model, *gpu);
     settled_experiment.deployment = std::move(settled.deployment);
-    domain::ModelSpec served = sim::with_kv_cache_dtype(*model, settled_experiment.deployment.settings);
+    auto [served, notice_of_weights] = domain::as_served(*model, settled_experiment.deployment.settings);
     // vLLM samples greedily below any other sampling parameter: nothing is truncated.
     if (experiment.workload.temperature == 0.0) served.sampling.emplace().temperature = 0.0;
     std::optional<domain::ModelSpec> draft;
     if (const auto& speculation = settled_experiment.deployment.settings.speculative;
         speculation && !speculation->draft_model.empty()) {
       if (const domain::ModelSpec* const found = domain::find_model(inputs.models, speculation->draft_model)) {
-        draft = sim::with_kv_cache_dtype(*found, settled_experiment.deployment.settings);
+        draft = domain::as_served(*found, settled_experiment.deployment.settings).model;
       }
     }
     const sim::RequestPlan no_requests;
@@ -175,8 +184,15 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     if (!inputs.external && !deployment.settings.total_kv_blocks) {
       warn_of_estimated_pool(settled_experiment, served, *gpu, dataset.warnings);
     }
-    if (!settled.notice.empty() && notices.insert(settled.notice).second) {
-      dataset.warnings.push_back(about(experiment, settled.notice, "record the settings under 'vllm'", core::Severity::warning));
+    const auto notice_once = [&](const std::string& notice, const char* remedy) {
+      if (notice.empty() || !notices.insert(notice).second) return;
+      dataset.warnings.push_back(about(experiment, notice, remedy, core::Severity::warning));
+    };
+    notice_once(settled.notice, "record the settings under 'vllm'");
+    if (!inputs.external) {
+      notice_once(notice_of_weights, "name a model whose config is quantised so");
+      notice_once(notice_of_graphs(settled_experiment.deployment, inputs.config.step_time_model),
+                  "start from a config of the step-time model kernels");
     }
     Case& added = dataset.cases.emplace_back(Case{.experiment = std::move(settled_experiment),
                                                   .model = served,

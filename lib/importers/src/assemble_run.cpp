@@ -12,6 +12,7 @@
 #include "rooftune/data/models.hpp"
 #include "rooftune/domain/model.hpp"
 #include "rooftune/domain/release.hpp"
+#include "rooftune/domain/served_model.hpp"
 #include "settings_text.hpp"
 #include "tool_names.hpp"
 
@@ -238,16 +239,17 @@ class Assembler {
     if (!given.contains("quantization")) return;
     const auto models = data::default_models();
     const domain::ModelSpec* spec = models ? domain::find_model(*models, deployment.model) : nullptr;
-    constexpr double kHalfWidth = 1.95;  // bytes: above it nothing of weight is quantised
-    const bool is_16_bit =
-        spec != nullptr && domain::resident_weight_bytes(*spec) > kHalfWidth * domain::count_parameters(*spec).total;
-    if (spec != nullptr && !is_16_bit) return;
+    if (spec != nullptr && domain::is_quantised(*spec)) return;
+    if (deployment.settings.quantization == "fp8") {
+      assume("quantization fp8 is simulated: 16-bit weights become FP8 when the server loads them");
+      return;
+    }
     const core::SourcePosition position = position_of_setting("quantization");
     result_.warnings.push_back(
         {.position = position,
          .problem = fmt::format("experiment '{}': weights quantised by the server (quantization={}){}", experiment().id,
                                 deployment.settings.quantization,
-                                is_16_bit ? fmt::format(", but the config of {} has 16-bit weights", deployment.model) : ""),
+                                spec != nullptr ? fmt::format(", but the config of {} has 16-bit weights", deployment.model) : ""),
          .remedy = "not simulated: the widths of weights are those of the model's config: name a model whose config is quantised so",
          .severity = core::Severity::warning});
   }

@@ -9,7 +9,9 @@
 
 #include "rooftune/core/letters.hpp"
 #include "rooftune/core/printable.hpp"
+#include "rooftune/domain/served_model.hpp"
 #include "rooftune/importers/import.hpp"
+#include "rooftune/text/words.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -46,6 +48,11 @@ void assign_choice(Settings& settings, const text::Node& text, std::string_view 
 template <auto member>
 void assign_text(Settings& settings, const text::Node& text, std::string_view, text::Problems&) {
   settings.*member = text.text;
+}
+
+template <auto member, const auto& known>
+void assign_word(Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
+  text::convert_word(text, name, settings.*member, known, problems);
 }
 
 std::vector<std::string> parts_of(std::string_view text, std::string_view separators) {
@@ -125,9 +132,9 @@ constexpr std::array<SettingEntry, 24> kSettings{
       [](Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
         text::convert(text, name, settings.watermark.emplace(), problems, text::within(0, 1));
       }},
-     {"kv_cache_dtype", assign_text<&Settings::kv_cache_dtype>},
+     {"kv_cache_dtype", assign_word<&Settings::kv_cache_dtype, domain::kKvCacheTypes>},
      {"quantization", assign_text<&Settings::quantization>},
-     {"cudagraph_mode", assign_text<&Settings::cudagraph_mode>},
+     {"cudagraph_mode", assign_word<&Settings::cudagraph_mode, domain::kCudagraphModes>},
      {"cudagraph_capture_sizes", assign_capture_sizes},
      {"max_cudagraph_capture_size", assign_whole<&Settings::max_cudagraph_capture_size, 1>},
      {"fuse_allreduce_rms", assign_choice<&Settings::fuse_allreduce_rms>},

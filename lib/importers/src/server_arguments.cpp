@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "rooftune/domain/experiment.hpp"
+#include "rooftune/domain/served_model.hpp"
 
 namespace rooftune::importers {
 namespace {
@@ -91,8 +92,6 @@ constexpr std::array<Unmodelled, 30> kUnmodelled{{
     {"dtype", "auto bfloat16 float16 half torch.bfloat16 torch.float16", "weights and activations of another type",
      "16 bits are simulated where the model's config does not say otherwise"},
 }};
-/// Element types of the KV cache that the engine has: as the model's, or one byte.
-constexpr std::array<std::string_view, 8> kCacheTypes{"auto", "bfloat16", "float16", "bf16", "fp16", "fp8", "fp8_e4m3", "fp8_e5m2"};
 
 /// Arguments that change nothing about times: where the server listens, what it logs, how text becomes tokens; and those that name
 /// the model and its parallelism, which are read apart.
@@ -344,7 +343,7 @@ std::vector<SettingText> settings_of_argument(std::string_view name, std::string
   }
   const auto used = std::ranges::find(kUsed, name, &Names::first);
   if (used == kUsed.end() || value == "auto") return {};
-  if (name == "kv_cache_dtype" && !is_among(kCacheTypes, value)) return {};
+  if (name == "kv_cache_dtype" && !is_among(domain::kKvCacheTypes, value)) return {};
   SettingText setting{.name = std::string(used->second), .value = std::string(value)};
   if (name == "cudagraph_mode") setting.value = mode_of(value);
   if (name == "cudagraph_capture_sizes") setting.value = sizes_of(value);
@@ -353,7 +352,7 @@ std::vector<SettingText> settings_of_argument(std::string_view name, std::string
 
 NotSimulated not_simulated(std::string_view name, std::string_view value) {
   if (is_offloading(name, value)) return {};
-  if (name == "kv_cache_dtype" && !value.empty() && value != "None" && !is_among(kCacheTypes, value)) {
+  if (name == "kv_cache_dtype" && !value.empty() && value != "None" && !is_among(domain::kKvCacheTypes, value)) {
     return {.what = "an element type of its own for the KV cache",
             .described = described(name, value),
             .assumed = "the KV pool's blocks are the log's; bytes per element are those of the model's facts"};

@@ -24,7 +24,8 @@ constexpr std::array kModels{
     ModelEntry{"roofline_v1", "the calibrated roofline of the Go simulator family, prefill and decode apart, with extensions"},
     ModelEntry{"roofline_mfu", "times of measured kernels for every operation, looked up by shape, with correction factors", true},
     ModelEntry{"kernels",
-               "the GPU's own measured curves of every operator, few factors and host terms; shapes without rows by rooflines", true},
+               "the GPU's own measured curves of every operator, few factors and host terms; shapes without rows by rooflines", true,
+               true},
     ModelEntry{"physics", "compute, weight and KV streams, all-reduce, experts and overheads, each with a fitted efficiency"},
 };
 
@@ -108,6 +109,11 @@ bool is_step_time_model(std::string_view name) { return index_of(name).has_value
 bool looks_up_kernels(std::string_view name) {
   const auto index = index_of(name);
   return index && kModels[*index].looks_up_kernels;
+}
+
+bool prices_eager_steps(std::string_view name) {
+  const auto index = index_of(name);
+  return index && kModels[*index].prices_eager_steps;
 }
 
 std::optional<std::string> unsupported_reason(std::string_view name, const Target& target) {

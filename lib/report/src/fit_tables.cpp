@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <ranges>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -113,7 +113,7 @@ std::string pull_table(const calibrate::FitResult& result, Colour colour) {
     if (found == pulls.strongest.end()) return "-";
     return fmt::format("{:+.2f} {}, {}", 100.0 * found->pull, metric_title(found->metric), found->experiment);
   };
-  for (const calibrate::ParameterPulls& pulls : result.pulls | std::views::take(kShown)) {
+  for (const calibrate::ParameterPulls& pulls : std::span(result.pulls).first(std::min(kShown, result.pulls.size()))) {
     if (pulls.disagreement() < kWorthSaying) break;
     std::vector<Cell> row{result.estimates[pulls.parameter].parameter.label()};
     for (const domain::Metric metric : metrics) {

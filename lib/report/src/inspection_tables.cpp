@@ -91,9 +91,9 @@ std::string histogram(std::string_view title, std::string_view heading, const st
   TextTable table({{std::string(heading)}, {"% of busy"}, {"", Align::left}});
   const auto is_used = [](const calibrate::HistogramBin& bin) { return bin.time_us > 0.0; };
   const auto end = std::find_if(bins.rbegin(), bins.rend(), is_used).base();
-  for (const calibrate::HistogramBin& bin : std::ranges::subrange(bins.begin(), end)) {
-    const double share = bin.time_us / std::max(busy_us, 1e-9);
-    table.add({fmt::format("<= {:.0f}", bin.upper * factor), percent(100.0 * share), bar(share)});
+  for (auto bin = bins.begin(); bin != end; ++bin) {
+    const double share = bin->time_us / std::max(busy_us, 1e-9);
+    table.add({fmt::format("<= {:.0f}", bin->upper * factor), percent(100.0 * share), bar(share)});
   }
   return titled(title, table.text(colour));
 }

@@ -214,9 +214,4 @@ SettledDeployment settle(const domain::Deployment& deployment, const domain::Mod
   return settled;
 }
 
-domain::ModelSpec with_kv_cache_dtype(domain::ModelSpec model, const EngineSettings& settings) {
-  if (settings.kv_cache_dtype.starts_with("fp8")) model.kv_cache_bytes = 1.0;
-  return model;
-}
-
 }  // namespace rooftune::sim

@@ -65,7 +65,4 @@ struct SettledDeployment {
 /// The sizes to which vLLM pads decode batches: 1, 2, 4, 8, 16 ... up to min(2 x max_num_seqs, 512) (vLLM's issue 32324).
 [[nodiscard]] std::vector<int> default_capture_sizes(Release release, int max_num_seqs, int most = 0);
 
-/// The model with the width that the KV cache has in this deployment.
-[[nodiscard]] domain::ModelSpec with_kv_cache_dtype(domain::ModelSpec model, const domain::EngineSettings& settings);
-
 }  // namespace rooftune::sim
