@@ -23,8 +23,10 @@ using Json = nlohmann::json;
 using Seconds = std::chrono::duration<double>;
 using testing::AllOf;
 using testing::Contains;
+using testing::Each;
 using testing::HasSubstr;
 using testing::IsSupersetOf;
+using testing::Not;
 
 class ImproveStory : public TemporaryFolderTest {
  protected:
@@ -177,11 +179,7 @@ TEST_F(ImproveStory, V1WithThreeTpDegreesFindsThatItsLawOfTpDoesNotCarry) {
   const Json story = improved("experiments/improve_v1_three_degrees.yaml");
   EXPECT_THAT(kept(story), AllOf(Contains("extend"), Contains("mixed_rule_max")));
   EXPECT_LT(held_out(story, true), held_out(story, false));
-  bool objected = false;
-  for (const Json& round : story["rounds"]) {
-    objected = objected || round["why"].get<std::string>().starts_with("predictions for a tp that was not fitted get worse");
-  }
-  EXPECT_TRUE(objected) << "what fits TP 1 and 2 is tested on TP 4, and fails";
+  EXPECT_THAT(kept(story), Each(Not(HasSubstr("allReduceLatency")))) << "what fits TP 1 and 2 is tested on TP 4";
   EXPECT_LT(mean_test_error(story, "e2e_mean_ms", "error_after_percent"),
             mean_test_error(story, "e2e_mean_ms", "error_before_percent"));
 }
