@@ -51,5 +51,16 @@ TEST(AsServed, LeavesACheckpointsOwnFormats) {
   EXPECT_EQ(as_served(model, told("auto", "modelopt")).notice, "");
 }
 
+TEST(Precision, IsHeldAgainstTheWeights) {
+  const ModelSpec half = examples::llama_2_7b();
+  const ModelSpec fp8 = as_served(half, told("", "fp8")).model;
+  for (const char* label : {"FP16", "bf16", "", "as served"}) EXPECT_EQ(contradiction(label, half), "") << label;
+  EXPECT_EQ(contradiction("fp8", fp8), "");
+  EXPECT_EQ(contradiction("FP8", half),
+            "precision is 'FP8', but the config of Llama-2-7b-hf has 16-bit weights: its 13 GB are simulated");
+  EXPECT_THAT(contradiction("BF16", fp8), HasSubstr("has 8-bit weights"));
+  EXPECT_THAT(contradiction("NVFP4", fp8), HasSubstr("has 8-bit weights"));
+}
+
 }  // namespace
 }  // namespace rooftune::domain

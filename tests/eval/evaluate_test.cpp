@@ -112,6 +112,20 @@ TEST(Summarise, LeavesOverloadedRunsOut) {
   EXPECT_FALSE(evaluation.by.at("model").contains("Qwen3-14B"));
 }
 
+TEST(Dataset, SaysWhatOfARunsWeightsAndGraphsIsNotSimulated) {
+  domain::Experiment run = examples::unmeasured_run("a", examples::llama_2_7b(), 1, {2.0});
+  const auto warnings_of = [&] { return core::format(examples::dataset_of({run}, truth()).warnings); };
+  EXPECT_EQ(warnings_of().find("simulated"), std::string::npos);
+  run.deployment.precision = "FP8";
+  run.deployment.settings.cudagraph_mode = "NONE";
+  EXPECT_THAT(warnings_of(), HasSubstr("precision is 'FP8', but the config of Llama-2-7b-hf has 16-bit weights: its 13 GB"));
+  EXPECT_THAT(warnings_of(), HasSubstr("cudagraph_mode NONE is not priced by physics"));
+  run.deployment.settings.quantization = "fp8";
+  EXPECT_EQ(warnings_of().find("precision"), std::string::npos) << "quantised at load";
+  run.deployment.settings.quantization = "awq";
+  EXPECT_THAT(warnings_of(), HasSubstr("quantization is 'awq', but the config"));
+}
+
 TEST(Evaluate, WarnsOfASaturatedRun) {
   domain::Experiment run = examples::unmeasured_run("hot", examples::llama_2_7b(), 1, {40.0});
   run.deployment.settings.max_num_seqs = 4;

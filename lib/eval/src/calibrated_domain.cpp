@@ -10,6 +10,7 @@
 
 #include "rooftune/core/letters.hpp"
 #include "rooftune/domain/release.hpp"
+#include "rooftune/domain/served_model.hpp"
 
 namespace rooftune::eval {
 namespace {
@@ -89,7 +90,9 @@ void add_case(params::CalibratedDomain& domain, const Case& item, const std::vec
   }
   insert(domain, "model", item.model.name);
   insert(domain, "gpu", item.gpu.name);
-  insert(domain, "precision", experiment.deployment.precision);
+  // 16 bits are the same to all that is simulated.
+  const std::string& precision = experiment.deployment.precision;
+  insert(domain, "precision", domain::bits_of_precision(precision) == 16 ? "FP16" : precision);
   insert(domain, "engine_version", engine_version(experiment.deployment));
   insert(domain, "moe", item.model.experts() != nullptr ? "yes" : "no");
 }

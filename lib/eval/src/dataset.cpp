@@ -191,6 +191,7 @@ core::Result<Dataset> make_dataset(const DatasetInputs& inputs) {
     notice_once(settled.notice, "record the settings under 'vllm'");
     if (!inputs.external) {
       notice_once(notice_of_weights, "name a model whose config is quantised so");
+      notice_once(domain::contradiction(deployment.precision, served), "name the checkpoint that was served");
       notice_once(notice_of_graphs(settled_experiment.deployment, inputs.config.step_time_model),
                   "start from a config of the step-time model kernels");
     }

@@ -343,7 +343,7 @@ const Scalar& PhysicsStepTime<Scalar>::rank_mixed_work_us(const Batch& batch, st
 
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
-  const PrefillSums prefill = sum(batch.prefills);
+  const PrefillSums prefill = prefill_sums(batch.prefills);
   const Scalar* const token_work = token_work_.find(padded(batch.decode_requests + prefill.tokens));
   if (token_work == nullptr || !is_plain_ || prefill.tokens > kGraphPrefillTokens) return any_mixed_piece(batch);
   const MixedTerms terms = mixed_terms(batch, prefill);
@@ -353,7 +353,7 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::mixed_piece(const Batch& batch) {
 
 template <class Scalar>
 StepPiece<Scalar> PhysicsStepTime<Scalar>::any_mixed_piece(const Batch& batch) {
-  const PrefillSums prefill = sum(batch.prefills);
+  const PrefillSums prefill = prefill_sums(batch.prefills);
   const std::int64_t tokens = batch.decode_requests + prefill.tokens;
   const Scalar& token_work = ranks_ > 1 ? rank_mixed_work_us(batch, tokens) : token_work_us(padded(tokens));
   const MixedTerms terms = mixed_terms(batch, prefill);
@@ -384,7 +384,7 @@ template <class Scalar>
 double PhysicsStepTime<Scalar>::decode_marginal_us(const Batch& batch) {
   // What one more takes, as masses count requests that come in addition. Where batches are padded, over a whole padding and
   // to both sides: its steps average out.
-  const std::int64_t tokens = batch.decode_requests + sum(batch.prefills).tokens;
+  const std::int64_t tokens = batch.decode_requests + prefill_sums(batch.prefills).tokens;
   const double* const known = ranks_ == 1 ? marginals_us_.find(tokens) : nullptr;
   if (known != nullptr) return *known;
   const std::int64_t reach = pads_ ? 8 : 1;
@@ -404,7 +404,7 @@ double PhysicsStepTime<Scalar>::decode_marginal_us(const Batch& batch) {
 template <class Scalar>
 StepBreakdown PhysicsStepTime<Scalar>::breakdown(const Batch& batch) {
   using core::value_of;
-  const PrefillSums prefill = sum(batch.prefills);
+  const PrefillSums prefill = prefill_sums(batch.prefills);
   const std::int64_t given = batch.decode_requests + prefill.tokens;
   const auto [tokens, shared] = sizes_of(batch.ranks, given);
   const auto n = static_cast<double>(tokens);

@@ -7,6 +7,7 @@
 
 #include "linear_sum.hpp"
 #include "p_norm.hpp"
+#include "prefill_sums.hpp"
 #include "remembered.hpp"
 #include "rooftune/latency/operators.hpp"
 #include "rooftune/latency/step_time.hpp"
@@ -77,12 +78,6 @@ class PhysicsStepTime final : public StepTime<Scalar> {
     Scalar prefill_us_per_pair{0.0};
   };
 
-  struct PrefillSums {
-    std::int64_t tokens = 0;
-    std::int64_t context_tokens = 0;
-    double attention_pairs = 0.0;  ///< query-key pairs, causal: sum of c (ctx + c/2)
-  };
-
   /// Of a step that prefills, what is not in its number of tokens.
   struct MixedTerms {
     Scaled<Scalar> kv;
@@ -97,16 +92,6 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   void set_states(const Operators& operators, const params::Resolved<Scalar>& parameters);
   void set_collectives(const Operators& operators, const params::Resolved<Scalar>& parameters);
 
-  [[nodiscard]] static PrefillSums sum(std::span<const PrefillChunk> prefills) {
-    PrefillSums sums;
-    for (const PrefillChunk& chunk : prefills) {
-      sums.tokens += chunk.new_tokens;
-      sums.context_tokens += chunk.context_tokens;
-      const auto tokens = static_cast<double>(chunk.new_tokens);
-      sums.attention_pairs += tokens * (static_cast<double>(chunk.context_tokens) + 0.5 * tokens);
-    }
-    return sums;
-  }
   /// Reads of windows and the like by all decodes of the step, with their slope and how long it holds.
   [[nodiscard]] StepPiece<Scalar> limited_decode_reads(const Batch& batch) const;
   [[nodiscard]] Scalar limited_prefill_us(std::span<const PrefillChunk> prefills) const;

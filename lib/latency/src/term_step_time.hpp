@@ -11,6 +11,7 @@
 
 #include "graph_plan.hpp"
 #include "linear_sum.hpp"
+#include "prefill_sums.hpp"
 #include "remembered.hpp"
 #include "rooftune/core/derivative.hpp"
 #include "rooftune/latency/operators.hpp"
@@ -34,23 +35,6 @@ std::vector<params::ParameterId> terms_of(const params::Resolved<Scalar>& parame
   // Sums must not depend on the order in which a process came to know them.
   std::ranges::sort(ids, {}, [](params::ParameterId id) { return id.spec().id; });
   return ids;
-}
-
-/// Sums over the prefills of a batch.
-struct PrefillSums {
-  std::int64_t tokens = 0;
-  std::int64_t context_tokens = 0;
-  double pairs = 0.0;
-};
-inline PrefillSums prefill_sums(const Batch& batch) {
-  PrefillSums sums;
-  for (const PrefillChunk& chunk : batch.prefills) {
-    const auto own = static_cast<double>(chunk.new_tokens);
-    sums.tokens += chunk.new_tokens;
-    sums.context_tokens += chunk.context_tokens;
-    sums.pairs += own * (static_cast<double>(chunk.context_tokens) + 0.5 * own);
-  }
-  return sums;
 }
 
 /// What expressions may read: facts of the deployment, and the sums of a batch.
@@ -101,7 +85,7 @@ class TermQuantities {
   [[nodiscard]] const params::QuantityValues& values() const { return values_; }
 
   [[nodiscard]] const params::QuantityValues& of(const Batch& batch) {
-    const PrefillSums sums = prefill_sums(batch);
+    const PrefillSums sums = prefill_sums(batch.prefills);
     const std::int64_t tokens = batch.decode_requests + sums.tokens;
     using enum params::Quantity;
     set(decodes, batch.decode_requests);
@@ -109,7 +93,7 @@ class TermQuantities {
     set(prefill_tokens, sums.tokens);
     set(context_tokens, batch.decode_context_tokens);
     set(prefill_context_tokens, sums.context_tokens);
-    set(prefill_pairs, sums.pairs);
+    set(prefill_pairs, sums.attention_pairs);
     set(graph_tokens, graphs_ ? graphs_->padded(tokens) : tokens);
     return values_;
   }
@@ -210,9 +194,9 @@ class TermStepTime final : public StepTime<Scalar> {
                                    product(context_tokens, batch.decode_context_tokens));
     piece.slope_us_per_token += of_line(context_tokens);
     if (batch.prefills.empty()) return;
-    const PrefillSums sums = prefill_sums(batch);
+    const PrefillSums sums = prefill_sums(batch.prefills);
     piece.duration_us = linear_sum(piece.duration_us, product(prefills, batch.prefills.size()), product(prefill_tokens, sums.tokens),
-                                   product(prefill_context_tokens, sums.context_tokens), product(prefill_pairs, sums.pairs));
+                                   product(prefill_context_tokens, sums.context_tokens), product(prefill_pairs, sums.attention_pairs));
   }
 
   [[gnu::noinline]] void add_with_context(StepPiece<Scalar>& piece, const Batch& batch) {

@@ -30,4 +30,10 @@ struct ServedModel {
 /// a scale per tensor). Other methods need a checkpoint that is quantised so; a checkpoint's own formats stay.
 [[nodiscard]] ServedModel as_served(ModelSpec model, const EngineSettings& settings);
 
+/// Bits of a weight that a label of precision stands for ("FP16", "bf16", "fp8", "W4A16", "nvfp4" ...); 0 where it is not known.
+[[nodiscard]] int bits_of_precision(std::string_view label);
+
+/// Where the label of a run says other widths of weights than its model has; empty where they agree or the label says nothing.
+[[nodiscard]] std::string contradiction(std::string_view precision, const ModelSpec& served);
+
 }  // namespace rooftune::domain
