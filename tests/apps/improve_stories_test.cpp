@@ -105,8 +105,8 @@ TEST_F(ImproveStory, V1TakesPhysicsOverAndLearnsNoLawOfTpThatItCannotCheck) {
   EXPECT_LT(held_out(story, true), 0.3 * held_out(story, false));
   EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0);
   EXPECT_LE(mean_test_error(story, "ttft_mean_ms", "error_after_percent"), 6.0);
-  ASSERT_FALSE(story["next_runs"].empty());
-  EXPECT_GT(story["next_runs"][0]["tp"], 1);
+  EXPECT_TRUE(std::ranges::any_of(story["next_runs"], [](const Json& run) { return run["tp"] > 1; }))
+      << "what would check a law of TP";
 }
 
 TEST_F(ImproveStory, TheFieldsProtocolEndsWithinItsBounds) {

@@ -111,7 +111,7 @@ core::Result<void> Run::open_folder() {
     return core::fail({.file = folder_.string()}, "the folder holds a run that was begun and not finished",
                       "continue it with --resume, or choose another --out");
   }
-  if (const auto free = text::check_target_folder(folder_, policy); !free) return free;
+  if (auto free = text::check_target_folder(folder_, policy); !free) return free;
   if (keeps_ == Keeps::nothing) return {};
   if (auto owned = own(folder_); !owned) return owned;
   if (options_.resume) text::remove_abandoned_staging(folder_);
@@ -123,7 +123,7 @@ core::Result<void> Run::open_folder() {
     }
     // A journal holds the study that it was begun with, and its command may add to it.
     is_finished_ = keeps_ != Keeps::journal && begun->state == RunState::finished;
-    const auto same = keeps_ == Keeps::journal ? core::Result<void>{} : check_same_study(study_.prepared.spec, folder_);
+    auto same = keeps_ == Keeps::journal ? core::Result<void>{} : check_same_study(study_.prepared.spec, folder_);
     if (!same || begun->state != RunState::interrupted) return same;
     RunManifest goes_on = *begun;
     goes_on.state = RunState::begun;
