@@ -190,7 +190,7 @@ class TermStepTime final : public StepTime<Scalar> {
 
   void add_line(StepPiece<Scalar>& piece, const Batch& batch) const {
     using enum params::Quantity;
-    piece.duration_us = linear_sum(piece.duration_us, Scaled{constant_us_, 1.0}, product(decodes, batch.decode_requests),
+    piece.duration_us = linear_sum(piece.duration_us, Scaled<Scalar>{constant_us_, 1.0}, product(decodes, batch.decode_requests),
                                    product(context_tokens, batch.decode_context_tokens));
     piece.slope_us_per_token += of_line(context_tokens);
     if (batch.prefills.empty()) return;

@@ -337,7 +337,7 @@ void ApartEngines<Scalar>::set_sums(const std::vector<StageRecord<Scalar>>& pref
   ttft += finished * hand_over_us_;
   e2e += finished * hand_over_us_;
   const double part = finished > 0.0 ? static_cast<double>(record_.finished) / finished : 0.0;
-  const auto with_value = [part](Scalar sum, double value) {
+  const auto with_value = [&](Scalar sum, double value) {
     if constexpr (core::carries_derivatives<Scalar>) {
       sum *= part;
       sum.a = value;
