@@ -85,7 +85,7 @@ TEST_F(ServerLog, NamesWhatTheServerDidAndTheSimulatorDoesNot) {
        {Case{", 'speculative_config': {'method': 'ngram', 'num_speculative_tokens': 5, 'model': 'some/draft'}",
              "server.log:2: warning: the server ran with speculative decoding (ngram, 5 tokens) (not simulated: commands refuse"},
         Case{", 'kv_cache_dtype': 'nvfp4'", "an element type of its own for the KV cache (kv_cache_dtype=nvfp4) (not simulated: "},
-        Case{", 'quantization': 'awq_marlin'", "weights quantised by the server (quantization=awq_marlin)"},
+        Case{", 'quantization': 'awq_marlin'", "quantization is 'awq_marlin', but the config of Llama-2-7b-hf has 16-bit weights"},
         Case{", 'enable_lora': True", "LoRA adapters (enable_lora=True) (not simulated: the base model alone"},
         Case{", 'scheduling_policy': 'priority'", "another scheduling policy (scheduling_policy=priority)"},
         Case{", 'kv_transfer_config': KVTransferConfig(kv_connector='NixlConnector', kv_role='kv_both')",
@@ -141,13 +141,13 @@ TEST_F(ServerLog, GivesTheGraphsOfTheEnginesOwnListing) {
 
 TEST_F(ServerLog, SaysWhereTheModelsConfigHoldsOtherWeights) {
   EXPECT_THAT(warnings(with({.arguments = ", 'quantization': 'awq'"})),
-              HasSubstr("weights quantised by the server (quantization=awq), but the config of meta-llama/Llama-2-7b-hf has 16-bit"));
+              HasSubstr("quantization is 'awq', but the config of Llama-2-7b-hf has 16-bit weights: its 13 GB are simulated"));
   const auto at_load = with({.arguments = ", 'quantization': 'fp8'"});
-  EXPECT_THAT(warnings(at_load), Not(HasSubstr("quantised by the server")));
+  EXPECT_THAT(warnings(at_load), Not(HasSubstr("quantization is")));
   EXPECT_THAT(at_load.assumptions, Contains(HasSubstr("quantization fp8 is simulated: 16-bit weights become FP8")));
   EXPECT_THAT(warnings(with({.arguments = ", 'quantization': 'compressed-tensors'",
                              .model = "RedHatAI/Llama-4-Scout-17B-16E-Instruct-FP8-dynamic"})),
-              Not(HasSubstr("quantised by the server")))
+              Not(HasSubstr("quantization is")))
       << "what the model's config says already";
 }
 

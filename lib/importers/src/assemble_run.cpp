@@ -244,14 +244,14 @@ class Assembler {
       assume("quantization fp8 is simulated: 16-bit weights become FP8 when the server loads them");
       return;
     }
-    const core::SourcePosition position = position_of_setting("quantization");
-    result_.warnings.push_back(
-        {.position = position,
-         .problem = fmt::format("experiment '{}': weights quantised by the server (quantization={}){}", experiment().id,
-                                deployment.settings.quantization,
-                                spec != nullptr ? fmt::format(", but the config of {} has 16-bit weights", deployment.model) : ""),
-         .remedy = "not simulated: the widths of weights are those of the model's config: name a model whose config is quantised so",
-         .severity = core::Severity::warning});
+    const std::string notice =
+        spec != nullptr ? domain::as_served(*spec, deployment.settings).notice
+                        : fmt::format("quantization is '{}', and no facts of {} are at hand: its config says how wide its weights are",
+                                      deployment.settings.quantization, deployment.model);
+    result_.warnings.push_back({.position = position_of_setting("quantization"),
+                                .problem = fmt::format("experiment '{}': {}", experiment().id, notice),
+                                .remedy = "name a model whose config is quantised so",
+                                .severity = core::Severity::warning});
   }
 
   /// Numbers and flags may be spelled in several ways: 0.9 and 0.90, true and True.

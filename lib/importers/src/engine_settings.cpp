@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "rooftune/core/letters.hpp"
-#include "rooftune/core/printable.hpp"
 #include "rooftune/domain/served_model.hpp"
 #include "rooftune/importers/import.hpp"
 #include "rooftune/text/words.hpp"
@@ -77,12 +76,10 @@ void assign_capture_sizes(Settings& settings, const text::Node& text, std::strin
 }
 
 void assign_backend(Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
-  settings.all2all_backend = domain::find_all2all_backend(text.text);
-  if (settings.all2all_backend) return;
-  std::vector<std::string_view> names;
-  for (const auto& [known, backend] : domain::kAll2AllBackends) names.push_back(known);
-  problems.error(text.place, fmt::format("'{}' is '{}', which is not one of its values", name, core::shown(text.text)),
-                 core::suggest(text.text, names));
+  std::vector<std::string_view> known;
+  for (const auto& [word, backend] : domain::kAll2AllBackends) known.push_back(word);
+  std::string word;
+  if (text::convert_word(text, name, word, known, problems)) settings.all2all_backend = domain::find_all2all_backend(word);
 }
 
 void assign_speculation(Settings& settings, const text::Node& text, std::string_view name, text::Problems& problems) {
