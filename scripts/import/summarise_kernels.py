@@ -18,6 +18,7 @@ import kernel_tables as kt  # noqa: E402
 import operator_summary  # noqa: E402
 
 LARGE_SHAPE = 2**25  # n*k of a "large" GEMM: 64 MB of bf16 weights
+EXPERTS_COMPUTE = (512, 8192)  # tokens of a step in which experts' products are more than their weights' stream
 MIN_FIT_WEIGHTS = 16e6  # bytes; smaller layers are all launch and tail
 REFERENCE = "H100-SXM"
 SHARED_PNORM = 2.5  # the exponent is shared by all GPUs in rooftune; docs/kernel_data.md shows what that costs
@@ -333,6 +334,37 @@ def summarise_moe(tables, gpu, dtype):
     return result
 
 
+def summarise_expert_products(tables, gpu, dtype, streaming):
+    """The share of peak that experts' products reach in steps large enough to compute, in physics' form: streaming and the time per
+    call as `streaming`, the fit of the bf16 rows, has them."""
+    samples, measured = [], []
+    for row in tables["moe"]:
+        if row["dtype"] != dtype or row["distribution"] != "balanced" or row["flag"]:
+            continue
+        tokens, hidden, inter, topk, experts, tp, ep = integers(row, "num_tokens", "hidden", "inter", "topk", "experts", "tp", "ep")
+        if not EXPERTS_COMPUTE[0] <= tokens <= EXPERTS_COMPUTE[1]:
+            continue
+        compute_us = 2.0 * tokens * topk / ep * 3.0 * hidden * inter / tp / gpu.flops_per_us(dtype)
+        touched = kt.distinct_experts_balanced(tokens, topk, experts) / ep
+        weights_us = touched * kt.moe_expert_bytes(hidden, inter, tp, dtype) / gpu.bytes_per_us
+        samples.append((tokens, compute_us, weights_us / streaming["moe_weight_bandwidth_fraction"]))
+        measured.append(float(row["latency_us"]))
+    if not samples:
+        return None
+
+    def form(p, s):
+        return streaming["call_us"] + kf.pnorm(s[1] / p["gemm_fraction"], s[2], SHARED_PNORM)
+
+    fit = kf.fit(form, samples, measured, {"gemm_fraction": 0.2})
+    return {
+        "form": f"call_us + pnorm(compute/gemm_fraction, streaming) with bf16's call and streaming, {EXPERTS_COMPUTE[0]} to "
+                f"{EXPERTS_COMPUTE[1]} tokens",
+        "gemm_fraction": fit.parameters["gemm_fraction"],
+        "log_spread": fit.log_spread(),
+        "rows": len(samples),
+    }  # fmt: skip
+
+
 def comparable_shares(tables, gpu):
     """The five shares that SAME_VERSION holds, by the same definitions, from the shipped version."""
     gemm = gemm_rows(tables, gpu, "bf16")
@@ -459,6 +491,10 @@ def summarise_gpu(folder, gpu, reference=None):
         "moe": each(summarise_moe),
         "operators": operator_summary.summarise(tables, gpu),
     }  # fmt: skip
+    streaming = summary["moe"]["bf16"]["fit"]
+    summary["moe_products"] = each(
+        lambda tables, gpu, dtype: summarise_expert_products(tables, gpu, dtype, streaming), ("bf16", "fp8", "fp8_block")
+    )
     summary["per_call"] = per_call(tables, summary)
     if reference is not None and summary["per_call"]["gemm_call_us"] is None:
         summary["gemm"]["bf16"]["fit_shared_call"] = share_beside_calls(tables, gpu, "bf16", reference)

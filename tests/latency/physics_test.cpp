@@ -5,9 +5,11 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "batches.hpp"
+#include "rooftune/core/derivative.hpp"
 #include "rooftune/domain/layers.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "support/example_targets.hpp"
@@ -110,6 +112,52 @@ TEST(Physics, MixedStepsOfADenseModelAddUpAsWorkedOutByHand) {
       {"overheads", 465.0},     // 100 + 32 x 10 + 9 x 5
   };
   EXPECT_NEAR(Physics(examples::llama_2_7b(), 1).us(batch), sum(tp1), 1e-5);
+}
+
+// Of the same step 38907.94 us are the GPU's (compute, weights, activations, KV reads, attention), 596.07 what no launch runs beside.
+TEST(Physics, LaunchingRunsBesideTheGpu) {
+  OwnedBatch batch = decodes(8, 1000);
+  batch.prefills.push_back({.context_tokens = 0, .new_tokens = 1000});
+  const double gpu_us = 26111.253676032 + 6476.005376 + 2650.669056 + 2621.44 + 1048.576;
+  for (const double layer_us : {300.0, 1000.0, 1215.0, 1216.0, 1500.0, 2000.0}) {
+    params::Resolved<double> parameters = round_parameters();
+    parameters[params::parameter("physics.prefill_layer_us")] = layer_us;
+    const double both_us = std::pow(std::pow(gpu_us, 8) + std::pow(32 * layer_us, 8), 0.125);
+    EXPECT_NEAR(Physics(examples::llama_2_7b(), 1, parameters).us(batch), both_us + 131.072 + 465.0, 1e-4) << layer_us;
+  }
+}
+
+TEST(Physics, HasDerivativesOfItsNormsThatEqualDifferences) {
+  using Dual = core::Dual<core::kNarrowWidth>;
+  OwnedBatch batch = decodes(8, 1000);
+  batch.prefills.push_back({.context_tokens = 0, .new_tokens = 300});
+  const domain::ModelSpec model = examples::llama_2_7b();
+  const domain::GpuSpec gpu = examples::h100();
+  const domain::Deployment deployment = examples::deployment(model, gpu, 1);
+  const Target target{.model = model, .gpu = gpu, .deployment = deployment};
+  params::Resolved<double> parameters = round_parameters();
+  // Either side of either norm rules once.
+  for (const auto& [layer_us, fraction] : {std::pair{300.0, 0.5}, {500.0, 0.9}}) {
+    parameters[params::parameter("physics.prefill_layer_us")] = layer_us;
+    parameters[params::parameter("physics.gemm_fraction")] = fraction;
+    parameters[params::parameter("physics.pnorm")] = 2.5;
+    for (const char* const name : {"physics.prefill_layer_us", "physics.gemm_fraction", "physics.weight_bandwidth_fraction",
+                                   "physics.pnorm", "physics.kv_bandwidth_fraction"}) {
+      const params::ParameterId id = params::parameter(name);
+      const auto us = [&](double factor) {
+        params::Resolved<double> moved = parameters;
+        moved[id] *= factor;
+        return make_step_time<double>("physics", target, moved)->piece(batch.view()).duration_us;
+      };
+      params::Resolved<Dual> with_derivative = parameters.as<Dual>();
+      with_derivative[id].v[0] = 1.0;
+      const Dual dual = make_step_time<Dual>("physics", target, with_derivative)->piece(batch.view()).duration_us;
+      constexpr double kStep = 1e-5;
+      const double difference = (us(1.0 + kStep) - us(1.0 - kStep)) / (2.0 * kStep * parameters[id]);
+      EXPECT_EQ(dual.a, us(1.0)) << name;
+      EXPECT_NEAR(dual.v[0], difference, 1e-6 * std::abs(difference) + 1e-6) << name << " " << layer_us;
+    }
+  }
 }
 
 // Llama-3.1-70B: 80 layers of 8192 x (8192 + 2 x 1024) + 8192^2 = 150994944 attention and 3 x 8192 x 28672 = 704643072 FFN

@@ -390,6 +390,22 @@ class WholeImport(unittest.TestCase):
         self.assertAlmostEqual(fit["weight_bandwidth_fraction"], 0.8, delta=0.002)
         self.assertAlmostEqual(fit["gemm_fraction"], 0.65, delta=0.002)
 
+    def test_the_share_of_experts_products_comes_back_from_rows_that_have_it(self):
+        gpu = next(g for g in kt.GPUS if g.folder == "h100")
+        streaming = {"call_us": 30.0, "moe_weight_bandwidth_fraction": 0.9}
+        rows = []
+        for tokens, ep in ((tokens, ep) for tokens in (64, 512, 2048, 8192) for ep in (1, 2)):
+            compute = 2.0 * tokens * 2 / ep * 3 * 4096 * 14336 / gpu.flops_per_us("fp8") / 0.2
+            weights = 8 / ep * kt.moe_expert_bytes(4096, 14336, 1, "fp8") / gpu.bytes_per_us / 0.9
+            latency_us = 30.0 + (compute**2.5 + weights**2.5) ** 0.4
+            row = {"dtype": "fp8", "distribution": "balanced", "flag": "", "num_tokens": tokens, "hidden": 4096, "inter": 14336,
+                   "topk": 2, "experts": 8, "tp": 1, "ep": ep, "latency_us": latency_us if tokens > 64 else 1e6}  # fmt: skip
+            rows.append({key: str(value) for key, value in row.items()})
+        fit = summarise_kernels.summarise_expert_products({"moe": rows}, gpu, "fp8", streaming)
+        self.assertEqual(fit["rows"], 6)
+        self.assertAlmostEqual(fit["gemm_fraction"], 0.2, delta=0.001)
+        self.assertIsNone(summarise_kernels.summarise_expert_products({"moe": rows}, gpu, "bf16", streaming))
+
     def test_prior_ids_are_those_of_the_registry(self):
         registry = (SCRIPTS.parents[1] / "lib" / "params" / "src" / "registry.cpp").read_text(encoding="utf-8")
         for priors in self.summary["physics_priors"].values():

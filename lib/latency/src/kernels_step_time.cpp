@@ -9,9 +9,6 @@
 namespace rooftune::latency {
 namespace {
 
-/// Joins host and GPU time of steps without a graph: close to the larger of the two, yet differentiable.
-constexpr double kLaunchNorm = 8.0;
-
 template <class Scalar>
 KernelPrices::Reading reading_of(const params::Resolved<Scalar>& parameters) {
   using kernels::ExpertLoad;
@@ -116,7 +113,7 @@ Scalar KernelsStepTime<Scalar>::rank_decode_work_us(const Batch& batch) {
   gpu_us += prices_.lm_head_us(requests) * gemm_streaming_;
   gpu_us += prices_.decode_states_us(requests) * decode_attention_;
   // Decode attention is short of what launching a step takes: without a graph the host decides with or without it.
-  if (mode == GraphPlan::Mode::eager) gpu_us = p_norm<Scalar>(gpu_us, launch_us_, Scalar(kLaunchNorm));
+  if (mode == GraphPlan::Mode::eager) gpu_us = overlapped<Scalar>(gpu_us, launch_us_);
   return gpu_us + host_us(mode, requests);
 }
 
@@ -153,7 +150,7 @@ StepPiece<Scalar> KernelsStepTime<Scalar>::piece(const Batch& batch) {
                              Scaled<Scalar>{mixed_attention_, attention.us + prices_.decode_states_us(batch.decode_requests)},
                              Scaled<Scalar>{prefill_attention_, prices_.prefill_attention_us(batch.prefills)});
   if (ranks_ > 1) gpu_us += shared_work_us(all);
-  if (mode == GraphPlan::Mode::eager) gpu_us = p_norm<Scalar>(gpu_us, launch_us_, Scalar(kLaunchNorm));
+  if (mode == GraphPlan::Mode::eager) gpu_us = overlapped<Scalar>(gpu_us, launch_us_);
   return {.duration_us = gpu_us + host_us(mode, sequences),
           .slope_us_per_token = attention.slope_us * mixed_attention_,
           .valid_steps = attention.steps};

@@ -153,7 +153,7 @@ void PhysicsStepTime<Scalar>::set_attention(const Operators& operators, const pa
   // A kernel that packs no heads computes whole tiles of rows for every head of a decode, beside reading its context.
   const Scalar& rows = p("physics.mixed_query_rows");
   if (core::value_of(rows) > 1.0) {
-    mixed_kv_us_per_token_ = p_norm<Scalar>(mixed_kv_us_per_token_, rows * prefill_attention_us_per_pair_, Scalar(kOverlapNorm));
+    mixed_kv_us_per_token_ = overlapped<Scalar>(mixed_kv_us_per_token_, rows * prefill_attention_us_per_pair_);
   }
 }
 
@@ -366,7 +366,7 @@ StepPiece<Scalar> PhysicsStepTime<Scalar>::any_mixed_piece(const Batch& batch) {
   }
   if (scans_) piece.duration_us += scan_us_per_token_ * static_cast<double>(prefill.tokens);
   if (prefill.tokens > kGraphPrefillTokens) {
-    piece.duration_us = p_norm<Scalar>(piece.duration_us, prefill_launch_us_, Scalar(kOverlapNorm));
+    piece.duration_us = overlapped<Scalar>(piece.duration_us, prefill_launch_us_);
   }
   piece.duration_us = linear_sum(piece.duration_us, terms.overhead, terms.sequences);
   return piece;

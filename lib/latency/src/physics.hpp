@@ -28,7 +28,7 @@ namespace rooftune::latency {
 ///        + moe(n)                                                          experts
 ///
 /// Without a CUDA graph (P > 64) the host launches layer by layer beside the GPU, and the slower of the two counts:
-/// the GPU terms become pnorm(GPU terms, L prefill_layer).
+/// the GPU terms become their 8-norm with L prefill_layer.
 ///
 /// with n = D + P tokens in the step, D decodes, R prefill requests, P prefill tokens, C tokens of context read, and
 ///   linear(n) = pnorm(2 n params / (F e_gemm), weight bytes / (W e_weights)) of one GPU's share, for each format of the weights.
@@ -51,9 +51,6 @@ class PhysicsStepTime final : public StepTime<Scalar> {
   /// vLLM runs larger prefill steps without a CUDA graph.
   static constexpr std::int64_t kGraphPrefillTokens = 64;
   static constexpr std::int64_t kLargestGraph = 512;
-  /// Joins what runs side by side, host and GPU or compute and reads of one kernel: close to the larger of the two, yet
-  /// differentiable.
-  static constexpr double kOverlapNorm = 8.0;
 
   /// Matrix products of one format.
   struct Linear {

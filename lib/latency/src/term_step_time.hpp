@@ -4,8 +4,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -132,13 +134,13 @@ class TermStepTime final : public StepTime<Scalar> {
     }
     has_line_ = takes_part(constant_us_) || std::ranges::any_of(line_us_, [](const Scalar& us) { return takes_part(us); });
     has_steady_ = !steady_.empty() || takes_part(of_line(params::Quantity::graph_tokens));
+    bends_ = has_steady_ || !with_context_.empty();
   }
 
   [[nodiscard]] StepPiece<Scalar> piece(const Batch& batch) override {
     StepPiece<Scalar> piece = inner_->piece(batch);
     if (has_line_) add_line(piece, batch);
-    if (has_steady_) piece.duration_us += steady_us(batch);
-    if (!with_context_.empty()) add_with_context(piece, batch);
+    if (bends_) add_bent(piece, batch);
     return piece;
   }
 
@@ -193,13 +195,20 @@ class TermStepTime final : public StepTime<Scalar> {
     piece.duration_us = linear_sum(piece.duration_us, Scaled<Scalar>{constant_us_, 1.0}, product(decodes, batch.decode_requests),
                                    product(context_tokens, batch.decode_context_tokens));
     piece.slope_us_per_token += of_line(context_tokens);
-    if (batch.prefills.empty()) return;
-    const PrefillSums sums = prefill_sums(batch.prefills);
-    piece.duration_us = linear_sum(piece.duration_us, product(prefills, batch.prefills.size()), product(prefill_tokens, sums.tokens),
+    if (!batch.prefills.empty()) add_line_of_prefills(piece, batch.prefills);
+  }
+  [[gnu::noinline]] void add_line_of_prefills(StepPiece<Scalar>& piece, std::span<const PrefillChunk> chunks) const {
+    using enum params::Quantity;
+    const PrefillSums sums = prefill_sums(chunks);
+    piece.duration_us = linear_sum(piece.duration_us, product(prefills, std::ssize(chunks)), product(prefill_tokens, sums.tokens),
                                    product(prefill_context_tokens, sums.context_tokens), product(prefill_pairs, sums.attention_pairs));
   }
 
-  [[gnu::noinline]] void add_with_context(StepPiece<Scalar>& piece, const Batch& batch) {
+  [[gnu::noinline]] void add_bent(StepPiece<Scalar>& piece, const Batch& batch) {
+    if (has_steady_) piece.duration_us += steady_us(batch);
+    if (!with_context_.empty()) add_with_context(piece, batch);
+  }
+  void add_with_context(StepPiece<Scalar>& piece, const Batch& batch) {
     const params::QuantityValues& values = quantities_.of(batch);
     for (Own* const term : with_context_) {
       const double times = term->formula(values);
@@ -246,6 +255,7 @@ class TermStepTime final : public StepTime<Scalar> {
   bool adds_time_ = false;  ///< a coefficient is not 0: others are there for their derivatives alone
   bool has_line_ = false;
   bool has_steady_ = false;
+  bool bends_ = false;                                      ///< something has to be evaluated
   Scalar constant_us_{0.0};                                 ///< of the straight lines, whatever the batch
   std::array<Scalar, params::kBatchQuantities> line_us_{};  ///< of the straight lines, by the sums of a batch
   std::vector<Own*> steady_;                                ///< terms that bend and do not read the context

@@ -28,8 +28,8 @@ class Clients {
     plan_ = &plan;
     closed_ = concurrency > 0;
     start_us_ = start_us;
-    next_planned_ = 0;
-    converse_ = std::ranges::any_of(plan.requests, &PlannedRequest::follows);
+    next_planned_ = plan.requests.data();
+    converse_ = false;
     sent_.clear();
     sent_.reserve(static_cast<std::size_t>(std::max(0, concurrency)));
     for (int client = 0; client < concurrency; ++client) (void)send_next(start_us, kFixed);
@@ -48,26 +48,20 @@ class Clients {
 
   /// The next request comes.
   [[nodiscard]] Sent take() {
-    if (is_planned_first()) {
-      const Sent taken{.at_us = planned_us_, .request = &plan_->requests[next_planned_]};
-      skip_conversation();
-      see_planned();
-      return taken;
-    }
-    const Sent taken = sent_.front();
-    std::ranges::pop_heap(sent_, later);
-    sent_.pop_back();
-    see_next();
+    if (!is_planned_first()) return take_sent();
+    const Sent taken{.at_us = planned_us_, .request = next_planned_};
+    skip_conversation();
+    see_planned();
     return taken;
   }
 
   /// Whether somebody waits for the reply to `request` to send another one.
   [[nodiscard]] bool goes_on_after(const PlannedRequest& request) const {
     if (!closed_ && !converse_) return false;
-    return next_turn(request) != nullptr || (closed_ && next_planned_ < plan_->requests.size());
+    return next_turn(request) != nullptr || (closed_ && next_planned_ != planned_end());
   }
   /// Its client is free again. False: it is too late to send another one.
-  bool free(const PlannedRequest& request, double now_us, double turnaround_us, std::int64_t reply) {
+  [[gnu::noinline]] bool free(const PlannedRequest& request, double now_us, double turnaround_us, std::int64_t reply) {
     const PlannedRequest* const turn = next_turn(request);
     const bool sent = turn != nullptr ? send(*turn, now_us + turnaround_us, reply) : send_next(now_us + turnaround_us, reply);
     see_next();
@@ -79,7 +73,15 @@ class Clients {
 
   [[nodiscard]] const PlannedRequest* next_turn(const PlannedRequest& request) const {
     const PlannedRequest* const following = &request + 1;
-    return following != plan_->requests.data() + plan_->requests.size() && following->follows ? following : nullptr;
+    return following != planned_end() && following->follows ? following : nullptr;
+  }
+  [[nodiscard]] const PlannedRequest* planned_end() const { return plan_->requests.data() + plan_->requests.size(); }
+  [[gnu::noinline]] Sent take_sent() {
+    const Sent taken = sent_.front();
+    std::ranges::pop_heap(sent_, later);
+    sent_.pop_back();
+    see_next();
+    return taken;
   }
   bool send(const PlannedRequest& request, double free_us, std::int64_t reply) {
     const double at_us = free_us + request.arrival_us;
@@ -90,29 +92,27 @@ class Clients {
   }
   /// The next request of the plan that begins something.
   bool send_next(double free_us, std::int64_t reply) {
-    if (next_planned_ == plan_->requests.size()) return false;
-    const PlannedRequest& request = plan_->requests[next_planned_];
+    if (next_planned_ == planned_end()) return false;
+    const PlannedRequest& request = *next_planned_;
     skip_conversation();
     return send(request, free_us, reply);
   }
   void skip_conversation() {
-    do {
-      ++next_planned_;
-    } while (converse_ && next_planned_ < plan_->requests.size() && plan_->requests[next_planned_].follows);
+    for (++next_planned_; next_planned_ != planned_end() && next_planned_->follows; ++next_planned_) converse_ = true;
   }
   [[nodiscard]] bool is_planned_first() const { return sent_.empty() || planned_us_ <= sent_.front().at_us; }
   void see_planned() {
-    const bool more = !closed_ && next_planned_ < plan_->requests.size();
-    planned_us_ = more ? start_us_ + plan_->requests[next_planned_].arrival_us : kNever;
+    const bool more = !closed_ && next_planned_ != planned_end();
+    planned_us_ = more ? start_us_ + next_planned_->arrival_us : kNever;
     see_next();
   }
   void see_next() { next_us_ = sent_.empty() ? planned_us_ : std::min(planned_us_, sent_.front().at_us); }
 
   const StagePlan* plan_ = nullptr;
   bool closed_ = false;
-  bool converse_ = false;  ///< some requests follow others
+  bool converse_ = false;  ///< of the requests until now some have others that follow them
   double start_us_ = 0.0;
-  std::size_t next_planned_ = 0;
+  const PlannedRequest* next_planned_ = nullptr;
   std::vector<Sent> sent_;      ///< after replies, a heap: the earliest first
   double planned_us_ = kNever;  ///< when the next one comes whose time is planned
   double next_us_ = kNever;

@@ -30,7 +30,7 @@ class DecodeBlocks {
   /// told already of those who were there.
   void add(std::int64_t offset, std::int64_t step) {
     change(offset, step, 1);
-    told_until_ = std::min(told_until_, step);
+    if (step < told_until_) told_until_ = step;
   }
   /// One less before `step`: it gives back all that it holds then, which the pool may not yet know of.
   void remove(std::int64_t offset, std::int64_t step) {

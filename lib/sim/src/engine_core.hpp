@@ -73,7 +73,10 @@ class EngineCore {
     replies_ = &replies;
   }
   /// Nobody has anything to do until then.
-  void idle_until(double at_us) { now_us_ = at_us; }
+  void idle_until(double at_us) {
+    idle_us_ += at_us - now_us_;
+    now_us_ = at_us;
+  }
   void receive(const Clients::Sent& sent, double rest_of_step) { arrive(sent, rest_of_step); }
   /// Decides all that is decided before the coming step. Whoever then has no batch runs a step all the same.
   void get_ready() {
@@ -166,7 +169,9 @@ class EngineCore {
   [[nodiscard]] bool is_of_prompts_alone() const { return kAll && coming_->is_of_prompts_alone; }
   [[nodiscard]] bool has_batch() const { return decodes_ > 0 || coming_prompts_ > 0; }
   [[nodiscard]] std::int64_t index_of(const PlannedRequest& request) const { return &request - plan_->requests.data(); }
-  [[nodiscard]] bool counts(const Slot& slot) const { return index_of(*slot.planned) >= options_.warm_up_requests; }
+  [[nodiscard]] bool counts(const Slot& slot) const {
+    return options_.warm_up_requests == 0 || index_of(*slot.planned) >= options_.warm_up_requests;
+  }
 
   EngineSetup setup_;
   EngineOptions<Scalar> options_;
@@ -183,6 +188,7 @@ class EngineCore {
   Clients clients_;
 
   double now_us_ = 0.0;
+  double idle_us_ = 0.0;           ///< of these
   std::int64_t step_ = 0;          ///< index of the step that starts now, of those in which decodes get a token
   std::int64_t prompt_steps_ = 0;  ///< and how many computed prompts alone
   std::array<StepPlan, 2> plans_;
@@ -304,13 +310,14 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::open_stage(const StagePlan& pla
   if (options_.keep_latencies) {
     for (auto* values : {&record_.ttft_us, &record_.e2e_us, &record_.tpot_us}) values->reserve(plan.requests.size());
   }
-  stage_start_us_ = now_us_ = std::max(start_us, now_us_);
+  idle_until(std::max(start_us, now_us_));
+  stage_start_us_ = now_us_;
 }
 
 /// The engine is idle until the next request comes.
 template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::wake_up() {
-  now_us_ = std::max(clients_.next_us(), now_us_);
+  idle_until(std::max(clients_.next_us(), now_us_));
   const std::int64_t reply = clients_.next_reply();
   if (reply == Clients::kFixed) {
     sensitivity_.idle_until_planned();
@@ -384,7 +391,7 @@ bool EngineCore<Scalar, Sensitivity, kFeatures>::idle_until_loaded(double horizo
   const double loaded_us = scheduler_.loaded_us(next);
   const double until_us = std::min(loaded_us, clients_.next_us());
   if (until_us >= horizon_us) return false;
-  now_us_ = std::max(now_us_, until_us);
+  idle_until(std::max(now_us_, until_us));
   if (until_us == loaded_us) {
     sensitivity_.idle_until_loaded(next);
   } else if (const std::int64_t reply = clients_.next_reply(); reply != Clients::kFixed) {
@@ -431,7 +438,6 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::see_batch() {
   if (coming_prompts_ > 0) {
     batch_.prefills = coming_->prefills;
     if (is_of_prompts_alone()) return see_prompts_alone();
-    counters.largest_batch = std::max(counters.largest_batch, decodes_ + coming_prompts_);
   }
   if (drafts()) see_drafted_contexts();
   if (wants_contexts()) see_contexts();
@@ -441,7 +447,6 @@ template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::see_prompts_alone() {
   batch_.decode_requests = batch_.decode_context_tokens = batch_.decode_max_context_tokens = 0;
   batch_.decode_contexts = {};
-  counters.largest_batch = std::max(counters.largest_batch, coming_prompts_);
 }
 
 /// What the decodes have in the cache where steps may yield several tokens: plain stepping counts what was accepted, the closed
@@ -523,8 +528,6 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::advance(std::int64_t steps) {
   stretch_.steps -= steps;
   step_ += steps;
   ++counters.advances;
-  counters.busy_us += elapsed_us;
-  counters.batch_time_us += elapsed_us * static_cast<double>(decodes_ + coming_prompts_);
 }
 
 template <class Scalar, class Sensitivity, Features kFeatures>
@@ -549,12 +552,11 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::observe_step() {
 /// What came out of the steps just done, and who came during them.
 template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::end_steps() {
-  if (clients_.next_us() < now_us_) take_arrivals();
+  if (clients_.next_us() <= now_us_) take_arrivals();
   if (coming_prompts_ > 0) take_first_tokens();
-  if (!leaving_.empty()) stop_leaving();
+  if (scheduler_.blocked() == Blocked::for_a_step) stop_leaving();
   if (scheduler_.next_finish() < step_) finish_due();
-  if (coming_prompts_ > 0 || after_prompts_ > 0 || observes()) turn_over();
-  if (clients_.next_us() <= now_us_) take_arrivals();  // those who answer at once
+  if (coming_prompts_ + after_prompts_ > 0 || observes()) turn_over();
   if (scheduler_.loading().size > 0) take_loaded();
 }
 
@@ -562,13 +564,14 @@ template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::finish_due() {
   scheduler_.before_finishing(step_);
   while (scheduler_.next_finish() < step_) complete(scheduler_.finish_next(step_));
+  if (clients_.next_us() <= now_us_) take_arrivals();  // those who answer at once
 }
 
 /// The step after the one just done is the coming one.
 template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::turn_over() {
   stretch_.steps = 0;
-  coming_->clear();
+  if (coming_prompts_ > 0) coming_->clear();
   coming_prompts_ = after_prompts_;
   after_prompts_ = 0;
   if (setup_.async_scheduling) std::swap(coming_, after_);
@@ -584,12 +587,16 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::stop_leaving() {
 template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::take_first_tokens() {
   stretch_.steps = 0;
+  counters.batch_time_us += stretch_.last_us * static_cast<double>(coming_prompts_);
+  std::int64_t batch = coming_prompts_ + decodes_;
   if (is_of_prompts_alone()) {
     // The decodes got nothing out of it.
     --step_;
     ++prompt_steps_;
     counters.batch_time_us -= stretch_.last_us * static_cast<double>(decodes_);
+    batch = coming_prompts_;
   }
+  counters.largest_batch = std::max(counters.largest_batch, batch);
   for (const Chunk& chunk : coming_->chunks) {
     if (!chunk.completes) continue;
     Slot& slot = *chunk.slot;
@@ -605,8 +612,8 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::take_first_tokens() {
 template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::start_decoding(Slot& slot) {
   slot.decoding = true;
-  stretch_.steps = 0;
   ++decodes_;
+  counters.batch_time_us -= now_us_;
   offset_sum_ += slot.context_offset;
   if (drafts()) {
     add_drafted(slot, 1.0);
@@ -620,6 +627,7 @@ void EngineCore<Scalar, Sensitivity, kFeatures>::stop_decoding(Slot& slot) {
   slot.decoding = false;
   stretch_.steps = 0;
   --decodes_;
+  counters.batch_time_us += now_us_;
   offset_sum_ -= slot.context_offset;
   if (drafts()) {
     add_drafted(slot, -1.0);
@@ -767,6 +775,7 @@ StageRecord<Scalar> EngineCore<Scalar, Sensitivity, kFeatures>::end_stage() {
   record_.last_finish_us = now_us_;
   counters.longest_queue = std::max(counters.longest_queue, record_.longest_queue);
   counters.steps = step_ + prompt_steps_;
+  counters.busy_us = now_us_ - idle_us_;
   counters.generated_tokens += record_.output_tokens + record_.warm_up_output_tokens;
   return std::move(record_);
 }

@@ -112,6 +112,17 @@ void KvCache::release_unfinished(KvLease lease, std::int64_t grown_blocks, std::
   let_go(lease);
 }
 
+/// The lease without what only its owner knew of its path: that ends with it.
+KvLease KvCache::without_continuations(KvLease lease) {
+  while (is_continuation(lease.chain)) {
+    const std::int32_t parent = chain_at(lease.chain).parent;
+    lease.chain_blocks = std::min(lease.chain_blocks, chain_at(lease.chain).parent_blocks);
+    forget(lease.chain);
+    lease.chain = parent;
+  }
+  return lease;
+}
+
 /// The request that alone knew this chain has ended: its blocks hold nothing that anybody could look up.
 void KvCache::forget(std::int32_t continuation) {
   const Chain& own = chain_at(continuation);
@@ -136,7 +147,7 @@ void KvCache::make_room() {
     Run run = run_at(position);
     blank += run.blank;
     if (run.blocks == 0) continue;
-    run.blank = std::exchange(blank, 0);
+    run.blank = static_cast<std::int32_t>(std::exchange(blank, 0));
     run.older = std::exchange(chain_at(run.chain).newest, end);
     kept[end++] = run;
   }
@@ -170,7 +181,7 @@ void KvCache::evict(std::int64_t& blocks) {
 /// What lies before the oldest run that has any blocks.
 void KvCache::see_first_blank() {
   for (; head_ != tail_ && run_at(head_).blocks == 0; ++head_) first_blank_ += run_at(head_).blank;
-  first_blank_ += std::exchange(head_ == tail_ ? last_blank_ : run_at(head_).blank, 0);
+  first_blank_ += head_ == tail_ ? std::exchange(last_blank_, 0) : std::exchange(run_at(head_).blank, 0);
 }
 
 }  // namespace rooftune::sim

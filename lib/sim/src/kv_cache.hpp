@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -98,7 +99,7 @@ class KvCache {
   /// run, the nearer to the chain's start, so that the queue takes a chain from its end. Where a run has lost its blocks to
   /// whoever holds the chain again, it stays behind, empty.
   struct Run {
-    std::int64_t blank = 0;  ///< blocks without reusable content that lie before it
+    std::int32_t blank = 0;  ///< blocks without reusable content that lie before it
     std::int32_t blocks = 0;
     std::int32_t chain = -1;
     std::uint32_t older = 0;  ///< the chain's run before this one, if any
@@ -125,6 +126,7 @@ class KvCache {
   void hold(Chain& chain, std::int32_t blocks);
   void let_go(const KvLease& lease);
   void free_private(const KvLease& lease, std::int32_t hashed_blocks);
+  [[nodiscard]] KvLease without_continuations(KvLease lease);
   void forget(std::int32_t continuation);
   /// Blocks that nobody can look up: `unhashed` of them have no hash, which may put them in front.
   void free_blank(std::int64_t blocks, std::int64_t unhashed) {
@@ -163,6 +165,7 @@ class KvCache {
 inline KvCache::KvCache(std::int64_t total_blocks, BlockSize block, std::span<const PrefixChain> chains, bool reuse,
                         bool free_unhashed_first)
     : total_blocks_(total_blocks), block_(block), reuse_(reuse), free_unhashed_first_(free_unhashed_first) {
+  ROOFTUNE_EXPECTS(total_blocks <= std::numeric_limits<std::int32_t>::max());
   chains_.reserve(chains.size());
   depths_.reserve(chains.size() + 64);
   for (const PrefixChain& chain : chains) {
@@ -243,12 +246,7 @@ inline void KvCache::release(KvLease lease, std::int64_t grown_blocks, std::int3
   publish(lease, full_chain_blocks);
   // Last block first: what nobody can reuse goes to the queue before the chain, the chain before its ancestors.
   free_private(lease, hashed_blocks);
-  while (is_continuation(lease.chain)) {
-    const std::int32_t parent = chain_at(lease.chain).parent;
-    lease.chain_blocks = std::min(lease.chain_blocks, chain_at(lease.chain).parent_blocks);
-    forget(lease.chain);
-    lease.chain = parent;
-  }
+  if (is_continuation(lease.chain)) lease = without_continuations(lease);
   let_go(lease);
 }
 
@@ -282,7 +280,8 @@ inline void KvCache::free_run(std::int32_t chain, std::int32_t blocks) {
   free_blocks_ += blocks;
   if (tail_ - head_ > mask_) make_room();
   Chain& own = chain_at(chain);
-  run_at(tail_) = {.blank = std::exchange(last_blank_, 0), .blocks = blocks, .chain = chain, .older = own.newest};
+  const auto blank = static_cast<std::int32_t>(std::exchange(last_blank_, 0));
+  run_at(tail_) = {.blank = blank, .blocks = blocks, .chain = chain, .older = own.newest};
   own.newest = tail_++;
 }
 

@@ -27,11 +27,11 @@ class OffloadTier {
     read_notes();
     return cache_.resident_among(chain, static_cast<std::int32_t>(block_.full(chain_tokens)));
   }
-  /// Writes what is missing of the first `chain_blocks` blocks, and `others` that nobody else will ask for. Where they do not
-  /// fit, none of them.
-  void store(std::int32_t chain, std::int32_t chain_blocks, std::int32_t others) {
-    const Note note{.chain = chain, .chain_blocks = chain_blocks, .others = others};
-    if (std::int64_t{chain_blocks} + others > cache_.total_blocks()) return store_at_once(note);
+  /// Writes what is missing of the whole blocks of a request's `tokens`, of which the first `chain_tokens` lie on the chain and nobody
+  /// else will ask for the others. Where they do not fit, none of them.
+  void store(std::int32_t chain, std::int32_t chain_tokens, std::int32_t tokens) {
+    const Note note{.chain = chain, .chain_tokens = chain_tokens, .tokens = tokens};
+    if (block_.full(tokens) > cache_.total_blocks()) return store_at_once(note);
     if (tail_ - head_ == kNotes) read_notes();
     notes_[tail_++ % kNotes] = note;
   }
@@ -51,8 +51,8 @@ class OffloadTier {
   /// What a request wrote when it ended.
   struct Note {
     std::int32_t chain = -1;
-    std::int32_t chain_blocks = 0;
-    std::int32_t others = 0;
+    std::int32_t chain_tokens = 0;
+    std::int32_t tokens = 0;
   };
   static constexpr std::uint32_t kNotes = 4096;
 
@@ -66,11 +66,18 @@ class OffloadTier {
   }
   [[gnu::noinline]] void read_notes() {
     std::uint32_t first = tail_;
-    for (std::int64_t after = 0; first != head_ && after < cache_.total_blocks();) after += notes_[--first % kNotes].others;
+    for (std::int64_t after = 0; first != head_ && after < cache_.total_blocks();) after += others(notes_[--first % kNotes]);
     for (head_ = first; head_ != tail_; ++head_) store(notes_[head_ % kNotes]);
   }
 
-  void store(const Note& note) { (void)cache_.release_preempted(write(note.chain, note.chain_blocks, note.others), 0, 0); }
+  void store(const Note& note) {
+    const auto chain_blocks = static_cast<std::int32_t>(block_.full(note.chain_tokens));
+    (void)cache_.release_preempted(write(note.chain, chain_blocks, others(note)), 0, 0);
+  }
+  /// Blocks that nobody else will ask for.
+  [[nodiscard]] std::int32_t others(const Note& note) const {
+    return static_cast<std::int32_t>(block_.full(note.tokens) - block_.full(note.chain_tokens));
+  }
 
   KvLease write(std::int32_t chain, std::int32_t chain_blocks, std::int32_t others) {
     const std::int32_t resident = cache_.resident_among(chain, chain_blocks);

@@ -360,10 +360,8 @@ template <Features kFeatures>
 void Scheduler<kFeatures>::offload_finished(const Slot& slot, std::int64_t tokens) {
   if (slot.preemptions > 0) offload_->forget(on_host_[slot.number].chain);
   if (tokens == 0) return;
-  const std::int64_t chain_blocks =
-      block_.full(slot.planned->extends_chain ? tokens : std::min<std::int64_t>(slot.planned->chain_tokens, tokens));
-  offload_->store(slot.planned->chain, static_cast<std::int32_t>(chain_blocks),
-                  static_cast<std::int32_t>(block_.full(tokens) - chain_blocks));
+  const auto all = static_cast<std::int32_t>(tokens);
+  offload_->store(slot.planned->chain, slot.planned->extends_chain ? all : std::min(slot.planned->chain_tokens, all), all);
 }
 
 }  // namespace rooftune::sim

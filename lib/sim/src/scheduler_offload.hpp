@@ -77,7 +77,7 @@ void Scheduler<kFeatures>::offload_preempted(Slot& slot, std::int64_t tokens) {
   OnHost& host = on_host_[slot.number];
   if (slot.planned->extends_chain) {
     host.tokens = slot.planned->prompt_tokens + slot.generated;
-    return offload_->store(host.chain, static_cast<std::int32_t>(block_.full(tokens)), 0);
+    return offload_->store(host.chain, static_cast<std::int32_t>(tokens), static_cast<std::int32_t>(tokens));
   }
   const std::int64_t chain_blocks = block_.full(std::min<std::int64_t>(host.tokens, tokens));
   host.chain =
