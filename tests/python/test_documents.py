@@ -1,5 +1,6 @@
 """What docs/python.md and the notebook show works as it stands there, from an empty folder."""
 
+import ast
 import json
 import re
 import sys
@@ -30,14 +31,26 @@ def plots_into_files(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
+def names_in(code, context):
+    """Names that the code binds (ast.Store, imports included) or reads (ast.Load)."""
+    tree = ast.parse(code)
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+    if context is ast.Store:
+        imports = (alias for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names)
+        found |= {(alias.asname or alias.name).split(".")[0] for alias in imports}
+    return found
+
+
 def run_blocks(blocks, where):
-    """Runs code in one namespace, as a session would; blocks without their packages are left out and named."""
+    """Runs code in one namespace, as a session would; blocks without their packages are left out and named, and those that use what
+    these would have made."""
     names = {"__name__": "__main__"}
-    left_out = set()
+    left_out, unbound = set(), set()
     for i, code in enumerate(blocks):
         missing = missing_for(code)
-        if missing:
+        if missing or names_in(code, ast.Load) & (unbound - names.keys()):
             left_out.update(missing)
+            unbound |= names_in(code, ast.Store)
             continue
         exec(compile(code, f"{where}, block {i + 1}", "exec"), names)
     if left_out:

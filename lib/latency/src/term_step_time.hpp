@@ -230,7 +230,7 @@ class TermStepTime final : public StepTime<Scalar> {
     const Scalar* const known = of_decodes_.find(batch.decode_requests);
     return known != nullptr ? *known : of_decodes_.keep(batch.decode_requests, evaluated_us(batch));
   }
-  [[nodiscard, gnu::noinline]] Scalar evaluated_us(const Batch& batch) {
+  [[nodiscard]] Scalar evaluated_us(const Batch& batch) {
     using enum params::Quantity;
     const params::QuantityValues& values = quantities_.of(batch);
     Scalar sum = of_line(graph_tokens) * values[static_cast<std::size_t>(graph_tokens)];
