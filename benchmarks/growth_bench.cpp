@@ -50,6 +50,7 @@ void simulate(benchmark::State& state, const domain::Experiment& experiment) {
   }
   const auto runs = static_cast<double>(state.iterations());
   state.counters["steps_per_second"] = benchmark::Counter(static_cast<double>(counters.steps) * runs, benchmark::Counter::kIsRate);
+  state.counters["events_per_second"] = benchmark::Counter(static_cast<double>(counters.advances) * runs, benchmark::Counter::kIsRate);
   state.counters["mean_batch"] = counters.batch_time_us / counters.busy_us;
 }
 
@@ -67,6 +68,16 @@ void batch(benchmark::State& state) {
   simulate(state, experiment);
 }
 BENCHMARK(batch)->Name("growth_batch")->RangeMultiplier(4)->Range(4, 1024)->Unit(benchmark::kMillisecond);
+
+/// The same requests as turns of conversations, so many each, from 64 clients: every turn's prompt holds those before it.
+void turns(benchmark::State& state) {
+  domain::Experiment experiment = steady_load(20'000, 1.0, 248.0);
+  experiment.workload.pattern = domain::PromptPattern::conversations;
+  experiment.workload.turns_per_conversation = static_cast<int>(state.range(0));
+  experiment.workload.arrival = {.process = domain::ArrivalProcess::closed_loop, .concurrency = 64};
+  simulate(state, experiment);
+}
+BENCHMARK(turns)->Name("growth_turns")->RangeMultiplier(4)->Range(1, 16)->Unit(benchmark::kMillisecond);
 
 /// The same tokens per second in fewer, longer answers.
 void output(benchmark::State& state) {
