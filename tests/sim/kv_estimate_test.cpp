@@ -5,6 +5,7 @@
 #include <array>
 #include <filesystem>
 
+#include "rooftune/core/limits.hpp"
 #include "rooftune/data/gpus.hpp"
 #include "rooftune/data/ground_truth.hpp"
 #include "rooftune/data/models.hpp"
@@ -138,6 +139,14 @@ TEST(KvEstimate, IsZeroWhenTheWeightsDoNotFit) {
   const domain::GpuSpec gpu = examples::h100();
   EXPECT_EQ(estimate_kv_blocks(model, gpu, examples::deployment(model, gpu, 1)), 0);
   EXPECT_GT(estimate_kv_blocks(model, gpu, examples::deployment(model, gpu, 4)), 0);
+}
+
+TEST(KvEstimate, EndsAtTheLimitOfPools) {
+  domain::GpuSpec gpu = examples::h100();
+  gpu.memory = core::Gibibytes{1e300};
+  gpu.reported_memory.reset();
+  const domain::ModelSpec model = examples::llama_2_7b();
+  EXPECT_EQ(estimate_kv_blocks(model, gpu, examples::deployment(model, gpu, 1), 0), core::limits::kKvBlocks);
 }
 
 TEST(KvEstimate, GrowsWithMemoryAndItsUse) {

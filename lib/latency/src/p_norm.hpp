@@ -30,8 +30,8 @@ template <class Scalar>
   }
 }
 
-/// The same with p = 8, for what runs side by side: close to the larger of the two, yet differentiable. Squares and square roots
-/// take a tenth of the time of powers.
+/// The same with p = 8, for what runs side by side: close to the larger of the two, yet differentiable. By squares and square roots,
+/// because every large step that prefills asks for it.
 template <class Scalar>
 [[nodiscard]] Scalar overlapped(const Scalar& a, const Scalar& b) {
   using core::value_of;

@@ -554,7 +554,7 @@ template <class Scalar, class Sensitivity, Features kFeatures>
 void EngineCore<Scalar, Sensitivity, kFeatures>::end_steps() {
   if (clients_.next_us() <= now_us_) take_arrivals();
   if (coming_prompts_ > 0) take_first_tokens();
-  if (scheduler_.blocked() == Blocked::for_a_step) stop_leaving();
+  if (scheduler_.blocked() == Blocked::for_a_step) stop_leaving();  // the last decision may have preempted
   if (scheduler_.next_finish() < step_) finish_due();
   if (coming_prompts_ + after_prompts_ > 0 || observes()) turn_over();
   if (scheduler_.loading().size > 0) take_loaded();

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "rooftune/core/limits.hpp"
 #include "rooftune/core/units.hpp"
 #include "rooftune/latency/operators.hpp"
 
@@ -199,7 +200,8 @@ KvEstimate estimate_kv(const domain::ModelSpec& model, const domain::GpuSpec& gp
   const auto blocks_in = [&](double memory_gib, double multimodal_gib) {
     const double bytes = usable_bytes(model, memory_gib, deployment, multimodal_gib);
     const double blocks = std::max(0.0, std::floor(bytes * deployment.pp / layout.block_bytes()));
-    return static_cast<std::int64_t>(in_blocks_of_the_engine(layout, deployment, blocks, tokens));
+    const double of_the_engine = in_blocks_of_the_engine(layout, deployment, blocks, tokens);
+    return static_cast<std::int64_t>(std::min<double>(core::limits::kKvBlocks, of_the_engine));
   };
   // A tower whose weights are known counts with the weights.
   const double tower_gib = 2.0 * model.vision_elements / core::to_bytes(core::Gibibytes{1.0}).value;

@@ -9,6 +9,7 @@
 #include "records.hpp"
 #include "rooftune/core/contract.hpp"
 #include "rooftune/core/derivative.hpp"
+#include "rooftune/core/limits.hpp"
 #include "rooftune/core/statistics.hpp"
 #include "rooftune/latency/catalogue.hpp"
 #include "rooftune/sim/engine_releases.hpp"
@@ -291,6 +292,7 @@ EngineSetup make_engine_setup(const Scenario& scenario, const params::Resolved<d
   const std::int64_t held = mean_held_tokens(scenario.model, scenario.plan);
   setup.kv_blocks = settings.total_kv_blocks ? logged_pool_blocks(scenario.model, settled.deployment, *settings.total_kv_blocks, held)
                                              : estimated_kv_blocks(scenario, settled.deployment, held);
+  setup.kv_blocks = std::min<std::int64_t>(setup.kv_blocks, core::limits::kKvBlocks);
   // Of the blocks that vLLM logs, one is its null block, which no request gets.
   if (settled.deployment.engine == "vllm" && setup.kv_blocks > 0) --setup.kv_blocks;
   setup.block_tokens = settings.block_size;
